@@ -1,0 +1,3 @@
+//! The `fedflow` command.
+
+fn main() {}

@@ -1,0 +1,347 @@
+//! Leases: who holds how much of which device. The table is the only thing that moves a share.
+
+use std::collections::BTreeMap;
+
+use crate::device::{Device, DeviceInfo, Pin};
+use crate::placement::{self, CardView};
+use crate::ports::{DevicePool, TaskKey};
+use crate::quantity::Size;
+use crate::task::LeaseInfo;
+
+/// A lease's number, unique in its pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LeaseId(pub u64);
+
+/// What a task asks of the devices.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LeaseRequest {
+    /// Who asks.
+    pub holder: TaskKey,
+    /// How many devices; all or none.
+    pub devices: u32,
+    /// Memory on each card.
+    pub memory: Size,
+    /// Whether somebody estimated the memory. Tasks that nobody estimated share a card only up to
+    /// `scheduler.max-per-device`.
+    pub estimated: bool,
+    /// Whether the cards are taken whole.
+    pub exclusive: bool,
+    /// The device it is tied to.
+    pub pin: Option<Pin>,
+    /// Whether, if refused, devices are kept back for it.
+    pub hold: bool,
+}
+
+/// A granted request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Lease {
+    /// Its number.
+    pub id: LeaseId,
+    /// What is leased, one share for each device.
+    pub shares: Vec<Share>,
+    /// What a process that is started for this lease alone must find in its environment.
+    pub environment: Vec<(String, String)>,
+    /// How such a process names its device: it sees one card, so `cuda:0`.
+    pub device_seen: Device,
+}
+
+/// A part of one device.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Share {
+    /// The device.
+    pub info: DeviceInfo,
+    /// The leased memory; none on a CPU slot.
+    pub memory: Option<Size>,
+    /// The place among equal devices, or among those who share the card, from 0.
+    pub slot: u32,
+}
+
+impl Lease {
+    /// The (first) device, as the run names it.
+    #[must_use]
+    pub fn device(&self) -> Device {
+        self.shares.first().map_or(Device::Cpu, |share| share.info.device)
+    }
+
+    /// What its holder is told. A process that was `started_for_it` names its device as it sees it, one that
+    /// loaded before as the run names it.
+    #[must_use]
+    pub fn info(&self, started_for_it: bool) -> LeaseInfo {
+        LeaseInfo {
+            device: if started_for_it { self.device_seen } else { self.device() },
+            cards: self
+                .shares
+                .iter()
+                .filter(|share| share.info.device != Device::Cpu)
+                .map(|share| share.info.clone())
+                .collect(),
+            memory: self.shares.first().and_then(|share| share.memory),
+        }
+    }
+}
+
+/// Why a request can never be met.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unleasable {
+    /// The pinned device does not exist.
+    #[error("there is no device {pin}; this run has {available}")]
+    NoSuchDevice {
+        /// The pin.
+        pin: Pin,
+        /// The devices there are.
+        available: String,
+    },
+    /// No device has so much memory.
+    #[error("{needed} on a card is more than any card may lease; the largest share is {largest}")]
+    TooLarge {
+        /// What was asked.
+        needed: Size,
+        /// The most that one card may lease.
+        largest: Size,
+    },
+    /// There are not so many devices.
+    #[error("{needed} devices at once are more than there are ({available})")]
+    TooMany {
+        /// What was asked.
+        needed: u32,
+        /// How many could be leased.
+        available: u32,
+    },
+}
+
+/// A device in the table.
+#[derive(Debug, Clone)]
+struct Card {
+    info: DeviceInfo,
+    /// The most memory that leases may book in all; none: one lease at a time.
+    capacity: Option<Size>,
+    /// Memory that others use, as far as known.
+    foreign: Size,
+    holders: BTreeMap<LeaseId, Holder>,
+}
+
+#[derive(Debug, Clone)]
+struct Holder {
+    memory: Size,
+    estimated: bool,
+    exclusive: bool,
+    training: bool,
+    slot: u32,
+}
+
+/// All devices of a pool and who holds them.
+#[derive(Debug, Clone)]
+pub struct LeaseTable {
+    cards: Vec<Card>,
+    max_per_device: u32,
+    next_id: u64,
+    /// The cards kept back for one waiting request, by place.
+    held_back: Option<(TaskKey, Vec<usize>)>,
+}
+
+impl LeaseTable {
+    /// An empty table. `max_per_device` tasks that nobody estimated may share a card.
+    #[must_use]
+    pub fn new(max_per_device: u32) -> Self {
+        Self { cards: Vec::new(), max_per_device, next_id: 1, held_back: None }
+    }
+
+    /// A table of CPU slots.
+    #[must_use]
+    pub fn of_cpu_slots(slots: u32) -> Self {
+        let mut table = Self::new(1);
+        for _ in 0..slots {
+            let info = DeviceInfo { device: Device::Cpu, uuid: None, name: "CPU slot".into(), memory: None };
+            table.add(info, None);
+        }
+        table
+    }
+
+    /// Adds a device. Leases may book up to `capacity` of its memory; with `None` there is one lease at a time
+    /// and memory does not count.
+    pub fn add(&mut self, info: DeviceInfo, capacity: Option<Size>) {
+        self.cards.push(Card { info, capacity, foreign: Size::ZERO, holders: BTreeMap::new() });
+    }
+
+    /// Sets how much of a card's memory others use.
+    pub fn set_foreign(&mut self, device: Device, used: Size) {
+        for card in self.cards.iter_mut().filter(|card| card.info.device == device) {
+            card.foreign = used;
+        }
+    }
+
+    /// Takes a device out: nothing more is leased on it. Leases that it has run on until they are released.
+    pub fn drop_device(&mut self, device: Device) {
+        for card in self.cards.iter_mut().filter(|card| card.info.device == device) {
+            card.capacity = Some(Size::ZERO);
+            card.foreign = Size::from_bytes(u64::MAX);
+        }
+    }
+
+    /// The memory that is booked on a device.
+    #[must_use]
+    pub fn booked(&self, device: Device) -> Size {
+        self.cards.iter().filter(|card| card.info.device == device).map(Card::booked).sum()
+    }
+
+    /// Checks the table's own rules; for tests after each step.
+    ///
+    /// # Errors
+    /// Says which rule is broken.
+    pub fn sanity_check(&self) -> Result<(), String> {
+        for card in &self.cards {
+            let device = card.info.device;
+            let training = card.holders.values().filter(|holder| holder.training).count();
+            match card.capacity {
+                None if training > 1 => return Err(format!("{device} trains {training} tasks at once")),
+                Some(capacity) if card.foreign == Size::ZERO && card.booked() > capacity => {
+                    return Err(format!("{device}: {} booked of {capacity}", card.booked()));
+                }
+                _ => {}
+            }
+            let exclusive = card.holders.values().any(|holder| holder.exclusive && holder.training);
+            if exclusive && training > 1 {
+                return Err(format!("{device} is shared, though it was leased exclusively"));
+            }
+        }
+        Ok(())
+    }
+
+    /// How many leases there are, those that only wait for their process to go included.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        let mut ids: Vec<_> = self.cards.iter().flat_map(|card| card.holders.keys()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids.len()
+    }
+
+    /// Whether nothing is leased.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.cards.iter().all(|card| card.holders.is_empty())
+    }
+
+    fn views(&self, request: &LeaseRequest) -> Vec<CardView> {
+        let held_back = self.held_back.as_ref().filter(|(holder, _)| *holder != request.holder);
+        self.cards
+            .iter()
+            .enumerate()
+            .map(|(place, card)| CardView {
+                place,
+                suits: request
+                    .pin
+                    .as_ref()
+                    .is_none_or(|pin| pin.matches(card.info.device, card.info.uuid.as_deref())),
+                held_back: held_back.is_some_and(|(_, places)| places.contains(&place)),
+                capacity: card.capacity,
+                used: card.booked() + card.foreign,
+                foreign: card.foreign,
+                training: card.training(),
+                resident: card.holders.len() - card.training(),
+                exclusive: card.holders.values().any(|holder| holder.exclusive && holder.training),
+                unestimated: card.holders.values().filter(|h| h.training && !h.estimated).count(),
+            })
+            .collect()
+    }
+}
+
+impl Card {
+    fn booked(&self) -> Size {
+        self.holders.values().map(|holder| holder.memory).sum()
+    }
+
+    fn training(&self) -> usize {
+        self.holders.values().filter(|holder| holder.training).count()
+    }
+
+    fn free_slot(&self) -> u32 {
+        let taken: Vec<u32> = self.holders.values().filter(|h| h.training).map(|h| h.slot).collect();
+        (0..).find(|slot| !taken.contains(slot)).unwrap_or(0)
+    }
+}
+
+impl DevicePool for LeaseTable {
+    fn devices(&self) -> Vec<DeviceInfo> {
+        self.cards.iter().map(|card| card.info.clone()).collect()
+    }
+
+    fn check(&self, request: &LeaseRequest) -> Result<(), Unleasable> {
+        let suits = |card: &&Card| {
+            request.pin.as_ref().is_none_or(|pin| pin.matches(card.info.device, card.info.uuid.as_deref()))
+        };
+        let suiting: Vec<&Card> = self.cards.iter().filter(suits).collect();
+        if let (Some(pin), true) = (&request.pin, suiting.is_empty()) {
+            let mut names: Vec<String> = self.cards.iter().map(|c| c.info.device.to_string()).collect();
+            names.dedup();
+            return Err(Unleasable::NoSuchDevice { pin: pin.clone(), available: names.join(", ") });
+        }
+        let large_enough = suiting
+            .iter()
+            .filter(|card| card.capacity.is_none_or(|capacity| capacity >= request.memory))
+            .count();
+        if large_enough == 0 && !suiting.is_empty() {
+            let largest = suiting.iter().filter_map(|card| card.capacity).max().unwrap_or_default();
+            return Err(Unleasable::TooLarge { needed: request.memory, largest });
+        }
+        if large_enough < request.devices as usize {
+            let available = u32::try_from(large_enough).unwrap_or(u32::MAX);
+            return Err(Unleasable::TooMany { needed: request.devices, available });
+        }
+        Ok(())
+    }
+
+    fn try_lease(&mut self, request: &LeaseRequest) -> Option<Lease> {
+        let views = self.views(request);
+        let Some(places) = placement::place(&views, request, self.max_per_device) else {
+            if request.hold {
+                self.held_back = Some((request.holder, placement::hold_back(&views, request)));
+            }
+            return None;
+        };
+        self.withdraw(request.holder);
+        let id = LeaseId(self.next_id);
+        self.next_id += 1;
+        let mut shares = Vec::with_capacity(places.len());
+        for place in places {
+            let card = &mut self.cards[place];
+            let sharing = card.capacity.is_some();
+            // A card without memory is one slot of many: its place is the lane, not who shares it.
+            let slot = if sharing { card.free_slot() } else { u32::try_from(place).unwrap_or(u32::MAX) };
+            let holder = Holder {
+                memory: if sharing { request.memory } else { Size::ZERO },
+                estimated: request.estimated,
+                exclusive: request.exclusive,
+                training: true,
+                slot,
+            };
+            card.holders.insert(id, holder);
+            shares.push(Share { info: card.info.clone(), memory: sharing.then_some(request.memory), slot });
+        }
+        let device_seen = shares.first().map_or(Device::Cpu, |share| share.info.device);
+        Some(Lease { id, shares, environment: Vec::new(), device_seen })
+    }
+
+    fn end_train(&mut self, lease: LeaseId) {
+        for card in &mut self.cards {
+            // Without memory to keep, the end of the turn is the end of the share.
+            if card.capacity.is_none() {
+                card.holders.remove(&lease);
+            } else if let Some(holder) = card.holders.get_mut(&lease) {
+                holder.training = false;
+            }
+        }
+    }
+
+    fn release(&mut self, lease: LeaseId) {
+        for card in &mut self.cards {
+            card.holders.remove(&lease);
+        }
+    }
+
+    fn withdraw(&mut self, holder: TaskKey) {
+        if self.held_back.as_ref().is_some_and(|(held_for, _)| *held_for == holder) {
+            self.held_back = None;
+        }
+    }
+}

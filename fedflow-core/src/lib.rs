@@ -1,0 +1,41 @@
+//! The model, the scheduler and the engine of [Fedflow](https://github.com/fedflow/fedflow).
+//!
+//! This crate does no I/O: it reads no clock, file, environment or process, starts no thread and owns no
+//! channel. What it wants done it asks of four [ports](Launcher): a [`Launcher`] of workers, a [`DevicePool`], an
+//! [`Observer`] and an [`Inbox`]. So one and the same loop, [`Flow::execute`], runs real processes, simulates a
+//! run in virtual time, and is tested there against thousands of random worlds.
+
+mod config;
+mod device;
+mod event;
+mod failure;
+mod group;
+mod lease;
+mod name;
+mod placement;
+mod ports;
+mod quantity;
+mod spec;
+mod status;
+mod task;
+mod time;
+mod value;
+
+pub use config::*;
+pub use device::{Device, DeviceError, DeviceInfo, Pin};
+pub use event::{RunEvent, RunOutcome};
+pub use failure::{Failure, FailureKind, Stage};
+pub use group::{GroupError, RecordedOutcome, TaskEntry, TaskGroup};
+pub use lease::{Lease, LeaseId, LeaseRequest, LeaseTable, Share, Unleasable};
+pub use name::{IntoName, MAX_NAME_BYTES, Name, NameError};
+pub use placement::{CardView, hold_back, place};
+pub use ports::{
+    Assignment, DevicePool, HostSample, Inbox, Input, Launcher, Observer, RunSettings, StopLevel, TaskKey,
+    WorkerEvent, WorkerId,
+};
+pub use quantity::{Size, SizeError};
+pub use spec::{ExpectedTimes, Limits, Needs, Program, SELF_WORKER, SpecError, TaskSpec};
+pub use status::{IllegalTransition, TaskStatus, Transition};
+pub use task::{LeaseInfo, LoadContext, ProgressSink, Task, TaskError, TaskIdentity, TrainContext};
+pub use time::Time;
+pub use value::{Dict, MAX_DEPTH, Value, ValueError, from_value, to_value};

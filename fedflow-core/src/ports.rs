@@ -1,0 +1,270 @@
+//! The engine's ports: what it asks of the world, and what the world tells it. This file is the contract.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::OnFailure;
+use crate::device::DeviceInfo;
+use crate::event::RunEvent;
+use crate::failure::FailureKind;
+use crate::lease::{Lease, LeaseId, LeaseRequest, Unleasable};
+use crate::name::Name;
+use crate::quantity::Size;
+use crate::spec::Program;
+use crate::time::Time;
+use crate::value::{Dict, Value};
+
+/// A task of the flow: its group's index and its place in the group, both cheap to copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TaskKey {
+    /// The group's place in the order of execution, from 1.
+    pub group: u32,
+    /// The task's place in its group, from 0.
+    pub place: u32,
+}
+
+/// A worker: one process, or for a command task one process per phase. Never used twice in a run, so what comes
+/// late from an earlier attempt is known by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WorkerId(pub u64);
+
+/// One attempt at a task, as it is given to a worker.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Assignment {
+    /// The task's group.
+    pub group: Name,
+    /// The task.
+    pub task_id: Name,
+    /// Which attempt, from 1.
+    pub attempt: u32,
+    /// Its directory, an absolute path. It is made for the attempt; what an earlier attempt left there is put
+    /// aside first.
+    pub workdir: PathBuf,
+    /// A directory that survives attempts and resume.
+    pub checkpoint_dir: PathBuf,
+    /// What runs it.
+    pub program: Arc<Program>,
+    /// Its parameters.
+    pub params: Dict,
+}
+
+/// Starts workers and tells them what to do. No call blocks; every answer comes through the [`Inbox`].
+pub trait Launcher {
+    /// Starts a worker and gives it its task. Answered by `Ready` or `Gone`.
+    fn start(&mut self, worker: WorkerId, assignment: Assignment);
+    /// Tells it to load. Answered by `Loaded`, `Failed` or `Gone`.
+    fn load(&mut self, worker: WorkerId);
+    /// Tells it to train on a lease. Answered by `Trained`, `Failed` or `Gone`.
+    fn train(&mut self, worker: WorkerId, lease: &Lease, params: &Dict);
+    /// Tells it to exit. Answered by `Gone`.
+    fn exit(&mut self, worker: WorkerId);
+    /// Asks its processes to end (SIGTERM). Answered by `Gone`, unless they ignore it.
+    fn terminate(&mut self, worker: WorkerId);
+    /// Ends its processes (SIGKILL). Answered by `Gone`.
+    fn kill(&mut self, worker: WorkerId);
+}
+
+/// Devices, of which some can be leased now.
+pub trait DevicePool {
+    /// The devices there are.
+    fn devices(&self) -> Vec<DeviceInfo>;
+    /// Whether a request can be met at all, if nothing else were leased.
+    ///
+    /// # Errors
+    /// Says why it can never be met.
+    fn check(&self, request: &LeaseRequest) -> Result<(), Unleasable>;
+    /// Leases what is asked, all or nothing, if it is free now.
+    ///
+    /// With [`LeaseRequest::hold`] a refused request has the pool keep back the devices that can be emptied for
+    /// it soonest, until it is met or withdrawn; one request is kept so at a time.
+    fn try_lease(&mut self, request: &LeaseRequest) -> Option<Lease>;
+    /// `train` has ended: the devices' turn is free for the next; memory stays booked until [`Self::release`].
+    fn end_train(&mut self, lease: LeaseId);
+    /// The process is gone: what was still booked is free.
+    fn release(&mut self, lease: LeaseId);
+    /// The holder does not want a lease any more.
+    fn withdraw(&mut self, holder: TaskKey);
+}
+
+/// Told every [`RunEvent`].
+pub trait Observer {
+    /// Writes it down. Called at once, with the record's number from 1; must not block on a disk. A record that
+    /// [needs durability](RunEvent::needs_durability) is answered through the [`Inbox`] by
+    /// [`Input::Durable`] when it and all before it are safe.
+    fn record(&mut self, number: u64, time: Time, event: &RunEvent) {
+        let _ = (number, time, event);
+    }
+
+    /// Tells people. An event that needs durability is announced only when it is durable.
+    fn announce(&mut self, time: Time, event: &RunEvent) {
+        let _ = (time, event);
+    }
+}
+
+/// Where everything arrives.
+pub trait Inbox {
+    /// Waits for the next input, or until the deadline: then it is [`Input::Timer`]. Inputs that have arrived
+    /// come before a deadline that has passed. This is the only call of the engine that blocks.
+    fn next(&mut self, deadline: Option<Time>) -> (Time, Input);
+}
+
+/// Everything that can wake the engine.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Input {
+    /// A worker says something, or something became of it.
+    Worker {
+        /// Which one.
+        worker: WorkerId,
+        /// What.
+        event: WorkerEvent,
+    },
+    /// Leases may succeed that did not before: somebody else gave devices back, or memory came back.
+    DevicesChanged,
+    /// How busy the machine is.
+    Host(HostSample),
+    /// All records up to this number are durable.
+    Durable(u64),
+    /// Records cannot be written any more; the run cannot keep its promise and must end.
+    RecordingFailed(String),
+    /// The run shall stop.
+    Stop(StopLevel),
+    /// One task shall be cancelled.
+    Cancel {
+        /// Its group.
+        group: Name,
+        /// The task.
+        task: Name,
+    },
+    /// The deadline has passed.
+    Timer,
+}
+
+/// What a worker says, or what became of it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum WorkerEvent {
+    /// It is up and has its task.
+    Ready,
+    /// `load` returned.
+    Loaded,
+    /// A named value.
+    Item {
+        /// Its name.
+        key: String,
+        /// The value.
+        value: Value,
+    },
+    /// How far it is.
+    Progress {
+        /// Steps done.
+        done: u64,
+        /// Steps in all.
+        total: u64,
+    },
+    /// `train` returned this result.
+    Trained(Dict),
+    /// The task's phase failed; its process lives.
+    Failed {
+        /// What kind of failure.
+        kind: FailureKind,
+        /// Why.
+        message: String,
+    },
+    /// Every process of it is gone. Nothing comes after this.
+    Gone {
+        /// How it ended, if nobody asked it to.
+        kind: FailureKind,
+        /// The signal, the exit code or why it could not be started.
+        message: String,
+        /// The last lines that it wrote to stderr.
+        stderr_tail: String,
+    },
+}
+
+/// How urgently a run shall stop. The order is the severity: it only goes up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum StopLevel {
+    /// Nothing new starts; what runs is asked to end and gets its grace.
+    Graceful,
+    /// What runs is ended at once.
+    AtOnce,
+}
+
+/// How busy the machine is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct HostSample {
+    /// All memory, or the container's limit if that is smaller.
+    pub memory_total: Size,
+    /// What can still be used without swapping.
+    pub memory_available: Size,
+    /// How busy the processors were since the last sample, from 0 to 1.
+    pub cpu: f64,
+}
+
+/// What a run is, beside its groups: handed to the engine once.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunSettings {
+    /// The flow's name.
+    pub flow: String,
+    /// The run directory, an absolute path.
+    pub workdir: PathBuf,
+    /// The seed of every random choice.
+    pub seed: u64,
+    /// Which session of the run this is, from 1.
+    pub session: u32,
+    /// What a failed task means for the groups after its own.
+    pub on_failure: OnFailure,
+    /// How long what runs may go on after [`StopLevel::Graceful`].
+    pub grace: Duration,
+}
+
+impl<O: Observer + ?Sized> Observer for Box<O> {
+    fn record(&mut self, number: u64, time: Time, event: &RunEvent) {
+        (**self).record(number, time, event);
+    }
+
+    fn announce(&mut self, time: Time, event: &RunEvent) {
+        (**self).announce(time, event);
+    }
+}
+
+/// Several observers, told one after the other.
+impl<O: Observer> Observer for Vec<O> {
+    fn record(&mut self, number: u64, time: Time, event: &RunEvent) {
+        for observer in self {
+            observer.record(number, time, event);
+        }
+    }
+
+    fn announce(&mut self, time: Time, event: &RunEvent) {
+        for observer in self {
+            observer.announce(time, event);
+        }
+    }
+}
+
+impl<P: DevicePool + ?Sized> DevicePool for Box<P> {
+    fn devices(&self) -> Vec<DeviceInfo> {
+        (**self).devices()
+    }
+
+    fn check(&self, request: &LeaseRequest) -> Result<(), Unleasable> {
+        (**self).check(request)
+    }
+
+    fn try_lease(&mut self, request: &LeaseRequest) -> Option<Lease> {
+        (**self).try_lease(request)
+    }
+
+    fn end_train(&mut self, lease: LeaseId) {
+        (**self).end_train(lease);
+    }
+
+    fn release(&mut self, lease: LeaseId) {
+        (**self).release(lease);
+    }
+
+    fn withdraw(&mut self, holder: TaskKey) {
+        (**self).withdraw(holder);
+    }
+}
