@@ -40,6 +40,7 @@ pub struct TaskEntry {
     workdir: Option<PathBuf>,
     result: Option<Dict>,
     failure: Option<Failure>,
+    broken: Option<Box<str>>,
 }
 
 /// Why a task cannot be added to a group, or an outcome not be reported.
@@ -105,6 +106,18 @@ impl TaskGroup {
             return Err(GroupError::DuplicateId(spec.task_id));
         }
         self.tasks.insert(spec.task_id.clone(), TaskEntry::new(spec));
+        Ok(())
+    }
+
+    /// Adds a task that cannot be run, such as one whose parameters could not be made: it becomes an exception
+    /// with this message when the group is executed.
+    ///
+    /// # Errors
+    /// There is a task of this name already.
+    pub fn add_broken_task(&mut self, spec: TaskSpec, message: String) -> Result<(), GroupError> {
+        let task_id = spec.task_id.clone();
+        self.add_task(spec)?;
+        self.entry(&task_id)?.broken = Some(message.into());
         Ok(())
     }
 
@@ -281,6 +294,12 @@ impl TaskGroup {
         Ok(())
     }
 
+    /// Takes the number of the last attempt that an earlier session of the run started.
+    pub(crate) fn restore_attempt(&mut self, task_id: &Name, attempt: u32) -> Result<(), GroupError> {
+        self.entry(task_id)?.attempt = attempt;
+        Ok(())
+    }
+
     /// Takes a recorded outcome from the run's journal instead of running the task.
     pub(crate) fn restore(&mut self, task_id: &Name, outcome: RecordedOutcome) -> Result<(), GroupError> {
         let entry = self.entry(task_id)?;
@@ -334,6 +353,7 @@ impl TaskEntry {
             workdir: None,
             result: None,
             failure: None,
+            broken: None,
         }
     }
 
@@ -385,6 +405,12 @@ impl TaskEntry {
     #[must_use]
     pub fn failure(&self) -> Option<&Failure> {
         self.failure.as_ref()
+    }
+
+    /// Why it cannot be run, if it cannot.
+    #[must_use]
+    pub fn broken(&self) -> Option<&str> {
+        self.broken.as_deref()
     }
 
     /// Which attempt it is in, from 1; 0 until it was started.
