@@ -200,15 +200,14 @@ impl TaskGroup {
     /// tasks: the scheduler keeps ordered queues of its own.
     #[must_use]
     pub fn retrieve_task(&self, status: TaskStatus, random: &mut fastrand::Rng) -> Option<&TaskEntry> {
-        let mut seen = 0_usize;
-        let mut chosen = None;
-        for task in self.tasks.values().filter(|task| task.status == status) {
-            seen += 1;
-            if random.usize(..seen) == 0 {
-                chosen = Some(task);
-            }
-        }
-        chosen
+        let candidates = self.tasks.values().filter(|task| task.status == status);
+        // Each candidate replaces the choice with the chance that makes all equally likely.
+        candidates.enumerate().fold(
+            None,
+            |chosen, (before, task)| {
+                if random.usize(..=before) == 0 { Some(task) } else { chosen }
+            },
+        )
     }
 
     /// Takes a task's result.

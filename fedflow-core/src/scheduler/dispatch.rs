@@ -159,8 +159,8 @@ impl Scheduler {
             return false;
         };
         let memory = self.tasks[place as usize].plan.memory(&self.config);
-        let only_one = self.workers.is_empty();
-        if !only_one && !(self.host.has_room(memory) && self.host.processors_free()) {
+        let has_room = self.host.has_room(memory) && self.host.processors_free();
+        if !has_room && !self.workers.is_empty() {
             return false;
         }
         self.ready.pop();
