@@ -1,8 +1,12 @@
 //! A group of tasks, and what is known of each of them.
 
+mod entry;
+
 use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
+
+pub use entry::TaskEntry;
 
 use crate::device::{Device, Pin};
 use crate::event::RunEvent;
@@ -28,19 +32,6 @@ pub struct TaskGroup {
     pub estimate_cuda_memory: Option<Size>,
     /// Time limits and retries for what the tasks leave open.
     pub limits: Limits,
-}
-
-/// A task of a group: what was asked, and what has become of it.
-#[derive(Debug, Clone)]
-pub struct TaskEntry {
-    spec: TaskSpec,
-    status: TaskStatus,
-    attempt: u32,
-    device: Option<Device>,
-    workdir: Option<PathBuf>,
-    result: Option<Dict>,
-    failure: Option<Failure>,
-    broken: Option<Box<str>>,
 }
 
 /// Why a task cannot be added to a group, or an outcome not be reported.
@@ -340,83 +331,6 @@ pub struct RecordedOutcome {
     pub device: Option<Device>,
     /// The result, or why there is none.
     pub result: Result<Dict, Failure>,
-}
-
-impl TaskEntry {
-    fn new(spec: TaskSpec) -> Self {
-        Self {
-            spec,
-            status: TaskStatus::Init,
-            attempt: 0,
-            device: None,
-            workdir: None,
-            result: None,
-            failure: None,
-            broken: None,
-        }
-    }
-
-    fn step(&mut self, step: Transition) -> Result<(), GroupError> {
-        self.status = self
-            .status
-            .after(step)
-            .map_err(|source| GroupError::Illegal { task: self.spec.task_id.clone(), source })?;
-        Ok(())
-    }
-
-    /// Its identifier.
-    #[must_use]
-    pub fn task_id(&self) -> &Name {
-        &self.spec.task_id
-    }
-
-    /// What was asked.
-    #[must_use]
-    pub fn spec(&self) -> &TaskSpec {
-        &self.spec
-    }
-
-    /// The device that it was leased for `train`; `None` until then.
-    #[must_use]
-    pub fn device(&self) -> Option<Device> {
-        self.device
-    }
-
-    /// Its directory, an absolute path; `None` until it was started.
-    #[must_use]
-    pub fn workdir(&self) -> Option<&Path> {
-        self.workdir.as_deref()
-    }
-
-    /// What `train` returned; `None` until then.
-    #[must_use]
-    pub fn result(&self) -> Option<&Dict> {
-        self.result.as_ref()
-    }
-
-    /// Where it is in its life.
-    #[must_use]
-    pub fn status(&self) -> TaskStatus {
-        self.status
-    }
-
-    /// Why it failed, if it did.
-    #[must_use]
-    pub fn failure(&self) -> Option<&Failure> {
-        self.failure.as_ref()
-    }
-
-    /// Why it cannot be run, if it cannot.
-    #[must_use]
-    pub fn broken(&self) -> Option<&str> {
-        self.broken.as_deref()
-    }
-
-    /// Which attempt it is in, from 1; 0 until it was started.
-    #[must_use]
-    pub fn attempt(&self) -> u32 {
-        self.attempt
-    }
 }
 
 #[cfg(test)]

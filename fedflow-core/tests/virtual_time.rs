@@ -1,5 +1,6 @@
 //! The engine in random worlds, in virtual time: random tasks, durations, faults, stops and resumes, judged from
 //! the events alone.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
