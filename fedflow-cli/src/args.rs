@@ -1,0 +1,235 @@
+//! The command line: what can be typed, and the help that teaches it.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+
+use crate::view::ProgressMode;
+
+/// Runs many model-training tasks on one machine: each in its own process, the GPU leased only while it trains.
+#[derive(Debug, Parser)]
+#[command(
+    name = "fedflow",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true,
+    after_help = "\
+Begin here:
+  fedflow demo                 federated averaging on real data, with a report at the end
+  fedflow init                 write a commented flow file to start from
+  fedflow run flow.toml        run a flow
+
+Exit codes: 0 every task finished; 1 a task did not finish; 2 wrong usage, flow or configuration, nothing was
+started; 3 the run could not go on; 128 + n stopped by signal n."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a flow.
+    Run(RunArgs),
+    /// Go on with a run where it stopped; what has finished is not run again.
+    Resume(ResumeArgs),
+    /// Validate a flow file without running it, and show its groups and tasks.
+    Check(CheckArgs),
+    /// Simulate a flow in virtual time: how long it would take, and how long devices would idle.
+    Plan(PlanArgs),
+    /// Show the GPUs, their memory, and who holds them.
+    Devices(DevicesArgs),
+    /// Render the report of a run again.
+    Report(ReportArgs),
+    /// Write a commented flow file and a fedflow.toml to start from.
+    Init(InitArgs),
+    /// Print the effective configuration and where each key comes from.
+    Config(ConfigArgs),
+    /// Federated averaging on the UCI optical digits, built in: 30 rounds of 10 clients.
+    Demo(DemoArgs),
+    /// Print a completion script for a shell.
+    #[command(after_help = "For bash: fedflow completions bash > ~/.local/share/bash-completion/completions/fedflow")]
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Configuration from the command line.
+#[derive(Debug, Clone, Default, Args)]
+pub struct SettingArgs {
+    /// Read this configuration file instead of ./fedflow.toml.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub config: Option<PathBuf>,
+    /// Set a configuration key, such as scheduler.max-process=4; `fedflow config` lists them. Repeatable.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// How a run is made and shown.
+#[derive(Debug, Clone, Args)]
+pub struct RunOptions {
+    /// Where the run keeps its files; instead of the flow's workdir.
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub workdir: Option<PathBuf>,
+    /// The devices: auto, cpu:N (N tasks at once), sim:NxSIZE (simulated cards, such as sim:2x24GB), or cards
+    /// such as cuda:0,cuda:2.
+    #[arg(long, value_name = "DEVICES", default_value = "auto")]
+    pub devices: String,
+    /// How progress is shown.
+    #[arg(long, value_enum, default_value_t = ProgressMode::Auto, value_name = "HOW")]
+    pub progress: ProgressMode,
+    /// How long running tasks have to end after Ctrl-C before they are killed, such as 10s.
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub grace: Option<std::time::Duration>,
+}
+
+/// `fedflow run`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  fedflow run flow.toml                         on all GPUs, or one task a core where there is none
+  fedflow run flow.toml --devices cpu:4         four tasks at once, no GPU
+  fedflow run flow.toml --devices sim:2x24GB    as if there were two cards of 24 GB
+  fedflow run flow.toml --set scheduler.order=longest-first --workdir /scratch/try-2
+  fedflow run flow.toml --progress json | jq    one JSON object a line
+
+Ctrl-C once stops the run in order, twice at once; `fedflow resume` goes on with it.")]
+pub struct RunArgs {
+    /// The flow file.
+    #[arg(value_name = "FLOW.toml", value_hint = ValueHint::FilePath)]
+    pub flow: PathBuf,
+    #[command(flatten)]
+    pub options: RunOptions,
+    /// Go on with the run in the workdir; groups that had not started may have changed.
+    #[arg(long, conflicts_with = "fresh")]
+    pub resume: bool,
+    /// Remove what an earlier run left in the workdir, and begin anew.
+    #[arg(long)]
+    pub fresh: bool,
+    /// The seed of every random choice that Fedflow makes.
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    #[command(flatten)]
+    pub settings: SettingArgs,
+}
+
+/// `fedflow resume`.
+#[derive(Debug, Args)]
+pub struct ResumeArgs {
+    /// The run directory.
+    #[arg(value_name = "RUN_DIR", value_hint = ValueHint::DirPath)]
+    pub run_dir: PathBuf,
+    /// Other devices than those that the run began with; see `fedflow run --help`.
+    #[arg(long, value_name = "DEVICES")]
+    pub devices: Option<String>,
+    /// How progress is shown.
+    #[arg(long, value_enum, default_value_t = ProgressMode::Auto, value_name = "HOW")]
+    pub progress: ProgressMode,
+    /// How long running tasks have to end after Ctrl-C before they are killed, such as 10s.
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub grace: Option<std::time::Duration>,
+}
+
+/// `fedflow check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// The flow file.
+    #[arg(value_name = "FLOW.toml", value_hint = ValueHint::FilePath)]
+    pub flow: PathBuf,
+    /// The devices to check pins and estimates against; see `fedflow run --help`.
+    #[arg(long, value_name = "DEVICES", default_value = "auto")]
+    pub devices: String,
+    /// List every task, not only the first of each group.
+    #[arg(long)]
+    pub all: bool,
+    #[command(flatten)]
+    pub settings: SettingArgs,
+}
+
+/// `fedflow plan`.
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// The flow file. Tasks take as long as their expected-load and expected-train say.
+    #[arg(value_name = "FLOW.toml", value_hint = ValueHint::FilePath)]
+    pub flow: PathBuf,
+    /// Take the durations from this earlier run, where it has them.
+    #[arg(long, value_name = "RUN_DIR", value_hint = ValueHint::DirPath)]
+    pub from: Option<PathBuf>,
+    /// The devices to simulate; see `fedflow run --help`.
+    #[arg(long, value_name = "DEVICES", default_value = "auto")]
+    pub devices: String,
+    #[command(flatten)]
+    pub settings: SettingArgs,
+}
+
+/// `fedflow devices`.
+#[derive(Debug, Args)]
+pub struct DevicesArgs {
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `fedflow report`.
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// The run directory.
+    #[arg(value_name = "RUN_DIR", value_hint = ValueHint::DirPath)]
+    pub run_dir: PathBuf,
+    /// Print the report in this format instead of writing all of the run directory's reports again.
+    #[arg(long, value_enum)]
+    pub format: Option<ReportFormat>,
+}
+
+/// A format of reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    /// One self-contained page.
+    Html,
+    /// As results.json.
+    Json,
+    /// One row a task.
+    Csv,
+    /// For an issue or a chat.
+    Md,
+    /// For a CI system.
+    Junit,
+}
+
+/// `fedflow init`.
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// Where to write.
+    #[arg(value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
+    pub directory: PathBuf,
+}
+
+/// `fedflow config`.
+#[derive(Debug, Args)]
+pub struct ConfigArgs {
+    /// A flow file whose [config] counts, too.
+    #[arg(long, value_name = "FLOW.toml", value_hint = ValueHint::FilePath)]
+    pub flow: Option<PathBuf>,
+    #[command(flatten)]
+    pub settings: SettingArgs,
+}
+
+/// `fedflow demo`.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    #[command(flatten)]
+    pub options: RunOptions,
+    /// How many rounds.
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub rounds: u32,
+    /// How many clients share the training data.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub clients: u32,
+    /// The seed of the split, of the model and of every random choice that Fedflow makes.
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    #[command(flatten)]
+    pub settings: SettingArgs,
+}

@@ -1,0 +1,97 @@
+//! Why a command did not succeed: the message, the hints, and the exit code.
+
+use std::fmt;
+use std::process::ExitCode;
+
+use crate::diagnostic::Diagnostics;
+
+/// How a command ended that did not succeed.
+#[derive(Debug)]
+pub enum CommandError {
+    /// Wrong usage, flow or configuration; nothing was started.
+    Refused(Refusal),
+    /// The flow ran, and at least one task did not finish. It was told already.
+    TasksFailed,
+    /// The run could not go on.
+    Failed(Refusal),
+    /// A signal stopped the run. It was told already.
+    Stopped {
+        /// The signal's number.
+        signal: i32,
+    },
+}
+
+/// What was wrong, and what to do next.
+#[derive(Debug)]
+pub struct Refusal {
+    message: String,
+    hints: Vec<String>,
+}
+
+impl CommandError {
+    /// Wrong usage, flow or configuration.
+    pub fn refused(message: impl fmt::Display) -> Self {
+        Self::Refused(Refusal::new(message))
+    }
+
+    /// The run cannot go on.
+    pub fn failed(message: impl fmt::Display) -> Self {
+        Self::Failed(Refusal::new(message))
+    }
+
+    /// Adds a line that says what to do next.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        if let Self::Refused(refusal) | Self::Failed(refusal) = &mut self {
+            refusal.hints.push(hint.into());
+        }
+        self
+    }
+
+    /// The exit code of the documentation.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::TasksFailed => 1,
+            Self::Refused(_) => 2,
+            Self::Failed(_) => 3,
+            Self::Stopped { signal } => u8::try_from(128 + signal).unwrap_or(255),
+        })
+    }
+
+    /// The text for stderr; none if everything was told already.
+    #[must_use]
+    pub fn text(&self) -> Option<String> {
+        match self {
+            Self::Refused(refusal) | Self::Failed(refusal) => Some(refusal.to_string()),
+            Self::TasksFailed | Self::Stopped { .. } => None,
+        }
+    }
+}
+
+impl Refusal {
+    fn new(message: impl fmt::Display) -> Self {
+        Self { message: message.to_string(), hints: Vec::new() }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let message = self.message.trim_end();
+        if message.starts_with("error: ") {
+            f.write_str(message)?;
+        } else {
+            write!(f, "error: {message}")?;
+        }
+        for hint in &self.hints {
+            write!(f, "\nhint: {hint}")?;
+        }
+        Ok(())
+    }
+}
+
+impl From<Diagnostics> for CommandError {
+    fn from(diagnostics: Diagnostics) -> Self {
+        Self::refused(diagnostics)
+    }
+}
