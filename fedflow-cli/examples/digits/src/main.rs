@@ -1,0 +1,2 @@
+//! The `digits-worker` program: runs the tasks of this crate for Fedflow.
+fn main() {}
