@@ -91,19 +91,20 @@ impl Network {
 
     /// Goes through the digits once, in a random order, with a step after every `batch` of them.
     ///
-    /// Returns the mean loss of the digits as they came along; it is not finite if the training diverged.
-    /// A `batch` of 0 counts as 1.
+    /// Every digit counts the same: a last batch that is short makes a short step. Returns the mean loss of the
+    /// digits as they came along. A `batch` of 0 counts as 1.
     pub fn train_epoch(&mut self, digits: &[Digit], batch: usize, rate: f32, random: &mut Rng) -> f64 {
+        let batch = batch.max(1);
+        let step = rate / batch as f32;
         let mut order: Vec<&Digit> = digits.iter().collect();
         random.shuffle(&mut order);
         let mut loss = 0.0;
         let mut gradient = vec![0.0; PARAMETERS];
-        for batch in order.chunks(batch.max(1)) {
+        for batch in order.chunks(batch) {
             gradient.fill(0.0);
             for digit in batch {
                 loss += self.backward(digit, &mut gradient);
             }
-            let step = rate / batch.len() as f32;
             for (parameter, slope) in self.parameters.iter_mut().zip(&gradient) {
                 *parameter -= step * slope;
             }
@@ -295,6 +296,19 @@ mod tests {
         let (network, losses) = train();
         assert!(losses[4] < losses[0] / 2.0, "{losses:?}");
         assert_eq!((network, losses), train());
+    }
+
+    #[test]
+    fn a_short_batch_makes_a_short_step() {
+        let digits = &Digits::embedded().unwrap().training[..3];
+        let start = Network::random(&mut Rng::with_seed(1));
+        let moved = |batch| {
+            let mut network = start.clone();
+            network.train_epoch(digits, batch, 0.5, &mut Rng::with_seed(1));
+            let moves = network.parameters.iter().zip(&start.parameters).map(|(after, before)| after - before);
+            f64::from(moves.map(|by| by * by).sum::<f32>()).sqrt()
+        };
+        assert!((moved(3) / moved(12) - 4.0).abs() < 0.01, "{} and {}", moved(3), moved(12));
     }
 
     #[test]
