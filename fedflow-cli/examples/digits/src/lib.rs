@@ -15,15 +15,11 @@ mod network;
 mod partition;
 mod tasks;
 
+pub use averaging::{NothingToAverage, federated_average};
 pub use data::{
     CLASSES, DataError, Digit, Digits, MAX_INTENSITY, PIXELS, digits_from_bytes, digits_to_bytes,
 };
-pub use partition::{PartitionError, dirichlet_partition};
-
-pub use network::{Evaluation, HIDDEN, Network, NetworkError, PARAMETERS};
-
-pub use averaging::{NothingToAverage, federated_average};
-
-pub use tasks::{Aggregate, Split, TrainClient, TrainedModel};
-
 pub use federation::{Federation, FederationError};
+pub use network::{Evaluation, HIDDEN, Network, NetworkError, PARAMETERS};
+pub use partition::{PartitionError, dirichlet_partition};
+pub use tasks::{Aggregate, Split, TrainClient, TrainedModel};

@@ -305,7 +305,8 @@ mod tests {
         let moved = |batch| {
             let mut network = start.clone();
             network.train_epoch(digits, batch, 0.5, &mut Rng::with_seed(1));
-            let moves = network.parameters.iter().zip(&start.parameters).map(|(after, before)| after - before);
+            let moves =
+                network.parameters.iter().zip(&start.parameters).map(|(after, before)| after - before);
             f64::from(moves.map(|by| by * by).sum::<f32>()).sqrt()
         };
         assert!((moved(3) / moved(12) - 4.0).abs() < 0.01, "{} and {}", moved(3), moved(12));
