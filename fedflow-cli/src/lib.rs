@@ -1,1 +1,3 @@
 //! The library behind the command line.
+
+pub mod view;
