@@ -78,24 +78,35 @@ impl View {
     /// # Errors
     /// A stream could not be duplicated or a thread not be started.
     pub fn open(mode: ProgressMode, started_at: SystemTime) -> io::Result<Self> {
+        // A terminal that cannot be drawn on, such as `TERM=dumb`, is not asked for its size either.
+        let drawable = !ProgressDrawTarget::stderr().is_hidden();
+        let screen = drawable.then(|| Screen::Terminal(Term::stderr()));
+        Self::on(Spool::to_stderr()?, screen, Spool::to_stdout, mode, started_at)
+    }
+
+    fn on(
+        stderr: Spool,
+        screen: Option<Screen>,
+        open_stdout: impl FnOnce() -> io::Result<Spool>,
+        mode: ProgressMode,
+        started_at: SystemTime,
+    ) -> io::Result<Self> {
         let palette = Palette::of_stderr();
-        let stderr = Spool::to_stderr()?;
         let mut streams = vec![stderr.clone()];
-        let shown = match mode {
-            ProgressMode::Auto | ProgressMode::Bar if stderr_can_be_drawn_on() => {
-                let screen = Screen::Terminal(Term::stderr());
+        let shown = match (mode, screen) {
+            (ProgressMode::Auto | ProgressMode::Bar, Some(screen)) => {
                 let target = SpooledTerminal::target(stderr.clone(), screen.clone());
                 Shown::Live(LiveView::new(target, screen, stderr.clone(), palette, Clocks::Running))
             }
-            ProgressMode::Auto | ProgressMode::Bar | ProgressMode::Plain => {
+            (ProgressMode::Auto | ProgressMode::Bar | ProgressMode::Plain, _) => {
                 Shown::Plain(PlainView::new(stderr.clone(), palette))
             }
-            ProgressMode::Json => {
-                let stdout = Spool::to_stdout()?;
+            (ProgressMode::Json, _) => {
+                let stdout = open_stdout()?;
                 streams.push(stdout.clone());
                 Shown::Json(JsonView::new(stdout, stderr.clone(), started_at))
             }
-            ProgressMode::None => Shown::Nothing,
+            (ProgressMode::None, _) => Shown::Nothing,
         };
         let bar = match &shown {
             Shown::Live(live) => Some(live.bar().clone()),
@@ -166,31 +177,52 @@ impl Messages {
     }
 }
 
-/// Whether stderr is a terminal that can be drawn on; `TERM=dumb` cannot.
-fn stderr_can_be_drawn_on() -> bool {
-    !ProgressDrawTarget::stderr().is_hidden()
-}
-
 #[cfg(test)]
 mod tests {
+    use super::live::TerminalSize;
+    use super::live::tests::remaining;
     use super::made_up::*;
+    use super::spool::tests::Sink;
     use super::*;
     use clap::ValueEnum;
     use fedflow_core::RunOutcome;
 
+    /// What a mode writes to stderr and to stdout.
+    fn written(mode: ProgressMode, screen: Option<Screen>) -> (String, String) {
+        let (err, out) = (Sink::default(), Sink::default());
+        let stderr = Spool::new("test", err.clone()).unwrap();
+        let open_stdout = || Spool::new("test", out.clone());
+        let mut view = View::on(stderr, screen, open_stdout, mode, SystemTime::UNIX_EPOCH).unwrap();
+        view.announce(at(0), &run_started());
+        view.announce(at(0), &group_started("g", 1));
+        view.announce(at(1), &finished("g", "0", 1));
+        view.messages().say("a message\n");
+        view.announce(at(1), &group_finished("g", 1, 0, 0));
+        view.announce(at(1), &run_finished(RunOutcome::Complete));
+        view.messages().say("the end");
+        assert_eq!(view.summary().counts(), Counts { finished: 1, failed: 0, cancelled: 0 });
+        assert!(view.render_summary(None).contains("1 task finished"));
+        drop(view);
+        (err.text(), out.text())
+    }
+
     #[test]
-    fn every_mode_opens_and_follows_a_run() {
-        for mode in [ProgressMode::Plain, ProgressMode::None, ProgressMode::Auto] {
-            let mut view = View::open(mode, SystemTime::UNIX_EPOCH).unwrap();
-            view.announce(at(0), &run_started());
-            view.announce(at(0), &group_started("g", 1));
-            view.announce(at(1), &finished("g", "0", 1));
-            view.messages().say("a message\n");
-            view.announce(at(1), &group_finished("g", 1, 0, 0));
-            view.announce(at(1), &run_finished(RunOutcome::Complete));
-            assert_eq!(view.summary().counts(), Counts { finished: 1, failed: 0, cancelled: 0 });
-            assert!(view.render_summary(None).contains("1 task finished"));
-        }
+    fn each_mode_writes_to_its_stream_and_messages_go_to_stderr() {
+        let (err, out) = written(ProgressMode::Auto, None);
+        assert!(err.contains("g started") && err.ends_with("run complete\nthe end\n"), "{err}");
+        assert_eq!(out, "");
+        let (err, out) = written(ProgressMode::Json, None);
+        assert_eq!(err, "a message\nthe end\n");
+        assert_eq!(out.lines().count(), 5, "{out}");
+        assert_eq!(written(ProgressMode::None, None), (err, String::new()));
+    }
+
+    #[test]
+    fn what_remains_of_the_live_view_is_text() {
+        let screen = Screen::Fixed(TerminalSize { rows: 24, columns: 80 });
+        let (err, out) = written(ProgressMode::Bar, Some(screen));
+        assert_eq!(out, "");
+        assert_eq!(remaining(&err), ["a message", "g over after 1.0s: 1 finished", "the end"]);
     }
 
     #[test]

@@ -378,7 +378,8 @@ mod tests {
         }
         assert_eq!(view.stream.offer(b"progress\n"), Fate::Dropped);
         assert_eq!(view.stream.push(b"\n"), Fate::Taken);
-        for _ in 0..400 {
+        assert_eq!(view.stream.push(&vec![b'\n'; 61 << 20]), Fate::Taken);
+        for _ in 0..10 {
             view.announce(at(0), &finished_with("g", "a", 1, large.clone()));
         }
         told.close(PATIENCE);
