@@ -292,8 +292,10 @@ impl TaskGroup {
 
     /// Takes a recorded outcome from the run's journal instead of running the task.
     pub(crate) fn restore(&mut self, task_id: &Name, outcome: RecordedOutcome) -> Result<(), GroupError> {
+        let workdir = self.workdir.as_ref().map(|workdir| workdir.join(task_id.as_str()));
         let entry = self.entry(task_id)?;
         entry.attempt = outcome.attempt;
+        entry.workdir = workdir;
         entry.device = outcome.device;
         match outcome.result {
             Ok(result) => {

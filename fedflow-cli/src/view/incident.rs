@@ -1,0 +1,171 @@
+//! What people are told of a task that failed or is tried again, and the limit on how much of it.
+
+use std::fmt::Write as _;
+
+use fedflow_core::{Device, Failure, FailureKind, RunEvent, Stage};
+
+use super::text::{self, Ink, Palette};
+
+/// How many incidents of a group are told one by one; a group of which everything fails must not bury the rest.
+const TOLD: u64 = 20;
+/// How many lines of a message and of stderr are shown.
+const SHOWN_LINES: usize = 10;
+
+/// Decides which incidents of a group are told.
+#[derive(Debug, Default)]
+pub(super) struct IncidentLimit {
+    seen: u64,
+}
+
+impl IncidentLimit {
+    /// The text for an event that is an incident, as long as there are not too many. Starts anew with each group.
+    pub(super) fn tell(&mut self, palette: Palette, event: &RunEvent) -> Option<String> {
+        if let RunEvent::GroupStarted { .. } = event {
+            self.seen = 0;
+        }
+        let text = render_incident(palette, event)?;
+        self.seen += 1;
+        match self.seen {
+            ..=TOLD => Some(text),
+            _ if self.seen == TOLD + 1 => {
+                let note = "more tasks of this group failed; from here on they are only counted, and the report lists them";
+                Some(palette.paint(Ink::Warn, note))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The lines that tell of a failure or a retry; nothing for other events.
+fn render_incident(palette: Palette, event: &RunEvent) -> Option<String> {
+    match event {
+        // Whoever stops a run cancels all that is left of it, and knows: those are only counted.
+        RunEvent::TaskFailed { error, .. } if error.kind == FailureKind::Cancelled => None,
+        RunEvent::TaskFailed { group, task, attempt, device, error, .. } => {
+            let head = palette.paint(Ink::Bad, format_args!("{group}/{task} failed"));
+            let mut text = format!("{head}: {}", cause(error, *device));
+            if *attempt > 1 {
+                let _ = write!(text, " (attempt {attempt})");
+            }
+            push_details(&mut text, palette, error);
+            Some(text)
+        }
+        RunEvent::TaskRetried { group, task, attempt, device, error, delay_seconds, .. } => {
+            let when = match *delay_seconds {
+                delay if delay > 0.0 => format!("in {}", text::seconds(delay)),
+                _ => "now".into(),
+            };
+            let head = palette.paint(Ink::Warn, format_args!("{group}/{task} is tried again {when}"));
+            let mut text = format!("{head}: attempt {attempt}: {}", cause(error, *device));
+            if let Some(line) = text::shown_lines(&error.message).next() {
+                let _ = write!(text, ": {line}");
+            }
+            Some(text)
+        }
+        _ => None,
+    }
+}
+
+/// Kind and place of a failure, in words.
+fn cause(error: &Failure, device: Option<Device>) -> String {
+    let kind = match error.kind {
+        FailureKind::Error => "error",
+        FailureKind::Killed => "killed",
+        FailureKind::Exit => "exit without a result",
+        FailureKind::Timeout => "timeout",
+        FailureKind::Oom => "out of memory",
+        FailureKind::Protocol => "protocol broken",
+        FailureKind::Spawn => "could not be started",
+        FailureKind::Cancelled => "cancelled",
+    };
+    format!("{kind} in {}", place(error.stage, device))
+}
+
+fn place(stage: Stage, device: Option<Device>) -> String {
+    match device {
+        Some(device) if stage == Stage::Train => format!("{stage} on {device}"),
+        _ => stage.to_string(),
+    }
+}
+
+/// The cause of a failure on one line, for lists.
+pub(super) fn one_line(error: &Failure) -> String {
+    let mut line = cause(error, None);
+    if let Some(message) = text::shown_lines(&error.message).next() {
+        let _ = write!(line, ": {message}");
+    }
+    line
+}
+
+/// The message, whose first line stands beside the cause, and what the task last wrote to stderr.
+fn push_details(text: &mut String, palette: Palette, error: &Failure) {
+    let mut message = text::shown_lines(&error.message);
+    if let Some(first) = message.next() {
+        let _ = write!(text, ": {first}");
+    }
+    for line in message.take(SHOWN_LINES) {
+        let _ = write!(text, "\n    {line}");
+    }
+    let mut last: Vec<_> = text::shown_lines(&error.stderr_tail).rev().take(SHOWN_LINES).collect();
+    last.reverse();
+    for line in last {
+        let _ = write!(text, "\n    {} {line}", palette.paint(Ink::Dim, "|"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::made_up::*;
+    use super::*;
+
+    #[test]
+    fn a_failure_tells_stage_cause_and_the_last_lines() {
+        let error =
+            failure(FailureKind::Exit, "exit code 1", "Traceback\n  line 3\nValueError: \u{1b}[31mx\n");
+        let text = render_incident(Palette::Bare, &failed_with("g", "a", 2, error)).unwrap();
+        insta::assert_snapshot!(text, @r"
+        g/a failed: exit without a result in train on cuda:0 (attempt 2): exit code 1
+            | Traceback
+            |   line 3
+            | ValueError: \u{1b}[31mx
+        ");
+    }
+
+    #[test]
+    fn a_message_of_many_lines_and_a_long_log_are_cut() {
+        let many = |word: &str| (0..30).map(|number| format!("{word} {number}\n")).collect::<String>();
+        let error = failure(FailureKind::Error, &many("message"), &many("log"));
+        let text = render_incident(Palette::Bare, &failed_with("g", "a", 1, error)).unwrap();
+        assert_eq!(text.lines().count(), 1 + 2 * SHOWN_LINES);
+        assert!(text.ends_with("| log 29"), "the end of a log counts");
+    }
+
+    #[test]
+    fn a_retry_takes_one_line() {
+        let text = render_incident(Palette::Bare, &retried("g", "b", 1, false)).unwrap();
+        insta::assert_snapshot!(text, @r"g/b is tried again in 2.0s: attempt 1: out of memory in train on cuda:0: no room for 2GB");
+    }
+
+    #[test]
+    fn cancelled_tasks_are_only_counted() {
+        let error = failure(FailureKind::Cancelled, "the run was stopped", "noise");
+        assert_eq!(render_incident(Palette::Bare, &failed_with("g", "a", 1, error)), None);
+    }
+
+    #[test]
+    fn a_group_that_fails_altogether_is_told_in_bounds() {
+        let mut limit = IncidentLimit::default();
+        let mut told = |group: &str| {
+            let mut texts = Vec::new();
+            texts.extend(limit.tell(Palette::Bare, &group_started(group, 1_000)));
+            for task in 0..1_000 {
+                texts.extend(limit.tell(Palette::Bare, &failed(group, &task.to_string(), 1, "no")));
+            }
+            texts
+        };
+        let first = told("g");
+        assert_eq!(first.len() as u64, TOLD + 1);
+        assert!(first.last().unwrap().contains("only counted"));
+        assert_eq!(told("h").len() as u64, TOLD + 1, "a new group is told anew");
+    }
+}

@@ -1,0 +1,388 @@
+//! The progress stream: one strict JSON object a line, for programs that watch a run.
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use fedflow_core::{
+    Device, DeviceInfo, Dict, Failure, Name, Observer, RunEvent, RunOutcome, Size, Time, Value,
+};
+use serde::ser::{SerializeMap, SerializeSeq};
+use serde::{Serialize, Serializer};
+
+use super::spool::{Fate, Spool};
+use super::text;
+
+/// The longest line, in bytes. A result that would make a line longer is left out of it; `results.json` has it.
+const LONGEST_LINE: usize = 256 << 10;
+
+/// Writes the progress stream. Never blocks: a reader that is behind misses `task-progress` lines first, and when
+/// it is hopelessly behind the stream is cut. A reader that went away is forgotten.
+#[derive(Debug)]
+pub(super) struct JsonView {
+    stream: Spool,
+    messages: Spool,
+    started_at: Duration,
+    /// What trains where: `task-progress` tells the device too.
+    devices: HashMap<(Name, Name), Device>,
+    line: Vec<u8>,
+}
+
+/// One line. The six first keys are in every line; they are null where they do not apply.
+#[derive(Serialize)]
+struct Line<'a> {
+    event: &'static str,
+    /// Unix time in seconds, exact to the millisecond.
+    time: f64,
+    group: Option<&'a Name>,
+    task: Option<&'a Name>,
+    attempt: Option<u32>,
+    device: Option<Device>,
+    #[serde(flatten)]
+    details: Details<'a>,
+}
+
+/// What a line tells beside the six keys.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Details<'a> {
+    RunStarted { flow: &'a str, workdir: &'a str, session: u32, seed: u64, devices: &'a [DeviceInfo] },
+    GroupStarted { index: u32, workdir: &'a str, tasks: usize },
+    Started { workdir: &'a str },
+    Loaded { load_seconds: f64 },
+    Training { slot: u32, devices: &'a [Device], memory: Option<Size> },
+    Progress { done: u64, total: u64 },
+    Finished { load_seconds: f64, train_seconds: f64, result: PlainDict<'a> },
+    FinishedWithoutResult { load_seconds: f64, train_seconds: f64, result_left_out: bool },
+    Failed { load_seconds: Option<f64>, train_seconds: Option<f64>, error: &'a Failure },
+    Retried { error: &'a Failure, data_kept: bool, delay_seconds: f64 },
+    GroupFinished { finished: u64, failed: u64, cancelled: u64 },
+    RunFinished { outcome: &'a RunOutcome },
+}
+
+impl JsonView {
+    /// A view on `stream`; `started_at` is the wall-clock time of the run's beginning. What is wrong with the
+    /// stream itself is told on `messages`.
+    pub(super) fn new(stream: Spool, messages: Spool, started_at: SystemTime) -> Self {
+        let started_at = started_at.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { stream, messages, started_at, devices: HashMap::new(), line: Vec::new() }
+    }
+
+    fn write(&mut self, line: &Line<'_>) -> io::Result<()> {
+        self.line.clear();
+        let mut bounded = Bounded { bytes: &mut self.line, left: LONGEST_LINE };
+        line.serialize(&mut serde_json::Serializer::with_formatter(&mut bounded, TerminalSafe))?;
+        self.line.push(b'\n');
+        Ok(())
+    }
+
+    /// Follows which task trains where, and says where the event's task does or did.
+    fn device(&mut self, event: &RunEvent) -> Option<Device> {
+        let (group, task, _) = event.task()?;
+        let key = (group.clone(), task.clone());
+        match event {
+            RunEvent::TaskTraining { device, .. } => {
+                self.devices.insert(key, *device);
+                Some(*device)
+            }
+            RunEvent::TaskFinished { device, .. } => {
+                self.devices.remove(&key);
+                Some(*device)
+            }
+            RunEvent::TaskFailed { device, .. } | RunEvent::TaskRetried { device, .. } => {
+                self.devices.remove(&key);
+                *device
+            }
+            RunEvent::TaskProgress { .. } => self.devices.get(&key).copied(),
+            _ => None,
+        }
+    }
+}
+
+impl Observer for JsonView {
+    fn announce(&mut self, time: Time, event: &RunEvent) {
+        let Some(details) = Details::of(event) else { return };
+        let millis = (self.started_at + time.since_start()).as_millis();
+        #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 are far below 2^53")]
+        let time = millis as f64 / 1_000.0;
+        let (group, task, attempt) = match event.task() {
+            Some((group, task, attempt)) => (Some(group), Some(task), Some(attempt)),
+            None => (group_of(event), None, None),
+        };
+        let device = self.device(event);
+        let mut line = Line { event: event.name(), time, group, task, attempt, device, details };
+        if self.write(&line).is_err() {
+            // Only a result can be that long: all else is bounded where it comes in.
+            line.details = line.details.without_result();
+            if self.write(&line).is_err() {
+                return;
+            }
+        }
+        let fate = match event {
+            RunEvent::TaskProgress { .. } => self.stream.offer(&self.line),
+            _ => self.stream.push(&self.line),
+        };
+        if fate == Fate::Cut {
+            self.messages.push(
+                b"warning: the reader of the progress stream does not keep up; the stream ends here, the run goes on\n",
+            );
+        }
+    }
+}
+
+fn group_of(event: &RunEvent) -> Option<&Name> {
+    match event {
+        RunEvent::GroupStarted { group, .. } | RunEvent::GroupFinished { group, .. } => Some(group),
+        _ => None,
+    }
+}
+
+impl<'a> Details<'a> {
+    /// What is told of an event; nothing if the stream does not tell of it.
+    fn of(event: &'a RunEvent) -> Option<Self> {
+        Some(match event {
+            RunEvent::RunStarted { flow, workdir, session, devices, seed } => {
+                Self::RunStarted { flow, workdir, session: *session, seed: *seed, devices }
+            }
+            RunEvent::GroupStarted { index, workdir, tasks, .. } => {
+                Self::GroupStarted { index: *index, workdir, tasks: tasks.len() }
+            }
+            RunEvent::TaskStarted { workdir, .. } => Self::Started { workdir },
+            RunEvent::TaskLoaded { load_seconds, .. } => Self::Loaded { load_seconds: *load_seconds },
+            RunEvent::TaskTraining { device, slot, devices, memory, .. } => {
+                let devices = if devices.is_empty() { std::slice::from_ref(device) } else { devices };
+                Self::Training { slot: *slot, devices, memory: *memory }
+            }
+            RunEvent::TaskProgress { done, total, .. } => Self::Progress { done: *done, total: *total },
+            RunEvent::TaskFinished { load_seconds, train_seconds, result, .. } => Self::Finished {
+                load_seconds: *load_seconds,
+                train_seconds: *train_seconds,
+                result: PlainDict(result),
+            },
+            RunEvent::TaskFailed { load_seconds, train_seconds, error, .. } => {
+                Self::Failed { load_seconds: *load_seconds, train_seconds: *train_seconds, error }
+            }
+            RunEvent::TaskRetried { error, data_kept, delay_seconds, .. } => {
+                Self::Retried { error, data_kept: *data_kept, delay_seconds: *delay_seconds }
+            }
+            RunEvent::GroupFinished { finished, failed, cancelled, .. } => {
+                Self::GroupFinished { finished: *finished, failed: *failed, cancelled: *cancelled }
+            }
+            RunEvent::RunFinished { outcome } => Self::RunFinished { outcome },
+            RunEvent::TaskLoading { .. }
+            | RunEvent::TaskItem { .. }
+            | RunEvent::TaskReleased { .. }
+            | RunEvent::TaskExited { .. } => return None,
+        })
+    }
+
+    fn without_result(self) -> Self {
+        match self {
+            Self::Finished { load_seconds, train_seconds, .. } => {
+                Self::FinishedWithoutResult { load_seconds, train_seconds, result_left_out: true }
+            }
+            other => other,
+        }
+    }
+}
+
+/// A result in plain JSON, as `results.json` has it: a float that is not finite is a text, bytes are
+/// `{"$bytes": base64}`.
+struct PlainDict<'a>(&'a Dict);
+
+struct PlainValue<'a>(&'a Value);
+
+impl Serialize for PlainDict<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (key, value) in self.0.iter() {
+            map.serialize_entry(key, &PlainValue(value))?;
+        }
+        map.end()
+    }
+}
+
+impl Serialize for PlainValue<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Value::Float(float) if float.is_nan() => serializer.serialize_str("NaN"),
+            Value::Float(float) if float.is_infinite() => {
+                serializer.serialize_str(if *float > 0.0 { "Infinity" } else { "-Infinity" })
+            }
+            Value::Bytes(bytes) => {
+                let mut map = serializer.serialize_map(Some(1))?;
+                map.serialize_entry("$bytes", &STANDARD.encode(bytes))?;
+                map.end()
+            }
+            Value::List(list) => {
+                let mut seq = serializer.serialize_seq(Some(list.len()))?;
+                for value in list {
+                    seq.serialize_element(&PlainValue(value))?;
+                }
+                seq.end()
+            }
+            Value::Dict(dict) => PlainDict(dict).serialize(serializer),
+            plain => plain.serialize(serializer),
+        }
+    }
+}
+
+/// Writes characters that could steer a terminal as JSON escapes: the stream may be looked at on one.
+struct TerminalSafe;
+
+impl serde_json::ser::Formatter for TerminalSafe {
+    fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        let mut safe = fragment;
+        while let Some((place, hostile)) = safe.char_indices().find(|(_, c)| text::is_hostile(*c)) {
+            writer.write_all(&safe.as_bytes()[..place])?;
+            for unit in hostile.encode_utf16(&mut [0; 2]) {
+                write!(writer, "\\u{unit:04x}")?;
+            }
+            safe = &safe[place + hostile.len_utf8()..];
+        }
+        writer.write_all(safe.as_bytes())
+    }
+}
+
+/// Takes so many bytes and then refuses.
+struct Bounded<'a> {
+    bytes: &'a mut Vec<u8>,
+    left: usize,
+}
+
+impl Write for Bounded<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.left = self.left.checked_sub(bytes.len()).ok_or(io::ErrorKind::FileTooLarge)?;
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::made_up::*;
+    use super::super::spool::tests::{PATIENCE, Sink};
+    use super::*;
+    use fedflow_core::FailureKind;
+
+    fn view(stream: Spool, messages: Spool) -> JsonView {
+        JsonView::new(stream, messages, UNIX_EPOCH + Duration::from_millis(1_700_000_000_123))
+    }
+
+    fn shown(events: impl IntoIterator<Item = (Time, RunEvent)>) -> String {
+        let sink = Sink::default();
+        let spool = Spool::new("test", sink.clone()).unwrap();
+        let mut view = view(spool.clone(), spool.clone());
+        for (time, event) in events {
+            view.announce(time, &event);
+        }
+        spool.close(PATIENCE);
+        sink.text()
+    }
+
+    #[test]
+    fn the_listed_events_are_lines_and_the_others_are_not() {
+        let error = failure(FailureKind::Killed, "signal 9", "last words");
+        let text = shown([
+            (at(0), run_started()),
+            (at(0), group_started("g", 2)),
+            (at(0), started("g", "0", 1)),
+            (at(0), loading("g", "0", 1)),
+            (at(1), loaded("g", "0", 1)),
+            (at(1), training("g", "0", 1, Device::Cuda(1))),
+            (at(2), item("g", "0", 0.5)),
+            (at(2), progress("g", "0", 1, 1, 2)),
+            (
+                at(3),
+                RunEvent::TaskReleased { group: name("g"), task: name("0"), attempt: 1, train_seconds: 1.5 },
+            ),
+            (at(3), finished("g", "0", 1)),
+            (at(3), RunEvent::TaskExited { group: name("g"), task: name("0"), attempt: 1 }),
+            (at(4), retried("g", "1", 1, true)),
+            (at(4), failed_with("g", "1", 2, error)),
+            (at(4), group_finished("g", 1, 1, 0)),
+            (at(4), run_finished(RunOutcome::Complete)),
+        ]);
+        insta::assert_snapshot!(text, @r#"
+        {"event":"run-started","time":1700000000.123,"group":null,"task":null,"attempt":null,"device":null,"flow":"digits","workdir":"/res","session":1,"seed":7,"devices":[{"device":"cpu","name":"CPU slot"},{"device":"cpu","name":"CPU slot"}]}
+        {"event":"group-started","time":1700000000.123,"group":"g","task":null,"attempt":null,"device":null,"index":1,"workdir":"/res/g","tasks":2}
+        {"event":"task-started","time":1700000000.123,"group":"g","task":"0","attempt":1,"device":null,"workdir":"/res/g/0"}
+        {"event":"task-loaded","time":1700000001.123,"group":"g","task":"0","attempt":1,"device":null,"load_seconds":0.25}
+        {"event":"task-training","time":1700000001.123,"group":"g","task":"0","attempt":1,"device":"cuda:1","slot":0,"devices":["cuda:1"],"memory":null}
+        {"event":"task-progress","time":1700000002.123,"group":"g","task":"0","attempt":1,"device":"cuda:1","done":1,"total":2}
+        {"event":"task-finished","time":1700000003.123,"group":"g","task":"0","attempt":1,"device":"cpu","load_seconds":0.25,"train_seconds":1.5,"result":{"accuracy":0.5}}
+        {"event":"task-retried","time":1700000004.123,"group":"g","task":"1","attempt":1,"device":"cuda:0","error":{"stage":"train","kind":"oom","message":"no room for 2GB","stderr_tail":""},"data_kept":true,"delay_seconds":2.0}
+        {"event":"task-failed","time":1700000004.123,"group":"g","task":"1","attempt":2,"device":"cuda:0","load_seconds":0.25,"train_seconds":3.0,"error":{"stage":"train","kind":"killed","message":"signal 9","stderr_tail":"last words"}}
+        {"event":"group-finished","time":1700000004.123,"group":"g","task":null,"attempt":null,"device":null,"finished":1,"failed":1,"cancelled":0}
+        {"event":"run-finished","time":1700000004.123,"group":null,"task":null,"attempt":null,"device":null,"outcome":"complete"}
+        "#);
+    }
+
+    #[test]
+    fn every_line_is_strict_json_with_the_six_keys_first() {
+        let result = Dict::from([
+            ("nan", Value::from(f64::NAN)),
+            ("down", f64::NEG_INFINITY.into()),
+            ("bytes", vec![1_u8, 2].into()),
+            ("list", vec![Value::Null, true.into(), 7_i64.into()].into()),
+            ("hostile \u{1b}[2J", "\u{9b}31m \u{202e} \u{e0041} \n".into()),
+        ]);
+        let text = shown([(at(0), finished_with("g", "a", 1, result))]);
+        assert!(!text.trim_end().chars().any(text::is_hostile), "{text:?}");
+        assert!(text.starts_with(r#"{"event":"task-finished","time":1700000000.123,"group":"g","task":"a","attempt":1,"device":"cpu","#));
+        let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let result = &line["result"];
+        assert_eq!(result["nan"], "NaN");
+        assert_eq!(result["down"], "-Infinity");
+        assert_eq!(result["bytes"]["$bytes"], "AQI=");
+        assert_eq!(result["list"], serde_json::json!([null, true, 7]));
+        assert_eq!(result["hostile \u{1b}[2J"], "\u{9b}31m \u{202e} \u{e0041} \n");
+    }
+
+    #[test]
+    fn a_result_that_is_too_long_for_a_line_is_left_out() {
+        let result = Dict::from([("weights", "x".repeat(LONGEST_LINE))]);
+        let line: serde_json::Value =
+            serde_json::from_str(&shown([(at(0), finished_with("g", "a", 1, result))])).unwrap();
+        assert_eq!(line["result_left_out"], true);
+        assert_eq!(line["train_seconds"], 1.5);
+        assert_eq!(line.get("result"), None);
+    }
+
+    #[test]
+    fn a_reader_that_went_away_is_no_matter() {
+        let (reader, writer) = io::pipe().unwrap();
+        drop(reader);
+        let stream = Spool::new("test", writer).unwrap();
+        let mut view = view(stream.clone(), stream.clone());
+        view.announce(at(0), &run_started());
+        stream.close(PATIENCE);
+        view.announce(at(0), &group_started("g", 1));
+    }
+
+    #[test]
+    fn a_reader_that_never_reads_misses_progress_first_and_is_then_given_up() {
+        let (_reader, writer) = io::pipe().unwrap();
+        let messages = Sink::default();
+        let told = Spool::new("test", messages.clone()).unwrap();
+        let mut view = view(Spool::new("test", writer).unwrap(), told.clone());
+        let large = Dict::from([("weights", "x".repeat(LONGEST_LINE - 1_000))]);
+        for _ in 0..8 {
+            view.announce(at(0), &finished_with("g", "a", 1, large.clone()));
+        }
+        assert_eq!(view.stream.offer(b"progress\n"), Fate::Dropped);
+        assert_eq!(view.stream.push(b"\n"), Fate::Taken);
+        assert_eq!(view.stream.push(&vec![b'\n'; 61 << 20]), Fate::Taken);
+        for _ in 0..10 {
+            view.announce(at(0), &finished_with("g", "a", 1, large.clone()));
+        }
+        told.close(PATIENCE);
+        assert_eq!(messages.text().lines().count(), 1, "told once: {}", messages.text());
+    }
+}

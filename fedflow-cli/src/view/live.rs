@@ -1,0 +1,334 @@
+//! The view on a terminal: the current group's bar with the running tasks below it, and above it what remains.
+
+mod terminal;
+
+use std::fmt::Write;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use fedflow_core::{Name, Observer, RunEvent, Time};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+
+pub(super) use terminal::{Screen, SpooledTerminal, TerminalSize};
+
+use super::board::{Board, Phase, Running};
+use super::incident::IncidentLimit;
+use super::plain::{exceptions, render_group_end};
+use super::spool::Spool;
+use super::text::{self, Ink, Palette};
+
+/// How often the clocks on the screen go on while nothing happens. This thread only draws.
+const TICK: Duration = Duration::from_secs(1);
+/// The most lines for running tasks, however high the terminal is.
+const TASK_LINES: usize = 24;
+
+/// Draws at most twenty times a second, however many events there are; in between it only counts.
+#[derive(Debug)]
+pub(super) struct LiveView {
+    bar: ProgressBar,
+    stream: Spool,
+    palette: Palette,
+    shown: Arc<Mutex<Shown>>,
+    incidents: IncidentLimit,
+}
+
+/// What the next drawing shows.
+#[derive(Debug, Default)]
+struct Shown {
+    board: Board,
+    /// The time of the latest event, by the run's clock, and by the bar's.
+    latest: Time,
+    latest_by_bar: Duration,
+}
+
+/// Who moves the clocks on the screen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Clocks {
+    /// The bar's own clock and a thread that draws once a second.
+    Running,
+    /// Events alone.
+    #[cfg(test)]
+    Events,
+}
+
+impl LiveView {
+    /// A view that draws on a target. `stream` is what the target writes to: while its reader is behind, nothing
+    /// is drawn.
+    pub(super) fn new(
+        target: ProgressDrawTarget,
+        screen: Screen,
+        stream: Spool,
+        palette: Palette,
+        clocks: Clocks,
+    ) -> Self {
+        let shown = Arc::new(Mutex::new(Shown::default()));
+        let drawn = Arc::clone(&shown);
+        let draw = move |state: &ProgressState, out: &mut dyn Write| {
+            let shown = lock(&drawn);
+            let now = match clocks {
+                Clocks::Running => shown.latest + state.elapsed().saturating_sub(shown.latest_by_bar),
+                #[cfg(test)]
+                Clocks::Events => shown.latest,
+            };
+            let _ = out.write_str(&render_screen(palette, &shown.board, now, screen.size()));
+        };
+        // The template is the closure alone: it draws all lines from the board when they are really needed.
+        let style = ProgressStyle::with_template("{screen}")
+            .unwrap_or_else(|_| ProgressStyle::default_bar())
+            .with_key("screen", draw);
+        let bar = ProgressBar::with_draw_target(None, target).with_style(style);
+        if clocks == Clocks::Running {
+            bar.enable_steady_tick(TICK);
+        }
+        Self { bar, stream, palette, shown, incidents: IncidentLimit::default() }
+    }
+
+    /// The bar, above which messages can be printed.
+    pub(super) fn bar(&self) -> &ProgressBar {
+        &self.bar
+    }
+}
+
+impl Observer for LiveView {
+    fn announce(&mut self, time: Time, event: &RunEvent) {
+        let by_bar = self.bar.elapsed();
+        let mut shown = lock(&self.shown);
+        let took = shown.board.group().map_or(Duration::ZERO, |group| time.since(group.since));
+        shown.board.apply(time, event);
+        shown.latest = time;
+        shown.latest_by_bar = by_bar;
+        // The drawing takes this lock from inside the bar's.
+        drop(shown);
+
+        let mut lines = self.incidents.tell(self.palette, event);
+        if let RunEvent::RunFinished { .. } = event {
+            self.bar.finish_and_clear();
+        } else if let Some(line) = render_group_end(self.palette, event, took) {
+            lines = Some(line);
+        }
+        if let Some(lines) = lines {
+            self.bar.println(lines);
+        } else if !self.stream.is_behind() {
+            // Of the calls that draw while a thread ticks, and draw not too often, the one that changes nothing.
+            self.bar.unset_length();
+            if let RunEvent::GroupStarted { .. } = event {
+                self.bar.force_draw();
+            }
+        }
+    }
+}
+
+fn lock(shown: &Mutex<Shown>) -> MutexGuard<'_, Shown> {
+    shown.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// All lines of the screen: the group with its bar, the running tasks, and how many there was no room for.
+fn render_screen(palette: Palette, board: &Board, now: Time, size: TerminalSize) -> String {
+    let mut lines = Vec::new();
+    lines.extend(render_group(palette, board, now, size.columns));
+    let running = board.running();
+    // One line for the group, one for what is left out, one for the cursor.
+    let room = size.rows.saturating_sub(3).clamp(1, TASK_LINES);
+    let names: Vec<String> =
+        running.iter().take(room).map(|(group, task, _)| label(board, group, task)).collect();
+    let widest = names.iter().map(|name| console::measure_text_width(name)).max().unwrap_or(0);
+    let column = widest.min(size.columns / 3);
+    for (name, (_, _, task)) in names.iter().zip(&running) {
+        lines.push(render_task(palette, &text::pad(&text::clip(name, column), column), task, now));
+    }
+    if running.len() > room {
+        lines.push(palette.paint(Ink::Dim, format_args!("  … and {} more", running.len() - room)));
+    }
+    let clipped: Vec<_> = lines.iter().map(|line| text::clip(line, size.columns)).collect();
+    clipped.join("\n")
+}
+
+/// A task's name; with its group's if that is not the current one.
+fn label(board: &Board, group: &Name, task: &Name) -> String {
+    match board.group() {
+        Some(current) if current.name == *group => task.to_string(),
+        _ => format!("{group}/{task}"),
+    }
+}
+
+fn render_group(palette: Palette, board: &Board, now: Time, columns: usize) -> Option<String> {
+    let group = board.group()?;
+    #[expect(clippy::cast_precision_loss, reason = "the length of a bar")]
+    let fraction = group.done() as f64 / group.total.max(1) as f64;
+    let bar = palette.bar(fraction, (columns / 4).clamp(8, 40));
+    let mut parts = vec![format!("{}/{}", text::count(group.done()), text::count(group.total))];
+    parts.extend(exceptions(palette, group.failed, group.cancelled));
+    if group.retried > 0 {
+        let retried = format!("{} tried again", text::count(group.retried));
+        parts.push(palette.paint(Ink::Warn, retried));
+    }
+    parts.push(text::clock(now.since(group.since)));
+    parts.extend(board.time_left(now).map(|left| format!("about {} left", text::clock(left))));
+    Some(format!("{} {bar} {}", palette.paint(Ink::Strong, &group.name), text::list(parts)))
+}
+
+fn render_task(palette: Palette, name: &str, task: &Running, now: Time) -> String {
+    let ink = if matches!(task.phase, Phase::Training { .. }) { Ink::Good } else { Ink::Dim };
+    let phase = palette.paint(ink, text::pad(task.phase.name(), 8));
+    let mut line = format!("  {name}  {phase}  {:>7}", text::clock(now.since(task.since)));
+    if let Phase::Training { progress, .. } = &task.phase {
+        let _ = write!(line, "  {}", task.phase.devices());
+        if let Some((done, total)) = progress {
+            let bar = palette.bar(task.phase.fraction(), 12);
+            let _ = write!(line, "  {bar} {}/{}", text::count(*done), text::count(*total));
+        }
+    }
+    line
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::super::made_up::*;
+    use super::super::spool::tests::{PATIENCE, Sink};
+    use super::*;
+    use fedflow_core::{Device, FailureKind, RunOutcome};
+    use indicatif::InMemoryTerm;
+
+    struct World {
+        terminal: InMemoryTerm,
+        view: LiveView,
+    }
+
+    fn world(rows: u16, columns: u16) -> World {
+        let terminal = InMemoryTerm::new(rows, columns);
+        let target = ProgressDrawTarget::term_like(Box::new(terminal.clone()));
+        let size = TerminalSize { rows: rows.into(), columns: columns.into() };
+        let stream = Spool::new("test", Sink::default()).unwrap();
+        let view = LiveView::new(target, Screen::Fixed(size), stream, Palette::Bare, Clocks::Events);
+        World { terminal, view }
+    }
+
+    impl World {
+        fn see(&mut self, events: impl IntoIterator<Item = (Time, RunEvent)>) -> String {
+            for (time, event) in events {
+                self.view.announce(time, &event);
+            }
+            self.terminal.contents()
+        }
+    }
+
+    /// The lines that a terminal shows in the end.
+    pub(in super::super) fn remaining(written: &str) -> Vec<String> {
+        let mut terminal = vt100::Parser::new(24, 80, 0);
+        terminal.process(written.replace('\n', "\r\n").as_bytes());
+        let rows = terminal.screen().rows(0, 80).map(|row| row.trim_end().to_owned());
+        rows.filter(|row| !row.is_empty()).collect()
+    }
+
+    #[test]
+    fn a_group_shows_its_bar_and_its_running_tasks() {
+        let mut world = world(24, 80);
+        let text = world.see([
+            (at(0), run_started()),
+            (at(0), group_started("train-1", 5)),
+            (at(0), started("train-1", "client-0", 1)),
+            (at(1), finished("train-1", "client-0", 1)),
+            (at(1), started("train-1", "client-1", 1)),
+            (at(2), started("train-1", "client-2", 1)),
+            (at(3), started("train-1", "client-10", 1)),
+            (at(5), loading("train-1", "client-1", 1)),
+            (at(6), loaded("train-1", "client-1", 1)),
+            (at(7), training("train-1", "client-2", 1, Device::Cuda(1))),
+            (at(20), progress("train-1", "client-2", 1, 6, 12)),
+            (at(80), started("next", "early", 1)),
+        ]);
+        insta::assert_snapshot!(text, @r"
+        train-1 ━━━━╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌ 1/5, 1m 20s, about 3m 06s left
+          client-2    training   1m 13s  cuda:1  ━━━━━━╌╌╌╌╌╌ 6/12
+          client-1    waiting    1m 14s
+          client-10   starting   1m 17s
+          next/early  starting       0s
+        ");
+    }
+
+    #[test]
+    fn failures_and_finished_groups_remain_above() {
+        let mut world = world(24, 80);
+        let error = failure(FailureKind::Exit, "exit code 1", "Traceback\nValueError: \u{1b}[2Jx\n");
+        let text = world.see([
+            (at(0), group_started("split", 1)),
+            (at(2), finished("split", "0", 1)),
+            (at(2), group_finished("split", 1, 0, 0)),
+            (at(2), group_started("train-1", 3)),
+            (at(2), started("train-1", "a", 1)),
+            (at(3), retried("train-1", "a", 1, false)),
+            (at(4), failed_with("train-1", "a", 2, error)),
+            (at(4), started("train-1", "b", 1)),
+        ]);
+        insta::assert_snapshot!(text, @r"
+        split over after 2.0s: 1 finished
+        train-1/a is tried again in 2.0s: attempt 1: out of memory in train on cuda:0: n
+        o room for 2GB
+        train-1/a failed: exit without a result in train on cuda:0 (attempt 2): exit cod
+        e 1
+            | Traceback
+            | ValueError: \u{1b}[2Jx
+        train-1 ━━━━━━╌╌╌╌╌╌╌╌╌╌╌╌╌╌ 1/3, 1 failed, 1 tried again, 2s, about 4s left
+          b  starting       0s
+        ");
+        let text = world.see([
+            (at(5), finished("train-1", "b", 1)),
+            (at(5), group_finished("train-1", 2, 1, 0)),
+            (at(5), run_finished(RunOutcome::Complete)),
+        ]);
+        insta::assert_snapshot!(text, @r"
+        split over after 2.0s: 1 finished
+        train-1/a is tried again in 2.0s: attempt 1: out of memory in train on cuda:0: n
+        o room for 2GB
+        train-1/a failed: exit without a result in train on cuda:0 (attempt 2): exit cod
+        e 1
+            | Traceback
+            | ValueError: \u{1b}[2Jx
+        train-1 over after 3.0s: 2 finished, 1 failed
+        ");
+    }
+
+    #[test]
+    fn a_small_terminal_is_never_overfilled() {
+        let mut world = world(6, 30);
+        let mut events = vec![(at(0), group_started("a-group-with-a-long-name", 50))];
+        for task in 0..50 {
+            let task = format!("客户端-with-a-long-name-{task}");
+            events.push((at(0), started("a-group-with-a-long-name", &task, 1)));
+        }
+        let text = world.see(events);
+        insta::assert_snapshot!(text, @r"
+        a-group-with-a-long-name ╌╌╌╌…
+          客户端-wi…  starting       …
+          客户端-wi…  starting       …
+          客户端-wi…  starting       …
+          … and 47 more
+        ");
+    }
+
+    #[test]
+    fn nothing_is_drawn_for_a_reader_that_is_behind() {
+        let (_reader, writer) = std::io::pipe().unwrap();
+        let stream = Spool::new("test", writer).unwrap();
+        stream.push(&vec![b'x'; 1 << 20]);
+        let mut world = world(24, 80);
+        world.view.stream = stream;
+        assert_eq!(world.see([(at(0), group_started("g", 1))]), "");
+    }
+
+    #[test]
+    fn a_terminal_gets_whole_drawings_through_the_spool() {
+        let sink = Sink::default();
+        let stream = Spool::new("test", sink.clone()).unwrap();
+        let screen = Screen::Fixed(TerminalSize { rows: 24, columns: 80 });
+        let target = SpooledTerminal::target(stream.clone(), screen.clone());
+        let mut view = LiveView::new(target, screen, stream.clone(), Palette::Bare, Clocks::Events);
+        view.announce(at(0), &group_started("g", 2));
+        view.announce(at(1), &finished("g", "0", 1));
+        view.announce(at(1), &group_finished("g", 2, 0, 0));
+        view.announce(at(1), &run_finished(RunOutcome::Complete));
+        stream.close(PATIENCE);
+
+        assert_eq!(remaining(&sink.text()), ["g over after 1.0s: 2 finished"]);
+    }
+}

@@ -1,0 +1,240 @@
+//! What is told at the end of a run: counts, failed tasks with cause and logs, where the report is.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use fedflow_core::{Failure, FailureKind, Name, Observer, RunEvent, RunOutcome, Time};
+
+use super::board::Board;
+use super::incident::one_line;
+use super::plain::exceptions;
+use super::text::{self, Ink, Palette};
+
+/// How many failed tasks are listed.
+const LISTED: usize = 10;
+
+/// A fold over a run's events into what is told at its end.
+#[derive(Debug, Default)]
+pub struct RunSummary {
+    flow: String,
+    workdir: PathBuf,
+    began: Time,
+    ended: Time,
+    outcome: Option<RunOutcome>,
+    closed: Counts,
+    failed: Vec<FailedTask>,
+    board: Board,
+}
+
+/// How many tasks came to which end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Tasks with a result.
+    pub finished: u64,
+    /// Tasks that failed, cancelled ones not counted.
+    pub failed: u64,
+    /// Tasks that were cancelled.
+    pub cancelled: u64,
+}
+
+#[derive(Debug)]
+struct FailedTask {
+    group: Name,
+    task: Name,
+    error: Failure,
+    /// Its directory, unless it never had one.
+    workdir: Option<PathBuf>,
+}
+
+impl RunSummary {
+    /// How many tasks came to which end so far.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let mut counts = self.closed;
+        if let Some(group) = self.board.group() {
+            counts.finished += group.finished;
+            counts.failed += group.failed;
+            counts.cancelled += group.cancelled;
+        }
+        counts
+    }
+
+    /// How the run ended; `None` while it goes on, and when it broke off.
+    #[must_use]
+    pub fn outcome(&self) -> Option<&RunOutcome> {
+        self.outcome.as_ref()
+    }
+
+    /// From the first event to the last.
+    #[must_use]
+    pub fn wall_time(&self) -> Duration {
+        self.ended.since(self.began)
+    }
+}
+
+impl Observer for RunSummary {
+    fn announce(&mut self, time: Time, event: &RunEvent) {
+        self.ended = time;
+        let gone = self.board.apply(time, event);
+        match event {
+            RunEvent::RunStarted { flow, workdir, .. } => {
+                self.flow.clone_from(flow);
+                self.workdir = workdir.into();
+                self.began = time;
+            }
+            RunEvent::TaskFailed { group, task, error, .. }
+                if error.kind != FailureKind::Cancelled && self.failed.len() < LISTED =>
+            {
+                self.failed.push(FailedTask {
+                    group: group.clone(),
+                    task: task.clone(),
+                    error: error.clone(),
+                    workdir: gone.map(|task| task.workdir),
+                });
+            }
+            // The engine's counts include what an earlier session finished; what was counted here does not.
+            RunEvent::GroupFinished { finished, failed, cancelled, .. } => {
+                self.closed.finished += finished;
+                self.closed.failed += failed;
+                self.closed.cancelled += cancelled;
+            }
+            RunEvent::RunFinished { outcome } => self.outcome = Some(outcome.clone()),
+            _ => {}
+        }
+    }
+}
+
+/// The text at the end of a run: a line of counts, the first failed tasks, how to go on, where the report is.
+pub(super) fn render_summary(palette: Palette, summary: &RunSummary, report: Option<&Path>) -> String {
+    let counts = summary.counts();
+    let ink = if counts.failed == 0 { Ink::Good } else { Ink::Strong };
+    let finished = format!("{} finished", text::counted(counts.finished, "task"));
+    let mut parts = vec![palette.paint(ink, finished)];
+    parts.extend(exceptions(palette, counts.failed, counts.cancelled));
+    let flow = palette.paint(Ink::Strong, text::escape(&summary.flow));
+    let took = text::duration(summary.wall_time());
+    let mut text = format!("{flow}: {} in {took}\n", text::list(parts));
+
+    for failed in &summary.failed {
+        let name = palette.paint(Ink::Bad, format_args!("{}/{}", failed.group, failed.task));
+        let _ = writeln!(text, "  {name}: {}", one_line(&failed.error));
+        if let Some(workdir) = &failed.workdir {
+            let _ = writeln!(text, "      {}", shown_path(&workdir.join("stderr.log")));
+        }
+    }
+    let unlisted = counts.failed.saturating_sub(summary.failed.len() as u64);
+    if unlisted > 0 && !summary.failed.is_empty() {
+        let _ = writeln!(text, "  … and {} more", text::count(unlisted));
+    }
+    match summary.outcome {
+        Some(RunOutcome::Complete) => {}
+        Some(RunOutcome::Stopped) => {
+            let _ = writeln!(text, "the run was stopped");
+        }
+        Some(RunOutcome::Failed) | None => {
+            let _ = writeln!(text, "the run could not go on");
+        }
+    }
+    if summary.outcome != Some(RunOutcome::Complete) {
+        let _ = writeln!(text, "hint: go on with `fedflow resume {}`", shown_path(&summary.workdir));
+    }
+    if let Some(report) = report {
+        let _ = writeln!(text, "report: {}", shown_path(report));
+    }
+    text
+}
+
+fn shown_path(path: &Path) -> String {
+    text::escape(&path.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::made_up::*;
+    use super::*;
+
+    fn told(events: impl IntoIterator<Item = (Time, RunEvent)>) -> String {
+        let mut summary = RunSummary::default();
+        for (time, event) in events {
+            summary.announce(time, &event);
+        }
+        render_summary(Palette::Bare, &summary, Some(Path::new("/res/report.html")))
+    }
+
+    #[test]
+    fn a_run_without_failures_takes_two_lines() {
+        let text = told([
+            (at(0), run_started()),
+            (at(0), group_started("g", 1)),
+            (at(5), finished("g", "0", 1)),
+            (at(5), group_finished("g", 1, 0, 0)),
+            (at(83), run_finished(RunOutcome::Complete)),
+        ]);
+        insta::assert_snapshot!(text, @r"
+        digits: 1 task finished in 1m 23s
+        report: /res/report.html
+        ");
+    }
+
+    #[test]
+    fn failed_tasks_are_listed_with_their_logs() {
+        let mut events = vec![(at(0), run_started()), (at(0), group_started("g", 13))];
+        for task in 0..12 {
+            let task = task.to_string();
+            events.push((at(1), started("g", &task, 1)));
+            events.push((at(2), failed("g", &task, 1, "no \u{1b}data\nsecond line")));
+        }
+        let cancelled = failure(FailureKind::Cancelled, "the run was stopped", "");
+        events.push((at(3), failed_with("g", "12", 1, cancelled)));
+        events.push((at(3), run_finished(RunOutcome::Stopped)));
+        insta::assert_snapshot!(told(events), @r"
+        digits: 0 tasks finished, 12 failed, 1 cancelled in 3.0s
+          g/0: error in train: no \u{1b}data
+              /res/g/0/stderr.log
+          g/1: error in train: no \u{1b}data
+              /res/g/1/stderr.log
+          g/2: error in train: no \u{1b}data
+              /res/g/2/stderr.log
+          g/3: error in train: no \u{1b}data
+              /res/g/3/stderr.log
+          g/4: error in train: no \u{1b}data
+              /res/g/4/stderr.log
+          g/5: error in train: no \u{1b}data
+              /res/g/5/stderr.log
+          g/6: error in train: no \u{1b}data
+              /res/g/6/stderr.log
+          g/7: error in train: no \u{1b}data
+              /res/g/7/stderr.log
+          g/8: error in train: no \u{1b}data
+              /res/g/8/stderr.log
+          g/9: error in train: no \u{1b}data
+              /res/g/9/stderr.log
+          … and 2 more
+        the run was stopped
+        hint: go on with `fedflow resume /res`
+        report: /res/report.html
+        ");
+    }
+
+    #[test]
+    fn a_task_that_never_started_has_no_log() {
+        let error = Failure::new(fedflow_core::Stage::Start, FailureKind::Spawn, "no such file");
+        let text = told([
+            (at(0), run_started()),
+            (at(0), group_started("g", 1)),
+            (at(1), failed_with("g", "a", 1, error)),
+        ]);
+        assert!(!text.contains("stderr.log"), "{text}");
+        assert!(text.contains("could not go on"), "the run has no end: {text}");
+    }
+
+    #[test]
+    fn the_engines_counts_win_over_what_was_seen() {
+        let mut summary = RunSummary::default();
+        for event in [group_started("g", 9), finished("g", "0", 1), group_finished("g", 8, 1, 0)] {
+            summary.announce(at(1), &event);
+        }
+        assert_eq!(summary.counts(), Counts { finished: 8, failed: 1, cancelled: 0 });
+    }
+}
