@@ -13,6 +13,8 @@ mod settings;
 mod init;
 mod view;
 mod command_error;
+mod stdout;
+mod table_text;
 mod signals;
 mod session;
 mod history;

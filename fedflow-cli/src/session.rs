@@ -1,18 +1,22 @@
 //! One session of a run: the ports opened, wired, and closed in order.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fedflow_core::{
-    Config, Flow, FlowError, GroupSummary, History, Observer, Ports, RunEvent, RunOutcome, RunSettings,
+    Config, DevicePool, Flow, FlowError, GroupSummary, History, Observer, Ports, RunEvent, RunOutcome, RunSettings,
     TaskGroup, Time,
 };
 use fedflow_gpu::Pool;
 use fedflow_report::{Report, ReportWriter};
-use fedflow_worker::store::{Journal, JournalNotice, JournalWriter, RunDir, RunLock};
-use fedflow_worker::{Host, HostInbox, HostLauncher, HostOptions};
+use fedflow_worker::store::{
+    Head, JournalNotice, JournalWriter, RUN_TOKEN_VARIABLE, Recovered, RunDir, RunLock,
+};
+use fedflow_worker::{Host, HostInbox, HostLauncher, HostOptions, WorkerProgram};
 
 use crate::command_error::CommandError;
+use crate::history::EarlierRun;
 use crate::signals::SignalWatch;
 use crate::view::{ProgressMode, View};
 
@@ -22,24 +26,16 @@ pub struct SessionPlan {
     pub run_dir: RunDir,
     /// Its lock, held until the session is closed.
     pub lock: RunLock,
-    /// The journal to write to.
-    pub journal: Journal,
-    /// The flow's name.
-    pub flow_name: String,
+    /// What the journal says of the run.
+    pub head: Head,
+    /// What was recorded by earlier sessions; none for a new run.
+    pub earlier: Option<EarlierRun>,
     /// The effective configuration.
     pub config: Config,
     /// The devices.
     pub pool: Pool,
-    /// The worker programs and where relative paths begin.
-    pub host: HostOptions,
-    /// The seed of every random choice.
-    pub seed: u64,
-    /// Which session of the run this is, from 1.
-    pub session: u32,
-    /// What earlier sessions recorded.
-    pub history: History,
-    /// The report of what earlier sessions recorded.
-    pub report: Report,
+    /// The worker programs by name.
+    pub workers: BTreeMap<String, WorkerProgram>,
     /// How progress is shown.
     pub progress: ProgressMode,
 }
@@ -82,39 +78,43 @@ impl Session {
     /// # Errors
     /// A port cannot be opened: no threads, no private directory, the journal cannot be written.
     pub fn open(plan: SessionPlan) -> Result<Self, CommandError> {
+        let SessionPlan { run_dir, lock, head, earlier, config, pool, workers, progress } = plan;
         let started = wall_clock();
         let started_unix = started.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs_f64();
-        let view = View::open(plan.progress, started).map_err(CommandError::failed)?;
-        let (launcher, inbox, handle) = Host::start(plan.host).map_err(CommandError::failed)?;
-        let durable = handle.clone();
-        let journal = plan
-            .journal
-            .start(started_unix, move |notice| match notice {
-                JournalNotice::Durable(number) => durable.durable(number),
-                JournalNotice::Failed(reason) => durable.recording_failed(reason),
-            })
-            .map_err(CommandError::failed)?;
-        let warnings = view.messages();
-        let report = ReportWriter::new(
-            plan.run_dir.path().to_path_buf(),
-            started_unix,
-            plan.report,
-            move |warning| warnings.say(&format!("warning: {warning}")),
-        )
-        .map_err(CommandError::failed)?;
-        let signals = SignalWatch::start(handle, view.messages()).map_err(CommandError::failed)?;
+        let view = View::open(progress, started).map_err(CommandError::failed)?;
+        let messages = view.messages();
+        let options = host_options(&head, &config, &pool, workers);
+        let (launcher, inbox, handle) = Host::start(options).map_err(CommandError::failed)?;
+        let told = handle.clone();
+        let notify = Box::new(move |notice| match notice {
+            JournalNotice::Durable(number) => told.durable(number),
+            JournalNotice::Failed(reason) => told.recording_failed(reason),
+        });
+        let (history, report, session) = match &earlier {
+            Some(earlier) => (earlier.history(), earlier.report.clone(), earlier.state.sessions + 1),
+            None => (History::default(), Report::new(), 1),
+        };
+        let journal = match &earlier {
+            None => JournalWriter::create(&lock, &head, notify),
+            Some(earlier) => JournalWriter::append(&lock, &earlier.state.journal, notify),
+        };
+        let journal = journal.map_err(CommandError::failed)?;
+        let warnings = messages.clone();
+        let warn = move |warning| warnings.say(&format!("warning: {warning}"));
+        let report = ReportWriter::new(run_dir.path().to_path_buf(), started_unix, report, warn);
+        let signals = SignalWatch::start(handle, messages).map_err(CommandError::failed)?;
         let settings = RunSettings {
-            flow: plan.flow_name,
-            workdir: plan.run_dir.path().to_path_buf(),
-            seed: plan.seed,
-            session: plan.session,
-            on_failure: plan.config.task.on_failure,
-            grace: plan.config.supervision.grace,
+            flow: head.flow,
+            workdir: run_dir.path().to_path_buf(),
+            seed: head.seed,
+            session,
+            on_failure: config.task.on_failure,
+            grace: config.supervision.grace,
         };
         let observer = Observers { journal, report, view };
-        let ports = Ports { launcher, pool: plan.pool, observer, inbox };
-        let flow = Flow::new(ports, settings, plan.config, plan.history);
-        Ok(Self { flow, signals, run_dir: plan.run_dir, _lock: plan.lock, any_failed: false })
+        let ports = Ports { launcher, pool, observer, inbox };
+        let flow = Flow::new(ports, settings, config, history);
+        Ok(Self { flow, signals, run_dir, _lock: lock, any_failed: false })
     }
 
     /// Executes a group; see [`Flow::execute`].
@@ -143,7 +143,7 @@ impl Session {
         let Observers { journal, report, view } = observer;
         let messages = view.messages();
         let journal_end = journal.finish();
-        report.finish();
+        let _report: Report = report.finish();
         let report_path = run_dir.report();
         messages.say(&view.render_summary(report_path.exists().then_some(report_path.as_path())));
         let result = match (ended, signals.signal()) {
@@ -168,6 +168,33 @@ impl Session {
         drop(view);
         result
     }
+}
+
+fn host_options(
+    head: &Head,
+    config: &Config,
+    pool: &Pool,
+    workers: BTreeMap<String, WorkerProgram>,
+) -> HostOptions {
+    let mut base_environment = pool.base_environment();
+    // By it a later session finds what may be left of this one.
+    base_environment.push((RUN_TOKEN_VARIABLE.into(), head.run_token.clone()));
+    HostOptions {
+        workers,
+        base_environment,
+        result_limit: config.supervision.result_limit.bytes(),
+        keep_failed_attempts: config.supervision.keep_failed_attempts,
+        threads_per_task: threads_per_task(config, pool),
+        sample_interval: Some(config.scheduler.interval),
+        ..HostOptions::new(&head.base_dir)
+    }
+}
+
+/// Each task's share of the cores: as many tasks train at once as there are devices, if the limits allow it.
+fn threads_per_task(config: &Config, pool: &Pool) -> Option<u32> {
+    let cores = std::thread::available_parallelism().ok()?.get();
+    let at_once = pool.devices().len().clamp(1, config.scheduler.max_process as usize);
+    u32::try_from((cores / at_once).max(1)).ok()
 }
 
 /// A path as a person would type it: relative to the current directory where that is shorter.

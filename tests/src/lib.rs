@@ -1,1 +1,7 @@
-//! To be written.
+//! What the end-to-end tests stand on: the built binaries, and a place of its own for each test.
+
+mod binaries;
+mod sandbox;
+
+pub use binaries::{binary, scripted_worker};
+pub use sandbox::{Outcome, Running, Sandbox};

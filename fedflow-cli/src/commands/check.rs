@@ -1,0 +1,56 @@
+//! `fedflow check`: validates a flow file without running it, and shows its groups and tasks.
+
+use std::io::{self, Write};
+
+use fedflow_core::{Program, TaskEntry, TaskGroup};
+
+use crate::args::CheckArgs;
+use crate::command_error::CommandError;
+use crate::flow::FlowFile;
+use crate::stdout;
+use crate::table_text::plain_table;
+use crate::workers::{check_flow, load_settings, open_devices};
+
+/// How many tasks of a group are shown, unless all are.
+const SHOWN_TASKS: usize = 3;
+
+/// Validates the flow and prints it.
+pub fn cmd_check(args: &CheckArgs) -> Result<(), CommandError> {
+    let file = FlowFile::read(&args.flow)?;
+    let settings = load_settings(&args.settings, Some(&file))?;
+    let opened = open_devices(&args.devices, settings.config())?;
+    check_flow(&file.flow, settings.config(), &opened.pool)?;
+    let groups: Vec<TaskGroup> = file
+        .flow
+        .groups
+        .iter()
+        .map(|plan| plan.outline())
+        .collect::<Result<_, _>>()
+        .map_err(CommandError::refused)?;
+    stdout::print(|out| write_flow(out, &file.flow.name, &groups, args.all))
+}
+
+fn write_flow(out: &mut dyn Write, name: &str, groups: &[TaskGroup], all: bool) -> io::Result<()> {
+    let tasks: usize = groups.iter().map(TaskGroup::len).sum();
+    writeln!(out, "{name}: {} groups, {tasks} tasks, no errors\n", groups.len())?;
+    let rows = groups.iter().flat_map(|group| {
+        let shown = if all { group.len() } else { SHOWN_TASKS };
+        let more = group.len().saturating_sub(shown);
+        let rows = group.tasks().take(shown).map(|task| row(group, task));
+        let rest = (more > 0).then(|| {
+            [group.group_name().to_string(), format!("… {more} more"), String::new(), String::new()]
+        });
+        rows.chain(rest).collect::<Vec<_>>()
+    });
+    writeln!(out, "{}", plain_table(["group", "task", "runs", "device"], rows))
+}
+
+fn row(group: &TaskGroup, task: &TaskEntry) -> [String; 4] {
+    let spec = task.spec();
+    let runs = match spec.program.as_ref() {
+        Program::Worker { worker, kind } => format!("{worker}: {kind}"),
+        Program::Command { train, .. } => train.join(" "),
+    };
+    let device = spec.device.as_ref().or(group.device()).map_or_else(|| "any".into(), ToString::to_string);
+    [group.group_name().to_string(), task.task_id().to_string(), runs, device]
+}

@@ -1,0 +1,68 @@
+//! `fedflow devices`: what GPUs there are, their memory, and who holds them.
+
+use std::io::{self, Write};
+
+use fedflow_gpu::{CardReport, Environment, Inventory, inventory};
+
+use crate::args::DevicesArgs;
+use crate::command_error::CommandError;
+use crate::stdout;
+use crate::table_text::plain_table;
+use crate::view::printable;
+
+/// Prints the inventory.
+pub fn cmd_devices(args: &DevicesArgs) -> Result<(), CommandError> {
+    let inventory = inventory(&Environment::from_process());
+    if args.json {
+        let text = serde_json::to_string_pretty(&inventory).map_err(CommandError::failed)?;
+        return stdout::print(|out| writeln!(out, "{text}"));
+    }
+    stdout::print(|out| write_table(out, &inventory))
+}
+
+/// A line that tells the driver, a table of cards, and the processes below it.
+fn write_table(out: &mut dyn Write, inventory: &Inventory) -> io::Result<()> {
+    if let Some(driver) = &inventory.driver {
+        let cuda = inventory.cuda.as_ref().map(|cuda| format!(", CUDA {cuda}")).unwrap_or_default();
+        writeln!(out, "driver {driver}{cuda}")?;
+    }
+    if !inventory.cards.is_empty() {
+        let header = ["device", "name", "memory", "used", "busy", "temp", "uuid"];
+        let rows = inventory.cards.iter().map(row);
+        writeln!(out, "{}", plain_table(header, rows))?;
+    }
+    for card in &inventory.cards {
+        let name = card.device.map_or_else(|| format!("card {}", card.index), |device| device.to_string());
+        for process in card.processes.iter().flatten() {
+            let user = process.user.as_deref().unwrap_or("?");
+            let program = process.name.as_deref().unwrap_or("?");
+            let memory = process.memory.map_or_else(|| "?".into(), |memory| memory.to_string());
+            writeln!(out, "{name}: process {} ({}, {}) uses {memory}", process.pid, printable(program), printable(user))?;
+        }
+        if let Some(error) = &card.error {
+            writeln!(out, "{name}: cannot be used: {error}")?;
+        }
+    }
+    for warning in &inventory.warnings {
+        writeln!(out, "note: {warning}")?;
+    }
+    if let Some(reason) = &inventory.reason {
+        writeln!(out, "no GPU: {reason}")?;
+        writeln!(out, "hint: without one, `fedflow run` uses CPU slots, one a core; `--devices sim:2x24GB` simulates cards")?;
+    }
+    Ok(())
+}
+
+fn row(card: &CardReport) -> [String; 7] {
+    let unknown = || "-".to_owned();
+    let percent = |percent: u32| format!("{percent}%");
+    [
+        card.device.map_or_else(unknown, |device| device.to_string()),
+        card.name.clone().unwrap_or_else(unknown),
+        card.memory.map_or_else(unknown, |memory| memory.total.to_string()),
+        card.memory.map_or_else(unknown, |memory| memory.used.to_string()),
+        card.utilization.map_or_else(unknown, percent),
+        card.temperature.map_or_else(unknown, |degrees| format!("{degrees}°C")),
+        card.uuid.clone().unwrap_or_else(unknown),
+    ]
+}

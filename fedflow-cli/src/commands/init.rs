@@ -1,0 +1,21 @@
+//! `fedflow init`: a flow file and a configuration to start from.
+
+use std::path::Path;
+
+use crate::args::InitArgs;
+use crate::command_error::CommandError;
+use crate::init::write_starter;
+use crate::session::shown;
+use crate::stdout;
+
+/// Writes the files and says what to do with them.
+pub fn cmd_init(args: &InitArgs) -> Result<(), CommandError> {
+    let written = write_starter(&args.directory).map_err(CommandError::refused)?;
+    let flow = written.iter().find(|path| path.ends_with("flow.toml")).map_or(Path::new("flow.toml"), |p| p);
+    stdout::print(|out| {
+        for path in &written {
+            writeln!(out, "wrote {}", shown(path))?;
+        }
+        writeln!(out, "\nNext: fedflow check {0}\n      fedflow run {0}", shown(flow))
+    })
+}

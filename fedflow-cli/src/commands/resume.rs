@@ -1,0 +1,92 @@
+//! `fedflow resume`: goes on with a run from its directory alone.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use fedflow_core::Config;
+use fedflow_gpu::Pool;
+use fedflow_worker::store::{Head, RunDir, RunLock, end_leftovers, flow_checksum};
+
+use super::run::{run_groups, say_note, with_grace};
+use crate::args::ResumeArgs;
+use crate::command_error::CommandError;
+use crate::flow::FlowFile;
+use crate::history::{EarlierRun, read_run};
+use crate::session::{Session, SessionPlan, shown};
+use crate::view::ProgressMode;
+use crate::workers::{check_flow, open_devices, worker_programs};
+
+/// How long what is left of an earlier session has to end before it is killed.
+const LEFTOVER_GRACE: Duration = Duration::from_secs(2);
+
+/// Goes on with the run.
+pub fn cmd_resume(args: &ResumeArgs) -> Result<(), CommandError> {
+    let run_dir = RunDir::open(&args.run_dir).map_err(CommandError::refused)?;
+    let head = read_run(&run_dir)?.state.head().clone();
+    let Some(flow_file) = head.flow_file.as_deref().map(PathBuf::from) else {
+        return Err(CommandError::refused(format!("{} was not run from a flow file", shown(run_dir.path())))
+            .hint("run the program again that made it; what it has recorded is not run again"));
+    };
+    let text = run_dir.kept_flow().map_err(CommandError::failed)?;
+    say_if_changed(&flow_file, &head);
+    let file = FlowFile::parse(text, &flow_file)?;
+    let config = with_grace(recorded_config(&head)?, args.grace);
+    let opened = open_devices(args.devices.as_deref().unwrap_or(&head.devices), &config)?;
+    check_flow(&file.flow, &config, &opened.pool)?;
+    say_note(opened.note.as_deref());
+    resume_flow(&run_dir, &file, config, opened.pool, args.progress)
+}
+
+/// Goes on with a run whose flow is at hand.
+pub fn resume_flow(
+    run_dir: &RunDir,
+    file: &FlowFile,
+    config: Config,
+    pool: Pool,
+    progress: ProgressMode,
+) -> Result<(), CommandError> {
+    let lock = RunLock::acquire(run_dir).map_err(CommandError::failed)?;
+    let earlier = read_run(run_dir)?;
+    let head = earlier.state.head().clone();
+    end_earlier_session(run_dir, &earlier)?;
+    let workers = worker_programs(&file.flow);
+    let run_dir = run_dir.clone();
+    let plan = SessionPlan { run_dir, lock, head, earlier: Some(earlier), config, pool, workers, progress };
+    run_groups(Session::open(plan)?, &file.flow)
+}
+
+/// Before anything is started, no process of an earlier session may be left: nothing runs twice at once.
+fn end_earlier_session(run_dir: &RunDir, earlier: &EarlierRun) -> Result<(), CommandError> {
+    if let Some(torn) = &earlier.state.journal.torn {
+        eprintln!("note: the journal's torn end is cut: {} bytes at offset {}", torn.bytes, torn.offset);
+    }
+    let left = end_leftovers(&earlier.state.head().run_token, LEFTOVER_GRACE).map_err(CommandError::failed)?;
+    if left.is_empty() {
+        return Ok(());
+    }
+    let pids: Vec<String> = left.iter().map(|process| process.pid.to_string()).collect();
+    Err(CommandError::failed(format!(
+        "processes of an earlier session of {} could not be ended: {}",
+        shown(run_dir.path()),
+        pids.join(", ")
+    )))
+}
+
+fn recorded_config(head: &Head) -> Result<Config, CommandError> {
+    let mut config = Config::default();
+    for (key, value) in head.config.iter() {
+        config.set(key, value).map_err(CommandError::failed)?;
+    }
+    Ok(config)
+}
+
+fn say_if_changed(flow_file: &Path, head: &Head) {
+    let changed = std::fs::read_to_string(flow_file).is_ok_and(|text| head.flow_crc != Some(flow_checksum(&text)));
+    if changed {
+        eprintln!(
+            "note: {} has changed since; the recorded flow goes on\nhint: fedflow run --resume {} takes the changes",
+            shown(flow_file),
+            shown(flow_file)
+        );
+    }
+}

@@ -1,0 +1,121 @@
+//! `fedflow run`: a flow from its first group, or with `--resume` from where it stopped.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use fedflow_core::{Config, Dict, FlowError, TaskGroup};
+use fedflow_worker::store::{
+    Existing, Head, RunDir, RunDirError, RunLock, flow_checksum, new_run_token, recorded_config, unix_now,
+};
+
+use crate::args::RunArgs;
+use crate::command_error::CommandError;
+use crate::flow::{Flow, FlowContext, FlowFile};
+use crate::session::{Session, SessionPlan, shown};
+use crate::workers::{check_flow, load_settings, open_devices, worker_programs};
+
+/// The seed of a run that names none: the same flow makes the same choices.
+pub const DEFAULT_SEED: u64 = 0;
+
+/// Runs the flow.
+pub fn cmd_run(args: &RunArgs) -> Result<(), CommandError> {
+    let file = FlowFile::read(&args.flow)?;
+    let settings = load_settings(&args.settings, Some(&file))?;
+    let config = with_grace(settings.config().clone(), args.options.grace);
+    let opened = open_devices(&args.options.devices, &config)?;
+    check_flow(&file.flow, &config, &opened.pool)?;
+    let workdir = match &args.options.workdir {
+        Some(workdir) => workdir.clone(),
+        None => settings.workdir(&file.flow.base_dir, &current_directory()?),
+    };
+    say_note(opened.note.as_deref());
+    if args.resume {
+        let run_dir = RunDir::open(&workdir)
+            .map_err(|error| CommandError::refused(error).hint("without --resume the flow begins anew"))?;
+        return super::resume::resume_flow(&run_dir, &file, config, opened.pool, args.options.progress);
+    }
+    let (run_dir, lock) = begin(&workdir, args.fresh)?;
+    run_dir.keep_flow(file.source.text()).map_err(CommandError::failed)?;
+    let head = Head {
+        flow: file.flow.name.clone(),
+        base_dir: file.flow.base_dir.display().to_string(),
+        flow_file: std::path::absolute(&args.flow).ok().map(|path| path.display().to_string()),
+        flow_crc: Some(flow_checksum(file.source.text())),
+        config: recorded_config(&config),
+        devices: args.options.devices.clone(),
+        seed: args.seed.unwrap_or(DEFAULT_SEED),
+        created: unix_now(),
+        run_token: new_run_token().map_err(CommandError::failed)?,
+    };
+    let workers = worker_programs(&file.flow);
+    let progress = args.options.progress;
+    let plan =
+        SessionPlan { run_dir, lock, head, earlier: None, config, pool: opened.pool, workers, progress };
+    run_groups(Session::open(plan)?, &file.flow)
+}
+
+/// Makes the run directory and locks it; what an earlier run left is refused, or with `fresh` removed.
+pub fn begin(workdir: &Path, fresh: bool) -> Result<(RunDir, RunLock), CommandError> {
+    let existing = if fresh { Existing::Fresh } else { Existing::Refuse };
+    let run_dir = RunDir::create(workdir, existing).map_err(|error| refused_directory(error, workdir))?;
+    let lock = RunLock::acquire(&run_dir).map_err(CommandError::failed)?;
+    Ok((run_dir, lock))
+}
+
+fn refused_directory(error: RunDirError, workdir: &Path) -> CommandError {
+    match error {
+        RunDirError::EarlierRun(_) => CommandError::refused(error)
+            .hint(format!("go on with it: fedflow resume {}", shown(workdir)))
+            .hint("or begin anew and remove it: --fresh; or work elsewhere: --workdir DIR"),
+        RunDirError::Locked(_) => CommandError::failed(error),
+        error => CommandError::refused(error).hint("work elsewhere: --workdir DIR"),
+    }
+}
+
+/// Executes the groups of a flow, each built when those before it are over.
+pub fn run_groups(mut session: Session, flow: &Flow) -> Result<(), CommandError> {
+    let mut done = Done::default();
+    let ended = flow.groups.iter().try_for_each(|plan| {
+        let mut group = plan.build(&done).map_err(FlowError::Group)?;
+        session.execute(&mut group)?;
+        done.groups.insert(group.group_name().as_str().into(), group);
+        Ok(())
+    });
+    session.close(ended)
+}
+
+/// The groups that are over: what templates may ask for.
+#[derive(Default)]
+struct Done {
+    groups: BTreeMap<String, TaskGroup>,
+}
+
+impl FlowContext for Done {
+    fn workdir(&self, group: &str, task: &str) -> Option<PathBuf> {
+        self.groups.get(group)?.get_task(task)?.workdir().map(Path::to_path_buf)
+    }
+
+    fn result(&self, group: &str, task: &str) -> Option<Dict> {
+        self.groups.get(group)?.get_task(task)?.result().cloned()
+    }
+}
+
+/// The line that says why there are CPU slots instead of cards.
+pub fn say_note(note: Option<&str>) {
+    if let Some(note) = note {
+        eprintln!("note: {note}");
+    }
+}
+
+/// `--grace` sets how long what runs may go on after a signal, and how long SIGTERM is given to work.
+pub fn with_grace(mut config: Config, grace: Option<std::time::Duration>) -> Config {
+    if let Some(grace) = grace {
+        config.supervision.grace = grace;
+    }
+    config
+}
+
+/// Where relative paths on the command line begin.
+pub fn current_directory() -> Result<PathBuf, CommandError> {
+    std::env::current_dir().map_err(|error| CommandError::failed(format!("no current directory: {error}")))
+}

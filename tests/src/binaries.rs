@@ -1,0 +1,41 @@
+//! The binaries under test, built once for a test run.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// A binary of the workspace, built as the tests were.
+///
+/// # Panics
+/// It cannot be built.
+#[must_use]
+pub fn binary(name: &str) -> PathBuf {
+    target_directory().join(name)
+}
+
+/// The worker that does what its parameters say.
+#[must_use]
+pub fn scripted_worker() -> PathBuf {
+    binary("scripted-worker")
+}
+
+/// The directory of this profile's binaries, all of them built.
+fn target_directory() -> &'static Path {
+    static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
+    DIRECTORY.get_or_init(|| {
+        // A test lies in target/PROFILE/deps.
+        let test = std::env::current_exe().expect("a test has a path");
+        let directory = test.ancestors().nth(2).expect("a test lies in target/PROFILE/deps").to_path_buf();
+        #[expect(clippy::disallowed_methods, reason = "the one place that builds what is tested")]
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--quiet", "--bins"]);
+        build.args(["-p", "fedflow-cli", "-p", "fedflow-digits", "-p", "fedflow-tests"]);
+        if !cfg!(debug_assertions) {
+            build.arg("--release");
+        }
+        let target = directory.parent().expect("a profile lies in a target directory");
+        build.env("CARGO_TARGET_DIR", target).current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+        assert!(build.status().expect("cargo runs").success(), "the binaries under test cannot be built");
+        directory
+    })
+}

@@ -1,0 +1,183 @@
+//! A place of its own for one test: a directory, a clean environment, and the built `fedflow` in it.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use crate::binaries::{binary, scripted_worker};
+
+/// A directory that is removed with it, in which commands are run.
+pub struct Sandbox {
+    directory: TempDir,
+    variables: Vec<(String, String)>,
+}
+
+/// What a command did.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The exit code; 128 + n if signal n ended it.
+    pub code: i32,
+    /// What it wrote to stdout.
+    pub stdout: String,
+    /// What it wrote to stderr.
+    pub stderr: String,
+}
+
+/// A command that is still running.
+pub struct Running {
+    child: Child,
+    lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
+}
+
+impl Default for Sandbox {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Sandbox {
+    /// An empty place.
+    ///
+    /// # Panics
+    /// There is no temporary directory.
+    #[must_use]
+    pub fn new() -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        Self { directory, variables: Vec::new() }
+    }
+
+    /// Sets a variable for the commands that are run here.
+    #[must_use]
+    pub fn with_variable(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.variables.push((name.into(), value.into()));
+        self
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Writes a file. `{scripted}` in its text is the path of the scripted worker.
+    ///
+    /// # Panics
+    /// It cannot be written.
+    pub fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path().join(name);
+        let text = text.replace("{scripted}", &scripted_worker().display().to_string());
+        fs::write(&path, text).expect("a file in the sandbox");
+        path
+    }
+
+    /// Reads a file.
+    ///
+    /// # Panics
+    /// It cannot be read.
+    #[must_use]
+    pub fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    /// Reads the run's `results.json`.
+    ///
+    /// # Panics
+    /// It is not there, or is no JSON.
+    #[must_use]
+    pub fn results(&self) -> serde_json::Value {
+        serde_json::from_str(&self.read("res/results.json")).expect("results.json is JSON")
+    }
+
+    /// Runs `fedflow` with arguments separated by spaces, to its end.
+    ///
+    /// # Panics
+    /// It cannot be started.
+    #[must_use]
+    pub fn fedflow(&self, arguments: &str) -> Outcome {
+        let output = self.command(arguments).output().expect("fedflow starts");
+        let outcome = Outcome {
+            code: exit_code(output.status),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        };
+        // Shown only if the test fails.
+        println!("$ fedflow {arguments}\n{}{}-> {}", outcome.stdout, outcome.stderr, outcome.code);
+        outcome
+    }
+
+    /// Starts `fedflow` with `--progress json`, to watch what it says.
+    ///
+    /// # Panics
+    /// It cannot be started.
+    #[must_use]
+    pub fn start(&self, arguments: &str) -> Running {
+        let mut command = self.command(&format!("{arguments} --progress json"));
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("fedflow starts");
+        let lines = BufReader::new(child.stdout.take().expect("a piped stdout")).lines();
+        Running { child, lines }
+    }
+
+    fn command(&self, arguments: &str) -> Command {
+        #[expect(clippy::disallowed_methods, reason = "the one place that runs what is tested")]
+        let mut command = Command::new(binary("fedflow"));
+        command.args(arguments.split_whitespace()).current_dir(self.path()).stdin(Stdio::null());
+        // Of the test's own environment only what programs cannot do without.
+        command.env_clear();
+        for name in ["PATH", "HOME", "TMPDIR", "LLVM_PROFILE_FILE"] {
+            #[expect(clippy::disallowed_methods, reason = "the one place that passes the environment on")]
+            if let Some(value) = std::env::var_os(name) {
+                command.env(name, value);
+            }
+        }
+        command.env("NO_COLOR", "1").env("COLUMNS", "100");
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command
+    }
+}
+
+fn exit_code(status: std::process::ExitStatus) -> i32 {
+    use std::os::unix::process::ExitStatusExt;
+    status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(-1)
+}
+
+impl Running {
+    /// Waits until an event of this name is told, of this task if one is named, and returns it.
+    ///
+    /// # Panics
+    /// The run ends before.
+    pub fn wait_for(&mut self, event: &str, task: Option<&str>) -> serde_json::Value {
+        for line in self.lines.by_ref() {
+            let line = line.expect("stdout can be read");
+            let value: serde_json::Value = serde_json::from_str(&line).expect("each line is JSON");
+            if value["event"] == event && task.is_none_or(|task| value["task"] == task) {
+                return value;
+            }
+        }
+        panic!("the run ended without {event} of {task:?}");
+    }
+
+    /// Sends a signal to the supervisor.
+    ///
+    /// # Panics
+    /// It is gone.
+    pub fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process id");
+        kill_process(pid, signal).expect("the supervisor lives");
+    }
+
+    /// Waits for its end; the exit code.
+    ///
+    /// # Panics
+    /// It cannot be waited for.
+    #[must_use]
+    pub fn finish(mut self) -> i32 {
+        for line in self.lines.by_ref() {
+            println!("{}", line.expect("stdout can be read"));
+        }
+        exit_code(self.child.wait().expect("fedflow can be waited for"))
+    }
+}

@@ -1,0 +1,125 @@
+//! A worker that does what its parameters say, step by step: everything that a worker can do wrong.
+
+use std::process::{Command, ExitCode};
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use fedflow_core::{Device, Dict, LoadContext, Task, TaskError, TrainContext, Value};
+use fedflow_worker::Worker;
+use rustix::process::{Signal, getpid, kill_process};
+use serde::{Deserialize, Serialize};
+
+/// The steps of a task.
+#[derive(Serialize, Deserialize)]
+struct Scripted {
+    /// What `load` does.
+    #[serde(default)]
+    load: Vec<String>,
+    /// What `train` does.
+    #[serde(default)]
+    train: Vec<String>,
+}
+
+impl Task for Scripted {
+    const KIND: &'static str = "scripted";
+
+    fn load(&mut self, _ctx: &mut LoadContext) -> Result<(), TaskError> {
+        let mut result = Dict::new();
+        self.load.iter().try_for_each(|step| take_step(step, &mut result))
+    }
+
+    fn train(&mut self, ctx: &mut TrainContext, device: &Device) -> Result<Dict, TaskError> {
+        let mut result = Dict::from([("device", device.to_string())]);
+        for step in &self.train {
+            match words(step) {
+                ("item", key, value) => ctx.set_item(key, value.parse::<f64>()?),
+                ("progress", done, total) => ctx.progress(done.parse()?, total.parse()?),
+                ("attempt", ..) => {
+                    result.insert("attempt", i64::from(ctx.identity().attempt));
+                }
+                _ => take_step(step, &mut result)?,
+            }
+        }
+        Ok(result)
+    }
+}
+
+/// The first word, the second, and the rest.
+fn words(step: &str) -> (&str, &str, &str) {
+    let (verb, rest) = step.split_once(' ').unwrap_or((step, ""));
+    let (first, second) = rest.split_once(' ').unwrap_or((rest, ""));
+    (verb, first, second)
+}
+
+fn take_step(step: &str, result: &mut Dict) -> Result<(), TaskError> {
+    let (verb, first, second) = words(step);
+    match verb {
+        "wait" => wait(Duration::from_millis(first.parse()?)),
+        "hang" => wait(Duration::from_secs(3600)),
+        "print" => println!("{first} {second}"),
+        "complain" => eprintln!("{first} {second}"),
+        "fail" => return Err(TaskError::new(format!("{first} {second}"))),
+        "oom" => return Err(TaskError::out_of_memory("CUDA out of memory")),
+        "panic" => panic!("{first} {second}"),
+        "exit" => std::process::exit(first.parse()?),
+        "signal" => {
+            let signal = Signal::from_named_raw(first.parse()?).ok_or_else(|| TaskError::new("no signal"))?;
+            kill_process(getpid(), signal)?;
+            wait(Duration::from_secs(3600));
+        }
+        "grandchild" => {
+            // It outlives this process unless somebody ends it.
+            #[expect(clippy::disallowed_methods, reason = "a worker that leaves a process behind")]
+            let child = Command::new("sleep").arg("3600").spawn()?;
+            result.insert("grandchild", i64::from(child.id()));
+        }
+        "return" => {
+            result.insert(first, second.parse::<f64>().map_or_else(|_| Value::from(second), Value::from));
+        }
+        "variable" => {
+            #[expect(clippy::disallowed_methods, reason = "a worker that looks at its environment")]
+            result.insert(first, std::env::var(first).map_or(Value::Null, Value::from));
+        }
+        "bytes" => {
+            result.insert("bytes", vec![7_u8; first.parse()?]);
+        }
+        "deep" => {
+            let levels: usize = first.parse()?;
+            let deep = (0..levels).fold(Value::Null, |inner, _| Value::List(vec![inner]));
+            result.insert("deep", deep);
+        }
+        "odd" => {
+            result.insert("nan", f64::NAN);
+            result.insert("infinity", f64::NEG_INFINITY);
+            result.insert("bytes", vec![0_u8, 255]);
+            result.insert("big", i64::MIN);
+            result.insert("text", "<script>alert('x')</script>\u{202e}\u{1b}[31m");
+        }
+        other => return Err(TaskError::new(format!("no such step: {other}"))),
+    }
+    Ok(())
+}
+
+/// Passes time without using the processor.
+fn wait(time: Duration) {
+    let (_sender, receiver) = channel::<()>();
+    let _ = receiver.recv_timeout(time);
+}
+
+fn main() -> ExitCode {
+    #[expect(clippy::disallowed_methods, reason = "what goes wrong before the worker says hello")]
+    match std::env::var("SCRIPTED_START").as_deref() {
+        Ok("hang") => wait(Duration::from_secs(3600)),
+        Ok("exit") => std::process::exit(9),
+        Ok("garbage") => {
+            use std::io::Write;
+            use std::os::fd::AsFd;
+            // Standard input is the socket to the supervisor.
+            let socket = std::io::stdin().as_fd().try_clone_to_owned().map(std::fs::File::from);
+            let _ = socket.and_then(|mut socket| socket.write_all(&[0xff; 10_000]));
+            wait(Duration::from_secs(3600));
+        }
+        _ => {}
+    }
+    Worker::new().task::<Scripted>().run()
+}
