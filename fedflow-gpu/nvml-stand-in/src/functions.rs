@@ -1,124 +1,14 @@
-//! The exported C functions: each reads the script, finds the card that is meant, and answers.
+//! The exported C functions, under the names and with the signatures of `nvml.h`.
 
-use std::ffi::{CStr, c_char, c_int, c_uint, c_ulonglong, c_void};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ffi::{CStr, c_char, c_int, c_uint, c_ulonglong};
 
+use crate::answer::{answer, tell, tell_text, write, write_text};
+use crate::handle::{Device, Handle, handles};
 use crate::layout::{MemoryV1, MemoryV2, PciInfo, ProcessInfo, Utilization};
-use crate::script::{Card, Code, Memory, Script};
-
-/// `nvmlDevice_t`: a number that only looks like a pointer, see [`Handle`].
-type Device = *mut c_void;
+use crate::script::{Card, Code, Memory};
 
 const NOT_AVAILABLE: c_ulonglong = c_ulonglong::MAX;
 const NO_INSTANCE: c_uint = c_uint::MAX;
-
-/// Which card a [`Device`] means: the place of a card, and the slot of an instance in it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Handle {
-    card: usize,
-    instance: Option<usize>,
-}
-
-impl Handle {
-    fn to_device(self) -> Device {
-        let instance = self.instance.map_or(0, |slot| slot + 1);
-        std::ptr::without_provenance_mut(instance << 16 | (self.card + 1))
-    }
-
-    fn from_device(device: Device) -> Option<Self> {
-        let number = device.addr();
-        Some(Self { card: (number & 0xffff).checked_sub(1)?, instance: (number >> 16).checked_sub(1) })
-    }
-
-    fn find(self, script: &Script) -> Result<&Card, Code> {
-        let card = script.cards.get(self.card).ok_or(Code::InvalidArgument)?;
-        match self.instance {
-            None => Ok(card),
-            Some(slot) => card
-                .instances
-                .as_ref()
-                .and_then(|instances| instances.get(slot)?.as_ref())
-                .ok_or(Code::InvalidArgument),
-        }
-    }
-}
-
-/// Runs a function on the script and turns its outcome into `nvmlReturn_t`. No panic crosses into C.
-fn answer(function: impl FnOnce(&Script) -> Result<(), Code>) -> c_uint {
-    let outcome = AssertUnwindSafe(|| Script::read().and_then(|script| function(&script)));
-    match catch_unwind(outcome) {
-        Ok(Ok(())) => 0,
-        Ok(Err(code)) => code as c_uint,
-        Err(_) => Code::Unknown as c_uint,
-    }
-}
-
-/// Asks a card for a value and writes it to `target`.
-///
-/// # Safety
-/// `target` is null or can be written.
-unsafe fn tell<T>(
-    name: &str,
-    device: Device,
-    target: *mut T,
-    value: impl FnOnce(&Card) -> Result<T, Code>,
-) -> c_uint {
-    answer(|script| {
-        let card = Handle::from_device(device).ok_or(Code::InvalidArgument)?.find(script)?;
-        card.check(name)?;
-        // SAFETY: the caller's promise.
-        unsafe { write(target, value(card)?) }
-    })
-}
-
-/// # Safety
-/// `target` is null or can be written.
-unsafe fn write<T>(target: *mut T, value: T) -> Result<(), Code> {
-    if target.is_null() {
-        return Err(Code::InvalidArgument);
-    }
-    // SAFETY: not null, and the caller's promise.
-    unsafe { target.write(value) };
-    Ok(())
-}
-
-/// Writes a text with its closing zero.
-///
-/// # Safety
-/// `buffer` is null or `length` characters long.
-unsafe fn write_text(buffer: *mut c_char, length: c_uint, text: &str) -> Result<(), Code> {
-    if buffer.is_null() {
-        return Err(Code::InvalidArgument);
-    }
-    if text.len() >= length as usize {
-        return Err(Code::InsufficientSize);
-    }
-    // SAFETY: the text and the zero fit into the buffer, by the check above and the caller's promise.
-    unsafe {
-        buffer.cast::<u8>().copy_from_nonoverlapping(text.as_ptr(), text.len());
-        buffer.add(text.len()).write(0);
-    }
-    Ok(())
-}
-
-/// Asks a card for a text.
-///
-/// # Safety
-/// `buffer` is null or `length` characters long.
-unsafe fn tell_text(
-    name: &str,
-    device: Device,
-    buffer: *mut c_char,
-    length: c_uint,
-    value: impl FnOnce(&Card) -> &str,
-) -> c_uint {
-    answer(|script| {
-        let card = Handle::from_device(device).ok_or(Code::InvalidArgument)?.find(script)?;
-        card.check(name)?;
-        // SAFETY: the caller's promise.
-        unsafe { write_text(buffer, length, value(card)) }
-    })
-}
 
 fn memory(card: &Card) -> Result<Memory, Code> {
     card.memory.ok_or(Code::NotSupported)
@@ -201,14 +91,6 @@ pub(crate) unsafe extern "C" fn nvmlDeviceGetHandleByUUID(
         handle.find(script)?.check("nvmlDeviceGetHandleByUUID")?;
         // SAFETY: the caller's promise.
         unsafe { write(device, handle.to_device()) }
-    })
-}
-
-/// All cards, each followed by its instances.
-fn handles(script: &Script) -> impl Iterator<Item = Handle> {
-    script.cards.iter().enumerate().flat_map(|(card, row)| {
-        let slots = row.instances.as_ref().map_or(0, Vec::len);
-        std::iter::once(None).chain((0..slots).map(Some)).map(move |instance| Handle { card, instance })
     })
 }
 
@@ -477,40 +359,6 @@ pub(crate) unsafe extern "C" fn nvmlDeviceGetMigDeviceHandleByIndex(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_handle_comes_back_as_it_was() {
-        for handle in [
-            Handle { card: 0, instance: None },
-            Handle { card: 7, instance: None },
-            Handle { card: 3, instance: Some(6) },
-        ] {
-            assert_eq!(Handle::from_device(handle.to_device()), Some(handle));
-        }
-        assert_eq!(Handle::from_device(std::ptr::null_mut()), None);
-    }
-
-    #[test]
-    fn every_card_and_instance_has_a_handle() {
-        let divided = Card::new("GPU-a", 8).divided([Card::new("MIG-a", 4), Card::new("MIG-b", 4)]);
-        let script = Script::of([divided, Card::new("GPU-b", 8)]);
-        let uuids: Vec<&str> =
-            handles(&script).map(|handle| handle.find(&script).unwrap().uuid.as_str()).collect();
-        assert_eq!(uuids, ["GPU-a", "MIG-a", "MIG-b", "GPU-b"]);
-    }
-
-    #[test]
-    fn a_text_that_does_not_fit_is_refused() {
-        let mut buffer = [1 as c_char; 4];
-        // SAFETY: the buffer is as long as is said.
-        unsafe {
-            assert_eq!(write_text(buffer.as_mut_ptr(), 4, "abcd"), Err(Code::InsufficientSize));
-            assert_eq!(buffer, [1; 4]);
-            assert_eq!(write_text(buffer.as_mut_ptr(), 4, "abc"), Ok(()));
-            assert_eq!(CStr::from_ptr(buffer.as_ptr()).to_str(), Ok("abc"));
-            assert_eq!(write_text(std::ptr::null_mut(), 4, "abc"), Err(Code::InvalidArgument));
-        }
-    }
 
     #[test]
     fn an_address_on_the_bus_is_taken_apart() {

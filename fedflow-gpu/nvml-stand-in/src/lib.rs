@@ -15,8 +15,13 @@
 
 mod script;
 
-mod functions;
+mod handle;
+
+mod answer;
+
 mod layout;
+
+mod functions;
 
 mod install;
 
