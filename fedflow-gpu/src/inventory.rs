@@ -1,0 +1,154 @@
+//! What cards a machine has, whether or not a run may use them: what `fedflow devices` shows.
+
+use fedflow_core::{Device, Size};
+use serde::Serialize;
+
+use crate::environment::Environment;
+use crate::nvml::{CardError, CardProcess, CardRole, Driver, Found, Memory, NoDriver, Vitals};
+use crate::process::{probe_name, probe_user};
+use crate::visible;
+
+/// The cards of a machine, or why there are none.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Inventory {
+    /// The driver's version.
+    pub driver: Option<String>,
+    /// The version of CUDA that the driver speaks.
+    pub cuda: Option<String>,
+    /// All cards in PCI order, each followed by its MIG instances.
+    pub cards: Vec<CardReport>,
+    /// Why a run would have no card here, if so.
+    pub reason: Option<String>,
+    /// What else a person should know.
+    pub warnings: Vec<String>,
+}
+
+/// A card or a MIG instance. What the driver does not tell is `None`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CardReport {
+    /// Its name in a run that is started now; `None` if such a run cannot use it.
+    pub device: Option<Device>,
+    /// NVML's number of the card, in PCI order; an instance has that of its card.
+    pub index: u32,
+    /// Its UUID.
+    pub uuid: Option<String>,
+    /// The product's name.
+    pub name: Option<String>,
+    /// Where it is on the bus.
+    pub pci_bus_id: Option<String>,
+    /// Whether it is a whole card, a divided one, or an instance of one.
+    pub mig: CardRole,
+    /// Its memory.
+    pub memory: Option<MemoryReport>,
+    /// How busy it is, in percent.
+    pub utilization: Option<u32>,
+    /// In degrees Celsius.
+    pub temperature: Option<u32>,
+    /// In milliwatts.
+    pub power: Option<u32>,
+    /// Who uses it.
+    pub processes: Option<Vec<ProcessReport>>,
+    /// Why it cannot be used, if so.
+    pub error: Option<String>,
+}
+
+/// A card's memory, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct MemoryReport {
+    /// All of it.
+    pub total: Size,
+    /// What is used.
+    pub used: Size,
+    /// What is free.
+    pub free: Size,
+}
+
+/// A process on a card. The id is the host's: inside a container it, the name and the user may be another's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ProcessReport {
+    /// Its id.
+    pub pid: u32,
+    /// What it uses of the card's memory.
+    pub memory: Option<Size>,
+    /// Its program's name.
+    pub name: Option<String>,
+    /// Its user.
+    pub user: Option<String>,
+}
+
+/// Looks for cards. Blocks while NVIDIA's driver starts: milliseconds, or seconds if nothing else has it running.
+#[must_use]
+pub fn inventory(environment: &Environment) -> Inventory {
+    let driver = match Driver::open(environment.nvml_library.as_deref()) {
+        Ok(driver) => driver,
+        Err(reason) => return Inventory::none(&reason),
+    };
+    let versions =
+        Inventory { driver: driver.version(), cuda: driver.cuda_version(), ..Inventory::default() };
+    let found = match driver.find_cards() {
+        Ok(found) => found,
+        Err(reason) => return Inventory { reason: Some(reason.to_string()), ..versions },
+    };
+    let visible = visible::resolve(&found, environment.cuda_visible_devices.as_deref());
+    let hidden = visible.hidden.as_ref().map(ToString::to_string);
+    let reason = visible.cards.is_empty().then(|| {
+        let no_card =
+            || if found.is_empty() { NoDriver::NoCard.to_string() } else { "no card can be used".into() };
+        hidden.clone().unwrap_or_else(no_card)
+    });
+    let cards = found.iter().enumerate().map(|(place, card)| {
+        let ordinal = visible.cards.iter().position(|visible| *visible == place);
+        let device = ordinal.and_then(|ordinal| u32::try_from(ordinal).ok()).map(Device::Cuda);
+        CardReport::new(&driver, card, device)
+    });
+    Inventory {
+        cards: cards.collect(),
+        warnings: hidden.filter(|_| reason.is_none()).into_iter().collect(),
+        reason,
+        ..versions
+    }
+}
+
+impl Inventory {
+    fn none(reason: &NoDriver) -> Self {
+        Self { reason: Some(reason.to_string()), ..Self::default() }
+    }
+}
+
+impl CardReport {
+    fn new(driver: &Driver, card: &Found, device: Option<Device>) -> Self {
+        let uuid = card.uuid.as_deref().filter(|_| card.error.is_none());
+        let vitals = uuid.map_or(Ok(Vitals::default()), |uuid| driver.vitals(uuid));
+        let processes = uuid.map_or(Ok(None), |uuid| driver.processes(uuid));
+        let error = card.error.as_ref().or(vitals.as_ref().err()).or(processes.as_ref().err());
+        let error = error.map(CardError::to_string);
+        let Vitals { utilization, temperature, power } = vitals.unwrap_or_default();
+        let processes = processes.ok().flatten();
+        Self {
+            device,
+            index: card.index,
+            uuid: card.uuid.clone(),
+            name: card.name.clone(),
+            pci_bus_id: card.pci_bus_id.clone(),
+            mig: card.role,
+            memory: card.memory.map(MemoryReport::from),
+            utilization,
+            temperature,
+            power,
+            processes: processes.map(|rows| rows.into_iter().map(ProcessReport::from).collect()),
+            error,
+        }
+    }
+}
+
+impl From<Memory> for MemoryReport {
+    fn from(Memory { total, used, free, .. }: Memory) -> Self {
+        Self { total, used, free }
+    }
+}
+
+impl From<CardProcess> for ProcessReport {
+    fn from(CardProcess { pid, memory }: CardProcess) -> Self {
+        Self { pid, memory, name: probe_name(pid), user: probe_user(pid) }
+    }
+}

@@ -1,0 +1,260 @@
+//! Real cards: which ones a run leases, and what is free on them.
+
+use std::sync::Arc;
+
+use fedflow_core::{Config, Device, DeviceInfo, LeaseRequest, LeaseTable, Pin, Size, Unleasable};
+
+use super::foreign::{Attributed, Foreign};
+use super::{CardWatch, NoCards, OpenError, Warning, priority, share_limit};
+use crate::environment::Environment;
+use crate::nvml::{CardError, CardRole, Driver, Found, Memory, NoDriver};
+use crate::process::probe_owner;
+use crate::visible::{self, Visible};
+
+/// The cards of a pool. Their bookings are in the pool's table.
+#[derive(Debug)]
+pub(super) struct Cards {
+    driver: Arc<Driver>,
+    /// The cards that this run may lease.
+    cards: Vec<Card>,
+    /// The UUIDs of the visible list: those that are not leased by this run included, as they count in the
+    /// numbers of the others.
+    visible: Vec<String>,
+    uncertain_from: Option<u32>,
+}
+
+#[derive(Debug)]
+struct Card {
+    device: Device,
+    uuid: String,
+    foreign: Foreign,
+    /// Why nothing is leased on it any more, if so.
+    dropped: Option<CardError>,
+}
+
+impl Cards {
+    /// Finds the cards and puts those that `pins` name, or all visible ones, into the table.
+    pub(super) fn open(
+        pins: Option<&[Pin]>,
+        config: &Config,
+        environment: &Environment,
+        table: &mut LeaseTable,
+        warnings: &mut Vec<Warning>,
+    ) -> Result<Self, OpenError> {
+        let driver = Arc::new(Driver::open(environment.nvml_library.as_deref()).map_err(NoCards::NoDriver)?);
+        let found = driver.find_cards().map_err(NoCards::NoDriver)?;
+        let visible = visible::resolve(&found, environment.cuda_visible_devices.as_deref());
+        if visible.cards.is_empty() {
+            return Err(no_cards(&found, visible).into());
+        }
+        warnings.extend(warnings_of(&found, &visible));
+
+        let mut chosen = choose(pins, &found, &visible)?;
+        priority::sort(&mut chosen, config.gpu_priority, |(_, place)| priority::Rank {
+            place: u32::try_from(*place).unwrap_or(u32::MAX),
+            total: found[*place].memory.map(|memory| memory.total),
+            free: found[*place].memory.map(|memory| memory.free),
+            speed: found[*place].speed,
+        });
+        let mut cards = Vec::with_capacity(chosen.len());
+        for (device, place) in chosen {
+            let card = &found[place];
+            let uuid = card.uuid.clone().unwrap_or_default();
+            let info = DeviceInfo {
+                device,
+                uuid: Some(uuid.clone()),
+                name: card.name.clone().unwrap_or_else(|| "NVIDIA card".into()),
+                memory: card.memory.map(|memory| memory.total),
+            };
+            let limit = |memory: Memory| share_limit::of(memory.total, memory.reserved, config);
+            table.add(info, card.memory.map(limit));
+            cards.push(Card { device, uuid, foreign: Foreign::default(), dropped: None });
+        }
+        if visible.cards.iter().any(|place| found[*place].role == CardRole::Instance) {
+            warnings.push(Warning::Instances);
+        }
+        let uuids = visible.cards.iter().filter_map(|place| found[*place].uuid.clone()).collect();
+        Ok(Self { driver, cards, visible: uuids, uncertain_from: visible.uncertain_from })
+    }
+
+    /// The UUIDs of the visible list.
+    pub(super) fn visible(&self) -> &[String] {
+        &self.visible
+    }
+
+    pub(super) fn is_usable(&self, device: Device) -> bool {
+        self.cards.iter().any(|card| card.device == device && card.dropped.is_none())
+    }
+
+    pub(super) fn watch(&self) -> CardWatch {
+        let usable = self.cards.iter().filter(|card| card.dropped.is_none());
+        CardWatch::new(Arc::clone(&self.driver), usable.map(|card| (card.device, card.uuid.clone())))
+    }
+
+    /// Refuses what the table cannot know of: a card that was dropped, and a number that might mean another
+    /// card than the person thought of.
+    pub(super) fn check(&self, request: &LeaseRequest) -> Result<(), Unleasable> {
+        let usable = || self.cards.iter().filter(|card| card.dropped.is_none());
+        let Some(pin) = &request.pin else {
+            if usable().next().is_none() {
+                return Err(Unleasable::TooMany { needed: request.devices, available: 0 });
+            }
+            return Ok(());
+        };
+        let meant = usable().find(|card| pin.matches(card.device, Some(&card.uuid)));
+        let uncertain = matches!(pin, Pin::Device(Device::Cuda(ordinal))
+            if self.uncertain_from.is_some_and(|from| *ordinal >= from));
+        if meant.is_some() && !uncertain {
+            return Ok(());
+        }
+        let mut names: Vec<(Device, String)> =
+            self.cards.iter().map(|card| (card.device, self.describe(card))).collect();
+        names.sort();
+        let names: Vec<String> = names.into_iter().map(|(_, name)| name).collect();
+        Err(Unleasable::NoSuchDevice { pin: pin.clone(), available: names.join(", ") })
+    }
+
+    /// A card as it is listed for somebody who named one that there is not.
+    fn describe(&self, card: &Card) -> String {
+        let Card { device, uuid, .. } = card;
+        let number_moved = matches!(device, Device::Cuda(ordinal)
+            if self.uncertain_from.is_some_and(|from| *ordinal >= from));
+        match &card.dropped {
+            Some(error) => format!("{device} (not used any more: {error})"),
+            None if number_moved => format!("{uuid} (by its UUID alone, as a card ahead of it failed)"),
+            None => device.to_string(),
+        }
+    }
+
+    /// Looks at the cards that a request might get, and tells the table what others use there. A card that
+    /// fails is dropped, with a warning.
+    pub(super) fn refresh(
+        &mut self,
+        request: &LeaseRequest,
+        table: &mut LeaseTable,
+        warnings: &mut Vec<Warning>,
+    ) {
+        let suits = |card: &&mut Card| {
+            let pinned = request.pin.as_ref();
+            card.dropped.is_none() && pinned.is_none_or(|pin| pin.matches(card.device, Some(&card.uuid)))
+        };
+        for card in self.cards.iter_mut().filter(suits) {
+            let booked = table.booked(card.device);
+            match look_at(&self.driver, card, booked, request.exclusive) {
+                Ok(used_by_others) => table.set_foreign(card.device, used_by_others),
+                Err(error) => {
+                    table.drop_device(card.device);
+                    card.dropped = Some(error.clone());
+                    let (device, uuid) = (Some(card.device), card.uuid.clone());
+                    warnings.push(Warning::CardDropped { device, card: uuid, error });
+                }
+            }
+        }
+    }
+}
+
+/// What others use of a card.
+fn look_at(driver: &Driver, card: &mut Card, booked: Size, exclusive: bool) -> Result<Size, CardError> {
+    // A card without memory of its own has one lease at a time; that it answers is all there is to know.
+    let Some(memory) = driver.memory(&card.uuid)? else { return Ok(Size::ZERO) };
+    let listed = driver.processes(&card.uuid)?.unwrap_or_default();
+    let processes: Vec<Attributed> = listed
+        .into_iter()
+        .map(|process| Attributed {
+            owner: probe_owner(process.pid),
+            memory: process.memory.unwrap_or_default(),
+        })
+        .collect();
+    let foreign = &mut card.foreign;
+    Ok(match booked {
+        Size::ZERO if exclusive => foreign.without_leases_or_loaders(&memory, &processes),
+        Size::ZERO => foreign.without_leases(&memory, &processes),
+        booked => foreign.beside_leases(&memory, booked, &processes),
+    })
+}
+
+/// The cards that a run leases, with their names, as places in the list of found cards.
+fn choose(
+    pins: Option<&[Pin]>,
+    found: &[Found],
+    visible: &Visible,
+) -> Result<Vec<(Device, usize)>, OpenError> {
+    let all: Vec<(Device, usize)> =
+        (0..).zip(&visible.cards).map(|(ordinal, place)| (Device::Cuda(ordinal), *place)).collect();
+    let Some(pins) = pins else { return Ok(all) };
+    let mut chosen: Vec<(Device, usize)> = Vec::with_capacity(pins.len());
+    for pin in pins {
+        let uuid = |place: usize| found[place].uuid.as_deref();
+        let Some((device, place)) =
+            all.iter().copied().find(|(device, place)| pin.matches(*device, uuid(*place)))
+        else {
+            return Err(missing(pin, found, &all));
+        };
+        let uncertain = visible.uncertain_from.is_some_and(|from| device >= Device::Cuda(from));
+        if uncertain && matches!(pin, Pin::Device(_)) {
+            return Err(missing(pin, found, &all));
+        }
+        if chosen.iter().any(|(_, known)| *known == place) {
+            return Err(OpenError::SameCard { pin: pin.clone(), device });
+        }
+        chosen.push((device, place));
+    }
+    Ok(chosen)
+}
+
+fn missing(pin: &Pin, found: &[Found], visible: &[(Device, usize)]) -> OpenError {
+    let named = found.iter().find(|card| matches!(pin, Pin::Uuid(uuid) if card.uuid.as_ref() == Some(uuid)));
+    let error = named.and_then(|card| match card.role {
+        CardRole::Divided => Some(CardError::Divided),
+        CardRole::Whole | CardRole::Instance => card.error.clone(),
+    });
+    if let Some(error) = error {
+        return OpenError::CardFailed { pin: pin.clone(), error };
+    }
+    let names: Vec<String> = visible
+        .iter()
+        .map(|(device, place)| format!("{device} ({})", found[*place].uuid.as_deref().unwrap_or("?")))
+        .collect();
+    let mut available = names.join(", ");
+    if let Some(failed) = found.iter().find(|card| card.error.is_some()) {
+        available.push_str(&format!("; card {} is not used, so name the others by UUID", label(failed)));
+    }
+    OpenError::NoSuchCard { pin: pin.clone(), available }
+}
+
+fn warnings_of(found: &[Found], visible: &Visible) -> Vec<Warning> {
+    let mut warnings: Vec<Warning> = visible.failed.iter().map(|place| dropped(&found[*place])).collect();
+    if let Some(from) = visible.uncertain_from.filter(|from| (*from as usize) < visible.cards.len()) {
+        warnings.push(Warning::NumbersMoved { from: Device::Cuda(from) });
+    }
+    warnings.extend(visible.hidden.clone().map(Warning::Hidden));
+    warnings
+}
+
+fn no_cards(found: &[Found], visible: Visible) -> NoCards {
+    if let Some(hidden) = visible.hidden {
+        return NoCards::Hidden(hidden);
+    }
+    let failures: Vec<Warning> = found
+        .iter()
+        .enumerate()
+        .filter(|(place, card)| card.error.is_some() || visible.failed.contains(place))
+        .map(|(_, card)| dropped(card))
+        .collect();
+    match (failures.is_empty(), found.is_empty()) {
+        (false, _) => NoCards::AllFailed { failures },
+        (true, true) => NoCards::NoDriver(NoDriver::NoCard),
+        (true, false) => NoCards::NoInstances,
+    }
+}
+
+fn dropped(card: &Found) -> Warning {
+    let error = card.error.clone().unwrap_or(CardError::Divided);
+    Warning::CardDropped { device: None, card: label(card), error }
+}
+
+/// A card by the best that is known of it.
+fn label(card: &Found) -> String {
+    let known = card.uuid.as_ref().or(card.pci_bus_id.as_ref());
+    known.cloned().unwrap_or_else(|| format!("number {}", card.index))
+}
