@@ -1,0 +1,87 @@
+//! `ProcessId`: a process that cannot be mistaken for a later one with the same number.
+
+use std::fs;
+use std::io;
+
+use serde::{Deserialize, Serialize};
+
+/// A process, known by its number and by when it started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ProcessId {
+    /// Its number.
+    pub pid: u32,
+    /// When it started, in clock ticks since the machine did.
+    pub start_ticks: u64,
+}
+
+/// What `/proc/PID/stat` says of a process.
+pub(super) struct ProcessStat {
+    pub(super) id: ProcessId,
+    pub(super) parent: u32,
+    /// It has ended and only waits for its parent.
+    pub(super) ended: bool,
+}
+
+impl ProcessId {
+    /// This process.
+    ///
+    /// # Errors
+    /// `/proc` cannot be read.
+    pub fn this() -> io::Result<Self> {
+        Self::of(std::process::id())
+    }
+
+    /// The process that has this number now.
+    ///
+    /// # Errors
+    /// There is none, or `/proc` cannot be read.
+    pub fn of(pid: u32) -> io::Result<Self> {
+        Ok(ProcessStat::read(pid)?.id)
+    }
+
+    /// Whether it still runs. One that has ended but was not waited for does not.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        ProcessStat::read(self.pid).is_ok_and(|stat| stat.id == *self && !stat.ended)
+    }
+}
+
+impl ProcessStat {
+    pub(super) fn read(pid: u32) -> io::Result<Self> {
+        let text = fs::read(format!("/proc/{pid}/stat"))?;
+        Self::parse(pid, &text).ok_or_else(|| io::Error::other(format!("/proc/{pid}/stat is not understood")))
+    }
+
+    /// The second field is the program's name in parentheses and may itself contain any byte: what follows the
+    /// last parenthesis is the state, the parent and, as the 22nd field of all, the start.
+    fn parse(pid: u32, text: &[u8]) -> Option<Self> {
+        let end = text.iter().rposition(|byte| *byte == b')')?;
+        let rest = std::str::from_utf8(text.get(end + 1..)?).ok()?;
+        let mut fields = rest.split_ascii_whitespace();
+        let state = fields.next()?;
+        let parent = fields.next()?.parse().ok()?;
+        let start_ticks = fields.nth(17)?.parse().ok()?;
+        let ended = matches!(state, "Z" | "X" | "x");
+        Some(Self { id: ProcessId { pid, start_ticks }, parent, ended })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_may_look_like_fields() {
+        let text = b"7 (a) R 9 (b\xff) S 4 7 7 0 -1 1 2 3 4 5 6 7 8 9 20 0 1 0 8812 100 1";
+        let stat = ProcessStat::parse(7, text).unwrap();
+        assert_eq!((stat.parent, stat.id.start_ticks, stat.ended), (4, 8812, false));
+        assert!(ProcessStat::parse(7, b"7 (short) S 4").is_none());
+    }
+
+    #[test]
+    fn a_number_alone_is_no_process() {
+        let this = ProcessId::this().unwrap();
+        assert!(this.is_alive());
+        assert!(!ProcessId { start_ticks: this.start_ticks + 1, ..this }.is_alive());
+    }
+}
