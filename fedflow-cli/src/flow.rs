@@ -34,7 +34,7 @@ use document::Document;
 use property::{Texts, Vocabulary};
 use template::TemplateSet;
 
-pub use check::{Surroundings, validate};
+pub use check::{Describe, Surroundings, validate};
 pub use plan::{FlowContext, GroupPlan, TaskPlan};
 
 /// The largest flow file that is read.
@@ -127,17 +127,12 @@ impl FlowFile {
         };
         let Some(table) = texts.reader.parse(source.text()) else { return Err(texts.reader.found) };
         let document = Document::read(&mut texts, Table::new("a flow", table.get_ref(), Span::default()));
-        let mut found = texts.reader.found;
-        // A file with mistakes is multiplied only if that can find others: not if a table is missing from it.
-        let groups = match expand::expand(&document, &source, &base_dir) {
-            Ok(groups) => groups,
-            Err(more) => {
-                if found.is_empty() {
-                    found.extend(more);
-                }
-                Vec::new()
-            }
-        };
+        let found = texts.reader.found;
+        if !found.is_empty() {
+            // Multiplied, a file with mistakes would only show what follows from them.
+            return Err(found);
+        }
+        let groups = expand::expand(&document, &source, &base_dir)?;
         let name = document.name.unwrap_or_else(|| {
             path.file_stem().map_or_else(|| "flow".into(), |stem| stem.to_string_lossy().into_owned())
         });
@@ -150,7 +145,7 @@ impl FlowFile {
             groups,
             source: Arc::clone(&source),
         };
-        found.or(Self { source, flow })
+        Ok(Self { source, flow })
     }
 
     /// The text as it was read.

@@ -24,10 +24,13 @@ pub struct Surroundings<'a> {
     pub search_path: Option<&'a OsStr>,
     /// The task kinds that a worker lists; the error says why it lists none. Asked once for each worker that the
     /// flow uses and that speaks ipc-channel without declaring its kinds, and for the worker `self`.
-    pub describe: &'a dyn Fn(&str, &WorkerEntry) -> Result<Vec<String>, String>,
+    pub describe: &'a Describe<'a>,
     /// Whether a request can ever be met.
     pub leasable: &'a dyn Fn(&LeaseRequest) -> Result<(), Unleasable>,
 }
+
+/// Asks a worker, given with its name, for the task kinds that it lists.
+pub type Describe<'a> = dyn Fn(&str, &WorkerEntry) -> Result<Vec<String>, String> + 'a;
 
 /// Looks for everything that can be known to be wrong before the flow runs. Looks at the files of programs and
 /// runs what `describe` runs; starts no task.

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use fedflow_core::{ExpectedTimes, Limits, Name, Needs, Pin, Program, Size};
@@ -21,14 +21,14 @@ use crate::diagnostic::{Diagnostic, Diagnostics, SourceFile, Span};
 pub(crate) fn expand(
     document: &Document,
     file: &Arc<SourceFile>,
-    base_dir: &PathBuf,
+    base_dir: &Path,
 ) -> Result<Vec<GroupPlan>, Diagnostics> {
     let (count, span) = least_tasks(&document.groups);
     if count > MAX_TASKS {
         return Err(too_many(file, span, count).into());
     }
     let worker_limits = document.workers.iter().map(|(name, worker)| (name.clone(), worker.limits)).collect();
-    let shared = Arc::new(Shared { file: Arc::clone(file), base_dir: base_dir.clone(), worker_limits });
+    let shared = Arc::new(Shared { file: Arc::clone(file), base_dir: base_dir.to_owned(), worker_limits });
     let mut expander = Expander {
         flow_dir: base_dir.display().to_string().into(),
         shared,

@@ -58,8 +58,8 @@ enum Form<T> {
 pub(crate) enum Node {
     Fixed(Value),
     Computed(Template, Span),
-    List(Vec<Node>),
-    Dict(Vec<(String, Node)>),
+    List(Vec<Self>),
+    Dict(Vec<(String, Self)>),
 }
 
 /// What a property can be. The error says what would be right.
