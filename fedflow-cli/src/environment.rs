@@ -1,0 +1,25 @@
+//! The one place that reads this process's environment for configuration and programs.
+
+use std::ffi::OsString;
+
+/// What the names of configuration variables begin with.
+pub const CONFIG_PREFIX: &str = "FEDFLOW_CONFIG_";
+
+/// The variables whose names begin with [`CONFIG_PREFIX`], by name. What is not UTF-8 is shown as far as it is.
+#[must_use]
+pub fn config_variables() -> Vec<(String, String)> {
+    let mut variables: Vec<(String, String)> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
+        .filter(|(name, _)| name.starts_with(CONFIG_PREFIX))
+        .map(|(name, value)| (name, value.to_string_lossy().into_owned()))
+        .collect();
+    variables.sort();
+    variables
+}
+
+/// Where programs without a path are looked for: `PATH`.
+#[must_use]
+pub fn search_path() -> Option<OsString> {
+    #[expect(clippy::disallowed_methods, reason = "this is the file that reads the environment")]
+    std::env::var_os("PATH")
+}

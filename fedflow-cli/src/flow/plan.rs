@@ -1,0 +1,328 @@
+//! A flow's groups and tasks, multiplied and named; what needs earlier results is rendered when its group starts.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use fedflow_core::{
+    Dict, ExpectedTimes, GroupError, Limits, Name, Needs, Pin, Program, Size, TaskGroup, TaskSpec, Value,
+};
+
+use super::document::{ProgramTable, TaskTable};
+use super::lookup::{Answer, Call, Function, Lookups, Rendered};
+use super::property::{Argument, Fault, Property};
+use super::scope::{Matrix, Rounds, Scope};
+use super::template_value::to_template;
+use crate::diagnostic::{SourceFile, Span};
+
+/// What templates ask of the tasks that ran before.
+pub trait FlowContext {
+    /// The directory of a task, an absolute path; `None` if it was never started.
+    fn workdir(&self, group: &str, task: &str) -> Option<PathBuf>;
+    /// The result of a task; `None` if it did not finish.
+    fn result(&self, group: &str, task: &str) -> Option<Dict>;
+}
+
+/// A group of a flow: its tasks are known, their parameters are rendered when it starts.
+#[derive(Debug, Clone)]
+pub struct GroupPlan {
+    /// Its place in the order of execution, from 1.
+    pub index: u32,
+    /// Its name.
+    pub name: Name,
+    /// The device that its tasks are tied to.
+    pub device: Option<Pin>,
+    /// Host memory of its tasks that say nothing themselves.
+    pub estimate_memory: Option<Size>,
+    /// Memory on a card of its tasks that say nothing themselves.
+    pub estimate_cuda_memory: Option<Size>,
+    /// Limits for its tasks that say nothing themselves.
+    pub limits: Limits,
+    /// Its tasks, in the order in which they are added.
+    pub tasks: Vec<TaskPlan>,
+    pub(super) spans: KeySpans,
+    pub(super) rounds: Arc<Rounds>,
+    pub(super) shared: Arc<Shared>,
+}
+
+/// A task of a flow. What tasks of one table have in common is shared.
+#[derive(Debug, Clone)]
+pub struct TaskPlan {
+    /// Its identifier.
+    pub task_id: Name,
+    pub(super) head: Arc<TaskHead>,
+    pub(super) table: Arc<TaskTable>,
+    pub(super) matrix: Arc<Matrix>,
+    pub(super) point: u32,
+}
+
+/// What is known of a task without its parameters.
+#[derive(Debug)]
+pub(super) struct TaskHead {
+    pub(super) program: HeadProgram,
+    pub(super) needs: Needs,
+    pub(super) device: Option<Pin>,
+    pub(super) limits: Limits,
+    pub(super) expected: Option<ExpectedTimes>,
+}
+
+#[derive(Debug)]
+pub(super) enum HeadProgram {
+    /// The same for all that share the head.
+    Known(Arc<Program>),
+    /// A command with templates in it.
+    Rendered,
+}
+
+/// Where the keys stand that a device may fail to meet.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct KeySpans {
+    pub(super) device: Option<Span>,
+    pub(super) estimate_cuda_memory: Option<Span>,
+}
+
+/// What all groups of a flow share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) file: Arc<SourceFile>,
+    pub(super) base_dir: PathBuf,
+    pub(super) worker_limits: BTreeMap<String, Limits>,
+}
+
+impl GroupPlan {
+    /// The group, ready to be executed: parameters and commands are rendered with what `context` knows of the
+    /// groups before. A task whose template fails is in the group with its failure.
+    ///
+    /// # Errors
+    /// Never for a plan that came from a flow file, as its names are unique.
+    pub fn build(&self, context: &dyn FlowContext) -> Result<TaskGroup, GroupError> {
+        let mut group = self.empty_group()?;
+        let lookups = Lookups::default();
+        let resolve = |call: &Call| answer_from(context, call);
+        for task in &self.tasks {
+            match self.render(task, &lookups, &resolve) {
+                Rendered::Done(spec) => group.add_task(spec)?,
+                Rendered::Failed(fault) => {
+                    let message = self.shared.describe(&fault);
+                    add_broken(&mut group, self.outline_of(task), message)?;
+                }
+                // The groups before this one are over: everything is known that will ever be.
+                Rendered::Later => {
+                    add_broken(&mut group, self.outline_of(task), "a result is not known yet".into())?;
+                }
+            }
+        }
+        Ok(group)
+    }
+
+    /// The group without parameters, and with commands as they are written: enough to simulate it or to print it.
+    ///
+    /// # Errors
+    /// Never for a plan that came from a flow file, as its names are unique.
+    pub fn outline(&self) -> Result<TaskGroup, GroupError> {
+        let mut group = self.empty_group()?;
+        for task in &self.tasks {
+            group.add_task(self.outline_of(task))?;
+        }
+        Ok(group)
+    }
+
+    /// Renders one task, whatever is asked answered by `resolve`.
+    pub(super) fn render(
+        &self,
+        task: &TaskPlan,
+        lookups: &Lookups,
+        resolve: &dyn Fn(&Call) -> Answer,
+    ) -> Rendered<TaskSpec, Fault> {
+        if let Some(spec) = self.fixed_spec(task) {
+            return Rendered::Done(spec);
+        }
+        let scope = Scope::with_lookups(&self.rounds, &task.matrix, task.point as usize, lookups);
+        let attempt = || {
+            let program = match (&task.head.program, &task.table.program) {
+                (HeadProgram::Rendered, ProgramTable::Command { load, train }) => {
+                    let load = load.as_deref().map(|load| self.shared.command(load, &scope)).transpose()?;
+                    Arc::new(Program::Command { load, train: self.shared.command(train, &scope)? })
+                }
+                _ => self.known_program(task),
+            };
+            let mut spec = self.spec(task, program);
+            spec.params = dict(task.table.params.render(&scope)?);
+            spec.train_params = dict(task.table.train_params.render(&scope)?);
+            Ok(spec)
+        };
+        lookups.render(resolve, attempt, |error| Fault { span: task.table.span, message: error.0 })
+    }
+
+    /// The task if it has no template that is rendered late.
+    fn fixed_spec(&self, task: &TaskPlan) -> Option<TaskSpec> {
+        let HeadProgram::Known(program) = &task.head.program else { return None };
+        let (params, train_params) = (task.table.params.fixed()?, task.table.train_params.fixed()?);
+        let mut spec = self.spec(task, Arc::clone(program));
+        spec.params = dict(params.clone());
+        spec.train_params = dict(train_params.clone());
+        Some(spec)
+    }
+
+    fn outline_of(&self, task: &TaskPlan) -> TaskSpec {
+        self.spec(task, self.known_program(task))
+    }
+
+    /// The task's program; of a command with templates its text as it is written.
+    fn known_program(&self, task: &TaskPlan) -> Arc<Program> {
+        match (&task.head.program, &task.table.program) {
+            (HeadProgram::Known(program), _) => Arc::clone(program),
+            (HeadProgram::Rendered, ProgramTable::Command { load, train }) => Arc::new(Program::Command {
+                load: load.as_deref().map(|load| self.shared.written(load)),
+                train: self.shared.written(train),
+            }),
+            (HeadProgram::Rendered, ProgramTable::Worker { .. }) => {
+                Arc::new(Program::Command { load: None, train: Vec::new() })
+            }
+        }
+    }
+
+    fn spec(&self, task: &TaskPlan, program: Arc<Program>) -> TaskSpec {
+        let worker_limits = match program.as_ref() {
+            Program::Worker { worker, .. } => self.shared.worker_limits.get(worker).copied(),
+            Program::Command { .. } => None,
+        };
+        let mut spec = TaskSpec::of(task.task_id.clone(), program, Dict::new());
+        spec.needs = task.head.needs;
+        spec.device.clone_from(&task.head.device);
+        // The worker's limits come after the group's, which the group itself would add only later.
+        spec.limits = task.head.limits.or(self.limits).or(worker_limits.unwrap_or_default());
+        spec.expected = task.head.expected;
+        spec
+    }
+
+    fn empty_group(&self) -> Result<TaskGroup, GroupError> {
+        let mut group = TaskGroup::new(self.name.clone())?;
+        if let Some(pin) = &self.device {
+            group = group.with_device(pin.clone());
+        }
+        group.estimate_memory = self.estimate_memory;
+        group.estimate_cuda_memory = self.estimate_cuda_memory;
+        group.limits = self.limits;
+        Ok(group)
+    }
+}
+
+impl TaskHead {
+    /// Equal for tasks that share a program; `None` if the program is still to be rendered.
+    pub(super) fn program_address(&self) -> Option<*const Program> {
+        match &self.program {
+            HeadProgram::Known(program) => Some(Arc::as_ptr(program)),
+            HeadProgram::Rendered => None,
+        }
+    }
+}
+
+impl TaskPlan {
+    /// Whether nothing of it is rendered late.
+    pub(super) fn is_fixed(&self) -> bool {
+        self.head.program_address().is_some()
+            && self.table.params.fixed().is_some()
+            && self.table.train_params.fixed().is_some()
+    }
+
+    /// What it needs of the machine, as far as it says so itself.
+    #[must_use]
+    pub fn needs(&self) -> Needs {
+        self.head.needs
+    }
+
+    /// The device that it is tied to, if it says so itself.
+    #[must_use]
+    pub fn device(&self) -> Option<&Pin> {
+        self.head.device.as_ref()
+    }
+
+    /// Its worker and task kind; `None` if it runs a command.
+    #[must_use]
+    pub fn worker(&self) -> Option<(&str, &str)> {
+        match &self.head.program {
+            HeadProgram::Known(program) => match program.as_ref() {
+                Program::Worker { worker, kind } => Some((worker, kind)),
+                Program::Command { .. } => None,
+            },
+            HeadProgram::Rendered => None,
+        }
+    }
+}
+
+impl Shared {
+    pub(super) fn command(
+        &self,
+        command: &[Property<Argument>],
+        scope: &Scope,
+    ) -> Result<Vec<String>, Fault> {
+        let mut arguments = Vec::with_capacity(command.len());
+        for argument in command {
+            arguments.push(argument.get(scope)?.0);
+        }
+        if let Some(program) = arguments.first_mut() {
+            *program = self.program(program);
+        }
+        Ok(arguments)
+    }
+
+    /// A program's path: with a separator it is relative to the flow file, without one it is looked for on PATH.
+    fn program(&self, program: &str) -> String {
+        // A directory that is not UTF-8 cannot be written into a command; the relative path is tried then.
+        program_path(&self.base_dir, program)
+            .and_then(|path| path.into_os_string().into_string().ok())
+            .unwrap_or_else(|| program.into())
+    }
+
+    fn written(&self, command: &[Property<Argument>]) -> Vec<String> {
+        let text = |argument: &Property<Argument>| match argument.fixed() {
+            Some(Argument(text)) => text.clone(),
+            None => {
+                let text = self.file.text().get(argument.span.start..argument.span.end).unwrap_or_default();
+                text.trim_matches(['"', '\'']).to_owned()
+            }
+        };
+        command.iter().map(text).collect()
+    }
+
+    /// A template's failure, with where it stands.
+    fn describe(&self, fault: &Fault) -> String {
+        let position = self.file.position(fault.span.start);
+        format!("{}:{}:{}: {}", self.file.name(), position.line, position.column, fault.message)
+    }
+}
+
+/// Adds a task that cannot run, with why. The one place where this is done.
+fn add_broken(group: &mut TaskGroup, spec: TaskSpec, message: String) -> Result<(), GroupError> {
+    // needs add_broken_task: `group.add_broken_task(spec, message)`.
+    let _ = message;
+    group.add_task(spec)
+}
+
+fn answer_from(context: &dyn FlowContext, call: &Call) -> Answer {
+    let Call { function, group, task } = call;
+    match function {
+        Function::Workdir => match context.workdir(group, task) {
+            Some(path) => Answer::path(&path),
+            None => Answer::Refused(format!("workdir(): the task {group}/{task} was never started")),
+        },
+        Function::Result => {
+            let result = context.result(group, task).map_or(Value::Null, Value::Dict);
+            Answer::Value(to_template(&result))
+        }
+    }
+}
+
+fn dict(value: Value) -> Dict {
+    match value {
+        Value::Dict(dict) => dict,
+        // The tables are read as tables, so there is nothing else.
+        _ => Dict::new(),
+    }
+}
+
+/// The path of a program, as [`GroupPlan::build`] writes it into a command.
+pub(super) fn program_path(base_dir: &Path, program: &str) -> Option<PathBuf> {
+    program.contains('/').then(|| base_dir.join(program))
+}

@@ -1,0 +1,204 @@
+//! What `validate` finds: programs, kinds, devices, and what tasks ask of others.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use fedflow_core::{Config, Device, DeviceInfo, DevicePool as _, LeaseTable};
+
+use super::*;
+
+/// A directory with a flow, a runnable `w`, a plain file `data` and a directory `bin` that holds `tool`.
+struct World {
+    directory: tempfile::TempDir,
+    config: Config,
+}
+
+impl World {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let file = |name: &str, mode| {
+            let path = directory.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, "").unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        file("w", 0o755);
+        file("data", 0o644);
+        file("bin/tool", 0o755);
+        Self { directory, config: Config::default() }
+    }
+
+    fn check(&self, text: &str) -> Diagnostics {
+        let path = self.directory.path().join("flow.toml");
+        let file = FlowFile::parse(text, &path).unwrap_or_else(|error| panic!("{error}"));
+        let card = |ordinal| DeviceInfo {
+            device: Device::Cuda(ordinal),
+            uuid: None,
+            name: "card".into(),
+            memory: Some(Size::from_gb(24)),
+        };
+        let mut table = LeaseTable::new(1);
+        table.add(card(0), Some(Size::from_gb(20)));
+        table.add(card(1), Some(Size::from_gb(20)));
+        validate(
+            &file.flow,
+            &Surroundings {
+                config: &self.config,
+                search_path: Some(self.directory.path().join("bin").as_os_str()),
+                describe: &|worker, _| match worker {
+                    "broken" => Err("it says nothing".into()),
+                    _ => Ok(vec!["split".into(), "train-client".into()]),
+                },
+                leasable: &|request| table.check(request),
+            },
+        )
+    }
+
+    fn complaint(&self, text: &str) -> String {
+        let found = self.check(text);
+        assert_eq!(found.len(), 1, "one error each: {found}");
+        found.to_string().replace(self.directory.path().to_str().unwrap(), "")
+    }
+}
+
+fn of_worker(worker: &str, kind: &str, keys: &str) -> String {
+    format!(
+        "[workers.digits]\ncommand = [\"./w\"]\n[workers.json]\ncommand = [\"./w\"]\nprotocol = \"json\"\nkinds = [\"train\"]\n\
+         [workers.free]\ncommand = [\"./w\"]\nprotocol = \"json\"\n[workers.broken]\ncommand = [\"./w\"]\n\
+         [workers.missing]\ncommand = [\"target/release/none\"]\n[workers.plain]\ncommand = [\"./data\"]\n\
+         [[groups]]\nname = \"g\"\n[[groups.tasks]]\nid = \"t\"\nworker = \"{worker}\"\nkind = \"{kind}\"\n{keys}\n"
+    )
+}
+
+#[test]
+fn a_flow_in_order_passes() {
+    let world = World::new();
+    for flow in [
+        of_worker("digits", "split", "device = \"cuda:1\"\nestimate-cuda-memory = \"20GB\"\ndevices = 1"),
+        of_worker("json", "train", ""),
+        of_worker("free", "whatever", ""),
+        of_worker("self", "split", ""),
+        format!(
+            "{CHAIN}command = [\"tool\", \"{{{{ workdir('a', from) }}}}\", \"{{{{ result('a', from).x }}}}\"]"
+        )
+        .replace("\"true\"", "\"./w\""),
+    ] {
+        let found = world.check(&flow);
+        assert!(found.is_empty(), "{flow}\n{found}");
+    }
+}
+
+#[test]
+fn workers_are_there_and_have_their_kinds() {
+    let world = World::new();
+    assert_eq!(
+        world.complaint(&of_worker("digit", "split", "")),
+        "error: there is no worker \"digit\"\n  --> /flow.toml:20:10\n   |\n20 | worker = \"digit\"\n   |          ^^^^^^^\nhint: did \
+         you mean \"digits\"?\n"
+    );
+    assert_eq!(
+        world.complaint(&of_worker("digits", "train-clint", "")),
+        "error: the worker \"digits\" has no task kind \"train-clint\"\n  --> /flow.toml:21:8\n   |\n21 | kind = \"train-clint\"\n   \
+         |        ^^^^^^^^^^^^^\nhint: did you mean \"train-client\"?\n"
+    );
+    assert!(world.complaint(&of_worker("digits", "xyz", "")).contains("hint: there is split, train-client"));
+    assert!(
+        world
+            .complaint(&of_worker("json", "test", ""))
+            .contains("the worker \"json\" has no task kind \"test\"")
+    );
+    assert!(world.complaint(&of_worker("self", "test", "")).contains("the worker \"self\" has no task kind"));
+    let found = world.complaint(&of_worker("missing", "k", ""));
+    assert!(
+        found.contains("the worker \"missing\" cannot be started: /target/release/none does not exist"),
+        "{found}"
+    );
+    assert!(found.contains("flow.toml:13:11") && found.contains("hint: build it first"), "{found}");
+    let found = world.complaint(&of_worker("plain", "k", ""));
+    assert!(found.contains("/./data is not executable"), "{found}");
+    let found = world.complaint(&of_worker("broken", "k", ""));
+    assert!(found.contains("does not list its task kinds: it says nothing"), "{found}");
+}
+
+#[test]
+fn programs_are_there() {
+    let world = World::new();
+    let command = |command: &str| format!("[[groups]]\ntasks = [{{ id = 1, command = {command} }}]");
+    for (given, message) in [
+        ("[\"no-such\"]", "there is no program \"no-such\" on PATH"),
+        ("[\"w\"]", "hint: write \"./w\" for the file beside the flow file"),
+        ("[\"./none\"]", "/./none does not exist"),
+        ("[\"./bin\"]", "/./bin is not a file"),
+        ("[\"{{ 'no' ~ '-such' }}\"]", "there is no program \"no-such\" on PATH"),
+        ("[\"tool\"], load-command = [\"loader\"]", "there is no program \"loader\" on PATH"),
+    ] {
+        let found = world.complaint(&command(given));
+        assert!(found.contains(message), "{given}\n{found}");
+    }
+}
+
+#[test]
+fn devices_are_there_and_large_enough() {
+    let world = World::new();
+    let found = world.complaint(&of_worker("digits", "split", "device = \"cuda:2\""));
+    assert!(
+        found.starts_with(
+            "error: there is no device cuda:2; this run has cuda:0, cuda:1\n  --> /flow.toml:22:10"
+        ),
+        "{found}"
+    );
+    let found = world.complaint(&of_worker("digits", "split", "estimate-cuda-memory = \"24GB\""));
+    assert!(
+        found.contains("24GB on a card is more than any card may lease; the largest share is 20GB"),
+        "{found}"
+    );
+    assert!(found.contains("^^^^^^"), "{found}");
+    let found = world.complaint(&of_worker("digits", "split", "devices = 3"));
+    assert!(
+        found.contains("3 devices at once are more than there are (2)") && found.contains(":22:11"),
+        "{found}"
+    );
+    let group = "[[groups]]\nestimate-cuda-memory = \"30GB\"\n[[groups.tasks]]\nmatrix = { i = { to = 50 } }\ncommand = [\"tool\"]";
+    assert!(world.complaint(group).contains("flow.toml:2:24"), "the group's key, once for 50 tasks");
+}
+
+#[test]
+fn other_tasks_are_there_before() {
+    let world = World::new();
+    let ask = |call: &str| {
+        let flow = format!(
+            "{CHAIN}command = [\"tool\", \"{{{{ {call} }}}}\"]\n[[groups]]\nname = \"c\"\ntasks = [{{ id = \"x\", command = [\"tool\"] }}]"
+        );
+        world.complaint(&flow.replace("\"true\"", "\"tool\""))
+    };
+    for (call, message) in [
+        (
+            "workdir('aa', 'x')",
+            "workdir(\"aa\", \"x\"): there is no group \"aa\"; did you mean \"a\"? (in b/x)",
+        ),
+        ("workdir('a', from ~ '1')", "there is no task \"x1\" in it; did you mean \"x\"?"),
+        ("workdir('c', 'x')", "that group runs later"),
+        ("result('c', 'x').score", "that group runs later"),
+        ("workdir('b', 'x')", "the tasks of one group run at the same time"),
+        ("workdir('a')", "workdir() takes a group and a task"),
+        ("result('a', 1.5)", "result() takes names, but was given number"),
+        ("workdir('a', 'x').y", "it uses something that is not there"),
+        ("(workdir('a', 'x') | nofilter)", "unknown filter"),
+    ] {
+        let found = ask(call);
+        assert!(found.contains(message), "{call}\n{found}");
+    }
+}
+
+#[test]
+fn ids_are_unique_where_the_configuration_wants_it() {
+    let mut world = World::new();
+    let flow = "[[groups]]\ntasks = [{ id = 1, command = [\"tool\"] }]\n[[groups]]\ntasks = [{ id = 1, command = [\"tool\"] }]";
+    assert!(world.check(flow).is_empty());
+    world.config.task.allow_duplicate_id = false;
+    let found = world.complaint(flow);
+    assert!(found.contains("the groups \"group-1\" and \"group-2\" both have a task \"1\""), "{found}");
+    assert!(found.contains("hint: task.allow-duplicate-id is false"), "{found}");
+    world.config.task.allow_duplicate_id = true;
+    world.config.task.directory_grouping = false;
+    assert!(world.complaint(flow).contains("both would have one directory"));
+}
