@@ -1,3 +1,59 @@
-//! Chores of the workspace.
+//! Chores of the workspace: `cargo xtask ci`, `tidy`, `demo`, `bench`.
 
-fn main() {}
+mod bench;
+mod ci;
+mod manifest;
+mod step;
+mod tidy;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+const HELP: &str = "\
+Chores of the workspace.
+
+usage: cargo xtask COMMAND [ARGUMENT..]
+
+commands:
+  ci            all that a change must pass: format, lints, documentation, tidy, tests
+  tidy          the rules of the workspace that no other tool knows
+  demo [ARG..]  the built-in demonstration, optimised
+  bench [ARG..] every benchmark; arguments go to criterion
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let root = workspace_root();
+    let outcome = match arguments.split_first() {
+        Some((command, rest)) => match (command.as_str(), rest) {
+            ("ci", []) => ci::run(root),
+            ("tidy", []) => tidy::run(root),
+            ("demo", rest) => ci::demo(root, rest),
+            ("bench", rest) => bench::run(root, rest),
+            ("help" | "--help" | "-h", _) => {
+                print!("{HELP}");
+                Ok(())
+            }
+            _ => return usage(),
+        },
+        None => return usage(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn usage() -> ExitCode {
+    eprint!("{HELP}");
+    ExitCode::from(2)
+}
+
+/// The directory of the workspace: the parent of this crate's.
+fn workspace_root() -> &'static Path {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+    own.parent().unwrap_or(own)
+}

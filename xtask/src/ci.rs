@@ -1,0 +1,34 @@
+//! All that a change must pass, in the order in which a failure is cheapest.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::step::{Failure, Step, timed};
+use crate::tidy;
+
+/// How the README has people run the tests. `tidy` sees to it that it says so.
+pub(crate) const TEST_COMMAND: &str = "cargo test --workspace";
+
+/// Runs every step, stops at the first that fails, and tells how long each took.
+pub(crate) fn run(root: &Path) -> Result<(), Failure> {
+    let mut times: Vec<(&str, Duration)> = Vec::new();
+    times.push(("format", Step::of("cargo fmt --all --check").run(root)?));
+    times.push(("tidy", timed(|| tidy::run(root))?));
+    let clippy = Step::of("cargo clippy --workspace --all-targets --locked -- -D warnings");
+    times.push(("lints", clippy.run(root)?));
+    let doc = Step::of("cargo doc --workspace --no-deps").with_environment("RUSTDOCFLAGS", "-D warnings");
+    times.push(("documentation", doc.run(root)?));
+    times.push(("tests", Step::of(TEST_COMMAND).run(root)?));
+
+    println!("\nall passed:");
+    for (name, time) in times {
+        println!("  {name:<14} {:>7.1} s", time.as_secs_f64());
+    }
+    Ok(())
+}
+
+/// Runs the built-in demonstration, optimised.
+pub(crate) fn demo(root: &Path, arguments: &[String]) -> Result<(), Failure> {
+    let words = ["run", "--release", "-p", "fedflow-cli", "--", "demo"].map(str::to_owned);
+    Step::cargo(words.into_iter().chain(arguments.iter().cloned())).run(root).map(drop)
+}

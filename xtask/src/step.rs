@@ -1,0 +1,109 @@
+//! One command of a chore: announced, run, timed.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::process::{Command, ExitStatus};
+use std::time::{Duration, Instant};
+
+/// A command to run in the workspace's directory.
+#[derive(Debug, Clone)]
+pub(crate) struct Step {
+    program: String,
+    arguments: Vec<String>,
+    environment: Vec<(&'static str, &'static str)>,
+}
+
+/// Why a chore did not succeed.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The command could not be started.
+    NotStarted(String, io::Error),
+    /// The command failed.
+    Failed(String, ExitStatus),
+    /// The command is there and did something, but not what was asked.
+    Other(String),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotStarted(command, error) => write!(f, "error: cannot start `{command}`: {error}"),
+            Self::Failed(command, status) => write!(f, "error: `{command}` failed ({status})"),
+            Self::Other(message) => write!(f, "error: {message}"),
+        }
+    }
+}
+
+impl Step {
+    /// Cargo with arguments.
+    pub(crate) fn cargo<I: IntoIterator<Item = S>, S: Into<String>>(arguments: I) -> Self {
+        let arguments = arguments.into_iter().map(Into::into).collect();
+        Self { program: "cargo".into(), arguments, environment: Vec::new() }
+    }
+
+    /// A command line whose words have spaces between them and none inside.
+    pub(crate) fn of(command_line: &str) -> Self {
+        let mut words = command_line.split_whitespace().map(str::to_owned);
+        Self {
+            program: words.next().unwrap_or_default(),
+            arguments: words.collect(),
+            environment: Vec::new(),
+        }
+    }
+
+    /// Sets a variable for the command.
+    pub(crate) fn with_environment(mut self, name: &'static str, value: &'static str) -> Self {
+        self.environment.push((name, value));
+        self
+    }
+
+    /// Runs it to its end and says how long it took.
+    pub(crate) fn run(&self, root: &Path) -> Result<Duration, Failure> {
+        println!("$ {self}");
+        timed(|| {
+            #[expect(clippy::disallowed_methods, reason = "the one place of xtask that creates processes")]
+            let mut command = Command::new(&self.program);
+            command.args(&self.arguments).envs(self.environment.iter().copied()).current_dir(root);
+            let status = command.status().map_err(|error| Failure::NotStarted(self.to_string(), error))?;
+            if status.success() { Ok(()) } else { Err(Failure::Failed(self.to_string(), status)) }
+        })
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, value) in &self.environment {
+            write!(f, "{name}={value:?} ")?;
+        }
+        f.write_str(&self.program)?;
+        self.arguments.iter().try_for_each(|argument| write!(f, " {argument}"))
+    }
+}
+
+/// How long something that succeeds takes.
+pub(crate) fn timed(work: impl FnOnce() -> Result<(), Failure>) -> Result<Duration, Failure> {
+    #[expect(clippy::disallowed_methods, reason = "the one place of xtask that reads a clock")]
+    let start = Instant::now();
+    work()?;
+    Ok(start.elapsed())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_is_shown_as_it_could_be_typed() {
+        let step = Step::of("cargo doc --no-deps").with_environment("RUSTDOCFLAGS", "-D warnings");
+        assert_eq!(step.to_string(), "RUSTDOCFLAGS=\"-D warnings\" cargo doc --no-deps");
+    }
+
+    #[test]
+    fn a_step_that_fails_is_a_failure() {
+        let here = Path::new(".");
+        assert!(Step::of("true").run(here).is_ok());
+        assert!(matches!(Step::of("false").run(here), Err(Failure::Failed(..))));
+        assert!(matches!(Step::of("no-such-program-here").run(here), Err(Failure::NotStarted(..))));
+    }
+}
