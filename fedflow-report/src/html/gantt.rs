@@ -1,0 +1,481 @@
+//! Draws what ran where and when: a lane for each device, with what it trained and what waited for it.
+
+use std::collections::BTreeMap;
+
+use fedflow_core::Device;
+use minijinja::Environment;
+use minijinja::value::Value;
+use serde::Serialize;
+
+use crate::attempt::{Attempt, Lane, Phase, Span};
+use crate::figure::{count, duration, percent};
+use crate::html::curve::round_step;
+use crate::render::RenderError;
+use crate::report::{GroupReport, TaskReport};
+use crate::summary::Summary;
+use crate::timeline::Timeline;
+use crate::usage::{lane_label, lanes, unit};
+
+/// How wide the drawing is taken to be, in pixels, to decide what is too small to be seen.
+const PIXELS: f64 = 1_400.0;
+/// The most rectangles; where there are more, neighbours are merged.
+const MAX_RECTS: usize = 6_000;
+/// The most rows of tasks that load or wait under a lane.
+const MAX_QUEUE_ROWS: usize = 6;
+const BAR: usize = 20;
+const QUEUE_ROW: usize = 6;
+const MIN_LANE: usize = 38;
+const LANE_GAP: usize = 10;
+const HEAD: usize = 22;
+
+/// Renders the chart of some groups; nothing if no task was started.
+pub(super) fn render(
+    environment: &Environment<'_>,
+    groups: &[GroupReport],
+    summary: &Summary,
+    timeline: &Timeline<'_>,
+) -> Result<Option<Value>, RenderError> {
+    if summary.makespan_seconds <= 0.0 {
+        return Ok(None);
+    }
+    let mut chart = Chart::collect(groups, summary, timeline);
+    chart.coarsen();
+    let drawing = chart.draw(groups, summary, timeline);
+    // Safe: it comes out of a template that escapes.
+    Ok(Some(Value::from_safe_string(environment.get_template("gantt.html")?.render(drawing)?)))
+}
+
+/// A lane's bars: what it trained, and in rows below what loaded and waited for it.
+#[derive(Default)]
+struct LaneBars {
+    train: Vec<Bar>,
+    queue: Vec<Vec<Bar>>,
+    starved: Vec<Bar>,
+}
+
+/// A stretch of the chart, as a share of its width.
+#[derive(Clone)]
+struct Bar {
+    class: Class,
+    from: f64,
+    to: f64,
+    /// How much of it is filled; less than its width where bars were merged.
+    filled: f64,
+    merged: usize,
+    title: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Class {
+    Starved,
+    Load,
+    Wait,
+    Train,
+    Failed,
+}
+
+impl Class {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Starved => "starved",
+            Self::Load => "load",
+            Self::Wait => "wait",
+            Self::Train => "train",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// The bars of every lane; tries that never trained are in the lane of no device.
+struct Chart {
+    lanes: BTreeMap<Option<Lane>, LaneBars>,
+}
+
+impl Chart {
+    fn collect(groups: &[GroupReport], summary: &Summary, timeline: &Timeline<'_>) -> Self {
+        let share = |seconds: f64| (seconds - summary.window.0) / summary.makespan_seconds;
+        let mut lanes: BTreeMap<Option<Lane>, LaneBars> = BTreeMap::new();
+        for device in &summary.devices {
+            let bars = lanes.entry(Some(device.lane)).or_default();
+            bars.starved = device
+                .starved
+                .iter()
+                .map(|&(from, to)| {
+                    let title = format!("idle for {} while work waited", duration(to - from));
+                    Bar::new(Class::Starved, share(from), share(to), title)
+                })
+                .collect();
+        }
+        let tasks = groups.iter().flat_map(|group| group.tasks().iter().map(move |task| (group, task)));
+        let mut tries: Vec<_> = tasks
+            .flat_map(|(group, task)| task.tries.iter().map(move |attempt| (group, task, attempt)))
+            .map(|(group, task, attempt)| {
+                (timeline.at(attempt.session, attempt.started), group, task, attempt)
+            })
+            .collect();
+        tries.sort_by(|a, b| a.0.total_cmp(&b.0));
+        for (_, group, task, attempt) in tries {
+            let mut queue = Vec::new();
+            for span in timeline.spans(attempt) {
+                let title = title(group, task, attempt, span, summary.window.0);
+                let class = match span.phase {
+                    Phase::Start | Phase::Load => Class::Load,
+                    Phase::Wait => Class::Wait,
+                    Phase::Train if attempt.failure.is_some() => Class::Failed,
+                    Phase::Train => Class::Train,
+                };
+                let bar = Bar::new(class, share(span.from), share(span.to), title);
+                if span.phase == Phase::Train {
+                    for lane in self::lanes(attempt) {
+                        lanes.entry(Some(lane)).or_default().train.push(bar.clone());
+                    }
+                } else {
+                    queue.push(bar);
+                }
+            }
+            if !queue.is_empty() {
+                lanes.entry(attempt.lane).or_default().enqueue(queue);
+            }
+        }
+        Self { lanes }
+    }
+
+    /// Merges what is too small to be seen, and more where there is too much.
+    fn coarsen(&mut self) {
+        let mut pixel = 1.0 / PIXELS;
+        loop {
+            let rows = || self.lanes.values();
+            let bars: usize = rows().map(LaneBars::len).sum();
+            if pixel > 1.0 / PIXELS && bars <= MAX_RECTS || pixel > 0.1 {
+                return;
+            }
+            for lane in self.lanes.values_mut() {
+                lane.train = merged(&lane.train, pixel);
+                lane.starved = merged(&lane.starved, pixel);
+                for row in &mut lane.queue {
+                    *row = merged(row, pixel);
+                }
+            }
+            pixel *= 2.0;
+        }
+    }
+
+    fn draw(self, groups: &[GroupReport], summary: &Summary, timeline: &Timeline<'_>) -> Drawing {
+        let mut top = HEAD;
+        let mut slots: BTreeMap<Lane, u32> = BTreeMap::new();
+        for lane in self.lanes.keys().flatten() {
+            let slots = slots.entry(unit(*lane)).or_default();
+            *slots = (*slots).max(lane.slot);
+        }
+        // What never had a device comes last.
+        let (with_device, without): (Vec<_>, Vec<_>) =
+            self.lanes.into_iter().partition(|(lane, _)| lane.is_some());
+        let lanes = with_device.into_iter().chain(without).map(|(lane, bars)| {
+            let queue_from = if lane.is_some() { BAR + 4 } else { 4 };
+            let height = (queue_from + bars.queue.len() * QUEUE_ROW).max(MIN_LANE);
+            let drawn = DrawnLane::new(lane, bars, queue_from, summary, &slots, (top, height));
+            top += height + LANE_GAP;
+            drawn
+        });
+        let lanes: Vec<_> = lanes.collect();
+        let share = |seconds: f64| (seconds - summary.window.0) / summary.makespan_seconds;
+        Drawing {
+            lanes,
+            groups: group_bands(groups, &share, timeline),
+            ticks: ticks(summary),
+            resumes: timeline
+                .resumes()
+                .map(|(number, at)| (place(share(at)), number))
+                .filter(|_| summary.window.1 > summary.window.0)
+                .collect(),
+            head: HEAD,
+            bottom: top,
+            height: top + 20,
+            bar: BAR,
+            description: description(summary),
+        }
+    }
+}
+
+impl LaneBars {
+    fn len(&self) -> usize {
+        self.train.len() + self.starved.len() + self.queue.iter().map(Vec::len).sum::<usize>()
+    }
+
+    /// Puts a try's load and wait into the first row that is free; into the one that is free soonest if none is.
+    fn enqueue(&mut self, bars: Vec<Bar>) {
+        let Some(begin) = bars.first().map(|bar| bar.from) else { return };
+        let free_from = |row: &Vec<Bar>| row.last().map_or(0.0, |bar| bar.to);
+        let free = self.queue.iter().position(|row| free_from(row) <= begin + 1e-9);
+        let row = match free {
+            Some(row) => row,
+            None if self.queue.len() < MAX_QUEUE_ROWS => {
+                self.queue.push(Vec::new());
+                self.queue.len() - 1
+            }
+            None => {
+                let ends = self.queue.iter().map(free_from).enumerate();
+                ends.min_by(|a, b| a.1.total_cmp(&b.1)).map_or(0, |(row, _)| row)
+            }
+        };
+        self.queue[row].extend(bars);
+    }
+}
+
+impl Bar {
+    fn new(class: Class, from: f64, to: f64, title: String) -> Self {
+        let (from, to) = (from.clamp(0.0, 1.0), to.clamp(0.0, 1.0));
+        Self { class, from, to, filled: to - from, merged: 1, title }
+    }
+}
+
+fn title(group: &GroupReport, task: &TaskReport, attempt: &Attempt, span: Span, since: f64) -> String {
+    let Span { phase, from, to } = span;
+    let failed = if phase == Phase::Train && attempt.failure.is_some() { ", then failed" } else { "" };
+    let number = attempt.number;
+    let number = if number > 1 { format!(", attempt {number}") } else { String::new() };
+    let took = duration(to - from);
+    format!("{} / {}{number}\n{phase} {took}{failed}, from {}", group.name, task.id, duration(from - since))
+}
+
+/// Merges bars of one class that are smaller than a pixel with neighbours that are nearer than one.
+fn merged(bars: &[Bar], pixel: f64) -> Vec<Bar> {
+    let mut merged: Vec<Bar> = Vec::with_capacity(bars.len());
+    // The last bar of each class.
+    let mut last: [Option<usize>; 5] = [None; 5];
+    for bar in bars {
+        let small = bar.to - bar.from < 1.5 * pixel;
+        let into = last[bar.class as usize].filter(|&place| {
+            let into = &merged[place];
+            small && bar.from - into.to < pixel && into.to - into.from < 4.0 * pixel
+        });
+        match into {
+            Some(place) => {
+                let into = &mut merged[place];
+                into.to = into.to.max(bar.to);
+                into.filled = (into.filled + bar.filled).min(into.to - into.from);
+                into.merged += bar.merged;
+                into.title.clear();
+            }
+            None => {
+                last[bar.class as usize] = Some(merged.len());
+                merged.push(bar.clone());
+            }
+        }
+    }
+    merged
+}
+
+#[derive(Serialize)]
+struct Drawing {
+    lanes: Vec<DrawnLane>,
+    groups: Vec<Band>,
+    ticks: Vec<(String, String, &'static str)>,
+    resumes: Vec<(String, u32)>,
+    head: usize,
+    bottom: usize,
+    height: usize,
+    bar: usize,
+    description: String,
+}
+
+#[derive(Serialize)]
+struct DrawnLane {
+    label: String,
+    note: String,
+    name: String,
+    top: usize,
+    height: usize,
+    has_bar: bool,
+    rects: Vec<Rect>,
+}
+
+#[derive(Serialize)]
+struct Rect {
+    class: &'static str,
+    x: String,
+    width: String,
+    y: usize,
+    height: usize,
+    opacity: Option<String>,
+    title: String,
+}
+
+#[derive(Serialize)]
+struct Band {
+    x: String,
+    width: String,
+    middle: String,
+    name: String,
+    labelled: bool,
+}
+
+impl DrawnLane {
+    fn new(
+        lane: Option<Lane>,
+        bars: LaneBars,
+        queue_from: usize,
+        summary: &Summary,
+        slots: &BTreeMap<Lane, u32>,
+        (top, height): (usize, usize),
+    ) -> Self {
+        let mut rects: Vec<Rect> = Vec::with_capacity(bars.len());
+        rects.extend(bars.starved.iter().map(|bar| Rect::new(bar, 0, BAR)));
+        let mut train = bars.train;
+        train.sort_by_key(|bar| bar.class);
+        rects.extend(train.iter().map(|bar| Rect::new(bar, 0, BAR)));
+        for (row, bars) in bars.queue.iter().enumerate() {
+            let y = queue_from + row * QUEUE_ROW;
+            rects.extend(bars.iter().map(|bar| Rect::new(bar, y, QUEUE_ROW - 2)));
+        }
+        let of_unit = lane.and_then(|lane| summary.devices.iter().find(|device| device.lane == lane));
+        let label = match lane {
+            None => "no device".into(),
+            Some(lane) if lane.device == Device::Cpu => lane_label(lane),
+            Some(lane) if slots.get(&unit(lane)).is_none_or(|last| *last == 0) => lane_label(lane),
+            Some(lane) => format!("{} slot {}", lane.device, lane.slot),
+        };
+        Self {
+            label,
+            note: match (of_unit, lane) {
+                (Some(device), _) => format!("idle {}", percent(1.0 - device.busy_share())),
+                (None, Some(_)) => "shared".into(),
+                (None, None) => "never trained".into(),
+            },
+            name: of_unit.map(|device| device.name.clone()).unwrap_or_default(),
+            top,
+            height,
+            has_bar: lane.is_some(),
+            rects,
+        }
+    }
+}
+
+impl Rect {
+    fn new(bar: &Bar, y: usize, height: usize) -> Self {
+        let width = bar.to - bar.from;
+        let filled = if width > 0.0 { bar.filled / width } else { 1.0 };
+        let title = if bar.merged > 1 {
+            let of = count(bar.merged, bar.class.name(), bar.class.name());
+            format!("{of}: {} of the time", percent(filled.min(1.0)))
+        } else {
+            bar.title.clone()
+        };
+        Self {
+            class: bar.class.name(),
+            x: place(bar.from),
+            width: place(width.max(0.0006)),
+            y,
+            height,
+            opacity: (filled < 0.9).then(|| format!("{:.1}", filled.max(0.2))),
+            title,
+        }
+    }
+}
+
+/// A share of the width in percent.
+fn place(share: f64) -> String {
+    format!("{:.3}", share * 100.0)
+}
+
+/// The groups as bands behind the lanes; with too many of them there would be nothing else to see.
+fn group_bands(groups: &[GroupReport], share: &dyn Fn(f64) -> f64, timeline: &Timeline<'_>) -> Vec<Band> {
+    if groups.len() < 2 || groups.len() > 200 {
+        return Vec::new();
+    }
+    let bands = groups.iter().filter_map(|group| {
+        let (from, to) = timeline.extent(std::iter::once(group))?;
+        let (from, to) = (share(from).clamp(0.0, 1.0), share(to).clamp(0.0, 1.0));
+        let letters = group.name.as_str().chars().count() as f64;
+        Some(Band {
+            x: place(from),
+            width: place(to - from),
+            middle: place(f64::midpoint(from, to)),
+            name: group.name.to_string(),
+            // Seven pixels a letter, where the drawing is nine hundred wide.
+            labelled: (to - from) * 900.0 > letters * 7.0 + 6.0,
+        })
+    });
+    bands.collect()
+}
+
+fn ticks(summary: &Summary) -> Vec<(String, String, &'static str)> {
+    let span = summary.makespan_seconds;
+    let clock =
+        [10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0, 14400.0, 43200.0];
+    let step = match clock.into_iter().find(|step| span / step <= 8.0) {
+        Some(step) if span > 60.0 => step,
+        Some(_) => round_step(span, 8),
+        None => (span / 8.0 / 86400.0).ceil() * 86400.0,
+    };
+    (0..12)
+        .map(|tick| f64::from(tick) * step)
+        .take_while(|at| *at <= span)
+        .map(|at| {
+            let share = at / span;
+            let anchor = if at == 0.0 {
+                "start"
+            } else if share > 0.95 {
+                "end"
+            } else {
+                "middle"
+            };
+            (place(share), duration(at), anchor)
+        })
+        .collect()
+}
+
+fn description(summary: &Summary) -> String {
+    let lanes = summary.devices.iter().take(16).map(|device| {
+        format!(
+            "{} was busy for {} and idle for {}",
+            device.label(),
+            duration(device.busy_seconds),
+            duration(device.idle_seconds)
+        )
+    });
+    format!("Over {}: {}.", duration(summary.makespan_seconds), lanes.collect::<Vec<_>>().join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bars(class: Class, count: usize) -> Vec<Bar> {
+        let step = 1.0 / count as f64;
+        (0..count)
+            .map(|place| {
+                let from = place as f64 * step;
+                Bar::new(class, from, from + step * 0.5, format!("bar {place}"))
+            })
+            .collect()
+    }
+
+    #[test]
+    fn what_cannot_be_seen_is_merged_and_what_can_is_kept() {
+        let pixel = 1.0 / PIXELS;
+        let many = merged(&bars(Class::Train, 100_000), pixel);
+        assert!(many.len() < 1_400, "{}", many.len());
+        assert_eq!(many.iter().map(|bar| bar.merged).sum::<usize>(), 100_000);
+        let filled: f64 = many.iter().map(|bar| bar.filled).sum();
+        assert!((filled - 0.5).abs() < 0.01, "{filled}");
+        assert_eq!(merged(&bars(Class::Train, 100), pixel).len(), 100);
+    }
+
+    #[test]
+    fn classes_are_not_mixed() {
+        let mut row = bars(Class::Train, 10_000);
+        row[5_000].class = Class::Failed;
+        let merged = merged(&row, 1.0 / PIXELS);
+        assert_eq!(merged.iter().filter(|bar| bar.class == Class::Failed).count(), 1);
+    }
+
+    #[test]
+    fn tasks_that_load_at_once_are_in_rows_of_their_own() {
+        let mut lane = LaneBars::default();
+        for start in [0.0, 0.1, 0.2, 0.35] {
+            lane.enqueue(vec![Bar::new(Class::Load, start, start + 0.15, String::new())]);
+        }
+        assert_eq!(lane.queue.iter().map(Vec::len).collect::<Vec<_>>(), [3, 1]);
+    }
+}

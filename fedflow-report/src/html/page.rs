@@ -1,0 +1,286 @@
+//! The page: what stands in it, for a run or for one of its groups.
+
+use std::io::Write;
+
+use fedflow_core::{DeviceInfo, RunOutcome};
+use indexmap::IndexMap;
+use minijinja::value::Value as Html;
+use rayon::prelude::*;
+use serde::Serialize;
+
+use crate::figure::{count, duration, grouped, moment, percent};
+use crate::html::failures::{Failures, RetryRow, and_more, retries};
+use crate::html::table::{Share, Table, group_table, shares, task_table};
+use crate::html::{curve, environment, gantt, outcome_text, reference};
+use crate::render::RenderError;
+use crate::report::{GroupReport, Report};
+use crate::series::{Charts, item_charts, result_charts};
+use crate::summary::Summary;
+use crate::timeline::Timeline;
+use crate::usage::DeviceUse;
+
+/// Renders the page of one group, or of the whole run.
+pub(super) fn render(
+    report: &Report,
+    group: Option<&GroupReport>,
+    mut out: impl Write,
+) -> Result<(), RenderError> {
+    let environment = environment()?;
+    let timeline = Timeline::new(report);
+    let (groups, summary) = match group {
+        Some(group) => (std::slice::from_ref(group), Summary::of_group(report, group)),
+        None => (report.groups(), Summary::of_run(report)),
+    };
+    let to_root = if group.is_some() { "../" } else { "" };
+    let results = result_charts(groups);
+    let items = item_charts(groups);
+    let curves = |charts: &Charts, first: usize| {
+        let charts = charts.charts.par_iter().enumerate();
+        charts
+            .map(|(place, chart)| curve::render(&environment, chart, first + place))
+            .collect::<Result<Vec<_>, _>>()
+    };
+    let (retries, retries_left_out) = retries(groups, &timeline);
+    let page = Page {
+        title: match group {
+            Some(group) => format!("{} · {}", group.name, report.flow()),
+            None => report.flow().to_owned(),
+        },
+        heading: group.map_or_else(|| report.flow(), |group| group.name.as_str()),
+        flow: report.flow(),
+        is_group: group.is_some(),
+        neighbours: group.map(|group| Neighbours::new(report, group)),
+        outcome: outcome_text(&summary.counts),
+        state: state(report, group, &summary),
+        started: groups_started(report, group).map(moment),
+        facts: facts(report, group, &timeline),
+        tiles: tiles(&summary),
+        shares: shares(&summary.counts),
+        failures: Failures::new(report, groups, to_root),
+        curves: curves(&results, 0)?,
+        more_curves: and_more(results.left_out, "results"),
+        items: curves(&items, results.charts.len())?,
+        more_items: and_more(items.left_out, "items"),
+        gantt: gantt::render(&environment, groups, &summary, &timeline)?,
+        devices: summary.devices.iter().map(DeviceRow::new).collect(),
+        groups: match group {
+            Some(_) => None,
+            None => Some(group_table(&environment, report, &timeline)?),
+        },
+        tasks: task_table(&environment, groups, &timeline, group.is_some())?,
+        retries,
+        more_retries: and_more(retries_left_out, "retries"),
+        to_root,
+    };
+    environment.get_template("page.html")?.render_captured_to(page, &mut out)?;
+    out.flush()?;
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Page<'a> {
+    title: String,
+    heading: &'a str,
+    flow: &'a str,
+    is_group: bool,
+    neighbours: Option<Neighbours>,
+    outcome: String,
+    state: &'static str,
+    started: Option<String>,
+    facts: Vec<(&'static str, String)>,
+    tiles: Vec<Tile>,
+    shares: Vec<Share>,
+    failures: Failures,
+    curves: Vec<Html>,
+    more_curves: Option<String>,
+    items: Vec<Html>,
+    more_items: Option<String>,
+    gantt: Option<Html>,
+    devices: Vec<DeviceRow>,
+    groups: Option<Table>,
+    tasks: Table,
+    retries: Vec<RetryRow>,
+    more_retries: Option<String>,
+    to_root: &'static str,
+}
+
+/// The groups before and after one.
+#[derive(Serialize)]
+struct Neighbours {
+    before: Option<(String, String)>,
+    after: Option<(String, String)>,
+}
+
+#[derive(Serialize)]
+struct Tile {
+    label: &'static str,
+    value: String,
+    note: String,
+    class: &'static str,
+}
+
+#[derive(Serialize)]
+struct DeviceRow {
+    label: String,
+    name: String,
+    trained: usize,
+    busy: String,
+    busy_share: String,
+    idle: String,
+    idle_share: String,
+    starved: String,
+    sort: [String; 3],
+}
+
+impl Neighbours {
+    fn new(report: &Report, group: &GroupReport) -> Self {
+        let groups = report.groups();
+        let place = groups.iter().position(|other| other.name == group.name);
+        let at = |place: Option<usize>| {
+            let group = groups.get(place?)?;
+            Some((group.name.to_string(), reference(&format!("{}.html", group.name))))
+        };
+        Self {
+            before: at(place.and_then(|place| place.checked_sub(1))),
+            after: at(place.map(|place| place + 1)),
+        }
+    }
+}
+
+impl DeviceRow {
+    fn new(device: &DeviceUse) -> Self {
+        let sort = [device.busy_seconds, device.idle_seconds, device.starved_seconds];
+        Self {
+            label: device.label(),
+            name: device.name.clone(),
+            trained: device.trained,
+            busy: duration(device.busy_seconds),
+            busy_share: percent(device.busy_share()),
+            idle: duration(device.idle_seconds),
+            idle_share: percent(1.0 - device.busy_share()),
+            starved: duration(device.starved_seconds),
+            sort: sort.map(|seconds| format!("{seconds:.3}")),
+        }
+    }
+}
+
+/// What the colour and the badge of the page say.
+fn state(report: &Report, group: Option<&GroupReport>, summary: &Summary) -> &'static str {
+    let counts = &summary.counts;
+    let goes_on = match group {
+        Some(group) => group.finished.is_none() && report.outcome().is_none(),
+        None => report.outcome().is_none(),
+    };
+    if counts.failed > 0 {
+        "failed"
+    } else if goes_on {
+        "running"
+    } else if counts.finished < counts.tasks || report.outcome() == Some(&RunOutcome::Failed) {
+        "incomplete"
+    } else {
+        "complete"
+    }
+}
+
+fn groups_started(report: &Report, group: Option<&GroupReport>) -> Option<f64> {
+    match group {
+        Some(group) => group.started,
+        None => report.sessions().first().map(|session| session.started),
+    }
+}
+
+fn facts(
+    report: &Report,
+    group: Option<&GroupReport>,
+    timeline: &Timeline<'_>,
+) -> Vec<(&'static str, String)> {
+    let mut facts = Vec::new();
+    let seconds = match group {
+        Some(group) => group.started.map(|started| {
+            let until = group.finished.map_or(timeline.total(), |finished| timeline.at_unix(finished));
+            until - timeline.at_unix(started)
+        }),
+        None => Some(timeline.total()),
+    };
+    facts.extend(seconds.map(|seconds| ("Wall time", duration(seconds))));
+    if report.sessions().len() > 1 {
+        facts.push(("Sessions", grouped(report.sessions().len())));
+    }
+    if !report.devices().is_empty() {
+        facts.push(("Devices", devices(report.devices())));
+    }
+    let workdir = group.map_or_else(|| report.workdir(), |group| &group.workdir);
+    if !workdir.is_empty() {
+        facts.push(("Directory", workdir.to_owned()));
+    }
+    facts.extend(report.seed().map(|seed| ("Seed", seed.to_string())));
+    facts
+}
+
+/// Devices of one kind are told together.
+fn devices(devices: &[DeviceInfo]) -> String {
+    let mut kinds: IndexMap<String, usize> = IndexMap::new();
+    for device in devices {
+        let kind = match (device.device, device.memory) {
+            (fedflow_core::Device::Cpu, _) => "CPU slot".into(),
+            (_, Some(memory)) => format!("{} ({memory})", device.name),
+            (_, None) => device.name.clone(),
+        };
+        *kinds.entry(kind).or_default() += 1;
+    }
+    let kinds = kinds.into_iter().map(|(kind, count)| {
+        let many = if count > 1 && kind == "CPU slot" { "s" } else { "" };
+        format!("{} × {kind}{many}", grouped(count))
+    });
+    kinds.collect::<Vec<_>>().join(", ")
+}
+
+fn tiles(summary: &Summary) -> Vec<Tile> {
+    let counts = &summary.counts;
+    let unfinished = counts.cancelled + counts.open;
+    let finished = grouped(counts.finished);
+    let mut tiles = vec![
+        Tile {
+            label: "Finished",
+            value: format!("{finished} / {}", grouped(counts.tasks)),
+            note: "tasks".into(),
+            class: if counts.tasks > 0 && counts.finished == counts.tasks { "good" } else { "" },
+        },
+        Tile {
+            label: "Failed",
+            value: grouped(counts.failed),
+            note: match unfinished {
+                0 => "none cancelled".into(),
+                others => format!("{} cancelled or not ended", grouped(others)),
+            },
+            class: if counts.failed > 0 { "bad" } else { "" },
+        },
+        Tile {
+            label: "Retried",
+            value: grouped(counts.retried),
+            note: "tasks with more than one try".into(),
+            class: if counts.retried > 0 { "warn" } else { "" },
+        },
+        Tile {
+            label: "Makespan",
+            value: duration(summary.makespan_seconds),
+            note: "first start to last end".into(),
+            class: "",
+        },
+    ];
+    if !summary.devices.is_empty() {
+        tiles.push(Tile {
+            label: "Devices busy",
+            value: percent(summary.busy_share()),
+            note: format!("of {}", count(summary.devices.len(), "device", "devices")),
+            class: "",
+        });
+        tiles.push(Tile {
+            label: "Idle while work waited",
+            value: duration(summary.starved_seconds()),
+            note: "over all devices".into(),
+            class: "",
+        });
+    }
+    tiles
+}

@@ -1,0 +1,177 @@
+//! The Markdown summary: what fits in a merge request or a message.
+
+use std::borrow::Cow;
+use std::io::Write;
+
+use crate::figure::{count, duration, grouped, moment, percent};
+use crate::html::outcome_text;
+use crate::render::RenderError;
+use crate::report::{OutcomeKind, Report};
+use crate::series::result_charts;
+use crate::summary::Summary;
+use crate::timeline::Timeline;
+use crate::visible::{shortened, visible_line};
+
+/// The most rows of a table.
+const MAX_ROWS: usize = 200;
+
+/// Writes a summary in Markdown: outcome, devices, groups, the last values of the curves, failures.
+///
+/// # Errors
+/// The writer fails.
+pub fn render_markdown(report: &Report, mut out: impl Write) -> Result<(), RenderError> {
+    let summary = Summary::of_run(report);
+    writeln!(out, "# {}\n", text(report.flow()))?;
+    writeln!(out, "**{}**\n", text(&outcome_text(&summary.counts)))?;
+    if let Some(session) = report.sessions().first() {
+        let total = duration(Timeline::new(report).total());
+        let resumed = match report.sessions().len() {
+            1 => String::new(),
+            sessions => format!(" in {sessions} sessions"),
+        };
+        writeln!(out, "Started {}, ran for {total}{resumed}.\n", moment(session.started))?;
+    }
+    render_devices(&summary, &mut out)?;
+    render_groups(report, &mut out)?;
+    render_curves(report, &mut out)?;
+    render_failures(report, &mut out)?;
+    out.flush()?;
+    Ok(())
+}
+
+fn render_devices(summary: &Summary, out: &mut impl Write) -> Result<(), RenderError> {
+    if summary.devices.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "| Device | Name | Trained | Busy | Idle | Idle while work waited |")?;
+    writeln!(out, "|---|---|--:|--:|--:|--:|")?;
+    for device in summary.devices.iter().take(MAX_ROWS) {
+        writeln!(
+            out,
+            "| {} | {} | {} | {} | {} | {} |",
+            device.label(),
+            text(&device.name),
+            grouped(device.trained),
+            percent(device.busy_share()),
+            duration(device.idle_seconds),
+            duration(device.starved_seconds),
+        )?;
+    }
+    writeln!(out)?;
+    Ok(())
+}
+
+fn render_groups(report: &Report, out: &mut impl Write) -> Result<(), RenderError> {
+    if report.groups().is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "## Groups\n")?;
+    writeln!(out, "| Group | Tasks | Finished | Failed | Cancelled | Not ended | Retried | Makespan |")?;
+    writeln!(out, "|---|--:|--:|--:|--:|--:|--:|--:|")?;
+    let timeline = Timeline::new(report);
+    for group in report.groups().iter().take(MAX_ROWS) {
+        let counts = group.counts();
+        let extent = timeline.extent(std::iter::once(group));
+        let makespan = extent.map_or_else(|| "–".into(), |(from, to)| duration(to - from));
+        let [tasks, finished, failed] = [counts.tasks, counts.finished, counts.failed].map(grouped);
+        let [cancelled, open, retried] = [counts.cancelled, counts.open, counts.retried].map(grouped);
+        let name = text(group.name.as_str());
+        writeln!(
+            out,
+            "| {name} | {tasks} | {finished} | {failed} | {cancelled} | {open} | {retried} | {makespan} |",
+        )?;
+    }
+    more(report.groups().len(), "group", "groups", out)
+}
+
+fn render_curves(report: &Report, out: &mut impl Write) -> Result<(), RenderError> {
+    let charts = result_charts(report.groups());
+    let lines = charts.charts.iter().flat_map(|chart| chart.lines.iter().map(move |line| (chart, line)));
+    let mut rows = lines
+        .filter_map(|(chart, line)| Some((chart, line, line.points.first()?, line.points.last()?)))
+        .peekable();
+    if rows.peek().is_none() {
+        return Ok(());
+    }
+    writeln!(out, "## Results over rounds\n")?;
+    writeln!(out, "| Result | Of | First | Last |\n|---|---|--:|--:|")?;
+    for (chart, line, first, last) in rows {
+        writeln!(
+            out,
+            "| {} | {} | {} | {} |",
+            text(&chart.title),
+            text(&line.label),
+            crate::figure::number(first.mean),
+            crate::figure::number(last.mean)
+        )?;
+    }
+    writeln!(out)?;
+    Ok(())
+}
+
+fn render_failures(report: &Report, out: &mut impl Write) -> Result<(), RenderError> {
+    let failed = || report.tasks().filter(|(_, task)| task.kind() == OutcomeKind::Exception);
+    let total = failed().count();
+    if total == 0 {
+        return Ok(());
+    }
+    writeln!(out, "## Failures\n")?;
+    writeln!(out, "| Group | Task | Stage | Kind | Attempts | Message |\n|---|---|---|---|--:|---|")?;
+    for (group, task) in failed().take(MAX_ROWS) {
+        let Some(failure) = task.failure() else { continue };
+        writeln!(
+            out,
+            "| {} | {} | {} | {} | {} | {} |",
+            text(group.name.as_str()),
+            text(task.id.as_str()),
+            failure.stage,
+            failure.kind,
+            task.attempts,
+            text(&shortened(&failure.message, 300)),
+        )?;
+    }
+    more(total, "failure", "failures", out)
+}
+
+fn more(total: usize, one: &str, many: &str, out: &mut impl Write) -> Result<(), RenderError> {
+    if total > MAX_ROWS {
+        writeln!(out, "\nAnd {} more in results.csv.", count(total - MAX_ROWS, one, many))?;
+    }
+    writeln!(out)?;
+    Ok(())
+}
+
+/// A text on one line in which nothing means anything to Markdown or HTML.
+fn text(text: &str) -> String {
+    let line: Cow<'_, str> = visible_line(text);
+    let mut escaped = String::with_capacity(line.len() + 8);
+    for char in line.chars() {
+        match char {
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '&' => escaped.push_str("&amp;"),
+            // A bare address would become a link.
+            ':' if escaped.ends_with("http") || escaped.ends_with("https") => escaped.push_str("&#58;"),
+            '@' => escaped.push_str("&#64;"),
+            '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '~' | '#' | '!' | '$' => {
+                escaped.push('\\');
+                escaped.push(char);
+            }
+            char => escaped.push(char),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::text;
+
+    #[test]
+    fn nothing_means_anything_to_markdown() {
+        assert_eq!(text("a|b\n*c*"), "a\\|b \\*c\\*");
+        assert_eq!(text("<img src=x>"), "&lt;img src=x&gt;");
+        assert_eq!(text("[x](http://e)"), "\\[x\\](http&#58;//e)");
+        assert_eq!(text("@all `x`"), "&#64;all \\`x\\`");
+    }
+}

@@ -1,0 +1,162 @@
+//! `results.json`: every result, exactly, for programs.
+
+use std::io::Write;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use fedflow_core::{Device, Dict, FailureKind, Stage, Value};
+use rayon::prelude::*;
+use serde::ser::{SerializeMap, SerializeSeq};
+use serde::{Serialize, Serializer};
+
+use crate::render::RenderError;
+use crate::report::{OutcomeKind, Report, TaskReport};
+
+/// The format's version.
+const SCHEMA: u32 = 1;
+/// How many tasks are written in one go by one thread.
+const CHUNK: usize = 256;
+/// Why a task without an outcome has no result.
+pub(crate) const DID_NOT_END: &str = "it did not run to its end";
+
+/// Writes `results.json`, schema 1, one task a line.
+///
+/// It is strict JSON. A float that is not finite is the text `"NaN"`, `"Infinity"` or `"-Infinity"`; bytes are
+/// `{"$bytes": base64}`. A task that has not ended is reported as cancelled.
+///
+/// # Errors
+/// The writer fails.
+pub fn render_json(report: &Report, mut out: impl Write) -> Result<(), RenderError> {
+    let flow = serde_json::to_string(report.flow())?;
+    write!(out, "{{\"schema\": {SCHEMA}, \"flow\": {flow}, \"groups\": [")?;
+    let tasks: Vec<&TaskReport> = report.tasks().map(|(_, task)| task).collect();
+    let mut lines = tasks
+        .par_chunks(CHUNK)
+        .map(|chunk| chunk.iter().map(|task| serde_json::to_string(&TaskRow::new(task))).collect())
+        .collect::<Result<Vec<Vec<String>>, _>>()?
+        .into_iter()
+        .flatten();
+    for (place, group) in report.groups().iter().enumerate() {
+        let name = serde_json::to_string(group.name.as_str())?;
+        let workdir = serde_json::to_string(&group.workdir)?;
+        let comma = if place > 0 { "," } else { "" };
+        write!(out, "{comma}\n  {{\"index\": {}, \"name\": {name}, \"workdir\": {workdir}, ", group.index)?;
+        write!(out, "\"tasks\": [")?;
+        for place in 0..group.tasks().len() {
+            let line = lines.next().unwrap_or_default();
+            let comma = if place > 0 { "," } else { "" };
+            write!(out, "{comma}\n    {line}")?;
+        }
+        write!(out, "]}}")?;
+    }
+    writeln!(out, "]}}")?;
+    out.flush()?;
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct TaskRow<'a> {
+    id: &'a str,
+    status: &'static str,
+    device: Option<Device>,
+    workdir: Option<&'a str>,
+    attempts: u32,
+    load_seconds: Option<f64>,
+    train_seconds: Option<f64>,
+    result: Option<PlainDict<'a>>,
+    error: Option<ErrorRow<'a>>,
+}
+
+#[derive(Serialize)]
+struct ErrorRow<'a> {
+    stage: Stage,
+    kind: FailureKind,
+    message: &'a str,
+}
+
+impl<'a> TaskRow<'a> {
+    fn new(task: &'a TaskReport) -> Self {
+        let kind = task.kind();
+        let error = match task.failure() {
+            Some(failure) => {
+                Some(ErrorRow { stage: failure.stage, kind: failure.kind, message: &failure.message })
+            }
+            None if kind == OutcomeKind::Open => {
+                Some(ErrorRow { stage: task.stage(), kind: FailureKind::Cancelled, message: DID_NOT_END })
+            }
+            None => None,
+        };
+        Self {
+            id: task.id.as_str(),
+            status: recorded_status(kind),
+            device: task.device,
+            workdir: task.workdir.as_deref(),
+            attempts: task.attempts,
+            load_seconds: task.load_seconds,
+            train_seconds: task.train_seconds,
+            result: task.result().map(PlainDict),
+            error,
+        }
+    }
+}
+
+/// What the formats for programs call an outcome: they know no open task.
+pub(crate) fn recorded_status(kind: OutcomeKind) -> &'static str {
+    match kind {
+        OutcomeKind::Finished => "finished",
+        OutcomeKind::Exception => "exception",
+        OutcomeKind::Cancelled | OutcomeKind::Open => "cancelled",
+    }
+}
+
+/// A value as other programs expect it: not the exact form of the journal, which escapes keys and tags floats.
+pub(crate) struct Plain<'a>(pub(crate) &'a Value);
+
+struct PlainDict<'a>(&'a Dict);
+
+impl Serialize for Plain<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Value::Null => serializer.serialize_unit(),
+            Value::Bool(bool) => serializer.serialize_bool(*bool),
+            Value::Int(int) => serializer.serialize_i64(*int),
+            Value::Float(float) if float.is_finite() => serializer.serialize_f64(*float),
+            Value::Float(float) => serializer.serialize_str(non_finite(*float)),
+            Value::Text(text) => serializer.serialize_str(text),
+            Value::Bytes(bytes) => {
+                let mut map = serializer.serialize_map(Some(1))?;
+                map.serialize_entry("$bytes", &STANDARD.encode(bytes))?;
+                map.end()
+            }
+            Value::List(list) => {
+                let mut seq = serializer.serialize_seq(Some(list.len()))?;
+                for value in list {
+                    seq.serialize_element(&Plain(value))?;
+                }
+                seq.end()
+            }
+            Value::Dict(dict) => PlainDict(dict).serialize(serializer),
+        }
+    }
+}
+
+impl Serialize for PlainDict<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (key, value) in self.0.iter() {
+            map.serialize_entry(key, &Plain(value))?;
+        }
+        map.end()
+    }
+}
+
+/// How a float that is not finite is written where there is only text for it.
+pub(crate) fn non_finite(float: f64) -> &'static str {
+    if float.is_nan() {
+        "NaN"
+    } else if float > 0.0 {
+        "Infinity"
+    } else {
+        "-Infinity"
+    }
+}

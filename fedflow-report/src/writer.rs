@@ -1,0 +1,257 @@
+//! `ReportWriter`: an observer that keeps a run directory's reports up to date on a thread of its own.
+
+use std::collections::BTreeSet;
+use std::fs::{self, Permissions};
+use std::io::{self, BufWriter, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use fedflow_core::{Name, Observer, RunEvent, Time};
+
+use crate::html::{render_group_html, render_html};
+use crate::render::RenderError;
+use crate::report::Report;
+use crate::results_csv::render_csv;
+use crate::results_json::render_json;
+
+/// The shortest time between two writings of the results while the run goes on.
+const INTERVAL: Duration = Duration::from_secs(5);
+/// How many events may wait to be folded before the items that workers send are left out.
+const MAX_BACKLOG: usize = 100_000;
+
+type Warn = Arc<dyn Fn(String) + Send + Sync>;
+
+/// Folds what is announced into a [`Report`] and writes the files of a run directory: `reports/GROUP.html` as
+/// each group ends, `results.json` and `results.csv` at most every 5 s, and all of them and `report.html` at the
+/// end. Files are replaced atomically.
+///
+/// No call of the observer waits: everything happens on a thread that sleeps while there is nothing to write. A
+/// file that cannot be written is a warning, never an error of the run.
+pub struct ReportWriter {
+    sender: ReportSender,
+    thread: Option<JoinHandle<Report>>,
+    warn: Warn,
+}
+
+/// What tells a [`ReportWriter`] of events, for an engine that wants to own its observers.
+#[derive(Clone)]
+pub struct ReportSender {
+    started_unix: f64,
+    messages: Sender<Message>,
+}
+
+enum Message {
+    Event(f64, RunEvent),
+    Finish,
+}
+
+impl ReportWriter {
+    /// Starts the thread. `started_unix` is when the session began, in seconds since the Unix epoch; `report` is
+    /// what earlier sessions recorded; `warn` is told, on that thread, why a file could not be written.
+    ///
+    /// If no thread can be started, `warn` is told so and nothing is written.
+    pub fn new(
+        run_dir: PathBuf,
+        started_unix: f64,
+        report: Report,
+        warn: impl Fn(String) + Send + Sync + 'static,
+    ) -> Self {
+        let warn: Warn = Arc::new(warn);
+        let (messages, inbox) = unbounded();
+        let files = Files::new(run_dir, report, Arc::clone(&warn));
+        let thread = thread::Builder::new().name("fedflow-report".into()).spawn(move || work(files, &inbox));
+        let thread = thread.map_err(|error| warn(format!("no report is written: {error}"))).ok();
+        Self { sender: ReportSender { started_unix, messages }, thread, warn }
+    }
+
+    /// An observer that tells this writer.
+    #[must_use]
+    pub fn sender(&self) -> ReportSender {
+        self.sender.clone()
+    }
+
+    /// Writes everything, waits until that is done, and returns the report. What is announced later is lost.
+    #[must_use]
+    pub fn finish(mut self) -> Report {
+        self.join()
+    }
+
+    fn join(&mut self) -> Report {
+        let Some(thread) = self.thread.take() else { return Report::new() };
+        let _ = self.sender.messages.send(Message::Finish);
+        thread.join().unwrap_or_else(|_| {
+            (self.warn)("the report is incomplete: its writer failed".into());
+            Report::new()
+        })
+    }
+}
+
+impl Drop for ReportWriter {
+    /// Writes everything, as [`ReportWriter::finish`] does.
+    fn drop(&mut self) {
+        self.join();
+    }
+}
+
+impl Observer for ReportWriter {
+    fn announce(&mut self, time: Time, event: &RunEvent) {
+        self.sender.announce(time, event);
+    }
+}
+
+impl Observer for ReportSender {
+    fn announce(&mut self, time: Time, event: &RunEvent) {
+        let unneeded = match event {
+            RunEvent::TaskProgress { .. } => true,
+            // What workers send must not outgrow the supervisor while a disk is slow.
+            RunEvent::TaskItem { .. } => self.messages.len() >= MAX_BACKLOG,
+            _ => false,
+        };
+        if !unneeded {
+            let unix = self.started_unix + time.since_start().as_secs_f64();
+            // It fails only when the writer has finished; then nobody wants to know.
+            let _ = self.messages.send(Message::Event(unix, event.clone()));
+        }
+    }
+}
+
+fn work(mut files: Files, inbox: &Receiver<Message>) -> Report {
+    loop {
+        // Woken by time only while something waits to be written.
+        let message = match files.due {
+            Some(due) => inbox.recv_deadline(due).map_err(|error| error.is_disconnected()),
+            None => inbox.recv().map_err(|_| true),
+        };
+        match message {
+            Ok(Message::Event(unix, event)) => {
+                let changes = files.apply(unix, &event);
+                if changes && files.due.is_none() {
+                    files.due = Some(files.written.map_or_else(now, |written| written + INTERVAL));
+                }
+            }
+            Ok(Message::Finish) | Err(true) => {
+                files.write_all();
+                return files.report;
+            }
+            Err(false) => {}
+        }
+        if files.due.is_some_and(|due| due <= now()) {
+            files.write_results();
+            files.due = None;
+            files.written = Some(now());
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one clock of this crate: it only spaces writings")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+/// The report and its files.
+struct Files {
+    run_dir: PathBuf,
+    report: Report,
+    warn: Warn,
+    /// The groups whose page does not tell the latest.
+    stale: BTreeSet<Name>,
+    /// When the results are to be written, if they changed.
+    due: Option<Instant>,
+    /// When they were written last.
+    written: Option<Instant>,
+}
+
+impl Files {
+    fn new(run_dir: PathBuf, report: Report, warn: Warn) -> Self {
+        // Pages of earlier sessions may never have been written: the session was cut off.
+        let stale = report
+            .groups()
+            .iter()
+            .filter(|group| !page(&run_dir, &group.name).exists())
+            .map(|group| group.name.clone())
+            .collect();
+        Self { run_dir, report, warn, stale, due: None, written: None }
+    }
+
+    /// Folds an event and writes the page of a group that ends. Returns whether the results changed.
+    fn apply(&mut self, unix: f64, event: &RunEvent) -> bool {
+        self.report.apply(unix, event);
+        let group = event.task().map(|(group, _, _)| group);
+        match event {
+            RunEvent::GroupFinished { group, .. } => {
+                self.stale.remove(group);
+                self.write_group(group);
+            }
+            RunEvent::GroupStarted { group, .. } => {
+                self.stale.insert(group.clone());
+            }
+            _ => {
+                if let Some(group) = group
+                    && !self.stale.contains(group)
+                {
+                    self.stale.insert(group.clone());
+                }
+            }
+        }
+        matches!(
+            event,
+            RunEvent::RunStarted { .. }
+                | RunEvent::GroupStarted { .. }
+                | RunEvent::TaskFinished { .. }
+                | RunEvent::TaskFailed { .. }
+                | RunEvent::TaskRetried { .. }
+                | RunEvent::GroupFinished { .. }
+        )
+    }
+
+    fn write_results(&self) {
+        self.write(&self.run_dir.join("results.json"), |out| render_json(&self.report, out));
+        self.write(&self.run_dir.join("results.csv"), |out| render_csv(&self.report, out));
+    }
+
+    fn write_all(&mut self) {
+        for group in std::mem::take(&mut self.stale) {
+            self.write_group(&group);
+        }
+        self.write_results();
+        self.write(&self.run_dir.join("report.html"), |out| render_html(&self.report, out));
+    }
+
+    fn write_group(&self, group: &Name) {
+        self.write(&page(&self.run_dir, group), |out| render_group_html(&self.report, group, out));
+    }
+
+    fn write(&self, path: &Path, render: impl FnOnce(&mut dyn io::Write) -> Result<(), RenderError>) {
+        if let Err(error) = replace(path, render) {
+            (self.warn)(format!("{}: {error}", path.display()));
+        }
+    }
+}
+
+fn page(run_dir: &Path, group: &Name) -> PathBuf {
+    run_dir.join("reports").join(format!("{group}.html"))
+}
+
+/// Replaces a file: whoever reads it sees the old one or the new one, never a part.
+fn replace(
+    path: &Path,
+    render: impl FnOnce(&mut dyn io::Write) -> Result<(), RenderError>,
+) -> Result<(), RenderError> {
+    let directory = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(directory)?;
+    // A report is for others to read; the process's umask still has its say.
+    let file = tempfile::Builder::new()
+        .prefix(".report-")
+        .permissions(Permissions::from_mode(0o644))
+        .tempfile_in(directory)?;
+    let mut out = BufWriter::with_capacity(1 << 16, file);
+    render(&mut out)?;
+    out.flush()?;
+    let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
