@@ -49,7 +49,9 @@ pub enum Command {
     /// Federated averaging on the UCI optical digits, built in: 30 rounds of 10 clients.
     Demo(DemoArgs),
     /// Print a completion script for a shell.
-    #[command(after_help = "For bash: fedflow completions bash > ~/.local/share/bash-completion/completions/fedflow")]
+    #[command(
+        after_help = "For bash: fedflow completions bash > ~/.local/share/bash-completion/completions/fedflow"
+    )]
     Completions {
         /// The shell.
         shell: clap_complete::Shell,

@@ -5,20 +5,20 @@
 //! `fedflow-cli/examples/federated_averaging.rs` shows.
 
 mod args;
-mod environment;
-mod diagnostic;
-mod table;
-mod flow;
-mod settings;
-mod init;
-mod view;
 mod command_error;
-mod stdout;
-mod table_text;
-mod signals;
-mod session;
-mod history;
-mod workers;
 mod commands;
+mod diagnostic;
+mod environment;
+mod flow;
+mod history;
+mod init;
+mod session;
+mod settings;
+mod signals;
+mod stdout;
+mod table;
+mod table_text;
+mod view;
+mod workers;
 
 pub use commands::main;

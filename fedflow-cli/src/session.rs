@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fedflow_core::{
-    Config, DevicePool, Flow, FlowError, GroupSummary, History, Observer, Ports, RunEvent, RunOutcome, RunSettings,
-    TaskGroup, Time,
+    Config, DevicePool, Flow, FlowError, GroupSummary, History, Observer, Ports, RunEvent, RunOutcome,
+    RunSettings, TaskGroup, Time,
 };
 use fedflow_gpu::Pool;
 use fedflow_report::{Report, ReportWriter};
@@ -152,7 +152,9 @@ impl Session {
                 CommandError::failed(format!("the run's last records could not be written: {error}"))
             }),
             (Err(FlowError::EarlierFailure), _) => {
-                messages.say("stopped after the first group with a failed task, as task.on-failure = \"stop\" says");
+                messages.say(
+                    "stopped after the first group with a failed task, as task.on-failure = \"stop\" says",
+                );
                 Err(CommandError::TasksFailed)
             }
             (Err(FlowError::Stopped), signal) => {
@@ -162,8 +164,10 @@ impl Session {
             (Err(error @ FlowError::Unleasable { .. }), _) => Err(CommandError::refused(error)),
             (Err(error @ FlowError::Changed(_)), _) => Err(CommandError::refused(error)
                 .hint("only groups that had not started may change; --fresh begins anew")),
-            (Err(error), _) => Err(CommandError::failed(error)
-                .hint(format!("when the cause is mended, go on with `fedflow resume {}`", shown(run_dir.path())))),
+            (Err(error), _) => Err(CommandError::failed(error).hint(format!(
+                "when the cause is mended, go on with `fedflow resume {}`",
+                shown(run_dir.path())
+            ))),
         };
         drop(view);
         result
@@ -199,7 +203,8 @@ fn threads_per_task(config: &Config, pool: &Pool) -> Option<u32> {
 
 /// A path as a person would type it: relative to the current directory where that is shorter.
 pub fn shown(path: &Path) -> String {
-    let relative = std::env::current_dir().ok().and_then(|here| Some(path.strip_prefix(here).ok()?.to_path_buf()));
+    let relative =
+        std::env::current_dir().ok().and_then(|here| Some(path.strip_prefix(here).ok()?.to_path_buf()));
     let path: PathBuf = relative.filter(|path| !path.as_os_str().is_empty()).unwrap_or_else(|| path.into());
     path.display().to_string()
 }

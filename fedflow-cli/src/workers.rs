@@ -39,7 +39,8 @@ pub fn load_settings(args: &SettingArgs, flow: Option<&FlowFile>) -> Result<Sett
 pub fn open_devices(text: &str, config: &Config) -> Result<Opened, CommandError> {
     let choice: DeviceChoice = text.parse().map_err(CommandError::refused)?;
     Pool::open(&choice, config, &Environment::from_process()).map_err(|error| {
-        CommandError::refused(error).hint("`fedflow devices` shows what there is; --devices cpu:2 needs no card")
+        CommandError::refused(error)
+            .hint("`fedflow devices` shows what there is; --devices cpu:2 needs no card")
     })
 }
 

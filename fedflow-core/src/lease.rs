@@ -107,6 +107,9 @@ pub enum Unleasable {
         /// How many could be leased.
         available: u32,
     },
+    /// Every device was lost.
+    #[error("no device is left")]
+    NoneLeft,
 }
 
 /// A device in the table.
@@ -117,6 +120,8 @@ struct Card {
     capacity: Option<Size>,
     /// Memory that others use, as far as known.
     foreign: Size,
+    /// Whether it was lost: nothing is leased on it any more.
+    dropped: bool,
     holders: BTreeMap<LeaseId, Holder>,
 }
 
@@ -160,7 +165,13 @@ impl LeaseTable {
     /// Adds a device. Leases may book up to `capacity` of its memory; with `None` there is one lease at a time
     /// and memory does not count.
     pub fn add(&mut self, info: DeviceInfo, capacity: Option<Size>) {
-        self.cards.push(Card { info, capacity, foreign: Size::ZERO, holders: BTreeMap::new() });
+        self.cards.push(Card {
+            info,
+            capacity,
+            foreign: Size::ZERO,
+            dropped: false,
+            holders: BTreeMap::new(),
+        });
     }
 
     /// Sets how much of a card's memory others use.
@@ -173,8 +184,7 @@ impl LeaseTable {
     /// Takes a device out: nothing more is leased on it. Leases that it has run on until they are released.
     pub fn drop_device(&mut self, device: Device) {
         for card in self.cards.iter_mut().filter(|card| card.info.device == device) {
-            card.capacity = Some(Size::ZERO);
-            card.foreign = Size::from_bytes(u64::MAX);
+            card.dropped = true;
         }
     }
 
@@ -229,10 +239,7 @@ impl LeaseTable {
             .enumerate()
             .map(|(place, card)| CardView {
                 place,
-                suits: request
-                    .pin
-                    .as_ref()
-                    .is_none_or(|pin| pin.matches(card.info.device, card.info.uuid.as_deref())),
+                suits: card.suits(request),
                 held_back: held_back.is_some_and(|(_, places)| places.contains(&place)),
                 capacity: card.capacity,
                 used: card.booked() + card.foreign,
@@ -247,6 +254,11 @@ impl LeaseTable {
 }
 
 impl Card {
+    fn suits(&self, request: &LeaseRequest) -> bool {
+        let matches = |pin: &Pin| pin.matches(self.info.device, self.info.uuid.as_deref());
+        !self.dropped && request.pin.as_ref().is_none_or(matches)
+    }
+
     fn booked(&self) -> Size {
         self.holders.values().map(|holder| holder.memory).sum()
     }
@@ -267,12 +279,13 @@ impl DevicePool for LeaseTable {
     }
 
     fn check(&self, request: &LeaseRequest) -> Result<(), Unleasable> {
-        let suits = |card: &&Card| {
-            request.pin.as_ref().is_none_or(|pin| pin.matches(card.info.device, card.info.uuid.as_deref()))
-        };
-        let suiting: Vec<&Card> = self.cards.iter().filter(suits).collect();
+        if self.cards.iter().all(|card| card.dropped) {
+            return Err(Unleasable::NoneLeft);
+        }
+        let suiting: Vec<&Card> = self.cards.iter().filter(|card| card.suits(request)).collect();
         if let (Some(pin), true) = (&request.pin, suiting.is_empty()) {
-            let mut names: Vec<String> = self.cards.iter().map(|c| c.info.device.to_string()).collect();
+            let left = self.cards.iter().filter(|card| !card.dropped);
+            let mut names: Vec<String> = left.map(|card| card.info.device.to_string()).collect();
             names.dedup();
             return Err(Unleasable::NoSuchDevice { pin: pin.clone(), available: names.join(", ") });
         }
@@ -292,7 +305,7 @@ impl DevicePool for LeaseTable {
     }
 
     fn largest_share(&self) -> Option<Size> {
-        self.cards.iter().filter_map(|card| card.capacity).max()
+        self.cards.iter().filter(|card| !card.dropped).filter_map(|card| card.capacity).max()
     }
 
     fn try_lease(&mut self, request: &LeaseRequest) -> Option<Lease> {

@@ -29,18 +29,12 @@ pub struct CardView {
 }
 
 impl CardView {
-    fn free(&self) -> Size {
-        self.capacity.unwrap_or_default().saturating_sub(self.used)
-    }
-
     /// Whether the request could start on it now.
     fn fits(&self, request: &LeaseRequest, max_per_device: u32) -> bool {
         if !self.suits || self.held_back || self.exclusive {
             return false;
         }
-        if self.capacity.is_none() {
-            return self.training == 0;
-        }
+        let Some(capacity) = self.capacity else { return self.training == 0 };
         if request.exclusive && (self.training > 0 || self.resident > 0 || self.foreign > Size::ZERO) {
             return false;
         }
@@ -48,28 +42,29 @@ impl CardView {
         // beyond the number that the configuration allows.
         let limit = max_per_device as usize;
         let crowded = (!request.estimated || self.unestimated > 0) && self.training >= limit;
-        !crowded && self.free() >= request.memory
+        !crowded && self.used + request.memory <= capacity
     }
 
     /// Whether the request could start on it if it were empty.
     fn could_fit(&self, request: &LeaseRequest) -> bool {
         self.suits
             && !self.held_back
-            && self.capacity.is_none_or(|capacity| capacity.saturating_sub(self.foreign) >= request.memory)
+            && self.capacity.is_none_or(|capacity| self.foreign + request.memory <= capacity)
     }
 }
 
 /// The places of the cards that a request gets now, or `None` if it must wait.
 ///
-/// Best fit: among the cards on which it fits, those with the least memory to spare, so that large tasks still
-/// find room; among equals those with fewer tasks training, so that a group spreads over equal cards; then the
-/// order of the table.
+/// Best fit: among the cards on which it fits, those of the smallest size, so that large tasks still find room;
+/// among equals those with fewer tasks training, so that a group spreads over equal cards; then the order of the
+/// table. What nobody estimated cannot be fitted: there only tasks training and the table's order count, so that
+/// it goes where `gpu-priority` says.
 #[must_use]
 pub fn place(cards: &[CardView], request: &LeaseRequest, max_per_device: u32) -> Option<Vec<usize>> {
     let mut fitting: Vec<&CardView> =
         cards.iter().filter(|card| card.fits(request, max_per_device)).collect();
-    // Cards of one size count as equal whatever their load: best fit decides between sizes, spreading within.
-    fitting.sort_by_key(|card| (card.capacity, card.training, card.free(), card.place));
+    let size = |card: &CardView| card.capacity.filter(|_| request.estimated);
+    fitting.sort_by_key(|card| (size(card), card.training, card.place));
     let wanted = request.devices as usize;
     (fitting.len() >= wanted).then(|| fitting[..wanted].iter().map(|card| card.place).collect())
 }
@@ -123,6 +118,14 @@ mod tests {
         let cards = [card(0, 80, 0, 0), card(1, 24, 4, 1)];
         assert_eq!(place(&cards, &request(1, 4), 1), Some(vec![1]));
         assert_eq!(place(&cards, &request(1, 40), 1), Some(vec![0]));
+    }
+
+    #[test]
+    fn what_nobody_estimated_goes_where_the_table_says() {
+        let unknown = LeaseRequest { estimated: false, ..request(1, 2) };
+        let cards = [card(0, 80, 0, 0), card(1, 24, 0, 0)];
+        assert_eq!(place(&cards, &unknown, 1), Some(vec![0]));
+        assert_eq!(place(&cards, &request(1, 2), 1), Some(vec![1]));
     }
 
     #[test]

@@ -354,7 +354,7 @@ fn cards(sizes: &[u64]) -> LeaseTable {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_task_ends_exactly_once_and_no_slot_idles(

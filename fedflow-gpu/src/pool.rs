@@ -266,6 +266,10 @@ impl DevicePool for Pool {
         }
     }
 
+    fn largest_share(&self) -> Option<Size> {
+        self.table.largest_share()
+    }
+
     fn try_lease(&mut self, request: &LeaseRequest) -> Option<Lease> {
         let mut lease = match &mut self.kind {
             Kind::Cpu | Kind::Simulated => self.table.try_lease(request)?,

@@ -60,9 +60,7 @@ pub fn cmd_demo(args: &DemoArgs) -> Result<(), CommandError> {
         Ok(()) => session.close(Ok(())),
         Err(DemoError::Flow(error)) => session.close(Err(error)),
         // The tasks told why; a federation without a model cannot go on.
-        Err(DemoError::Federation(error)) => {
-            session.close(Ok(())).and(Err(CommandError::failed(error)))
-        }
+        Err(DemoError::Federation(error)) => session.close(Ok(())).and(Err(CommandError::failed(error))),
     };
     print_accuracies(&accuracies, &report)?;
     closed
@@ -110,16 +108,21 @@ fn print_accuracies(accuracies: &[(u32, f64)], report: &Path) -> Result<(), Comm
     const COLUMNS: usize = 5;
     let per_column = accuracies.len().div_ceil(COLUMNS).max(1);
     let cell = |index: usize| {
-        accuracies.get(index).map_or_else(String::new, |(round, accuracy)| {
-            format!("{round:>4}  {:5.1} %", accuracy * 100.0)
-        })
+        accuracies
+            .get(index)
+            .map_or_else(String::new, |(round, accuracy)| format!("{round:>4}  {:5.1} %", accuracy * 100.0))
     };
     let rows = (0..per_column.min(accuracies.len()))
         .map(|row| std::array::from_fn(|column| cell(column * per_column + row)));
     stdout::print(|out| {
         if let Some((_, last)) = accuracies.last() {
             writeln!(out, "{}", plain_table(["round  test accuracy", "", "", "", ""], rows))?;
-            writeln!(out, "\nAfter {} rounds the model recognises {:.1} % of the held-out digits.", accuracies.len(), last * 100.0)?;
+            writeln!(
+                out,
+                "\nAfter {} rounds the model recognises {:.1} % of the held-out digits.",
+                accuracies.len(),
+                last * 100.0
+            )?;
         }
         writeln!(out, "Report: {}", report.display())
     })

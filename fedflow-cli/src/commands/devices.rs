@@ -37,7 +37,13 @@ fn write_table(out: &mut dyn Write, inventory: &Inventory) -> io::Result<()> {
             let user = process.user.as_deref().unwrap_or("?");
             let program = process.name.as_deref().unwrap_or("?");
             let memory = process.memory.map_or_else(|| "?".into(), |memory| memory.to_string());
-            writeln!(out, "{name}: process {} ({}, {}) uses {memory}", process.pid, printable(program), printable(user))?;
+            writeln!(
+                out,
+                "{name}: process {} ({}, {}) uses {memory}",
+                process.pid,
+                printable(program),
+                printable(user)
+            )?;
         }
         if let Some(error) = &card.error {
             writeln!(out, "{name}: cannot be used: {error}")?;
@@ -48,7 +54,10 @@ fn write_table(out: &mut dyn Write, inventory: &Inventory) -> io::Result<()> {
     }
     if let Some(reason) = &inventory.reason {
         writeln!(out, "no GPU: {reason}")?;
-        writeln!(out, "hint: without one, `fedflow run` uses CPU slots, one a core; `--devices sim:2x24GB` simulates cards")?;
+        writeln!(
+            out,
+            "hint: without one, `fedflow run` uses CPU slots, one a core; `--devices sim:2x24GB` simulates cards"
+        )?;
     }
     Ok(())
 }

@@ -146,7 +146,9 @@ impl Forecast {
 
     fn write(&self, out: &mut dyn Write, tasks: usize, unknown: usize) -> io::Result<()> {
         let shown = |duration: Duration| {
-            humantime::format_duration(Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(0)))
+            humantime::format_duration(Duration::from_millis(
+                u64::try_from(duration.as_millis()).unwrap_or(0),
+            ))
         };
         let lanes = u32::try_from(self.lanes).unwrap_or(u32::MAX).max(1);
         let held = self.makespan.saturating_mul(lanes);
@@ -158,7 +160,10 @@ impl Forecast {
         writeln!(out, "lower bound  {}", shown(self.lower_bound))?;
         writeln!(out, "device idle  {} ({percent:.1} % of the devices' time)", shown(idle))?;
         if unknown > 0 {
-            writeln!(out, "note: {unknown} tasks say nothing of how long they take; they count as instantaneous")?;
+            writeln!(
+                out,
+                "note: {unknown} tasks say nothing of how long they take; they count as instantaneous"
+            )?;
         }
         Ok(())
     }

@@ -2,7 +2,9 @@
 
 use std::io::Write;
 
-use fedflow_report::{Report, ReportWriter, render_csv, render_html, render_json, render_junit, render_markdown};
+use fedflow_report::{
+    Report, ReportWriter, render_csv, render_html, render_json, render_junit, render_markdown,
+};
 use fedflow_worker::store::RunDir;
 
 use crate::args::{ReportArgs, ReportFormat};

@@ -60,7 +60,8 @@ fn end_earlier_session(run_dir: &RunDir, earlier: &EarlierRun) -> Result<(), Com
     if let Some(torn) = &earlier.state.journal.torn {
         eprintln!("note: the journal's torn end is cut: {} bytes at offset {}", torn.bytes, torn.offset);
     }
-    let left = end_leftovers(&earlier.state.head().run_token, LEFTOVER_GRACE).map_err(CommandError::failed)?;
+    let left =
+        end_leftovers(&earlier.state.head().run_token, LEFTOVER_GRACE).map_err(CommandError::failed)?;
     if left.is_empty() {
         return Ok(());
     }
@@ -81,7 +82,8 @@ fn recorded_config(head: &Head) -> Result<Config, CommandError> {
 }
 
 fn say_if_changed(flow_file: &Path, head: &Head) {
-    let changed = std::fs::read_to_string(flow_file).is_ok_and(|text| head.flow_crc != Some(flow_checksum(&text)));
+    let changed =
+        std::fs::read_to_string(flow_file).is_ok_and(|text| head.flow_crc != Some(flow_checksum(&text)));
     if changed {
         eprintln!(
             "note: {} has changed since; the recorded flow goes on\nhint: fedflow run --resume {} takes the changes",

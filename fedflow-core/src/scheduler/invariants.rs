@@ -11,7 +11,9 @@ impl Scheduler {
     pub fn sanity_check(&self) -> Result<(), String> {
         let count = |test: fn(&Phase) -> bool| self.workers.values().filter(|w| test(&w.phase)).count();
         let ahead = self.workers.values().filter(|worker| worker.ahead).count();
-        if ahead != self.ahead as usize || ahead > self.config.scheduler.max_waiting as usize {
+        // Who waits again with its data after an out-of-memory was not started for it: it does not count.
+        let again = self.workers.values().filter(|worker| worker.ahead && worker.trained.is_some()).count();
+        if ahead != self.ahead as usize || ahead - again > self.config.scheduler.max_waiting as usize {
             return Err(format!("{ahead} workers are ahead of the devices, booked are {}", self.ahead));
         }
         if self.workers.len() > self.config.scheduler.max_process as usize {

@@ -97,7 +97,7 @@ impl Cards {
         let usable = || self.cards.iter().filter(|card| card.dropped.is_none());
         let Some(pin) = &request.pin else {
             if usable().next().is_none() {
-                return Err(Unleasable::TooMany { needed: request.devices, available: 0 });
+                return Err(Unleasable::NoneLeft);
             }
             return Ok(());
         };
