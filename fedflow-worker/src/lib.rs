@@ -1,3 +1,25 @@
-//! Isolated subprocess tasks, and the run directory in which a flow's progress survives.
+//! Isolated subprocess tasks: the worker runtime for task authors, and the host that supervises workers.
+//!
+//! A custom worker crate is a `main` with a [`Worker`]. A supervisor starts a [`Host`] and hands its two halves to
+//! fedflow-core's engine: the [`HostLauncher`] starts workers and tells them what to do, the [`HostInbox`] says
+//! what they answer and what became of them. Workers are Rust programs over ipc-channel, programs in any language
+//! over lines of JSON, or plain commands.
+//!
+//! The [`store`] keeps a run's progress: run directory, journal, lock.
+
+mod clock;
+mod codec;
+mod describe;
+mod environment;
+mod host;
+mod json;
+mod protocol;
+mod runtime;
+mod spawn;
+mod value_builder;
 
 pub mod store;
+
+pub use describe::{DescribeError, describe};
+pub use host::{Host, HostError, HostHandle, HostInbox, HostLauncher, HostOptions, Protocol, WorkerProgram};
+pub use runtime::Worker;

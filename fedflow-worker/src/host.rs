@@ -1,0 +1,304 @@
+//! The supervisor's side: starts workers, hears them, ends them, and says what became of each.
+//!
+//! # Threads
+//!
+//! * The engine's own thread calls the [`HostLauncher`], which only hands orders on, and waits in the [`HostInbox`].
+//! * The *overseer* knows every worker. It waits for orders, exits and deadlines at once and never touches a file
+//!   system that could be slow, so a kill is never late.
+//! * The *spawner* makes directories and starts processes. It lives as long as the host, as the kernel ties a
+//!   worker's parent-death signal to the thread that started it.
+//! * One *reader* per worker shakes hands and then blocks in its channel. Whatever a worker sends, it holds up
+//!   nobody but its own reader.
+//! * The *sampler* looks at memory and processors.
+//!
+//! # Why the handshake is reversed
+//!
+//! ipc-channel's way is that the parent creates an `IpcOneShotServer` and accepts. That `accept` has no time limit,
+//! and the socket that it returns is inherited by every process started later. So here the *worker* makes the
+//! server, in a private directory that it is given, and says its name on a socket pair that the supervisor made:
+//! that socket can be read with a deadline. The supervisor connects and sends the two ends of the session; all that
+//! it holds is closed on exec. The socket pair stays open as the worker's life line: when the supervisor ends,
+//! by whatever cause, the worker sees it and kills its own process group.
+
+mod ending;
+mod handshake;
+mod inbox;
+mod intake;
+mod ipc_session;
+mod json_session;
+mod link;
+mod listener;
+mod logs;
+mod overseer;
+mod result_file;
+mod sampler;
+mod spawner;
+mod workdir;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use fedflow_core::{Assignment, Dict, Input, Launcher, Lease, Name, SELF_WORKER, StopLevel, WorkerId};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tempfile::TempDir;
+
+use crate::clock::Clock;
+use crate::environment::{self, Environment};
+use crate::spawn;
+
+pub use inbox::HostInbox;
+use inbox::Post;
+use overseer::{Bell, Notice};
+use sampler::{Sampler, SamplerThread};
+
+/// How a worker program talks to its supervisor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Protocol {
+    /// Over ipc-channel: a Rust program built on [`Worker`](crate::Worker).
+    #[default]
+    Ipc,
+    /// One JSON object a line, over standard input: a program in any language.
+    Json,
+}
+
+/// A program that runs tasks of several kinds.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct WorkerProgram {
+    /// Program and arguments. A program with a separator is relative to [`HostOptions::base_dir`], another one is
+    /// looked up in `PATH`.
+    pub command: Vec<String>,
+    /// How it talks.
+    pub protocol: Protocol,
+    /// Variables for its environment.
+    pub env: Vec<(String, String)>,
+}
+
+/// What a host needs to know.
+#[derive(Debug, Clone)]
+pub struct HostOptions {
+    /// The worker programs by name. [`SELF_WORKER`] is the running program itself and need not be named.
+    pub workers: BTreeMap<String, WorkerProgram>,
+    /// What relative program paths are relative to; an absolute path.
+    pub base_dir: PathBuf,
+    /// Variables for every process, from the device pool.
+    pub base_environment: Vec<(String, String)>,
+    /// The memory that a result may take, in bytes.
+    pub result_limit: u64,
+    /// Whether the directory of a failed attempt is kept beside the task's as `ID.attempt-K`; else it is removed.
+    pub keep_failed_attempts: bool,
+    /// The threads that each task's numeric libraries may use, unless the user set a number; `None` leaves it to
+    /// them, which is all cores for each.
+    pub threads_per_task: Option<u32>,
+    /// How long a worker may take to say hello. The engine has its own, usually shorter, time limits.
+    pub start_timeout: Duration,
+    /// How often memory and processors are looked at; `None` is never.
+    pub sample_interval: Option<Duration>,
+}
+
+impl HostOptions {
+    /// Options for programs relative to a directory, with the defaults of the configuration: results of up to
+    /// 64 MiB, failed attempts kept, 60 s for a hello, a sample each second.
+    #[must_use]
+    pub fn new(base_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            workers: BTreeMap::new(),
+            base_dir: base_dir.into(),
+            base_environment: Vec::new(),
+            result_limit: 64 << 20,
+            keep_failed_attempts: true,
+            threads_per_task: None,
+            start_timeout: Duration::from_secs(60),
+            sample_interval: Some(Duration::from_secs(1)),
+        }
+    }
+}
+
+/// Why a host cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// The base directory is not absolute, so it would mean another one in a worker's directory.
+    #[error("the base directory {0:?} is not an absolute path")]
+    RelativeBase(PathBuf),
+    /// There is no place for the private directory through which workers are met.
+    #[error("cannot make a private directory: {0}")]
+    PrivateDirectory(io::Error),
+    /// The system gives no thread or descriptor.
+    #[error("cannot start the host's threads: {0}")]
+    Threads(#[from] io::Error),
+}
+
+/// Starts workers on this machine.
+#[derive(Debug)]
+pub struct Host;
+
+/// What every part of the host knows.
+struct Shared {
+    options: HostOptions,
+    own_program: String,
+    environment: Environment,
+    private: TempDir,
+    clock: Clock,
+    post: Post,
+}
+
+impl Host {
+    /// Starts the host's threads; no process yet. Time begins now.
+    ///
+    /// The limit of open descriptors is raised as far as is allowed (at most to 65,536), as each worker needs five.
+    ///
+    /// # Errors
+    /// The base directory is relative, or the system refuses a directory, thread or descriptor.
+    pub fn start(options: HostOptions) -> Result<(HostLauncher, HostInbox, HostHandle), HostError> {
+        if !options.base_dir.is_absolute() {
+            return Err(HostError::RelativeBase(options.base_dir));
+        }
+        raise_descriptor_limit();
+        let clock = Clock::start();
+        let (post, deliveries) = inbox::channel();
+        let sampler = options.sample_interval.map(|_| Arc::new(Mutex::new(Sampler::new(clock))));
+        let sampling = match (&sampler, options.sample_interval) {
+            (Some(sampler), Some(interval)) => {
+                Some(SamplerThread::start(Arc::clone(sampler), interval, post.clone())?)
+            }
+            _ => None,
+        };
+        let shared = Arc::new(Shared {
+            own_program: spawn::own_program().to_string_lossy().into_owned(),
+            environment: environment::inherited(),
+            private: private_directory().map_err(HostError::PrivateDirectory)?,
+            clock,
+            post: post.clone(),
+            options,
+        });
+        let (bell, overseer) = overseer::start(shared)?;
+        let launcher = HostLauncher { bell, overseer: Some(overseer), _sampling: sampling };
+        let inbox = HostInbox::new(deliveries, post.clone(), clock, sampler);
+        Ok((launcher, inbox, HostHandle { post }))
+    }
+}
+
+impl Shared {
+    /// The program of a worker's name.
+    fn worker_program(&self, name: &str) -> Option<WorkerProgram> {
+        match self.options.workers.get(name) {
+            Some(program) => Some(program.clone()),
+            None if name == SELF_WORKER => {
+                Some(WorkerProgram { command: vec![self.own_program.clone()], ..WorkerProgram::default() })
+            }
+            None => None,
+        }
+    }
+
+    /// A worker's own place in the private directory.
+    fn private_of(&self, worker: WorkerId) -> PathBuf {
+        self.private.path().join(worker.0.to_string())
+    }
+}
+
+/// The longest path of a socket; ipc-channel cuts a longer one off without a word.
+const MAX_SOCKET_PATH: usize = 107;
+
+fn private_directory() -> io::Result<TempDir> {
+    use std::os::unix::fs::PermissionsExt;
+    let make = |parent: &Path| {
+        tempfile::Builder::new()
+            .prefix("fedflow-")
+            .permissions(std::fs::Permissions::from_mode(0o700))
+            .tempdir_in(parent)
+    };
+    let directory = make(&environment::memory_directory())?;
+    // Below it: the worker's number, ipc-channel's own directory, the socket.
+    let longest = directory.path().as_os_str().len() + "/12345678901234567890/.tmp123456/socket".len();
+    if longest <= MAX_SOCKET_PATH { Ok(directory) } else { make(Path::new("/tmp")) }
+}
+
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = limit.maximum.unwrap_or(u64::MAX).min(65_536);
+    if limit.current.is_some_and(|current| current < wanted) {
+        // What cannot be raised stays; a worker for which no descriptor is left fails with that cause.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: limit.maximum });
+    }
+}
+
+/// Starts workers and tells them what to do: the engine's [`Launcher`]. Its calls only hand orders on.
+///
+/// Dropping it kills every worker that is left and waits for that, at most a few seconds.
+#[derive(Debug)]
+pub struct HostLauncher {
+    bell: Bell,
+    overseer: Option<JoinHandle<()>>,
+    _sampling: Option<SamplerThread>,
+}
+
+impl Launcher for HostLauncher {
+    fn start(&mut self, worker: WorkerId, assignment: Assignment) {
+        self.bell.ring(Notice::Start { worker, assignment: Arc::new(assignment) });
+    }
+
+    fn load(&mut self, worker: WorkerId) {
+        self.bell.ring(Notice::Load(worker));
+    }
+
+    fn train(&mut self, worker: WorkerId, lease: &Lease, params: &Dict) {
+        self.bell.ring(Notice::Train { worker, lease: lease.clone(), params: params.clone() });
+    }
+
+    fn exit(&mut self, worker: WorkerId) {
+        self.bell.ring(Notice::Exit(worker));
+    }
+
+    fn terminate(&mut self, worker: WorkerId) {
+        self.bell.ring(Notice::Terminate(worker));
+    }
+
+    fn kill(&mut self, worker: WorkerId) {
+        self.bell.ring(Notice::Kill(worker));
+    }
+}
+
+impl Drop for HostLauncher {
+    fn drop(&mut self) {
+        self.bell.ring(Notice::Shutdown);
+        if let Some(overseer) = self.overseer.take() {
+            let _ = overseer.join();
+        }
+    }
+}
+
+/// Puts into the [`HostInbox`] what the host itself does not know of. Cheap to clone; may be used from any thread.
+#[derive(Debug, Clone)]
+pub struct HostHandle {
+    post: Post,
+}
+
+impl HostHandle {
+    /// The run shall stop.
+    pub fn stop(&self, level: StopLevel) {
+        self.post.put(Input::Stop(level));
+    }
+
+    /// One task shall be cancelled.
+    pub fn cancel(&self, group: Name, task: Name) {
+        self.post.put(Input::Cancel { group, task });
+    }
+
+    /// All records up to this number are durable.
+    pub fn durable(&self, number: u64) {
+        self.post.put(Input::Durable(number));
+    }
+
+    /// Records cannot be written any more.
+    pub fn recording_failed(&self, cause: impl Into<String>) {
+        self.post.put(Input::RecordingFailed(cause.into()));
+    }
+
+    /// Leases may succeed that did not before.
+    pub fn devices_changed(&self) {
+        self.post.put(Input::DevicesChanged);
+    }
+}

@@ -1,0 +1,205 @@
+//! Meets a Rust worker: reads its hello within a time limit, checks it, and sends it the ends of its session.
+
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use fedflow_core::{FailureKind, Time};
+use ipc_channel::ipc::{self, IpcReceiver, IpcSender};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+
+use super::MAX_SOCKET_PATH;
+use super::listener::Cause;
+use crate::clock::Clock;
+use crate::protocol::{Bootstrap, Hello, MAX_HELLO, OLDEST_VERSION, ToHost, ToWorker, VERSION};
+
+/// The supervisor's ends of a session.
+pub(super) struct Session {
+    pub(super) orders: IpcSender<ToWorker>,
+    pub(super) events: IpcReceiver<ToHost>,
+}
+
+/// What a handshake needs to know.
+pub(super) struct Terms<'a> {
+    /// The supervisor's end of the worker's standard input.
+    pub(super) socket: &'a OwnedFd,
+    pub(super) token: &'a str,
+    /// The directory in which the worker's server must lie.
+    pub(super) private: &'a Path,
+    pub(super) clock: Clock,
+    pub(super) deadline: Time,
+}
+
+/// Does the supervisor's part of the handshake; blocks until the deadline at most. `None`: the worker closed its
+/// end, so its exit will say why.
+pub(super) fn shake_hands(terms: &Terms<'_>) -> Result<Option<Session>, Cause> {
+    let Some(line) = read_line(terms)? else { return Ok(None) };
+    let hello = parse(&line)?;
+    check(&hello, terms)?;
+    answer(hello, terms).map(Some)
+}
+
+/// Reads the first line; `None` if the worker closed its end before.
+fn read_line(terms: &Terms<'_>) -> Result<Option<Vec<u8>>, Cause> {
+    let mut line = Vec::new();
+    let mut buffer = [0_u8; 4096];
+    loop {
+        wait_readable(terms)?;
+        let flags = rustix::net::RecvFlags::DONTWAIT;
+        match rustix::net::recv(terms.socket, &mut buffer, flags) {
+            Ok((_, 0)) => return Ok(None),
+            Ok((_, read)) => line.extend_from_slice(&buffer[..read]),
+            Err(Errno::INTR | Errno::AGAIN) => continue,
+            Err(Errno::CONNRESET) => return Ok(None),
+            Err(error) => return Err(Cause::protocol(std::io::Error::from(error))),
+        }
+        if let Some(end) = line.iter().position(|byte| *byte == b'\n') {
+            line.truncate(end);
+            return Ok(Some(line));
+        }
+        if line.len() > MAX_HELLO {
+            return Err(no_hello(&line));
+        }
+    }
+}
+
+fn wait_readable(terms: &Terms<'_>) -> Result<(), Cause> {
+    loop {
+        let left = terms.clock.until(terms.deadline);
+        if left.is_zero() {
+            return Err(Cause::new(
+                FailureKind::Timeout,
+                "it did not say hello in time; is the program a Fedflow worker, and is `Worker::run` the first thing in its `main`?",
+            ));
+        }
+        let mut descriptors = [PollFd::new(terms.socket, PollFlags::IN)];
+        match poll(&mut descriptors, Timespec::try_from(left).ok().as_ref()) {
+            Ok(0) | Err(Errno::INTR) => {}
+            Ok(_) => return Ok(()),
+            Err(error) => return Err(Cause::protocol(std::io::Error::from(error))),
+        }
+    }
+}
+
+fn parse(line: &[u8]) -> Result<Hello, Cause> {
+    // A newer worker's hello may have another form; its version is all that is read of it.
+    #[derive(serde::Deserialize)]
+    struct Version {
+        version: u32,
+    }
+    match serde_json::from_slice::<Version>(line) {
+        Ok(Version { version }) if (OLDEST_VERSION..=VERSION).contains(&version) => {}
+        Ok(Version { version }) => return Err(Cause::protocol(other_version(version))),
+        Err(_) => return Err(no_hello(line)),
+    }
+    serde_json::from_slice(line).map_err(|_| no_hello(line))
+}
+
+fn other_version(version: u32) -> String {
+    let (whose, what) =
+        if version > VERSION { ("this supervisor", "fedflow") } else { ("the worker", "the worker") };
+    format!(
+        "it speaks version {version}, this supervisor versions {OLDEST_VERSION} to {VERSION}; {whose} is too old: \
+         build {what} again with the newer fedflow-worker"
+    )
+}
+
+fn no_hello(line: &[u8]) -> Cause {
+    let start = String::from_utf8_lossy(&line[..line.len().min(80)]).into_owned();
+    Cause::protocol(format_args!("its first line is no hello: {start:?}"))
+}
+
+fn check(hello: &Hello, terms: &Terms<'_>) -> Result<(), Cause> {
+    if hello.token != terms.token {
+        return Err(Cause::protocol("its hello has a wrong token"));
+    }
+    let server = Path::new(&hello.server);
+    let inside = server.starts_with(terms.private)
+        && !server.components().any(|part| part == std::path::Component::ParentDir);
+    if !inside || hello.server.len() > MAX_SOCKET_PATH {
+        return Err(Cause::protocol("its server is not in the directory that it was given"));
+    }
+    Ok(())
+}
+
+fn answer(hello: Hello, terms: &Terms<'_>) -> Result<Session, Cause> {
+    let failed =
+        |error: &dyn std::fmt::Display| Cause::protocol(format_args!("cannot connect to it: {error}"));
+    let (orders, worker_orders) = ipc::channel().map_err(|error| failed(&error))?;
+    let (worker_events, events) = ipc::channel().map_err(|error| failed(&error))?;
+    let bootstrap = Bootstrap {
+        version: hello.version,
+        token: terms.token.into(),
+        orders: worker_orders,
+        events: worker_events,
+    };
+    IpcSender::connect(hello.server)
+        .map_err(|error| failed(&error))?
+        .send(bootstrap)
+        .map_err(|error| failed(&error))?;
+    Ok(Session { orders, events })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+    use std::time::Duration;
+
+    /// What becomes of a hello's bytes.
+    fn meet(bytes: &[u8], close: bool) -> Result<bool, Cause> {
+        let (ours, theirs) =
+            socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None).unwrap();
+        let writer = std::thread::spawn({
+            let bytes = bytes.to_vec();
+            move || {
+                let _ = rustix::io::write(&theirs, &bytes);
+                (!close).then_some(theirs)
+            }
+        });
+        let kept = writer.join().unwrap();
+        let clock = Clock::start();
+        let result = shake_hands(&Terms {
+            socket: &ours,
+            token: "right",
+            private: Path::new("/private/1"),
+            clock,
+            deadline: clock.now() + Duration::from_millis(30),
+        });
+        drop(kept);
+        result.map(|session| session.is_some())
+    }
+
+    fn hello(version: u32, token: &str, server: &str) -> Vec<u8> {
+        format!("{{\"version\":{version},\"token\":{token:?},\"server\":{server:?},\"kinds\":[]}}\n")
+            .into_bytes()
+    }
+
+    fn refusal(bytes: &[u8]) -> String {
+        let cause = meet(bytes, false).unwrap_err();
+        assert_eq!(cause.kind, FailureKind::Protocol);
+        cause.message
+    }
+
+    #[test]
+    fn silence_is_a_timeout_and_an_end_is_none() {
+        assert_eq!(meet(b"", false).unwrap_err().kind, FailureKind::Timeout);
+        assert_eq!(meet(b"{\"version\":1", false).unwrap_err().kind, FailureKind::Timeout);
+        assert_eq!(meet(b"half a line", true), Ok(false));
+    }
+
+    #[test]
+    fn a_wrong_hello_is_refused() {
+        let server = "/private/1/.tmp/socket";
+        assert!(refusal(b"Hello, world!\n").contains("no hello: \"Hello, world!\""));
+        assert!(refusal(&vec![b'x'; MAX_HELLO + 5000]).contains("no hello"));
+        assert!(refusal(b"{\"version\":1}\n").contains("no hello"));
+        assert!(refusal(&hello(1, "wrong", server)).contains("wrong token"));
+        assert!(refusal(&hello(2, "right", server)).contains("this supervisor is too old"));
+        assert!(refusal(b"{\"version\":99,\"new\":true}\n").contains("version 99"));
+        for elsewhere in ["/tmp/socket", "/private/1/../2/socket", "/private/12/socket"] {
+            assert!(refusal(&hello(1, "right", elsewhere)).contains("not in the directory"), "{elsewhere}");
+        }
+        assert!(refusal(&hello(1, "right", server)).contains("cannot connect"));
+    }
+}

@@ -1,0 +1,332 @@
+//! Workers in other languages: one JSON object a line, in both directions, over their standard input.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::thread;
+
+use crossbeam_channel::{Receiver, Sender};
+use fedflow_core::{Assignment, Device, Dict, FailureKind, Program, Time, Value};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
+
+use super::Shared;
+use super::link::Link;
+use super::listener::{Cause, Listener, Phase, Said};
+use crate::clock::Clock;
+use crate::json;
+use crate::protocol::MAX_HELLO;
+
+/// The version of the JSON protocol.
+const VERSION: i64 = 1;
+
+/// An order to a worker, as one line of JSON.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Line {
+    text: String,
+    /// Whether it is the last one: the worker then reads the end of the file.
+    last: bool,
+}
+
+impl Line {
+    fn of(command: &str, fields: impl FnOnce(&mut String)) -> Self {
+        let mut text = format!("{{\"cmd\":\"{command}\"");
+        fields(&mut text);
+        text.push_str("}\n");
+        Self { text, last: false }
+    }
+
+    fn hello() -> Self {
+        Self::of("hello", |out| out.push_str(&format!(",\"version\":{VERSION}")))
+    }
+
+    fn task(assignment: &Assignment, kind: &str) -> Self {
+        Self::of("task", |out| {
+            let mut field = |name: &str, value: &str| {
+                out.push_str(&format!(",\"{name}\":"));
+                json::write_text(out, value);
+            };
+            field("task_id", assignment.task_id.as_str());
+            field("group", assignment.group.as_str());
+            field("kind", kind);
+            field("workdir", &assignment.workdir.to_string_lossy());
+            field("checkpoint_dir", &assignment.checkpoint_dir.to_string_lossy());
+            out.push_str(&format!(",\"attempt\":{},\"params\":", assignment.attempt));
+            json::write_dict(out, &assignment.params);
+        })
+    }
+
+    pub(super) fn load() -> Self {
+        Self::of("load", |_| {})
+    }
+
+    pub(super) fn train(device: Device, params: &Dict) -> Self {
+        Self::of("train", |out| {
+            out.push_str(&format!(",\"device\":\"{device}\",\"params\":"));
+            json::write_dict(out, params);
+        })
+    }
+
+    pub(super) fn exit() -> Self {
+        Self { last: true, ..Self::of("exit", |_| {}) }
+    }
+}
+
+/// What the reader of a JSON worker needs.
+pub(super) struct JsonReader {
+    pub(super) shared: Arc<Shared>,
+    pub(super) listener: Arc<Listener>,
+    pub(super) assignment: Arc<Assignment>,
+    pub(super) socket: Arc<OwnedFd>,
+}
+
+impl JsonReader {
+    /// Runs until the worker closes its end. `connected` is called with the way to the worker.
+    ///
+    /// # Errors
+    /// The worker did not meet the protocol.
+    pub(super) fn run(self, connected: impl FnOnce(Link)) -> Result<(), Cause> {
+        let Program::Worker { kind, .. } = self.assignment.program.as_ref() else {
+            return Err(Cause::protocol("a command is no worker"));
+        };
+        let clock = self.shared.clock;
+        let deadline = clock.now() + self.shared.options.start_timeout;
+        let lines = start_writer(Arc::clone(&self.socket)).map_err(Cause::protocol)?;
+        let mut words = Words { socket: &self.socket, buffer: Vec::new(), searched: 0 };
+        let _ = lines.send(Line::hello());
+        let hello = self.listener.wait(|| words.next(MAX_HELLO, Some((clock, deadline))))?;
+        let Some(hello) = hello else { return Ok(()) };
+        check_ready(&hello)?;
+        let _ = lines.send(Line::task(&self.assignment, kind));
+        self.listener.expect(Phase::Starting);
+        connected(Link::Json(lines));
+        self.listener.hear(Said::Ready)?;
+        let limit = self.shared.options.result_limit;
+        loop {
+            // Only a result may be long.
+            let training = self.listener.phase() == Phase::Training;
+            let longest = if training { usize::try_from(limit).unwrap_or(usize::MAX) } else { MAX_HELLO };
+            let Some(line) = self.listener.wait(|| words.next(longest.max(MAX_HELLO), None))? else {
+                return Ok(());
+            };
+            if let Some(said) = said(&line, limit)? {
+                self.listener.hear(said)?;
+            }
+        }
+    }
+}
+
+/// Writes a worker's lines from a thread of its own: one that does not read must hold up nobody else.
+fn start_writer(socket: Arc<OwnedFd>) -> io::Result<Sender<Line>> {
+    let (sender, lines): (_, Receiver<Line>) = crossbeam_channel::unbounded();
+    thread::Builder::new().name("fedflow-writer".into()).stack_size(128 * 1024).spawn(move || {
+        for line in lines {
+            let mut rest = line.text.as_bytes();
+            while !rest.is_empty() {
+                match send(&socket, rest, SendFlags::NOSIGNAL) {
+                    Ok(sent) => rest = &rest[sent..],
+                    Err(Errno::INTR) => {}
+                    Err(_) => return,
+                }
+            }
+            if line.last {
+                let _ = shutdown(&socket, Shutdown::Write);
+            }
+        }
+    })?;
+    Ok(sender)
+}
+
+/// The lines that a worker writes.
+struct Words<'a> {
+    socket: &'a OwnedFd,
+    buffer: Vec<u8>,
+    /// How much of the buffer holds no end of a line.
+    searched: usize,
+}
+
+impl Words<'_> {
+    /// The next line, without its end; `None` at the end of the file.
+    fn next(&mut self, longest: usize, deadline: Option<(Clock, Time)>) -> Result<Option<Vec<u8>>, Cause> {
+        loop {
+            if let Some(end) = self.buffer[self.searched..].iter().position(|byte| *byte == b'\n') {
+                let end = self.searched + end;
+                let rest = self.buffer.split_off(end + 1);
+                let mut line = std::mem::replace(&mut self.buffer, rest);
+                line.truncate(end);
+                self.searched = 0;
+                return Ok(Some(line));
+            }
+            self.searched = self.buffer.len();
+            if self.buffer.len() > longest {
+                return Err(Cause::protocol(format_args!("a line has more than {longest} bytes")));
+            }
+            if let Some((clock, deadline)) = deadline {
+                wait_readable(self.socket, clock, deadline)?;
+            }
+            let mut piece = [0_u8; 16 * 1024];
+            match recv(self.socket, &mut piece, RecvFlags::empty()) {
+                Ok((_, 0)) | Err(Errno::CONNRESET) => return Ok(None),
+                Ok((_, read)) => self.buffer.extend_from_slice(&piece[..read]),
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(Cause::protocol(io::Error::from(error))),
+            }
+        }
+    }
+}
+
+fn wait_readable(socket: &OwnedFd, clock: Clock, deadline: Time) -> Result<(), Cause> {
+    loop {
+        let left = clock.until(deadline);
+        if left.is_zero() {
+            let message =
+                "it did not answer `hello` with `ready` in time; does it speak the JSON worker protocol?";
+            return Err(Cause::new(FailureKind::Timeout, message));
+        }
+        let mut descriptors = [PollFd::new(socket, PollFlags::IN)];
+        match poll(&mut descriptors, Timespec::try_from(left).ok().as_ref()) {
+            Ok(0) | Err(Errno::INTR) => {}
+            Ok(_) => return Ok(()),
+            Err(error) => return Err(Cause::protocol(io::Error::from(error))),
+        }
+    }
+}
+
+fn check_ready(line: &[u8]) -> Result<(), Cause> {
+    let event = event_of(line, MAX_HELLO as u64)?;
+    if event.get("event").and_then(Value::as_str) != Some("ready") {
+        return Err(wrong_line("its first line is not `ready`", line));
+    }
+    match event.get("version").and_then(Value::as_i64) {
+        Some(VERSION) => Ok(()),
+        Some(other) => Err(Cause::protocol(format_args!(
+            "it speaks version {other} of the JSON protocol, this supervisor version {VERSION}"
+        ))),
+        None => Err(wrong_line("`ready` lacks the version", line)),
+    }
+}
+
+/// What a line says; `None` for an empty one.
+fn said(line: &[u8], limit: u64) -> Result<Option<Said>, Cause> {
+    if line.iter().all(u8::is_ascii_whitespace) {
+        return Ok(None);
+    }
+    let mut event = event_of(line, limit)?;
+    let missing = |field: &str| wrong_line(&format!("`{field}` is missing or has a wrong type"), line);
+    let count = |event: &Dict, field: &str| {
+        event.get(field).and_then(Value::as_i64).and_then(|count| u64::try_from(count).ok())
+    };
+    let text = |event: &mut Dict, field: &str| match event.remove(field) {
+        Some(Value::Text(text)) => Some(text),
+        _ => None,
+    };
+    let name = text(&mut event, "event").ok_or_else(|| missing("event"))?;
+    Ok(Some(match name.as_str() {
+        "loaded" => Said::Loaded,
+        "item" => Said::Item {
+            key: text(&mut event, "key").ok_or_else(|| missing("key"))?,
+            value: event.remove("value").ok_or_else(|| missing("value"))?,
+        },
+        "progress" => Said::Progress {
+            done: count(&event, "done").ok_or_else(|| missing("done"))?,
+            total: count(&event, "total").ok_or_else(|| missing("total"))?,
+        },
+        "result" => match event.remove("data") {
+            Some(Value::Dict(data)) => Said::Trained(data),
+            _ => return Err(missing("data")),
+        },
+        "error" => {
+            let kind = match event.get("kind").and_then(Value::as_str) {
+                Some("oom") => FailureKind::Oom,
+                Some("error") | None => FailureKind::Error,
+                Some(_) => return Err(missing("kind")),
+            };
+            Said::Failed { kind, message: text(&mut event, "message").ok_or_else(|| missing("message"))? }
+        }
+        _ => return Err(wrong_line("an unknown event", line)),
+    }))
+}
+
+fn event_of(line: &[u8], limit: u64) -> Result<Dict, Cause> {
+    // What the fields around a result take is not the result's.
+    match json::parse(line, limit.saturating_add(MAX_HELLO as u64)) {
+        Ok(Value::Dict(event)) => Ok(event),
+        Ok(other) => Err(wrong_line(&format!("a line is {} instead of an object", other.kind()), line)),
+        Err(error) => Err(wrong_line(&format!("a line is not JSON, {error}"), line)),
+    }
+}
+
+fn wrong_line(what: &str, line: &[u8]) -> Cause {
+    let start = String::from_utf8_lossy(&line[..line.len().min(80)]).into_owned();
+    Cause::protocol(format_args!("{what}: {start:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const LIMIT: u64 = 1 << 16;
+
+    #[test]
+    fn events_are_understood() {
+        let parse = |text: &str| said(text.as_bytes(), LIMIT).unwrap();
+        assert_eq!(parse("{\"event\": \"loaded\"}"), Some(Said::Loaded));
+        assert_eq!(parse(" \r"), None);
+        assert_eq!(
+            parse("{\"event\":\"item\",\"key\":\"loss\",\"value\":Infinity}"),
+            Some(Said::Item { key: "loss".into(), value: Value::Float(f64::INFINITY) })
+        );
+        assert_eq!(
+            parse("{\"event\":\"progress\",\"done\":1,\"total\":2,\"extra\":[]}"),
+            Some(Said::Progress { done: 1, total: 2 })
+        );
+        assert_eq!(
+            parse("{\"event\":\"result\",\"data\":{\"a\":1}}"),
+            Some(Said::Trained(Dict::from([("a", 1)])))
+        );
+        assert_eq!(
+            parse("{\"event\":\"error\",\"phase\":\"load\",\"kind\":\"oom\",\"message\":\"full\"}"),
+            Some(Said::Failed { kind: FailureKind::Oom, message: "full".into() })
+        );
+    }
+
+    #[test]
+    fn what_is_no_event_is_a_breach_that_shows_the_line() {
+        for text in [
+            "garbage",
+            "[]",
+            "{}",
+            "{\"event\":\"dance\"}",
+            "{\"event\":\"item\",\"key\":1,\"value\":1}",
+            "{\"event\":\"item\",\"key\":\"a\"}",
+            "{\"event\":\"progress\",\"done\":-1,\"total\":2}",
+            "{\"event\":\"result\",\"data\":[]}",
+            "{\"event\":\"error\",\"kind\":\"bad\",\"message\":\"\"}",
+            "{\"event\":\"loaded\",\"event\":\"loaded\"}",
+        ] {
+            let cause = said(text.as_bytes(), LIMIT).unwrap_err();
+            assert_eq!(cause.kind, FailureKind::Protocol);
+            assert!(cause.message.contains(&format!("{:?}", text)), "{}", cause.message);
+        }
+    }
+
+    #[test]
+    fn a_hello_is_answered_with_the_version() {
+        check_ready(b"{\"event\":\"ready\",\"version\":1}").unwrap();
+        for line in
+            ["{\"event\":\"ready\"}", "{\"event\":\"loaded\"}", "{\"event\":\"ready\",\"version\":2}", "x"]
+        {
+            assert!(check_ready(line.as_bytes()).is_err(), "{line}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in any::<Vec<u8>>()) {
+            let _ = said(&bytes, LIMIT);
+            let _ = check_ready(&bytes);
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! What a worker may say when: both protocols hand their messages here, and from here they reach the engine.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use fedflow_core::{Dict, FailureKind, Input, Value, WorkerEvent, WorkerId};
+
+use super::inbox::{Post, Weight};
+use super::intake::Intake;
+use crate::clock::Clock;
+use crate::protocol::{HOST_BACKLOG, MAX_ITEM, shortened};
+
+/// What a worker said, whatever protocol it speaks.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Said {
+    Ready,
+    Refused(String),
+    Loaded,
+    Item { key: String, value: Value },
+    Progress { done: u64, total: u64 },
+    Trained(Dict),
+    Failed { kind: FailureKind, message: String },
+}
+
+/// What a worker was told last, and so what it may answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Nothing yet; or its last task is done.
+    Idle,
+    /// It was given a task.
+    Starting,
+    /// It has its task.
+    Ready,
+    /// It was told to load.
+    Loading,
+    /// It has loaded.
+    Waiting,
+    /// It was told to train.
+    Training,
+}
+
+/// Why a worker is not heard any further.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Cause {
+    pub(super) kind: FailureKind,
+    pub(super) message: String,
+}
+
+impl Cause {
+    pub(super) fn new(kind: FailureKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+
+    pub(super) fn protocol(message: impl std::fmt::Display) -> Self {
+        Self::new(FailureKind::Protocol, format!("it broke the worker protocol: {message}"))
+    }
+}
+
+/// Between one worker's reader, the overseer and the engine.
+pub(super) struct Listener {
+    worker: WorkerId,
+    post: Post,
+    clock: Clock,
+    state: Mutex<State>,
+    backlog: Arc<AtomicUsize>,
+    /// Whether the reader waits for the worker, rather than works on what it sent.
+    waiting: AtomicBool,
+}
+
+struct State {
+    phase: Phase,
+    intake: Intake,
+    /// Set before the worker's end is told: nothing comes after that.
+    closed: bool,
+}
+
+impl Listener {
+    pub(super) fn new(worker: WorkerId, post: Post, clock: Clock) -> Self {
+        let state = State { phase: Phase::Idle, intake: Intake::new(clock.now()), closed: false };
+        Self {
+            worker,
+            post,
+            clock,
+            state: Mutex::new(state),
+            backlog: Arc::default(),
+            waiting: AtomicBool::new(false),
+        }
+    }
+
+    /// The worker is told to go on; called before the message is sent.
+    pub(super) fn expect(&self, phase: Phase) {
+        let mut state = self.lock();
+        state.phase = phase;
+        if phase == Phase::Starting {
+            state.intake.forget_keys();
+        }
+    }
+
+    /// Hears a message and hands it on.
+    ///
+    /// # Errors
+    /// The message does not fit what the worker was told, or it refuses its task: it is not heard any further.
+    pub(super) fn hear(&self, said: Said) -> Result<(), Cause> {
+        // Held while posting, so that nothing of this worker comes after its end.
+        let mut state = self.lock();
+        if state.closed {
+            return Ok(());
+        }
+        let phase = state.phase;
+        let event = match (phase, said) {
+            (Phase::Starting, Said::Ready) => {
+                state.phase = Phase::Ready;
+                WorkerEvent::Ready
+            }
+            (Phase::Starting, Said::Refused(message)) => {
+                return Err(Cause::new(FailureKind::Error, shortened(message, MAX_ITEM)));
+            }
+            // It does not want the task, and says so before it is told to load.
+            (Phase::Starting | Phase::Ready, Said::Failed { kind, message }) => {
+                return Err(Cause::new(kind, shortened(message, MAX_ITEM)));
+            }
+            (Phase::Loading, Said::Loaded) => {
+                state.phase = Phase::Waiting;
+                WorkerEvent::Loaded
+            }
+            (Phase::Training, Said::Trained(result)) => {
+                state.phase = Phase::Idle;
+                WorkerEvent::Trained(result)
+            }
+            (Phase::Loading | Phase::Training, Said::Failed { kind, message }) => {
+                state.phase = if phase == Phase::Loading { Phase::Ready } else { Phase::Waiting };
+                WorkerEvent::Failed { kind, message: shortened(message, MAX_ITEM) }
+            }
+            (Phase::Training, said @ (Said::Item { .. } | Said::Progress { .. })) => {
+                self.take_news(&mut state, said);
+                return Ok(());
+            }
+            (phase, said) => {
+                return Err(Cause::protocol(format_args!("{} came {}", said.name(), phase.when())));
+            }
+        };
+        self.post.put(self.input(event));
+        Ok(())
+    }
+
+    /// What the worker was told last.
+    pub(super) fn phase(&self) -> Phase {
+        self.lock().phase
+    }
+
+    /// Nothing is heard from here on. Called before the worker's end is told.
+    pub(super) fn close(&self) {
+        self.lock().closed = true;
+    }
+
+    /// Tells the engine what became of the worker.
+    pub(super) fn tell(&self, event: WorkerEvent) {
+        self.post.put(self.input(event));
+    }
+
+    /// Calls a function that waits for the worker.
+    pub(super) fn wait<R>(&self, receive: impl FnOnce() -> R) -> R {
+        self.waiting.store(true, Ordering::Release);
+        let received = receive();
+        self.waiting.store(false, Ordering::Release);
+        received
+    }
+
+    /// Whether the reader has nothing left to work on.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.waiting.load(Ordering::Acquire)
+    }
+
+    /// Items and progress: dropped if the worker floods, or if the engine is too far behind.
+    fn take_news(&self, state: &mut State, said: Said) {
+        if !state.intake.admit(self.clock.now()) {
+            return;
+        }
+        let (event, bytes) = match said {
+            Said::Item { key, value } if state.intake.admit_key(&key) => {
+                let bytes = key.len() + weight_of(&value);
+                (WorkerEvent::Item { key, value }, bytes)
+            }
+            Said::Progress { done, total } => (WorkerEvent::Progress { done, total }, 0),
+            _ => return,
+        };
+        let bytes = bytes + size_of::<Input>();
+        if let Some(weight) = Weight::add(&self.backlog, bytes, HOST_BACKLOG) {
+            self.post.put_weighed(self.input(event), weight);
+        }
+    }
+
+    fn input(&self, event: WorkerEvent) -> Input {
+        Input::Worker { worker: self.worker, event }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// About what a value takes in memory; the codec has limited it before.
+fn weight_of(value: &Value) -> usize {
+    match value {
+        Value::Text(text) => text.len(),
+        Value::Bytes(bytes) => bytes.len(),
+        Value::List(_) | Value::Dict(_) => MAX_ITEM,
+        _ => 0,
+    }
+}
+
+impl Said {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Ready => "`ready`",
+            Self::Refused(_) => "a refusal",
+            Self::Loaded => "`loaded`",
+            Self::Item { .. } => "an item",
+            Self::Progress { .. } => "progress",
+            Self::Trained(_) => "a result",
+            Self::Failed { .. } => "an error",
+        }
+    }
+}
+
+impl Phase {
+    fn when(self) -> &'static str {
+        match self {
+            Self::Idle => "when the worker had no task",
+            Self::Starting => "before it said that it has its task",
+            Self::Ready => "before it was told to load",
+            Self::Loading => "while it was loading",
+            Self::Waiting => "before it was told to train",
+            Self::Training => "while it was training",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::inbox;
+    use super::*;
+    use crossbeam_channel::Receiver;
+
+    fn listener() -> (Listener, Receiver<inbox::Delivery>) {
+        let (post, deliveries) = inbox::channel();
+        (Listener::new(WorkerId(1), post, Clock::start()), deliveries)
+    }
+
+    fn failed() -> Said {
+        Said::Failed { kind: FailureKind::Oom, message: "full".into() }
+    }
+
+    #[test]
+    fn the_straight_way_is_heard() {
+        let (listener, deliveries) = listener();
+        for (phase, said) in [
+            (Phase::Starting, Said::Ready),
+            (Phase::Loading, failed()),
+            (Phase::Loading, Said::Loaded),
+            (Phase::Training, failed()),
+            (Phase::Training, Said::Trained(Dict::new())),
+            (Phase::Starting, Said::Ready),
+        ] {
+            listener.expect(phase);
+            listener.hear(said).unwrap();
+        }
+        assert_eq!(deliveries.len(), 6);
+    }
+
+    #[test]
+    fn what_is_out_of_order_is_a_breach() {
+        let (listener, deliveries) = listener();
+        let early = listener.hear(Said::Trained(Dict::new())).unwrap_err();
+        assert_eq!(early.kind, FailureKind::Protocol);
+        assert_eq!(early.message, "it broke the worker protocol: a result came when the worker had no task");
+        listener.expect(Phase::Loading);
+        assert!(listener.hear(Said::Progress { done: 1, total: 2 }).is_err());
+        listener.hear(Said::Loaded).unwrap();
+        assert!(listener.hear(Said::Loaded).is_err(), "an answer comes once");
+        assert_eq!(deliveries.len(), 1);
+    }
+
+    #[test]
+    fn nothing_comes_after_the_end() {
+        let (listener, deliveries) = listener();
+        listener.expect(Phase::Starting);
+        listener.close();
+        listener.hear(Said::Ready).unwrap();
+        assert_eq!(deliveries.len(), 0);
+    }
+
+    #[test]
+    fn a_flood_does_not_pile_up() {
+        let (listener, deliveries) = listener();
+        listener.expect(Phase::Training);
+        let value = Value::Text("x".repeat(30_000));
+        for _ in 0..20_000 {
+            listener.hear(Said::Item { key: "k".into(), value: value.clone() }).unwrap();
+        }
+        assert!(deliveries.len() <= HOST_BACKLOG / 30_000, "{}", deliveries.len());
+        listener.hear(Said::Trained(Dict::new())).unwrap();
+    }
+}

@@ -1,0 +1,104 @@
+//! A task's two log files, and the last lines of one of them.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+
+/// The most that is told of a log's end.
+const TAIL_BYTES: u64 = 4096;
+const TAIL_LINES: usize = 20;
+
+/// The files that a task's processes write to. They stay open here: what is read of them later is what the
+/// processes wrote, whatever a worker has put in their place meanwhile.
+#[derive(Debug)]
+pub(super) struct Logs {
+    stdout: File,
+    stderr: File,
+}
+
+impl Logs {
+    /// Makes the files in a task's empty directory.
+    pub(super) fn create(workdir: &Path) -> io::Result<Self> {
+        let create = |name| {
+            File::options().read(true).append(true).create_new(true).mode(0o644).open(workdir.join(name))
+        };
+        Ok(Self { stdout: create("stdout.log")?, stderr: create("stderr.log")? })
+    }
+
+    /// Descriptors for a process.
+    pub(super) fn for_process(&self) -> io::Result<(OwnedFd, OwnedFd)> {
+        Ok((self.stdout.try_clone()?.into(), self.stderr.try_clone()?.into()))
+    }
+
+    /// The last lines of stderr; empty if they cannot be read.
+    pub(super) fn stderr_tail(&self) -> String {
+        tail_of(&self.stderr).unwrap_or_default()
+    }
+}
+
+fn tail_of(file: &File) -> io::Result<String> {
+    let length = file.metadata()?.len();
+    let from = length.saturating_sub(TAIL_BYTES);
+    let mut bytes = vec![0; usize::try_from(length - from).unwrap_or(0)];
+    let mut read = 0;
+    while read < bytes.len() {
+        match file.read_at(&mut bytes[read..], from + read as u64) {
+            Ok(0) => break,
+            Ok(more) => read += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    bytes.truncate(read);
+    Ok(last_lines(&bytes, from > 0))
+}
+
+/// The last lines of a text; of one that was cut at its beginning the first, broken line is left out.
+fn last_lines(bytes: &[u8], cut: bool) -> String {
+    let whole = match bytes.iter().position(|byte| *byte == b'\n') {
+        Some(end) if cut && end + 1 < bytes.len() => &bytes[end + 1..],
+        _ => bytes,
+    };
+    let text = String::from_utf8_lossy(whole);
+    let text = text.trim_end();
+    let skipped = text.lines().count().saturating_sub(TAIL_LINES);
+    text.lines().skip(skipped).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn the_tail_is_what_was_written_last() {
+        let directory = tempfile::tempdir().unwrap();
+        let logs = Logs::create(directory.path()).unwrap();
+        assert_eq!(logs.stderr_tail(), "");
+        let mut stderr = File::from(logs.for_process().unwrap().1);
+        for line in 0..1000 {
+            writeln!(stderr, "line {line}").unwrap();
+        }
+        // A worker that removes its log, or puts something else there, changes nothing.
+        std::fs::remove_file(directory.path().join("stderr.log")).unwrap();
+        let tail = logs.stderr_tail();
+        assert_eq!(tail.lines().count(), 20);
+        assert!(tail.starts_with("line 980\n") && tail.ends_with("line 999"), "{tail}");
+    }
+
+    #[test]
+    fn one_long_line_and_broken_text_are_told_as_they_can() {
+        assert_eq!(last_lines(b"xxxx", true), "xxxx");
+        assert_eq!(last_lines(b"xx\nyy\xff\n\n", true), "yy\u{fffd}");
+        assert_eq!(last_lines(b"xx\nyy", false), "xx\nyy");
+    }
+
+    #[test]
+    fn an_existing_log_is_not_taken_over() {
+        let directory = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("/dev/null", directory.path().join("stdout.log")).unwrap();
+        assert!(Logs::create(directory.path()).is_err());
+    }
+}

@@ -1,0 +1,201 @@
+//! The thread that knows every worker: it takes orders, notices exits and deadlines, and tells each worker's end
+//! exactly once.
+
+mod supervised;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender};
+use fedflow_core::{Assignment, Dict, Lease, Time, WorkerId};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+
+use super::Shared;
+use super::ending::Asked;
+use super::link::Link;
+use super::listener::Cause;
+use super::spawner::{self, Done, Job};
+use supervised::Supervised;
+
+/// How long the host waits for its processes when it is dropped. They were killed; only the kernel can hold them.
+const LAST_WAIT: Duration = Duration::from_secs(3);
+
+/// Everything that the overseer is told.
+pub(super) enum Notice {
+    // From the engine.
+    Start {
+        worker: WorkerId,
+        assignment: Arc<Assignment>,
+    },
+    Load(WorkerId),
+    Train {
+        worker: WorkerId,
+        lease: Lease,
+        params: Dict,
+    },
+    Exit(WorkerId),
+    Terminate(WorkerId),
+    Kill(WorkerId),
+    /// No more orders come.
+    Shutdown,
+    // From the spawner.
+    Spawned {
+        worker: WorkerId,
+        done: Result<Box<Done>, Cause>,
+    },
+    // From a reader.
+    Connected {
+        worker: WorkerId,
+        link: Link,
+    },
+    ReaderDone {
+        worker: WorkerId,
+        outcome: Result<(), Cause>,
+    },
+    // From a finisher, which reads what a command has written.
+    ResultRead {
+        worker: WorkerId,
+        outcome: Result<Dict, Cause>,
+    },
+}
+
+/// Rings for the overseer: hands it a notice and wakes it.
+#[derive(Clone)]
+pub(super) struct Bell {
+    notices: Sender<Notice>,
+    wake: Arc<OwnedFd>,
+}
+
+impl Bell {
+    pub(super) fn ring(&self, notice: Notice) {
+        // An overseer that has ended has killed every worker; there is nothing left to do.
+        if self.notices.send(notice).is_ok() {
+            let _ = rustix::io::write(&*self.wake, &1_u64.to_ne_bytes());
+        }
+    }
+}
+
+impl std::fmt::Debug for Bell {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Bell")
+    }
+}
+
+/// Starts the overseer and its spawner.
+pub(super) fn start(shared: Arc<Shared>) -> io::Result<(Bell, JoinHandle<()>)> {
+    let (sender, notices) = crossbeam_channel::unbounded();
+    let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+    let bell = Bell { notices: sender, wake: Arc::clone(&wake) };
+    let jobs = spawner::start(Arc::clone(&shared), bell.clone())?;
+    let overseer =
+        Overseer { shared, notices, wake, bell: bell.clone(), jobs, workers: BTreeMap::new(), over: None };
+    let thread = thread::Builder::new().name("fedflow-overseer".into()).spawn(move || overseer.run())?;
+    Ok((bell, thread))
+}
+
+struct Overseer {
+    shared: Arc<Shared>,
+    notices: Receiver<Notice>,
+    wake: Arc<OwnedFd>,
+    bell: Bell,
+    jobs: Sender<Job>,
+    workers: BTreeMap<WorkerId, Supervised>,
+    /// Set when no more orders come: until when the host waits for its processes.
+    over: Option<Time>,
+}
+
+impl Overseer {
+    fn run(mut self) {
+        loop {
+            let ended = self.wait();
+            let mut counter = [0_u8; 8];
+            let _ = rustix::io::read(&*self.wake, &mut counter);
+            while let Ok(notice) = self.notices.try_recv() {
+                self.handle(notice);
+            }
+            let now = self.shared.clock.now();
+            for id in ended {
+                self.with(id, |worker| worker.process_ended(now));
+            }
+            let is_due = |worker: &Supervised| worker.deadline().is_some_and(|deadline| deadline <= now);
+            let due: Vec<WorkerId> =
+                self.workers.iter().filter(|(_, worker)| is_due(worker)).map(|(id, _)| *id).collect();
+            for id in due {
+                self.with(id, |worker| worker.deadline_passed(now));
+            }
+            if self.over.is_some_and(|until| self.workers.is_empty() || now >= until) {
+                return;
+            }
+        }
+    }
+
+    /// Blocks until there is a notice, an exit or a deadline; tells whose processes have ended.
+    fn wait(&self) -> Vec<WorkerId> {
+        let deadlines = self.workers.values().filter_map(Supervised::deadline).chain(self.over);
+        let timeout = deadlines.min().map(|deadline| self.shared.clock.until(deadline));
+        // A millisecond more: what is due must be due when the wait ends.
+        let timeout = timeout.and_then(|left| Timespec::try_from(left + Duration::from_millis(1)).ok());
+        let processes: Vec<_> =
+            self.workers.iter().filter_map(|(id, worker)| Some((*id, worker.process()?.as_fd()))).collect();
+        let mut descriptors = vec![PollFd::new(&*self.wake, PollFlags::IN)];
+        descriptors
+            .extend(processes.iter().map(|(_, pidfd)| PollFd::from_borrowed_fd(*pidfd, PollFlags::IN)));
+        match poll(&mut descriptors, timeout.as_ref()) {
+            Ok(_) => {
+                let exits = descriptors[1..].iter().zip(&processes);
+                exits.filter(|(pidfd, _)| !pidfd.revents().is_empty()).map(|(_, (id, _))| *id).collect()
+            }
+            // An interrupted wait is one that ends early.
+            Err(_) => Vec::new(),
+        }
+    }
+
+    fn handle(&mut self, notice: Notice) {
+        match notice {
+            Notice::Start { worker, assignment } => self.begin(worker, assignment),
+            Notice::Load(id) => self.with(id, Supervised::load),
+            Notice::Train { worker, lease, params } => {
+                self.with(worker, |worker| worker.train(&lease, params))
+            }
+            Notice::Exit(id) => self.with(id, |worker| worker.ask(Asked::Exit)),
+            Notice::Terminate(id) => self.with(id, |worker| worker.ask(Asked::Terminate)),
+            Notice::Kill(id) => self.with(id, |worker| worker.ask(Asked::Kill)),
+            Notice::Spawned { worker, done } => {
+                self.with(worker, |worker| worker.spawned(done.map(|done| *done)))
+            }
+            Notice::Connected { worker, link } => self.with(worker, |worker| worker.connected(link)),
+            Notice::ReaderDone { worker, outcome } => self.with(worker, |worker| worker.reader_done(outcome)),
+            Notice::ResultRead { worker, outcome } => self.with(worker, |worker| worker.result_read(outcome)),
+            Notice::Shutdown => {
+                self.over = Some(self.shared.clock.now() + LAST_WAIT);
+                let ids: Vec<WorkerId> = self.workers.keys().copied().collect();
+                for id in ids {
+                    self.with(id, |worker| worker.ask(Asked::Kill));
+                }
+            }
+        }
+    }
+
+    fn begin(&mut self, id: WorkerId, assignment: Arc<Assignment>) {
+        let worker =
+            Supervised::begin(id, assignment, Arc::clone(&self.shared), self.bell.clone(), self.jobs.clone());
+        self.workers.insert(id, worker);
+        self.with(id, |_| {});
+    }
+
+    /// Lets something happen to a worker, and forgets it when it is over. One that is not known has ended: what
+    /// comes late for it changes nothing.
+    fn with(&mut self, id: WorkerId, happens: impl FnOnce(&mut Supervised)) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        happens(worker);
+        if worker.is_over()
+            && let Some(worker) = self.workers.remove(&id)
+        {
+            worker.tell_end();
+        }
+    }
+}

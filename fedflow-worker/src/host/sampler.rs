@@ -1,0 +1,177 @@
+//! How busy the machine is: its memory, or the container's limit if that is smaller, and its processors.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crossbeam_channel::{RecvTimeoutError, Sender};
+use fedflow_core::{HostSample, Input, Size, Time};
+
+use super::inbox::Post;
+use crate::clock::Clock;
+
+/// Looks at memory and processors.
+#[derive(Debug)]
+pub(super) struct Sampler {
+    clock: Clock,
+    cgroup: Option<PathBuf>,
+    last: Option<(Time, CpuTimes)>,
+}
+
+/// Processor time since the machine started, in the kernel's ticks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct CpuTimes {
+    busy: u64,
+    all: u64,
+}
+
+impl Sampler {
+    pub(super) fn new(clock: Clock) -> Self {
+        Self { clock, cgroup: own_cgroup(), last: None }
+    }
+
+    /// A sample, or `None` where the kernel does not tell.
+    pub(super) fn sample(&mut self) -> Option<HostSample> {
+        let (total, available) = memory_of(&fs::read_to_string("/proc/meminfo").ok()?)?;
+        let (total, available) = match self.cgroup.as_deref().and_then(cgroup_memory) {
+            Some((limit, used)) if limit < total => (limit, available.min(limit.saturating_sub(used))),
+            _ => (total, available),
+        };
+        let times = cpu_times_of(&fs::read_to_string("/proc/stat").ok()?)?;
+        let cpu = self.last.map_or(0.0, |(_, before)| times.busy_since(before));
+        self.last = Some((self.clock.now(), times));
+        Some(HostSample {
+            memory_total: Size::from_bytes(total),
+            memory_available: Size::from_bytes(available),
+            cpu,
+        })
+    }
+
+    /// A sample, unless the last one is younger than this.
+    pub(super) fn sample_if_older(&mut self, age: Duration) -> Option<HostSample> {
+        let fresh = self.last.is_some_and(|(time, _)| self.clock.now().since(time) < age);
+        if fresh { None } else { self.sample() }
+    }
+}
+
+impl CpuTimes {
+    fn busy_since(self, before: Self) -> f64 {
+        let all = self.all.saturating_sub(before.all);
+        let busy = self.busy.saturating_sub(before.busy);
+        #[expect(clippy::cast_precision_loss, reason = "ticks of a short while")]
+        if all == 0 { 0.0 } else { (busy as f64 / all as f64).clamp(0.0, 1.0) }
+    }
+}
+
+/// All memory and what can still be used, in bytes, as `/proc/meminfo` tells.
+fn memory_of(meminfo: &str) -> Option<(u64, u64)> {
+    let field = |name: &str| {
+        let line = meminfo.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+        line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
+    };
+    Some((field("MemTotal")?, field("MemAvailable")?))
+}
+
+/// The first line of `/proc/stat`: user, nice, system, idle, iowait, irq, softirq, steal; guests are in user.
+fn cpu_times_of(stat: &str) -> Option<CpuTimes> {
+    let line = stat.lines().next()?.strip_prefix("cpu ")?;
+    let ticks: Vec<u64> = line.split_whitespace().take(8).map_while(|text| text.parse().ok()).collect();
+    let all: u64 = ticks.iter().sum();
+    let idle = ticks.get(3)? + ticks.get(4).unwrap_or(&0);
+    Some(CpuTimes { busy: all - idle, all })
+}
+
+/// Where this process's own control group lies (version 2 only).
+fn own_cgroup() -> Option<PathBuf> {
+    let text = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let path = text.lines().find_map(|line| line.strip_prefix("0::"))?;
+    let directory = Path::new("/sys/fs/cgroup").join(path.trim_start_matches('/'));
+    directory.join("memory.max").exists().then_some(directory)
+}
+
+/// The limit of a control group and what is used of it, in bytes; `None` without a limit.
+fn cgroup_memory(directory: &Path) -> Option<(u64, u64)> {
+    let number = |name: &str| fs::read_to_string(directory.join(name)).ok()?.trim().parse::<u64>().ok();
+    let limit = number("memory.max")?;
+    // What files are cached is given back when somebody needs the memory.
+    let stat = fs::read_to_string(directory.join("memory.stat")).unwrap_or_default();
+    let cached = stat.lines().find_map(|line| line.strip_prefix("inactive_file ")?.parse().ok()).unwrap_or(0);
+    Some((limit, number("memory.current")?.saturating_sub(cached)))
+}
+
+/// Samples at an interval. Dropping it ends the thread.
+#[derive(Debug)]
+pub(super) struct SamplerThread {
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl SamplerThread {
+    pub(super) fn start(sampler: Arc<Mutex<Sampler>>, interval: Duration, post: Post) -> io::Result<Self> {
+        let (stop, stopped) = crossbeam_channel::bounded::<()>(0);
+        let thread = thread::Builder::new().name("fedflow-sampler".into()).spawn(move || {
+            loop {
+                let sample = sampler.lock().unwrap_or_else(PoisonError::into_inner).sample();
+                if let Some(sample) = sample {
+                    post.put(Input::Host(sample));
+                }
+                if stopped.recv_timeout(interval) != Err(RecvTimeoutError::Timeout) {
+                    return;
+                }
+            }
+        })?;
+        Ok(Self { stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+impl Drop for SamplerThread {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernels_texts_are_read() {
+        let meminfo = "MemTotal:       16318352 kB\nMemFree:  1 kB\nMemAvailable:    8000000 kB\n";
+        assert_eq!(memory_of(meminfo), Some((16_318_352 * 1024, 8_000_000 * 1024)));
+        assert_eq!(memory_of("MemTotal: x kB\n"), None);
+        let before = cpu_times_of("cpu  100 0 50 800 50 0 0 0 30 0\ncpu0 1 2\n").unwrap();
+        assert_eq!(before, CpuTimes { busy: 150, all: 1000 });
+        let after = cpu_times_of("cpu  175 0 50 825 50 0 0 0\n").unwrap();
+        assert!((after.busy_since(before) - 0.75).abs() < 1e-9);
+        assert_eq!(before.busy_since(before), 0.0);
+        assert_eq!(cpu_times_of("intr 5\n"), None);
+    }
+
+    #[test]
+    fn a_limit_counts_without_the_cache() {
+        let group = tempfile::tempdir().unwrap();
+        let write = |name, text| fs::write(group.path().join(name), text).unwrap();
+        write("memory.max", "max\n");
+        write("memory.current", "700\n");
+        write("memory.stat", "anon 1\ninactive_file 200\n");
+        assert_eq!(cgroup_memory(group.path()), None);
+        write("memory.max", "1000\n");
+        assert_eq!(cgroup_memory(group.path()), Some((1000, 500)));
+    }
+
+    #[test]
+    fn this_machine_can_be_sampled_and_a_fresh_sample_is_kept() {
+        let mut sampler = Sampler::new(Clock::start());
+        let sample = sampler.sample().unwrap();
+        assert!(sample.memory_total > Size::ZERO && sample.memory_available <= sample.memory_total);
+        assert!((0.0..=1.0).contains(&sample.cpu));
+        assert_eq!(sampler.sample_if_older(Duration::from_secs(3600)), None);
+        assert!(sampler.sample_if_older(Duration::ZERO).is_some());
+    }
+}

@@ -1,0 +1,154 @@
+//! The thread that makes directories and starts processes; it may block on a file system, nothing else may.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+
+use crossbeam_channel::Sender;
+use fedflow_core::{Assignment, FailureKind, WorkerId};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+
+use super::Shared;
+use super::listener::Cause;
+use super::logs::Logs;
+use super::overseer::{Bell, Notice};
+use super::workdir::{self, Earlier};
+use crate::environment::{self, Environment};
+use crate::spawn::{self, Launch, Process};
+
+/// What the spawner shall do for one worker.
+pub(super) struct Job {
+    pub(super) worker: WorkerId,
+    pub(super) assignment: Arc<Assignment>,
+    /// The task's log files; without them the task's directory is made first.
+    pub(super) logs: Option<Logs>,
+    /// The process to start; without one there is only the directory to make.
+    pub(super) process: Option<Plan>,
+}
+
+/// A process to be started for a task.
+pub(super) struct Plan {
+    pub(super) command: Vec<String>,
+    pub(super) stdin: Stdin,
+    /// Variables of the worker program.
+    pub(super) program_environment: Vec<(String, String)>,
+    /// Variables of this phase: the lease, the token.
+    pub(super) environment: Vec<(String, String)>,
+    /// A directory of the worker's own, made for the process.
+    pub(super) private: PathBuf,
+}
+
+/// What a process finds as its standard input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stdin {
+    Null,
+    /// One end of a socket pair.
+    Socket,
+}
+
+/// What the spawner has done.
+pub(super) struct Done {
+    pub(super) logs: Logs,
+    pub(super) process: Option<Process>,
+    /// The supervisor's end of the process's standard input.
+    pub(super) socket: Option<OwnedFd>,
+}
+
+/// Starts the thread. It ends when the sender of jobs is dropped.
+pub(super) fn start(shared: Arc<Shared>, bell: Bell) -> io::Result<Sender<Job>> {
+    let (jobs, todo) = crossbeam_channel::unbounded::<Job>();
+    thread::Builder::new().name("fedflow-spawner".into()).spawn(move || {
+        for job in todo {
+            let worker = job.worker;
+            let done = do_job(&shared, job);
+            bell.ring(Notice::Spawned { worker, done: done.map(Box::new) });
+        }
+    })?;
+    Ok(jobs)
+}
+
+fn do_job(shared: &Shared, job: Job) -> Result<Done, Cause> {
+    let assignment = &job.assignment;
+    let logs = match job.logs {
+        Some(logs) => logs,
+        None => make_directories(shared, assignment).map_err(|error| {
+            spawn_failed(format!("cannot make {}: {error}", assignment.workdir.display()))
+        })?,
+    };
+    let Some(plan) = job.process else { return Ok(Done { logs, process: None, socket: None }) };
+    let cannot = |error: io::Error| spawn_failed(format!("cannot start a process: {error}"));
+    make_private(&plan.private).map_err(cannot)?;
+    let (socket, stdin) = match plan.stdin {
+        Stdin::Null => (None, None),
+        Stdin::Socket => {
+            let pair = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None);
+            let (ours, theirs) = pair.map_err(|error| cannot(error.into()))?;
+            (Some(ours), Some(theirs))
+        }
+    };
+    let (stdout, stderr) = logs.for_process().map_err(cannot)?;
+    let process = spawn::spawn(Launch {
+        command: &plan.command,
+        base_dir: &shared.options.base_dir,
+        current_dir: &assignment.workdir,
+        environment: environment_of(shared, assignment, &plan),
+        stdin,
+        stdout,
+        stderr,
+    })
+    .map_err(|error| spawn_failed(error.to_string()))?;
+    Ok(Done { logs, process: Some(process), socket })
+}
+
+fn spawn_failed(message: String) -> Cause {
+    Cause::new(FailureKind::Spawn, message)
+}
+
+fn make_directories(shared: &Shared, assignment: &Assignment) -> io::Result<Logs> {
+    let earlier = if shared.options.keep_failed_attempts { Earlier::Keep } else { Earlier::Remove };
+    workdir::prepare(&assignment.workdir, assignment.attempt, earlier)?;
+    std::fs::create_dir_all(&assignment.checkpoint_dir)?;
+    Logs::create(&assignment.workdir)
+}
+
+fn make_private(path: &std::path::Path) -> io::Result<()> {
+    match std::fs::create_dir(path) {
+        // The second process of a command task.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made,
+    }
+}
+
+/// The libraries that would otherwise start a thread on each core, for each task.
+const THREADS: [&str; 4] =
+    ["OMP_NUM_THREADS", "RAYON_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"];
+
+/// A process's environment: what the supervisor inherited, then the user's words, then what Fedflow must be sure
+/// of. The last one counts.
+fn environment_of(shared: &Shared, assignment: &Assignment, plan: &Plan) -> Environment {
+    let mut environment = shared.environment.clone();
+    for (name, value) in &plan.program_environment {
+        environment::set(&mut environment, name, value);
+    }
+    if let Some(threads) = shared.options.threads_per_task {
+        for name in THREADS {
+            if !environment.iter().any(|(set, _)| set == name) {
+                environment::set(&mut environment, name, threads.to_string());
+            }
+        }
+    }
+    for (name, value) in &shared.options.base_environment {
+        environment::set(&mut environment, name, value);
+    }
+    environment::set(&mut environment, environment::TASK_ID, assignment.task_id.as_str());
+    environment::set(&mut environment, environment::GROUP, assignment.group.as_str());
+    environment::set(&mut environment, environment::ATTEMPT, assignment.attempt.to_string());
+    environment::set(&mut environment, environment::WORKDIR, assignment.workdir.as_os_str());
+    environment::set(&mut environment, environment::CHECKPOINT_DIR, assignment.checkpoint_dir.as_os_str());
+    for (name, value) in &plan.environment {
+        environment::set(&mut environment, name, value);
+    }
+    environment
+}

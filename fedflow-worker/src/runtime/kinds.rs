@@ -1,0 +1,50 @@
+//! The task types that a worker knows, behind one interface.
+
+use std::collections::BTreeMap;
+
+use fedflow_core::{Device, Dict, LoadContext, Task, TaskError, TrainContext, Value, ValueError, from_value};
+
+/// A task of some type.
+pub(super) trait AnyTask {
+    fn load(&mut self, ctx: &mut LoadContext<'_>) -> Result<(), TaskError>;
+    fn train(&mut self, ctx: &mut TrainContext<'_>, device: &Device) -> Result<Dict, TaskError>;
+}
+
+type Make = fn(Dict) -> Result<Box<dyn AnyTask>, ValueError>;
+
+/// Task types by the kind under which a flow asks for them.
+#[derive(Default)]
+pub(super) struct Kinds(BTreeMap<&'static str, Make>);
+
+impl Kinds {
+    pub(super) fn add<T: Task>(&mut self) {
+        self.0.insert(T::KIND, |params| {
+            let task: T = from_value(Value::Dict(params))?;
+            Ok(Box::new(Typed(task)))
+        });
+    }
+
+    pub(super) fn names(&self) -> Vec<&'static str> {
+        self.0.keys().copied().collect()
+    }
+
+    /// Makes a task from its parameters; the error says what does not fit.
+    pub(super) fn make(&self, kind: &str, params: Dict) -> Result<Box<dyn AnyTask>, String> {
+        let make = self.0.get(kind).ok_or_else(|| {
+            format!("this worker has no task kind {kind:?}; it has {}", self.names().join(", "))
+        })?;
+        make(params).map_err(|error| format!("the parameters do not fit task kind {kind:?}: {error}"))
+    }
+}
+
+struct Typed<T>(T);
+
+impl<T: Task> AnyTask for Typed<T> {
+    fn load(&mut self, ctx: &mut LoadContext<'_>) -> Result<(), TaskError> {
+        self.0.load(ctx)
+    }
+
+    fn train(&mut self, ctx: &mut TrainContext<'_>, device: &Device) -> Result<Dict, TaskError> {
+        self.0.train(ctx, device)
+    }
+}

@@ -1,0 +1,186 @@
+//! The one file that creates processes, signals them and waits for them.
+//!
+//! Every process leads a group of its own, so that its helpers end with it. There is never a `pre_exec`: std would
+//! then copy the supervisor with `fork` instead of `posix_spawn`, which takes a hundred times as long once the
+//! supervisor is large. What must happen inside the child a Rust worker does itself.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use rustix::io::Errno;
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open, waitid,
+};
+
+use crate::environment::{self, Environment};
+
+/// A process to be started.
+pub(crate) struct Launch<'a> {
+    /// Program and arguments. A program with a separator is relative to `base_dir`.
+    pub(crate) command: &'a [String],
+    pub(crate) base_dir: &'a Path,
+    pub(crate) current_dir: &'a Path,
+    pub(crate) environment: Environment,
+    /// Its standard input; none is `/dev/null`.
+    pub(crate) stdin: Option<OwnedFd>,
+    pub(crate) stdout: OwnedFd,
+    pub(crate) stderr: OwnedFd,
+}
+
+/// Why a process could not be started.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SpawnError {
+    #[error("the command is empty")]
+    Empty,
+    #[error("there is no program {0:?} in PATH")]
+    NotFound(String),
+    #[error("cannot start {}: {source}", program.display())]
+    Start { program: PathBuf, source: io::Error },
+}
+
+/// Starts a process as the leader of a new group.
+///
+/// Its parent, in the sense of the kernel's parent-death signal, is the calling thread.
+pub(crate) fn spawn(launch: Launch<'_>) -> Result<Process, SpawnError> {
+    let Some((name, arguments)) = launch.command.split_first() else { return Err(SpawnError::Empty) };
+    // Resolved here: std would have to fork if it searched a `PATH` that is not its own.
+    let program = resolve(name, launch.base_dir, &launch.environment)?;
+    let failed = |source| SpawnError::Start { program: program.clone(), source };
+    #[expect(clippy::disallowed_methods, reason = "this is the one file that creates processes")]
+    let mut command = Command::new(&program);
+    let child = command
+        .arg0(name)
+        .args(arguments)
+        .env_clear()
+        .envs(launch.environment)
+        .current_dir(launch.current_dir)
+        .stdin(launch.stdin.map_or_else(Stdio::null, Stdio::from))
+        .stdout(launch.stdout)
+        .stderr(launch.stderr)
+        .process_group(0)
+        .spawn()
+        .map_err(failed)?;
+    // Nobody but us waits for it, so the number stays its own until `reap`.
+    let pid = Pid::from_child(&child);
+    let pidfd = pidfd_open(pid, PidfdFlags::empty()).map_err(|error| {
+        let _ = kill_process_group(pid, Signal::KILL);
+        let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED);
+        failed(error.into())
+    })?;
+    Ok(Process { pid, pidfd })
+}
+
+fn resolve(name: &str, base_dir: &Path, environment: &Environment) -> Result<PathBuf, SpawnError> {
+    if name.contains('/') {
+        return Ok(base_dir.join(name));
+    }
+    environment::find_program(OsStr::new(name), environment)
+        .ok_or_else(|| SpawnError::NotFound(name.to_owned()))
+}
+
+/// A process that was started and not yet reaped: until then its number and its group's number are its own.
+#[derive(Debug)]
+pub(crate) struct Process {
+    pid: Pid,
+    pidfd: OwnedFd,
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// It exited with a code.
+    Code(i32),
+    /// A signal ended it.
+    Signal(i32),
+}
+
+impl Process {
+    /// Sends a signal to the process's whole group.
+    pub(crate) fn signal_group(&self, signal: Signal) {
+        // The group may be empty of everything but the dead leader; that is no error to anybody.
+        let _ = kill_process_group(self.pid, signal);
+    }
+
+    /// How it ended, if it has. It stays unreaped, so that its group can still be signalled.
+    pub(crate) fn ending(&self) -> Option<Ending> {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+        loop {
+            match waitid(WaitId::PidFd(self.pidfd.as_fd()), options) {
+                Ok(status) => {
+                    let status = status?;
+                    return Some(match (status.exit_status(), status.terminating_signal()) {
+                        (_, Some(signal)) => Ending::Signal(signal),
+                        (code, None) => Ending::Code(code.unwrap_or(-1)),
+                    });
+                }
+                Err(Errno::INTR) => {}
+                // Somebody else waited for it (a library user's own reaper): all that is known is that it ended.
+                Err(_) => return Some(Ending::Code(-1)),
+            }
+        }
+    }
+
+    /// Kills what is left of its group, then reaps it. Call it once it has ended.
+    pub(crate) fn finish(self) {
+        self.signal_group(Signal::KILL);
+        let reap = || waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED);
+        while matches!(reap(), Err(Errno::INTR)) {}
+    }
+}
+
+impl AsFd for Process {
+    /// Readable when the process has ended.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+}
+
+impl std::fmt::Display for Ending {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "exit code {code}"),
+            Self::Signal(signal) => match signal_name(*signal) {
+                Some(name) => write!(f, "signal {signal} ({name})"),
+                None => write!(f, "signal {signal}"),
+            },
+        }
+    }
+}
+
+fn signal_name(signal: i32) -> Option<&'static str> {
+    const NAMES: [(Signal, &str); 16] = [
+        (Signal::HUP, "SIGHUP"),
+        (Signal::INT, "SIGINT"),
+        (Signal::QUIT, "SIGQUIT"),
+        (Signal::ILL, "SIGILL"),
+        (Signal::TRAP, "SIGTRAP"),
+        (Signal::ABORT, "SIGABRT"),
+        (Signal::BUS, "SIGBUS"),
+        (Signal::FPE, "SIGFPE"),
+        (Signal::KILL, "SIGKILL"),
+        (Signal::USR1, "SIGUSR1"),
+        (Signal::SEGV, "SIGSEGV"),
+        (Signal::PIPE, "SIGPIPE"),
+        (Signal::ALARM, "SIGALRM"),
+        (Signal::TERM, "SIGTERM"),
+        (Signal::XCPU, "SIGXCPU"),
+        (Signal::XFSZ, "SIGXFSZ"),
+    ];
+    NAMES.iter().find(|(known, _)| known.as_raw() == signal).map(|(_, name)| *name)
+}
+
+/// A descriptor of `/dev/null` for a stream that nobody reads.
+pub(crate) fn null() -> io::Result<OwnedFd> {
+    Ok(File::options().read(true).write(true).open("/dev/null")?.into())
+}
+
+/// The running program's own file, for a binary that is supervisor and worker in one. It is named through the
+/// kernel, so it is found even when the file was replaced meanwhile.
+pub(crate) fn own_program() -> OsString {
+    std::env::current_exe().map_or_else(|_| "/proc/self/exe".into(), PathBuf::into_os_string)
+}
