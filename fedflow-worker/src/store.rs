@@ -2,7 +2,9 @@
 //!
 //! It knows neither the worker protocol nor the host that starts processes. A supervisor goes through it so:
 //! [`RunDir::create`] (or [`RunDir::open`] to resume), [`RunLock::acquire`], then [`JournalWriter::create`], or
-//! [`recover`], [`end_leftovers`] and [`JournalWriter::append`].
+//! [`recover`], [`end_leftovers`] and [`JournalWriter::append`]. The lock is to be held until the writer has
+//! finished. A supervisor has to ignore SIGXFSZ, or a limit on the size of files ends it instead of being told as
+//! [`JournalNotice::Failed`].
 //!
 //! # The journal's format
 //!

@@ -12,9 +12,9 @@ use super::clock;
 use super::process::ProcessId;
 use super::run_dir::{LOCK, RunDir};
 
-/// How often a lock whose holder is not known is tried again. Somebody who only looks ([`RunLock::probe`]) holds
-/// it for an instant.
-const TRIES: u32 = 2000;
+/// How long a lock is tried again whose holder is not known: somebody who only looks ([`RunLock::probe`]) holds it
+/// for an instant, and a supervisor that has just taken it is about to say so.
+const PATIENCE: Duration = Duration::from_millis(500);
 /// The longest text that is taken for a holder's.
 const MAX_TEXT: usize = 4096;
 
@@ -72,22 +72,21 @@ pub enum LockError {
 }
 
 impl RunLock {
-    /// Takes the lock, without waiting for whoever has it.
+    /// Takes the lock, without waiting for a supervisor that has it. Blocks for half a second at most.
     ///
     /// # Errors
     /// Somebody else has it, or the file system cannot lock.
     pub fn acquire(run_dir: &RunDir) -> Result<Self, LockError> {
         let failed = |source| LockError::Io { path: run_dir.lock(), source };
         let file = run_dir.private().open_or_create(LOCK).map_err(failed)?;
-        let mut tries = 0;
+        let deadline = clock::monotonic() + PATIENCE;
         loop {
             match file.try_lock() {
                 Ok(()) => break,
                 Err(TryLockError::Error(error)) => return Err(failed(error)),
                 Err(TryLockError::WouldBlock) => {
                     let holder = read_holder(&file).filter(|holder| holder.process.is_alive());
-                    tries += 1;
-                    if holder.is_some() || tries > TRIES {
+                    if holder.is_some() || clock::monotonic() > deadline {
                         return Err(LockError::Held { run_dir: run_dir.path().into(), holder });
                     }
                     std::thread::yield_now();
@@ -142,6 +141,13 @@ impl RunLock {
     }
 }
 
+impl Drop for RunLock {
+    fn drop(&mut self) {
+        // Nobody shall be told of a holder that has given it up. If this fails, the text is only stale.
+        let _ = self.file.set_len(0);
+    }
+}
+
 fn read_holder(file: &File) -> Option<LockHolder> {
     let mut text = [0; MAX_TEXT];
     let length = file.read_at(&mut text, 0).ok()?;
@@ -185,7 +191,7 @@ mod tests {
         assert!(error.contains(&expected), "{error}");
         drop(lock);
         assert_eq!(RunLock::probe(&run).unwrap(), LockState::Free);
-        assert!(run.lock().exists(), "the file stays");
+        assert_eq!(std::fs::read(run.lock()).unwrap(), b"", "the file stays, its text does not");
         RunLock::acquire(&run).unwrap();
     }
 

@@ -193,13 +193,10 @@ impl JournalReader {
         let damaged =
             |reason: String| JournalError::Damaged { path: self.path.clone(), offset, line, reason };
         while found != Found::End {
-            if found == Found::Line && self.lines.offset != offset {
-                if line::sealed_length(&self.lines.text).is_some() {
-                    return Err(damaged(format!(
-                        "its checksum is wrong, and line {} after it is intact",
-                        self.lines.number
-                    )));
-                }
+            let follows = found == Found::Line && self.lines.offset != offset;
+            if follows && line::sealed_length(&self.lines.text).is_some() {
+                let number = self.lines.number;
+                return Err(damaged(format!("its checksum is wrong, and line {number} after it is intact")));
             }
             if found == Found::Line && line::hides_record(&self.lines.text) {
                 return Err(damaged("bytes of it were lost or changed".into()));
