@@ -1,8 +1,12 @@
 //! A group of tasks, and what is known of each of them.
 
+mod entry;
+
 use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
+
+pub use entry::TaskEntry;
 
 use crate::device::{Device, Pin};
 use crate::event::RunEvent;
@@ -28,18 +32,6 @@ pub struct TaskGroup {
     pub estimate_cuda_memory: Option<Size>,
     /// Time limits and retries for what the tasks leave open.
     pub limits: Limits,
-}
-
-/// A task of a group: what was asked, and what has become of it.
-#[derive(Debug, Clone)]
-pub struct TaskEntry {
-    spec: TaskSpec,
-    status: TaskStatus,
-    attempt: u32,
-    device: Option<Device>,
-    workdir: Option<PathBuf>,
-    result: Option<Dict>,
-    failure: Option<Failure>,
 }
 
 /// Why a task cannot be added to a group, or an outcome not be reported.
@@ -105,6 +97,18 @@ impl TaskGroup {
             return Err(GroupError::DuplicateId(spec.task_id));
         }
         self.tasks.insert(spec.task_id.clone(), TaskEntry::new(spec));
+        Ok(())
+    }
+
+    /// Adds a task that cannot be run, such as one whose parameters could not be made: it becomes an exception
+    /// with this message when the group is executed.
+    ///
+    /// # Errors
+    /// There is a task of this name already.
+    pub fn add_broken_task(&mut self, spec: TaskSpec, message: String) -> Result<(), GroupError> {
+        let task_id = spec.task_id.clone();
+        self.add_task(spec)?;
+        self.entry(&task_id)?.broken = Some(message.into());
         Ok(())
     }
 
@@ -187,15 +191,14 @@ impl TaskGroup {
     /// tasks: the scheduler keeps ordered queues of its own.
     #[must_use]
     pub fn retrieve_task(&self, status: TaskStatus, random: &mut fastrand::Rng) -> Option<&TaskEntry> {
-        let mut seen = 0_usize;
-        let mut chosen = None;
-        for task in self.tasks.values().filter(|task| task.status == status) {
-            seen += 1;
-            if random.usize(..seen) == 0 {
-                chosen = Some(task);
-            }
-        }
-        chosen
+        let candidates = self.tasks.values().filter(|task| task.status == status);
+        // Each candidate replaces the choice with the chance that makes all equally likely.
+        candidates.enumerate().fold(
+            None,
+            |chosen, (before, task)| {
+                if random.usize(..=before) == 0 { Some(task) } else { chosen }
+            },
+        )
     }
 
     /// Takes a task's result.
@@ -281,6 +284,12 @@ impl TaskGroup {
         Ok(())
     }
 
+    /// Takes the number of the last attempt that an earlier session of the run started.
+    pub(crate) fn restore_attempt(&mut self, task_id: &Name, attempt: u32) -> Result<(), GroupError> {
+        self.entry(task_id)?.attempt = attempt;
+        Ok(())
+    }
+
     /// Takes a recorded outcome from the run's journal instead of running the task.
     pub(crate) fn restore(&mut self, task_id: &Name, outcome: RecordedOutcome) -> Result<(), GroupError> {
         let entry = self.entry(task_id)?;
@@ -322,76 +331,6 @@ pub struct RecordedOutcome {
     pub device: Option<Device>,
     /// The result, or why there is none.
     pub result: Result<Dict, Failure>,
-}
-
-impl TaskEntry {
-    fn new(spec: TaskSpec) -> Self {
-        Self {
-            spec,
-            status: TaskStatus::Init,
-            attempt: 0,
-            device: None,
-            workdir: None,
-            result: None,
-            failure: None,
-        }
-    }
-
-    fn step(&mut self, step: Transition) -> Result<(), GroupError> {
-        self.status = self
-            .status
-            .after(step)
-            .map_err(|source| GroupError::Illegal { task: self.spec.task_id.clone(), source })?;
-        Ok(())
-    }
-
-    /// Its identifier.
-    #[must_use]
-    pub fn task_id(&self) -> &Name {
-        &self.spec.task_id
-    }
-
-    /// What was asked.
-    #[must_use]
-    pub fn spec(&self) -> &TaskSpec {
-        &self.spec
-    }
-
-    /// The device that it was leased for `train`; `None` until then.
-    #[must_use]
-    pub fn device(&self) -> Option<Device> {
-        self.device
-    }
-
-    /// Its directory, an absolute path; `None` until it was started.
-    #[must_use]
-    pub fn workdir(&self) -> Option<&Path> {
-        self.workdir.as_deref()
-    }
-
-    /// What `train` returned; `None` until then.
-    #[must_use]
-    pub fn result(&self) -> Option<&Dict> {
-        self.result.as_ref()
-    }
-
-    /// Where it is in its life.
-    #[must_use]
-    pub fn status(&self) -> TaskStatus {
-        self.status
-    }
-
-    /// Why it failed, if it did.
-    #[must_use]
-    pub fn failure(&self) -> Option<&Failure> {
-        self.failure.as_ref()
-    }
-
-    /// Which attempt it is in, from 1; 0 until it was started.
-    #[must_use]
-    pub fn attempt(&self) -> u32 {
-        self.attempt
-    }
 }
 
 #[cfg(test)]

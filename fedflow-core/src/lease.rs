@@ -291,6 +291,10 @@ impl DevicePool for LeaseTable {
         Ok(())
     }
 
+    fn largest_share(&self) -> Option<Size> {
+        self.cards.iter().filter_map(|card| card.capacity).max()
+    }
+
     fn try_lease(&mut self, request: &LeaseRequest) -> Option<Lease> {
         let views = self.views(request);
         let Some(places) = placement::place(&views, request, self.max_per_device) else {

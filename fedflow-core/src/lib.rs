@@ -7,14 +7,18 @@
 
 mod config;
 mod device;
+mod engine;
 mod event;
 mod failure;
+mod fingerprint;
 mod group;
 mod lease;
 mod name;
 mod placement;
 mod ports;
 mod quantity;
+mod scheduler;
+mod simulation;
 mod spec;
 mod status;
 mod task;
@@ -23,8 +27,10 @@ mod value;
 
 pub use config::*;
 pub use device::{Device, DeviceError, DeviceInfo, Pin};
+pub use engine::{Flow, FlowError, GroupSummary, History, Ports, RecordedGroup};
 pub use event::{RunEvent, RunOutcome};
 pub use failure::{Failure, FailureKind, Stage};
+pub use fingerprint::fingerprint;
 pub use group::{GroupError, RecordedOutcome, TaskEntry, TaskGroup};
 pub use lease::{Lease, LeaseId, LeaseRequest, LeaseTable, Share, Unleasable};
 pub use name::{IntoName, MAX_NAME_BYTES, Name, NameError};
@@ -34,6 +40,8 @@ pub use ports::{
     WorkerEvent, WorkerId,
 };
 pub use quantity::{Size, SizeError};
+pub use scheduler::{Command, LeaseAnswer, PlannedOutcome, Scheduler, SchedulerSetup, TaskPlan, start_order};
+pub use simulation::{Fault, Script, SimulatedTask, Simulation, SimulationPort};
 pub use spec::{ExpectedTimes, Limits, Needs, Program, SELF_WORKER, SpecError, TaskSpec};
 pub use status::{IllegalTransition, TaskStatus, Transition};
 pub use task::{LeaseInfo, LoadContext, ProgressSink, Task, TaskError, TaskIdentity, TrainContext};

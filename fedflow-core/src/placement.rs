@@ -83,3 +83,119 @@ pub fn hold_back(cards: &[CardView], request: &LeaseRequest) -> Vec<usize> {
     candidates.truncate(request.devices as usize);
     candidates.iter().map(|card| card.place).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::ports::TaskKey;
+
+    fn request(devices: u32, gigabytes: u64) -> LeaseRequest {
+        LeaseRequest {
+            holder: TaskKey { group: 1, place: 0 },
+            devices,
+            memory: Size::from_gb(gigabytes),
+            estimated: true,
+            exclusive: false,
+            pin: None,
+            hold: false,
+        }
+    }
+
+    fn card(place: usize, capacity: u64, used: u64, training: usize) -> CardView {
+        CardView {
+            place,
+            suits: true,
+            held_back: false,
+            capacity: Some(Size::from_gb(capacity)),
+            used: Size::from_gb(used),
+            foreign: Size::ZERO,
+            training,
+            resident: 0,
+            exclusive: false,
+            unestimated: 0,
+        }
+    }
+
+    #[test]
+    fn small_tasks_leave_the_large_card_to_large_ones() {
+        let cards = [card(0, 80, 0, 0), card(1, 24, 4, 1)];
+        assert_eq!(place(&cards, &request(1, 4), 1), Some(vec![1]));
+        assert_eq!(place(&cards, &request(1, 40), 1), Some(vec![0]));
+    }
+
+    #[test]
+    fn a_group_spreads_over_equal_cards() {
+        let cards = [card(0, 24, 4, 1), card(1, 24, 0, 0)];
+        assert_eq!(place(&cards, &request(1, 4), 1), Some(vec![1]));
+    }
+
+    #[test]
+    fn tasks_that_nobody_estimated_keep_apart() {
+        let unknown = LeaseRequest { estimated: false, ..request(1, 2) };
+        let cards = [card(0, 24, 2, 1)];
+        assert_eq!(place(&cards, &unknown, 1), None);
+        assert_eq!(place(&cards, &unknown, 2), Some(vec![0]));
+        let beside_unknown = [CardView { unestimated: 1, ..card(0, 24, 2, 1) }];
+        assert_eq!(place(&beside_unknown, &request(1, 2), 1), None);
+    }
+
+    #[test]
+    fn an_exclusive_task_wants_an_empty_card() {
+        let alone = LeaseRequest { exclusive: true, ..request(1, 2) };
+        assert_eq!(place(&[card(0, 24, 0, 0)], &alone, 1), Some(vec![0]));
+        assert_eq!(place(&[CardView { resident: 1, ..card(0, 24, 1, 0) }], &alone, 1), None);
+        assert_eq!(place(&[CardView { foreign: Size::from_gb(1), ..card(0, 24, 1, 0) }], &alone, 1), None);
+    }
+
+    prop_compose! {
+        fn any_card()(
+            capacity in prop::option::weighted(0.8, 0_u64..40), used in 0_u64..40, training in 0_usize..3,
+            resident in 0_usize..2, exclusive: bool, suits: bool, held_back: bool, unestimated in 0_usize..2,
+        ) -> CardView {
+            CardView {
+                place: 0,
+                suits,
+                held_back,
+                capacity: capacity.map(Size::from_gb),
+                used: Size::from_gb(used),
+                foreign: Size::ZERO,
+                training,
+                resident,
+                exclusive: exclusive && training == 1,
+                unestimated: unestimated.min(training),
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_request_is_met_exactly_when_enough_cards_fit(
+            mut cards in prop::collection::vec(any_card(), 0..6),
+            devices in 1_u32..4, gigabytes in 0_u64..20, exclusive: bool, estimated: bool, limit in 1_u32..3,
+        ) {
+            for (place, card) in cards.iter_mut().enumerate() {
+                card.place = place;
+            }
+            let request = LeaseRequest { exclusive, estimated, ..request(devices, gigabytes) };
+            let fitting = cards.iter().filter(|card| card.fits(&request, limit)).count();
+            let placed = place(&cards, &request, limit);
+            prop_assert_eq!(placed.is_some(), fitting >= devices as usize, "idles or overbooks");
+            let mut places = placed.unwrap_or_default();
+            for &place in &places {
+                let card = &cards[place];
+                prop_assert!(card.suits && !card.held_back && !card.exclusive);
+                if let Some(capacity) = card.capacity {
+                    prop_assert!(card.used + request.memory <= capacity, "overbooked");
+                    prop_assert!(!exclusive || (card.training == 0 && card.resident == 0));
+                } else {
+                    prop_assert_eq!(card.training, 0);
+                }
+            }
+            places.sort_unstable();
+            places.dedup();
+            prop_assert!(places.is_empty() || places.len() == devices as usize, "one card twice");
+        }
+    }
+}

@@ -74,6 +74,8 @@ pub trait DevicePool {
     /// # Errors
     /// Says why it can never be met.
     fn check(&self, request: &LeaseRequest) -> Result<(), Unleasable>;
+    /// The largest share of one card that can be leased; none if memory does not count.
+    fn largest_share(&self) -> Option<Size>;
     /// Leases what is asked, all or nothing, if it is free now.
     ///
     /// With [`LeaseRequest::hold`] a refused request has the pool keep back the devices that can be emptied for
@@ -94,6 +96,11 @@ pub trait Observer {
     /// [`Input::Durable`] when it and all before it are safe.
     fn record(&mut self, number: u64, time: Time, event: &RunEvent) {
         let _ = (number, time, event);
+    }
+
+    /// Whether its records are answered by [`Input::Durable`]. Without one such observer nothing is waited for.
+    fn answers_durable(&self) -> bool {
+        false
     }
 
     /// Tells people. An event that needs durability is announced only when it is durable.
@@ -223,6 +230,10 @@ impl<O: Observer + ?Sized> Observer for Box<O> {
         (**self).record(number, time, event);
     }
 
+    fn answers_durable(&self) -> bool {
+        (**self).answers_durable()
+    }
+
     fn announce(&mut self, time: Time, event: &RunEvent) {
         (**self).announce(time, event);
     }
@@ -234,6 +245,10 @@ impl<O: Observer> Observer for Vec<O> {
         for observer in self {
             observer.record(number, time, event);
         }
+    }
+
+    fn answers_durable(&self) -> bool {
+        self.iter().any(Observer::answers_durable)
     }
 
     fn announce(&mut self, time: Time, event: &RunEvent) {
@@ -250,6 +265,10 @@ impl<P: DevicePool + ?Sized> DevicePool for Box<P> {
 
     fn check(&self, request: &LeaseRequest) -> Result<(), Unleasable> {
         (**self).check(request)
+    }
+
+    fn largest_share(&self) -> Option<Size> {
+        (**self).largest_share()
     }
 
     fn try_lease(&mut self, request: &LeaseRequest) -> Option<Lease> {

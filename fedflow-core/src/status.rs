@@ -80,22 +80,29 @@ impl TaskStatus {
     /// # Errors
     /// The step is not legal from this status.
     pub fn after(self, step: Transition) -> Result<Self, IllegalTransition> {
-        use TaskStatus as S;
         use Transition as T;
         Ok(match (self, step) {
-            (S::Init, T::Start) => S::Available,
-            (S::Available, T::StartLoad) => S::Loading,
-            (S::Loading, T::Loaded) => S::Waiting,
-            (S::Waiting, T::StartTrain) => S::Training,
-            (S::Training, T::Trained) => S::Finished,
-            (S::Finished, T::Exit) => S::Exited,
-            (S::Init | S::Available | S::Loading | S::Waiting | S::Training, T::Interrupt) => S::Interrupt,
-            (S::Interrupt, T::Restart) => S::Init,
-            (S::Interrupt, T::Reload) => S::Available,
-            (S::Interrupt, T::Rewait) => S::Waiting,
-            (S::Init | S::Available | S::Loading | S::Waiting | S::Training | S::Interrupt, T::Fail) => {
-                S::Exception
+            (Self::Init, T::Start) => Self::Available,
+            (Self::Available, T::StartLoad) => Self::Loading,
+            (Self::Loading, T::Loaded) => Self::Waiting,
+            (Self::Waiting, T::StartTrain) => Self::Training,
+            (Self::Training, T::Trained) => Self::Finished,
+            (Self::Finished, T::Exit) => Self::Exited,
+            (Self::Init | Self::Available | Self::Loading | Self::Waiting | Self::Training, T::Interrupt) => {
+                Self::Interrupt
             }
+            (Self::Interrupt, T::Restart) => Self::Init,
+            (Self::Interrupt, T::Reload) => Self::Available,
+            (Self::Interrupt, T::Rewait) => Self::Waiting,
+            (
+                Self::Init
+                | Self::Available
+                | Self::Loading
+                | Self::Waiting
+                | Self::Training
+                | Self::Interrupt,
+                T::Fail,
+            ) => Self::Exception,
             (from, step) => return Err(IllegalTransition { from, step }),
         })
     }

@@ -35,7 +35,7 @@ pub enum Value {
     /// Bytes.
     Bytes(Vec<u8>),
     /// A list.
-    List(Vec<Value>),
+    List(Vec<Self>),
     /// A dictionary.
     Dict(Dict),
 }

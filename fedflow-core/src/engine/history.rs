@@ -1,0 +1,50 @@
+//! What earlier sessions of a run have recorded, by group.
+
+use std::collections::BTreeMap;
+
+use super::FlowError;
+use crate::group::{GroupError, RecordedOutcome, TaskGroup};
+use crate::name::Name;
+
+/// The recorded groups of a run; empty for a new run.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct History {
+    /// The groups that were started, by name.
+    pub groups: BTreeMap<Name, RecordedGroup>,
+}
+
+/// A group that was started by an earlier session.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RecordedGroup {
+    /// What the group was made of; see [`fingerprint`](crate::fingerprint).
+    pub fingerprint: u64,
+    /// Whether every task had its outcome.
+    pub finished: bool,
+    /// The outcomes, by task.
+    pub outcomes: BTreeMap<Name, RecordedOutcome>,
+    /// The number of the last attempt at each task that was started.
+    pub attempts: BTreeMap<Name, u32>,
+}
+
+impl History {
+    /// Takes what was recorded of a group.
+    pub(super) fn take(&mut self, name: &Name, fingerprint: u64) -> Result<Option<RecordedGroup>, FlowError> {
+        match self.groups.remove(name) {
+            Some(recorded) if recorded.fingerprint != fingerprint => Err(FlowError::Changed(name.clone())),
+            recorded => Ok(recorded),
+        }
+    }
+}
+
+impl RecordedGroup {
+    /// Puts the recorded outcomes and attempt numbers into the group.
+    pub(super) fn restore(self, group: &mut TaskGroup) -> Result<(), GroupError> {
+        for (task, attempt) in self.attempts {
+            group.restore_attempt(&task, attempt)?;
+        }
+        for (task, outcome) in self.outcomes {
+            group.restore(&task, outcome)?;
+        }
+        Ok(())
+    }
+}

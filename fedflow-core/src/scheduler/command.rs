@@ -1,0 +1,63 @@
+//! What the scheduler wants done.
+
+use crate::event::RunEvent;
+use crate::lease::{Lease, LeaseId, LeaseRequest, Unleasable};
+use crate::ports::{TaskKey, WorkerId};
+
+/// One thing to do. Commands are carried out in the order in which they are polled.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Command {
+    /// Start a worker for an attempt at the task at this place of the group.
+    Start {
+        /// The worker's number, new.
+        worker: WorkerId,
+        /// The task's place in its group.
+        place: u32,
+        /// Which attempt, from 1.
+        attempt: u32,
+    },
+    /// Tell a worker to load.
+    Load(WorkerId),
+    /// Try to lease. Must be answered by [`Scheduler::lease_answered`](super::Scheduler::lease_answered) before
+    /// the next command is polled.
+    TryLease {
+        /// Who waits.
+        worker: WorkerId,
+        /// What is asked.
+        request: LeaseRequest,
+    },
+    /// Tell a worker to train on what it was leased.
+    Train {
+        /// The worker.
+        worker: WorkerId,
+        /// The task's place in its group, for its parameters.
+        place: u32,
+        /// The lease.
+        lease: Lease,
+    },
+    /// `train` has ended: give the devices' turn back.
+    EndTrain(LeaseId),
+    /// The process is gone: give back what is still booked.
+    Release(LeaseId),
+    /// The task does not wait for a device any more.
+    Withdraw(TaskKey),
+    /// Tell a worker to exit.
+    Exit(WorkerId),
+    /// Ask a worker's processes to end.
+    Terminate(WorkerId),
+    /// End a worker's processes.
+    Kill(WorkerId),
+    /// Record this, and tell it.
+    Tell(RunEvent),
+}
+
+/// The answer to [`Command::TryLease`].
+#[derive(Debug, Clone, PartialEq)]
+pub enum LeaseAnswer {
+    /// Leased.
+    Granted(Lease),
+    /// Not free now.
+    NotNow,
+    /// It can never be met.
+    Never(Unleasable),
+}

@@ -1,0 +1,68 @@
+//! Deadlines: of workers, of delayed attempts, of the grace before a stop.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::ports::WorkerId;
+use crate::time::Time;
+
+/// What is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Due {
+    /// A worker's time in its phase, or its whole time, is over.
+    Worker(WorkerId),
+    /// A task's delay before its next attempt is over.
+    Retry(u32),
+    /// What still runs after a stop was asked for is ended.
+    Grace,
+}
+
+/// One deadline for each thing that can be due; setting it again replaces it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Timers {
+    by_time: BTreeSet<(Time, Due)>,
+    by_due: BTreeMap<Due, Time>,
+}
+
+impl Timers {
+    pub(super) fn set(&mut self, due: Due, at: Time) {
+        self.clear(due);
+        self.by_time.insert((at, due));
+        self.by_due.insert(due, at);
+    }
+
+    pub(super) fn clear(&mut self, due: Due) {
+        if let Some(at) = self.by_due.remove(&due) {
+            self.by_time.remove(&(at, due));
+        }
+    }
+
+    pub(super) fn next(&self) -> Option<Time> {
+        self.by_time.first().map(|(at, _)| *at)
+    }
+
+    pub(super) fn pop_due(&mut self, now: Time) -> Option<Due> {
+        let (_, due) = *self.by_time.first().filter(|(at, _)| *at <= now)?;
+        self.clear(due);
+        Some(due)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_deadline_that_is_set_again_is_due_once() {
+        let at = |seconds| Time::after(Duration::from_secs(seconds));
+        let mut timers = Timers::default();
+        timers.set(Due::Retry(1), at(5));
+        timers.set(Due::Retry(1), at(9));
+        timers.set(Due::Grace, at(7));
+        assert_eq!(timers.next(), Some(at(7)));
+        assert_eq!(timers.pop_due(at(6)), None);
+        assert_eq!(timers.pop_due(at(10)), Some(Due::Grace));
+        assert_eq!(timers.pop_due(at(10)), Some(Due::Retry(1)));
+        assert_eq!(timers.pop_due(at(10)), None);
+    }
+}
