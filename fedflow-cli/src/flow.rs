@@ -19,13 +19,12 @@ mod property;
 mod scope;
 mod template;
 mod template_value;
+mod worker;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-use fedflow_core::Limits;
 
 use crate::diagnostic::{Diagnostic, Diagnostics, SourceFile, Span};
 use crate::settings::ConfigEntry;
@@ -36,6 +35,7 @@ use template::TemplateSet;
 
 pub use check::{Describe, Surroundings, validate};
 pub use plan::{FlowContext, GroupPlan, TaskPlan};
+pub use worker::{WorkerEntry, WorkerProtocol};
 
 /// The largest flow file that is read.
 const MAX_FILE_BYTES: u64 = 64 << 20;
@@ -65,32 +65,6 @@ pub struct Flow {
     /// The groups, in the order of execution.
     pub groups: Vec<GroupPlan>,
     source: Arc<SourceFile>,
-}
-
-/// A worker program.
-#[derive(Debug, Clone)]
-pub struct WorkerEntry {
-    /// The program and its arguments, as they are written; see [`program`](Self::program).
-    pub command: Vec<String>,
-    /// What it speaks.
-    pub protocol: WorkerProtocol,
-    /// The task kinds that it declares.
-    pub kinds: Option<Vec<String>>,
-    /// Limits for what its tasks and their groups leave open.
-    pub limits: Limits,
-    /// Variables that are added to its environment.
-    pub env: BTreeMap<String, String>,
-    command_span: Span,
-}
-
-/// What a worker program speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum WorkerProtocol {
-    /// ipc-channel, as every worker in Rust does.
-    #[default]
-    Ipc,
-    /// One JSON object a line.
-    Json,
 }
 
 impl FlowFile {
@@ -166,28 +140,6 @@ impl Flow {
     #[must_use]
     pub fn source(&self) -> &Arc<SourceFile> {
         &self.source
-    }
-}
-
-impl WorkerEntry {
-    /// The running program as its own worker: it has no command.
-    fn this_program() -> Self {
-        Self {
-            command: Vec::new(),
-            protocol: WorkerProtocol::Ipc,
-            kinds: None,
-            limits: Limits::default(),
-            env: BTreeMap::new(),
-            command_span: Span::default(),
-        }
-    }
-
-    /// The program and its arguments, ready to be started: a program with a path is relative to the flow file.
-    /// `None` if the command is empty.
-    #[must_use]
-    pub fn program(&self, base_dir: &Path) -> Option<(PathBuf, &[String])> {
-        let (program, arguments) = self.command.split_first()?;
-        Some((plan::program_path(base_dir, program).unwrap_or_else(|| program.into()), arguments))
     }
 }
 

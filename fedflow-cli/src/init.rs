@@ -58,8 +58,12 @@ fn write_new(path: &Path, text: &str) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
+    use fedflow_core::{Dict, Program, Value};
+
     use super::*;
-    use crate::flow::FlowFile;
+    use crate::flow::{FlowContext, FlowFile};
 
     #[test]
     fn what_is_written_is_a_flow_and_nothing_is_overwritten() {
@@ -75,5 +79,52 @@ mod tests {
         assert!(matches!(write_starter(&inside), Err(InitError::Exists(path)) if path == written[1]));
         assert!(!written[0].exists(), "neither is written");
         assert_eq!(fs::read_to_string(&written[1]).unwrap(), "mine");
+    }
+
+    /// Directories of tasks, and the one number that each wrote as its result.
+    struct Ran<'d>(&'d Path);
+
+    impl FlowContext for Ran<'_> {
+        fn workdir(&self, group: &str, task: &str) -> Option<PathBuf> {
+            Some(self.0.join(group).join(task))
+        }
+
+        fn result(&self, group: &str, task: &str) -> Option<Dict> {
+            let text = fs::read_to_string(self.workdir(group, task)?.join("result.json")).ok()?;
+            let score = text.strip_prefix("{\"score\": ")?.strip_suffix('}')?.parse().ok()?;
+            Some(Dict::from([("score", Value::Float(score))]))
+        }
+    }
+
+    #[test]
+    fn the_commands_of_the_starter_flow_run() {
+        let directory = tempfile::tempdir().unwrap();
+        let flow =
+            FlowFile::parse(include_str!("../templates/flow.toml"), Path::new("flow.toml")).unwrap().flow;
+        let ran = Ran(directory.path());
+        for plan in &flow.groups {
+            for task in plan.build(&ran).unwrap().tasks() {
+                let workdir = ran.workdir(plan.name.as_str(), task.task_id().as_str()).unwrap();
+                fs::create_dir_all(&workdir).unwrap();
+                let Program::Command { train, .. } = task.spec().program.as_ref() else {
+                    panic!("no command")
+                };
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "the commands that a newcomer is given must work"
+                )]
+                let status = Command::new(&train[0])
+                    .args(&train[1..])
+                    .current_dir(&workdir)
+                    .env("FEDFLOW_RESULT", workdir.join("result.json"))
+                    .status()
+                    .unwrap();
+                assert!(status.success(), "{train:?}");
+            }
+        }
+        // The mean of 1 to 100 is 50.5: half of it, and the seed.
+        let score = |group, task| ran.result(group, task).unwrap().get("score").unwrap().as_f64().unwrap();
+        assert!((score("train", "seed-3-rate-0.5") - 28.25).abs() < 1e-9);
+        assert!((score("average-2", "average") - score("train", "seed-1-rate-0.5")).abs() < 1e-9);
     }
 }

@@ -5,12 +5,11 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fedflow_core::{Dict, Pin, SELF_WORKER, Size, Value};
+use fedflow_core::{Dict, Pin, Size, Value};
 
 use super::matrix::Axis;
 use super::property::{Argument, Identifier, LimitKeys, Node, Property, Texts, Vocabulary, is_fixed};
-use super::scope::Scope;
-use super::{WorkerEntry, WorkerProtocol};
+use super::worker::WorkerEntry;
 use crate::diagnostic::Span;
 use crate::settings::{ConfigEntry, read_entries};
 use crate::table::{Entry, Located, Table};
@@ -136,7 +135,7 @@ impl Document {
             && let Some(workers) = texts.reader.table("the table of workers", entry)
         {
             for entry in workers.entries() {
-                if let Some(worker) = read_worker(texts, entry) {
+                if let Some(worker) = WorkerEntry::read(texts, entry) {
                     document.workers.insert(entry.key.into(), worker);
                 }
             }
@@ -166,67 +165,6 @@ impl Document {
         });
         self.workdir = Some(workdir.value);
     }
-}
-
-fn read_worker(texts: &mut Texts, entry: Entry<'_>) -> Option<WorkerEntry> {
-    let mut table = texts.reader.table("a worker", entry)?;
-    if entry.key == SELF_WORKER {
-        let message =
-            format!("a worker cannot be named {SELF_WORKER:?}: it means the running program itself");
-        texts.reader.error(entry.key_span, message);
-    }
-    texts.vocabulary = Vocabulary::default();
-    let example = "command = [\"target/release/my-worker\"]";
-    let command = table.require("command", example, &mut texts.reader);
-    let command_span = command.map(|entry| entry.span);
-    let command = command.and_then(|entry| texts.reader.texts(entry, "[\"target/release/my-worker\"]"));
-    if let (Some([]), Some(span)) = (command.as_deref(), command_span) {
-        texts.reader.error_with_hint(span, "this command is empty", format!("for example: {example}"));
-    }
-    let protocol = match table.get("protocol").and_then(|entry| texts.reader.text(entry)) {
-        None => WorkerProtocol::Ipc,
-        Some(Located { value, span }) => match value.as_str() {
-            "ipc" => WorkerProtocol::Ipc,
-            "json" => WorkerProtocol::Json,
-            _ => {
-                let hint = "\"ipc\" for a worker in Rust (the default), \"json\" for any other";
-                texts.reader.error_with_hint(span, format!("there is no protocol {value:?}"), hint);
-                WorkerProtocol::Ipc
-            }
-        },
-    };
-    let kinds = table.get("kinds").and_then(|entry| texts.reader.texts(entry, "[\"train\"]"));
-    let env = table.get("env").map(|entry| read_env(texts, entry)).unwrap_or_default();
-    let limits = LimitKeys::read(texts, &mut table);
-    let limits = limits.get(&Scope::empty()).unwrap_or_else(|fault| {
-        texts.reader.error(fault.span, fault.message);
-        Default::default()
-    });
-    table.finish(&mut texts.reader);
-    Some(WorkerEntry {
-        command: command?.into_iter().map(|argument| argument.value).collect(),
-        protocol,
-        kinds: kinds.map(|kinds| kinds.into_iter().map(|kind| kind.value).collect()),
-        limits,
-        env,
-        command_span: command_span.unwrap_or(entry.key_span),
-    })
-}
-
-fn read_env(texts: &mut Texts, entry: Entry<'_>) -> BTreeMap<String, String> {
-    let Some(table) = texts.reader.table("an environment", entry) else { return BTreeMap::new() };
-    let mut env = BTreeMap::new();
-    for entry in table.entries() {
-        if entry.key.is_empty() || entry.key.contains(['=', '\0']) {
-            texts.reader.error(entry.key_span, format!("{:?} cannot be the name of a variable", entry.key));
-        } else if let Some(text) = texts.reader.text(entry) {
-            if text.value.contains('\0') {
-                texts.reader.error(text.span, "a variable cannot hold a zero byte");
-            }
-            env.insert(entry.key.into(), text.value);
-        }
-    }
-    env
 }
 
 fn read_groups(texts: &mut Texts, entry: Entry<'_>, depth: usize) -> Vec<GroupTable> {

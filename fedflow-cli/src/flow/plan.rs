@@ -103,12 +103,11 @@ impl GroupPlan {
             match self.render(task, &lookups, &resolve) {
                 Rendered::Done(spec) => group.add_task(spec)?,
                 Rendered::Failed(fault) => {
-                    let message = self.shared.describe(&fault);
-                    add_broken(&mut group, self.outline_of(task), message)?;
+                    group.add_broken_task(self.outline_of(task), self.shared.describe(&fault))?;
                 }
                 // The groups before this one are over: everything is known that will ever be.
                 Rendered::Later => {
-                    add_broken(&mut group, self.outline_of(task), "a result is not known yet".into())?;
+                    group.add_broken_task(self.outline_of(task), "a result is not known yet".into())?;
                 }
             }
         }
@@ -286,18 +285,14 @@ impl Shared {
         command.iter().map(text).collect()
     }
 
-    /// A template's failure, with where it stands.
+    /// A template's failure, with its text. Neither path nor line: a resumed run must find the same message, wherever
+    /// the flow file lies by then.
     fn describe(&self, fault: &Fault) -> String {
-        let position = self.file.position(fault.span.start);
-        format!("{}:{}:{}: {}", self.file.name(), position.line, position.column, fault.message)
+        const SHOWN: usize = 100;
+        let text = self.file.text().get(fault.span.start..fault.span.end).unwrap_or_default();
+        let more = if text.chars().nth(SHOWN).is_some() { "…" } else { "" };
+        format!("{}{more}: {}", text.chars().take(SHOWN).collect::<String>(), fault.message)
     }
-}
-
-/// Adds a task that cannot run, with why. The one place where this is done.
-fn add_broken(group: &mut TaskGroup, spec: TaskSpec, message: String) -> Result<(), GroupError> {
-    // needs add_broken_task: `group.add_broken_task(spec, message)`.
-    let _ = message;
-    group.add_task(spec)
 }
 
 fn answer_from(context: &dyn FlowContext, call: &Call) -> Answer {

@@ -247,7 +247,7 @@ fn a_task_that_did_not_finish_has_no_result() {
 }
 
 #[test]
-fn a_template_that_fails_when_its_group_starts_is_told_with_its_place() {
+fn a_template_that_fails_when_its_group_starts_is_its_tasks_failure() {
     let flow = parse(&format!("{CHAIN}command = [\"./run\", \"{{{{ result('a', from).score }}}}\"]"));
     let lookups = lookup::Lookups::default();
     let group = &flow.groups[1];
@@ -257,6 +257,10 @@ fn a_template_that_fails_when_its_group_starts_is_told_with_its_place() {
     assert_eq!(flow.source().position(fault.span.start).line, 9);
     let built = group.build(&Known::default()).unwrap();
     assert_eq!(built.len(), 2, "the task is in the group all the same");
+    assert_eq!(
+        built.get_task("x").unwrap().broken(),
+        Some("\"{{ result('a', from).score }}\": this template fails: it uses something that is not there")
+    );
     let Program::Command { train, .. } = spec(&built, "x").program.as_ref() else { panic!() };
     assert_eq!(train[1], "{{ result('a', from).score }}");
 }
