@@ -118,13 +118,22 @@ pub(crate) fn item_charts(groups: &[GroupReport]) -> Charts {
         for (group, task, points) in series {
             let label = if each { format!("{} / {}", group.name, task.id) } else { names.label(group, task) };
             let values = lines.entry(label).or_default();
-            for (place, point) in points.iter().enumerate() {
-                let Some(value) = drawable(point.value) else { continue };
-                if each {
-                    values.push(place as u64, point.seconds, value);
-                } else {
-                    let bin = (point.seconds / bin_seconds).floor().min(TIME_BINS as f64 - 1.0);
-                    values.push(bin as u64, (bin + 0.5) * bin_seconds, value);
+            let mut points = points.iter().filter_map(|point| Some((point.seconds, drawable(point.value)?)));
+            if each {
+                points.enumerate().for_each(|(place, (at, value))| values.push(place as u64, at, value));
+                continue;
+            }
+            // A value holds until the next one, and the last to the end: otherwise the mean would jump whenever
+            // a task tells nothing for a while or is done before the others.
+            let (mut next, mut holds) = (points.next(), None);
+            for bin in 0..=TIME_BINS {
+                let at = bin as f64 * bin_seconds;
+                while let Some((told, value)) = next.filter(|(told, _)| *told <= at * (1.0 + 1e-9)) {
+                    holds = Some((told, value));
+                    next = points.next();
+                }
+                if let Some((_, value)) = holds {
+                    values.push(bin as u64, at, value);
                 }
             }
         }

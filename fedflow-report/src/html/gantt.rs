@@ -8,7 +8,7 @@ use minijinja::value::Value;
 use serde::Serialize;
 
 use crate::attempt::{Attempt, Lane, Phase, Span};
-use crate::figure::{count, duration, percent};
+use crate::figure::{count, duration, percent, tick};
 use crate::html::curve::round_step;
 use crate::render::RenderError;
 use crate::report::{GroupReport, TaskReport};
@@ -161,7 +161,11 @@ impl Chart {
     }
 
     fn draw(self, groups: &[GroupReport], summary: &Summary, timeline: &Timeline<'_>) -> Drawing {
-        let mut top = HEAD;
+        let share = |seconds: f64| (seconds - summary.window.0) / summary.makespan_seconds;
+        let bands = group_bands(groups, &share, timeline);
+        // Room for names where there is a name.
+        let head = if bands.iter().any(|band| band.labelled) { HEAD } else { 2 };
+        let mut top = head;
         let mut slots: BTreeMap<Lane, u32> = BTreeMap::new();
         for lane in self.lanes.keys().flatten() {
             let slots = slots.entry(unit(*lane)).or_default();
@@ -178,17 +182,16 @@ impl Chart {
             drawn
         });
         let lanes: Vec<_> = lanes.collect();
-        let share = |seconds: f64| (seconds - summary.window.0) / summary.makespan_seconds;
         Drawing {
             lanes,
-            groups: group_bands(groups, &share, timeline),
+            groups: bands,
             ticks: ticks(summary),
             resumes: timeline
                 .resumes()
                 .map(|(number, at)| (place(share(at)), number))
                 .filter(|_| summary.window.1 > summary.window.0)
                 .collect(),
-            head: HEAD,
+            head,
             bottom: top,
             height: top + 20,
             bar: BAR,
@@ -420,7 +423,7 @@ fn ticks(summary: &Summary) -> Vec<(String, String, &'static str)> {
             } else {
                 "middle"
             };
-            (place(share), duration(at), anchor)
+            (place(share), tick(at), anchor)
         })
         .collect()
 }
