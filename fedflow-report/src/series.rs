@@ -67,6 +67,9 @@ pub(crate) struct Point {
     pub(crate) count: usize,
 }
 
+/// What a task told under one name.
+type Told<'a> = (&'a GroupReport, &'a TaskReport, &'a [ItemPoint]);
+
 /// Curves of numeric results.
 ///
 /// Groups that differ only in the number at the end of their names (`train-1` to `train-30`) are rounds: a line
@@ -100,7 +103,7 @@ pub(crate) fn result_charts(groups: &[GroupReport]) -> Charts {
 /// Curves of items over the time of training.
 pub(crate) fn item_charts(groups: &[GroupReport]) -> Charts {
     let names = Names::new(groups);
-    let mut told: IndexMap<&str, Vec<(&GroupReport, &TaskReport, &[ItemPoint])>> = IndexMap::new();
+    let mut told: IndexMap<&str, Vec<Told<'_>>> = IndexMap::new();
     for group in groups {
         for task in group.tasks() {
             for series in task.items.iter().filter(|series| series.points().len() > 1) {
@@ -142,7 +145,7 @@ pub(crate) fn item_charts(groups: &[GroupReport]) -> Charts {
     limited(drawn.collect())
 }
 
-fn entry<'m, K: std::hash::Hash + Eq, V: Default>(map: &'m mut IndexMap<K, V>, key: K) -> Option<&'m mut V> {
+fn entry<K: std::hash::Hash + Eq, V: Default>(map: &mut IndexMap<K, V>, key: K) -> Option<&mut V> {
     if map.len() >= MAX_KEYS && !map.contains_key(&key) {
         return None;
     }
