@@ -110,8 +110,8 @@ impl World {
 
     fn client(&mut self, round: u32, client: u32) -> Planned {
         let learnt = 1.0 - (-f64::from(round) / 6.0).exp();
-        let accuracy = 0.35 + 0.6 * learnt + self.noise(0.05 * (1.3 - learnt));
-        let loss = 2.2 * (-f64::from(round) / 7.0).exp() + 0.12 + self.noise(0.06).abs();
+        let accuracy = 0.35 + 0.6 * learnt + self.noise(0.14 * (1.25 - learnt));
+        let loss = 2.2 * (-f64::from(round) / 7.0).exp() + 0.12 + self.noise(0.3).abs() * (1.2 - learnt);
         let result = Dict::from([
             ("accuracy", Value::from(accuracy.min(0.995))),
             ("loss", Value::from(loss)),

@@ -35,6 +35,20 @@ pub(crate) fn duration(seconds: f64) -> String {
     format!("{} d {} h", minutes / 1440, minutes % 1440 / 60)
 }
 
+/// A time on an axis, where all times are multiples of a round step: `0.5 s`, `20 s`, `4 min`, `2 h`.
+pub(crate) fn tick(seconds: f64) -> String {
+    if seconds < 60.0 {
+        return format!("{} s", number(seconds));
+    }
+    let whole = seconds.round() as u64;
+    match (whole / 3600, whole / 60 % 60, whole % 60) {
+        (0, minutes, 0) => format!("{minutes} min"),
+        (hours, 0, 0) if hours < 48 => format!("{hours} h"),
+        (hours, 0, 0) if hours.is_multiple_of(24) => format!("{} d", hours / 24),
+        _ => duration(seconds),
+    }
+}
+
 /// A number with as many digits as tell something.
 pub(crate) fn number(number: f64) -> String {
     if number.is_nan() {
@@ -127,6 +141,20 @@ mod tests {
             (f64::NAN, "–"),
         ] {
             assert_eq!(duration(seconds), text, "{seconds}");
+        }
+    }
+
+    #[test]
+    fn ticks_are_short() {
+        for (seconds, text) in [
+            (0.0, "0 s"),
+            (0.5, "0.5 s"),
+            (90.0, "1 min 30 s"),
+            (600.0, "10 min"),
+            (7200.0, "2 h"),
+            (259_200.0, "3 d"),
+        ] {
+            assert_eq!(tick(seconds), text);
         }
     }
 

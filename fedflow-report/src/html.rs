@@ -1,5 +1,6 @@
 //! The HTML report: one self-contained page for the run, and one for each group.
 
+mod bar;
 mod curve;
 mod failures;
 mod gantt;

@@ -28,7 +28,7 @@ pub(crate) const DID_NOT_END: &str = "it did not run to its end";
 /// The writer fails.
 pub fn render_json(report: &Report, mut out: impl Write) -> Result<(), RenderError> {
     let flow = serde_json::to_string(report.flow())?;
-    write!(out, "{{\"schema\": {SCHEMA}, \"flow\": {flow}, \"groups\": [")?;
+    write!(out, "{{\"schema\":{SCHEMA},\"flow\":{flow},\"groups\":[")?;
     let tasks: Vec<&TaskReport> = report.tasks().map(|(_, task)| task).collect();
     let mut lines = tasks
         .par_chunks(CHUNK)
@@ -40,8 +40,8 @@ pub fn render_json(report: &Report, mut out: impl Write) -> Result<(), RenderErr
         let name = serde_json::to_string(group.name.as_str())?;
         let workdir = serde_json::to_string(&group.workdir)?;
         let comma = if place > 0 { "," } else { "" };
-        write!(out, "{comma}\n  {{\"index\": {}, \"name\": {name}, \"workdir\": {workdir}, ", group.index)?;
-        write!(out, "\"tasks\": [")?;
+        write!(out, "{comma}\n  {{\"index\":{},\"name\":{name},\"workdir\":{workdir},", group.index)?;
+        write!(out, "\"tasks\":[")?;
         for place in 0..group.tasks().len() {
             let line = lines.next().unwrap_or_default();
             let comma = if place > 0 { "," } else { "" };

@@ -67,6 +67,9 @@ pub(crate) struct Point {
     pub(crate) count: usize,
 }
 
+/// What a task told under one name.
+type Told<'a> = (&'a GroupReport, &'a TaskReport, &'a [ItemPoint]);
+
 /// Curves of numeric results.
 ///
 /// Groups that differ only in the number at the end of their names (`train-1` to `train-30`) are rounds: a line
@@ -100,7 +103,7 @@ pub(crate) fn result_charts(groups: &[GroupReport]) -> Charts {
 /// Curves of items over the time of training.
 pub(crate) fn item_charts(groups: &[GroupReport]) -> Charts {
     let names = Names::new(groups);
-    let mut told: IndexMap<&str, Vec<(&GroupReport, &TaskReport, &[ItemPoint])>> = IndexMap::new();
+    let mut told: IndexMap<&str, Vec<Told<'_>>> = IndexMap::new();
     for group in groups {
         for task in group.tasks() {
             for series in task.items.iter().filter(|series| series.points().len() > 1) {
@@ -118,13 +121,22 @@ pub(crate) fn item_charts(groups: &[GroupReport]) -> Charts {
         for (group, task, points) in series {
             let label = if each { format!("{} / {}", group.name, task.id) } else { names.label(group, task) };
             let values = lines.entry(label).or_default();
-            for (place, point) in points.iter().enumerate() {
-                let Some(value) = drawable(point.value) else { continue };
-                if each {
-                    values.push(place as u64, point.seconds, value);
-                } else {
-                    let bin = (point.seconds / bin_seconds).floor().min(TIME_BINS as f64 - 1.0);
-                    values.push(bin as u64, (bin + 0.5) * bin_seconds, value);
+            let mut points = points.iter().filter_map(|point| Some((point.seconds, drawable(point.value)?)));
+            if each {
+                points.enumerate().for_each(|(place, (at, value))| values.push(place as u64, at, value));
+                continue;
+            }
+            // A value holds until the next one, and the last to the end: otherwise the mean would jump whenever
+            // a task tells nothing for a while or is done before the others.
+            let (mut next, mut holds) = (points.next(), None);
+            for bin in 0..=TIME_BINS {
+                let at = bin as f64 * bin_seconds;
+                while let Some((told, value)) = next.filter(|(told, _)| *told <= at * (1.0 + 1e-9)) {
+                    holds = Some((told, value));
+                    next = points.next();
+                }
+                if let Some((_, value)) = holds {
+                    values.push(bin as u64, at, value);
                 }
             }
         }
@@ -133,7 +145,7 @@ pub(crate) fn item_charts(groups: &[GroupReport]) -> Charts {
     limited(drawn.collect())
 }
 
-fn entry<'m, K: std::hash::Hash + Eq, V: Default>(map: &'m mut IndexMap<K, V>, key: K) -> Option<&'m mut V> {
+fn entry<K: std::hash::Hash + Eq, V: Default>(map: &mut IndexMap<K, V>, key: K) -> Option<&mut V> {
     if map.len() >= MAX_KEYS && !map.contains_key(&key) {
         return None;
     }

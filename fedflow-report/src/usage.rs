@@ -43,6 +43,9 @@ impl DeviceUse {
     }
 }
 
+/// From when until when, in seconds since the run began.
+type Stretch = (f64, f64);
+
 /// A card is one unit however many tasks share it; each CPU slot is a unit.
 pub(crate) fn unit(lane: Lane) -> Lane {
     if lane.device == Device::Cpu { lane } else { Lane { slot: 0, ..lane } }
@@ -68,9 +71,9 @@ pub(crate) fn measure<'a>(
     devices: &[DeviceInfo],
     tries: impl Iterator<Item = &'a Attempt>,
     timeline: &Timeline<'_>,
-    window: (f64, f64),
+    window: Stretch,
 ) -> Vec<DeviceUse> {
-    let mut busy: BTreeMap<Lane, (&str, Vec<(f64, f64)>)> = BTreeMap::new();
+    let mut busy: BTreeMap<Lane, (&str, Vec<Stretch>)> = BTreeMap::new();
     for info in devices {
         let mut lane = Lane { device: info.device, slot: 0 };
         while lane.device == Device::Cpu && busy.contains_key(&lane) {
@@ -119,9 +122,9 @@ pub(crate) fn measure<'a>(
 }
 
 /// The same time without overlaps, in order.
-fn union(mut stretches: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
+fn union(mut stretches: Vec<Stretch>) -> Vec<Stretch> {
     stretches.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let mut union: Vec<(f64, f64)> = Vec::with_capacity(stretches.len());
+    let mut union: Vec<Stretch> = Vec::with_capacity(stretches.len());
     for (from, to) in stretches {
         match union.last_mut() {
             Some(last) if from <= last.1 => last.1 = last.1.max(to),
@@ -132,14 +135,14 @@ fn union(mut stretches: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
 }
 
 /// What a window has beside some stretches that are in order and do not overlap.
-fn gaps(stretches: &[(f64, f64)], window: (f64, f64)) -> Vec<(f64, f64)> {
+fn gaps(stretches: &[Stretch], window: Stretch) -> Vec<Stretch> {
     let begins = std::iter::once(window.0).chain(stretches.iter().map(|stretch| stretch.1));
     let ends = stretches.iter().map(|stretch| stretch.0).chain(std::iter::once(window.1));
     begins.zip(ends).filter(|(from, to)| to > from).collect()
 }
 
 /// What two lists of stretches have in common; each is in order and without overlaps.
-fn intersection(a: &[(f64, f64)], b: &[(f64, f64)]) -> Vec<(f64, f64)> {
+fn intersection(a: &[Stretch], b: &[Stretch]) -> Vec<Stretch> {
     let (mut in_a, mut in_b, mut common) = (0, 0, Vec::new());
     while let (Some(x), Some(y)) = (a.get(in_a), b.get(in_b)) {
         let (from, to) = (x.0.max(y.0), x.1.min(y.1));
@@ -151,7 +154,7 @@ fn intersection(a: &[(f64, f64)], b: &[(f64, f64)]) -> Vec<(f64, f64)> {
     common
 }
 
-fn length(stretches: &[(f64, f64)]) -> f64 {
+fn length(stretches: &[Stretch]) -> f64 {
     stretches.iter().map(|(from, to)| to - from).sum()
 }
 

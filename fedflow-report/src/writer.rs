@@ -255,3 +255,70 @@ fn replace(
     file.persist(path).map_err(|error| error.error)?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fedflow_core::Dict;
+
+    fn files(run_dir: &Path) -> Files {
+        Files::new(run_dir.into(), Report::new(), Arc::new(|warning| panic!("{warning}")))
+    }
+
+    fn group_started(group: &Name) -> RunEvent {
+        let workdir = "/res/g".into();
+        RunEvent::GroupStarted { group: group.clone(), index: 1, workdir, fingerprint: 0, tasks: Vec::new() }
+    }
+
+    #[test]
+    fn the_page_of_a_group_is_there_when_it_ends() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut files = files(dir.path());
+        let group = Name::new("train-1").unwrap();
+        assert!(files.apply(0.0, &group_started(&group)));
+        assert!(!page(dir.path(), &group).exists());
+        let finished = RunEvent::GroupFinished { group: group.clone(), finished: 0, failed: 0, cancelled: 0 };
+        assert!(files.apply(1.0, &finished));
+        assert!(page(dir.path(), &group).exists());
+        assert!(files.stale.is_empty());
+        assert!(!dir.path().join("report.html").exists());
+    }
+
+    #[test]
+    fn only_what_changes_the_results_has_them_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut files = files(dir.path());
+        let (group, task) = (Name::from(1_u32), Name::from(2_u32));
+        let loading = RunEvent::TaskLoading { group: group.clone(), task: task.clone(), attempt: 1 };
+        assert!(!files.apply(0.0, &loading));
+        let finished = RunEvent::TaskFinished {
+            group: group.clone(),
+            task,
+            attempt: 1,
+            device: fedflow_core::Device::Cpu,
+            load_seconds: 0.0,
+            train_seconds: 0.0,
+            result: Dict::new(),
+        };
+        assert!(files.apply(0.0, &finished));
+        files.write_results();
+        assert!(dir.path().join("results.json").exists() && dir.path().join("results.csv").exists());
+        assert!(files.stale.contains(&group));
+    }
+
+    #[test]
+    fn a_reader_never_sees_a_part() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("results.json");
+        replace(&path, |out| Ok(out.write_all(b"old")?)).unwrap();
+        let failed = replace(&path, |out| {
+            out.write_all(b"half of the new")?;
+            out.flush()?;
+            assert_eq!(fs::read(&path).unwrap(), b"old");
+            Err(RenderError::NoSuchGroup("g".into()))
+        });
+        assert!(failed.is_err());
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+}

@@ -8,16 +8,18 @@ use minijinja::Environment;
 use minijinja::value::Value;
 use serde::Serialize;
 
-use crate::figure::{count, duration, number};
+use crate::figure::{count, duration, number, tick};
 use crate::render::RenderError;
 use crate::series::{Axis, ChartData, Line};
 
 const WIDTH: f64 = 420.0;
 const HEIGHT: f64 = 240.0;
 const LEFT: f64 = 56.0;
-const RIGHT: f64 = 14.0;
+const RIGHT: f64 = 22.0;
 const TOP: f64 = 10.0;
 const BOTTOM: f64 = 30.0;
+/// The most steps between an axis' ticks.
+const MAX_TICKS: usize = 6;
 /// With more points than this on a line, dots would touch.
 const MAX_DOTS: usize = 60;
 /// The most places at which values can be read by pointing.
@@ -77,14 +79,15 @@ struct Reading {
 impl<'a> Drawing<'a> {
     fn new(chart: &'a ChartData, place: usize) -> Self {
         let points = || chart.lines.iter().flat_map(|line| &line.points);
-        let x = Scale::new(points().map(|point| point.x), (LEFT, WIDTH - RIGHT), Margin::None);
+        let whole = chart.axis != Axis::Seconds;
+        let margin = if whole { Margin::WholeTicks } else { Margin::None };
+        let x = Scale::new(points().map(|point| point.x), (LEFT, WIDTH - RIGHT), margin);
         let values = points().flat_map(|point| [point.min, point.max]);
         let y = Scale::new(values, (HEIGHT - BOTTOM, TOP), Margin::RoundNumbers);
         let x_labels: fn(f64) -> String = match chart.axis {
-            Axis::Seconds => |seconds| duration(seconds),
+            Axis::Seconds => tick,
             Axis::Round | Axis::Task => |x| format!("{x}"),
         };
-        let whole = chart.axis != Axis::Seconds;
         Self {
             title: &chart.title,
             axis: match chart.axis {
@@ -99,8 +102,8 @@ impl<'a> Drawing<'a> {
             left: LEFT,
             right: WIDTH - RIGHT,
             bottom: HEIGHT - BOTTOM,
-            x_ticks: x.ticks(6, whole, x_labels),
-            y_ticks: y.ticks(5, false, number),
+            x_ticks: x.ticks(x_labels),
+            y_ticks: y.ticks(number),
             lines: chart.lines.iter().map(|line| DrawnLine::new(line, chart.axis, &x, &y)).collect(),
             readings: readings(chart, &x),
             more_lines: chart.more_lines,
@@ -185,10 +188,14 @@ fn reading(chart: &ChartData, x: f64) -> String {
     text
 }
 
-/// Whether an axis may reach beyond the data.
+/// How an axis goes with its data.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Margin {
+    /// It ends where the data end.
     None,
+    /// It ends where the data end, and its ticks are whole numbers.
+    WholeTicks,
+    /// It reaches to the next round number.
     RoundNumbers,
 }
 
@@ -198,6 +205,8 @@ struct Scale {
     last: f64,
     from: f64,
     to: f64,
+    /// The distance of ticks.
+    step: f64,
 }
 
 impl Scale {
@@ -212,28 +221,29 @@ impl Scale {
             let room = if first == 0.0 { 1.0 } else { first.abs() * 0.1 };
             (first, last) = (first - room, last + room);
         }
-        if margin == Margin::RoundNumbers {
+        if margin == Margin::RoundNumbers && first > 0.0 && first < 0.4 * last {
             // A curve that begins near zero is seen best from zero.
-            if first > 0.0 && first < 0.4 * last {
-                first = 0.0;
-            }
-            let step = round_step(last - first, 5);
-            (first, last) = ((first / step).floor() * step, (last / step).ceil() * step);
+            first = 0.0;
         }
-        Self { first, last, from, to }
+        let mut step = round_step(last - first, MAX_TICKS);
+        match margin {
+            Margin::None => {}
+            Margin::WholeTicks => step = step.max(1.0),
+            Margin::RoundNumbers => {
+                (first, last) = ((first / step).floor() * step, (last / step).ceil() * step);
+            }
+        }
+        Self { first, last, from, to, step }
     }
 
     fn at(&self, value: f64) -> f64 {
         self.from + (value - self.first) / (self.last - self.first) * (self.to - self.from)
     }
 
-    fn ticks(&self, max: usize, whole: bool, label: fn(f64) -> String) -> Vec<Tick> {
-        let mut step = round_step(self.last - self.first, max);
-        if whole {
-            step = step.max(1.0);
-        }
+    fn ticks(&self, label: fn(f64) -> String) -> Vec<Tick> {
+        let step = self.step;
         let begin = (self.first / step - 1e-6).ceil();
-        (0..=2 * max)
+        (0..=2 * MAX_TICKS)
             .map(|place| (begin + place as f64) * step)
             .take_while(|value| *value <= self.last + step * 1e-6)
             // Steps add up to 0.30000000000000004; a tick says 0.3.
@@ -265,22 +275,22 @@ mod tests {
     #[test]
     fn ticks_are_round() {
         let scale = Scale::new([0.62, 0.97].into_iter(), (0.0, 100.0), Margin::RoundNumbers);
-        let labels: Vec<_> = scale.ticks(5, false, number).into_iter().map(|tick| tick.label).collect();
+        let labels: Vec<_> = scale.ticks(number).into_iter().map(|tick| tick.label).collect();
         assert_eq!(labels, ["0.6", "0.7", "0.8", "0.9", "1"]);
-        let scale = Scale::new([1.0, 30.0].into_iter(), (0.0, 100.0), Margin::None);
-        let labels: Vec<_> = scale.ticks(6, true, number).into_iter().map(|tick| tick.label).collect();
+        let scale = Scale::new([1.0, 30.0].into_iter(), (0.0, 100.0), Margin::WholeTicks);
+        let labels: Vec<_> = scale.ticks(number).into_iter().map(|tick| tick.label).collect();
         assert_eq!(labels, ["5", "10", "15", "20", "25", "30"]);
     }
 
     proptest! {
         #[test]
         fn every_value_lies_in_the_drawing(values in prop::collection::vec(-1e300_f64..1e300, 1..6)) {
-            for margin in [Margin::None, Margin::RoundNumbers] {
+            for margin in [Margin::None, Margin::WholeTicks, Margin::RoundNumbers] {
                 let scale = Scale::new(values.iter().copied(), (10.0, 110.0), margin);
                 for value in &values {
                     prop_assert!((9.9..110.1).contains(&scale.at(*value)), "{} of {:?}", value, values);
                 }
-                prop_assert!(scale.ticks(5, false, number).len() < 12);
+                prop_assert!(scale.ticks(number).len() < 12);
             }
         }
 
@@ -289,7 +299,7 @@ mod tests {
             let other = f64::from_bits(value.to_bits() + ulps);
             let scale = Scale::new([value, other].into_iter(), (0.0, 1.0), Margin::RoundNumbers);
             prop_assert!(scale.at(value).is_finite());
-            prop_assert!(scale.ticks(5, false, number).len() < 12);
+            prop_assert!(scale.ticks(number).len() < 12);
         }
     }
 }

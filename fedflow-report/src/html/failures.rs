@@ -17,6 +17,9 @@ const MAX_RETRIES: usize = 300;
 /// With more failures than this, what they printed is folded away.
 const MAX_OPEN: usize = 5;
 
+/// A task beside its group.
+type InGroup<'a> = (&'a GroupReport, &'a TaskReport);
+
 /// The failures of some groups.
 #[derive(Serialize)]
 pub(super) struct Failures {
@@ -68,7 +71,7 @@ pub(super) struct RetryRow {
 impl Failures {
     pub(super) fn new(report: &Report, groups: &[GroupReport], to_root: &str) -> Self {
         let tasks = || groups.iter().flat_map(|group| group.tasks().iter().map(move |task| (group, task)));
-        let mut alike: IndexMap<(String, String, &str), Vec<(&GroupReport, &TaskReport)>> = IndexMap::new();
+        let mut alike: IndexMap<(String, String, &str), Vec<InGroup<'_>>> = IndexMap::new();
         for (group, task) in tasks().filter(|(_, task)| task.kind() == OutcomeKind::Exception) {
             let Some(failure) = task.failure() else { continue };
             let kind = (failure.kind.to_string(), failure.stage.to_string(), failure.message.as_str());

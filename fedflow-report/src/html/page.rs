@@ -258,7 +258,7 @@ fn tiles(summary: &Summary) -> Vec<Tile> {
         Tile {
             label: "Retried",
             value: grouped(counts.retried),
-            note: "tasks with more than one try".into(),
+            note: "tried more than once".into(),
             class: if counts.retried > 0 { "warn" } else { "" },
         },
         Tile {

@@ -1,0 +1,328 @@
+//! The fold: lives of tasks, sessions, retries, and events that nobody foresaw.
+
+use std::collections::BTreeSet;
+
+use fedflow_core::{Device, Dict, Failure, FailureKind, Name, RunEvent, RunOutcome, Stage, Value};
+use fedflow_report::{
+    Lane, OutcomeKind, Phase, Report, Summary, render_csv, render_group_html, render_html, render_json,
+    render_junit, render_markdown,
+};
+use proptest::prelude::*;
+
+use crate::events::*;
+
+fn fold(events: impl IntoIterator<Item = (f64, RunEvent)>) -> Report {
+    let mut report = Report::new();
+    for (time, event) in events {
+        report.apply(time, &event);
+    }
+    report
+}
+
+fn phases(report: &Report, group: &str, task: &str) -> Vec<Vec<(Phase, f64, f64)>> {
+    let task = report.group(&name(group)).unwrap().task(&name(task)).unwrap();
+    let until = |session: usize| report.sessions()[session].last;
+    let spans = |attempt: &fedflow_report::Attempt| {
+        attempt.spans(until(attempt.session)).map(|span| (span.phase, span.from, span.to)).collect()
+    };
+    task.tries.iter().map(spans).collect()
+}
+
+#[test]
+fn the_life_of_a_task() {
+    let report = fold([
+        (100.0, run_started(1)),
+        (100.0, group_started("g", 1, &["b", "a"])),
+        (101.0, started("g", "a", 1)),
+        (102.0, loading("g", "a", 1)),
+        (104.0, loaded("g", "a", 1, 2.0)),
+        (105.0, training("g", "a", 1, 1)),
+        (106.0, item("g", "a", "loss", 0.5)),
+        (107.0, item("g", "a", "loss", 0.25)),
+        (109.0, released("g", "a", 1, 4.0)),
+        (110.0, finished("g", "a", 1, Dict::from([("x", 1)]))),
+        (111.0, exited("g", "a", 1)),
+        (112.0, group_finished("g")),
+        (113.0, RunEvent::RunFinished { outcome: RunOutcome::Complete }),
+    ]);
+    let group = &report.groups()[0];
+    assert_eq!(group.tasks().iter().map(|task| task.id.as_str()).collect::<Vec<_>>(), ["b", "a"]);
+    let task = group.task(&name("a")).unwrap();
+    assert_eq!((task.kind(), task.attempts), (OutcomeKind::Finished, 1));
+    assert_eq!(task.tries[0].lane, Some(Lane { device: Device::Cuda(1), slot: 0 }));
+    assert_eq!(
+        phases(&report, "g", "a"),
+        [[
+            (Phase::Start, 101.0, 102.0),
+            (Phase::Load, 102.0, 104.0),
+            (Phase::Wait, 104.0, 105.0),
+            (Phase::Train, 105.0, 109.0)
+        ]]
+    );
+    assert_eq!(
+        task.items[0].points().iter().map(|p| (p.seconds, p.value)).collect::<Vec<_>>(),
+        [(1.0, 0.5), (2.0, 0.25)]
+    );
+    assert_eq!(group.task(&name("b")).unwrap().kind(), OutcomeKind::Open);
+    assert_eq!((group.started, group.finished), (Some(100.0), Some(112.0)));
+    assert_eq!(report.outcome(), Some(&RunOutcome::Complete));
+    let counts = report.counts();
+    assert_eq!((counts.tasks, counts.finished, counts.open), (2, 1, 1));
+    let summary = Summary::of_run(&report);
+    let used = |card: usize| (summary.devices[card].busy_seconds, summary.devices[card].starved_seconds);
+    // Card 0 was idle all the time, one second of it while the task waited.
+    assert_eq!((used(0), used(1)), ((0.0, 1.0), (4.0, 1.0)));
+    assert_eq!(summary.makespan_seconds, 8.0);
+}
+
+#[test]
+fn a_resumed_run_goes_on_and_its_pause_does_not_count() {
+    let report = fold([
+        (100.0, run_started(1)),
+        (100.0, group_started("g", 1, &["a", "b"])),
+        (101.0, started("g", "a", 1)),
+        (101.0, started("g", "b", 1)),
+        (103.0, training("g", "a", 1, 0)),
+        (105.0, finished("g", "a", 1, Dict::new())),
+        // Cut off while `b` trained.
+        (106.0, training("g", "b", 1, 0)),
+        (5000.0, run_started(2)),
+        (5000.0, group_started("g", 1, &["a", "b"])),
+        (5001.0, started("g", "b", 1)),
+        (5002.0, training("g", "b", 1, 1)),
+        (5004.0, released("g", "b", 1, 2.0)),
+        (5004.0, finished("g", "b", 1, Dict::new())),
+    ]);
+    assert_eq!(report.counts().finished, 2);
+    assert_eq!(report.sessions().len(), 2);
+    let tries = phases(&report, "g", "b");
+    assert_eq!(tries.len(), 2);
+    // The train of the first session began with its last event: it took no time that is known.
+    assert_eq!(tries[0], [(Phase::Start, 101.0, 106.0)]);
+    assert_eq!(tries[1].last(), Some(&(Phase::Train, 5002.0, 5004.0)));
+    assert_eq!(report.groups()[0].started, Some(100.0));
+    assert_eq!(Summary::of_run(&report).makespan_seconds, 9.0);
+}
+
+#[test]
+fn a_cancelled_task_that_is_done_again_loses_its_old_outcome() {
+    let mut report = fold([
+        (0.0, group_started("g", 1, &["a"])),
+        (1.0, started("g", "a", 1)),
+        (2.0, cancelled("g", "a")),
+        (3.0, RunEvent::RunFinished { outcome: RunOutcome::Stopped }),
+    ]);
+    assert_eq!(report.counts().cancelled, 1);
+    report.apply(10.0, &run_started(2));
+    assert_eq!(report.counts().cancelled, 1);
+    report.apply(11.0, &started("g", "a", 1));
+    assert_eq!(report.counts().open, 1);
+    assert_eq!(report.outcome(), None);
+}
+
+#[test]
+fn a_changed_group_starts_afresh() {
+    let mut report = fold([
+        (0.0, group_started("g", 1, &["a", "b"])),
+        (1.0, finished("g", "a", 1, Dict::new())),
+        (2.0, group_started("g", 1, &["a", "b"])),
+    ]);
+    assert_eq!(report.counts().finished, 1);
+    let changed = RunEvent::GroupStarted {
+        group: name("g"),
+        index: 1,
+        workdir: "/res/g".into(),
+        fingerprint: 2,
+        tasks: vec![name("c")],
+    };
+    report.apply(3.0, &changed);
+    let counts = report.counts();
+    assert_eq!((counts.tasks, counts.finished), (1, 0));
+}
+
+#[test]
+fn a_retry_that_keeps_its_data_waits_and_trains_again() {
+    let report = fold([
+        (0.0, started("g", "a", 1)),
+        (1.0, loading("g", "a", 1)),
+        (2.0, loaded("g", "a", 1, 1.0)),
+        (3.0, training("g", "a", 1, 0)),
+        (4.0, released("g", "a", 1, 1.0)),
+        (4.0, retried("g", "a", 1, true)),
+        (6.0, training("g", "a", 1, 1)),
+        (9.0, released("g", "a", 1, 3.0)),
+        (9.0, finished("g", "a", 1, Dict::new())),
+        (9.5, exited("g", "a", 1)),
+    ]);
+    let tries = phases(&report, "g", "a");
+    assert_eq!(tries[1], [(Phase::Wait, 4.0, 6.0), (Phase::Train, 6.0, 9.0)]);
+    assert_eq!(report.counts().retried, 1);
+    let task = &report.groups()[0].tasks()[0];
+    assert_eq!(task.retries().count(), 1);
+    assert!(task.tries[1].failure.is_none());
+}
+
+#[test]
+fn what_comes_late_belongs_to_its_own_attempt() {
+    let report = fold([
+        (0.0, started("g", "a", 1)),
+        (1.0, training("g", "a", 1, 0)),
+        (2.0, retried("g", "a", 1, false)),
+        (3.0, started("g", "a", 2)),
+        (4.0, exited("g", "a", 1)),
+        (5.0, training("g", "a", 2, 0)),
+    ]);
+    let task = &report.groups()[0].tasks()[0];
+    assert_eq!((task.tries.len(), task.attempts), (2, 2));
+    assert_eq!((task.tries[0].ended, task.tries[1].ended), (Some(2.0), None));
+    assert_eq!(task.tries[0].failure.as_ref().map(|failure| failure.kind), Some(FailureKind::Oom));
+}
+
+#[test]
+fn groups_come_in_the_order_of_execution() {
+    let report = fold([
+        (0.0, finished("stray", "t", 1, Dict::new())),
+        (1.0, group_started("second", 2, &["t"])),
+        (2.0, group_started("first", 1, &["t"])),
+        (3.0, finished("second", "t", 1, Dict::new())),
+    ]);
+    assert_eq!(
+        report.groups().iter().map(|group| group.name.as_str()).collect::<Vec<_>>(),
+        ["first", "second", "stray"]
+    );
+    assert_eq!(report.group(&name("second")).unwrap().counts().finished, 1);
+}
+
+fn any_name() -> impl Strategy<Value = Name> {
+    prop::sample::select(vec!["a", "b-1", "b-2", "c"]).prop_map(name)
+}
+
+fn any_failure() -> impl Strategy<Value = Failure> {
+    let kinds = vec![FailureKind::Error, FailureKind::Cancelled, FailureKind::Oom];
+    (prop::sample::select(kinds), ".{0,8}").prop_map(|(kind, text)| {
+        let mut failure = Failure::new(Stage::Train, kind, text.clone());
+        failure.stderr_tail = text;
+        failure
+    })
+}
+
+fn any_device() -> impl Strategy<Value = Device> {
+    prop_oneof![Just(Device::Cpu), (0_u32..3).prop_map(Device::Cuda)]
+}
+
+fn any_result() -> impl Strategy<Value = Dict> {
+    prop::collection::vec(("[a-c\\x00<]{0,2}", any::<f64>()), 0..3)
+        .prop_map(|pairs| pairs.into_iter().collect())
+}
+
+fn any_event() -> impl Strategy<Value = RunEvent> {
+    let of_task = (any_name(), any_name(), 0_u32..4);
+    let more = (any_device(), 0_u32..3, any::<f64>(), any_failure(), any_result(), any::<bool>());
+    (0_u32..15, of_task, more, prop::collection::vec(any_name(), 0..4)).prop_map(
+        |(which, (group, task, attempt), (device, slot, seconds, error, result, flag), tasks)| match which {
+            0 => run_started(slot),
+            1 => RunEvent::GroupStarted {
+                group,
+                index: attempt,
+                workdir: String::new(),
+                fingerprint: u64::from(slot),
+                tasks,
+            },
+            2 => RunEvent::TaskStarted { group, task, attempt, workdir: "/res/x".into() },
+            3 => RunEvent::TaskLoading { group, task, attempt },
+            4 => RunEvent::TaskLoaded { group, task, attempt, load_seconds: seconds },
+            5 | 6 => {
+                let devices = if flag { vec![device, Device::Cuda(9)] } else { Vec::new() };
+                RunEvent::TaskTraining { group, task, attempt, device, slot, devices, memory: None }
+            }
+            7 => RunEvent::TaskProgress { group, task, attempt, done: 1, total: 0 },
+            8 => RunEvent::TaskItem { group, task, attempt, key: "k".into(), value: Value::from(seconds) },
+            9 => RunEvent::TaskReleased { group, task, attempt, train_seconds: seconds },
+            10 => RunEvent::TaskFinished {
+                group,
+                task,
+                attempt,
+                device,
+                load_seconds: seconds,
+                train_seconds: seconds,
+                result,
+            },
+            11 => RunEvent::TaskFailed {
+                group,
+                task,
+                attempt,
+                device: Some(device),
+                load_seconds: Some(seconds),
+                train_seconds: None,
+                error,
+            },
+            12 => RunEvent::TaskRetried {
+                group,
+                task,
+                attempt,
+                device: None,
+                error,
+                data_kept: flag,
+                delay_seconds: seconds,
+            },
+            13 => RunEvent::TaskExited { group, task, attempt },
+            _ if flag => RunEvent::GroupFinished { group, finished: 0, failed: 0, cancelled: 0 },
+            _ => RunEvent::RunFinished { outcome: RunOutcome::Stopped },
+        },
+    )
+}
+
+fn any_time() -> impl Strategy<Value = f64> {
+    prop_oneof![8 => 1e9_f64..1e9 + 1e3, 1 => any::<f64>()]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+    #[test]
+    fn whatever_is_told_every_task_has_one_row(
+        events in prop::collection::vec((any_time(), any_event()), 0..60)
+    ) {
+        let report = fold(events.clone());
+        let mut rows = BTreeSet::new();
+        for (group, task) in report.tasks() {
+            prop_assert!(rows.insert((group.name.clone(), task.id.clone())));
+            for attempt in &task.tries {
+                let spans: Vec<_> = attempt.spans(report.sessions()[attempt.session].last).collect();
+                prop_assert!(spans.iter().all(|span| span.to > span.from));
+            }
+        }
+        // Who was spoken of after his group began for the last time is there.
+        let known = events.iter().filter_map(|(_, event)| event.task()).map(|(group, _, _)| group);
+        prop_assert!(known.into_iter().all(|group| report.group(group).is_some()));
+        let counts = report.counts();
+        prop_assert_eq!(counts.finished + counts.failed + counts.cancelled + counts.open, rows.len());
+
+        let mut json = Vec::new();
+        render_json(&report, &mut json).unwrap();
+        let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+        let groups = json["groups"].as_array().unwrap();
+        prop_assert_eq!(groups.iter().map(|group| group["tasks"].as_array().unwrap().len()).sum::<usize>(), rows.len());
+
+        let mut table = Vec::new();
+        render_csv(&report, &mut table).unwrap();
+        prop_assert_eq!(csv::Reader::from_reader(&*table).records().map(Result::unwrap).count(), rows.len());
+
+        let mut junit = Vec::new();
+        render_junit(&report, &mut junit).unwrap();
+        let junit = String::from_utf8(junit).unwrap();
+        let document = roxmltree::Document::parse(&junit).unwrap();
+        prop_assert_eq!(document.descendants().filter(|node| node.has_tag_name("testcase")).count(), rows.len());
+
+        render_markdown(&report, std::io::sink()).unwrap();
+        render_html(&report, std::io::sink()).unwrap();
+        for group in report.groups() {
+            render_group_html(&report, &group.name, std::io::sink()).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_group_that_is_not_there_has_no_page() {
+    let error = render_group_html(&Report::new(), &name("g"), std::io::sink()).unwrap_err();
+    assert_eq!(error.to_string(), "the run has no group \"g\"");
+}

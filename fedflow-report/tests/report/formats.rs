@@ -1,0 +1,130 @@
+//! What the formats say of a small run, to the letter.
+
+use fedflow_core::{Dict, Failure, FailureKind, RunEvent, RunOutcome, Stage, Value};
+use fedflow_report::{Report, render_csv, render_html, render_json, render_junit, render_markdown};
+
+use crate::events::*;
+
+/// A run with every outcome and every kind of value; a second group that was never started is not told.
+fn small_run() -> Report {
+    let result = Dict::from([
+        ("accuracy", Value::from(0.1 + 0.2)),
+        ("steps", Value::from(i64::MAX)),
+        ("note", Value::from("line 1\nline \"2\"")),
+        ("loss", Value::from(f64::NAN)),
+        ("weights", Value::from(vec![0_u8, 255])),
+        ("list", Value::List(vec![Value::from(f64::NEG_INFINITY), Value::Null, Value::from(true)])),
+        ("$float", Value::from("a key as it is")),
+    ]);
+    let mut error = Failure::new(Stage::Load, FailureKind::Exit, "left with code 3");
+    error.stderr_tail = "bye".into();
+    let events = [
+        run_started(1),
+        group_started("train-1", 1, &["a", "b", "c", "d"]),
+        started("train-1", "a", 1),
+        loading("train-1", "a", 1),
+        loaded("train-1", "a", 1, 0.5),
+        training("train-1", "a", 1, 0),
+        retried("train-1", "a", 1, false),
+        started("train-1", "a", 2),
+        finished("train-1", "a", 2, result),
+        started("train-1", "b", 1),
+        failed("train-1", "b", error),
+        cancelled("train-1", "c"),
+        group_started("train-2", 2, &["a"]),
+        started("train-2", "a", 1),
+        loading("train-2", "a", 1),
+        RunEvent::RunFinished { outcome: RunOutcome::Stopped },
+    ];
+    let mut report = Report::new();
+    for (place, event) in events.iter().enumerate() {
+        report.apply(1_700_000_000.0 + place as f64, event);
+    }
+    report
+}
+
+fn text(render: impl Fn(&Report, &mut Vec<u8>) -> Result<(), fedflow_report::RenderError>) -> String {
+    let mut out = Vec::new();
+    render(&small_run(), &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn results_json() {
+    let expected = r#"{"schema":1,"flow":"flow","groups":[
+  {"index":1,"name":"train-1","workdir":"/res/train-1","tasks":[
+    {"id":"a","status":"finished","device":"cuda:0","workdir":"/res/train-1/a","attempts":2,"load_seconds":0.5,"train_seconds":2.25,"result":{"accuracy":0.30000000000000004,"steps":9223372036854775807,"note":"line 1\nline \"2\"","loss":"NaN","weights":{"$bytes":"AP8="},"list":["-Infinity",null,true],"$float":"a key as it is"},"error":null},
+    {"id":"b","status":"exception","device":null,"workdir":"/res/train-1/b","attempts":1,"load_seconds":null,"train_seconds":null,"result":null,"error":{"stage":"load","kind":"exit","message":"left with code 3"}},
+    {"id":"c","status":"cancelled","device":null,"workdir":null,"attempts":1,"load_seconds":null,"train_seconds":null,"result":null,"error":{"stage":"train","kind":"cancelled","message":"the run was stopped"}},
+    {"id":"d","status":"cancelled","device":null,"workdir":null,"attempts":0,"load_seconds":null,"train_seconds":null,"result":null,"error":{"stage":"start","kind":"cancelled","message":"it did not run to its end"}}]},
+  {"index":2,"name":"train-2","workdir":"/res/train-2","tasks":[
+    {"id":"a","status":"cancelled","device":null,"workdir":"/res/train-2/a","attempts":1,"load_seconds":null,"train_seconds":null,"result":null,"error":{"stage":"load","kind":"cancelled","message":"it did not run to its end"}}]}]}
+"#;
+    assert_eq!(text(|report, out| render_json(report, out)), expected);
+}
+
+#[test]
+fn results_csv() {
+    let expected = "\
+group,task,status,device,attempts,load_seconds,train_seconds,error_stage,error_kind,error_message,\
+result.accuracy,result.steps,result.note,result.loss,result.$float
+train-1,a,finished,cuda:0,2,0.5,2.25,,,,0.30000000000000004,9223372036854775807,\"line 1
+line \"\"2\"\"\",NaN,a key as it is
+train-1,b,exception,,1,,,load,exit,left with code 3,,,,,
+train-1,c,cancelled,,1,,,train,cancelled,the run was stopped,,,,,
+train-1,d,cancelled,,0,,,start,cancelled,it did not run to its end,,,,,
+train-2,a,cancelled,,1,,,load,cancelled,it did not run to its end,,,,,
+";
+    assert_eq!(text(|report, out| render_csv(report, out)), expected);
+}
+
+#[test]
+fn an_empty_run_is_reported_too() {
+    let mut out = Vec::new();
+    render_json(&Report::new(), &mut out).unwrap();
+    assert_eq!(String::from_utf8(out).unwrap(), "{\"schema\":1,\"flow\":\"\",\"groups\":[]}\n");
+    let mut out = Vec::new();
+    render_html(&Report::new(), &mut out).unwrap();
+    assert!(String::from_utf8(out).unwrap().contains("No task"));
+}
+
+#[test]
+fn junit_tells_suites_cases_and_outcomes() {
+    let junit = text(|report, out| render_junit(report, out));
+    let document = roxmltree::Document::parse(&junit).unwrap();
+    let suites: Vec<_> =
+        document.root_element().children().filter(|node| node.has_tag_name("testsuite")).collect();
+    assert_eq!(suites.len(), 2);
+    let count = |name| suites[0].attribute(name).unwrap();
+    assert_eq!((count("tests"), count("failures"), count("skipped")), ("4", "1", "2"));
+    let failure = document.descendants().find(|node| node.has_tag_name("failure")).unwrap();
+    assert_eq!(
+        (failure.attribute("type"), failure.text()),
+        (Some("exit"), Some("exit in load: left with code 3"))
+    );
+    let stderr = document.descendants().find(|node| node.has_tag_name("system-err")).unwrap();
+    assert_eq!(stderr.text(), Some("bye"));
+    assert_eq!(suites[0].attribute("timestamp"), Some("2023-11-14T22:13:21Z"));
+}
+
+#[test]
+fn markdown_tells_the_outcome_and_the_failures() {
+    let markdown = text(|report, out| render_markdown(report, out));
+    assert!(
+        markdown.starts_with(
+            "# flow\n\n**1 of 5 tasks finished, 1 failed, 1 was cancelled, 2 have not ended**\n"
+        )
+    );
+    assert!(markdown.contains("| train-1 | b | load | exit | 1 | left with code 3 |"), "{markdown}");
+}
+
+#[test]
+fn the_page_is_one_file_that_needs_nobody() {
+    let page = text(|report, out| render_html(report, out));
+    assert!(!page.contains("http://") && !page.contains("https://") && !page.contains("@import"));
+    assert!(!page.contains("<script src") && !page.contains("<link rel=\"stylesheet\""));
+    assert!(page.contains("left with code 3") && page.contains("bye"));
+    assert!(page.contains("href=\"train-1&#x2f;b&#x2f;stderr.log\""));
+    // Retried, in the end finished.
+    assert!(page.contains("id=\"retries\""));
+}

@@ -1,0 +1,7 @@
+//! Tests of the report through its public functions.
+
+mod events;
+mod fold;
+mod formats;
+mod hostile;
+mod writer;
