@@ -22,14 +22,14 @@ Begin here:
 Exit codes: 0 every task finished; 1 a task did not finish; 2 wrong usage, flow or configuration, nothing was
 started; 3 the run could not go on; 128 + n stopped by signal n."
 )]
-pub struct Cli {
+pub(crate) struct Cli {
     #[command(subcommand)]
-    pub command: Command,
+    pub(crate) command: Command,
 }
 
 /// What to do.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Run a flow.
     Run(RunArgs),
     /// Go on with a run where it stopped; what has finished is not run again.
@@ -60,31 +60,31 @@ pub enum Command {
 
 /// Configuration from the command line.
 #[derive(Debug, Clone, Default, Args)]
-pub struct SettingArgs {
+pub(crate) struct SettingArgs {
     /// Read this configuration file instead of ./fedflow.toml.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub config: Option<PathBuf>,
+    pub(crate) config: Option<PathBuf>,
     /// Set a configuration key, such as scheduler.max-process=4; `fedflow config` lists them. Repeatable.
     #[arg(long, value_name = "KEY=VALUE")]
-    pub set: Vec<String>,
+    pub(crate) set: Vec<String>,
 }
 
 /// How a run is made and shown.
 #[derive(Debug, Clone, Args)]
-pub struct RunOptions {
+pub(crate) struct RunOptions {
     /// Where the run keeps its files; instead of the flow's workdir.
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub workdir: Option<PathBuf>,
+    pub(crate) workdir: Option<PathBuf>,
     /// The devices: auto, cpu:N (N tasks at once), sim:NxSIZE (simulated cards, such as sim:2x24GB), or cards
     /// such as cuda:0,cuda:2.
     #[arg(long, value_name = "DEVICES", default_value = "auto")]
-    pub devices: String,
+    pub(crate) devices: String,
     /// How progress is shown.
     #[arg(long, value_enum, default_value_t = ProgressMode::Auto, value_name = "HOW")]
-    pub progress: ProgressMode,
+    pub(crate) progress: ProgressMode,
     /// How long running tasks have to end after Ctrl-C before they are killed, such as 10s.
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
-    pub grace: Option<std::time::Duration>,
+    pub(crate) grace: Option<std::time::Duration>,
 }
 
 /// `fedflow run`.
@@ -98,96 +98,96 @@ Examples:
   fedflow run flow.toml --progress json | jq    one JSON object a line
 
 Ctrl-C once stops the run in order, twice at once; `fedflow resume` goes on with it.")]
-pub struct RunArgs {
+pub(crate) struct RunArgs {
     /// The flow file.
     #[arg(value_name = "FLOW.toml", value_hint = ValueHint::FilePath)]
-    pub flow: PathBuf,
+    pub(crate) flow: PathBuf,
     #[command(flatten)]
-    pub options: RunOptions,
+    pub(crate) options: RunOptions,
     /// Go on with the run in the workdir; groups that had not started may have changed.
     #[arg(long, conflicts_with = "fresh")]
-    pub resume: bool,
+    pub(crate) resume: bool,
     /// Remove what an earlier run left in the workdir, and begin anew.
     #[arg(long)]
-    pub fresh: bool,
+    pub(crate) fresh: bool,
     /// The seed of every random choice that Fedflow makes.
     #[arg(long, value_name = "N")]
-    pub seed: Option<u64>,
+    pub(crate) seed: Option<u64>,
     #[command(flatten)]
-    pub settings: SettingArgs,
+    pub(crate) settings: SettingArgs,
 }
 
 /// `fedflow resume`.
 #[derive(Debug, Args)]
-pub struct ResumeArgs {
+pub(crate) struct ResumeArgs {
     /// The run directory.
     #[arg(value_name = "RUN_DIR", value_hint = ValueHint::DirPath)]
-    pub run_dir: PathBuf,
+    pub(crate) run_dir: PathBuf,
     /// Other devices than those that the run began with; see `fedflow run --help`.
     #[arg(long, value_name = "DEVICES")]
-    pub devices: Option<String>,
+    pub(crate) devices: Option<String>,
     /// How progress is shown.
     #[arg(long, value_enum, default_value_t = ProgressMode::Auto, value_name = "HOW")]
-    pub progress: ProgressMode,
+    pub(crate) progress: ProgressMode,
     /// How long running tasks have to end after Ctrl-C before they are killed, such as 10s.
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
-    pub grace: Option<std::time::Duration>,
+    pub(crate) grace: Option<std::time::Duration>,
 }
 
 /// `fedflow check`.
 #[derive(Debug, Args)]
-pub struct CheckArgs {
+pub(crate) struct CheckArgs {
     /// The flow file.
     #[arg(value_name = "FLOW.toml", value_hint = ValueHint::FilePath)]
-    pub flow: PathBuf,
+    pub(crate) flow: PathBuf,
     /// The devices to check pins and estimates against; see `fedflow run --help`.
     #[arg(long, value_name = "DEVICES", default_value = "auto")]
-    pub devices: String,
+    pub(crate) devices: String,
     /// List every task, not only the first of each group.
     #[arg(long)]
-    pub all: bool,
+    pub(crate) all: bool,
     #[command(flatten)]
-    pub settings: SettingArgs,
+    pub(crate) settings: SettingArgs,
 }
 
 /// `fedflow plan`.
 #[derive(Debug, Args)]
-pub struct PlanArgs {
+pub(crate) struct PlanArgs {
     /// The flow file. Tasks take as long as their expected-load and expected-train say.
     #[arg(value_name = "FLOW.toml", value_hint = ValueHint::FilePath)]
-    pub flow: PathBuf,
+    pub(crate) flow: PathBuf,
     /// Take the durations from this earlier run, where it has them.
     #[arg(long, value_name = "RUN_DIR", value_hint = ValueHint::DirPath)]
-    pub from: Option<PathBuf>,
+    pub(crate) from: Option<PathBuf>,
     /// The devices to simulate; see `fedflow run --help`.
     #[arg(long, value_name = "DEVICES", default_value = "auto")]
-    pub devices: String,
+    pub(crate) devices: String,
     #[command(flatten)]
-    pub settings: SettingArgs,
+    pub(crate) settings: SettingArgs,
 }
 
 /// `fedflow devices`.
 #[derive(Debug, Args)]
-pub struct DevicesArgs {
+pub(crate) struct DevicesArgs {
     /// Print JSON.
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// `fedflow report`.
 #[derive(Debug, Args)]
-pub struct ReportArgs {
+pub(crate) struct ReportArgs {
     /// The run directory.
     #[arg(value_name = "RUN_DIR", value_hint = ValueHint::DirPath)]
-    pub run_dir: PathBuf,
+    pub(crate) run_dir: PathBuf,
     /// Print the report in this format instead of writing all of the run directory's reports again.
     #[arg(long, value_enum)]
-    pub format: Option<ReportFormat>,
+    pub(crate) format: Option<ReportFormat>,
 }
 
 /// A format of reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ReportFormat {
+pub(crate) enum ReportFormat {
     /// One self-contained page.
     Html,
     /// As results.json.
@@ -202,36 +202,36 @@ pub enum ReportFormat {
 
 /// `fedflow init`.
 #[derive(Debug, Args)]
-pub struct InitArgs {
+pub(crate) struct InitArgs {
     /// Where to write.
     #[arg(value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
-    pub directory: PathBuf,
+    pub(crate) directory: PathBuf,
 }
 
 /// `fedflow config`.
 #[derive(Debug, Args)]
-pub struct ConfigArgs {
+pub(crate) struct ConfigArgs {
     /// A flow file whose [config] counts, too.
     #[arg(long, value_name = "FLOW.toml", value_hint = ValueHint::FilePath)]
-    pub flow: Option<PathBuf>,
+    pub(crate) flow: Option<PathBuf>,
     #[command(flatten)]
-    pub settings: SettingArgs,
+    pub(crate) settings: SettingArgs,
 }
 
 /// `fedflow demo`.
 #[derive(Debug, Args)]
-pub struct DemoArgs {
+pub(crate) struct DemoArgs {
     #[command(flatten)]
-    pub options: RunOptions,
+    pub(crate) options: RunOptions,
     /// How many rounds.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    pub rounds: u32,
+    pub(crate) rounds: u32,
     /// How many clients share the training data.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100))]
-    pub clients: u32,
+    pub(crate) clients: u32,
     /// The seed of the split, of the model and of every random choice that Fedflow makes.
     #[arg(long, value_name = "N")]
-    pub seed: Option<u64>,
+    pub(crate) seed: Option<u64>,
     #[command(flatten)]
-    pub settings: SettingArgs,
+    pub(crate) settings: SettingArgs,
 }

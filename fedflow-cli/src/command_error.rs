@@ -7,7 +7,7 @@ use crate::diagnostic::Diagnostics;
 
 /// How a command ended that did not succeed.
 #[derive(Debug)]
-pub enum CommandError {
+pub(crate) enum CommandError {
     /// Wrong usage, flow or configuration; nothing was started.
     Refused(Refusal),
     /// The flow ran, and at least one task did not finish. It was told already.
@@ -23,25 +23,25 @@ pub enum CommandError {
 
 /// What was wrong, and what to do next.
 #[derive(Debug)]
-pub struct Refusal {
+pub(crate) struct Refusal {
     message: String,
     hints: Vec<String>,
 }
 
 impl CommandError {
     /// Wrong usage, flow or configuration.
-    pub fn refused(message: impl fmt::Display) -> Self {
+    pub(crate) fn refused(message: impl fmt::Display) -> Self {
         Self::Refused(Refusal::new(message))
     }
 
     /// The run cannot go on.
-    pub fn failed(message: impl fmt::Display) -> Self {
+    pub(crate) fn failed(message: impl fmt::Display) -> Self {
         Self::Failed(Refusal::new(message))
     }
 
     /// Adds a line that says what to do next.
     #[must_use]
-    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         if let Self::Refused(refusal) | Self::Failed(refusal) = &mut self {
             refusal.hints.push(hint.into());
         }
@@ -50,7 +50,7 @@ impl CommandError {
 
     /// The exit code of the documentation.
     #[must_use]
-    pub fn exit_code(&self) -> ExitCode {
+    pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::TasksFailed => 1,
             Self::Refused(_) => 2,
@@ -61,7 +61,7 @@ impl CommandError {
 
     /// The text for stderr; none if everything was told already.
     #[must_use]
-    pub fn text(&self) -> Option<String> {
+    pub(crate) fn text(&self) -> Option<String> {
         match self {
             Self::Refused(refusal) | Self::Failed(refusal) => Some(refusal.to_string()),
             Self::TasksFailed | Self::Stopped { .. } => None,

@@ -33,8 +33,8 @@ use document::Document;
 use property::{Texts, Vocabulary};
 use template::TemplateSet;
 
-pub use check::{Describe, Surroundings, validate};
-pub use plan::{FlowContext, GroupPlan, TaskPlan};
+pub use check::{Surroundings, validate};
+pub use plan::{FlowContext, GroupPlan};
 pub use worker::{WorkerEntry, WorkerProtocol};
 
 /// The largest flow file that is read.

@@ -7,18 +7,18 @@ use fedflow_worker::store::{RunDir, RunState, read_journal, recover};
 use crate::command_error::CommandError;
 
 /// The recorded part of a run.
-pub struct EarlierRun {
+pub(crate) struct EarlierRun {
     /// What a resume goes on from.
-    pub state: RunState,
+    pub(crate) state: RunState,
     /// The report of it.
-    pub report: Report,
+    pub(crate) report: Report,
 }
 
 /// Reads the journal of a run directory.
 ///
 /// # Errors
 /// It cannot be read, is damaged, or was written by a newer Fedflow.
-pub fn read_run(run_dir: &RunDir) -> Result<EarlierRun, CommandError> {
+pub(crate) fn read_run(run_dir: &RunDir) -> Result<EarlierRun, CommandError> {
     let mut report = Report::new();
     read_journal(run_dir, |record| report.apply(record.time, &record.event)).map_err(CommandError::failed)?;
     let state = recover(run_dir).map_err(CommandError::failed)?;
@@ -28,7 +28,7 @@ pub fn read_run(run_dir: &RunDir) -> Result<EarlierRun, CommandError> {
 impl EarlierRun {
     /// The recorded groups, as the engine takes them.
     #[must_use]
-    pub fn history(&self) -> History {
+    pub(crate) fn history(&self) -> History {
         let groups = self.state.groups.iter().map(|group| {
             let attempts = group.tasks.iter().map(|(name, task)| (name.clone(), task.attempts));
             let outcomes =

@@ -7,18 +7,18 @@
 mod args;
 mod command_error;
 mod commands;
-mod diagnostic;
+pub mod diagnostic;
 mod environment;
-mod flow;
+pub mod flow;
 mod history;
 mod init;
 mod session;
-mod settings;
+pub mod settings;
 mod signals;
 mod stdout;
 mod table;
 mod table_text;
-mod view;
+pub mod view;
 mod workers;
 
 pub use commands::main;

@@ -10,9 +10,7 @@ use fedflow_core::{
 };
 use fedflow_gpu::Pool;
 use fedflow_report::{Report, ReportWriter};
-use fedflow_worker::store::{
-    Head, JournalNotice, JournalWriter, RUN_TOKEN_VARIABLE, Recovered, RunDir, RunLock,
-};
+use fedflow_worker::store::{Head, JournalNotice, JournalWriter, RUN_TOKEN_VARIABLE, RunDir, RunLock};
 use fedflow_worker::{Host, HostInbox, HostLauncher, HostOptions, WorkerProgram};
 
 use crate::command_error::CommandError;
@@ -21,27 +19,27 @@ use crate::signals::SignalWatch;
 use crate::view::{ProgressMode, View};
 
 /// What a session is opened with.
-pub struct SessionPlan {
+pub(crate) struct SessionPlan {
     /// The run directory.
-    pub run_dir: RunDir,
+    pub(crate) run_dir: RunDir,
     /// Its lock, held until the session is closed.
-    pub lock: RunLock,
+    pub(crate) lock: RunLock,
     /// What the journal says of the run.
-    pub head: Head,
+    pub(crate) head: Head,
     /// What was recorded by earlier sessions; none for a new run.
-    pub earlier: Option<EarlierRun>,
+    pub(crate) earlier: Option<EarlierRun>,
     /// The effective configuration.
-    pub config: Config,
+    pub(crate) config: Config,
     /// The devices.
-    pub pool: Pool,
+    pub(crate) pool: Pool,
     /// The worker programs by name.
-    pub workers: BTreeMap<String, WorkerProgram>,
+    pub(crate) workers: BTreeMap<String, WorkerProgram>,
     /// How progress is shown.
-    pub progress: ProgressMode,
+    pub(crate) progress: ProgressMode,
 }
 
 /// A session that is going on.
-pub struct Session {
+pub(crate) struct Session {
     flow: Flow<HostLauncher, Pool, Observers, HostInbox>,
     signals: SignalWatch,
     run_dir: RunDir,
@@ -77,7 +75,7 @@ impl Session {
     ///
     /// # Errors
     /// A port cannot be opened: no threads, no private directory, the journal cannot be written.
-    pub fn open(plan: SessionPlan) -> Result<Self, CommandError> {
+    pub(crate) fn open(plan: SessionPlan) -> Result<Self, CommandError> {
         let SessionPlan { run_dir, lock, head, earlier, config, pool, workers, progress } = plan;
         let started = wall_clock();
         let started_unix = started.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs_f64();
@@ -121,7 +119,7 @@ impl Session {
     ///
     /// # Errors
     /// As there.
-    pub fn execute(&mut self, group: &mut TaskGroup) -> Result<GroupSummary, FlowError> {
+    pub(crate) fn execute(&mut self, group: &mut TaskGroup) -> Result<GroupSummary, FlowError> {
         let summary = self.flow.execute(group)?;
         self.any_failed |= summary.failed + summary.cancelled > 0;
         Ok(summary)
@@ -131,7 +129,7 @@ impl Session {
     ///
     /// # Errors
     /// How the run ended, if not every task finished.
-    pub fn close(self, ended: Result<(), FlowError>) -> Result<(), CommandError> {
+    pub(crate) fn close(self, ended: Result<(), FlowError>) -> Result<(), CommandError> {
         let Self { flow, signals, run_dir, _lock, any_failed } = self;
         let outcome = match &ended {
             Ok(()) | Err(FlowError::EarlierFailure) => RunOutcome::Complete,
@@ -202,7 +200,7 @@ fn threads_per_task(config: &Config, pool: &Pool) -> Option<u32> {
 }
 
 /// A path as a person would type it: relative to the current directory where that is shorter.
-pub fn shown(path: &Path) -> String {
+pub(crate) fn shown(path: &Path) -> String {
     let relative =
         std::env::current_dir().ok().and_then(|here| Some(path.strip_prefix(here).ok()?.to_path_buf()));
     let path: PathBuf = relative.filter(|path| !path.as_os_str().is_empty()).unwrap_or_else(|| path.into());

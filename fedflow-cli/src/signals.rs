@@ -12,7 +12,7 @@ use signal_hook::iterator::{Handle, Signals};
 use crate::view::Messages;
 
 /// Listens for signals until it is dropped.
-pub struct SignalWatch {
+pub(crate) struct SignalWatch {
     handle: Handle,
     first: Arc<AtomicI32>,
 }
@@ -22,7 +22,7 @@ impl SignalWatch {
     ///
     /// # Errors
     /// The handlers could not be installed.
-    pub fn start(host: HostHandle, messages: Messages) -> io::Result<Self> {
+    pub(crate) fn start(host: HostHandle, messages: Messages) -> io::Result<Self> {
         let mut wanted = vec![SIGINT, SIGTERM];
         // Under nohup, SIGHUP is ignored and shall stay so.
         if !is_ignored_hangup() {
@@ -47,7 +47,7 @@ impl SignalWatch {
 
     /// The signal that stopped the run, if one did.
     #[must_use]
-    pub fn signal(&self) -> Option<i32> {
+    pub(crate) fn signal(&self) -> Option<i32> {
         Some(self.first.load(Ordering::SeqCst)).filter(|signal| *signal != 0)
     }
 }

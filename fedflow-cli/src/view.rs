@@ -24,8 +24,9 @@ use json::JsonView;
 use live::{Clocks, LiveView, Screen, SpooledTerminal};
 use plain::PlainView;
 use spool::Spool;
-pub use summary::{Counts, RunSummary};
+pub use summary::RunSummary;
 use text::Palette;
+pub(crate) use text::escape;
 
 /// How long the end of a run waits for a reader that reads nothing.
 const PATIENCE: Duration = Duration::from_secs(2);

@@ -21,7 +21,7 @@ const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(30);
 ///
 /// # Errors
 /// All that is wrong in any of its sources.
-pub fn load_settings(args: &SettingArgs, flow: Option<&FlowFile>) -> Result<Settings, CommandError> {
+pub(crate) fn load_settings(args: &SettingArgs, flow: Option<&FlowFile>) -> Result<Settings, CommandError> {
     let layers = Layers {
         directory: Path::new("."),
         config_file: args.config.as_deref(),
@@ -36,7 +36,7 @@ pub fn load_settings(args: &SettingArgs, flow: Option<&FlowFile>) -> Result<Sett
 ///
 /// # Errors
 /// The text is no choice of devices, or there are no such devices.
-pub fn open_devices(text: &str, config: &Config) -> Result<Opened, CommandError> {
+pub(crate) fn open_devices(text: &str, config: &Config) -> Result<Opened, CommandError> {
     let choice: DeviceChoice = text.parse().map_err(CommandError::refused)?;
     Pool::open(&choice, config, &Environment::from_process()).map_err(|error| {
         CommandError::refused(error)
@@ -48,13 +48,20 @@ pub fn open_devices(text: &str, config: &Config) -> Result<Opened, CommandError>
 ///
 /// # Errors
 /// All of it.
-pub fn check_flow(flow: &Flow, config: &Config, pool: &Pool) -> Result<(), CommandError> {
+pub(crate) fn check_flow(flow: &Flow, config: &Config, pool: &Pool) -> Result<(), CommandError> {
     let search_path = search_path();
     let surroundings = Surroundings {
         config,
         search_path: search_path.as_deref(),
         describe: &|_name, entry| {
-            describe(&program(entry), &flow.base_dir, DESCRIBE_TIMEOUT).map_err(|error| error.to_string())
+            // The worker `self` is this very program.
+            let own = std::env::current_exe().map(|path| vec![path.display().to_string()]);
+            let command = if entry.command.is_empty() {
+                own.map_err(|error| error.to_string())?
+            } else {
+                entry.command.clone()
+            };
+            describe(&command, &flow.base_dir, DESCRIBE_TIMEOUT).map_err(|error| error.to_string())
         },
         leasable: &|request| pool.check(request),
     };
@@ -64,7 +71,7 @@ pub fn check_flow(flow: &Flow, config: &Config, pool: &Pool) -> Result<(), Comma
 
 /// The worker programs of a flow, as the host starts them.
 #[must_use]
-pub fn worker_programs(flow: &Flow) -> BTreeMap<String, WorkerProgram> {
+pub(crate) fn worker_programs(flow: &Flow) -> BTreeMap<String, WorkerProgram> {
     flow.workers.iter().map(|(name, entry)| (name.clone(), program(entry))).collect()
 }
 

@@ -22,7 +22,7 @@ pub fn render_junit(report: &Report, mut out: impl Write) -> Result<(), RenderEr
         seconds: seconds(Timeline::new(report).total()),
         suites: report.groups().iter().map(Suite::new).collect(),
     };
-    environment()?.get_template("junit.xml")?.render_captured_to(run, &mut out)?;
+    environment()?.get_template("junit.xml")?.render_captured_to(minijinja::value::Serde(run), &mut out)?;
     out.flush()?;
     Ok(())
 }

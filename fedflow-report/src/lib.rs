@@ -71,4 +71,4 @@ pub use results_csv::render_csv;
 pub use results_json::render_json;
 pub use summary::Summary;
 pub use usage::DeviceUse;
-pub use writer::{ReportSender, ReportWriter};
+pub use writer::{ReportSender, ReportWriter, write_reports};

@@ -23,6 +23,14 @@ const INTERVAL: Duration = Duration::from_secs(5);
 /// How many events may wait to be folded before the items that workers send are left out.
 const MAX_BACKLOG: usize = 100_000;
 
+/// Writes all files of a run directory: a page for each group, `results.json`, `results.csv` and `report.html`.
+/// Blocks on the disk. `warn` is told why a file could not be written.
+pub fn write_reports(report: Report, run_dir: PathBuf, warn: impl Fn(String) + Send + Sync + 'static) {
+    let mut files = Files::new(run_dir, report, Arc::new(warn));
+    files.stale = files.report.groups().iter().map(|group| group.name.clone()).collect();
+    files.write_all();
+}
+
 type Warn = Arc<dyn Fn(String) + Send + Sync>;
 
 /// Folds what is announced into a [`Report`] and writes the files of a run directory: `reports/GROUP.html` as

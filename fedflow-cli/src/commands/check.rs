@@ -15,7 +15,7 @@ use crate::workers::{check_flow, load_settings, open_devices};
 const SHOWN_TASKS: usize = 3;
 
 /// Validates the flow and prints it.
-pub fn cmd_check(args: &CheckArgs) -> Result<(), CommandError> {
+pub(crate) fn cmd_check(args: &CheckArgs) -> Result<(), CommandError> {
     let file = FlowFile::read(&args.flow)?;
     let settings = load_settings(&args.settings, Some(&file))?;
     let opened = open_devices(&args.devices, settings.config())?;

@@ -1,7 +1,5 @@
 //! `fedflow completions`: a completion script for a shell.
 
-use std::io::Write;
-
 use clap::CommandFactory;
 use clap_complete::Shell;
 
@@ -10,7 +8,7 @@ use crate::command_error::CommandError;
 use crate::stdout;
 
 /// Prints the script.
-pub fn cmd_completions(shell: Shell) -> Result<(), CommandError> {
+pub(crate) fn cmd_completions(shell: Shell) -> Result<(), CommandError> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "fedflow", &mut script);
     stdout::print(|out| out.write_all(&script))

@@ -8,7 +8,7 @@ use crate::stdout;
 use crate::workers::load_settings;
 
 /// Prints it as TOML that can be put into fedflow.toml.
-pub fn cmd_config(args: &ConfigArgs) -> Result<(), CommandError> {
+pub(crate) fn cmd_config(args: &ConfigArgs) -> Result<(), CommandError> {
     let flow = args.flow.as_deref().map(FlowFile::read).transpose()?;
     let settings = load_settings(&args.settings, flow.as_ref())?;
     stdout::print(|out| out.write_all(render(&settings).as_bytes()))

@@ -1,7 +1,6 @@
 //! `fedflow demo`: federated averaging on the UCI optical digits, with the tasks that are built in.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use fedflow_core::{FlowError, TaskGroup};
@@ -17,7 +16,7 @@ use crate::table_text::plain_table;
 use crate::workers::{load_settings, open_devices};
 
 /// Runs the federation, prints its accuracy by round, and where the report is.
-pub fn cmd_demo(args: &DemoArgs) -> Result<(), CommandError> {
+pub(crate) fn cmd_demo(args: &DemoArgs) -> Result<(), CommandError> {
     let settings = load_settings(&args.settings, None)?;
     let config = with_grace(settings.config().clone(), args.options.grace);
     let opened = open_devices(&args.options.devices, &config)?;

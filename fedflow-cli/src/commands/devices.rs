@@ -8,10 +8,10 @@ use crate::args::DevicesArgs;
 use crate::command_error::CommandError;
 use crate::stdout;
 use crate::table_text::plain_table;
-use crate::view::printable;
+use crate::view::escape;
 
 /// Prints the inventory.
-pub fn cmd_devices(args: &DevicesArgs) -> Result<(), CommandError> {
+pub(crate) fn cmd_devices(args: &DevicesArgs) -> Result<(), CommandError> {
     let inventory = inventory(&Environment::from_process());
     if args.json {
         let text = serde_json::to_string_pretty(&inventory).map_err(CommandError::failed)?;
@@ -41,8 +41,8 @@ fn write_table(out: &mut dyn Write, inventory: &Inventory) -> io::Result<()> {
                 out,
                 "{name}: process {} ({}, {}) uses {memory}",
                 process.pid,
-                printable(program),
-                printable(user)
+                escape(program),
+                escape(user)
             )?;
         }
         if let Some(error) = &card.error {

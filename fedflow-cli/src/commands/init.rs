@@ -9,7 +9,7 @@ use crate::session::shown;
 use crate::stdout;
 
 /// Writes the files and says what to do with them.
-pub fn cmd_init(args: &InitArgs) -> Result<(), CommandError> {
+pub(crate) fn cmd_init(args: &InitArgs) -> Result<(), CommandError> {
     let written = write_starter(&args.directory).map_err(CommandError::refused)?;
     let flow = written.iter().find(|path| path.ends_with("flow.toml")).map_or(Path::new("flow.toml"), |p| p);
     stdout::print(|out| {

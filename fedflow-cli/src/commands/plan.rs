@@ -22,7 +22,7 @@ use crate::workers::{load_settings, open_devices};
 type Durations = BTreeMap<(Name, Name), (Duration, Duration)>;
 
 /// Simulates the flow and prints makespan, lower bound and idle time.
-pub fn cmd_plan(args: &PlanArgs) -> Result<(), CommandError> {
+pub(crate) fn cmd_plan(args: &PlanArgs) -> Result<(), CommandError> {
     let file = FlowFile::read(&args.flow)?;
     let settings = load_settings(&args.settings, Some(&file))?;
     let config = settings.config().clone();

@@ -1,9 +1,9 @@
 //! `fedflow report`: the report of a run, rendered again from its journal.
 
-use std::io::Write;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use fedflow_report::{
-    Report, ReportWriter, render_csv, render_html, render_json, render_junit, render_markdown,
+    RenderError, Report, render_csv, render_html, render_json, render_junit, render_markdown, write_reports,
 };
 use fedflow_worker::store::RunDir;
 
@@ -14,18 +14,27 @@ use crate::session::shown;
 use crate::stdout;
 
 /// Prints the report in one format, or writes all files of the run directory again.
-pub fn cmd_report(args: &ReportArgs) -> Result<(), CommandError> {
+pub(crate) fn cmd_report(args: &ReportArgs) -> Result<(), CommandError> {
     let run_dir = RunDir::open(&args.run_dir).map_err(CommandError::refused)?;
     let report = read_run(&run_dir)?.report;
     if let Some(format) = args.format {
-        return stdout::print(|out| render(&report, format, out));
+        let mut text = Vec::new();
+        render(&report, format, &mut text).map_err(CommandError::failed)?;
+        return stdout::print(|out| out.write_all(&text));
     }
-    ReportWriter::write_all(&report, run_dir.path())
-        .map_err(|error| CommandError::failed(format!("cannot write the report: {error}")))?;
+    let failures = Arc::new(Mutex::new(Vec::new()));
+    let found = failures.clone();
+    write_reports(report, run_dir.path().to_path_buf(), move |failure| {
+        found.lock().unwrap_or_else(PoisonError::into_inner).push(failure);
+    });
+    let failures = std::mem::take(&mut *failures.lock().unwrap_or_else(PoisonError::into_inner));
+    if !failures.is_empty() {
+        return Err(CommandError::failed(format!("cannot write {}", failures.join("; "))));
+    }
     stdout::print(|out| writeln!(out, "{}", shown(&run_dir.report())))
 }
 
-fn render(report: &Report, format: ReportFormat, out: &mut dyn Write) -> std::io::Result<()> {
+fn render(report: &Report, format: ReportFormat, out: &mut Vec<u8>) -> Result<(), RenderError> {
     match format {
         ReportFormat::Html => render_html(report, out),
         ReportFormat::Json => render_json(report, out),

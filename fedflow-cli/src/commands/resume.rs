@@ -20,7 +20,7 @@ use crate::workers::{check_flow, open_devices, worker_programs};
 const LEFTOVER_GRACE: Duration = Duration::from_secs(2);
 
 /// Goes on with the run.
-pub fn cmd_resume(args: &ResumeArgs) -> Result<(), CommandError> {
+pub(crate) fn cmd_resume(args: &ResumeArgs) -> Result<(), CommandError> {
     let run_dir = RunDir::open(&args.run_dir).map_err(CommandError::refused)?;
     let head = read_run(&run_dir)?.state.head().clone();
     let Some(flow_file) = head.flow_file.as_deref().map(PathBuf::from) else {
@@ -38,7 +38,7 @@ pub fn cmd_resume(args: &ResumeArgs) -> Result<(), CommandError> {
 }
 
 /// Goes on with a run whose flow is at hand.
-pub fn resume_flow(
+pub(crate) fn resume_flow(
     run_dir: &RunDir,
     file: &FlowFile,
     config: Config,

@@ -15,10 +15,10 @@ use crate::session::{Session, SessionPlan, shown};
 use crate::workers::{check_flow, load_settings, open_devices, worker_programs};
 
 /// The seed of a run that names none: the same flow makes the same choices.
-pub const DEFAULT_SEED: u64 = 0;
+pub(crate) const DEFAULT_SEED: u64 = 0;
 
 /// Runs the flow.
-pub fn cmd_run(args: &RunArgs) -> Result<(), CommandError> {
+pub(crate) fn cmd_run(args: &RunArgs) -> Result<(), CommandError> {
     let file = FlowFile::read(&args.flow)?;
     let settings = load_settings(&args.settings, Some(&file))?;
     let config = with_grace(settings.config().clone(), args.options.grace);
@@ -55,7 +55,7 @@ pub fn cmd_run(args: &RunArgs) -> Result<(), CommandError> {
 }
 
 /// Makes the run directory and locks it; what an earlier run left is refused, or with `fresh` removed.
-pub fn begin(workdir: &Path, fresh: bool) -> Result<(RunDir, RunLock), CommandError> {
+pub(crate) fn begin(workdir: &Path, fresh: bool) -> Result<(RunDir, RunLock), CommandError> {
     let existing = if fresh { Existing::Fresh } else { Existing::Refuse };
     let run_dir = RunDir::create(workdir, existing).map_err(|error| refused_directory(error, workdir))?;
     let lock = RunLock::acquire(&run_dir).map_err(CommandError::failed)?;
@@ -73,7 +73,7 @@ fn refused_directory(error: RunDirError, workdir: &Path) -> CommandError {
 }
 
 /// Executes the groups of a flow, each built when those before it are over.
-pub fn run_groups(mut session: Session, flow: &Flow) -> Result<(), CommandError> {
+pub(crate) fn run_groups(mut session: Session, flow: &Flow) -> Result<(), CommandError> {
     let mut done = Done::default();
     let ended = flow.groups.iter().try_for_each(|plan| {
         let mut group = plan.build(&done).map_err(FlowError::Group)?;
@@ -101,14 +101,14 @@ impl FlowContext for Done {
 }
 
 /// The line that says why there are CPU slots instead of cards.
-pub fn say_note(note: Option<&str>) {
+pub(crate) fn say_note(note: Option<&str>) {
     if let Some(note) = note {
         eprintln!("note: {note}");
     }
 }
 
 /// `--grace` sets how long what runs may go on after a signal, and how long SIGTERM is given to work.
-pub fn with_grace(mut config: Config, grace: Option<std::time::Duration>) -> Config {
+pub(crate) fn with_grace(mut config: Config, grace: Option<std::time::Duration>) -> Config {
     if let Some(grace) = grace {
         config.supervision.grace = grace;
     }
@@ -116,6 +116,6 @@ pub fn with_grace(mut config: Config, grace: Option<std::time::Duration>) -> Con
 }
 
 /// Where relative paths on the command line begin.
-pub fn current_directory() -> Result<PathBuf, CommandError> {
+pub(crate) fn current_directory() -> Result<PathBuf, CommandError> {
     std::env::current_dir().map_err(|error| CommandError::failed(format!("no current directory: {error}")))
 }

@@ -295,6 +295,7 @@ fn blamed(reason: &Unleasable, group: &GroupPlan, task: &TaskPlan) -> Span {
         Unleasable::NoSuchDevice { .. } => own_device.or(group.spans.device),
         Unleasable::TooLarge { .. } => own_memory.or(group.spans.estimate_cuda_memory),
         Unleasable::TooMany { .. } => devices,
+        Unleasable::NoneLeft => None,
     }
     .unwrap_or(table.span)
 }

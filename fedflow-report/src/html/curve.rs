@@ -33,7 +33,9 @@ pub(super) fn render(
 ) -> Result<Value, RenderError> {
     let drawing = Drawing::new(chart, place);
     // Safe: it comes out of a template that escapes.
-    Ok(Value::from_safe_string(environment.get_template("curve.html")?.render(drawing)?))
+    Ok(Value::from_safe_string(
+        environment.get_template("curve.html")?.render(minijinja::value::Serde(drawing))?,
+    ))
 }
 
 #[derive(Serialize)]

@@ -41,7 +41,9 @@ pub(super) fn render(
     chart.coarsen();
     let drawing = chart.draw(groups, summary, timeline);
     // Safe: it comes out of a template that escapes.
-    Ok(Some(Value::from_safe_string(environment.get_template("gantt.html")?.render(drawing)?)))
+    Ok(Some(Value::from_safe_string(
+        environment.get_template("gantt.html")?.render(minijinja::value::Serde(drawing))?,
+    )))
 }
 
 /// The bars of every lane; tries that never trained are in the lane of no device.

@@ -72,7 +72,7 @@ pub(super) fn render(
         more_retries: and_more(retries_left_out, "retries"),
         to_root,
     };
-    environment.get_template("page.html")?.render_captured_to(page, &mut out)?;
+    environment.get_template("page.html")?.render_captured_to(minijinja::value::Serde(page), &mut out)?;
     out.flush()?;
     Ok(())
 }

@@ -147,7 +147,7 @@ fn rendered<R: Serialize + Sync>(
     let template = environment.get_template(template)?;
     rows.par_chunks(CHUNK)
         .map(|rows| {
-            let context = minijinja::context! { rows => rows, shared => shared };
+            let context = minijinja::context! { rows => minijinja::value::Serde(rows), shared => minijinja::value::Serde(shared) };
             // Safe: it comes out of a template that escapes.
             Ok(Html::from_safe_string(template.render(context)?))
         })
