@@ -247,12 +247,11 @@ fn devices(devices: &[DeviceInfo]) -> String {
 fn tiles(summary: &Summary) -> Vec<Tile> {
     let counts = &summary.counts;
     let unfinished = counts.cancelled + counts.open;
-    let finished = grouped(counts.finished);
     let mut tiles = vec![
         Tile {
             label: "Finished",
-            value: format!("{finished} / {}", grouped(counts.tasks)),
-            note: "tasks".into(),
+            value: grouped(counts.finished),
+            note: format!("of {}", count(counts.tasks, "task", "tasks")),
             class: if counts.tasks > 0 && counts.finished == counts.tasks { "good" } else { "" },
         },
         Tile {
