@@ -2,6 +2,8 @@
 //!
 //! Nothing here sleeps: every test waits on the inbox or on a process, with a bound that only a failure reaches.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, and this whole program is tests")]
+
 #[path = "host/commands.rs"]
 mod commands;
 #[path = "host/json_workers.rs"]

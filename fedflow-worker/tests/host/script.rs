@@ -39,6 +39,10 @@ impl Task for Script {
 
     fn train(&mut self, ctx: &mut TrainContext<'_>, device: &Device) -> Result<Dict, TaskError> {
         act(&self.train)?;
+        if self.train == "helper-and-hang" {
+            ctx.set_item("helper", start_helper()?);
+            act("hang")?;
+        }
         let mut result = Dict::from([("loaded", self.loaded)]);
         result.insert("device", device.to_string());
         result.insert("attempt", ctx.identity().attempt);
@@ -75,12 +79,6 @@ fn act(action: &str) -> Result<(), TaskError> {
         "hang" => loop {
             std::thread::park();
         },
-        "helper-and-hang" => {
-            std::fs::write("helper", start_helper()?.to_string())?;
-            loop {
-                std::thread::park();
-            }
-        }
         _ => {}
     }
     Ok(())

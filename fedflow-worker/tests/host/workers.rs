@@ -273,9 +273,12 @@ fn workers_end_with_the_launcher() {
     let mut world = World::new();
     let worker = world.load_script(&Script::new("", "helper-and-hang"));
     world.train(worker, Dict::new());
+    let WorkerEvent::Item { value, .. } = world.event() else { panic!("the helper is told first") };
+    let helper = process(value.as_i64().unwrap().try_into().unwrap());
     let worker_process = world.process_in("pid");
     world.launcher = None;
     assert_ends(&worker_process);
+    assert_ends(&helper);
     assert_eq!(world.gone().0, FailureKind::Killed);
 }
 
@@ -285,15 +288,11 @@ pub(crate) const SUPERVISOR: &str = "--supervisor";
 /// Starts a worker with a helper, says so, and waits for its own end.
 pub(crate) fn be_a_supervisor(root: &str) -> ExitCode {
     let mut world = World::new();
-    let worker = world.start_script(&Script::new("helper-and-hang", ""));
-    assert_eq!(world.event(), WorkerEvent::Ready);
-    world.launcher().load(worker);
-    let helper = world.workdir().join("helper");
-    while !std::fs::read_to_string(&helper).is_ok_and(|text| !text.is_empty()) {
-        std::thread::yield_now();
-    }
+    let worker = world.load_script(&Script::new("", "helper-and-hang"));
+    world.train(worker, Dict::new());
+    let WorkerEvent::Item { value, .. } = world.event() else { panic!("the helper is told first") };
     std::fs::copy(world.workdir().join("pid"), PathBuf::from(root).join("pid")).unwrap();
-    std::fs::copy(helper, PathBuf::from(root).join("helper")).unwrap();
+    std::fs::write(PathBuf::from(root).join("helper"), value.as_i64().unwrap().to_string()).unwrap();
     println!("ready");
     std::io::stdout().flush().unwrap();
     loop {
