@@ -1,5 +1,7 @@
 //! Workers in another language: here the shell, over lines of JSON on its standard input.
 
+use std::time::Duration;
+
 use fedflow_core::{Dict, FailureKind, Launcher, Value, WorkerEvent};
 use fedflow_worker::Protocol;
 
@@ -98,7 +100,8 @@ fn what_is_no_line_of_the_protocol_ends_the_task() {
 }
 
 fn a_mute_json_worker_is_ended() {
-    let mut world = World::with_shell_worker(Protocol::Json, "exec sleep 1000");
+    let mut world =
+        World::with_impatient_shell_worker(Protocol::Json, "exec sleep 1000", Duration::from_millis(50));
     world.start(script_program("shell"), Dict::new());
     let (kind, message, _) = world.gone();
     assert_eq!(kind, FailureKind::Timeout);

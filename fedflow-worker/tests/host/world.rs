@@ -45,11 +45,15 @@ impl World {
 
     /// A host with one more worker program, a shell script.
     pub(crate) fn with_shell_worker(protocol: Protocol, script: &str) -> Self {
-        let command = ["sh", "-c", script].map(str::to_owned).to_vec();
-        let env = vec![("TEST_WORKER".to_owned(), "worker".to_owned())];
+        Self::with_impatient_shell_worker(protocol, script, PATIENCE)
+    }
+
+    /// The same, with a limit for its hello.
+    pub(crate) fn with_impatient_shell_worker(protocol: Protocol, script: &str, limit: Duration) -> Self {
+        let program = WorkerProgram { command: shell(script), protocol, env: Vec::new() };
         Self::with(|options| {
-            options.workers.insert("shell".into(), WorkerProgram { command, protocol, env });
-            options.start_timeout = Duration::from_millis(300);
+            options.workers.insert("shell".into(), program);
+            options.start_timeout = limit;
         })
     }
 
