@@ -1,7 +1,7 @@
 //! Devices from outside: simulated cards, pins, sharing, and NVIDIA cards through a stand-in for the library.
 
 use fedflow_tests::Sandbox;
-use nvml_stand_in::{Card, Script, StandIn};
+use nvml_stand_in::{Card, Memory, Script, StandIn};
 use serde_json::{Value, json};
 
 /// One group of command tasks that tell what they were leased.
@@ -27,8 +27,13 @@ fn a_pin_decides_the_card() {
 
 #[test]
 fn a_command_sees_exactly_its_card_by_uuid() {
-    let cards = ["GPU-aaaa", "GPU-bbbb"].map(|uuid| Card::new(uuid, "Test Card", 24 << 30));
-    let stand_in = StandIn::install(&Script::with_cards(cards)).unwrap();
+    let cards = ["GPU-aaaa", "GPU-bbbb"].map(|uuid| Card {
+        uuid: uuid.into(),
+        name: "Test Card".into(),
+        memory: Some(Memory { total: 24 << 30, ..Memory::default() }),
+        ..Card::default()
+    });
+    let stand_in = StandIn::install(&Script::of(cards)).unwrap();
     let library = stand_in.library().display().to_string();
     let sandbox = Sandbox::new().with_variable("FEDFLOW_NVML_LIBRARY", library);
     sandbox.write("flow.toml", &tell_lease("device = \"cuda:1\""));

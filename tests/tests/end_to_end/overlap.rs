@@ -25,10 +25,14 @@ fn the_next_task_loads_while_one_trains_and_a_freed_device_is_taken_at_once() {
         .collect();
     for pair in order.windows(2) {
         let (one, next) = (&pair[0], &pair[1]);
-        assert!(place("task-loaded", next) < place("task-finished", one), "{next} had loaded before {one} ended");
+        assert!(
+            place("task-loaded", next) < place("task-finished", one),
+            "{next} had loaded before {one} ended"
+        );
     }
     // Never two on one slot: a training begins only after the one before has given its device back.
-    let starts: Vec<f64> = order.iter().map(|task| events[place("task-training", task)]["time"].as_f64().unwrap()).collect();
+    let starts: Vec<f64> =
+        order.iter().map(|task| events[place("task-training", task)]["time"].as_f64().unwrap()).collect();
     let ends: Vec<f64> = order
         .iter()
         .map(|task| {

@@ -7,7 +7,7 @@ use serde_json::json;
 const FLOW: &str = "name = \"night\"\n[workers.scripted]\ncommand = [\"{scripted}\"]\n\
      [[groups]]\nname = \"g\"\n[[groups.tasks]]\nid = \"quick\"\nworker = \"scripted\"\nkind = \"scripted\"\n\
      params = { train = [\"return x 1\"] }\n[[groups.tasks]]\nid = \"slow\"\n\
-     command = [\"sh\", \"-c\", \"test -e $FEDFLOW_CHECKPOINT_DIR/there || { touch $FEDFLOW_CHECKPOINT_DIR/there; sleep 600; }\"]\n";
+     worker = \"scripted\"\nkind = \"scripted\"\nparams = { train = [\"hang-once\"] }\n";
 
 #[test]
 fn a_stopped_run_is_resumed_from_its_directory_alone() {
@@ -15,7 +15,7 @@ fn a_stopped_run_is_resumed_from_its_directory_alone() {
     let flow = sandbox.write("flow.toml", FLOW);
     let mut run = sandbox.start("run flow.toml --devices cpu:2 --seed 5");
     run.wait_for("task-finished", Some("quick"));
-    run.wait_for_file(&sandbox.path().join("res/.fedflow/checkpoints/g/slow/there"));
+    run.wait_for("task-progress", Some("slow"));
     run.signal(Signal::INT);
     assert_eq!(run.finish(), 130);
     assert_eq!(sandbox.results()["groups"][0]["tasks"][1]["status"], "cancelled");
@@ -51,7 +51,10 @@ fn an_earlier_run_is_never_overwritten() {
 #[test]
 fn a_run_directory_is_worked_in_by_one_supervisor() {
     let sandbox = Sandbox::new();
-    sandbox.write("flow.toml", "[[groups]]\nname = \"g\"\ntasks = [{ id = \"t\", command = [\"sleep\", \"600\"] }]\n");
+    sandbox.write(
+        "flow.toml",
+        "[[groups]]\nname = \"g\"\ntasks = [{ id = \"t\", command = [\"sleep\", \"600\"] }]\n",
+    );
     let mut run = sandbox.start("run flow.toml --devices cpu:1");
     run.wait_for("task-training", None);
     let second = sandbox.fedflow("resume res");
@@ -73,5 +76,9 @@ fn a_damaged_journal_is_refused_with_file_and_offset() {
     std::fs::write(&path, bytes).unwrap();
     let refused = sandbox.fedflow("resume res");
     assert_eq!(refused.code, 3);
-    assert!(refused.stderr.contains("journal.jsonl") && refused.stderr.contains("offset"), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("journal.jsonl") && refused.stderr.contains("offset"),
+        "{}",
+        refused.stderr
+    );
 }
