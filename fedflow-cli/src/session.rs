@@ -185,6 +185,7 @@ fn host_options(
         workers,
         base_environment,
         result_limit: config.supervision.result_limit.bytes(),
+        log_limit: config.supervision.log_limit.bytes(),
         keep_failed_attempts: config.supervision.keep_failed_attempts,
         threads_per_task: threads_per_task(config, pool),
         sample_interval: Some(config.scheduler.interval),
