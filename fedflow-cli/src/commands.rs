@@ -6,10 +6,13 @@ mod config;
 mod demo;
 mod devices;
 mod init;
+mod logs;
 mod plan;
 mod report;
 mod resume;
 mod run;
+mod status;
+mod stop;
 
 use std::process::ExitCode;
 
@@ -40,6 +43,9 @@ fn run_command(command: Command) -> Result<(), CommandError> {
         Command::Plan(args) => plan::cmd_plan(&args),
         Command::Devices(args) => devices::cmd_devices(&args),
         Command::Report(args) => report::cmd_report(&args),
+        Command::Status(args) => status::cmd_status(&args),
+        Command::Logs(args) => logs::cmd_logs(&args),
+        Command::Stop(args) => stop::cmd_stop(&args),
         Command::Init(args) => init::cmd_init(&args),
         Command::Config(args) => config::cmd_config(&args),
         Command::Demo(args) => demo::cmd_demo(&args),

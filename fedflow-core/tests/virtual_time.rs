@@ -498,11 +498,10 @@ fn late_messages_of_an_earlier_attempt_change_nothing() {
 fn a_task_that_is_cancelled_between_two_attempts_is_not_tried_again() {
     // It fails after 21 ms and then takes 100 ms to exit: it is cancelled meanwhile.
     let fault = Some(Fault::Error(Stage::Train, FailureKind::Error));
-    let world = simulation(LeaseTable::of_cpu_slots(1), vec![Script { exit: ms(100), fault, ..script(10, 10) }]);
-    world.at(
-        Time::after(ms(60)),
-        Input::Cancel { group: Name::new("one").unwrap(), task: Name::from(0_u32) },
-    );
+    let world =
+        simulation(LeaseTable::of_cpu_slots(1), vec![Script { exit: ms(100), fault, ..script(10, 10) }]);
+    world
+        .at(Time::after(ms(60)), Input::Cancel { group: Name::new("one").unwrap(), task: Name::from(0_u32) });
     let mut config = config();
     config.set("supervision.retries", &5_i64.into()).unwrap();
     let mut groups = [group("one", 1)];

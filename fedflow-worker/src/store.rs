@@ -54,6 +54,7 @@ mod reader;
 mod record;
 mod run_dir;
 mod state;
+mod watch;
 mod writer;
 
 #[cfg(test)]
@@ -70,4 +71,5 @@ pub use reader::{JournalError, JournalReader, Recovered, TornTail, read_journal}
 pub use record::Record;
 pub use run_dir::{Existing, RunDir, RunDirError};
 pub use state::{GroupState, RunState, TaskState, recover};
+pub use watch::{RunWatch, Woken};
 pub use writer::{JournalNotice, JournalWriter, Notify};

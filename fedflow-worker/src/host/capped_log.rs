@@ -43,7 +43,11 @@ enum Dropped {
     /// A hole stands for it.
     Hole(Range<u64>),
     /// A line at the head's end tells of it; how long that line is.
-    CutBack { head: u64, notice: u64, bytes: u64 },
+    CutBack {
+        head: u64,
+        notice: u64,
+        bytes: u64,
+    },
 }
 
 impl CappedLog {
