@@ -17,6 +17,7 @@ mod stop;
 use std::process::ExitCode;
 
 use clap::Parser;
+use fedflow_worker::shed_inheritance;
 
 use crate::args::{Cli, Command};
 use crate::command_error::CommandError;
@@ -24,6 +25,7 @@ use crate::command_error::CommandError;
 /// Runs the command that the process's arguments ask for.
 #[must_use]
 pub fn main() -> ExitCode {
+    shed_inheritance();
     match run_command(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
