@@ -39,6 +39,11 @@ impl Logs {
         Ok((self.stdout.open_for_appending()?.into(), self.stderr.open_for_appending()?.into()))
     }
 
+    /// Whether nothing was written to stderr.
+    pub(super) fn no_stderr(&self) -> bool {
+        self.stderr.file().metadata().is_ok_and(|metadata| metadata.len() == 0)
+    }
+
     /// The last lines of stderr; empty if they cannot be read.
     pub(super) fn stderr_tail(&self) -> String {
         tail_of(self.stderr.file()).unwrap_or_default()
