@@ -46,10 +46,10 @@ fn with_any_umask_nobody_else_can_write_in_the_run_or_read_its_state() {
 
 #[test]
 fn a_worker_inherits_nothing_that_was_not_meant_for_it() {
-    let stale = ["FEDFLOW_RESULT", "FEDFLOW_TOKEN", "FEDFLOW_LEASE_TOKEN", "FEDFLOW_CONFIG_SMTP__PASSWORD"];
+    let stale = ["FEDFLOW_RESULT", "FEDFLOW_BOOTSTRAP", "FEDFLOW_STALE"];
     let sandbox =
         stale.into_iter().fold(Sandbox::new(), |sandbox, name| sandbox.with_variable(name, "stale"));
-    let sandbox = sandbox.with_variable("FEDFLOW_CONFIG_SMTP__PASSWORD", "hunter2");
+    let sandbox = sandbox.with_variable("FEDFLOW_CONFIG_SMTP_PASSWORD", "hunter2");
     let flow = format!("name = \"sweep\"\n{}", group("g", &[CURIOUS.into()]));
     sandbox.write("flow.toml", &flow);
     let line = "exec 7</dev/null 9</dev/null; exec env --block-signal=TERM --block-signal=USR1 \"$@\"";
@@ -62,7 +62,7 @@ fn a_worker_inherits_nothing_that_was_not_meant_for_it() {
     assert_eq!(rest.next().unwrap().trim(), "0000000000000000");
     let variables: BTreeSet<&str> = rest.collect();
     let meant =
-        ["ATTEMPT", "CARD", "CHECKPOINT_DIR", "DEVICE", "GROUP", "RESULT", "RUN_TOKEN", "TASK_ID", "WORKDIR"];
+        ["ATTEMPT", "CARD", "CHECKPOINT_DIR", "DEVICE", "GROUP", "RESULT", "RUN", "TASK_ID", "WORKDIR"];
     let meant: Vec<String> = meant.iter().map(|name| format!("FEDFLOW_{name}")).collect();
     assert_eq!(variables, meant.iter().map(String::as_str).collect());
     assert!(!format!("{}{}", run.stdout, run.stderr).contains("hunter2"));
