@@ -48,6 +48,15 @@ impl CommandError {
         self
     }
 
+    /// Adds such a line, if there is something to say.
+    #[must_use]
+    pub(crate) fn maybe_hint(self, hint: Option<String>) -> Self {
+        match hint {
+            Some(hint) => self.hint(hint),
+            None => self,
+        }
+    }
+
     /// The exit code of the documentation.
     #[must_use]
     pub(crate) fn exit_code(&self) -> ExitCode {

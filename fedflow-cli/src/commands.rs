@@ -6,14 +6,18 @@ mod config;
 mod demo;
 mod devices;
 mod init;
+mod logs;
 mod plan;
 mod report;
 mod resume;
 mod run;
+mod status;
+mod stop;
 
 use std::process::ExitCode;
 
 use clap::Parser;
+use fedflow_worker::shed_inheritance;
 
 use crate::args::{Cli, Command};
 use crate::command_error::CommandError;
@@ -21,6 +25,7 @@ use crate::command_error::CommandError;
 /// Runs the command that the process's arguments ask for.
 #[must_use]
 pub fn main() -> ExitCode {
+    shed_inheritance();
     match run_command(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -40,6 +45,9 @@ fn run_command(command: Command) -> Result<(), CommandError> {
         Command::Plan(args) => plan::cmd_plan(&args),
         Command::Devices(args) => devices::cmd_devices(&args),
         Command::Report(args) => report::cmd_report(&args),
+        Command::Status(args) => status::cmd_status(&args),
+        Command::Logs(args) => logs::cmd_logs(&args),
+        Command::Stop(args) => stop::cmd_stop(&args),
         Command::Init(args) => init::cmd_init(&args),
         Command::Config(args) => config::cmd_config(&args),
         Command::Demo(args) => demo::cmd_demo(&args),

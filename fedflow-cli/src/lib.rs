@@ -12,6 +12,8 @@ mod environment;
 pub mod flow;
 mod history;
 mod init;
+mod overview;
+mod run_access;
 mod session;
 pub mod settings;
 mod signals;

@@ -6,17 +6,19 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fedflow_core::{
     Config, DevicePool, Flow, FlowError, GroupSummary, History, Observer, Ports, RunEvent, RunOutcome,
-    RunSettings, TaskGroup, Time,
+    RunSettings, StopLevel, TaskGroup, Time,
 };
 use fedflow_gpu::Pool;
 use fedflow_report::{Report, ReportWriter};
-use fedflow_worker::store::{Head, JournalNotice, JournalWriter, RUN_TOKEN_VARIABLE, RunDir, RunLock};
-use fedflow_worker::{Host, HostInbox, HostLauncher, HostOptions, WorkerProgram};
+use fedflow_worker::store::{
+    Head, JournalNotice, JournalWriter, Order, OrderSocket, RUN_TOKEN_VARIABLE, RunDir, RunLock,
+};
+use fedflow_worker::{Host, HostHandle, HostInbox, HostLauncher, HostOptions, WorkerProgram};
 
 use crate::command_error::CommandError;
 use crate::history::EarlierRun;
 use crate::signals::SignalWatch;
-use crate::view::{ProgressMode, View};
+use crate::view::{Messages, ProgressMode, View};
 
 /// What a session is opened with.
 pub(crate) struct SessionPlan {
@@ -42,6 +44,8 @@ pub(crate) struct SessionPlan {
 pub(crate) struct Session {
     flow: Flow<HostLauncher, Pool, Observers, HostInbox>,
     signals: SignalWatch,
+    /// What `fedflow stop` reaches; none where the file system has no sockets.
+    orders: Option<OrderSocket>,
     run_dir: RunDir,
     /// Released last: while it is held, nobody else works in the run directory.
     _lock: RunLock,
@@ -100,6 +104,7 @@ impl Session {
         let warnings = messages.clone();
         let warn = move |warning| warnings.say(&format!("warning: {warning}"));
         let report = ReportWriter::new(run_dir.path().to_path_buf(), started_unix, report, warn);
+        let orders = take_orders(&lock, handle.clone(), messages.clone());
         let signals = SignalWatch::start(handle, messages).map_err(CommandError::failed)?;
         let settings = RunSettings {
             flow: head.flow,
@@ -112,7 +117,7 @@ impl Session {
         let observer = Observers { journal, report, view };
         let ports = Ports { launcher, pool, observer, inbox };
         let flow = Flow::new(ports, settings, config, history);
-        Ok(Self { flow, signals, run_dir, _lock: lock, any_failed: false })
+        Ok(Self { flow, signals, orders, run_dir, _lock: lock, any_failed: false })
     }
 
     /// Executes a group; see [`Flow::execute`].
@@ -130,7 +135,7 @@ impl Session {
     /// # Errors
     /// How the run ended, if not every task finished.
     pub(crate) fn close(self, ended: Result<(), FlowError>) -> Result<(), CommandError> {
-        let Self { flow, signals, run_dir, _lock, any_failed } = self;
+        let Self { flow, signals, orders, run_dir, _lock, any_failed } = self;
         let outcome = match &ended {
             Ok(()) | Err(FlowError::EarlierFailure) => RunOutcome::Complete,
             Err(FlowError::Stopped) => RunOutcome::Stopped,
@@ -138,6 +143,8 @@ impl Session {
         };
         let Ports { launcher, observer, .. } = flow.finish(outcome);
         drop(launcher);
+        // Before the lock is given up: its socket must not be taken for that of a later session.
+        drop(orders);
         let Observers { journal, report, view } = observer;
         let messages = view.messages();
         let journal_end = journal.finish();
@@ -172,6 +179,25 @@ impl Session {
     }
 }
 
+/// Listens for `fedflow stop`. The run goes on without it.
+fn take_orders(lock: &RunLock, host: HostHandle, messages: Messages) -> Option<OrderSocket> {
+    let say = messages.clone();
+    let opened = OrderSocket::open(lock, move |order| match order {
+        Order::Stop(level) => {
+            let how = match level {
+                StopLevel::Graceful => "running tasks are asked to end",
+                StopLevel::AtOnce => "running tasks are killed",
+            };
+            say.say(&format!("stopping, as `fedflow stop` says: {how}"));
+            host.stop(level);
+        }
+        Order::Cancel { group, task } => host.cancel(group, task),
+    });
+    opened
+        .map_err(|error| messages.say(&format!("warning: `fedflow stop` will not reach this run: {error}")))
+        .ok()
+}
+
 fn host_options(
     head: &Head,
     config: &Config,
@@ -185,6 +211,7 @@ fn host_options(
         workers,
         base_environment,
         result_limit: config.supervision.result_limit.bytes(),
+        log_limit: config.supervision.log_limit.bytes(),
         keep_failed_attempts: config.supervision.keep_failed_attempts,
         threads_per_task: threads_per_task(config, pool),
         sample_interval: Some(config.scheduler.interval),

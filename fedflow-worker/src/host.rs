@@ -10,6 +10,7 @@
 //! * One *reader* per worker shakes hands and then blocks in its channel. Whatever a worker sends, it holds up
 //!   nobody but its own reader.
 //! * The *sampler* looks at memory and processors.
+//! * The *log keeper* looks at the size of running tasks' logs; what is too much it gives back to the file system.
 //!
 //! # Why the handshake is reversed
 //!
@@ -21,6 +22,7 @@
 //! by whatever cause, the worker sees it and kills its own process group, helpers included. (The kernel's parent-death
 //! signal watches over it only until the life line does: it would kill the worker before it has killed its helpers.)
 
+mod capped_log;
 mod ending;
 mod handshake;
 mod inbox;
@@ -29,6 +31,7 @@ mod ipc_session;
 mod json_session;
 mod link;
 mod listener;
+mod log_keeper;
 mod logs;
 mod overseer;
 mod private;
@@ -53,6 +56,7 @@ use crate::spawn;
 
 pub use inbox::HostInbox;
 use inbox::Post;
+use log_keeper::LogKeeper;
 use overseer::{Bell, Notice};
 use private::Private;
 use sampler::{Sampler, SamplerThread};
@@ -90,6 +94,9 @@ pub struct HostOptions {
     pub base_environment: Vec<(String, String)>,
     /// The memory that a result may take, in bytes.
     pub result_limit: u64,
+    /// How much of each of a task's two logs is kept, in bytes, at least 64 KiB: the head and the newest part. While
+    /// the task writes, its file may take more for up to a second.
+    pub log_limit: u64,
     /// Whether the directory of a failed attempt is kept beside the task's as `ID.attempt-K`; else it is removed.
     pub keep_failed_attempts: bool,
     /// The threads that each task's numeric libraries may use, unless the user set a number; `None` leaves it to
@@ -103,7 +110,7 @@ pub struct HostOptions {
 
 impl HostOptions {
     /// Options for programs relative to a directory, with the defaults of the configuration: results of up to
-    /// 64 MiB, failed attempts kept, 60 s for a hello, a sample each second.
+    /// 64 MiB, logs of up to 256 MiB, failed attempts kept, 60 s for a hello, a sample each second.
     #[must_use]
     pub fn new(base_dir: impl Into<PathBuf>) -> Self {
         Self {
@@ -111,6 +118,7 @@ impl HostOptions {
             base_dir: base_dir.into(),
             base_environment: Vec::new(),
             result_limit: 64 << 20,
+            log_limit: 256 << 20,
             keep_failed_attempts: true,
             threads_per_task: None,
             start_timeout: Duration::from_secs(60),
@@ -145,6 +153,7 @@ struct Shared {
     private: Private,
     clock: Clock,
     post: Post,
+    log_keeper: LogKeeper,
 }
 
 impl Host {
@@ -174,6 +183,7 @@ impl Host {
             private: Private::make().map_err(HostError::PrivateDirectory)?,
             clock,
             post: post.clone(),
+            log_keeper: LogKeeper::start()?,
             options,
         });
         let (bell, overseer) = overseer::start(shared)?;

@@ -12,7 +12,9 @@ mod codec;
 mod describe;
 mod environment;
 mod host;
+mod inheritance;
 mod json;
+mod log_reader;
 mod protocol;
 mod runtime;
 mod spawn;
@@ -22,4 +24,6 @@ pub mod store;
 
 pub use describe::{DescribeError, describe};
 pub use host::{Host, HostError, HostHandle, HostInbox, HostLauncher, HostOptions, Protocol, WorkerProgram};
+pub use inheritance::shed_inheritance;
+pub use log_reader::{LogPiece, LogReader};
 pub use runtime::Worker;

@@ -447,14 +447,21 @@ impl Supervised {
         // Not empty only if something went wrong, or a command left a result.
         let clean = matches!(std::fs::remove_dir(&private), Ok(()));
         // A task that failed was told to exit in order, too: its last words count.
-        let silent = logs.as_ref().is_none_or(|logs| logs.no_stderr());
-        if in_order && clean && silent {
+        let nothing_left = |logs: &Logs| in_order && clean && logs.no_stderr() && !logs.are_too_large();
+        let logs = logs.filter(|logs| !nothing_left(logs));
+        if in_order && clean && logs.is_none() {
             return listener.tell(WorkerEvent::Gone { kind, message, stderr_tail: String::new() });
         }
         // The disk may be slow: it holds up this worker's end only.
         let (last_kind, last_message, last_listener) = (kind, message.clone(), Arc::clone(&listener));
+        let workdir = self.assignment.workdir.clone();
         let tell = move || {
-            let stderr_tail = logs.map(|logs| logs.stderr_tail()).unwrap_or_default();
+            let mut stderr_tail = String::new();
+            if let Some(logs) = logs {
+                stderr_tail = logs.stderr_tail();
+                // Before the end is told: then the next attempt may put the directory aside.
+                logs.finish(&workdir);
+            }
             listener.tell(WorkerEvent::Gone { kind, message, stderr_tail });
             let _ = std::fs::remove_dir_all(&private);
         };
