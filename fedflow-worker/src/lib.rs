@@ -13,6 +13,7 @@ mod describe;
 mod environment;
 mod host;
 mod json;
+mod process;
 mod protocol;
 mod runtime;
 mod spawn;
@@ -22,4 +23,5 @@ pub mod store;
 
 pub use describe::{DescribeError, describe};
 pub use host::{Host, HostError, HostHandle, HostInbox, HostLauncher, HostOptions, Protocol, WorkerProgram};
+pub use process::{ProcessId, end_descendants, own_children};
 pub use runtime::Worker;
