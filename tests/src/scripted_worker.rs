@@ -82,6 +82,16 @@ fn take_step(step: &str, result: &mut Dict) -> Result<(), TaskError> {
             let child = Command::new("sleep").arg("3600").spawn()?;
             result.insert("grandchild", i64::from(child.id()));
         }
+        // Processes that leave this one's group; their numbers are in `left-behind`, in the task's directory.
+        "setsid-grandchild" => leave_behind("setsid", "echo $$; exec sleep 3600")?,
+        "bare-grandchild" => leave_behind("env -i setsid", "echo $$; exec sleep 3600")?,
+        // It has no parent and no place any more.
+        "daemon" => leave_behind("env -i setsid", "cd /; sh -c 'echo $$; exec sleep 3600' &")?,
+        // Waits until a line is written into a pipe with a name.
+        "await" => {
+            use std::io::{BufRead, BufReader};
+            BufReader::new(std::fs::File::open(first)?).read_line(&mut String::new())?;
+        }
         "return" => {
             result.insert(first, second.parse::<f64>().map_or_else(|_| Value::from(second), Value::from));
         }
@@ -107,6 +117,20 @@ fn take_step(step: &str, result: &mut Dict) -> Result<(), TaskError> {
         other => return Err(TaskError::new(format!("no such step: {other}"))),
     }
     Ok(())
+}
+
+/// Starts a shell through another program, and waits until it has said its number.
+fn leave_behind(through: &str, script: &str) -> Result<(), TaskError> {
+    use std::io::{BufRead, BufReader, Write};
+    let mut words = through.split(' ').chain(["sh", "-c", script]);
+    #[expect(clippy::disallowed_methods, reason = "a worker that leaves a process behind")]
+    let mut command = Command::new(words.next().unwrap_or("sh"));
+    let mut child = command.args(words).stdout(std::process::Stdio::piped()).spawn()?;
+    let mut number = String::new();
+    let stdout = child.stdout.take().ok_or_else(|| TaskError::new("no pipe"))?;
+    BufReader::new(stdout).read_line(&mut number)?;
+    let mut list = std::fs::File::options().create(true).append(true).open("left-behind")?;
+    Ok(list.write_all(number.as_bytes())?)
 }
 
 /// Passes time without using the processor.
