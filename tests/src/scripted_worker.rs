@@ -84,9 +84,12 @@ fn take_step(step: &str, result: &mut Dict) -> Result<(), TaskError> {
         }
         // Processes that leave this one's group; their numbers are in `left-behind`, in the task's directory.
         "setsid-grandchild" => leave_behind("setsid", "echo $$; exec sleep 3600")?,
-        "bare-grandchild" => leave_behind("env -i setsid", "echo $$; exec sleep 3600")?,
-        // It has no parent and no place any more.
-        "daemon" => leave_behind("env -i setsid", "cd /; sh -c 'echo $$; exec sleep 3600' &")?,
+        // It has no environment and no place any more.
+        "bare-grandchild" => leave_behind("env -i setsid", "cd /; echo $$; exec sleep 3600")?,
+        // These have no parent any more: one has only its environment, one only its place, one nothing.
+        "daemon" => leave_behind("setsid", "cd /; sh -c 'echo $$; exec sleep 3600' &")?,
+        "bare-daemon" => leave_behind("env -i setsid", "sh -c 'echo $$; exec sleep 3600' &")?,
+        "lost-daemon" => leave_behind("env -i setsid", "cd /; sh -c 'echo $$; exec sleep 3600' &")?,
         // Waits until a line is written into a pipe with a name.
         "await" => {
             use std::io::{BufRead, BufReader};
