@@ -61,10 +61,13 @@ impl Held {
         !self.ends_within(Duration::ZERO)
     }
 
-    /// Whether it stands still.
+    /// Waits until it stands still, and tells whether that came in time. Only a parent is told of that, so it is
+    /// looked at again and again.
     #[must_use]
-    pub fn is_stopped(&self) -> bool {
-        self.stat().starts_with('T')
+    pub fn stops_within(&self, wait: Duration) -> bool {
+        let look = Duration::from_millis(1);
+        let looks = wait.as_millis() / look.as_millis();
+        (0..looks).any(|_| self.stat().starts_with('T') || self.ends_within(look)) && self.is_alive()
     }
 
     /// Whether it leads a session of its own.
