@@ -8,8 +8,8 @@ use ipc_channel::ipc::{self, IpcReceiver, IpcSender};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use super::MAX_SOCKET_PATH;
 use super::listener::Cause;
+use super::private::MAX_SOCKET_PATH;
 use crate::clock::Clock;
 use crate::protocol::{Bootstrap, Hello, MAX_HELLO, OLDEST_VERSION, ToHost, ToWorker, VERSION};
 

@@ -100,7 +100,7 @@ impl Supervised {
         jobs: Sender<Job>,
     ) -> Self {
         let listener = Arc::new(Listener::new(id, shared.post.clone(), shared.clock));
-        let private = shared.private_of(id);
+        let private = shared.private.of(id);
         let mut worker = Self {
             id,
             assignment: Arc::clone(&assignment),
