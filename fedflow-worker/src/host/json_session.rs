@@ -30,7 +30,8 @@ pub(super) struct Line {
 }
 
 impl Line {
-    fn of(command: &str, fields: impl FnOnce(&mut String)) -> Self {
+    /// A command with its fields, each of them written with the comma before it.
+    pub(super) fn of(command: &str, fields: impl FnOnce(&mut String)) -> Self {
         let mut text = format!("{{\"cmd\":\"{command}\"");
         fields(&mut text);
         text.push_str("}\n");
@@ -41,7 +42,7 @@ impl Line {
         Self::of("hello", |out| out.push_str(&format!(",\"version\":{VERSION}")))
     }
 
-    fn task(assignment: &Assignment, kind: &str) -> Self {
+    pub(super) fn task(assignment: &Assignment, kind: &str) -> Self {
         Self::of("task", |out| {
             let mut field = |name: &str, value: &str| {
                 out.push_str(&format!(",\"{name}\":"));
@@ -93,28 +94,33 @@ impl JsonReader {
         let clock = self.shared.clock;
         let deadline = clock.now() + self.shared.options.start_timeout;
         let lines = start_writer(Arc::clone(&self.socket)).map_err(Cause::protocol)?;
-        let mut words = Words { socket: &self.socket, buffer: Vec::new(), searched: 0 };
+        let mut words = Words::of(&self.socket);
         let _ = lines.send(Line::hello());
-        let hello = self.listener.wait(|| words.next(MAX_HELLO, Some((clock, deadline))))?;
+        let hello = self.listener.wait(|| words.next(|| MAX_HELLO, Some((clock, deadline))))?;
         let Some(hello) = hello else { return Ok(()) };
         check_ready(&hello)?;
         let _ = lines.send(Line::task(&self.assignment, kind));
         self.listener.expect(Phase::Starting);
         connected(Link::Json(lines));
         self.listener.hear(Said::Ready)?;
-        let limit = self.shared.options.result_limit;
-        loop {
-            // Only a result may be long.
-            let training = self.listener.phase() == Phase::Training;
-            let longest = if training { usize::try_from(limit).unwrap_or(usize::MAX) } else { MAX_HELLO };
-            let Some(line) = self.listener.wait(|| words.next(longest.max(MAX_HELLO), None))? else {
-                return Ok(());
-            };
-            if let Some(said) = said(&line, limit)? {
-                self.listener.hear(said)?;
-            }
+        hear(&mut words, &self.listener, self.shared.options.result_limit)
+    }
+}
+
+/// Hears a worker until it closes its end.
+fn hear(words: &mut Words<'_>, listener: &Listener, limit: u64) -> Result<(), Cause> {
+    // Only a result may be long. Asked again for every piece: the worker may be told to train while its next line is
+    // already waited for.
+    let longest = || match listener.phase() {
+        Phase::Training => usize::try_from(limit).unwrap_or(usize::MAX).max(MAX_HELLO),
+        _ => MAX_HELLO,
+    };
+    while let Some(line) = listener.wait(|| words.next(longest, None))? {
+        if let Some(said) = said(&line, limit)? {
+            listener.hear(said)?;
         }
     }
+    Ok(())
 }
 
 /// Writes a worker's lines from a thread of its own: one that does not read must hold up nobody else.
@@ -146,9 +152,17 @@ struct Words<'a> {
     searched: usize,
 }
 
-impl Words<'_> {
+impl<'a> Words<'a> {
+    fn of(socket: &'a OwnedFd) -> Self {
+        Self { socket, buffer: Vec::new(), searched: 0 }
+    }
+
     /// The next line, without its end; `None` at the end of the file.
-    fn next(&mut self, longest: usize, deadline: Option<(Clock, Time)>) -> Result<Option<Vec<u8>>, Cause> {
+    fn next(
+        &mut self,
+        longest: impl Fn() -> usize,
+        deadline: Option<(Clock, Time)>,
+    ) -> Result<Option<Vec<u8>>, Cause> {
         loop {
             if let Some(end) = self.buffer[self.searched..].iter().position(|byte| *byte == b'\n') {
                 let end = self.searched + end;
@@ -159,6 +173,7 @@ impl Words<'_> {
                 return Ok(Some(line));
             }
             self.searched = self.buffer.len();
+            let longest = longest();
             if self.buffer.len() > longest {
                 return Err(Cause::protocol(format_args!("a line has more than {longest} bytes")));
             }
