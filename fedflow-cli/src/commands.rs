@@ -1,6 +1,7 @@
 //! The commands: one file each. Every one returns a value or a [`CommandError`]; only [`main`] exits.
 
 mod check;
+mod check_worker;
 mod completions;
 mod config;
 mod demo;
@@ -40,6 +41,7 @@ fn run_command(command: Command) -> Result<(), CommandError> {
         Command::Plan(args) => plan::cmd_plan(&args),
         Command::Devices(args) => devices::cmd_devices(&args),
         Command::Report(args) => report::cmd_report(&args),
+        Command::CheckWorker(args) => check_worker::cmd_check_worker(args),
         Command::Init(args) => init::cmd_init(&args),
         Command::Config(args) => config::cmd_config(&args),
         Command::Demo(args) => demo::cmd_demo(&args),

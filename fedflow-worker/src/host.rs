@@ -21,6 +21,7 @@
 //! by whatever cause, the worker sees it and kills its own process group, helpers included. (The kernel's parent-death
 //! signal watches over it only until the life line does: it would kill the worker before it has killed its helpers.)
 
+mod conformance;
 mod ending;
 mod handshake;
 mod inbox;
@@ -51,6 +52,7 @@ use crate::clock::Clock;
 use crate::environment::{self, Environment};
 use crate::spawn;
 
+pub use conformance::{CheckedStep, Trial, Verdict, WorkerCheck};
 pub use inbox::HostInbox;
 use inbox::Post;
 use overseer::{Bell, Notice};
@@ -155,9 +157,6 @@ impl Host {
     /// # Errors
     /// The base directory is relative, or the system refuses a directory, thread or descriptor.
     pub fn start(options: HostOptions) -> Result<(HostLauncher, HostInbox, HostHandle), HostError> {
-        if !options.base_dir.is_absolute() {
-            return Err(HostError::RelativeBase(options.base_dir));
-        }
         raise_descriptor_limit();
         let clock = Clock::start();
         let (post, deliveries) = inbox::channel();
@@ -168,14 +167,7 @@ impl Host {
             }
             _ => None,
         };
-        let shared = Arc::new(Shared {
-            own_program: spawn::own_program().to_string_lossy().into_owned(),
-            environment: environment::inherited(),
-            private: Private::make().map_err(HostError::PrivateDirectory)?,
-            clock,
-            post: post.clone(),
-            options,
-        });
+        let shared = Shared::new(options, clock, post.clone())?;
         let (bell, overseer) = overseer::start(shared)?;
         let launcher = HostLauncher { bell, overseer: Some(overseer), _sampling: sampling };
         let inbox = HostInbox::new(deliveries, post.clone(), clock, sampler);
@@ -184,6 +176,20 @@ impl Host {
 }
 
 impl Shared {
+    fn new(options: HostOptions, clock: Clock, post: Post) -> Result<Arc<Self>, HostError> {
+        if !options.base_dir.is_absolute() {
+            return Err(HostError::RelativeBase(options.base_dir));
+        }
+        Ok(Arc::new(Self {
+            own_program: spawn::own_program().to_string_lossy().into_owned(),
+            environment: environment::inherited(),
+            private: Private::make().map_err(HostError::PrivateDirectory)?,
+            clock,
+            post,
+            options,
+        }))
+    }
+
     /// The program of a worker's name.
     fn worker_program(&self, name: &str) -> Option<WorkerProgram> {
         match self.options.workers.get(name) {

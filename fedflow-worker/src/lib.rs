@@ -21,5 +21,8 @@ mod value_builder;
 pub mod store;
 
 pub use describe::{DescribeError, describe};
-pub use host::{Host, HostError, HostHandle, HostInbox, HostLauncher, HostOptions, Protocol, WorkerProgram};
+pub use host::{
+    CheckedStep, Host, HostError, HostHandle, HostInbox, HostLauncher, HostOptions, Protocol, Trial, Verdict,
+    WorkerCheck, WorkerProgram,
+};
 pub use runtime::Worker;
