@@ -10,6 +10,7 @@ import socket
 
 class Regression:
     """Logistic regression by gradient descent, on points that are made up from a seed."""
+
     def __init__(self, task):
         self.params = {"seed": 0, "points": 500, "rate": 0.5, "epochs": 40, **task["params"]}
         self.checkpoint = pathlib.Path(task["checkpoint_dir"], "model.json")  # Survives attempts and resume.
@@ -43,12 +44,10 @@ def probability(weights, inputs):
     return 1.0 / (1.0 + math.exp(-max(-30.0, min(30.0, sum(w * x for w, x in zip(weights, inputs))))))
 
 
-KINDS = {"regression": Regression}
-
-
 def main():
     if os.environ.get("FEDFLOW_FD") != "0":
         raise SystemExit("This is a Fedflow worker; try it with: fedflow check-worker --kind regression ./worker.py")
+    kinds = {"regression": Regression}  # What a flow's `kind` may say.
     channel = socket.socket(fileno=os.dup(0))  # Standard input. What you print goes to the task's stdout.log.
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # So that no helper process reads the channel or holds it open.
 
@@ -64,9 +63,9 @@ def main():
             elif command == "hello":
                 say("ready", version=1)
             elif command == "task":  # May come again once a task is done. What is wrong with it, `load` says.
-                described, task = order, None
+                described = order
             elif command == "load":
-                task = task or KINDS[described["kind"]](described)
+                task = kinds[described["kind"]](described)
                 task.load()
                 say("loaded")
             elif command == "train":

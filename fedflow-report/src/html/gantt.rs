@@ -263,7 +263,9 @@ impl PlacedLane {
         };
         let template = environment.get_template("gantt_rects.html")?;
         // Safe: it comes out of a template that escapes.
-        let rects = Value::from_safe_string(template.render(minijinja::context! { rects => minijinja::value::Serde(rects) })?);
+        let rects = Value::from_safe_string(
+            template.render(minijinja::context! { rects => minijinja::value::Serde(rects) })?,
+        );
         Ok(DrawnLane {
             label,
             note: match (of_unit, lane) {

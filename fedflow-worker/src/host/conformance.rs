@@ -24,6 +24,9 @@ use fault::{Fault, LAST_WORDS, RUST, SCRIPT, START, clipped};
 /// How long a program may take to list its task kinds before it is taken for a worker in another language.
 const DESCRIBE_LIMIT: Duration = Duration::from_secs(10);
 
+/// What comes between hello and what needs processes of their own.
+const MIDDLE: &str = "load, train, a second task, exit";
+
 /// A worker program, and how it is to be tried.
 #[derive(Debug, Clone)]
 pub struct WorkerCheck {
@@ -102,8 +105,8 @@ impl WorkerCheck {
         let mut run =
             Run { check: self, shared, root, protocol: Protocol::Json, started: 0, tell, passed: true };
         run.recognise();
-        if run.first_process().is_some() {
-            run.further_processes();
+        if let Some(loads) = run.first_process() {
+            run.further_processes(loads);
         }
         Ok(run.passed)
     }
@@ -145,15 +148,17 @@ impl Run<'_> {
         self.told("lists its task kinds", listed);
     }
 
-    /// From the start to the exit, with the trial in between; `None` if there is nobody to talk to.
-    fn first_process(&mut self) -> Option<()> {
+    /// From the start to the exit, with the trial in between. Returns whether the trial could be loaded; `None` if
+    /// there is nobody to talk to.
+    fn first_process(&mut self) -> Option<bool> {
         let kind = self.check.trial.as_ref().map_or(UNKNOWN_KIND, |trial| &trial.kind);
         let begun = self.begin(kind);
         let mut talk = match begun {
             Ok(talk) => talk,
             Err(fault) => {
                 self.told("starts", Err(fault));
-                return self.skip("nothing can be tried");
+                self.skip(MIDDLE, "nothing can be tried");
+                return None;
             }
         };
         self.told("starts", Ok(String::new()));
@@ -163,40 +168,46 @@ impl Run<'_> {
         };
         let greeted = talk.await_hello(self.start_hint()).map(|()| note.to_owned());
         if self.told("answers hello", greeted).is_none() {
-            return self.skip("nothing more can be tried");
+            self.skip(MIDDLE, "nothing more can be tried");
+            return None;
         }
-        match &self.check.trial {
-            None => {
-                self.skip("no task was given to try");
-            }
-            Some(trial) => {
-                if self.whole_life(&mut talk, trial).is_none() {
-                    self.skip("the step before it failed");
-                }
-            }
+        let Some(trial) = &self.check.trial else {
+            self.skip(MIDDLE, "no task was given to try");
+            return Some(false);
+        };
+        let mut loads = false;
+        if self.whole_life(&mut talk, trial, &mut loads).is_none() {
+            self.skip("what would follow", "the step before it failed");
         }
-        Some(())
+        Some(loads)
     }
 
     /// From a task to the exit; `None` if a step failed.
-    fn whole_life(&mut self, talk: &mut Conversation, trial: &Trial) -> Option<()> {
+    fn whole_life(&mut self, talk: &mut Conversation, trial: &Trial, loads: &mut bool) -> Option<()> {
         if self.protocol == Protocol::Ipc {
             self.told("takes a task", talk.await_task())?;
         }
         self.told("loads it", talk.do_load())?;
+        *loads = true;
         self.told("trains and returns a result", talk.do_train(trial))?;
         self.told("does another task in the same process", talk.do_another(trial))?;
         self.told("leaves when it is told to exit", talk.leave())
     }
 
     /// What each takes a process of its own.
-    fn further_processes(&mut self) {
-        let kind = self.check.trial.as_ref().map_or(UNKNOWN_KIND, |trial| &trial.kind);
+    fn further_processes(&mut self, loads: bool) {
         let refused = self.begin_greeted(UNKNOWN_KIND).and_then(|mut talk| talk.refuse_unknown_kind());
-        self.told("refuses a task kind that it does not know", refused);
+        let refuses = self.told("refuses a task kind that it does not know", refused).is_some();
+        let trial = self.check.trial.as_ref().filter(|_| loads);
+        let kind = trial.map_or(UNKNOWN_KIND, |trial| &trial.kind);
         if self.protocol == Protocol::Json {
-            let ignored = self.begin_greeted(kind).and_then(|mut talk| talk.ignore_the_unknown(kind));
-            self.told("ignores commands and keys that it does not know", ignored);
+            let name = "ignores commands and keys that it does not know";
+            if loads || refuses {
+                let ignored = self.begin_greeted(kind).and_then(|mut talk| talk.ignore_the_unknown(kind));
+                self.told(name, ignored);
+            } else {
+                self.skip(name, "it answers nothing that could show it");
+            }
         }
         let left = self.begin_greeted(kind).and_then(|mut talk| talk.leave_closed_channel());
         self.told("leaves when its channel is closed", left);
@@ -245,12 +256,8 @@ impl Run<'_> {
         passed.then_some(())
     }
 
-    /// Tells that the steps which would follow are left out.
-    fn skip(&mut self, reason: &'static str) -> Option<()> {
-        (self.tell)(CheckedStep {
-            name: "load, train, a second task, exit",
-            verdict: Verdict::Skipped { reason },
-        });
-        None
+    /// Tells that something is left out.
+    fn skip(&mut self, name: &'static str, reason: &'static str) {
+        (self.tell)(CheckedStep { name, verdict: Verdict::Skipped { reason } });
     }
 }

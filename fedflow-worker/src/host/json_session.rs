@@ -16,7 +16,8 @@ use super::link::Link;
 use super::listener::{Cause, Listener, Phase, Said};
 use crate::clock::Clock;
 use crate::json;
-use crate::protocol::MAX_HELLO;
+use crate::protocol::{MAX_HELLO, MAX_ITEM};
+use crate::value_builder::check_limits;
 
 /// The version of the JSON protocol.
 const VERSION: i64 = 1;
@@ -239,10 +240,14 @@ fn said(line: &[u8], limit: u64) -> Result<Option<Said>, Cause> {
     let name = text(&mut event, "event").ok_or_else(|| missing("event"))?;
     Ok(Some(match name.as_str() {
         "loaded" => Said::Loaded,
-        "item" => Said::Item {
-            key: text(&mut event, "key").ok_or_else(|| missing("key"))?,
-            value: event.remove("value").ok_or_else(|| missing("value"))?,
-        },
+        "item" => {
+            let key = text(&mut event, "key").ok_or_else(|| missing("key"))?;
+            let value = event.remove("value").ok_or_else(|| missing("value"))?;
+            // Items wait for the engine; as many as may must not fill the memory.
+            check_limits(&value, MAX_ITEM as u64)
+                .map_err(|error| wrong_line(&format!("the value of an item: {error}"), line))?;
+            Said::Item { key, value }
+        }
         "progress" => Said::Progress {
             done: count(&event, "done").ok_or_else(|| missing("done"))?,
             total: count(&event, "total").ok_or_else(|| missing("total"))?,
@@ -252,6 +257,9 @@ fn said(line: &[u8], limit: u64) -> Result<Option<Said>, Cause> {
             _ => return Err(missing("data")),
         },
         "error" => {
+            if event.get("phase").is_some_and(|phase| !matches!(phase.as_str(), Some("load" | "train"))) {
+                return Err(missing("phase"));
+            }
             let kind = match event.get("kind").and_then(Value::as_str) {
                 Some("oom") => FailureKind::Oom,
                 Some("error") | None => FailureKind::Error,
@@ -316,6 +324,7 @@ mod tests {
             "{\"event\":\"dance\"}",
             "{\"event\":\"item\",\"key\":1,\"value\":1}",
             "{\"event\":\"item\",\"key\":\"a\"}",
+            "{\"event\":\"error\",\"phase\":\"exit\",\"message\":\"\"}",
             "{\"event\":\"progress\",\"done\":-1,\"total\":2}",
             "{\"event\":\"result\",\"data\":[]}",
             "{\"event\":\"error\",\"kind\":\"bad\",\"message\":\"\"}",
@@ -325,6 +334,21 @@ mod tests {
             assert_eq!(cause.kind, FailureKind::Protocol);
             assert!(cause.message.contains(&format!("{:?}", text)), "{}", cause.message);
         }
+    }
+
+    #[test]
+    fn an_item_is_small() {
+        let item = |ones: usize| {
+            let line = format!("{{\"event\":\"item\",\"key\":\"a\",\"value\":[{}0]}}", "1,".repeat(ones));
+            said(line.as_bytes(), 1 << 20)
+        };
+        assert!(matches!(item(100), Ok(Some(Said::Item { .. }))));
+        let cause = item(2_000).unwrap_err();
+        assert!(
+            cause.message.contains("an item: it is larger than the limit of 32768 bytes"),
+            "{}",
+            cause.message
+        );
     }
 
     #[test]
