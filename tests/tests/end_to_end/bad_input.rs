@@ -19,13 +19,13 @@ fn refused(flow: &str, options: &str) -> String {
 #[test]
 fn an_unknown_key_is_shown_with_its_place_and_what_was_meant() {
     let flow = format!("{GROUP}[[groups.tasks]]\nid = \"t\"\ncomand = [\"true\"]\n");
-    insta::assert_snapshot!(refused(&flow, "--devices cpu:1"), @"");
+    insta::assert_snapshot!(refused(&flow, "--devices cpu:1"));
 }
 
 #[test]
 fn a_wrong_type() {
     let flow = format!("{GROUP}[[groups.tasks]]\nid = \"t\"\ncommand = \"true\"\n");
-    insta::assert_snapshot!(refused(&flow, "--devices cpu:1"), @"");
+    insta::assert_snapshot!(refused(&flow, "--devices cpu:1"));
 }
 
 #[test]
@@ -33,13 +33,13 @@ fn a_duplicate_id() {
     let flow = format!(
         "{GROUP}tasks = [\n  {{ id = \"t\", command = [\"true\"] }},\n  {{ id = \"t\", command = [\"true\"] }},\n]\n"
     );
-    insta::assert_snapshot!(refused(&flow, "--devices cpu:1"), @"");
+    insta::assert_snapshot!(refused(&flow, "--devices cpu:1"));
 }
 
 #[test]
 fn an_id_that_is_not_safe_as_a_directory() {
     let flow = format!("{GROUP}tasks = [{{ id = \"../t\", command = [\"true\"] }}]\n");
-    insta::assert_snapshot!(refused(&flow, "--devices cpu:1"), @"");
+    insta::assert_snapshot!(refused(&flow, "--devices cpu:1"));
 }
 
 #[test]
@@ -56,13 +56,13 @@ fn an_unknown_task_kind_lists_those_there_are() {
     let flow = format!(
         "[workers.w]\ncommand = [\"{{scripted}}\"]\n{GROUP}tasks = [{{ id = \"t\", worker = \"w\", kind = \"scipted\" }}]\n"
     );
-    insta::assert_snapshot!(refused(&flow, "--devices cpu:1"), @"");
+    insta::assert_snapshot!(refused(&flow, "--devices cpu:1"));
 }
 
 #[test]
 fn a_pinned_device_that_does_not_exist() {
     let flow = format!("{GROUP}tasks = [{{ id = \"t\", command = [\"true\"], device = \"cuda:3\" }}]\n");
-    insta::assert_snapshot!(refused(&flow, "--devices sim:2x24GB"), @"");
+    insta::assert_snapshot!(refused(&flow, "--devices sim:2x24GB"));
 }
 
 #[test]
@@ -70,14 +70,14 @@ fn a_size_that_does_not_parse() {
     let flow = format!(
         "{GROUP}estimate-cuda-memory = \"a lot\"\ntasks = [{{ id = \"t\", command = [\"true\"] }}]\n"
     );
-    insta::assert_snapshot!(refused(&flow, "--devices cpu:1"), @"");
+    insta::assert_snapshot!(refused(&flow, "--devices cpu:1"));
 }
 
 #[test]
 fn an_estimate_larger_than_any_device() {
     let flow =
         format!("{GROUP}tasks = [{{ id = \"t\", command = [\"true\"], estimate-cuda-memory = \"80GB\" }}]\n");
-    insta::assert_snapshot!(refused(&flow, "--devices sim:1x24GB"), @"");
+    insta::assert_snapshot!(refused(&flow, "--devices sim:1x24GB"));
 }
 
 #[test]

@@ -89,7 +89,7 @@ fn killed_in_load() {
 
 #[test]
 fn killed_in_train() {
-    assert_told(&fault("", "\"signal 11\""), "train", "killed", "SIGSEGV");
+    assert_told(&fault("", "\"signal 6\""), "train", "killed", "SIGABRT");
 }
 
 #[test]

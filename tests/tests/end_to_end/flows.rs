@@ -134,7 +134,7 @@ fn values_survive_exactly_and_results_json_is_the_golden_one() {
         .read("res/results.json")
         .replace(&sandbox.path().canonicalize().unwrap().display().to_string(), "[dir]");
     let text = without_seconds(&without_seconds(&text, "load_seconds"), "train_seconds");
-    insta::assert_snapshot!(text, @"");
+    insta::assert_snapshot!(text);
 }
 
 /// The text with a key's numbers replaced, which must be plausible.

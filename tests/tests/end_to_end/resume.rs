@@ -77,7 +77,7 @@ fn a_damaged_journal_is_refused_with_file_and_offset() {
     let refused = sandbox.fedflow("resume res");
     assert_eq!(refused.code, 3);
     assert!(
-        refused.stderr.contains("journal.jsonl") && refused.stderr.contains("offset"),
+        refused.stderr.contains("journal.jsonl") && refused.stderr.contains("at byte"),
         "{}",
         refused.stderr
     );
