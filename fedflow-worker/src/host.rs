@@ -23,6 +23,8 @@
 
 mod conformance;
 mod ending;
+#[doc(hidden)]
+pub mod fuzzing;
 mod handshake;
 mod inbox;
 mod intake;

@@ -20,6 +20,9 @@ mod value_builder;
 
 pub mod store;
 
+#[doc(hidden)]
+pub use host::fuzzing;
+
 pub use describe::{DescribeError, describe};
 pub use host::{
     CheckedStep, Host, HostError, HostHandle, HostInbox, HostLauncher, HostOptions, Protocol, Trial, Verdict,

@@ -124,6 +124,19 @@ fn hear(words: &mut Words<'_>, listener: &Listener, limit: u64) -> Result<(), Ca
     Ok(())
 }
 
+/// Hears what comes from a socket to its end.
+///
+/// # Errors
+/// Something does not fit what the worker was told, or is no line of the protocol.
+pub(super) fn hear_socket(socket: &OwnedFd, listener: &Listener, limit: u64) -> Result<(), Cause> {
+    hear(&mut Words::of(socket), listener, limit)
+}
+
+/// Reads bytes as the answer to hello.
+pub(super) fn check_first_line(line: &[u8]) -> bool {
+    check_ready(line).is_ok()
+}
+
 /// Writes a worker's lines from a thread of its own: one that does not read must hold up nobody else.
 fn start_writer(socket: Arc<OwnedFd>) -> io::Result<Sender<Line>> {
     let (sender, lines): (_, Receiver<Line>) = crossbeam_channel::unbounded();
