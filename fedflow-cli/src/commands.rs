@@ -1,6 +1,7 @@
 //! The commands: one file each. Every one returns a value or a [`CommandError`]; only [`main`] exits.
 
 mod check;
+mod check_worker;
 mod completions;
 mod config;
 mod demo;
@@ -49,6 +50,7 @@ fn run_command(command: Command) -> Result<(), CommandError> {
         Command::Status(args) => status::cmd_status(&args),
         Command::Logs(args) => logs::cmd_logs(&args),
         Command::Stop(args) => stop::cmd_stop(&args),
+        Command::CheckWorker(args) => check_worker::cmd_check_worker(args),
         Command::Init(args) => init::cmd_init(&args),
         Command::Config(args) => config::cmd_config(&args),
         Command::Demo(args) => run_guarded(|| demo::cmd_demo(&args)),

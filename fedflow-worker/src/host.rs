@@ -23,7 +23,10 @@
 //! signal watches over it only until the life line does: it would kill the worker before it has killed its helpers.)
 
 mod capped_log;
+mod conformance;
 mod ending;
+#[doc(hidden)]
+pub mod fuzzing;
 mod handshake;
 mod inbox;
 mod intake;
@@ -55,6 +58,7 @@ use crate::clock::Clock;
 use crate::environment::{self, Environment};
 use crate::spawn;
 
+pub use conformance::{CheckedStep, Trial, Verdict, WorkerCheck};
 pub use inbox::HostInbox;
 use inbox::Post;
 use log_keeper::LogKeeper;
@@ -171,9 +175,6 @@ impl Host {
     /// # Errors
     /// The base directory is relative, or the system refuses a directory, thread or descriptor.
     pub fn start(options: HostOptions) -> Result<(HostLauncher, HostInbox, HostHandle), HostError> {
-        if !options.base_dir.is_absolute() {
-            return Err(HostError::RelativeBase(options.base_dir));
-        }
         raise_descriptor_limit();
         if options.adopt_orphans {
             set_child_subreaper(Some(getpid())).map_err(io::Error::from)?;
@@ -190,15 +191,7 @@ impl Host {
             )?),
             _ => None,
         };
-        let shared = Arc::new(Shared {
-            own_program: spawn::own_program().to_string_lossy().into_owned(),
-            environment: environment::inherited(),
-            private: Private::make().map_err(HostError::PrivateDirectory)?,
-            clock: clock.clone(),
-            post: post.clone(),
-            log_keeper: LogKeeper::start()?,
-            options,
-        });
+        let shared = Shared::new(options, clock.clone(), post.clone())?;
         let (bell, overseer) = overseer::start(shared)?;
         let handle = HostHandle { post: post.clone(), bell: bell.clone(), clock: clock.clone() };
         let launcher = HostLauncher { bell, overseer: Some(overseer), _sampling: sampling };
@@ -208,6 +201,21 @@ impl Host {
 }
 
 impl Shared {
+    fn new(options: HostOptions, clock: Clock, post: Post) -> Result<Arc<Self>, HostError> {
+        if !options.base_dir.is_absolute() {
+            return Err(HostError::RelativeBase(options.base_dir));
+        }
+        Ok(Arc::new(Self {
+            own_program: spawn::own_program().to_string_lossy().into_owned(),
+            environment: environment::inherited(),
+            private: Private::make().map_err(HostError::PrivateDirectory)?,
+            clock,
+            post,
+            log_keeper: LogKeeper::start()?,
+            options,
+        }))
+    }
+
     /// The program of a worker's name.
     fn worker_program(&self, name: &str) -> Option<WorkerProgram> {
         match self.options.workers.get(name) {

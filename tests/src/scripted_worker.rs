@@ -67,10 +67,6 @@ fn take_step(step: &str, result: &mut Dict) -> Result<(), TaskError> {
         "hang" => wait(Duration::from_secs(3600)),
         "print" => println!("{first} {second}"),
         "flood" => flood(first.parse()?)?,
-        "await" => {
-            // A pipe with a name: opening it takes until somebody opens it for writing.
-            std::fs::read(first)?;
-        }
         "complain" => eprintln!("{first} {second}"),
         "fail" => return Err(TaskError::new(format!("{first} {second}"))),
         "oom" => return Err(TaskError::out_of_memory("CUDA out of memory")),

@@ -137,20 +137,9 @@ impl Supervised {
             return self
                 .fail(Cause::new(FailureKind::Spawn, format!("there is no worker {name:?} in this run")));
         };
-        let Some(token) = make_token() else {
-            return self.fail(Cause::new(FailureKind::Spawn, "the system gives no random numbers"));
-        };
-        let mut environment = vec![(environment::FD.to_owned(), "0".to_owned())];
-        if program.protocol == Protocol::Ipc {
-            environment.push((environment::TOKEN.into(), token.clone()));
-            environment.push((environment::BOOTSTRAP.into(), self.private.to_string_lossy().into_owned()));
-        }
-        let plan = Plan {
-            command: program.command.clone(),
-            stdin: Stdin::Socket,
-            program_environment: program.env.clone(),
-            environment,
-            private: self.private.clone(),
+        let (plan, token) = match Plan::of_worker(&program, self.private.clone()) {
+            Ok(planned) => planned,
+            Err(cause) => return self.fail(cause),
         };
         self.manner = Manner::Session { program, token, link: None, socket: None };
         self.order(Some(plan));
@@ -524,18 +513,4 @@ fn cards_of(lease: &Lease) -> String {
         .map(|device| device.to_string())
         .collect();
     if cards.is_empty() { lease.device().to_string() } else { cards.join(",") }
-}
-
-/// A random text that nobody can guess.
-fn make_token() -> Option<String> {
-    let mut bytes = [0_u8; 16];
-    let mut filled = 0;
-    while filled < bytes.len() {
-        match rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty()) {
-            Ok(more) => filled += more,
-            Err(rustix::io::Errno::INTR) => {}
-            Err(_) => return None,
-        }
-    }
-    Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
