@@ -224,7 +224,6 @@ fn a_killed_supervisor_frees_what_it_held() {
 fn a_worker_that_outlives_its_supervisor_keeps_its_lease() {
     let (_root, environment) = place();
     let mut pool = open("sim:1x10GB", &environment);
-    let (_watch, woken) = watch(&pool);
     let mut remote = Remote::start(&environment, None);
     assert_eq!(remote.ask("lease 6"), "leased");
     let worker = Sleeper::named_by(&remote.ask("worker"));
@@ -237,10 +236,12 @@ fn a_worker_that_outlives_its_supervisor_keeps_its_lease() {
     remote.kill();
     assert_eq!(pool.try_lease(&request(6)), None, "its worker lives");
     assert!(!inventory(&environment).leases[0].supervised);
-    // One that comes now sees it as well.
-    assert_eq!(open("sim:1x10GB", &environment).try_lease(&request(6)), None);
+    // One that comes now sees it as well, and nothing but the worker's end can wake it.
+    let mut late = open("sim:1x10GB", &environment);
+    let (_watch, woken) = watch(&late);
+    assert_eq!(late.try_lease(&request(6)), None);
     drop(worker);
-    lease_when_woken(&mut pool, &woken, &request(6));
+    lease_when_woken(&mut late, &woken, &request(6));
 }
 
 #[test]

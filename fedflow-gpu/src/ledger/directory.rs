@@ -274,7 +274,8 @@ impl AsFd for Directory {
 
 /// Reads a whole file, unless it is larger than a limit.
 pub(super) fn read_whole(file: &File, limit: usize) -> Result<Vec<u8>, Fault> {
-    let mut bytes = Vec::new();
+    let size = usize::try_from(rustix::fs::fstat(file)?.st_size).unwrap_or(0);
+    let mut bytes = Vec::with_capacity(size.min(limit) + 1);
     file.take(limit as u64 + 1).read_to_end(&mut bytes)?;
     if bytes.len() > limit { Err(Fault::TooLarge) } else { Ok(bytes) }
 }

@@ -10,7 +10,7 @@ use rustix::fs::Mode;
 use super::clock;
 use super::directory::{Directory, next_number};
 use super::fault::{Fault, LedgerError};
-use super::record::{Booking, Header, MAX_SLOTS, SLOT, VERSION, Waiting, empty_slot, encode, shortened};
+use super::record::{Booking, EMPTY, Header, MAX_SLOTS, SLOT, VERSION, Waiting, encode, shortened};
 use crate::process::{ProcessId, probe_world};
 
 /// What the names of supervisors' files begin with.
@@ -116,7 +116,7 @@ impl OwnFile {
     fn write(&mut self, place: usize, booking: Option<Booking>) -> Result<(), Fault> {
         let slot = match &booking {
             Some(booking) => encode(booking),
-            None => Some(empty_slot()),
+            None => Some(EMPTY),
         };
         write_at(&self.file, place + 1, slot)?;
         if place == self.slots.len() {
@@ -156,7 +156,7 @@ fn publish(
             file.lock()?;
             write_at(file, 0, encode(header)).map_err(to_io)?;
             for (place, booking) in slots.iter().enumerate() {
-                let slot = booking.as_ref().map_or_else(|| Some(empty_slot()), encode);
+                let slot = booking.as_ref().map_or_else(|| Some(EMPTY), encode);
                 write_at(file, place + 1, slot).map_err(to_io)?;
             }
             Ok(())

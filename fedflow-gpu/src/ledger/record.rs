@@ -76,16 +76,16 @@ pub(super) enum Slot<T> {
 }
 
 /// A slot with nothing in it.
-pub(super) fn empty_slot() -> [u8; SLOT] {
+pub(super) const EMPTY: [u8; SLOT] = {
     let mut slot = [b' '; SLOT];
     slot[SLOT - 1] = b'\n';
     slot
-}
+};
 
 /// A record as it stands in the file; `None` if it is too long for a slot.
 pub(super) fn encode<T: Serialize>(record: &T) -> Option<[u8; SLOT]> {
     let text = serde_json::to_vec(record).ok()?;
-    let mut slot = empty_slot();
+    let mut slot = EMPTY;
     let body = &mut slot[..SLOT - TAIL];
     body.get_mut(..text.len())?.copy_from_slice(&text);
     let checksum = format!("{:08x}", crc32fast::hash(body));
@@ -95,7 +95,7 @@ pub(super) fn encode<T: Serialize>(record: &T) -> Option<[u8; SLOT]> {
 
 /// What stands in a slot.
 pub(super) fn decode<T: DeserializeOwned>(slot: &[u8]) -> Slot<T> {
-    if slot == empty_slot() {
+    if slot == EMPTY {
         return Slot::Empty;
     }
     let Some((body, tail)) = slot.split_at_checked(SLOT - TAIL) else { return Slot::Unreadable };
@@ -178,7 +178,7 @@ mod tests {
         // Every one of these takes two bytes in JSON.
         let slot = encode(&booking("\"".repeat(5000), u64::MAX));
         assert!(slot.is_some());
-        assert_eq!(decode::<Booking>(&empty_slot()), Slot::Empty);
+        assert_eq!(decode::<Booking>(&EMPTY), Slot::Empty);
     }
 
     #[test]

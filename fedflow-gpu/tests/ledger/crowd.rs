@@ -178,6 +178,14 @@ impl Member {
     }
 }
 
+impl Drop for Member {
+    fn drop(&mut self) {
+        // Of one that has ended this changes nothing; if the test has failed, nobody stays.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 /// What a member says it held. `end` is until when it lived at least, if it did not come to its own end.
 fn read_log(log: &Path, end: Option<u64>) -> Vec<Held> {
     let who = log.display().to_string();
