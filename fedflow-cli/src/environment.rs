@@ -3,11 +3,11 @@
 use std::ffi::OsString;
 
 /// What the names of configuration variables begin with.
-pub const CONFIG_PREFIX: &str = "FEDFLOW_CONFIG_";
+pub(crate) const CONFIG_PREFIX: &str = "FEDFLOW_CONFIG_";
 
 /// The variables whose names begin with [`CONFIG_PREFIX`], by name. What is not UTF-8 is shown as far as it is.
 #[must_use]
-pub fn config_variables() -> Vec<(String, String)> {
+pub(crate) fn config_variables() -> Vec<(String, String)> {
     let mut variables: Vec<(String, String)> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
         .filter(|(name, _)| name.starts_with(CONFIG_PREFIX))
@@ -19,7 +19,7 @@ pub fn config_variables() -> Vec<(String, String)> {
 
 /// Where programs without a path are looked for: `PATH`.
 #[must_use]
-pub fn search_path() -> Option<OsString> {
+pub(crate) fn search_path() -> Option<OsString> {
     #[expect(clippy::disallowed_methods, reason = "this is the file that reads the environment")]
     std::env::var_os("PATH")
 }

@@ -11,7 +11,7 @@ const FLOW_FILE: &str = "flow.toml";
 
 /// Why the files of `fedflow init` cannot be written.
 #[derive(Debug, thiserror::Error)]
-pub enum InitError {
+pub(crate) enum InitError {
     /// A file of that name is there: it is never overwritten.
     #[error("{} exists already", .0.display())]
     Exists(PathBuf),
@@ -30,7 +30,7 @@ pub enum InitError {
 ///
 /// # Errors
 /// One of them exists (then neither is written), or cannot be written.
-pub fn write_starter(directory: &Path) -> Result<Vec<PathBuf>, InitError> {
+pub(crate) fn write_starter(directory: &Path) -> Result<Vec<PathBuf>, InitError> {
     let files = [
         (directory.join(FLOW_FILE), include_str!("../templates/flow.toml").to_owned()),
         (directory.join(CONFIG_FILE), starter_text()),

@@ -89,7 +89,7 @@ impl Session {
             JournalNotice::Failed(reason) => told.recording_failed(reason),
         });
         let (history, report, session) = match &earlier {
-            Some(earlier) => (earlier.history(), earlier.report.clone(), earlier.state.sessions + 1),
+            Some(earlier) => (earlier.state.history(), earlier.report.clone(), earlier.state.sessions + 1),
             None => (History::default(), Report::new(), 1),
         };
         let journal = match &earlier {

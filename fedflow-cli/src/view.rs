@@ -184,6 +184,7 @@ mod tests {
     use super::live::tests::remaining;
     use super::made_up::*;
     use super::spool::tests::Sink;
+    use super::summary::Counts;
     use super::*;
     use clap::ValueEnum;
     use fedflow_core::RunOutcome;

@@ -47,9 +47,17 @@ fn a_cpu_slot_runs_one_task_and_sees_no_card() {
     let first = pool.try_lease(&request(1)).unwrap();
     assert_eq!((first.device(), first.device_seen), (Device::Cpu, Device::Cpu));
     assert_eq!(first.shares[0].memory, None);
-    let expected = [("CUDA_VISIBLE_DEVICES", ""), ("FEDFLOW_CARD", "cpu"), ("FEDFLOW_DEVICE", "cpu")];
+    let expected = [
+        ("CUDA_DEVICE_ORDER", "PCI_BUS_ID"),
+        ("CUDA_VISIBLE_DEVICES", ""),
+        ("FEDFLOW_CARD", "cpu"),
+        ("FEDFLOW_DEVICE", "cpu"),
+    ];
     assert_eq!(variables(&first), expected.into());
-    assert_eq!(pool.base_environment(), [("CUDA_VISIBLE_DEVICES".into(), String::new())]);
+    assert_eq!(
+        pool.base_environment(),
+        [("CUDA_VISIBLE_DEVICES".into(), String::new()), ("CUDA_DEVICE_ORDER".into(), "PCI_BUS_ID".into())]
+    );
 
     // Memory of a card means nothing here, however much.
     let second = pool.try_lease(&pinned(1_000, "cpu")).unwrap();
@@ -81,7 +89,12 @@ fn simulated_cards_have_names_memory_and_limits() {
     let small = pool.try_lease(&request(6)).unwrap();
     assert_eq!((small.device(), small.device_seen), (Device::Sim(1), Device::Sim(1)));
     assert_eq!(small.shares[0].memory, gb(6));
-    let expected = [("CUDA_VISIBLE_DEVICES", ""), ("FEDFLOW_CARD", "sim:1"), ("FEDFLOW_DEVICE", "sim:1")];
+    let expected = [
+        ("CUDA_DEVICE_ORDER", "PCI_BUS_ID"),
+        ("CUDA_VISIBLE_DEVICES", ""),
+        ("FEDFLOW_CARD", "sim:1"),
+        ("FEDFLOW_DEVICE", "sim:1"),
+    ];
     assert_eq!(variables(&small), expected.into());
     let error = pool.check(&request(20)).unwrap_err();
     assert!(matches!(error, Unleasable::TooLarge { largest, .. } if largest == "19.2GB".parse().unwrap()));

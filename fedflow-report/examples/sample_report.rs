@@ -1,6 +1,6 @@
-//! Writes every report of a made-up federated run: `cargo run -p fedflow-report --example sample_report -- DIR`.
+//! Writes every report of a made-up federated run: `cargo run -p fedflow-report --example sample_report -- DIR [ROUNDS]`.
 //!
-//! Thirty rounds of ten clients and an aggregation on two cards, with a task that fails, one that is killed, and
+//! Thirty rounds, or as many as are asked for, of ten clients and an aggregation on two cards, with a task that fails, one that is killed, and
 //! one that runs out of memory and is tried again. Nothing runs; the events are invented.
 
 use std::collections::BTreeMap;
@@ -15,7 +15,6 @@ use fedflow_report::{
     Report, render_csv, render_group_html, render_html, render_json, render_junit, render_markdown,
 };
 
-const ROUNDS: u32 = 30;
 const CLIENTS: u32 = 10;
 /// When the made-up run began: a day in November 2023.
 const BEGIN: f64 = 1_700_000_000.0;
@@ -23,7 +22,8 @@ const BEGIN: f64 = 1_700_000_000.0;
 fn main() -> Result<(), Box<dyn Error>> {
     let dir = PathBuf::from(std::env::args().nth(1).unwrap_or_else(|| "sample-report".into()));
     fs::create_dir_all(dir.join("reports"))?;
-    let report = World::run()?;
+    let rounds = std::env::args().nth(2).map_or(Ok(30), |rounds| rounds.parse())?;
+    let report = World::run(rounds)?;
     render_html(&report, File::create(dir.join("report.html"))?)?;
     for group in report.groups() {
         let page = dir.join("reports").join(format!("{}.html", group.name));
@@ -60,7 +60,7 @@ enum Trouble {
 }
 
 impl World {
-    fn run() -> Result<Report, Box<dyn Error>> {
+    fn run(rounds: u32) -> Result<Report, Box<dyn Error>> {
         let mut world = Self { random: fastrand::Rng::with_seed(7), free: [0.0; 2], events: BTreeMap::new() };
         let card = |ordinal| DeviceInfo {
             device: Device::Cuda(ordinal),
@@ -79,7 +79,7 @@ impl World {
             },
         );
         let mut now = world.group("split", 1, 0.05, vec![("split".into(), Self::split())])?;
-        for round in 1..=ROUNDS {
+        for round in 1..=rounds {
             let clients =
                 (0..CLIENTS).map(|client| (format!("client-{client}"), world.client(round, client)));
             let clients = clients.collect();

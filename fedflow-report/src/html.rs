@@ -54,6 +54,7 @@ pub(crate) fn environment() -> Result<Environment<'static>, RenderError> {
         ("page.html", include_str!("../templates/page.html")),
         ("curve.html", include_str!("../templates/curve.html")),
         ("gantt.html", include_str!("../templates/gantt.html")),
+        ("gantt_rects.html", include_str!("../templates/gantt_rects.html")),
         ("group_rows.html", include_str!("../templates/group_rows.html")),
         ("task_rows.html", include_str!("../templates/task_rows.html")),
         ("junit.xml", include_str!("../templates/junit.xml")),

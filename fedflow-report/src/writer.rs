@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use fedflow_core::{Name, Observer, RunEvent, Time};
+use rayon::prelude::*;
 
 use crate::html::{render_group_html, render_html};
 use crate::render::RenderError;
@@ -222,9 +223,8 @@ impl Files {
     }
 
     fn write_all(&mut self) {
-        for group in std::mem::take(&mut self.stale) {
-            self.write_group(&group);
-        }
+        let stale = std::mem::take(&mut self.stale);
+        stale.par_iter().for_each(|group| self.write_group(group));
         self.write_results();
         self.write(&self.run_dir.join("report.html"), |out| render_html(&self.report, out));
     }

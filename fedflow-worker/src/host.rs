@@ -18,7 +18,8 @@
 //! server, in a private directory that it is given, and says its name on a socket pair that the supervisor made:
 //! that socket can be read with a deadline. The supervisor connects and sends the two ends of the session; all that
 //! it holds is closed on exec. The socket pair stays open as the worker's life line: when the supervisor ends,
-//! by whatever cause, the worker sees it and kills its own process group.
+//! by whatever cause, the worker sees it and kills its own process group, helpers included. (The kernel's parent-death
+//! signal watches over it only until the life line does: it would kill the worker before it has killed its helpers.)
 
 mod ending;
 mod handshake;
@@ -30,6 +31,7 @@ mod link;
 mod listener;
 mod logs;
 mod overseer;
+mod private;
 mod result_file;
 mod sampler;
 mod spawner;
@@ -37,14 +39,13 @@ mod workdir;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use fedflow_core::{Assignment, Dict, Input, Launcher, Lease, Name, SELF_WORKER, StopLevel, WorkerId};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tempfile::TempDir;
 
 use crate::clock::Clock;
 use crate::environment::{self, Environment};
@@ -53,6 +54,7 @@ use crate::spawn;
 pub use inbox::HostInbox;
 use inbox::Post;
 use overseer::{Bell, Notice};
+use private::Private;
 use sampler::{Sampler, SamplerThread};
 
 /// How a worker program talks to its supervisor.
@@ -140,7 +142,7 @@ struct Shared {
     options: HostOptions,
     own_program: String,
     environment: Environment,
-    private: TempDir,
+    private: Private,
     clock: Clock,
     post: Post,
 }
@@ -169,7 +171,7 @@ impl Host {
         let shared = Arc::new(Shared {
             own_program: spawn::own_program().to_string_lossy().into_owned(),
             environment: environment::inherited(),
-            private: private_directory().map_err(HostError::PrivateDirectory)?,
+            private: Private::make().map_err(HostError::PrivateDirectory)?,
             clock,
             post: post.clone(),
             options,
@@ -192,28 +194,6 @@ impl Shared {
             None => None,
         }
     }
-
-    /// A worker's own place in the private directory.
-    fn private_of(&self, worker: WorkerId) -> PathBuf {
-        self.private.path().join(worker.0.to_string())
-    }
-}
-
-/// The longest path of a socket; ipc-channel cuts a longer one off without a word.
-const MAX_SOCKET_PATH: usize = 107;
-
-fn private_directory() -> io::Result<TempDir> {
-    use std::os::unix::fs::PermissionsExt;
-    let make = |parent: &Path| {
-        tempfile::Builder::new()
-            .prefix("fedflow-")
-            .permissions(std::fs::Permissions::from_mode(0o700))
-            .tempdir_in(parent)
-    };
-    let directory = make(&environment::memory_directory())?;
-    // Below it: the worker's number, ipc-channel's own directory, the socket.
-    let longest = directory.path().as_os_str().len() + "/12345678901234567890/.tmp123456/socket".len();
-    if longest <= MAX_SOCKET_PATH { Ok(directory) } else { make(Path::new("/tmp")) }
 }
 
 fn raise_descriptor_limit() {

@@ -34,6 +34,15 @@ impl Task for Scripted {
             match words(step) {
                 ("item", key, value) => ctx.set_item(key, value.parse::<f64>()?),
                 ("progress", done, total) => ctx.progress(done.parse()?, total.parse()?),
+                // The first attempt never ends; what it left in the checkpoint directory lets the next one pass.
+                ("hang-once", ..) => {
+                    let mark = ctx.checkpoint_dir().join("there");
+                    if !mark.exists() {
+                        std::fs::write(mark, "")?;
+                        ctx.progress(1, 2);
+                        take_step("hang", &mut result)?;
+                    }
+                }
                 ("attempt", ..) => {
                     result.insert("attempt", i64::from(ctx.identity().attempt));
                 }

@@ -9,6 +9,7 @@ use crate::command_error::CommandError;
 use crate::flow::FlowFile;
 use crate::stdout;
 use crate::table_text::plain_table;
+use crate::view::escape;
 use crate::workers::{check_flow, load_settings, open_devices};
 
 /// How many tasks of a group are shown, unless all are.
@@ -49,8 +50,19 @@ fn row(group: &TaskGroup, task: &TaskEntry) -> [String; 4] {
     let spec = task.spec();
     let runs = match spec.program.as_ref() {
         Program::Worker { worker, kind } => format!("{worker}: {kind}"),
-        Program::Command { train, .. } => train.join(" "),
+        Program::Command { train, .. } => clipped(&train.join(" ")),
     };
     let device = spec.device.as_ref().or(group.device()).map_or_else(|| "any".into(), ToString::to_string);
     [group.group_name().to_string(), task.task_id().to_string(), runs, device]
+}
+
+/// A command in one line, cut where nobody reads on.
+fn clipped(command: &str) -> String {
+    const WIDTH: usize = 60;
+    let words: Vec<&str> = command.split_whitespace().collect();
+    let line = escape(&words.join(" "));
+    match line.char_indices().nth(WIDTH) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
 }

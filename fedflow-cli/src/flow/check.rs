@@ -30,7 +30,7 @@ pub struct Surroundings<'a> {
 }
 
 /// Asks a worker, given with its name, for the task kinds that it lists.
-pub type Describe<'a> = dyn Fn(&str, &WorkerEntry) -> Result<Vec<String>, String> + 'a;
+pub(super) type Describe<'a> = dyn Fn(&str, &WorkerEntry) -> Result<Vec<String>, String> + 'a;
 
 /// Looks for everything that can be known to be wrong before the flow runs. Looks at the files of programs and
 /// runs what `describe` runs; starts no task.

@@ -27,5 +27,5 @@ pub(super) fn cards<S: AsRef<str>>(uuids: impl IntoIterator<Item = S>) -> Vec<(S
 
 /// The environment in which CUDA finds no card.
 pub(super) fn no_cards() -> Vec<(String, String)> {
-    vec![(VISIBLE.into(), String::new())]
+    cards::<&str>([])
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use fedflow_core::Device;
 use minijinja::Environment;
 use minijinja::value::Value;
+use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::attempt::{Attempt, Lane, Phase, Span};
@@ -39,7 +40,7 @@ pub(super) fn render(
     }
     let mut chart = Chart::collect(groups, summary, timeline);
     chart.coarsen();
-    let drawing = chart.draw(groups, summary, timeline);
+    let drawing = chart.draw(environment, groups, summary, timeline)?;
     // Safe: it comes out of a template that escapes.
     Ok(Some(Value::from_safe_string(
         environment.get_template("gantt.html")?.render(minijinja::value::Serde(drawing))?,
@@ -120,7 +121,13 @@ impl Chart {
         }
     }
 
-    fn draw(self, groups: &[GroupReport], summary: &Summary, timeline: &Timeline<'_>) -> Drawing {
+    fn draw(
+        self,
+        environment: &Environment<'_>,
+        groups: &[GroupReport],
+        summary: &Summary,
+        timeline: &Timeline<'_>,
+    ) -> Result<Drawing, RenderError> {
         let share = |seconds: f64| (seconds - summary.window.0) / summary.makespan_seconds;
         let bands = group_bands(groups, &share, timeline);
         // Room for names where there is a name.
@@ -134,15 +141,23 @@ impl Chart {
         // What never had a device comes last.
         let (with_device, without): (Vec<_>, Vec<_>) =
             self.lanes.into_iter().partition(|(lane, _)| lane.is_some());
-        let lanes = with_device.into_iter().chain(without).map(|(lane, bars)| {
-            let queue_from = if lane.is_some() { BAR + 4 } else { 4 };
-            let height = (queue_from + bars.queue.len() * QUEUE_ROW).max(MIN_LANE);
-            let drawn = DrawnLane::new(lane, bars, queue_from, summary, &slots, (top, height));
-            top += height + LANE_GAP;
-            drawn
-        });
-        let lanes: Vec<_> = lanes.collect();
-        Drawing {
+        let placed: Vec<_> = with_device
+            .into_iter()
+            .chain(without)
+            .map(|(lane, bars)| {
+                let queue_from = if lane.is_some() { BAR + 4 } else { 4 };
+                let height = (queue_from + bars.queue.len() * QUEUE_ROW).max(MIN_LANE);
+                let placed = PlacedLane { lane, bars, queue_from, top, height };
+                top += height + LANE_GAP;
+                placed
+            })
+            .collect();
+        // Most of the page's time goes here: the lanes side by side.
+        let lanes = placed
+            .into_par_iter()
+            .map(|lane| lane.draw(environment, summary, &slots))
+            .collect::<Result<_, RenderError>>()?;
+        Ok(Drawing {
             lanes,
             groups: bands,
             ticks: ticks(summary),
@@ -156,7 +171,7 @@ impl Chart {
             height: top + 20,
             bar: BAR,
             description: description(summary),
-        }
+        })
     }
 }
 
@@ -167,6 +182,15 @@ fn title(group: &GroupReport, task: &TaskReport, attempt: &Attempt, span: Span, 
     let number = if number > 1 { format!(", attempt {number}") } else { String::new() };
     let took = duration(to - from);
     format!("{} / {}{number}\n{phase} {took}{failed}, from {}", group.name, task.id, duration(from - since))
+}
+
+/// A lane and its place in the drawing, in pixels.
+struct PlacedLane {
+    lane: Option<Lane>,
+    bars: LaneBars,
+    queue_from: usize,
+    top: usize,
+    height: usize,
 }
 
 #[derive(Serialize)]
@@ -190,7 +214,7 @@ struct DrawnLane {
     top: usize,
     height: usize,
     has_bar: bool,
-    rects: Vec<Rect>,
+    rects: Value,
 }
 
 #[derive(Serialize)]
@@ -213,15 +237,14 @@ struct Band {
     labelled: bool,
 }
 
-impl DrawnLane {
-    fn new(
-        lane: Option<Lane>,
-        bars: LaneBars,
-        queue_from: usize,
+impl PlacedLane {
+    fn draw(
+        self,
+        environment: &Environment<'_>,
         summary: &Summary,
         slots: &BTreeMap<Lane, u32>,
-        (top, height): (usize, usize),
-    ) -> Self {
+    ) -> Result<DrawnLane, RenderError> {
+        let Self { lane, bars, queue_from, top, height } = self;
         let mut rects: Vec<Rect> = Vec::with_capacity(bars.len());
         rects.extend(bars.starved.iter().map(|bar| Rect::new(bar, 0, BAR)));
         let mut train = bars.train;
@@ -238,7 +261,12 @@ impl DrawnLane {
             Some(lane) if slots.get(&unit(lane)).is_none_or(|last| *last == 0) => lane_label(lane),
             Some(lane) => format!("{} slot {}", lane.device, lane.slot),
         };
-        Self {
+        let template = environment.get_template("gantt_rects.html")?;
+        // Safe: it comes out of a template that escapes.
+        let rects = Value::from_safe_string(
+            template.render(minijinja::context! { rects => minijinja::value::Serde(rects) })?,
+        );
+        Ok(DrawnLane {
             label,
             note: match (of_unit, lane) {
                 (Some(device), _) => format!("idle {}", percent(1.0 - device.busy_share())),
@@ -250,7 +278,7 @@ impl DrawnLane {
             height,
             has_bar: lane.is_some(),
             rects,
-        }
+        })
     }
 }
 

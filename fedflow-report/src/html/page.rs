@@ -5,7 +5,6 @@ use std::io::Write;
 use fedflow_core::{DeviceInfo, RunOutcome};
 use indexmap::IndexMap;
 use minijinja::value::Value as Html;
-use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::figure::{count, duration, grouped, moment, percent};
@@ -35,11 +34,24 @@ pub(super) fn render(
     let results = result_charts(groups);
     let items = item_charts(groups);
     let curves = |charts: &Charts, first: usize| {
-        let charts = charts.charts.par_iter().enumerate();
+        let charts = charts.charts.iter().enumerate();
         charts
             .map(|(place, chart)| curve::render(&environment, chart, first + place))
             .collect::<Result<Vec<_>, _>>()
     };
+    // The drawings and the tables of a large run take about as long: side by side.
+    let (drawings, tables) = rayon::join(
+        || {
+            let gantt = gantt::render(&environment, groups, &summary, &timeline)?;
+            Ok::<_, RenderError>((gantt, curves(&results, 0)?, curves(&items, results.charts.len())?))
+        },
+        || {
+            let whole = group.is_none();
+            let of_groups = whole.then(|| group_table(&environment, report, &timeline)).transpose()?;
+            Ok::<_, RenderError>((of_groups, task_table(&environment, groups, &timeline, !whole)?))
+        },
+    );
+    let ((gantt, result_curves, item_curves), (group_table, task_table)) = (drawings?, tables?);
     let (retries, retries_left_out) = retries(groups, &timeline);
     let page = Page {
         title: match group {
@@ -57,17 +69,14 @@ pub(super) fn render(
         tiles: tiles(&summary),
         shares: shares(&summary.counts),
         failures: Failures::new(report, groups, to_root),
-        curves: curves(&results, 0)?,
+        curves: result_curves,
         more_curves: and_more(results.left_out, "results"),
-        items: curves(&items, results.charts.len())?,
+        items: item_curves,
         more_items: and_more(items.left_out, "items"),
-        gantt: gantt::render(&environment, groups, &summary, &timeline)?,
+        gantt,
         devices: summary.devices.iter().map(DeviceRow::new).collect(),
-        groups: match group {
-            Some(_) => None,
-            None => Some(group_table(&environment, report, &timeline)?),
-        },
-        tasks: task_table(&environment, groups, &timeline, group.is_some())?,
+        groups: group_table,
+        tasks: task_table,
         retries,
         more_retries: and_more(retries_left_out, "retries"),
         to_root,
@@ -238,12 +247,11 @@ fn devices(devices: &[DeviceInfo]) -> String {
 fn tiles(summary: &Summary) -> Vec<Tile> {
     let counts = &summary.counts;
     let unfinished = counts.cancelled + counts.open;
-    let finished = grouped(counts.finished);
     let mut tiles = vec![
         Tile {
             label: "Finished",
-            value: format!("{finished} / {}", grouped(counts.tasks)),
-            note: "tasks".into(),
+            value: grouped(counts.finished),
+            note: format!("of {}", count(counts.tasks, "task", "tasks")),
             class: if counts.tasks > 0 && counts.finished == counts.tasks { "good" } else { "" },
         },
         Tile {

@@ -8,8 +8,8 @@ use ipc_channel::ipc::{self, IpcReceiver, IpcSender};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use super::MAX_SOCKET_PATH;
 use super::listener::Cause;
+use super::private::MAX_SOCKET_PATH;
 use crate::clock::Clock;
 use crate::protocol::{Bootstrap, Hello, MAX_HELLO, OLDEST_VERSION, ToHost, ToWorker, VERSION};
 
@@ -57,7 +57,8 @@ fn read_line(terms: &Terms<'_>) -> Result<Option<Vec<u8>>, Cause> {
             line.truncate(end);
             return Ok(Some(line));
         }
-        if line.len() > MAX_HELLO {
+        // A hello is a JSON object: what begins otherwise will never become one.
+        if line.len() > MAX_HELLO || line.first() != Some(&b'{') {
             return Err(no_hello(&line));
         }
     }
@@ -185,12 +186,13 @@ mod tests {
     fn silence_is_a_timeout_and_an_end_is_none() {
         assert_eq!(meet(b"", false).unwrap_err().kind, FailureKind::Timeout);
         assert_eq!(meet(b"{\"version\":1", false).unwrap_err().kind, FailureKind::Timeout);
-        assert_eq!(meet(b"half a line", true), Ok(false));
+        assert_eq!(meet(b"{half a line", true), Ok(false));
     }
 
     #[test]
     fn a_wrong_hello_is_refused() {
         let server = "/private/1/.tmp/socket";
+        assert!(refusal(b"Hello without an end").contains("no hello"));
         assert!(refusal(b"Hello, world!\n").contains("no hello: \"Hello, world!\""));
         assert!(refusal(&vec![b'x'; MAX_HELLO + 5000]).contains("no hello"));
         assert!(refusal(b"{\"version\":1}\n").contains("no hello"));

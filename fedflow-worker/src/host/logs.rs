@@ -32,6 +32,11 @@ impl Logs {
         Ok((self.stdout.try_clone()?.into(), self.stderr.try_clone()?.into()))
     }
 
+    /// Whether nothing was written to stderr.
+    pub(super) fn no_stderr(&self) -> bool {
+        self.stderr.metadata().is_ok_and(|metadata| metadata.len() == 0)
+    }
+
     /// The last lines of stderr; empty if they cannot be read.
     pub(super) fn stderr_tail(&self) -> String {
         tail_of(&self.stderr).unwrap_or_default()

@@ -58,7 +58,7 @@ pub(super) fn begin(kinds: &Kinds) -> Result<Channels, BootstrapError> {
     let token = text_of(environment::TOKEN)?;
     let directory = environment::get(environment::BOOTSTRAP).map(PathBuf::from).ok_or(MISSING_BOOTSTRAP)?;
     close_inherited();
-    die_with_supervisor()?;
+    die_with_supervisor(Some(Signal::KILL))?;
     let socket = take_socket()?;
     // SAFETY: there is no other thread, as was checked above; none was started since.
     let (server, name) =
@@ -69,6 +69,8 @@ pub(super) fn begin(kinds: &Kinds) -> Result<Channels, BootstrapError> {
     say_hello(&socket, &Hello { version: VERSION, token: token.clone(), server: name, kinds })?;
     // From here on the end of the supervisor ends this process, also while it waits for the answer.
     lifeline::watch(socket)?;
+    // The signal would be quicker than the life line, and kill this process before it has killed its helpers.
+    die_with_supervisor(None)?;
     let (_server, answer) = server.accept()?;
     if answer.token != token {
         return Err(BootstrapError::WrongToken);
@@ -93,10 +95,10 @@ fn close_inherited() {
     unsafe { libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, 0_u32) };
 }
 
-/// Has the kernel kill this process when the supervisor's spawning thread ends.
-fn die_with_supervisor() -> Result<(), BootstrapError> {
+/// Has the kernel send this process a signal, or none any more, when the supervisor's spawning thread ends.
+fn die_with_supervisor(signal: Option<Signal>) -> Result<(), BootstrapError> {
     let parent = getppid();
-    set_parent_process_death_signal(Some(Signal::KILL))?;
+    set_parent_process_death_signal(signal)?;
     // It may have ended just before; then the signal will not come.
     if getppid() == parent { Ok(()) } else { Err(BootstrapError::Orphaned) }
 }

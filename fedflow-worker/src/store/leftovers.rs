@@ -147,6 +147,15 @@ mod tests {
         child
     }
 
+    /// Whatever a test that fails would leave running.
+    struct Cleanup<'a>(&'a str);
+
+    impl Drop for Cleanup<'_> {
+        fn drop(&mut self) {
+            end(&processes_of_run(self.0).unwrap(), &[Signal::KILL], KILL_WAIT);
+        }
+    }
+
     fn signal_of(child: &mut Child) -> Option<i32> {
         child.wait().unwrap().signal()
     }
@@ -171,6 +180,7 @@ mod tests {
         let token = new_run_token().unwrap();
         let script = "trap '' TERM; setsid sh -c 'trap \"\" TERM; echo ready; while :; do read x || kill -STOP $$; done' &
                       while :; do read x || kill -STOP $$; done";
+        let _cleanup = Cleanup(&token);
         let mut child = start(&token, script);
         assert_eq!(processes_of_run(&token).unwrap().len(), 2);
         assert_eq!(end_leftovers(&token, Duration::ZERO).unwrap(), []);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use fedflow_core::{Name, RecordedOutcome, RunEvent, RunOutcome};
+use fedflow_core::{History, Name, RecordedGroup, RecordedOutcome, RunEvent, RunOutcome};
 use indexmap::IndexMap;
 
 use super::head::Head;
@@ -52,6 +52,20 @@ pub struct TaskState {
     pub outcome: Option<RecordedOutcome>,
 }
 
+impl GroupState {
+    fn recorded(&self) -> RecordedGroup {
+        let outcomes =
+            self.tasks.iter().filter_map(|(name, task)| Some((name.clone(), task.outcome.clone()?)));
+        let started = self.tasks.iter().filter(|(_, task)| task.attempts > 0);
+        RecordedGroup {
+            fingerprint: self.fingerprint,
+            finished: self.finished,
+            outcomes: outcomes.collect(),
+            attempts: started.map(|(name, task)| (name.clone(), task.attempts)).collect(),
+        }
+    }
+}
+
 /// Reads what the journal says of a run.
 ///
 /// A group that begins again in a later session keeps what was recorded of it if its fingerprint is the same.
@@ -71,6 +85,13 @@ pub fn recover(run_dir: &RunDir) -> Result<RunState, JournalError> {
 }
 
 impl RunState {
+    /// What the engine goes on from.
+    #[must_use]
+    pub fn history(&self) -> History {
+        let groups = self.groups.iter().map(|group| (group.name.clone(), group.recorded()));
+        History { groups: groups.collect() }
+    }
+
     /// The journal's head.
     #[must_use]
     pub fn head(&self) -> &Head {

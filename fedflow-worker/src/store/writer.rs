@@ -320,6 +320,8 @@ mod tests {
 
     use fedflow_core::{Dict, Name, RunOutcome, Value};
 
+    use std::process::Stdio;
+
     use super::*;
     use crate::store::record::LARGE_EVENT;
     use crate::store::{RunDir, read_journal, sample};
@@ -388,9 +390,14 @@ mod tests {
             self.writer.record(number, Time::ZERO, event);
         }
 
+        /// What the writer wants to do next. Only a test that fails comes to the end of this patience.
+        fn step(&self) -> Step {
+            self.steps.recv_timeout(Duration::from_secs(30)).unwrap()
+        }
+
         /// The next step is a write: how many lines it has and how long it is.
         fn lines(&self) -> (usize, usize) {
-            match self.steps.recv().unwrap() {
+            match self.step() {
                 Step::Write(bytes) => (bytes.iter().filter(|byte| **byte == b'\n').count(), bytes.len()),
                 step => panic!("{step:?}"),
             }
@@ -425,7 +432,7 @@ mod tests {
         bench.allow();
         assert_eq!(bench.lines().0, 3);
         bench.allow();
-        assert_eq!(bench.steps.recv().unwrap(), Step::Sync);
+        assert_eq!(bench.step(), Step::Sync);
         bench.record(5, &started(3));
         assert!(bench.notices.try_recv().is_err(), "nothing is said before the sync is done");
         bench.allow();
@@ -466,7 +473,7 @@ mod tests {
         assert_eq!(bench.lines(), (1, 3), "the rest is tried");
         bench.refuse(io::ErrorKind::StorageFull);
         let kept = LENGTH + first as u64 + (both / 2) as u64;
-        assert_eq!(bench.steps.recv().unwrap(), Step::Truncate(kept));
+        assert_eq!(bench.step(), Step::Truncate(kept));
         bench.allow();
         let JournalNotice::Failed(text) = bench.notices.recv().unwrap() else { panic!("it failed") };
         assert_eq!(text, "the journal cannot be written: no storage space");
@@ -481,15 +488,15 @@ mod tests {
         bench.record(1, &finished("1"));
         let (_, first) = bench.lines();
         bench.allow();
-        assert_eq!(bench.steps.recv().unwrap(), Step::Sync);
+        assert_eq!(bench.step(), Step::Sync);
         bench.allow();
         assert_eq!(bench.notices.recv().unwrap(), JournalNotice::Durable(1));
         bench.record(2, &finished("2"));
         bench.lines();
         bench.allow();
-        assert_eq!(bench.steps.recv().unwrap(), Step::Sync);
+        assert_eq!(bench.step(), Step::Sync);
         bench.refuse(io::ErrorKind::Other);
-        assert_eq!(bench.steps.recv().unwrap(), Step::Truncate(LENGTH + first as u64));
+        assert_eq!(bench.step(), Step::Truncate(LENGTH + first as u64));
         bench.refuse(io::ErrorKind::Other);
         assert!(matches!(bench.notices.recv().unwrap(), JournalNotice::Failed(_)));
         assert!(bench.writer.finish().is_err());
@@ -503,7 +510,7 @@ mod tests {
         let text = Value::Text("x".repeat(LARGE_EVENT));
         bench.record(2, &sample::finished("1", Dict::from([("weights", text)])));
         bench.allow();
-        assert_eq!(bench.steps.recv().unwrap(), Step::Outside(2));
+        assert_eq!(bench.step(), Step::Outside(2));
         bench.refuse(io::ErrorKind::StorageFull);
         assert!(matches!(bench.notices.recv().unwrap(), JournalNotice::Failed(_)));
         assert!(bench.steps.recv().is_err(), "no line names a file that is not there");
@@ -519,7 +526,7 @@ mod tests {
         bench.allow();
         assert!(bench.lines().1 as u64 > MAX_UNSYNCED);
         bench.allow();
-        assert_eq!(bench.steps.recv().unwrap(), Step::Sync);
+        assert_eq!(bench.step(), Step::Sync);
         bench.allow();
         assert_eq!(bench.notices.recv().unwrap(), JournalNotice::Durable(u64::from(many)));
     }
@@ -611,6 +618,8 @@ mod tests {
         let mut child = sample::command("sh");
         // In units of 512 bytes. The signal that comes with the error is ignored, as a supervisor has to.
         child.args(["-c", "trap '' XFSZ; ulimit -f 8; exec \"$@\"", "sh"]);
+        // The limit holds for what it prints as well, if that goes to a file.
+        child.stdout(Stdio::null()).stderr(Stdio::null());
         let status = sample::pass_child(child, test, run.path()).status().unwrap();
         assert!(status.success());
         let mut read = 0;

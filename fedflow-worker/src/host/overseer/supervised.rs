@@ -100,7 +100,7 @@ impl Supervised {
         jobs: Sender<Job>,
     ) -> Self {
         let listener = Arc::new(Listener::new(id, shared.post.clone(), shared.clock));
-        let private = shared.private_of(id);
+        let private = shared.private.of(id);
         let mut worker = Self {
             id,
             assignment: Arc::clone(&assignment),
@@ -399,7 +399,7 @@ impl Supervised {
         let (worker, bell) = (self.id, self.bell.clone());
         let read = move || {
             let outcome = result_file::read(&path, limit)
-                .map_err(|error| Cause::new(FailureKind::Error, error.to_string()));
+                .map_err(|error| Cause::new(FailureKind::Protocol, error.to_string()));
             bell.ring(Notice::ResultRead { worker, outcome });
         };
         if let Err(error) = thread::Builder::new().name("fedflow-result".into()).spawn(read) {
@@ -446,7 +446,9 @@ impl Supervised {
         let (listener, logs, private) = (self.listener, self.logs, self.private);
         // Not empty only if something went wrong, or a command left a result.
         let clean = matches!(std::fs::remove_dir(&private), Ok(()));
-        if in_order && clean {
+        // A task that failed was told to exit in order, too: its last words count.
+        let silent = logs.as_ref().is_none_or(|logs| logs.no_stderr());
+        if in_order && clean && silent {
             return listener.tell(WorkerEvent::Gone { kind, message, stderr_tail: String::new() });
         }
         // The disk may be slow: it holds up this worker's end only.

@@ -1,0 +1,19 @@
+//! The built `fedflow` from outside: flows, faults, bad input, results, overlap, devices, the report in a browser.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+#[path = "end_to_end/bad_input.rs"]
+mod bad_input;
+#[path = "end_to_end/demo.rs"]
+mod demo;
+#[path = "end_to_end/devices.rs"]
+mod devices;
+#[path = "end_to_end/faults.rs"]
+mod faults;
+#[path = "end_to_end/flows.rs"]
+mod flows;
+#[path = "end_to_end/overlap.rs"]
+mod overlap;
+#[path = "end_to_end/report.rs"]
+mod report;
+#[path = "end_to_end/resume.rs"]
+mod resume;

@@ -1,0 +1,126 @@
+//! Wrong input is one clear error before anything starts: exit code 2, with place, cause and hint.
+
+use fedflow_tests::Sandbox;
+
+const GROUP: &str = "[[groups]]\nname = \"g\"\n";
+
+/// The error that `check` and `run` both give, with nothing started.
+fn refused(flow: &str, options: &str) -> String {
+    let sandbox = Sandbox::new();
+    sandbox.write("flow.toml", flow);
+    let check = sandbox.fedflow(&format!("check flow.toml {options}"));
+    let run = sandbox.fedflow(&format!("run flow.toml {options}"));
+    assert_eq!((check.code, run.code), (2, 2));
+    assert_eq!(check.stdout, "");
+    assert!(!sandbox.path().join("res").exists(), "something was started");
+    run.stderr.replace(&fedflow_tests::scripted_worker().display().to_string(), "[scripted]")
+}
+
+#[test]
+fn an_unknown_key_is_shown_with_its_place_and_what_was_meant() {
+    let flow = format!("{GROUP}[[groups.tasks]]\nid = \"t\"\ncomand = [\"true\"]\n");
+    insta::assert_snapshot!(refused(&flow, "--devices cpu:1"));
+}
+
+#[test]
+fn a_wrong_type() {
+    let flow = format!("{GROUP}[[groups.tasks]]\nid = \"t\"\ncommand = \"true\"\n");
+    insta::assert_snapshot!(refused(&flow, "--devices cpu:1"));
+}
+
+#[test]
+fn a_duplicate_id() {
+    let flow = format!(
+        "{GROUP}tasks = [\n  {{ id = \"t\", command = [\"true\"] }},\n  {{ id = \"t\", command = [\"true\"] }},\n]\n"
+    );
+    insta::assert_snapshot!(refused(&flow, "--devices cpu:1"));
+}
+
+#[test]
+fn an_id_that_is_not_safe_as_a_directory() {
+    let flow = format!("{GROUP}tasks = [{{ id = \"../t\", command = [\"true\"] }}]\n");
+    insta::assert_snapshot!(refused(&flow, "--devices cpu:1"));
+}
+
+#[test]
+fn a_missing_worker_binary() {
+    let flow = format!(
+        "[workers.w]\ncommand = [\"./no-such-worker\"]\n{GROUP}tasks = [{{ id = \"t\", worker = \"w\", kind = \"k\" }}]\n"
+    );
+    let text = refused(&flow, "--devices cpu:1");
+    assert!(text.contains("no-such-worker") && text.contains("flow.toml:2:"), "{text}");
+}
+
+#[test]
+fn an_unknown_task_kind_lists_those_there_are() {
+    let flow = format!(
+        "[workers.w]\ncommand = [\"{{scripted}}\"]\n{GROUP}tasks = [{{ id = \"t\", worker = \"w\", kind = \"scipted\" }}]\n"
+    );
+    insta::assert_snapshot!(refused(&flow, "--devices cpu:1"));
+}
+
+#[test]
+fn a_pinned_device_that_does_not_exist() {
+    let flow = format!("{GROUP}tasks = [{{ id = \"t\", command = [\"true\"], device = \"cuda:3\" }}]\n");
+    insta::assert_snapshot!(refused(&flow, "--devices sim:2x24GB"));
+}
+
+#[test]
+fn a_size_that_does_not_parse() {
+    let flow = format!(
+        "{GROUP}estimate-cuda-memory = \"a lot\"\ntasks = [{{ id = \"t\", command = [\"true\"] }}]\n"
+    );
+    insta::assert_snapshot!(refused(&flow, "--devices cpu:1"));
+}
+
+#[test]
+fn an_estimate_larger_than_any_device() {
+    let flow =
+        format!("{GROUP}tasks = [{{ id = \"t\", command = [\"true\"], estimate-cuda-memory = \"80GB\" }}]\n");
+    insta::assert_snapshot!(refused(&flow, "--devices sim:1x24GB"));
+}
+
+#[test]
+fn bad_configuration_from_each_source_names_it() {
+    let good = format!("{GROUP}tasks = [{{ id = \"t\", command = [\"true\"] }}]\n");
+    let text = refused(&good, "--set scheduler.max-proces=3");
+    assert!(text.contains("--set") && text.contains("scheduler.max-process"), "{text}");
+    let text = refused(&format!("[config]\nscheduler.order = \"fast\"\n{good}"), "");
+    assert!(text.contains("flow.toml:2:") && text.contains("longest-first"), "{text}");
+    let text = refused(&format!("[config]\nsmtp.password = \"x\"\n{good}"), "");
+    assert!(text.contains("smtp.password"), "{text}");
+    let sandbox = Sandbox::new().with_variable("FEDFLOW_CONFIG_SCHEDULER_MAX_PROCESS", "none");
+    sandbox.write("flow.toml", &good);
+    let refused = sandbox.fedflow("run flow.toml");
+    assert_eq!(refused.code, 2);
+    assert!(refused.stderr.contains("FEDFLOW_CONFIG_SCHEDULER_MAX_PROCESS"), "{}", refused.stderr);
+}
+
+#[test]
+fn usage_errors_are_exit_code_two_and_say_what_to_type() {
+    let sandbox = Sandbox::new();
+    assert_eq!(sandbox.fedflow("run").code, 2);
+    assert_eq!(sandbox.fedflow("rum flow.toml").code, 2);
+    let missing = sandbox.fedflow("run nothing.toml");
+    assert_eq!(missing.code, 2);
+    assert!(missing.stderr.contains("fedflow init"), "{}", missing.stderr);
+    let devices = sandbox.fedflow("demo --devices gpu:many");
+    assert_eq!(devices.code, 2);
+    assert!(devices.stderr.contains("cpu:"), "{}", devices.stderr);
+    assert_eq!(sandbox.fedflow("report .").code, 2);
+    assert_eq!(sandbox.fedflow("--help").code, 0);
+}
+
+#[test]
+fn init_config_and_completions_do_what_they_say() {
+    let sandbox = Sandbox::new();
+    assert_eq!(sandbox.fedflow("init").code, 0);
+    assert_eq!(sandbox.fedflow("check flow.toml --devices cpu:2").code, 0);
+    assert_eq!(sandbox.fedflow("run flow.toml --devices cpu:2").code, 0);
+    assert_eq!(sandbox.fedflow("init").code, 2, "nothing is overwritten");
+    let config = sandbox.fedflow("config --set scheduler.max-process=7");
+    assert!(config.stdout.contains("max-process = 7"), "{}", config.stdout);
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(sandbox.fedflow(&format!("completions {shell}")).stdout.contains("fedflow"));
+    }
+}
