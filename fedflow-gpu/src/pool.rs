@@ -4,15 +4,16 @@ mod cards;
 mod device_watch;
 mod foreign;
 mod handout;
+mod open_error;
 mod priority;
 mod share_limit;
+mod warning;
 mod watch;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::num::NonZero;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,12 +24,12 @@ use fedflow_core::{
 
 use crate::choice::DeviceChoice;
 use crate::environment::Environment;
-use crate::ledger::{CardKey, Directory, Ledger, LedgerError, NotLocked, Own, Shared};
-use crate::nvml::{CardError, NoDriver};
-use crate::visible::HiddenCards;
+use crate::ledger::{CardKey, Directory, Ledger, NotLocked, Own, Shared};
 use cards::Cards;
 
 pub use device_watch::DeviceWatch;
+pub use open_error::{NoCards, OpenError};
+pub use warning::Warning;
 pub use watch::{CardChanges, CardWatch};
 
 /// The devices of one run and the leases on them.
@@ -47,6 +48,19 @@ pub struct Pool {
     /// Where leases are booked; none if the devices are this run's alone.
     ledger: Option<Ledger>,
     warnings: Vec<Warning>,
+    teller: Option<Teller>,
+}
+
+/// Who is told of warnings, and of how many already.
+struct Teller {
+    tell: Box<dyn Fn(&Warning) + Send>,
+    told: usize,
+}
+
+impl fmt::Debug for Teller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Teller").field("told", &self.told).finish_non_exhaustive()
+    }
 }
 
 /// Names the processes that use leases, so that what they use stays booked for other runs should this one die before
@@ -77,117 +91,6 @@ pub struct Opened {
     pub pool: Pool,
     /// With `auto`: the line to say when there are no cards and CPU slots are used instead.
     pub note: Option<String>,
-}
-
-/// Why a pool cannot be opened.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum OpenError {
-    /// Cards were asked for and there are none.
-    #[error("there is no card to use: {0}")]
-    NoCards(#[from] NoCards),
-    /// A card that was asked for does not exist, or is not visible.
-    #[error("there is no card {pin}; the visible cards are {available}")]
-    NoSuchCard {
-        /// The card.
-        pin: Pin,
-        /// The cards that there are.
-        available: String,
-    },
-    /// A card that was asked for cannot be used.
-    #[error("card {pin} cannot be used: {error}")]
-    CardFailed {
-        /// The card.
-        pin: Pin,
-        /// Why.
-        error: CardError,
-    },
-    /// A card was asked for in two ways.
-    #[error("{pin} and {device} are the same card")]
-    SameCard {
-        /// One way.
-        pin: Pin,
-        /// The other.
-        device: Device,
-    },
-    /// The machine's leases cannot be booked.
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
-}
-
-/// Why there are no cards.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NoCards {
-    /// The driver cannot be asked.
-    #[error(transparent)]
-    NoDriver(#[from] NoDriver),
-    /// The process was started without cards.
-    #[error("{0}")]
-    Hidden(HiddenCards),
-    /// There are cards, and none can be used.
-    #[error("{}", failures.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
-    AllFailed {
-        /// Why, card by card.
-        failures: Vec<Warning>,
-    },
-    /// A divided card has no instances.
-    #[error("the only cards are divided (MIG mode), and have no instances")]
-    NoInstances,
-}
-
-/// Something that a person should know of the devices; no reason to stop.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Warning {
-    /// A card is not leased, or not any more.
-    CardDropped {
-        /// Its name in the run, if it has got one.
-        device: Option<Device>,
-        /// Its UUID, or its place on the bus, or its number.
-        card: String,
-        /// Why.
-        error: CardError,
-    },
-    /// A card ahead of others in the list is missing, so the others are numbered lower than usual. Pins by
-    /// those numbers are refused, as they might mean another card than the person thought of.
-    NumbersMoved {
-        /// The first number that is affected.
-        from: Device,
-    },
-    /// The inherited `CUDA_VISIBLE_DEVICES` hides cards, by mistake as it seems.
-    Hidden(HiddenCards),
-    /// MIG instances are leased: a process sees only the first one of its list.
-    Instances,
-    /// Leases are booked where only this user looks. Holds the directory.
-    NotShared(PathBuf),
-    /// Nothing could be leased for a while, as the ledger could not be read or written.
-    Ledger(LedgerError),
-}
-
-impl fmt::Display for Warning {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::CardDropped { device: Some(device), card, error } => {
-                write!(f, "{device} ({card}) is not used any more: {error}")
-            }
-            Self::CardDropped { device: None, card, error } => write!(f, "card {card} is not used: {error}"),
-            Self::NumbersMoved { from } => write!(
-                f,
-                "a card is missing, so the cards from {from} on have other numbers than usual; pin tasks to \
-                 them by UUID"
-            ),
-            Self::Hidden(hidden) => hidden.fmt(f),
-            Self::Instances => f.write_str(
-                "MIG instances are leased: CUDA shows a process only one of them, so a worker that loads before \
-                 it trains must set CUDA_VISIBLE_DEVICES to its lease's UUID before it starts CUDA",
-            ),
-            Self::NotShared(path) => write!(
-                f,
-                "leases are booked in {}, where runs of other users do not look; name a directory for all in \
-                 FEDFLOW_LEASE_DIR",
-                path.display()
-            ),
-            Self::Ledger(error) => error.fmt(f),
-        }
-    }
 }
 
 impl Pool {
@@ -240,6 +143,20 @@ impl Pool {
         &self.warnings
     }
 
+    /// Has somebody told of each warning: those that there are now, and each later one when it comes. It is called by
+    /// whoever asks for a lease, and must not block.
+    pub fn tell_warnings(&mut self, tell: impl Fn(&Warning) + Send + 'static) {
+        self.teller = Some(Teller { tell: Box::new(tell), told: 0 });
+        self.tell_news();
+    }
+
+    fn tell_news(&mut self) {
+        if let Some(teller) = &mut self.teller {
+            self.warnings.iter().skip(teller.told).for_each(|warning| (teller.tell)(warning));
+            teller.told = self.warnings.len();
+        }
+    }
+
     /// Something that watches the cards for changes from another thread; `None` if there is nothing to watch.
     #[must_use]
     pub fn watch(&self) -> Option<CardWatch> {
@@ -271,8 +188,14 @@ impl Pool {
     }
 
     fn of_cpu_slots(slots: u32, environment: &Environment) -> Result<Self, OpenError> {
-        Self { table: LeaseTable::of_cpu_slots(slots), kind: Kind::Cpu, ledger: None, warnings: Vec::new() }
-            .booked_in(environment)
+        Self {
+            table: LeaseTable::of_cpu_slots(slots),
+            kind: Kind::Cpu,
+            ledger: None,
+            warnings: Vec::new(),
+            teller: None,
+        }
+        .booked_in(environment)
     }
 
     fn of_simulated(sizes: &[Size], config: &Config, environment: &Environment) -> Result<Self, OpenError> {
@@ -293,14 +216,15 @@ impl Pool {
             };
             table.add(info, Some(share_limit::of(size, Size::ZERO, config)));
         }
-        Self { table, kind: Kind::Simulated, ledger: None, warnings: Vec::new() }.booked_in(environment)
+        Self { table, kind: Kind::Simulated, ledger: None, warnings: Vec::new(), teller: None }
+            .booked_in(environment)
     }
 
     fn of_cards(pins: Option<&[Pin]>, config: &Config, environment: &Environment) -> Result<Self, OpenError> {
         let mut table = LeaseTable::new(config.scheduler.max_per_device);
         let mut warnings = Vec::new();
         let cards = Cards::open(pins, config, environment, &mut table, &mut warnings)?;
-        Self { table, kind: Kind::Cards(cards), ledger: None, warnings }.booked_in(environment)
+        Self { table, kind: Kind::Cards(cards), ledger: None, warnings, teller: None }.booked_in(environment)
     }
 
     /// Opens the ledger, if these devices are the machine's and not the run's own.
@@ -318,48 +242,8 @@ impl Pool {
         Ok(self)
     }
 
-    /// The places of the devices that a request might get.
-    fn suiting(&self, request: &LeaseRequest) -> Vec<usize> {
-        let suits = |info: &DeviceInfo| {
-            request.pin.as_ref().is_none_or(|pin| pin.matches(info.device, info.uuid.as_deref()))
-        };
-        let devices = self.table.devices();
-        devices.iter().enumerate().filter(|(_, info)| suits(info)).map(|(place, _)| place).collect()
-    }
-}
-
-/// As many slots as the process may use cores: its affinity and its container's limit count.
-fn default_slots() -> u32 {
-    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-    u32::try_from(cores).unwrap_or(u32::MAX)
-}
-
-impl DevicePool for Pool {
-    fn devices(&self) -> Vec<DeviceInfo> {
-        let mut devices = self.table.devices();
-        if let Kind::Cards(cards) = &self.kind {
-            devices.retain(|info| cards.is_usable(info.device));
-        }
-        // The table's order is that of preference; people look for numbers.
-        devices.sort_by_key(|info| info.device);
-        devices
-    }
-
-    fn check(&self, request: &LeaseRequest) -> Result<(), Unleasable> {
-        match &self.kind {
-            Kind::Cpu | Kind::Simulated => self.table.check(request),
-            Kind::Cards(cards) => {
-                cards.check(request)?;
-                self.table.check(&on_cards(request))
-            }
-        }
-    }
-
-    fn largest_share(&self) -> Option<Size> {
-        self.table.largest_share()
-    }
-
-    fn try_lease(&mut self, request: &LeaseRequest) -> Option<Lease> {
+    /// Looks at the cards, locks them, counts what others have booked, and books.
+    fn lease_now(&mut self, request: &LeaseRequest) -> Option<Lease> {
         let (looks, asked) = match &mut self.kind {
             Kind::Cpu | Kind::Simulated => (Vec::new(), request.clone()),
             Kind::Cards(cards) => {
@@ -416,6 +300,53 @@ impl DevicePool for Pool {
         }
         handout::equip(&mut lease);
         Some(lease)
+    }
+
+    /// The places of the devices that a request might get.
+    fn suiting(&self, request: &LeaseRequest) -> Vec<usize> {
+        let suits = |info: &DeviceInfo| {
+            request.pin.as_ref().is_none_or(|pin| pin.matches(info.device, info.uuid.as_deref()))
+        };
+        let devices = self.table.devices();
+        devices.iter().enumerate().filter(|(_, info)| suits(info)).map(|(place, _)| place).collect()
+    }
+}
+
+/// As many slots as the process may use cores: its affinity and its container's limit count.
+fn default_slots() -> u32 {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    u32::try_from(cores).unwrap_or(u32::MAX)
+}
+
+impl DevicePool for Pool {
+    fn devices(&self) -> Vec<DeviceInfo> {
+        let mut devices = self.table.devices();
+        if let Kind::Cards(cards) = &self.kind {
+            devices.retain(|info| cards.is_usable(info.device));
+        }
+        // The table's order is that of preference; people look for numbers.
+        devices.sort_by_key(|info| info.device);
+        devices
+    }
+
+    fn check(&self, request: &LeaseRequest) -> Result<(), Unleasable> {
+        match &self.kind {
+            Kind::Cpu | Kind::Simulated => self.table.check(request),
+            Kind::Cards(cards) => {
+                cards.check(request)?;
+                self.table.check(&on_cards(request))
+            }
+        }
+    }
+
+    fn largest_share(&self) -> Option<Size> {
+        self.table.largest_share()
+    }
+
+    fn try_lease(&mut self, request: &LeaseRequest) -> Option<Lease> {
+        let lease = self.lease_now(request);
+        self.tell_news();
+        lease
     }
 
     fn end_train(&mut self, lease: LeaseId) {

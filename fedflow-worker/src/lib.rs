@@ -21,5 +21,7 @@ mod value_builder;
 pub mod store;
 
 pub use describe::{DescribeError, describe};
-pub use host::{Host, HostError, HostHandle, HostInbox, HostLauncher, HostOptions, Protocol, WorkerProgram};
+pub use host::{
+    Host, HostError, HostHandle, HostInbox, HostLauncher, HostOptions, LeaseWitness, Protocol, WorkerProgram,
+};
 pub use runtime::Worker;

@@ -131,6 +131,11 @@ impl Process {
         let reap = || waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED);
         while matches!(reap(), Err(Errno::INTR)) {}
     }
+
+    /// Its number.
+    pub(crate) fn number(&self) -> u32 {
+        self.pid.as_raw_nonzero().get().unsigned_abs()
+    }
 }
 
 impl AsFd for Process {

@@ -8,7 +8,9 @@ use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::Sender;
-use fedflow_core::{Assignment, Device, Dict, FailureKind, Lease, Program, Time, WorkerEvent, WorkerId};
+use fedflow_core::{
+    Assignment, Device, Dict, FailureKind, Lease, LeaseId, Program, Time, WorkerEvent, WorkerId,
+};
 use rustix::net::{Shutdown, shutdown};
 use rustix::process::Signal;
 
@@ -45,6 +47,8 @@ pub(super) struct Supervised {
     /// The files its processes write to; away while the spawner has them.
     logs: Option<Logs>,
     process: Option<Process>,
+    /// What it was told to train on.
+    lease: Option<LeaseId>,
     /// Whether the spawner or a finisher is at work for it.
     busy: bool,
     reader: Reader,
@@ -112,6 +116,7 @@ impl Supervised {
             manner: Manner::Command { phase: CommandPhase::Preparing },
             logs: None,
             process: None,
+            lease: None,
             busy: false,
             reader: Reader::None,
             deadline: None,
@@ -180,6 +185,8 @@ impl Supervised {
     }
 
     pub(super) fn train(&mut self, lease: &Lease, params: Dict) {
+        self.lease = Some(lease.id);
+        self.witness_lease();
         match &mut self.manner {
             Manner::Session { link: Some(link), .. } => {
                 self.listener.expect(Phase::Training);
@@ -199,6 +206,15 @@ impl Supervised {
                 self.run(command, CommandPhase::Training, environment);
             }
             _ => {}
+        }
+    }
+
+    /// Tells which process uses the lease, once both are there.
+    fn witness_lease(&self) {
+        if let (Some(witness), Some(lease), Some(process)) =
+            (&self.shared.options.lease_witness, self.lease, &self.process)
+        {
+            witness.tell(lease, process.number(), &self.assignment);
         }
     }
 
@@ -256,6 +272,7 @@ impl Supervised {
         };
         self.logs = Some(done.logs);
         self.process = done.process;
+        self.witness_lease();
         let socket = done.socket.map(Arc::new);
         if self.asked != Asked::Nothing {
             return self.ask(self.asked.max(Asked::Terminate));
