@@ -42,6 +42,7 @@ mod result_file;
 mod sampler;
 mod spawner;
 mod sweep;
+mod witness;
 mod workdir;
 
 use std::collections::BTreeMap;
@@ -65,6 +66,7 @@ use log_keeper::LogKeeper;
 use overseer::{Bell, Notice};
 use private::Private;
 use sampler::{Sampler, SamplerThread};
+pub use witness::LeaseWitness;
 
 /// How a worker program talks to its supervisor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -107,6 +109,8 @@ pub struct HostOptions {
     /// The threads that each task's numeric libraries may use, unless the user set a number; `None` leaves it to
     /// them, which is all cores for each.
     pub threads_per_task: Option<u32>,
+    /// Who is told which process uses a lease.
+    pub lease_witness: Option<LeaseWitness>,
     /// How long a worker may take to say hello. The engine has its own, usually shorter, time limits.
     pub start_timeout: Duration,
     /// How often memory and processors are looked at; `None` is never.
@@ -131,6 +135,7 @@ impl HostOptions {
             log_limit: 256 << 20,
             keep_failed_attempts: true,
             threads_per_task: None,
+            lease_witness: None,
             start_timeout: Duration::from_secs(60),
             sample_interval: Some(Duration::from_secs(1)),
             adopt_orphans: false,

@@ -8,7 +8,9 @@ use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::Sender;
-use fedflow_core::{Assignment, Device, Dict, FailureKind, Lease, Program, Time, WorkerEvent, WorkerId};
+use fedflow_core::{
+    Assignment, Device, Dict, FailureKind, Lease, LeaseId, Program, Time, WorkerEvent, WorkerId,
+};
 use rustix::net::{Shutdown, shutdown};
 use rustix::process::Signal;
 
@@ -49,6 +51,8 @@ pub(super) struct Supervised {
     process: Option<Process>,
     /// What descended from its process when that was last asked to end: some of it may have left the group.
     offspring: Vec<ProcessId>,
+    /// What it was told to train on.
+    lease: Option<LeaseId>,
     /// Whether the spawner, a sweeper or a finisher is at work for it.
     busy: bool,
     reader: Reader,
@@ -117,6 +121,7 @@ impl Supervised {
             logs: None,
             process: None,
             offspring: Vec::new(),
+            lease: None,
             busy: false,
             reader: Reader::None,
             deadline: None,
@@ -174,6 +179,8 @@ impl Supervised {
     }
 
     pub(super) fn train(&mut self, lease: &Lease, params: Dict) {
+        self.lease = Some(lease.id);
+        self.witness_lease();
         match &mut self.manner {
             Manner::Session { link: Some(link), .. } => {
                 self.listener.expect(Phase::Training);
@@ -193,6 +200,15 @@ impl Supervised {
                 self.run(command, CommandPhase::Training, environment);
             }
             _ => {}
+        }
+    }
+
+    /// Tells which process uses the lease, once both are there.
+    fn witness_lease(&self) {
+        if let (Some(witness), Some(lease), Some(process)) =
+            (&self.shared.options.lease_witness, self.lease, &self.process)
+        {
+            witness.tell(lease, process.number(), &self.assignment);
         }
     }
 
@@ -251,6 +267,7 @@ impl Supervised {
         };
         self.logs = Some(done.logs);
         self.process = done.process;
+        self.witness_lease();
         let socket = done.socket.map(Arc::new);
         if self.asked != Asked::Nothing {
             return self.ask(self.asked.max(Asked::Terminate));
