@@ -19,6 +19,11 @@ pub(crate) enum CommandError {
         /// The signal's number.
         signal: i32,
     },
+    /// The supervisor ended with this code, and has told why.
+    Told {
+        /// The code.
+        code: u8,
+    },
 }
 
 /// What was wrong, and what to do next.
@@ -65,6 +70,7 @@ impl CommandError {
             Self::Refused(_) => 2,
             Self::Failed(_) => 3,
             Self::Stopped { signal } => u8::try_from(128 + signal).unwrap_or(255),
+            Self::Told { code } => *code,
         })
     }
 
@@ -73,7 +79,7 @@ impl CommandError {
     pub(crate) fn text(&self) -> Option<String> {
         match self {
             Self::Refused(refusal) | Self::Failed(refusal) => Some(refusal.to_string()),
-            Self::TasksFailed | Self::Stopped { .. } => None,
+            Self::TasksFailed | Self::Stopped { .. } | Self::Told { .. } => None,
         }
     }
 }

@@ -21,6 +21,7 @@ use fedflow_worker::shed_inheritance;
 
 use crate::args::{Cli, Command};
 use crate::command_error::CommandError;
+use crate::guard::run_guarded;
 
 /// Runs the command that the process's arguments ask for.
 #[must_use]
@@ -39,8 +40,8 @@ pub fn main() -> ExitCode {
 
 fn run_command(command: Command) -> Result<(), CommandError> {
     match command {
-        Command::Run(args) => run::cmd_run(&args),
-        Command::Resume(args) => resume::cmd_resume(&args),
+        Command::Run(args) => run_guarded(|| run::cmd_run(&args)),
+        Command::Resume(args) => run_guarded(|| resume::cmd_resume(&args)),
         Command::Check(args) => check::cmd_check(&args),
         Command::Plan(args) => plan::cmd_plan(&args),
         Command::Devices(args) => devices::cmd_devices(&args),
@@ -50,7 +51,7 @@ fn run_command(command: Command) -> Result<(), CommandError> {
         Command::Stop(args) => stop::cmd_stop(&args),
         Command::Init(args) => init::cmd_init(&args),
         Command::Config(args) => config::cmd_config(&args),
-        Command::Demo(args) => demo::cmd_demo(&args),
+        Command::Demo(args) => run_guarded(|| demo::cmd_demo(&args)),
         Command::Completions { shell } => completions::cmd_completions(shell),
     }
 }

@@ -10,6 +10,7 @@ mod commands;
 pub mod diagnostic;
 mod environment;
 pub mod flow;
+mod guard;
 mod history;
 mod init;
 mod overview;

@@ -16,6 +16,7 @@ use fedflow_worker::store::{
 use fedflow_worker::{Host, HostHandle, HostInbox, HostLauncher, HostOptions, WorkerProgram};
 
 use crate::command_error::CommandError;
+use crate::guard::GuardWatch;
 use crate::history::EarlierRun;
 use crate::signals::SignalWatch;
 use crate::view::{Messages, ProgressMode, View};
@@ -46,6 +47,8 @@ pub(crate) struct Session {
     signals: SignalWatch,
     /// What `fedflow stop` reaches; none where the file system has no sockets.
     orders: Option<OrderSocket>,
+    /// Dropped when everything is closed.
+    _guard: GuardWatch,
     run_dir: RunDir,
     /// Released last: while it is held, nobody else works in the run directory.
     _lock: RunLock,
@@ -105,6 +108,7 @@ impl Session {
         let warn = move |warning| warnings.say(&format!("warning: {warning}"));
         let report = ReportWriter::new(run_dir.path().to_path_buf(), started_unix, report, warn);
         let orders = take_orders(&lock, handle.clone(), messages.clone());
+        let guard = GuardWatch::start(handle.clone(), messages.clone()).map_err(CommandError::failed)?;
         let signals = SignalWatch::start(handle, messages).map_err(CommandError::failed)?;
         let settings = RunSettings {
             flow: head.flow,
@@ -117,7 +121,7 @@ impl Session {
         let observer = Observers { journal, report, view };
         let ports = Ports { launcher, pool, observer, inbox };
         let flow = Flow::new(ports, settings, config, history);
-        Ok(Self { flow, signals, orders, run_dir, _lock: lock, any_failed: false })
+        Ok(Self { flow, signals, orders, _guard: guard, run_dir, _lock: lock, any_failed: false })
     }
 
     /// Executes a group; see [`Flow::execute`].
@@ -135,7 +139,7 @@ impl Session {
     /// # Errors
     /// How the run ended, if not every task finished.
     pub(crate) fn close(self, ended: Result<(), FlowError>) -> Result<(), CommandError> {
-        let Self { flow, signals, orders, run_dir, _lock, any_failed } = self;
+        let Self { flow, signals, orders, _guard, run_dir, _lock, any_failed } = self;
         let outcome = match &ended {
             Ok(()) | Err(FlowError::EarlierFailure) => RunOutcome::Complete,
             Err(FlowError::Stopped) => RunOutcome::Stopped,
@@ -215,6 +219,8 @@ fn host_options(
         keep_failed_attempts: config.supervision.keep_failed_attempts,
         threads_per_task: threads_per_task(config, pool),
         sample_interval: Some(config.scheduler.interval),
+        // The supervisor starts nothing but workers.
+        adopt_orphans: true,
         ..HostOptions::new(&head.base_dir)
     }
 }

@@ -38,6 +38,7 @@ mod private;
 mod result_file;
 mod sampler;
 mod spawner;
+mod sweep;
 mod workdir;
 
 use std::collections::BTreeMap;
@@ -47,8 +48,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use fedflow_core::{Assignment, Dict, Input, Launcher, Lease, Name, SELF_WORKER, StopLevel, WorkerId};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use fedflow_core::{Assignment, Dict, Input, Launcher, Lease, Name, SELF_WORKER, StopLevel, Time, WorkerId};
+use rustix::process::{Resource, Rlimit, getpid, getrlimit, set_child_subreaper, setrlimit};
 
 use crate::clock::Clock;
 use crate::environment::{self, Environment};
@@ -106,11 +107,16 @@ pub struct HostOptions {
     pub start_timeout: Duration,
     /// How often memory and processors are looked at; `None` is never.
     pub sample_interval: Option<Duration>,
+    /// Whether what workers leave behind is ended also if it left its process group: the program becomes a subreaper,
+    /// and *every* child of it that is no worker is taken for an orphan. Only for a program that starts no other
+    /// processes, and has no children from before.
+    pub adopt_orphans: bool,
 }
 
 impl HostOptions {
     /// Options for programs relative to a directory, with the defaults of the configuration: results of up to
-    /// 64 MiB, logs of up to 256 MiB, failed attempts kept, 60 s for a hello, a sample each second.
+    /// 64 MiB, logs of up to 256 MiB, failed attempts kept, 60 s for a hello, a sample each second, no orphans
+    /// adopted.
     #[must_use]
     pub fn new(base_dir: impl Into<PathBuf>) -> Self {
         Self {
@@ -123,6 +129,7 @@ impl HostOptions {
             threads_per_task: None,
             start_timeout: Duration::from_secs(60),
             sample_interval: Some(Duration::from_secs(1)),
+            adopt_orphans: false,
         }
     }
 }
@@ -168,28 +175,35 @@ impl Host {
             return Err(HostError::RelativeBase(options.base_dir));
         }
         raise_descriptor_limit();
+        if options.adopt_orphans {
+            set_child_subreaper(Some(getpid())).map_err(io::Error::from)?;
+        }
         let clock = Clock::start();
         let (post, deliveries) = inbox::channel();
-        let sampler = options.sample_interval.map(|_| Arc::new(Mutex::new(Sampler::new(clock))));
+        let sampler = options.sample_interval.map(|_| Arc::new(Mutex::new(Sampler::new(clock.clone()))));
         let sampling = match (&sampler, options.sample_interval) {
-            (Some(sampler), Some(interval)) => {
-                Some(SamplerThread::start(Arc::clone(sampler), interval, post.clone())?)
-            }
+            (Some(sampler), Some(interval)) => Some(SamplerThread::start(
+                Arc::clone(sampler),
+                interval,
+                post.clone(),
+                options.adopt_orphans,
+            )?),
             _ => None,
         };
         let shared = Arc::new(Shared {
             own_program: spawn::own_program().to_string_lossy().into_owned(),
             environment: environment::inherited(),
             private: Private::make().map_err(HostError::PrivateDirectory)?,
-            clock,
+            clock: clock.clone(),
             post: post.clone(),
             log_keeper: LogKeeper::start()?,
             options,
         });
         let (bell, overseer) = overseer::start(shared)?;
+        let handle = HostHandle { post: post.clone(), bell: bell.clone(), clock: clock.clone() };
         let launcher = HostLauncher { bell, overseer: Some(overseer), _sampling: sampling };
-        let inbox = HostInbox::new(deliveries, post.clone(), clock, sampler);
-        Ok((launcher, inbox, HostHandle { post }))
+        let inbox = HostInbox::new(deliveries, post, clock, sampler);
+        Ok((launcher, inbox, handle))
     }
 }
 
@@ -264,12 +278,34 @@ impl Drop for HostLauncher {
 #[derive(Debug, Clone)]
 pub struct HostHandle {
     post: Post,
+    bell: Bell,
+    clock: Clock,
 }
 
 impl HostHandle {
     /// The run shall stop.
     pub fn stop(&self, level: StopLevel) {
         self.post.put(Input::Stop(level));
+    }
+
+    /// Stops every worker, with all that descends from it, and the run's clock. Blocks until they stand still, which
+    /// takes a moment.
+    pub fn pause(&self) {
+        let (done, paused) = crossbeam_channel::bounded(1);
+        self.bell.ring(Notice::Pause(done));
+        // An error is a host that has ended: there is nothing left to stop.
+        let _ = paused.recv();
+    }
+
+    /// Has everything go on after [`pause`](Self::pause).
+    pub fn resume(&self) {
+        self.bell.ring(Notice::Resume);
+    }
+
+    /// The run's time.
+    #[must_use]
+    pub fn now(&self) -> Time {
+        self.clock.now()
     }
 
     /// One task shall be cancelled.

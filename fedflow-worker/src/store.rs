@@ -49,7 +49,6 @@ mod line;
 mod lock;
 mod orders;
 mod private_dir;
-mod process;
 mod reader;
 mod record;
 mod run_dir;
@@ -66,10 +65,11 @@ pub use head::{FORMAT_VERSION, Head, flow_checksum, new_run_token, recorded_conf
 pub use leftovers::{RUN_TOKEN_VARIABLE, end_leftovers, processes_of_run};
 pub use lock::{LockError, LockHolder, LockState, RunLock};
 pub use orders::{Order, OrderError, OrderSocket, give_order};
-pub use process::ProcessId;
 pub use reader::{JournalError, JournalReader, Recovered, TornTail, read_journal};
 pub use record::Record;
 pub use run_dir::{Existing, RunDir, RunDirError};
 pub use state::{GroupState, RunState, TaskState, recover};
 pub use watch::{RunWatch, Woken};
 pub use writer::{JournalNotice, JournalWriter, Notify};
+
+pub use crate::process::ProcessId;

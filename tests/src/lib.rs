@@ -1,7 +1,9 @@
 //! What the end-to-end tests stand on: the built binaries, and a place of its own for each test.
 
 mod binaries;
+mod held;
 mod sandbox;
 
 pub use binaries::{binary, scripted_worker};
+pub use held::Held;
 pub use sandbox::{Outcome, Running, Sandbox};

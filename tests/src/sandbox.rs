@@ -3,13 +3,15 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
 use tempfile::TempDir;
 
 use crate::binaries::{binary, scripted_worker};
+use crate::held::Held;
 
 /// A directory that is removed with it, in which commands are run.
 pub struct Sandbox {
@@ -141,7 +143,8 @@ impl Sandbox {
     #[must_use]
     pub fn begin(&self, arguments: &str) -> Running {
         let mut command = self.command(arguments);
-        let mut child = command.stdout(Stdio::piped()).spawn().expect("fedflow starts");
+        // A group of its own, as a shell gives a job.
+        let mut child = command.stdout(Stdio::piped()).process_group(0).spawn().expect("fedflow starts");
         let lines = BufReader::new(child.stdout.take().expect("a piped stdout")).lines();
         Running { child, lines }
     }
@@ -208,13 +211,36 @@ impl Running {
         self.lines.next().map(|line| line.expect("stdout can be read"))
     }
 
-    /// Sends a signal to the supervisor.
+    /// The process that was started: the guard, if the command runs a flow.
+    #[must_use]
+    pub fn guard(&self) -> Held {
+        Held::of(self.child.id())
+    }
+
+    /// Sends a signal to the process that was started, as a shell or a terminal would.
     ///
     /// # Panics
     /// It is gone.
     pub fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process id");
-        kill_process(pid, signal).expect("the supervisor lives");
+        kill_process(Pid::from_child(&self.child), signal).expect("the command lives");
+    }
+
+    /// Sends a signal to the whole process group of the command, as a terminal would.
+    ///
+    /// # Panics
+    /// It is gone.
+    pub fn signal_group(&self, signal: Signal) {
+        kill_process_group(Pid::from_child(&self.child), signal).expect("the command lives");
+    }
+
+    /// Waits until the process that was started stands still.
+    ///
+    /// # Panics
+    /// It ends before.
+    pub fn wait_until_stopped(&self) {
+        let options = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        let status = waitid(WaitId::Pid(Pid::from_child(&self.child)), options).expect("a child");
+        assert!(status.is_some_and(|status| status.stopped()), "the command ended instead of stopping");
     }
 
     /// Waits for its end; the exit code.

@@ -90,7 +90,7 @@ impl JsonReader {
         let Program::Worker { kind, .. } = self.assignment.program.as_ref() else {
             return Err(Cause::protocol("a command is no worker"));
         };
-        let clock = self.shared.clock;
+        let clock = &self.shared.clock;
         let deadline = clock.now() + self.shared.options.start_timeout;
         let lines = start_writer(Arc::clone(&self.socket)).map_err(Cause::protocol)?;
         let mut words = Words { socket: &self.socket, buffer: Vec::new(), searched: 0 };
@@ -148,7 +148,7 @@ struct Words<'a> {
 
 impl Words<'_> {
     /// The next line, without its end; `None` at the end of the file.
-    fn next(&mut self, longest: usize, deadline: Option<(Clock, Time)>) -> Result<Option<Vec<u8>>, Cause> {
+    fn next(&mut self, longest: usize, deadline: Option<(&Clock, Time)>) -> Result<Option<Vec<u8>>, Cause> {
         loop {
             if let Some(end) = self.buffer[self.searched..].iter().position(|byte| *byte == b'\n') {
                 let end = self.searched + end;
@@ -176,7 +176,7 @@ impl Words<'_> {
     }
 }
 
-fn wait_readable(socket: &OwnedFd, clock: Clock, deadline: Time) -> Result<(), Cause> {
+fn wait_readable(socket: &OwnedFd, clock: &Clock, deadline: Time) -> Result<(), Cause> {
     loop {
         let left = clock.until(deadline);
         if left.is_zero() {

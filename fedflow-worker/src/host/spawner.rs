@@ -60,6 +60,7 @@ pub(super) struct Done {
 pub(super) fn start(shared: Arc<Shared>, bell: Bell) -> io::Result<Sender<Job>> {
     let (jobs, todo) = crossbeam_channel::unbounded::<Job>();
     thread::Builder::new().name("fedflow-spawner".into()).spawn(move || {
+        spawn::unblock_signals();
         for job in todo {
             let worker = job.worker;
             let done = do_job(&shared, job);

@@ -9,8 +9,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use super::clock;
-use super::process::ProcessId;
 use super::run_dir::{LOCK, RunDir};
+use crate::process::ProcessId;
 
 /// How long a lock is tried again whose holder is not known: somebody who only looks ([`RunLock::probe`]) holds it
 /// for an instant, and a supervisor that has just taken it is about to say so.

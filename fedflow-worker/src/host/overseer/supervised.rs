@@ -19,9 +19,11 @@ use super::super::link::Link;
 use super::super::listener::{Cause, Listener, Phase};
 use super::super::logs::Logs;
 use super::super::spawner::{Done, Job, Plan, Stdin};
+use super::super::sweep::{Other, Sweep};
 use super::super::{Protocol, Shared, WorkerProgram, result_file};
 use super::{Bell, Notice};
 use crate::environment;
+use crate::process::ProcessId;
 use crate::spawn::{Ending, Process};
 
 /// How long a reader may still wait for its channel to close after the process was reaped: only processes that left
@@ -45,7 +47,9 @@ pub(super) struct Supervised {
     /// The files its processes write to; away while the spawner has them.
     logs: Option<Logs>,
     process: Option<Process>,
-    /// Whether the spawner or a finisher is at work for it.
+    /// What descended from its process when that was last asked to end: some of it may have left the group.
+    offspring: Vec<ProcessId>,
+    /// Whether the spawner, a sweeper or a finisher is at work for it.
     busy: bool,
     reader: Reader,
     deadline: Option<(Time, Overdue)>,
@@ -99,7 +103,7 @@ impl Supervised {
         bell: Bell,
         jobs: Sender<Job>,
     ) -> Self {
-        let listener = Arc::new(Listener::new(id, shared.post.clone(), shared.clock));
+        let listener = Arc::new(Listener::new(id, shared.post.clone(), shared.clock.clone()));
         let private = shared.private.of(id);
         let mut worker = Self {
             id,
@@ -112,6 +116,7 @@ impl Supervised {
             manner: Manner::Command { phase: CommandPhase::Preparing },
             logs: None,
             process: None,
+            offspring: Vec::new(),
             busy: false,
             reader: Reader::None,
             deadline: None,
@@ -229,6 +234,7 @@ impl Supervised {
             }
             return;
         };
+        self.offspring.extend(process.descendants());
         match (asked, &mut self.manner) {
             (Asked::Nothing, _) => {}
             (Asked::Exit, Manner::Session { link: Some(link), .. }) => {
@@ -334,7 +340,10 @@ impl Supervised {
     fn fail(&mut self, cause: Cause) {
         self.cause.get_or_insert(cause);
         match &self.process {
-            Some(process) => process.signal_group(Signal::KILL),
+            Some(process) => {
+                self.offspring.extend(process.descendants());
+                process.signal_group(Signal::KILL);
+            }
             None => self.over = !self.busy && self.reader != Reader::Running,
         }
     }
@@ -347,15 +356,48 @@ impl Supervised {
         self.process.as_ref()
     }
 
-    /// Its process has ended: what is left of the group is killed, and the process reaped.
-    pub(super) fn process_ended(&mut self, now: Time) {
+    /// The worker in the eyes of another one that has ended.
+    pub(super) fn as_other(&self) -> Option<Other> {
+        let pid = self.process.as_ref()?.number();
+        Some(Other { pid, assignment: Arc::clone(&self.assignment) })
+    }
+
+    /// Its process has ended: what is left of the group is killed, the process reaped, and what left the group
+    /// swept up.
+    pub(super) fn process_ended(&mut self, now: Time, others: Vec<Other>) {
         let Some(ending) = self.process.as_ref().and_then(Process::ending) else { return };
         if let Some(process) = self.process.take() {
             process.finish();
         }
         self.ending = Some(ending);
         self.deadline = None;
-        self.process_gone(ending, now);
+        let sweep = Sweep {
+            offspring: std::mem::take(&mut self.offspring),
+            assignment: Arc::clone(&self.assignment),
+            others,
+            adopting: self.shared.options.adopt_orphans,
+        };
+        if !sweep.is_needed() {
+            return self.process_gone(ending, now);
+        }
+        self.busy = true;
+        let (worker, bell) = (self.id, self.bell.clone());
+        let sweeper = thread::Builder::new().name("fedflow-sweep".into()).spawn(move || {
+            sweep.run();
+            bell.ring(Notice::Swept(worker));
+        });
+        // Without a thread for it, it is left to the next one's sweep.
+        if sweeper.is_err() {
+            self.swept(now);
+        }
+    }
+
+    /// Nothing is left of its process.
+    pub(super) fn swept(&mut self, now: Time) {
+        self.busy = false;
+        if let Some(ending) = self.ending {
+            self.process_gone(ending, now);
+        }
     }
 
     /// Its deadline has passed.
