@@ -32,7 +32,7 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             if let Some(text) = error.text() {
-                eprintln!("{text}");
+                crate::stderr::say(&text);
             }
             error.exit_code()
         }

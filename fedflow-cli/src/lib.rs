@@ -18,6 +18,7 @@ mod run_access;
 mod session;
 pub mod settings;
 mod signals;
+mod stderr;
 mod stdout;
 mod table;
 mod table_text;

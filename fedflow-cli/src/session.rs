@@ -52,6 +52,8 @@ pub(crate) struct Session {
     /// Tells the engine when devices that others had may be free; none if this run has its devices alone.
     _devices: Option<DeviceWatch>,
     run_dir: RunDir,
+    /// Whether the directory alone is enough to go on: it has a flow file's flow.
+    resumable: bool,
     /// Released last: while it is held, nobody else works in the run directory.
     _lock: RunLock,
     any_failed: bool,
@@ -90,6 +92,7 @@ impl Session {
         let started_unix = started.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs_f64();
         let view = View::open(progress, started).map_err(CommandError::failed)?;
         let messages = view.messages();
+        say_what_is_ignored(&config, &messages);
         let warnings = messages.clone();
         pool.tell_warnings(move |warning| warnings.say(&format!("warning: {warning}")));
         let options = host_options(&head, &config, &pool, workers);
@@ -117,6 +120,7 @@ impl Session {
         let orders = take_orders(&lock, handle.clone(), messages.clone());
         let guard = GuardWatch::start(handle.clone(), messages.clone()).map_err(CommandError::failed)?;
         let signals = SignalWatch::start(handle, messages).map_err(CommandError::failed)?;
+        let resumable = head.flow_file.is_some();
         let settings = RunSettings {
             flow: head.flow,
             workdir: run_dir.path().to_path_buf(),
@@ -135,6 +139,7 @@ impl Session {
             _devices: devices,
             _guard: guard,
             run_dir,
+            resumable,
             _lock: lock,
             any_failed: false,
         })
@@ -155,7 +160,7 @@ impl Session {
     /// # Errors
     /// How the run ended, if not every task finished.
     pub(crate) fn close(self, ended: Result<(), FlowError>) -> Result<(), CommandError> {
-        let Self { flow, signals, orders, _devices, _guard, run_dir, _lock, any_failed } = self;
+        let Self { flow, signals, orders, _devices, _guard, run_dir, resumable, _lock, any_failed } = self;
         let outcome = match &ended {
             Ok(()) | Err(FlowError::EarlierFailure) => RunOutcome::Complete,
             Err(FlowError::Stopped) => RunOutcome::Stopped,
@@ -185,7 +190,9 @@ impl Session {
                 Err(CommandError::TasksFailed)
             }
             (Err(FlowError::Stopped), signal) => {
-                messages.say(&format!("hint: go on with `fedflow resume {}`", shown(run_dir.path())));
+                if resumable {
+                    messages.say(&format!("hint: go on with `fedflow resume {}`", shown(run_dir.path())));
+                }
                 Err(CommandError::Stopped { signal: signal.unwrap_or(signal_hook::consts::SIGTERM) })
             }
             (Err(error @ FlowError::Unleasable { .. }), _) => Err(CommandError::refused(error)),
@@ -198,6 +205,19 @@ impl Session {
         };
         drop(view);
         result
+    }
+}
+
+/// Keys that can be set and do nothing yet: silence would be a lie.
+fn say_what_is_ignored(config: &Config, messages: &Messages) {
+    for (is_set, key) in [
+        (config.smtp.enable, "smtp.enable"),
+        (config.scheduler.auto_adjust, "scheduler.auto-adjust"),
+        (config.debug, "debug"),
+    ] {
+        if is_set {
+            messages.say(&format!("warning: {key} is set, and has no effect in this version"));
+        }
     }
 }
 

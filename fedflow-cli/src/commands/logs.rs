@@ -171,7 +171,7 @@ fn say_end(access: &RunAccess, group: &Name, task: &Name, workdir: Option<PathBu
         None if workdir.is_none() => "never started: nobody supervises the run".into(),
         None => "without an outcome: nobody supervises the run any more".into(),
     };
-    eprintln!("{group}/{task}: {end}");
+    crate::stderr::say(&format!("{group}/{task}: {end}"));
 }
 
 /// One of a task's two logs.

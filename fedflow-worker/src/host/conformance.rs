@@ -130,7 +130,7 @@ impl Run<'_> {
             return;
         }
         let limit = self.check.limit.min(DESCRIBE_LIMIT);
-        let listed = match describe(&self.check.command, &self.check.base_dir, limit) {
+        let listed = match describe(&self.check.command, &self.check.base_dir, &[], limit) {
             // Only a Rust worker lists them.
             Err(_) if self.check.protocol.is_none() => return,
             listed => listed,

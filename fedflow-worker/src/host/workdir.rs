@@ -33,6 +33,11 @@ pub(super) fn prepare(workdir: &Path, attempt: u32, earlier: Earlier) -> io::Res
     if is_directory && fs::read_dir(workdir)?.next().is_none() {
         return Ok(());
     }
+    // Before the first attempt nothing of Fedflow's can be there: it is somebody's, and stays as it is.
+    if attempt <= 1 {
+        let message = format!("{} exists already and is not empty", workdir.display());
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, message));
+    }
     let aside = free_name(workdir, attempt)?;
     fs::rename(workdir, &aside)?;
     if earlier == Earlier::Remove || !is_directory {
