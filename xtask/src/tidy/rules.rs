@@ -25,7 +25,7 @@ pub(super) const CRATES: &[CrateRule] = &[
     CrateRule {
         name: "fedflow-tests",
         knows: &["fedflow-core", "fedflow-worker"],
-        knows_in_tests: &["nvml-stand-in"],
+        knows_in_tests: &["fedflow-cli", "nvml-stand-in"],
     },
     CrateRule { name: "xtask", knows: &[], knows_in_tests: &[] },
 ];
