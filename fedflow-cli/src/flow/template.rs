@@ -151,7 +151,8 @@ fn lone_expression(source: &str) -> Option<&str> {
 /// About how many words and signs stand between the marks of a template; never fewer than the parser finds.
 fn count_tokens(source: &str) -> usize {
     let (mut rest, mut count) = (source, 0);
-    while let Some(start) = ["{{", "{%", "{#"].iter().filter_map(|mark| rest.find(mark)).min() {
+    let is_mark = |pair: &[u8]| matches!(pair, b"{{" | b"{%" | b"{#");
+    while let Some(start) = rest.as_bytes().windows(2).position(is_mark) {
         let (mark, code) = rest[start..].split_at(2);
         let (tokens, length) = match mark {
             "{#" => (0, code.find("#}").map_or(code.len(), |end| end + 2)),
@@ -184,7 +185,8 @@ fn tokens_until(end: &str, code: &str) -> (usize, usize) {
             _ => {}
         }
         let is_word = c.is_alphanumeric() || c == '_';
-        count += usize::from(!c.is_whitespace() && !(is_word && in_word));
+        let goes_on = is_word && in_word;
+        count += usize::from(!c.is_whitespace() && !goes_on);
         in_word = is_word;
     }
     (count, code.len())
