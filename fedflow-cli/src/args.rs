@@ -43,6 +43,12 @@ pub(crate) enum Command {
     Devices(DevicesArgs),
     /// Render the report of a run again.
     Report(ReportArgs),
+    /// Show how a run is going on, from another terminal or after its end.
+    Status(StatusArgs),
+    /// Print what a task has printed.
+    Logs(LogsArgs),
+    /// Stop a run that is going on, or cancel one of its tasks.
+    Stop(StopArgs),
     /// Try a worker program against the worker protocol, step by step, and say what it does wrong.
     CheckWorker(CheckWorkerArgs),
     /// Write a commented flow file and a fedflow.toml to start from.
@@ -201,6 +207,68 @@ pub(crate) enum ReportFormat {
     Md,
     /// For a CI system.
     Junit,
+}
+
+/// `fedflow status`.
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    /// The run directory.
+    #[arg(value_name = "RUN_DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) run_dir: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `fedflow logs`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  fedflow logs res train-1/client-3             both logs, as far as they are written
+  fedflow logs res train-1/client-3 -f          go on until the task has its outcome
+  fedflow logs res train-1/client-3 --stderr --attempt 1 | less
+
+A log that outgrew supervision.log-limit lacks its middle and says how much that was.")]
+pub(crate) struct LogsArgs {
+    /// The run directory.
+    #[arg(value_name = "RUN_DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) run_dir: PathBuf,
+    /// The task.
+    #[arg(value_name = "GROUP/TASK")]
+    pub(crate) task: String,
+    /// Go on with what the task prints, in this and further attempts, until it has its outcome.
+    #[arg(short, long, conflicts_with = "attempt")]
+    pub(crate) follow: bool,
+    /// Only what it wrote to stdout, without a header.
+    #[arg(long)]
+    pub(crate) stdout: bool,
+    /// Only what it wrote to stderr, without a header.
+    #[arg(long)]
+    pub(crate) stderr: bool,
+    /// The logs of this attempt instead of the last one's.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) attempt: Option<u32>,
+}
+
+/// `fedflow stop`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  fedflow stop res                     like Ctrl-C once in the run's terminal; waits until the run has ended
+  fedflow stop res --now               like Ctrl-C twice
+  fedflow stop res train-1/client-3    the task becomes cancelled, and the flow goes on
+
+Only tasks of the group that runs can be stopped. Exit code 2: there was nothing to stop.")]
+pub(crate) struct StopArgs {
+    /// The run directory.
+    #[arg(value_name = "RUN_DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) run_dir: PathBuf,
+    /// The task; without one, the run.
+    #[arg(value_name = "GROUP/TASK")]
+    pub(crate) task: Option<String>,
+    /// Kill running tasks at once instead of giving them the run's grace.
+    #[arg(long, conflicts_with = "task")]
+    pub(crate) now: bool,
 }
 
 /// `fedflow check-worker`.

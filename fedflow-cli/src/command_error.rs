@@ -21,6 +21,11 @@ pub(crate) enum CommandError {
         /// The signal's number.
         signal: i32,
     },
+    /// The supervisor ended with this code, and has told why.
+    Told {
+        /// The code.
+        code: u8,
+    },
 }
 
 /// What was wrong, and what to do next.
@@ -50,6 +55,15 @@ impl CommandError {
         self
     }
 
+    /// Adds such a line, if there is something to say.
+    #[must_use]
+    pub(crate) fn maybe_hint(self, hint: Option<String>) -> Self {
+        match hint {
+            Some(hint) => self.hint(hint),
+            None => self,
+        }
+    }
+
     /// The exit code of the documentation.
     #[must_use]
     pub(crate) fn exit_code(&self) -> ExitCode {
@@ -58,6 +72,7 @@ impl CommandError {
             Self::Refused(_) => 2,
             Self::Failed(_) => 3,
             Self::Stopped { signal } => u8::try_from(128 + signal).unwrap_or(255),
+            Self::Told { code } => *code,
         })
     }
 
@@ -66,7 +81,7 @@ impl CommandError {
     pub(crate) fn text(&self) -> Option<String> {
         match self {
             Self::Refused(refusal) | Self::Failed(refusal) => Some(refusal.to_string()),
-            Self::TasksFailed | Self::WorkerFaulty | Self::Stopped { .. } => None,
+            Self::TasksFailed | Self::WorkerFaulty | Self::Stopped { .. } | Self::Told { .. } => None,
         }
     }
 }

@@ -7,21 +7,27 @@ mod config;
 mod demo;
 mod devices;
 mod init;
+mod logs;
 mod plan;
 mod report;
 mod resume;
 mod run;
+mod status;
+mod stop;
 
 use std::process::ExitCode;
 
 use clap::Parser;
+use fedflow_worker::shed_inheritance;
 
 use crate::args::{Cli, Command};
 use crate::command_error::CommandError;
+use crate::guard::run_guarded;
 
 /// Runs the command that the process's arguments ask for.
 #[must_use]
 pub fn main() -> ExitCode {
+    shed_inheritance();
     match run_command(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -35,16 +41,19 @@ pub fn main() -> ExitCode {
 
 fn run_command(command: Command) -> Result<(), CommandError> {
     match command {
-        Command::Run(args) => run::cmd_run(&args),
-        Command::Resume(args) => resume::cmd_resume(&args),
+        Command::Run(args) => run_guarded(|| run::cmd_run(&args)),
+        Command::Resume(args) => run_guarded(|| resume::cmd_resume(&args)),
         Command::Check(args) => check::cmd_check(&args),
         Command::Plan(args) => plan::cmd_plan(&args),
         Command::Devices(args) => devices::cmd_devices(&args),
         Command::Report(args) => report::cmd_report(&args),
+        Command::Status(args) => status::cmd_status(&args),
+        Command::Logs(args) => logs::cmd_logs(&args),
+        Command::Stop(args) => stop::cmd_stop(&args),
         Command::CheckWorker(args) => check_worker::cmd_check_worker(args),
         Command::Init(args) => init::cmd_init(&args),
         Command::Config(args) => config::cmd_config(&args),
-        Command::Demo(args) => demo::cmd_demo(&args),
+        Command::Demo(args) => run_guarded(|| demo::cmd_demo(&args)),
         Command::Completions { shell } => completions::cmd_completions(shell),
     }
 }

@@ -17,6 +17,16 @@ pub(crate) fn config_variables() -> Vec<(String, String)> {
     variables
 }
 
+/// By what a guard tells its supervisor that it is one: the guard's process number.
+pub(crate) const GUARD: &str = "FEDFLOW_GUARD";
+
+/// The guard that started this process, if one did.
+#[must_use]
+pub(crate) fn guard() -> Option<OsString> {
+    #[expect(clippy::disallowed_methods, reason = "this is the file that reads the environment")]
+    std::env::var_os(GUARD)
+}
+
 /// Where programs without a path are looked for: `PATH`.
 #[must_use]
 pub(crate) fn search_path() -> Option<OsString> {

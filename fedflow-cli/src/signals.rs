@@ -1,15 +1,21 @@
-//! Signals: once stops the run in order, twice at once.
+//! Signals: once stops the run in order, twice at once; SIGTSTP has it stand still until SIGCONT.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::Duration;
 
-use fedflow_core::StopLevel;
+use fedflow_core::{StopLevel, Time};
 use fedflow_worker::HostHandle;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use rustix::process::{Signal, getpid, kill_process};
+use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP};
 use signal_hook::iterator::{Handle, Signals};
 
 use crate::view::Messages;
+
+/// Signals that come within this time of the first are the same wish, told to the guard and to us, or to a process and
+/// to its group.
+const ECHO: Duration = Duration::from_millis(100);
 
 /// Listens for signals until it is dropped.
 pub(crate) struct SignalWatch {
@@ -23,22 +29,28 @@ impl SignalWatch {
     /// # Errors
     /// The handlers could not be installed.
     pub(crate) fn start(host: HostHandle, messages: Messages) -> io::Result<Self> {
-        let mut wanted = vec![SIGINT, SIGTERM];
-        // Under nohup, SIGHUP is ignored and shall stay so.
-        if !is_ignored_hangup() {
-            wanted.push(SIGHUP);
-        }
+        let mut wanted = vec![SIGINT, SIGTERM, SIGCONT];
+        // Under nohup, SIGHUP is ignored and shall stay so; a shell without jobs ignores SIGTSTP.
+        wanted.extend([SIGHUP, SIGTSTP].into_iter().filter(|signal| !is_ignored(*signal)));
         let mut signals = Signals::new(wanted)?;
         let handle = signals.handle();
         let first = Arc::new(AtomicI32::new(0));
         let seen = first.clone();
         std::thread::Builder::new().name("signals".into()).spawn(move || {
+            let mut asked: Option<Time> = None;
             for signal in signals.forever() {
-                if seen.compare_exchange(0, signal, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
-                    messages.say("stopping: running tasks are asked to end; once more kills them at once");
-                    host.stop(StopLevel::Graceful);
-                } else {
-                    host.stop(StopLevel::AtOnce);
+                match (signal, asked) {
+                    (SIGTSTP, _) => suspend(&host),
+                    (SIGCONT, _) => host.resume(),
+                    (_, None) => {
+                        asked = Some(host.now());
+                        seen.store(signal, Ordering::SeqCst);
+                        messages
+                            .say("stopping: running tasks are asked to end; once more kills them at once");
+                        host.stop(StopLevel::Graceful);
+                    }
+                    (_, Some(first)) if host.now().since(first) < ECHO => {}
+                    (_, Some(_)) => host.stop(StopLevel::AtOnce),
                 }
             }
         })?;
@@ -58,13 +70,20 @@ impl Drop for SignalWatch {
     }
 }
 
-/// Whether SIGHUP is ignored, as `/proc/self/status` tells; std and rustix have no call for it.
-fn is_ignored_hangup() -> bool {
+/// Stops the workers, then this process: that is how the guard learns that the run stands still. SIGCONT has both go
+/// on.
+fn suspend(host: &HostHandle) {
+    host.pause();
+    let _ = kill_process(getpid(), Signal::STOP);
+}
+
+/// Whether a signal is ignored, as `/proc/self/status` tells; std and rustix have no call for it.
+pub(crate) fn is_ignored(signal: i32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status
         .lines()
         .find_map(|line| line.strip_prefix("SigIgn:"))
         .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
         .unwrap_or(0);
-    ignored & (1 << (SIGHUP - 1)) != 0
+    ignored & (1 << (signal - 1)) != 0
 }

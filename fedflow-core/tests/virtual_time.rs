@@ -493,3 +493,19 @@ fn late_messages_of_an_earlier_attempt_change_nothing() {
     assert_eq!(groups[0].get_task("0").unwrap().status(), TaskStatus::Exited);
     assert_eq!(groups[0].get_task("0").unwrap().attempt(), 2);
 }
+
+#[test]
+fn a_task_that_is_cancelled_between_two_attempts_is_not_tried_again() {
+    // It fails after 21 ms and then takes 100 ms to exit: it is cancelled meanwhile.
+    let fault = Some(Fault::Error(Stage::Train, FailureKind::Error));
+    let world =
+        simulation(LeaseTable::of_cpu_slots(1), vec![Script { exit: ms(100), fault, ..script(10, 10) }]);
+    world
+        .at(Time::after(ms(60)), Input::Cancel { group: Name::new("one").unwrap(), task: Name::from(0_u32) });
+    let mut config = config();
+    config.set("supervision.retries", &5_i64.into()).unwrap();
+    let mut groups = [group("one", 1)];
+    run(&world, &config, &mut groups, History::default()).unwrap();
+    let task = groups[0].get_task("0").unwrap();
+    assert_eq!((task.failure().unwrap().kind, task.attempt()), (FailureKind::Cancelled, 1));
+}

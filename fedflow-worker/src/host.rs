@@ -10,6 +10,7 @@
 //! * One *reader* per worker shakes hands and then blocks in its channel. Whatever a worker sends, it holds up
 //!   nobody but its own reader.
 //! * The *sampler* looks at memory and processors.
+//! * The *log keeper* looks at the size of running tasks' logs; what is too much it gives back to the file system.
 //!
 //! # Why the handshake is reversed
 //!
@@ -21,6 +22,7 @@
 //! by whatever cause, the worker sees it and kills its own process group, helpers included. (The kernel's parent-death
 //! signal watches over it only until the life line does: it would kill the worker before it has killed its helpers.)
 
+mod capped_log;
 mod conformance;
 mod ending;
 #[doc(hidden)]
@@ -32,12 +34,15 @@ mod ipc_session;
 mod json_session;
 mod link;
 mod listener;
+mod log_keeper;
 mod logs;
 mod overseer;
 mod private;
 mod result_file;
 mod sampler;
 mod spawner;
+mod sweep;
+mod witness;
 mod workdir;
 
 use std::collections::BTreeMap;
@@ -47,8 +52,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use fedflow_core::{Assignment, Dict, Input, Launcher, Lease, Name, SELF_WORKER, StopLevel, WorkerId};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use fedflow_core::{Assignment, Dict, Input, Launcher, Lease, Name, SELF_WORKER, StopLevel, Time, WorkerId};
+use rustix::process::{Resource, Rlimit, getpid, getrlimit, set_child_subreaper, setrlimit};
 
 use crate::clock::Clock;
 use crate::environment::{self, Environment};
@@ -57,9 +62,11 @@ use crate::spawn;
 pub use conformance::{CheckedStep, Trial, Verdict, WorkerCheck};
 pub use inbox::HostInbox;
 use inbox::Post;
+use log_keeper::LogKeeper;
 use overseer::{Bell, Notice};
 use private::Private;
 use sampler::{Sampler, SamplerThread};
+pub use witness::LeaseWitness;
 
 /// How a worker program talks to its supervisor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -94,20 +101,30 @@ pub struct HostOptions {
     pub base_environment: Vec<(String, String)>,
     /// The memory that a result may take, in bytes.
     pub result_limit: u64,
+    /// How much of each of a task's two logs is kept, in bytes, at least 64 KiB: the head and the newest part. While
+    /// the task writes, its file may take more for up to a second.
+    pub log_limit: u64,
     /// Whether the directory of a failed attempt is kept beside the task's as `ID.attempt-K`; else it is removed.
     pub keep_failed_attempts: bool,
     /// The threads that each task's numeric libraries may use, unless the user set a number; `None` leaves it to
     /// them, which is all cores for each.
     pub threads_per_task: Option<u32>,
+    /// Who is told which process uses a lease.
+    pub lease_witness: Option<LeaseWitness>,
     /// How long a worker may take to say hello. The engine has its own, usually shorter, time limits.
     pub start_timeout: Duration,
     /// How often memory and processors are looked at; `None` is never.
     pub sample_interval: Option<Duration>,
+    /// Whether what workers leave behind is ended also if it left its process group: the program becomes a subreaper,
+    /// and *every* child of it that is no worker is taken for an orphan. Only for a program that starts no other
+    /// processes, and has no children from before.
+    pub adopt_orphans: bool,
 }
 
 impl HostOptions {
     /// Options for programs relative to a directory, with the defaults of the configuration: results of up to
-    /// 64 MiB, failed attempts kept, 60 s for a hello, a sample each second.
+    /// 64 MiB, logs of up to 256 MiB, failed attempts kept, 60 s for a hello, a sample each second, no orphans
+    /// adopted.
     #[must_use]
     pub fn new(base_dir: impl Into<PathBuf>) -> Self {
         Self {
@@ -115,10 +132,13 @@ impl HostOptions {
             base_dir: base_dir.into(),
             base_environment: Vec::new(),
             result_limit: 64 << 20,
+            log_limit: 256 << 20,
             keep_failed_attempts: true,
             threads_per_task: None,
+            lease_witness: None,
             start_timeout: Duration::from_secs(60),
             sample_interval: Some(Duration::from_secs(1)),
+            adopt_orphans: false,
         }
     }
 }
@@ -149,6 +169,7 @@ struct Shared {
     private: Private,
     clock: Clock,
     post: Post,
+    log_keeper: LogKeeper,
 }
 
 impl Host {
@@ -160,20 +181,27 @@ impl Host {
     /// The base directory is relative, or the system refuses a directory, thread or descriptor.
     pub fn start(options: HostOptions) -> Result<(HostLauncher, HostInbox, HostHandle), HostError> {
         raise_descriptor_limit();
+        if options.adopt_orphans {
+            set_child_subreaper(Some(getpid())).map_err(io::Error::from)?;
+        }
         let clock = Clock::start();
         let (post, deliveries) = inbox::channel();
-        let sampler = options.sample_interval.map(|_| Arc::new(Mutex::new(Sampler::new(clock))));
+        let sampler = options.sample_interval.map(|_| Arc::new(Mutex::new(Sampler::new(clock.clone()))));
         let sampling = match (&sampler, options.sample_interval) {
-            (Some(sampler), Some(interval)) => {
-                Some(SamplerThread::start(Arc::clone(sampler), interval, post.clone())?)
-            }
+            (Some(sampler), Some(interval)) => Some(SamplerThread::start(
+                Arc::clone(sampler),
+                interval,
+                post.clone(),
+                options.adopt_orphans,
+            )?),
             _ => None,
         };
-        let shared = Shared::new(options, clock, post.clone())?;
+        let shared = Shared::new(options, clock.clone(), post.clone())?;
         let (bell, overseer) = overseer::start(shared)?;
+        let handle = HostHandle { post: post.clone(), bell: bell.clone(), clock: clock.clone() };
         let launcher = HostLauncher { bell, overseer: Some(overseer), _sampling: sampling };
-        let inbox = HostInbox::new(deliveries, post.clone(), clock, sampler);
-        Ok((launcher, inbox, HostHandle { post }))
+        let inbox = HostInbox::new(deliveries, post, clock, sampler);
+        Ok((launcher, inbox, handle))
     }
 }
 
@@ -188,6 +216,7 @@ impl Shared {
             private: Private::make().map_err(HostError::PrivateDirectory)?,
             clock,
             post,
+            log_keeper: LogKeeper::start()?,
             options,
         }))
     }
@@ -262,12 +291,34 @@ impl Drop for HostLauncher {
 #[derive(Debug, Clone)]
 pub struct HostHandle {
     post: Post,
+    bell: Bell,
+    clock: Clock,
 }
 
 impl HostHandle {
     /// The run shall stop.
     pub fn stop(&self, level: StopLevel) {
         self.post.put(Input::Stop(level));
+    }
+
+    /// Stops every worker, with all that descends from it, and the run's clock. Blocks until they stand still, which
+    /// takes a moment.
+    pub fn pause(&self) {
+        let (done, paused) = crossbeam_channel::bounded(1);
+        self.bell.ring(Notice::Pause(done));
+        // An error is a host that has ended: there is nothing left to stop.
+        let _ = paused.recv();
+    }
+
+    /// Has everything go on after [`pause`](Self::pause).
+    pub fn resume(&self) {
+        self.bell.ring(Notice::Resume);
+    }
+
+    /// The run's time.
+    #[must_use]
+    pub fn now(&self) -> Time {
+        self.clock.now()
     }
 
     /// One task shall be cancelled.

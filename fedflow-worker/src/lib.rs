@@ -12,7 +12,10 @@ mod codec;
 mod describe;
 mod environment;
 mod host;
+mod inheritance;
 mod json;
+mod log_reader;
+mod process;
 mod protocol;
 mod runtime;
 mod spawn;
@@ -25,7 +28,10 @@ pub use host::fuzzing;
 
 pub use describe::{DescribeError, describe};
 pub use host::{
-    CheckedStep, Host, HostError, HostHandle, HostInbox, HostLauncher, HostOptions, Protocol, Trial, Verdict,
-    WorkerCheck, WorkerProgram,
+    CheckedStep, Host, HostError, HostHandle, HostInbox, HostLauncher, HostOptions, LeaseWitness, Protocol,
+    Trial, Verdict, WorkerCheck, WorkerProgram,
 };
+pub use inheritance::shed_inheritance;
+pub use log_reader::{LogPiece, LogReader};
+pub use process::{ProcessId, end_descendants, own_children};
 pub use runtime::Worker;

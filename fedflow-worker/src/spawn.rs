@@ -4,6 +4,7 @@
 //! then copy the supervisor with `fork` instead of `posix_spawn`, which takes a hundred times as long once the
 //! supervisor is large. What must happen inside the child a Rust worker does itself.
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
@@ -11,6 +12,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::io::Errno;
 use rustix::process::{
@@ -18,6 +20,11 @@ use rustix::process::{
 };
 
 use crate::environment::{self, Environment};
+use crate::process::{self, ProcessId};
+
+/// The numbers of the processes that were started here and not yet reaped. One for the whole program, as the kernel
+/// has one list of children for it; held while a process is started or reaped, so that none is taken for a stranger.
+static FAMILY: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
 
 /// A process to be started.
 pub(crate) struct Launch<'a> {
@@ -53,6 +60,7 @@ pub(crate) fn spawn(launch: Launch<'_>) -> Result<Process, SpawnError> {
     let failed = |source| SpawnError::Start { program: program.clone(), source };
     #[expect(clippy::disallowed_methods, reason = "this is the one file that creates processes")]
     let mut command = Command::new(&program);
+    let mut family = family();
     let child = command
         .arg0(name)
         .args(arguments)
@@ -72,7 +80,12 @@ pub(crate) fn spawn(launch: Launch<'_>) -> Result<Process, SpawnError> {
         let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED);
         failed(error.into())
     })?;
+    family.insert(child.id());
     Ok(Process { pid, pidfd })
+}
+
+fn family() -> MutexGuard<'static, BTreeSet<u32>> {
+    FAMILY.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn resolve(name: &str, base_dir: &Path, environment: &Environment) -> Result<PathBuf, SpawnError> {
@@ -88,6 +101,24 @@ fn resolve(name: &str, base_dir: &Path, environment: &Environment) -> Result<Pat
 pub(crate) struct Process {
     pid: Pid,
     pidfd: OwnedFd,
+}
+
+/// The children of this program that were not started here and have not ended: what processes left behind that
+/// have ended, if this program is a subreaper. Those that have ended are reaped.
+///
+/// # Errors
+/// `/proc` cannot be read.
+pub(crate) fn strangers() -> io::Result<Vec<u32>> {
+    let family = family();
+    let mut strangers = process::children(std::process::id())?;
+    strangers.retain(|pid| !family.contains(pid) && !reap(*pid));
+    Ok(strangers)
+}
+
+/// Reaps a child if it has ended; tells whether it is gone.
+fn reap(pid: u32) -> bool {
+    let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return true };
+    !matches!(waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOHANG), Ok(None))
 }
 
 /// How a process ended.
@@ -128,8 +159,33 @@ impl Process {
     /// Kills what is left of its group, then reaps it. Call it once it has ended.
     pub(crate) fn finish(self) {
         self.signal_group(Signal::KILL);
-        let reap = || waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED);
-        while matches!(reap(), Err(Errno::INTR)) {}
+        let wait = |options| waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED | options);
+        while matches!(wait(WaitIdOptions::NOWAIT), Err(Errno::INTR)) {}
+        let mut family = family();
+        let _ = wait(WaitIdOptions::NOHANG);
+        family.remove(&self.number());
+    }
+
+    /// Its number.
+    pub(crate) fn number(&self) -> u32 {
+        self.pid.as_raw_nonzero().get().unsigned_abs()
+    }
+
+    /// What descends from it now, in its group or not. Nothing is left of that once it has ended.
+    pub(crate) fn descendants(&self) -> Vec<ProcessId> {
+        process::descendants(self.number(), &[]).unwrap_or_default()
+    }
+
+    /// Stops it and all that descends from it.
+    pub(crate) fn pause(&self) {
+        self.signal_group(Signal::STOP);
+        process::signal(&self.descendants(), &[Signal::STOP]);
+    }
+
+    /// Has it and all that descends from it go on.
+    pub(crate) fn resume(&self) {
+        process::signal(&self.descendants(), &[Signal::CONT]);
+        self.signal_group(Signal::CONT);
     }
 }
 
@@ -172,6 +228,18 @@ fn signal_name(signal: i32) -> Option<&'static str> {
         (Signal::XFSZ, "SIGXFSZ"),
     ];
     NAMES.iter().find(|(known, _)| known.as_raw() == signal).map(|(_, name)| *name)
+}
+
+/// Has the calling thread, and so every process that it starts, block no signal: a program that was started with a
+/// signal blocked does not pass that on to its workers.
+pub(crate) fn unblock_signals() {
+    let mut none = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: `sigemptyset` initialises the set that it is given, and `pthread_sigmask` reads it; both only fail for
+    // arguments that are not these. Neither std nor rustix has such a call.
+    unsafe {
+        libc::sigemptyset(none.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, none.as_ptr(), std::ptr::null_mut());
+    }
 }
 
 /// A descriptor of `/dev/null` for a stream that nobody reads.

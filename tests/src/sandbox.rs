@@ -1,14 +1,17 @@
 //! A place of its own for one test: a directory, a clean environment, and the built `fedflow` in it.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
 use tempfile::TempDir;
 
 use crate::binaries::{binary, scripted_worker};
+use crate::held::Held;
 
 /// A directory that is removed with it, in which commands are run.
 pub struct Sandbox {
@@ -98,7 +101,22 @@ impl Sandbox {
     /// It cannot be started.
     #[must_use]
     pub fn fedflow(&self, arguments: &str) -> Outcome {
-        let output = self.command(arguments).output().expect("fedflow starts");
+        self.outcome(self.command(arguments), arguments)
+    }
+
+    /// Runs `fedflow` as [`Self::fedflow`] does, but from a shell's line that ends with `"$@"` in its place.
+    ///
+    /// # Panics
+    /// It cannot be started.
+    #[must_use]
+    pub fn fedflow_in_shell(&self, line: &str, arguments: &str) -> Outcome {
+        let mut command = self.prepared("sh");
+        command.args(["-c", line, "sh"]).arg(binary("fedflow")).args(arguments.split_whitespace());
+        self.outcome(command, arguments)
+    }
+
+    fn outcome(&self, mut command: Command, arguments: &str) -> Outcome {
+        let output = command.output().expect("fedflow starts");
         let outcome = Outcome {
             code: exit_code(output.status),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -115,16 +133,32 @@ impl Sandbox {
     /// It cannot be started.
     #[must_use]
     pub fn start(&self, arguments: &str) -> Running {
-        let mut command = self.command(&format!("{arguments} --progress json"));
-        let mut child = command.stdout(Stdio::piped()).spawn().expect("fedflow starts");
+        self.begin(&format!("{arguments} --progress json"))
+    }
+
+    /// Starts `fedflow`, to read what it prints line by line.
+    ///
+    /// # Panics
+    /// It cannot be started.
+    #[must_use]
+    pub fn begin(&self, arguments: &str) -> Running {
+        let mut command = self.command(arguments);
+        // A group of its own, as a shell gives a job.
+        let mut child = command.stdout(Stdio::piped()).process_group(0).spawn().expect("fedflow starts");
         let lines = BufReader::new(child.stdout.take().expect("a piped stdout")).lines();
         Running { child, lines }
     }
 
     fn command(&self, arguments: &str) -> Command {
+        let mut command = self.prepared(binary("fedflow"));
+        command.args(arguments.split_whitespace());
+        command
+    }
+
+    fn prepared(&self, program: impl AsRef<OsStr>) -> Command {
         #[expect(clippy::disallowed_methods, reason = "the one place that runs what is tested")]
-        let mut command = Command::new(binary("fedflow"));
-        command.args(arguments.split_whitespace()).current_dir(self.path()).stdin(Stdio::null());
+        let mut command = Command::new(program);
+        command.current_dir(self.path()).stdin(Stdio::null());
         // Of the test's own environment only what programs cannot do without.
         command.env_clear();
         for name in ["PATH", "HOME", "TMPDIR", "LLVM_PROFILE_FILE"] {
@@ -144,6 +178,15 @@ fn exit_code(status: std::process::ExitStatus) -> i32 {
     status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(-1)
 }
 
+impl Drop for Running {
+    /// A test that fails leaves nothing behind.
+    fn drop(&mut self) {
+        // One that has ended and was waited for is left alone.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 impl Running {
     /// Waits until an event of this name is told, of this task if one is named, and returns it.
     ///
@@ -160,13 +203,44 @@ impl Running {
         panic!("the run ended without {event} of {task:?}");
     }
 
-    /// Sends a signal to the supervisor.
+    /// Waits for the next line that it prints; none if it ends.
+    ///
+    /// # Panics
+    /// It prints what is no text.
+    pub fn line(&mut self) -> Option<String> {
+        self.lines.next().map(|line| line.expect("stdout can be read"))
+    }
+
+    /// The process that was started: the guard, if the command runs a flow.
+    #[must_use]
+    pub fn guard(&self) -> Held {
+        Held::of(self.child.id())
+    }
+
+    /// Sends a signal to the process that was started, as a shell or a terminal would.
     ///
     /// # Panics
     /// It is gone.
     pub fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process id");
-        kill_process(pid, signal).expect("the supervisor lives");
+        kill_process(Pid::from_child(&self.child), signal).expect("the command lives");
+    }
+
+    /// Sends a signal to the whole process group of the command, as a terminal would.
+    ///
+    /// # Panics
+    /// It is gone.
+    pub fn signal_group(&self, signal: Signal) {
+        kill_process_group(Pid::from_child(&self.child), signal).expect("the command lives");
+    }
+
+    /// Waits until the process that was started stands still.
+    ///
+    /// # Panics
+    /// It ends before.
+    pub fn wait_until_stopped(&self) {
+        let options = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        let status = waitid(WaitId::Pid(Pid::from_child(&self.child)), options).expect("a child");
+        assert!(status.is_some_and(|status| status.stopped()), "the command ended instead of stopping");
     }
 
     /// Waits for its end; the exit code.

@@ -66,6 +66,7 @@ fn take_step(step: &str, result: &mut Dict) -> Result<(), TaskError> {
         "wait" => wait(Duration::from_millis(first.parse()?)),
         "hang" => wait(Duration::from_secs(3600)),
         "print" => println!("{first} {second}"),
+        "flood" => flood(first.parse()?)?,
         "complain" => eprintln!("{first} {second}"),
         "fail" => return Err(TaskError::new(format!("{first} {second}"))),
         "oom" => return Err(TaskError::out_of_memory("CUDA out of memory")),
@@ -81,6 +82,19 @@ fn take_step(step: &str, result: &mut Dict) -> Result<(), TaskError> {
             #[expect(clippy::disallowed_methods, reason = "a worker that leaves a process behind")]
             let child = Command::new("sleep").arg("3600").spawn()?;
             result.insert("grandchild", i64::from(child.id()));
+        }
+        // Processes that leave this one's group; their numbers are in `left-behind`, in the task's directory.
+        "setsid-grandchild" => leave_behind("setsid", "echo $$; exec sleep 3600")?,
+        // It has no environment and no place any more.
+        "bare-grandchild" => leave_behind("env -i setsid", "cd /; echo $$; exec sleep 3600")?,
+        // These have no parent any more: one has only its environment, one only its place, one nothing.
+        "daemon" => leave_behind("setsid", "cd /; sh -c 'echo $$; exec sleep 3600' &")?,
+        "bare-daemon" => leave_behind("env -i setsid", "sh -c 'echo $$; exec sleep 3600' &")?,
+        "lost-daemon" => leave_behind("env -i setsid", "cd /; sh -c 'echo $$; exec sleep 3600' &")?,
+        // Waits until a line is written into a pipe with a name.
+        "await" => {
+            use std::io::{BufRead, BufReader};
+            BufReader::new(std::fs::File::open(first)?).read_line(&mut String::new())?;
         }
         "return" => {
             result.insert(first, second.parse::<f64>().map_or_else(|_| Value::from(second), Value::from));
@@ -107,6 +121,28 @@ fn take_step(step: &str, result: &mut Dict) -> Result<(), TaskError> {
         other => return Err(TaskError::new(format!("no such step: {other}"))),
     }
     Ok(())
+}
+
+/// Prints so many MiB in numbered lines of 64 bytes.
+fn flood(mebibytes: u64) -> std::io::Result<()> {
+    use std::io::Write;
+    let mut out = std::io::BufWriter::with_capacity(1 << 16, std::io::stdout().lock());
+    (0..mebibytes << 14).try_for_each(|number| writeln!(out, "{number:063}"))?;
+    out.flush()
+}
+
+/// Starts a shell through another program, and waits until it has said its number.
+fn leave_behind(through: &str, script: &str) -> Result<(), TaskError> {
+    use std::io::{BufRead, BufReader, Write};
+    let mut words = through.split(' ').chain(["sh", "-c", script]);
+    #[expect(clippy::disallowed_methods, reason = "a worker that leaves a process behind")]
+    let mut command = Command::new(words.next().unwrap_or("sh"));
+    let mut child = command.args(words).stdout(std::process::Stdio::piped()).spawn()?;
+    let mut number = String::new();
+    let stdout = child.stdout.take().ok_or_else(|| TaskError::new("no pipe"))?;
+    BufReader::new(stdout).read_line(&mut number)?;
+    let mut list = std::fs::File::options().create(true).append(true).open("left-behind")?;
+    Ok(list.write_all(number.as_bytes())?)
 }
 
 /// Passes time without using the processor.

@@ -26,7 +26,7 @@ pub(super) struct Terms<'a> {
     pub(super) token: &'a str,
     /// The directory in which the worker's server must lie.
     pub(super) private: &'a Path,
-    pub(super) clock: Clock,
+    pub(super) clock: &'a Clock,
     pub(super) deadline: Time,
 }
 
@@ -164,7 +164,7 @@ mod tests {
             socket: &ours,
             token: "right",
             private: Path::new("/private/1"),
-            clock,
+            clock: &clock,
             deadline: clock.now() + Duration::from_millis(30),
         });
         drop(kept);

@@ -102,9 +102,14 @@ impl HostInbox {
         let Some(deadline) = deadline else {
             return self.deliveries.recv().map_or(Input::Timer, |delivery| delivery.input);
         };
-        match self.deliveries.recv_timeout(self.clock.until(deadline)) {
-            Ok(delivery) => delivery.input,
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Input::Timer,
+        loop {
+            let left = self.clock.until(deadline);
+            match self.deliveries.recv_timeout(left) {
+                Ok(delivery) => return delivery.input,
+                // The clock may have been paused while this waited.
+                Err(RecvTimeoutError::Timeout) if !self.clock.until(deadline).is_zero() => {}
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return Input::Timer,
+            }
         }
     }
 

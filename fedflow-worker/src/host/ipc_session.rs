@@ -31,7 +31,7 @@ impl IpcReader {
     /// # Errors
     /// The worker did not meet the protocol.
     pub(super) fn run(self, connected: impl FnOnce(Link)) -> Result<(), Cause> {
-        let clock = self.shared.clock;
+        let clock = &self.shared.clock;
         let deadline = clock.now() + self.shared.options.start_timeout;
         let terms =
             Terms { socket: &self.socket, token: &self.token, private: &self.private, clock, deadline };

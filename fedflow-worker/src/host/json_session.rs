@@ -92,7 +92,7 @@ impl JsonReader {
         let Program::Worker { kind, .. } = self.assignment.program.as_ref() else {
             return Err(Cause::protocol("a command is no worker"));
         };
-        let clock = self.shared.clock;
+        let clock = &self.shared.clock;
         let deadline = clock.now() + self.shared.options.start_timeout;
         let lines = start_writer(Arc::clone(&self.socket)).map_err(Cause::protocol)?;
         let mut words = Words::of(&self.socket);
@@ -175,7 +175,7 @@ impl<'a> Words<'a> {
     fn next(
         &mut self,
         longest: impl Fn() -> usize,
-        deadline: Option<(Clock, Time)>,
+        deadline: Option<(&Clock, Time)>,
     ) -> Result<Option<Vec<u8>>, Cause> {
         loop {
             if let Some(end) = self.buffer[self.searched..].iter().position(|byte| *byte == b'\n') {
@@ -205,7 +205,7 @@ impl<'a> Words<'a> {
     }
 }
 
-fn wait_readable(socket: &OwnedFd, clock: Clock, deadline: Time) -> Result<(), Cause> {
+fn wait_readable(socket: &OwnedFd, clock: &Clock, deadline: Time) -> Result<(), Cause> {
     loop {
         let left = clock.until(deadline);
         if left.is_zero() {

@@ -19,6 +19,8 @@ use super::ending::Asked;
 use super::link::Link;
 use super::listener::Cause;
 use super::spawner::{self, Done, Job};
+use super::sweep::Other;
+use crate::spawn::Process;
 use supervised::Supervised;
 
 /// How long the host waits for its processes when it is dropped. They were killed; only the kernel can hold them.
@@ -40,6 +42,9 @@ pub(super) enum Notice {
     Exit(WorkerId),
     Terminate(WorkerId),
     Kill(WorkerId),
+    /// Workers and time stand still. Answered when they do.
+    Pause(Sender<()>),
+    Resume,
     /// No more orders come.
     Shutdown,
     // From the spawner.
@@ -56,6 +61,8 @@ pub(super) enum Notice {
         worker: WorkerId,
         outcome: Result<(), Cause>,
     },
+    // From a sweeper: nothing is left of its process.
+    Swept(WorkerId),
     // From a finisher, which reads what a command has written.
     ResultRead {
         worker: WorkerId,
@@ -91,8 +98,9 @@ pub(super) fn start(shared: Arc<Shared>) -> io::Result<(Bell, JoinHandle<()>)> {
     let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
     let bell = Bell { notices: sender, wake: Arc::clone(&wake) };
     let jobs = spawner::start(Arc::clone(&shared), bell.clone())?;
+    let (workers, bell_of_ours) = (BTreeMap::new(), bell.clone());
     let overseer =
-        Overseer { shared, notices, wake, bell: bell.clone(), jobs, workers: BTreeMap::new(), over: None };
+        Overseer { shared, notices, wake, bell: bell_of_ours, jobs, workers, paused: false, over: None };
     let thread = thread::Builder::new().name("fedflow-overseer".into()).spawn(move || overseer.run())?;
     Ok((bell, thread))
 }
@@ -104,6 +112,7 @@ struct Overseer {
     bell: Bell,
     jobs: Sender<Job>,
     workers: BTreeMap<WorkerId, Supervised>,
+    paused: bool,
     /// Set when no more orders come: until when the host waits for its processes.
     over: Option<Time>,
 }
@@ -119,7 +128,8 @@ impl Overseer {
             }
             let now = self.shared.clock.now();
             for id in ended {
-                self.with(id, |worker| worker.process_ended(now));
+                let others = self.others(id);
+                self.with(id, |worker| worker.process_ended(now, others));
             }
             let is_due = |worker: &Supervised| worker.deadline().is_some_and(|deadline| deadline <= now);
             let due: Vec<WorkerId> =
@@ -164,8 +174,26 @@ impl Overseer {
             Notice::Exit(id) => self.with(id, |worker| worker.ask(Asked::Exit)),
             Notice::Terminate(id) => self.with(id, |worker| worker.ask(Asked::Terminate)),
             Notice::Kill(id) => self.with(id, |worker| worker.ask(Asked::Kill)),
+            Notice::Pause(done) => {
+                self.shared.clock.pause();
+                self.paused = true;
+                self.workers.values().filter_map(Supervised::process).for_each(Process::pause);
+                // Who asked may have given up.
+                let _ = done.send(());
+            }
+            Notice::Resume => {
+                self.paused = false;
+                self.workers.values().filter_map(Supervised::process).for_each(Process::resume);
+                self.shared.clock.resume();
+            }
             Notice::Spawned { worker, done } => {
-                self.with(worker, |worker| worker.spawned(done.map(|done| *done)))
+                self.with(worker, |worker| worker.spawned(done.map(|done| *done)));
+                let started = self.workers.get(&worker).and_then(Supervised::process);
+                started.filter(|_| self.paused).into_iter().for_each(Process::pause);
+            }
+            Notice::Swept(id) => {
+                let now = self.shared.clock.now();
+                self.with(id, |worker| worker.swept(now));
             }
             Notice::Connected { worker, link } => self.with(worker, |worker| worker.connected(link)),
             Notice::ReaderDone { worker, outcome } => self.with(worker, |worker| worker.reader_done(outcome)),
@@ -178,6 +206,12 @@ impl Overseer {
                 }
             }
         }
+    }
+
+    /// The workers but one that have a process.
+    fn others(&self, id: WorkerId) -> Vec<Other> {
+        let others = self.workers.iter().filter(|(other, _)| **other != id);
+        others.filter_map(|(_, worker)| worker.as_other()).collect()
     }
 
     fn begin(&mut self, id: WorkerId, assignment: Arc<Assignment>) {

@@ -83,6 +83,7 @@ pub(super) struct Done {
 pub(super) fn start(shared: Arc<Shared>, bell: Bell) -> io::Result<Sender<Job>> {
     let (jobs, todo) = crossbeam_channel::unbounded::<Job>();
     thread::Builder::new().name("fedflow-spawner".into()).spawn(move || {
+        spawn::unblock_signals();
         for job in todo {
             let worker = job.worker;
             let done = do_job(&shared, job);
@@ -137,7 +138,9 @@ fn make_directories(shared: &Shared, assignment: &Assignment) -> io::Result<Logs
     let earlier = if shared.options.keep_failed_attempts { Earlier::Keep } else { Earlier::Remove };
     workdir::prepare(&assignment.workdir, assignment.attempt, earlier)?;
     std::fs::create_dir_all(&assignment.checkpoint_dir)?;
-    Logs::create(&assignment.workdir)
+    let logs = Logs::create(&assignment.workdir, shared.options.log_limit)?;
+    logs.keep_small(&shared.log_keeper);
+    Ok(logs)
 }
 
 fn make_private(path: &std::path::Path) -> io::Result<()> {

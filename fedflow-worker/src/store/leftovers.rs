@@ -3,16 +3,13 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, geteuid, pidfd_open, pidfd_send_signal};
+use rustix::process::{Signal, geteuid};
 
 use super::clock;
-use super::process::{ProcessId, ProcessStat};
+use crate::process::{ProcessId, ProcessStat, end};
 
 /// The environment variable in which every process of a run carries the run's token.
 pub const RUN_TOKEN_VARIABLE: &str = "FEDFLOW_RUN";
@@ -76,44 +73,6 @@ pub fn end_leftovers(run_token: &str, grace: Duration) -> io::Result<Vec<Process
         end(&left, &[Signal::KILL], wait);
     }
     Ok(left)
-}
-
-/// Sends signals to processes and waits until they have ended, but no longer than `wait`.
-fn end(processes: &[ProcessId], signals: &[Signal], wait: Duration) {
-    let held: Vec<OwnedFd> = processes.iter().filter_map(hold).collect();
-    for process in &held {
-        for signal in signals {
-            // It may have ended by itself; whether it is gone is seen below.
-            let _ = pidfd_send_signal(process, *signal);
-        }
-    }
-    wait_for_all(held, clock::monotonic() + wait);
-}
-
-/// A descriptor that means this process, even when its number is used again; `None` if it is gone.
-fn hold(process: &ProcessId) -> Option<OwnedFd> {
-    let pid = Pid::from_raw(i32::try_from(process.pid).ok()?)?;
-    let held = pidfd_open(pid, PidfdFlags::empty()).ok()?;
-    // Looked at after it is held: a number that was used again has another start.
-    (ProcessId::of(process.pid).ok()? == *process).then_some(held)
-}
-
-fn wait_for_all(mut running: Vec<OwnedFd>, deadline: Instant) {
-    while !running.is_empty() {
-        let wait = deadline.saturating_duration_since(clock::monotonic());
-        let Ok(timeout) = Timespec::try_from(wait) else { return };
-        let mut polled: Vec<PollFd<'_>> =
-            running.iter().map(|process| PollFd::new(process, PollFlags::IN)).collect();
-        match poll(&mut polled, Some(&timeout)) {
-            Ok(0) => return,
-            Ok(_) => {}
-            Err(Errno::INTR) => continue,
-            Err(_) => return,
-        }
-        let ended: Vec<bool> = polled.iter().map(|entry| !entry.revents().is_empty()).collect();
-        let mut ended = ended.into_iter();
-        running.retain(|_| !ended.next().unwrap_or(false));
-    }
 }
 
 /// This process, its parent, and so on.
@@ -186,16 +145,5 @@ mod tests {
         assert_eq!(end_leftovers(&token, Duration::ZERO).unwrap(), []);
         assert_eq!(signal_of(&mut child), Some(9));
         assert!(processes_of_run(&token).unwrap().is_empty());
-    }
-
-    #[test]
-    fn another_process_of_the_same_number_is_not_touched() {
-        let mut child = start("x", "echo ready; read line");
-        let mut mistaken = ProcessId::of(child.id()).unwrap();
-        mistaken.start_ticks += 1;
-        end(&[mistaken], &[Signal::KILL], Duration::ZERO);
-        assert!(child.try_wait().unwrap().is_none());
-        drop(child.stdin.take());
-        assert_eq!(signal_of(&mut child), None);
     }
 }

@@ -9,8 +9,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use super::clock;
-use super::process::ProcessId;
 use super::run_dir::{LOCK, RunDir};
+use crate::process::ProcessId;
 
 /// How long a lock is tried again whose holder is not known: somebody who only looks ([`RunLock::probe`]) holds it
 /// for an instant, and a supervisor that has just taken it is about to say so.
@@ -117,6 +117,25 @@ impl RunLock {
                 Ok(LockState::Held(read_holder(&file).filter(|holder| holder.process.is_alive())))
             }
             Err(TryLockError::Error(error)) => Err(failed(error)),
+        }
+    }
+
+    /// Blocks until nobody holds the lock of a run directory.
+    ///
+    /// # Errors
+    /// The system refuses it.
+    pub fn wait_until_free(run_dir: &RunDir) -> Result<(), LockError> {
+        let failed = |source| LockError::Io { path: run_dir.lock(), source };
+        let file = match run_dir.private().read(LOCK) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(failed(error)),
+        };
+        loop {
+            match file.lock_shared() {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                locked => return locked.map_err(failed),
+            }
         }
     }
 
@@ -230,7 +249,12 @@ mod tests {
             panic!("the child holds it")
         };
         assert_eq!(holder.process.pid, child.id());
+        let waiting = std::thread::spawn({
+            let run = run.clone();
+            move || RunLock::wait_until_free(&run).unwrap()
+        });
         child.kill().unwrap();
+        waiting.join().unwrap();
         child.wait().unwrap();
         assert_eq!(RunLock::probe(&run).unwrap(), LockState::Free);
         RunLock::acquire(&run).unwrap();

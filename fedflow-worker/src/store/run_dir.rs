@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use super::fresh;
 use super::lock::LockError;
 use super::private_dir::PrivateDir;
-use super::process::ProcessId;
 use super::reader::JournalError;
+use crate::process::ProcessId;
 
 pub(super) const PRIVATE: &str = ".fedflow";
 pub(super) const JOURNAL: &str = "journal.jsonl";

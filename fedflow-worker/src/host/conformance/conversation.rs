@@ -84,7 +84,7 @@ impl Conversation {
             return Err(Cause::new(FailureKind::Spawn, "it was not started"));
         };
         let (post, deliveries) = inbox::channel();
-        let listener = Arc::new(Listener::new(worker, post.clone(), shared.clock));
+        let listener = Arc::new(Listener::new(worker, post.clone(), shared.clock.clone()));
         let socket = Arc::new(socket);
         let link = Arc::new(Mutex::new(None));
         let (told, outcome) = crossbeam_channel::bounded(1);
@@ -95,7 +95,7 @@ impl Conversation {
             place,
             tasks: 1,
             listener: Arc::clone(&listener),
-            inbox: HostInbox::new(deliveries, post, shared.clock, None),
+            inbox: HostInbox::new(deliveries, post, shared.clock.clone(), None),
             link: Arc::clone(&link),
             outcome,
             socket: Arc::clone(&socket),

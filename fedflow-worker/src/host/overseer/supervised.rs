@@ -8,7 +8,9 @@ use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::Sender;
-use fedflow_core::{Assignment, Device, Dict, FailureKind, Lease, Program, Time, WorkerEvent, WorkerId};
+use fedflow_core::{
+    Assignment, Device, Dict, FailureKind, Lease, LeaseId, Program, Time, WorkerEvent, WorkerId,
+};
 use rustix::net::{Shutdown, shutdown};
 use rustix::process::Signal;
 
@@ -19,9 +21,11 @@ use super::super::link::Link;
 use super::super::listener::{Cause, Listener, Phase};
 use super::super::logs::Logs;
 use super::super::spawner::{Done, Job, Plan, Stdin};
+use super::super::sweep::{Other, Sweep};
 use super::super::{Protocol, Shared, WorkerProgram, result_file};
 use super::{Bell, Notice};
 use crate::environment;
+use crate::process::ProcessId;
 use crate::spawn::{Ending, Process};
 
 /// How long a reader may still wait for its channel to close after the process was reaped: only processes that left
@@ -45,7 +49,11 @@ pub(super) struct Supervised {
     /// The files its processes write to; away while the spawner has them.
     logs: Option<Logs>,
     process: Option<Process>,
-    /// Whether the spawner or a finisher is at work for it.
+    /// What descended from its process when that was last asked to end: some of it may have left the group.
+    offspring: Vec<ProcessId>,
+    /// What it was told to train on.
+    lease: Option<LeaseId>,
+    /// Whether the spawner, a sweeper or a finisher is at work for it.
     busy: bool,
     reader: Reader,
     deadline: Option<(Time, Overdue)>,
@@ -99,7 +107,7 @@ impl Supervised {
         bell: Bell,
         jobs: Sender<Job>,
     ) -> Self {
-        let listener = Arc::new(Listener::new(id, shared.post.clone(), shared.clock));
+        let listener = Arc::new(Listener::new(id, shared.post.clone(), shared.clock.clone()));
         let private = shared.private.of(id);
         let mut worker = Self {
             id,
@@ -112,6 +120,8 @@ impl Supervised {
             manner: Manner::Command { phase: CommandPhase::Preparing },
             logs: None,
             process: None,
+            offspring: Vec::new(),
+            lease: None,
             busy: false,
             reader: Reader::None,
             deadline: None,
@@ -169,6 +179,8 @@ impl Supervised {
     }
 
     pub(super) fn train(&mut self, lease: &Lease, params: Dict) {
+        self.lease = Some(lease.id);
+        self.witness_lease();
         match &mut self.manner {
             Manner::Session { link: Some(link), .. } => {
                 self.listener.expect(Phase::Training);
@@ -188,6 +200,15 @@ impl Supervised {
                 self.run(command, CommandPhase::Training, environment);
             }
             _ => {}
+        }
+    }
+
+    /// Tells which process uses the lease, once both are there.
+    fn witness_lease(&self) {
+        if let (Some(witness), Some(lease), Some(process)) =
+            (&self.shared.options.lease_witness, self.lease, &self.process)
+        {
+            witness.tell(lease, process.number(), &self.assignment);
         }
     }
 
@@ -218,6 +239,7 @@ impl Supervised {
             }
             return;
         };
+        self.offspring.extend(process.descendants());
         match (asked, &mut self.manner) {
             (Asked::Nothing, _) => {}
             (Asked::Exit, Manner::Session { link: Some(link), .. }) => {
@@ -245,6 +267,7 @@ impl Supervised {
         };
         self.logs = Some(done.logs);
         self.process = done.process;
+        self.witness_lease();
         let socket = done.socket.map(Arc::new);
         if self.asked != Asked::Nothing {
             return self.ask(self.asked.max(Asked::Terminate));
@@ -323,7 +346,10 @@ impl Supervised {
     fn fail(&mut self, cause: Cause) {
         self.cause.get_or_insert(cause);
         match &self.process {
-            Some(process) => process.signal_group(Signal::KILL),
+            Some(process) => {
+                self.offspring.extend(process.descendants());
+                process.signal_group(Signal::KILL);
+            }
             None => self.over = !self.busy && self.reader != Reader::Running,
         }
     }
@@ -336,15 +362,48 @@ impl Supervised {
         self.process.as_ref()
     }
 
-    /// Its process has ended: what is left of the group is killed, and the process reaped.
-    pub(super) fn process_ended(&mut self, now: Time) {
+    /// The worker in the eyes of another one that has ended.
+    pub(super) fn as_other(&self) -> Option<Other> {
+        let pid = self.process.as_ref()?.number();
+        Some(Other { pid, assignment: Arc::clone(&self.assignment) })
+    }
+
+    /// Its process has ended: what is left of the group is killed, the process reaped, and what left the group
+    /// swept up.
+    pub(super) fn process_ended(&mut self, now: Time, others: Vec<Other>) {
         let Some(ending) = self.process.as_ref().and_then(Process::ending) else { return };
         if let Some(process) = self.process.take() {
             process.finish();
         }
         self.ending = Some(ending);
         self.deadline = None;
-        self.process_gone(ending, now);
+        let sweep = Sweep {
+            offspring: std::mem::take(&mut self.offspring),
+            assignment: Arc::clone(&self.assignment),
+            others,
+            adopting: self.shared.options.adopt_orphans,
+        };
+        if !sweep.is_needed() {
+            return self.process_gone(ending, now);
+        }
+        self.busy = true;
+        let (worker, bell) = (self.id, self.bell.clone());
+        let sweeper = thread::Builder::new().name("fedflow-sweep".into()).spawn(move || {
+            sweep.run();
+            bell.ring(Notice::Swept(worker));
+        });
+        // Without a thread for it, it is left to the next one's sweep.
+        if sweeper.is_err() {
+            self.swept(now);
+        }
+    }
+
+    /// Nothing is left of its process.
+    pub(super) fn swept(&mut self, now: Time) {
+        self.busy = false;
+        if let Some(ending) = self.ending {
+            self.process_gone(ending, now);
+        }
     }
 
     /// Its deadline has passed.
@@ -436,14 +495,21 @@ impl Supervised {
         // Not empty only if something went wrong, or a command left a result.
         let clean = matches!(std::fs::remove_dir(&private), Ok(()));
         // A task that failed was told to exit in order, too: its last words count.
-        let silent = logs.as_ref().is_none_or(|logs| logs.no_stderr());
-        if in_order && clean && silent {
+        let nothing_left = |logs: &Logs| in_order && clean && logs.no_stderr() && !logs.are_too_large();
+        let logs = logs.filter(|logs| !nothing_left(logs));
+        if in_order && clean && logs.is_none() {
             return listener.tell(WorkerEvent::Gone { kind, message, stderr_tail: String::new() });
         }
         // The disk may be slow: it holds up this worker's end only.
         let (last_kind, last_message, last_listener) = (kind, message.clone(), Arc::clone(&listener));
+        let workdir = self.assignment.workdir.clone();
         let tell = move || {
-            let stderr_tail = logs.map(|logs| logs.stderr_tail()).unwrap_or_default();
+            let mut stderr_tail = String::new();
+            if let Some(logs) = logs {
+                stderr_tail = logs.stderr_tail();
+                // Before the end is told: then the next attempt may put the directory aside.
+                logs.finish(&workdir);
+            }
             listener.tell(WorkerEvent::Gone { kind, message, stderr_tail });
             let _ = std::fs::remove_dir_all(&private);
         };

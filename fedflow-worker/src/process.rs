@@ -1,9 +1,19 @@
 //! `ProcessId`: a process that cannot be mistaken for a later one with the same number.
 
+mod ending;
+mod tree;
+
+#[cfg(test)]
+mod sample;
+
 use std::fs;
 use std::io;
 
 use serde::{Deserialize, Serialize};
+
+pub(crate) use ending::{end, signal};
+pub use ending::{end_descendants, own_children};
+pub(crate) use tree::{children, descendants};
 
 /// A process, known by its number and by when it started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -15,11 +25,15 @@ pub struct ProcessId {
 }
 
 /// What `/proc/PID/stat` says of a process.
-pub(super) struct ProcessStat {
-    pub(super) id: ProcessId,
-    pub(super) parent: u32,
+pub(crate) struct ProcessStat {
+    pub(crate) id: ProcessId,
+    pub(crate) parent: u32,
+    /// The number of its process group's leader.
+    pub(crate) group: u32,
+    /// The number of its session's leader.
+    pub(crate) session: u32,
     /// It has ended and only waits for its parent.
-    pub(super) ended: bool,
+    pub(crate) ended: bool,
 }
 
 impl ProcessId {
@@ -47,7 +61,7 @@ impl ProcessId {
 }
 
 impl ProcessStat {
-    pub(super) fn read(pid: u32) -> io::Result<Self> {
+    pub(crate) fn read(pid: u32) -> io::Result<Self> {
         let text = fs::read(format!("/proc/{pid}/stat"))?;
         Self::parse(pid, &text).ok_or_else(|| io::Error::other(format!("/proc/{pid}/stat is not understood")))
     }
@@ -60,9 +74,11 @@ impl ProcessStat {
         let mut fields = rest.split_ascii_whitespace();
         let state = fields.next()?;
         let parent = fields.next()?.parse().ok()?;
-        let start_ticks = fields.nth(17)?.parse().ok()?;
+        let group = fields.next()?.parse().ok()?;
+        let session = fields.next()?.parse().ok()?;
+        let start_ticks = fields.nth(15)?.parse().ok()?;
         let ended = matches!(state, "Z" | "X" | "x");
-        Some(Self { id: ProcessId { pid, start_ticks }, parent, ended })
+        Some(Self { id: ProcessId { pid, start_ticks }, parent, group, session, ended })
     }
 }
 
@@ -72,9 +88,10 @@ mod tests {
 
     #[test]
     fn a_name_may_look_like_fields() {
-        let text = b"7 (a) R 9 (b\xff) S 4 7 7 0 -1 1 2 3 4 5 6 7 8 9 20 0 1 0 8812 100 1";
+        let text = b"7 (a) R 9 (b\xff) S 4 6 5 0 -1 1 2 3 4 5 6 7 8 9 20 0 1 0 8812 100 1";
         let stat = ProcessStat::parse(7, text).unwrap();
-        assert_eq!((stat.parent, stat.id.start_ticks, stat.ended), (4, 8812, false));
+        assert_eq!((stat.parent, stat.group, stat.session), (4, 6, 5));
+        assert_eq!((stat.id.start_ticks, stat.ended), (8812, false));
         assert!(ProcessStat::parse(7, b"7 (short) S 4").is_none());
     }
 

@@ -1,0 +1,116 @@
+//! `GuardWatch`: the supervisor's eye on its guard. Without a guard there is no run.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use fedflow_core::StopLevel;
+use fedflow_worker::{HostHandle, end_descendants};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, getppid, pidfd_open, set_parent_process_death_signal};
+
+use crate::command_error::CommandError;
+use crate::environment;
+use crate::view::Messages;
+
+/// How long a run may take to end in order when its guard is gone.
+const IN_ORDER: Duration = Duration::from_millis(1500);
+/// How long what is killed then is waited for.
+const SWEEP: Duration = Duration::from_secs(1);
+/// The exit code of a run that could not go on.
+const FAILED: i32 = 3;
+
+/// Begins the life of a supervisor.
+///
+/// # Errors
+/// The guard is gone already.
+pub(super) fn begin() -> Result<(), CommandError> {
+    // If the guard goes while the run is suspended, this wakes us to see it.
+    set_parent_process_death_signal(Some(Signal::CONT)).map_err(CommandError::failed)?;
+    match guard() {
+        Some(_) => Ok(()),
+        None => Err(CommandError::failed("the guard of this run is gone")),
+    }
+}
+
+/// Our guard, if it lives: our parent, if that is who started us.
+fn guard() -> Option<Pid> {
+    let named = environment::guard()?.to_str()?.parse::<i32>().ok()?;
+    getppid().filter(|parent| parent.as_raw_pid() == named)
+}
+
+/// Ends the run when the guard ends. Dropping it ends the watch.
+#[derive(Debug)]
+pub(crate) struct GuardWatch {
+    closed: Arc<OwnedFd>,
+}
+
+impl GuardWatch {
+    /// Begins to watch.
+    ///
+    /// # Errors
+    /// No descriptor or thread is to be had for it.
+    pub(crate) fn start(host: HostHandle, messages: Messages) -> io::Result<Self> {
+        let closed = Arc::new(eventfd(0, EventfdFlags::CLOEXEC)?);
+        let watched = Arc::clone(&closed);
+        let guard = hold_guard()?;
+        thread::Builder::new().name("guard-watch".into()).spawn(move || {
+            if guard.is_some_and(|guard| wait_for_either(&guard, &watched) == Seen::Closed) {
+                return;
+            }
+            messages.say("stopping: the guard of this run was killed");
+            host.stop(StopLevel::AtOnce);
+            if !is_closed_within(&watched, IN_ORDER) {
+                // What holds it up does not matter: whoever waits for the guard takes the run for ended.
+                let _ = end_descendants(&[], SWEEP);
+                std::process::exit(FAILED);
+            }
+        })?;
+        Ok(Self { closed })
+    }
+}
+
+impl Drop for GuardWatch {
+    fn drop(&mut self) {
+        let _ = rustix::io::write(&*self.closed, &1_u64.to_ne_bytes());
+    }
+}
+
+/// A descriptor that tells of the guard's end; none if it has ended already.
+fn hold_guard() -> io::Result<Option<OwnedFd>> {
+    let Some(pid) = guard() else { return Ok(None) };
+    let held = pidfd_open(pid, PidfdFlags::empty())?;
+    // It was still the guard when it was held, so it is the guard that is held.
+    Ok(guard().map(|_| held))
+}
+
+#[derive(PartialEq)]
+enum Seen {
+    GuardEnded,
+    Closed,
+}
+
+fn wait_for_either(guard: &OwnedFd, closed: &OwnedFd) -> Seen {
+    loop {
+        let mut descriptors = [PollFd::new(guard, PollFlags::IN), PollFd::new(closed, PollFlags::IN)];
+        match poll(&mut descriptors, None) {
+            Err(Errno::INTR) => {}
+            _ if !descriptors[1].revents().is_empty() => return Seen::Closed,
+            _ => return Seen::GuardEnded,
+        }
+    }
+}
+
+fn is_closed_within(closed: &OwnedFd, wait: Duration) -> bool {
+    let timeout = Timespec::try_from(wait).ok();
+    loop {
+        let mut descriptors = [PollFd::new(closed, PollFlags::IN)];
+        match poll(&mut descriptors, timeout.as_ref()) {
+            Err(Errno::INTR) => {}
+            ready => return ready.is_ok_and(|ready| ready > 0),
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! Promise 3: when the supervisor ends, by whatever cause, nothing of the run is left; and what a task leaves behind
+//! ends with the task. Real processes, and nothing but events is waited for.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Display, PathBuf};
+use std::time::Duration;
+
+use fedflow_tests::{Held, Running, Sandbox};
+use fedflow_worker::store::{LockHolder, LockState, RunDir, RunLock, processes_of_run};
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::process::Signal;
+
+/// How long anything of a run may live on.
+const PROMISE: Duration = Duration::from_secs(3);
+/// Longer than anything takes: only a test that fails waits so long.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A worker task that leaves all kinds of processes behind and hangs, and a command that leaves two.
+fn flow(fifo: &Fifo) -> String {
+    format!(
+        r#"
+[workers.scripted]
+command = ["{{scripted}}"]
+[[groups]]
+name = "g"
+[[groups.tasks]]
+id = "worker"
+worker = "scripted"
+kind = "scripted"
+params = {{ train = ["grandchild", "setsid-grandchild", "bare-grandchild", "lost-daemon", "progress 1 2", "hang"] }}
+[[groups.tasks]]
+id = "command"
+command = ["sh", "-c", "setsid sh -c 'echo $$ > {fifo}; exec sleep 3600' & trap '' TERM; while :; do sleep 3600; done"]
+"#,
+        fifo = fifo.name()
+    )
+}
+
+/// A pipe with a name, through which a command and the test say something to each other.
+struct Fifo {
+    path: PathBuf,
+    /// Open for both directions, so that neither side ever waits for the other to open it.
+    file: BufReader<File>,
+}
+
+impl Fifo {
+    fn make(sandbox: &Sandbox, name: &str) -> Self {
+        let path = sandbox.path().join(name);
+        mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        let file = File::options().read(true).write(true).open(&path).unwrap();
+        Self { path, file: BufReader::new(file) }
+    }
+
+    /// The next line, as soon as it comes.
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.file.read_line(&mut line).unwrap();
+        line
+    }
+
+    fn say(&mut self, line: &str) {
+        self.file.get_mut().write_all(line.as_bytes()).unwrap();
+    }
+
+    fn name(&self) -> Display<'_> {
+        self.path.display()
+    }
+}
+
+/// Every process of a run, each known to be there.
+struct Processes {
+    supervisor: Held,
+    /// With and without the run's token.
+    others: Vec<Held>,
+    token: String,
+}
+
+impl Processes {
+    /// Those of a run of [`flow`].
+    fn of(sandbox: &Sandbox, run: &mut Running, fifo: &mut Fifo) -> Self {
+        run.wait_for("task-progress", Some("worker"));
+        let from_command = fifo.line();
+        let holder = holder(sandbox);
+        let token = holder.run_token.unwrap();
+        let left_group = [from_command, sandbox.read("res/g/worker/left-behind")].concat();
+        let left_group = Held::listed(&left_group);
+        assert_eq!(left_group.len(), 4);
+        let by_token = processes_of_run(&token).unwrap();
+        assert!(by_token.len() >= 5, "the worker and two of its, the command and one of its: {by_token:?}");
+        let mut others: Vec<Held> = by_token.iter().map(|process| Held::of(process.pid)).collect();
+        others.extend(left_group);
+        Self { supervisor: Held::of(holder.process.pid), others, token }
+    }
+
+    fn assert_gone(&self) {
+        assert!(!self.supervisor.is_alive());
+        let left: Vec<&Held> = self.others.iter().filter(|process| process.is_alive()).collect();
+        assert!(left.is_empty(), "{left:?}");
+        assert_eq!(processes_of_run(&self.token).unwrap(), []);
+    }
+}
+
+fn holder(sandbox: &Sandbox) -> LockHolder {
+    let run_dir = RunDir::open(sandbox.path().join("res")).unwrap();
+    match RunLock::probe(&run_dir).unwrap() {
+        LockState::Held(Some(holder)) => holder,
+        state => panic!("no supervisor: {state:?}"),
+    }
+}
+
+fn start(sandbox: &Sandbox) -> (Running, Processes) {
+    let mut fifo = Fifo::make(sandbox, "up");
+    sandbox.write("flow.toml", &flow(&fifo));
+    let mut run = sandbox.start("run flow.toml --devices cpu:2");
+    let processes = Processes::of(sandbox, &mut run, &mut fifo);
+    (run, processes)
+}
+
+#[test]
+fn nothing_outlives_a_supervisor_that_is_killed() {
+    let sandbox = Sandbox::new();
+    let (run, processes) = start(&sandbox);
+    let guard = run.guard();
+    processes.supervisor.signal(Signal::KILL);
+    assert!(guard.ends_within(PROMISE));
+    processes.assert_gone();
+    assert_eq!(run.finish(), 128 + 9);
+}
+
+#[test]
+fn nothing_outlives_a_supervisor_that_is_killed_with_stopped_workers() {
+    let sandbox = Sandbox::new();
+    let (run, processes) = start(&sandbox);
+    let guard = run.guard();
+    processes.others.iter().for_each(|process| process.signal(Signal::STOP));
+    processes.supervisor.signal(Signal::KILL);
+    assert!(guard.ends_within(PROMISE));
+    processes.assert_gone();
+}
+
+#[test]
+fn nothing_outlives_a_guard_that_is_killed() {
+    let sandbox = Sandbox::new();
+    let (run, processes) = start(&sandbox);
+    // With its group, as `timeout -s KILL` does: the supervisor is not in it.
+    run.signal_group(Signal::KILL);
+    assert!(processes.supervisor.ends_within(PROMISE));
+    processes.assert_gone();
+    assert_eq!(run.finish(), 128 + 9);
+}
+
+#[test]
+fn nothing_outlives_a_guard_that_is_killed_while_the_run_is_suspended() {
+    let sandbox = Sandbox::new();
+    let (run, processes) = start(&sandbox);
+    run.signal(Signal::TSTP);
+    run.wait_until_stopped();
+    assert!(processes.supervisor.stops_within(PATIENCE));
+    run.signal(Signal::KILL);
+    assert!(processes.supervisor.ends_within(PROMISE));
+    processes.assert_gone();
+}
+
+#[test]
+fn an_interrupt_counts_once_and_the_run_can_be_resumed() {
+    let sandbox = Sandbox::new();
+    let mut up = Fifo::make(&sandbox, "up");
+    let script = format!(
+        "test -e {dir}/asked && exit; trap 'touch {dir}/asked; exit 1' TERM; echo up > {up}; sleep 3600 & wait",
+        dir = sandbox.path().display(),
+        up = up.name()
+    );
+    let task = format!(
+        "[[groups]]\nname = \"g\"\ntasks = [{{ id = \"t\", command = [\"sh\", \"-c\", {script:?}] }}]\n"
+    );
+    sandbox.write("flow.toml", &task);
+    let run = sandbox.start("run flow.toml --devices cpu:1");
+    assert_eq!(up.line(), "up\n");
+    // As a terminal does, all that are in the foreground; and as `killall` does, all of this name.
+    let supervisor = Held::of(holder(&sandbox).process.pid);
+    run.signal_group(Signal::INT);
+    supervisor.signal(Signal::INT);
+    assert_eq!(run.finish(), 130);
+    assert!(sandbox.path().join("asked").exists(), "it was asked to end, not killed");
+    assert_eq!(sandbox.fedflow("resume res").code, 0);
+    assert_eq!(sandbox.results()["groups"][0]["tasks"][0]["status"], "finished");
+}
+
+#[test]
+fn a_pause_counts_for_no_time_limit() {
+    const LIMIT: Duration = Duration::from_secs(4);
+    let sandbox = Sandbox::new();
+    let (mut up, mut go) = (Fifo::make(&sandbox, "up"), Fifo::make(&sandbox, "go"));
+    let script = format!(
+        "setsid sh -c 'echo $$ > {up}; exec sleep 3600' & echo $$ > {up}; read line < {go}",
+        up = up.name(),
+        go = go.name()
+    );
+    let task = format!(
+        "[[groups]]\nname = \"g\"\ntasks = [{{ id = \"t\", train-timeout = \"{}s\", command = [\"sh\", \"-c\", {script:?}] }}]\n",
+        LIMIT.as_secs()
+    );
+    sandbox.write("flow.toml", &task);
+    let run = sandbox.start("run flow.toml --devices cpu:1");
+    let processes = Held::listed(&[up.line(), up.line()].concat());
+    let (guard, supervisor) = (run.guard(), Held::of(holder(&sandbox).process.pid));
+    run.signal_group(Signal::TSTP);
+    run.wait_until_stopped();
+    assert!(processes.iter().chain([&supervisor]).all(|process| process.stops_within(PATIENCE)));
+    assert!(processes.iter().any(Held::leads_session));
+    // Time passes, and nobody ends.
+    assert!(!guard.ends_within(LIMIT));
+    run.signal_group(Signal::CONT);
+    go.say("go\n");
+    assert_eq!(run.finish(), 0);
+    assert!(processes.iter().all(|process| !process.is_alive()));
+}
+
+/// A task beside one that goes on; both leave processes behind.
+fn leave_beside_another(settings: &str, last_step: &str) {
+    let sandbox = Sandbox::new();
+    let mut go = Fifo::make(&sandbox, "go");
+    let last_step = last_step.replace("{go}", &go.name().to_string());
+    let scripted = "worker = \"scripted\"\nkind = \"scripted\"\nparams = { train = [\"setsid-grandchild\", \
+         \"bare-grandchild\", \"daemon\", \"bare-daemon\", \"lost-daemon\", \"progress 1 2\", ";
+    sandbox.write(
+        "flow.toml",
+        &format!(
+            "[workers.scripted]\ncommand = [\"{{scripted}}\"]\n[[groups]]\nname = \"g\"\n\
+             [[groups.tasks]]\nid = \"one\"\n{settings}\n{scripted} \"{last_step}\"] }}\n\
+             [[groups.tasks]]\nid = \"other\"\n{scripted} \"hang\"] }}\n"
+        ),
+    );
+    let mut run = sandbox.start("run flow.toml --devices cpu:2");
+    // Each says so once, in any order.
+    run.wait_for("task-progress", None);
+    run.wait_for("task-progress", None);
+    let others = Held::listed(&sandbox.read("res/g/other/left-behind"));
+    let left = Held::listed(&sandbox.read("res/g/one/left-behind"));
+    let (lost, known) = left.split_last().unwrap();
+    assert_eq!((known.len(), others.len()), (4, 5));
+    go.say("go\n");
+    assert!(known.iter().all(|process| process.ends_within(PATIENCE)));
+    assert!(others.iter().all(Held::is_alive), "what may be the other task's is left alone");
+    run.signal(Signal::INT);
+    assert_eq!(run.finish(), 130);
+    assert!(!lost.is_alive() && others.iter().all(|process| !process.is_alive()));
+}
+
+#[test]
+fn a_task_that_ends_leaves_nothing_behind() {
+    leave_beside_another("", "await {go}");
+}
+
+#[test]
+fn a_task_that_runs_out_of_time_leaves_nothing_behind() {
+    leave_beside_another("train-timeout = \"5s\"", "hang");
+}
