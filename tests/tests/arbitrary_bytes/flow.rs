@@ -110,9 +110,7 @@ fn bombs_in_a_flow() {
     let axes: String = (0..40).map(|axis| format!("a{axis} = {{ from = 0, to = 9 }}, ")).collect();
     let bombs = [
         format!("[[groups]]\nrepeat = 4000000000\n{task}"),
-        format!(
-            "[[groups]]\nrepeat = 100000\n[[groups.groups]]\nrepeat = 100000\n[[groups.groups.tasks]]\nid = \"t\"\ncommand = [\"true\"]\n"
-        ),
+        "[[groups]]\nrepeat = 100000\n[[groups.groups]]\nrepeat = 100000\n[[groups.groups.tasks]]\nid = \"t\"\ncommand = [\"true\"]\n".to_owned(),
         format!("[[groups]]\n{task}matrix = {{ a = {{ from = 0, to = 9223372036854775807 }} }}\n"),
         format!("[[groups]]\n{task}matrix = {{ a = {{ from = 0.0, to = 1e300, step = 1e-300 }} }}\n"),
         format!("[[groups]]\n{task}matrix = {{ {axes} }}\n"),
