@@ -14,6 +14,10 @@ use super::template_value::{TemplateError, to_core};
 /// How many steps one template may take: a mistake in a loop ends as an error.
 const FUEL: u64 = 5_000_000;
 
+/// How many words and signs the expressions of one template may have. minijinja reads some of them by recursion, and
+/// half a thread's stack is enough for as many.
+const MAX_TOKENS: usize = 1_000;
+
 /// Expressions need no storage of their own, so one environment serves all of them.
 static EXPRESSIONS: LazyLock<Environment<'static>> = LazyLock::new(environment);
 
@@ -50,6 +54,10 @@ impl TemplateSet {
     pub(crate) fn compile(&self, source: &str) -> Result<Option<Template>, TemplateError> {
         if !["{{", "{%", "{#"].iter().any(|mark| source.contains(mark)) {
             return Ok(None);
+        }
+        if count_tokens(source) > MAX_TOKENS {
+            let message = format!("its expressions have more than {MAX_TOKENS} words and signs");
+            return Err(TemplateError(message));
         }
         if let Some(inner) = lone_expression(source)
             && let Ok(expression) = EXPRESSIONS.compile_expression_owned(inner.to_owned())
@@ -138,4 +146,69 @@ fn lone_expression(source: &str) -> Option<&str> {
     // Marks that trim the text around, of which there is none.
     let inner = inner.strip_prefix(['-', '+']).unwrap_or(inner);
     Some(inner.strip_suffix(['-', '+']).unwrap_or(inner))
+}
+
+/// About how many words and signs stand between the marks of a template; never fewer than the parser finds.
+fn count_tokens(source: &str) -> usize {
+    let (mut rest, mut count) = (source, 0);
+    let is_mark = |pair: &[u8]| matches!(pair, b"{{" | b"{%" | b"{#");
+    while let Some(start) = rest.as_bytes().windows(2).position(is_mark) {
+        let (mark, code) = rest[start..].split_at(2);
+        let (tokens, length) = match mark {
+            "{#" => (0, code.find("#}").map_or(code.len(), |end| end + 2)),
+            "{{" => tokens_until("}}", code),
+            _ => tokens_until("%}", code),
+        };
+        count += tokens;
+        rest = &code[length..];
+    }
+    count
+}
+
+/// The words and signs before an end that does not stand in a text, and how many bytes they and the end take.
+fn tokens_until(end: &str, code: &str) -> (usize, usize) {
+    let (mut count, mut in_word, mut quote, mut escaped) = (0, false, None, false);
+    // Braces of dictionaries close before those of the template do.
+    let mut open = 0_usize;
+    for (at, c) in code.char_indices() {
+        if let Some(mark) = quote {
+            (escaped, quote) = (c == '\\' && !escaped, (escaped || c != mark).then_some(mark));
+            continue;
+        }
+        if open == 0 && code[at..].starts_with(end) {
+            return (count, at + end.len());
+        }
+        match c {
+            '"' | '\'' => quote = Some(c),
+            '{' => open += 1,
+            '}' => open = open.saturating_sub(1),
+            _ => {}
+        }
+        let is_word = c.is_alphanumeric() || c == '_';
+        let goes_on = is_word && in_word;
+        count += usize::from(!c.is_whitespace() && !goes_on);
+        in_word = is_word;
+    }
+    (count, code.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_and_signs_are_counted_where_they_are_read() {
+        for (source, tokens) in [
+            ("no marks - - -", 0),
+            ("- {{ a }} -", 1),
+            ("{{ a1 + b.c }}{{d}}", 6),
+            ("{{ '}} - - \\' -' ~ \"it's\" - }}- -", 4),
+            ("{% if a %}x y{% endif %}", 3),
+            ("{# don't count - #}{{ a }}", 1),
+            ("{{ {'a': {}} }} - {{ b }}", 7),
+            ("{{ a - -", 3),
+        ] {
+            assert_eq!(count_tokens(source), tokens, "{source}");
+        }
+    }
 }
