@@ -34,6 +34,8 @@ pub struct Outcome {
 pub struct Running {
     child: Child,
     lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
+    /// What was told while something else was waited for.
+    passed: Vec<serde_json::Value>,
 }
 
 impl Default for Sandbox {
@@ -146,7 +148,7 @@ impl Sandbox {
         // A group of its own, as a shell gives a job.
         let mut child = command.stdout(Stdio::piped()).process_group(0).spawn().expect("fedflow starts");
         let lines = BufReader::new(child.stdout.take().expect("a piped stdout")).lines();
-        Running { child, lines }
+        Running { child, lines, passed: Vec::new() }
     }
 
     fn command(&self, arguments: &str) -> Command {
@@ -193,12 +195,20 @@ impl Running {
     /// # Panics
     /// The run ends before.
     pub fn wait_for(&mut self, event: &str, task: Option<&str>) -> serde_json::Value {
+        let is_it = |value: &serde_json::Value| {
+            value["event"] == event && task.is_none_or(|task| value["task"] == task)
+        };
+        // Of two things that happen side by side, either may be told first.
+        if let Some(place) = self.passed.iter().position(is_it) {
+            return self.passed.remove(place);
+        }
         for line in self.lines.by_ref() {
             let line = line.expect("stdout can be read");
             let value: serde_json::Value = serde_json::from_str(&line).expect("each line is JSON");
-            if value["event"] == event && task.is_none_or(|task| value["task"] == task) {
+            if is_it(&value) {
                 return value;
             }
+            self.passed.push(value);
         }
         panic!("the run ended without {event} of {task:?}");
     }

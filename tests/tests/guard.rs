@@ -102,6 +102,14 @@ impl Processes {
     }
 }
 
+impl Drop for Processes {
+    /// A test that fails leaves nothing running.
+    fn drop(&mut self) {
+        let all = self.others.iter().chain([&self.supervisor]);
+        all.filter(|process| process.is_alive()).for_each(|process| process.signal(Signal::KILL));
+    }
+}
+
 fn holder(sandbox: &Sandbox) -> LockHolder {
     let run_dir = RunDir::open(sandbox.path().join("res")).unwrap();
     match RunLock::probe(&run_dir).unwrap() {
