@@ -8,8 +8,10 @@ use super::{group, sandbox, task};
 fn it_tells_what_runs_what_failed_and_how_it_ended() {
     let tasks = [task("a", "\"hang\""), task("b", "\"fail no \\u001b[31mluck\""), task("c", "\"hang\"")];
     let sandbox = sandbox(&[group("train", &tasks)]);
-    let mut run = sandbox.start("run flow.toml --devices cpu:2");
+    // A slot for each: with fewer, the two that hang might get them all before the one that fails.
+    let mut run = sandbox.start("run flow.toml --devices cpu:3");
     run.wait_for("task-failed", Some("b"));
+    run.wait_for("task-training", Some("a"));
     run.wait_for("task-training", Some("c"));
 
     let told = sandbox.fedflow("status res --json");
