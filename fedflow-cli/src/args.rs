@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use fedflow_core::{Device, Dict};
 
 use crate::view::ProgressMode;
 
@@ -42,6 +43,14 @@ pub(crate) enum Command {
     Devices(DevicesArgs),
     /// Render the report of a run again.
     Report(ReportArgs),
+    /// Show how a run is going on, from another terminal or after its end.
+    Status(StatusArgs),
+    /// Print what a task has printed.
+    Logs(LogsArgs),
+    /// Stop a run that is going on, or cancel one of its tasks.
+    Stop(StopArgs),
+    /// Try a worker program against the worker protocol, step by step, and say what it does wrong.
+    CheckWorker(CheckWorkerArgs),
     /// Write a commented flow file and a fedflow.toml to start from.
     Init(InitArgs),
     /// Print the effective configuration and where each key comes from.
@@ -200,6 +209,116 @@ pub(crate) enum ReportFormat {
     Junit,
 }
 
+/// `fedflow status`.
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    /// The run directory.
+    #[arg(value_name = "RUN_DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) run_dir: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `fedflow logs`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  fedflow logs res train-1/client-3             both logs, as far as they are written
+  fedflow logs res train-1/client-3 -f          go on until the task has its outcome
+  fedflow logs res train-1/client-3 --stderr --attempt 1 | less
+
+A log that outgrew supervision.log-limit lacks its middle and says how much that was.")]
+pub(crate) struct LogsArgs {
+    /// The run directory.
+    #[arg(value_name = "RUN_DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) run_dir: PathBuf,
+    /// The task.
+    #[arg(value_name = "GROUP/TASK")]
+    pub(crate) task: String,
+    /// Go on with what the task prints, in this and further attempts, until it has its outcome.
+    #[arg(short, long, conflicts_with = "attempt")]
+    pub(crate) follow: bool,
+    /// Only what it wrote to stdout, without a header.
+    #[arg(long)]
+    pub(crate) stdout: bool,
+    /// Only what it wrote to stderr, without a header.
+    #[arg(long)]
+    pub(crate) stderr: bool,
+    /// The logs of this attempt instead of the last one's.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) attempt: Option<u32>,
+}
+
+/// `fedflow stop`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  fedflow stop res                     like Ctrl-C once in the run's terminal; waits until the run has ended
+  fedflow stop res --now               like Ctrl-C twice
+  fedflow stop res train-1/client-3    the task becomes cancelled, and the flow goes on
+
+Only tasks of the group that runs can be stopped. Exit code 2: there was nothing to stop.")]
+pub(crate) struct StopArgs {
+    /// The run directory.
+    #[arg(value_name = "RUN_DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) run_dir: PathBuf,
+    /// The task; without one, the run.
+    #[arg(value_name = "GROUP/TASK")]
+    pub(crate) task: Option<String>,
+    /// Kill running tasks at once instead of giving them the run's grace.
+    #[arg(long, conflicts_with = "task")]
+    pub(crate) now: bool,
+}
+
+/// `fedflow check-worker`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  fedflow check-worker ./worker.py
+  fedflow check-worker --kind regression --params '{\"epochs\": 3}' ./worker.py
+  fedflow check-worker --kind train-client --params \"$(cat params.json)\" target/release/my-worker
+
+Options stand before the program: what follows it are its arguments. As in a run, a program with a separator is
+relative to the current directory, and the worker's own current directory is that of its task.
+
+Exit codes: 0 it does all that was tried; 1 it does not; 2 wrong usage.")]
+pub(crate) struct CheckWorkerArgs {
+    /// How the worker talks: json, ipc (as every worker in Rust), or auto to find out.
+    #[arg(long, value_enum, default_value_t = CheckedProtocol::Auto, value_name = "PROTOCOL")]
+    pub(crate) protocol: CheckedProtocol,
+    /// The kind of a task that it is to load and train; without one, only what needs no task is tried.
+    #[arg(long, value_name = "KIND")]
+    pub(crate) kind: Option<String>,
+    /// The task's parameters, a JSON object.
+    #[arg(long, value_name = "JSON", requires = "kind", value_parser = parse_params)]
+    pub(crate) params: Option<Dict>,
+    /// The task's parameters for train, a JSON object.
+    #[arg(long, value_name = "JSON", requires = "kind", value_parser = parse_params)]
+    pub(crate) train_params: Option<Dict>,
+    /// The device that it is told to train on, such as cuda:0. Nothing is leased.
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    pub(crate) device: Device,
+    /// How long each answer may take.
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration)]
+    pub(crate) timeout: std::time::Duration,
+    /// The worker program and its arguments.
+    #[arg(value_name = "CMD", required = true, trailing_var_arg = true, allow_hyphen_values = true,
+        value_hint = ValueHint::CommandWithArguments)]
+    pub(crate) command: Vec<String>,
+}
+
+/// How a worker that is checked talks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CheckedProtocol {
+    /// Find out: a Rust worker lists its task kinds when it is asked.
+    Auto,
+    /// One JSON object a line.
+    Json,
+    /// ipc-channel.
+    Ipc,
+}
+
 /// `fedflow init`.
 #[derive(Debug, Args)]
 pub(crate) struct InitArgs {
@@ -234,4 +353,9 @@ pub(crate) struct DemoArgs {
     pub(crate) seed: Option<u64>,
     #[command(flatten)]
     pub(crate) settings: SettingArgs,
+}
+
+/// Parameters as they are typed.
+fn parse_params(text: &str) -> Result<Dict, serde_json::Error> {
+    serde_json::from_str(text)
 }

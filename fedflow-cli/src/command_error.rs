@@ -12,6 +12,8 @@ pub(crate) enum CommandError {
     Refused(Refusal),
     /// The flow ran, and at least one task did not finish. It was told already.
     TasksFailed,
+    /// A worker program does not keep to the protocol. It was told already.
+    WorkerFaulty,
     /// The run could not go on.
     Failed(Refusal),
     /// A signal stopped the run. It was told already.
@@ -53,11 +55,20 @@ impl CommandError {
         self
     }
 
+    /// Adds such a line, if there is something to say.
+    #[must_use]
+    pub(crate) fn maybe_hint(self, hint: Option<String>) -> Self {
+        match hint {
+            Some(hint) => self.hint(hint),
+            None => self,
+        }
+    }
+
     /// The exit code of the documentation.
     #[must_use]
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::TasksFailed => 1,
+            Self::TasksFailed | Self::WorkerFaulty => 1,
             Self::Refused(_) => 2,
             Self::Failed(_) => 3,
             Self::Stopped { signal } => u8::try_from(128 + signal).unwrap_or(255),
@@ -70,7 +81,7 @@ impl CommandError {
     pub(crate) fn text(&self) -> Option<String> {
         match self {
             Self::Refused(refusal) | Self::Failed(refusal) => Some(refusal.to_string()),
-            Self::TasksFailed | Self::Stopped { .. } | Self::Told { .. } => None,
+            Self::TasksFailed | Self::WorkerFaulty | Self::Stopped { .. } | Self::Told { .. } => None,
         }
     }
 }

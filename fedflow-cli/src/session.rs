@@ -6,18 +6,20 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fedflow_core::{
     Config, DevicePool, Flow, FlowError, GroupSummary, History, Observer, Ports, RunEvent, RunOutcome,
-    RunSettings, TaskGroup, Time,
+    RunSettings, StopLevel, TaskGroup, Time,
 };
-use fedflow_gpu::Pool;
+use fedflow_gpu::{DeviceWatch, Pool};
 use fedflow_report::{Report, ReportWriter};
-use fedflow_worker::store::{Head, JournalNotice, JournalWriter, RUN_TOKEN_VARIABLE, RunDir, RunLock};
-use fedflow_worker::{Host, HostInbox, HostLauncher, HostOptions, WorkerProgram};
+use fedflow_worker::store::{
+    Head, JournalNotice, JournalWriter, Order, OrderSocket, RUN_TOKEN_VARIABLE, RunDir, RunLock,
+};
+use fedflow_worker::{Host, HostHandle, HostInbox, HostLauncher, HostOptions, LeaseWitness, WorkerProgram};
 
 use crate::command_error::CommandError;
 use crate::guard::GuardWatch;
 use crate::history::EarlierRun;
 use crate::signals::SignalWatch;
-use crate::view::{ProgressMode, View};
+use crate::view::{Messages, ProgressMode, View};
 
 /// What a session is opened with.
 pub(crate) struct SessionPlan {
@@ -43,9 +45,15 @@ pub(crate) struct SessionPlan {
 pub(crate) struct Session {
     flow: Flow<HostLauncher, Pool, Observers, HostInbox>,
     signals: SignalWatch,
+    /// What `fedflow stop` reaches; none where the file system has no sockets.
+    orders: Option<OrderSocket>,
     /// Dropped when everything is closed.
     _guard: GuardWatch,
+    /// Tells the engine when devices that others had may be free; none if this run has its devices alone.
+    _devices: Option<DeviceWatch>,
     run_dir: RunDir,
+    /// Whether the directory alone is enough to go on: it has a flow file's flow.
+    resumable: bool,
     /// Released last: while it is held, nobody else works in the run directory.
     _lock: RunLock,
     any_failed: bool,
@@ -79,13 +87,19 @@ impl Session {
     /// # Errors
     /// A port cannot be opened: no threads, no private directory, the journal cannot be written.
     pub(crate) fn open(plan: SessionPlan) -> Result<Self, CommandError> {
-        let SessionPlan { run_dir, lock, head, earlier, config, pool, workers, progress } = plan;
+        let SessionPlan { run_dir, lock, head, earlier, config, mut pool, workers, progress } = plan;
         let started = wall_clock();
         let started_unix = started.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs_f64();
         let view = View::open(progress, started).map_err(CommandError::failed)?;
         let messages = view.messages();
+        say_what_is_ignored(&config, &messages);
+        let warnings = messages.clone();
+        pool.tell_warnings(move |warning| warnings.say(&format!("warning: {warning}")));
         let options = host_options(&head, &config, &pool, workers);
         let (launcher, inbox, handle) = Host::start(options).map_err(CommandError::failed)?;
+        let told = handle.clone();
+        let devices = pool.start_watch(config.scheduler.interval, move || told.devices_changed());
+        let devices = devices.map_err(CommandError::failed)?;
         let told = handle.clone();
         let notify = Box::new(move |notice| match notice {
             JournalNotice::Durable(number) => told.durable(number),
@@ -103,8 +117,10 @@ impl Session {
         let warnings = messages.clone();
         let warn = move |warning| warnings.say(&format!("warning: {warning}"));
         let report = ReportWriter::new(run_dir.path().to_path_buf(), started_unix, report, warn);
+        let orders = take_orders(&lock, handle.clone(), messages.clone());
         let guard = GuardWatch::start(handle.clone(), messages.clone()).map_err(CommandError::failed)?;
         let signals = SignalWatch::start(handle, messages).map_err(CommandError::failed)?;
+        let resumable = head.flow_file.is_some();
         let settings = RunSettings {
             flow: head.flow,
             workdir: run_dir.path().to_path_buf(),
@@ -116,7 +132,17 @@ impl Session {
         let observer = Observers { journal, report, view };
         let ports = Ports { launcher, pool, observer, inbox };
         let flow = Flow::new(ports, settings, config, history);
-        Ok(Self { flow, signals, _guard: guard, run_dir, _lock: lock, any_failed: false })
+        Ok(Self {
+            flow,
+            signals,
+            orders,
+            _devices: devices,
+            _guard: guard,
+            run_dir,
+            resumable,
+            _lock: lock,
+            any_failed: false,
+        })
     }
 
     /// Executes a group; see [`Flow::execute`].
@@ -134,14 +160,18 @@ impl Session {
     /// # Errors
     /// How the run ended, if not every task finished.
     pub(crate) fn close(self, ended: Result<(), FlowError>) -> Result<(), CommandError> {
-        let Self { flow, signals, _guard, run_dir, _lock, any_failed } = self;
+        let Self { flow, signals, orders, _devices, _guard, run_dir, resumable, _lock, any_failed } = self;
         let outcome = match &ended {
             Ok(()) | Err(FlowError::EarlierFailure) => RunOutcome::Complete,
             Err(FlowError::Stopped) => RunOutcome::Stopped,
             Err(_) => RunOutcome::Failed,
         };
-        let Ports { launcher, observer, .. } = flow.finish(outcome);
+        let Ports { launcher, pool, observer, inbox: _ } = flow.finish(outcome);
         drop(launcher);
+        // Before the lock is given up: its socket must not be taken for that of a later session.
+        drop(orders);
+        // What the workers held is given back when they are gone.
+        drop(pool);
         let Observers { journal, report, view } = observer;
         let messages = view.messages();
         let journal_end = journal.finish();
@@ -160,7 +190,9 @@ impl Session {
                 Err(CommandError::TasksFailed)
             }
             (Err(FlowError::Stopped), signal) => {
-                messages.say(&format!("hint: go on with `fedflow resume {}`", shown(run_dir.path())));
+                if resumable {
+                    messages.say(&format!("hint: go on with `fedflow resume {}`", shown(run_dir.path())));
+                }
                 Err(CommandError::Stopped { signal: signal.unwrap_or(signal_hook::consts::SIGTERM) })
             }
             (Err(error @ FlowError::Unleasable { .. }), _) => Err(CommandError::refused(error)),
@@ -176,6 +208,38 @@ impl Session {
     }
 }
 
+/// Keys that can be set and do nothing yet: silence would be a lie.
+fn say_what_is_ignored(config: &Config, messages: &Messages) {
+    for (is_set, key) in [
+        (config.smtp.enable, "smtp.enable"),
+        (config.scheduler.auto_adjust, "scheduler.auto-adjust"),
+        (config.debug, "debug"),
+    ] {
+        if is_set {
+            messages.say(&format!("warning: {key} is set, and has no effect in this version"));
+        }
+    }
+}
+
+/// Listens for `fedflow stop`. The run goes on without it.
+fn take_orders(lock: &RunLock, host: HostHandle, messages: Messages) -> Option<OrderSocket> {
+    let say = messages.clone();
+    let opened = OrderSocket::open(lock, move |order| match order {
+        Order::Stop(level) => {
+            let how = match level {
+                StopLevel::Graceful => "running tasks are asked to end",
+                StopLevel::AtOnce => "running tasks are killed",
+            };
+            say.say(&format!("stopping, as `fedflow stop` says: {how}"));
+            host.stop(level);
+        }
+        Order::Cancel { group, task } => host.cancel(group, task),
+    });
+    opened
+        .map_err(|error| messages.say(&format!("warning: `fedflow stop` will not reach this run: {error}")))
+        .ok()
+}
+
 fn host_options(
     head: &Head,
     config: &Config,
@@ -189,8 +253,12 @@ fn host_options(
         workers,
         base_environment,
         result_limit: config.supervision.result_limit.bytes(),
+        log_limit: config.supervision.log_limit.bytes(),
         keep_failed_attempts: config.supervision.keep_failed_attempts,
         threads_per_task: threads_per_task(config, pool),
+        lease_witness: pool
+            .holders()
+            .map(|holders| LeaseWitness::new(move |lease, process, task| holders.name(lease, process, task))),
         sample_interval: Some(config.scheduler.interval),
         // The supervisor starts nothing but workers.
         adopt_orphans: true,

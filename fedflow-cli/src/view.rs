@@ -20,13 +20,14 @@ use console::Term;
 use fedflow_core::{Observer, RunEvent, Time};
 use indicatif::{ProgressBar, ProgressDrawTarget};
 
+pub(crate) use incident::one_line;
 use json::JsonView;
 use live::{Clocks, LiveView, Screen, SpooledTerminal};
 use plain::PlainView;
 use spool::Spool;
 pub use summary::RunSummary;
 use text::Palette;
-pub(crate) use text::escape;
+pub(crate) use text::{TerminalText, counted, escape, seconds, shown_lines};
 
 /// How long the end of a run waits for a reader that reads nothing.
 const PATIENCE: Duration = Duration::from_secs(2);

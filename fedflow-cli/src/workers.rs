@@ -61,7 +61,8 @@ pub(crate) fn check_flow(flow: &Flow, config: &Config, pool: &Pool) -> Result<()
             } else {
                 entry.command.clone()
             };
-            describe(&command, &flow.base_dir, DESCRIBE_TIMEOUT).map_err(|error| error.to_string())
+            describe(&command, &flow.base_dir, &program(entry).env, DESCRIBE_TIMEOUT)
+                .map_err(|error| error.to_string())
         },
         leasable: &|request| pool.check(request),
     };

@@ -212,6 +212,7 @@ impl<L: Launcher, P: DevicePool, O: Observer, I: Inbox> Flow<L, P, O, I> {
         index: u32,
         name: &Name,
     ) -> Result<(), FlowError> {
+        self.host = self.ports.inbox.host().or(self.host);
         let setup = SchedulerSetup {
             group: name.clone(),
             index,

@@ -120,9 +120,27 @@ struct Card {
     capacity: Option<Size>,
     /// Memory that others use, as far as known.
     foreign: Size,
+    /// What other runs have leased of it.
+    others: Others,
     /// Whether it was lost: nothing is leased on it any more.
     dropped: bool,
     holders: BTreeMap<LeaseId, Holder>,
+}
+
+/// What leases of other runs take of one device. The table counts it as it counts its own leases: it ends some day,
+/// unlike memory that is merely used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Others {
+    /// The memory that they have booked.
+    pub memory: Size,
+    /// How many of them train.
+    pub training: usize,
+    /// How many keep memory booked though their training has ended.
+    pub resident: usize,
+    /// Whether one that trains has the device alone.
+    pub exclusive: bool,
+    /// How many of those who train have memory that nobody estimated.
+    pub unestimated: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -169,6 +187,7 @@ impl LeaseTable {
             info,
             capacity,
             foreign: Size::ZERO,
+            others: Others::default(),
             dropped: false,
             holders: BTreeMap::new(),
         });
@@ -179,6 +198,21 @@ impl LeaseTable {
         for card in self.cards.iter_mut().filter(|card| card.info.device == device) {
             card.foreign = used;
         }
+    }
+
+    /// Sets what other runs have leased of a device. The device is named by its place, the number of those that were
+    /// added before it, as slots share one name.
+    pub fn set_others(&mut self, place: usize, others: Others) {
+        if let Some(card) = self.cards.get_mut(place) {
+            card.others = others;
+        }
+    }
+
+    /// The places of the devices of which a lease has a share.
+    #[must_use]
+    pub fn places(&self, lease: LeaseId) -> Vec<usize> {
+        let held = self.cards.iter().enumerate().filter(|(_, card)| card.holders.contains_key(&lease));
+        held.map(|(place, _)| place).collect()
     }
 
     /// Takes a device out: nothing more is leased on it. Leases that it has run on until they are released.
@@ -242,12 +276,14 @@ impl LeaseTable {
                 suits: card.suits(request),
                 held_back: held_back.is_some_and(|(_, places)| places.contains(&place)),
                 capacity: card.capacity,
-                used: card.booked() + card.foreign,
+                used: card.booked() + card.others.memory + card.foreign,
                 foreign: card.foreign,
-                training: card.training(),
-                resident: card.holders.len() - card.training(),
-                exclusive: card.holders.values().any(|holder| holder.exclusive && holder.training),
-                unestimated: card.holders.values().filter(|h| h.training && !h.estimated).count(),
+                training: card.training() + card.others.training,
+                resident: card.holders.len() - card.training() + card.others.resident,
+                exclusive: card.others.exclusive
+                    || card.holders.values().any(|holder| holder.exclusive && holder.training),
+                unestimated: card.others.unestimated
+                    + card.holders.values().filter(|h| h.training && !h.estimated).count(),
             })
             .collect()
     }
@@ -360,5 +396,81 @@ impl DevicePool for LeaseTable {
         if self.held_back.as_ref().is_some_and(|(held_for, _)| *held_for == holder) {
             self.held_back = None;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> LeaseTable {
+        let mut table = LeaseTable::new(1);
+        let info = DeviceInfo {
+            device: Device::Sim(0),
+            uuid: None,
+            name: "card".into(),
+            memory: Some(Size::from_gb(10)),
+        };
+        table.add(info, Some(Size::from_gb(10)));
+        table
+    }
+
+    fn request(gigabytes: u64) -> LeaseRequest {
+        LeaseRequest {
+            holder: TaskKey { group: 1, place: 0 },
+            devices: 1,
+            memory: Size::from_gb(gigabytes),
+            estimated: true,
+            exclusive: false,
+            pin: None,
+            hold: false,
+        }
+    }
+
+    #[test]
+    fn leases_of_other_runs_count_as_own_ones_do() {
+        let mut table = table();
+        let others = Others { memory: Size::from_gb(6), training: 1, ..Others::default() };
+        table.set_others(0, others);
+        assert_eq!(table.try_lease(&request(5)), None, "no room");
+        assert_eq!(table.try_lease(&LeaseRequest { exclusive: true, ..request(1) }), None, "not alone");
+        assert_eq!(
+            table.try_lease(&LeaseRequest { estimated: false, ..request(1) }),
+            None,
+            "unknown, and not alone"
+        );
+        let lease = table.try_lease(&request(4)).unwrap();
+        assert_eq!(table.places(lease.id), [0]);
+        table.release(lease.id);
+        assert!(table.places(lease.id).is_empty());
+
+        table.set_others(0, Others { unestimated: 1, ..others });
+        assert_eq!(table.try_lease(&request(1)), None, "one that nobody estimated might need anything");
+        table.set_others(0, Others { exclusive: true, ..others });
+        assert_eq!(table.try_lease(&request(1)), None);
+        table.set_others(0, Others { training: 0, resident: 1, ..others });
+        assert_eq!(table.try_lease(&LeaseRequest { exclusive: true, ..request(1) }), None);
+        table.set_others(0, Others::default());
+        assert!(table.try_lease(&LeaseRequest { exclusive: true, ..request(9) }).is_some());
+    }
+
+    #[test]
+    fn a_slot_that_another_run_has_is_taken() {
+        let mut table = LeaseTable::of_cpu_slots(2);
+        table.set_others(0, Others { training: 1, ..Others::default() });
+        let lease = table.try_lease(&request(1)).unwrap();
+        assert_eq!((lease.shares[0].slot, table.places(lease.id)), (1, vec![1]));
+        assert_eq!(table.try_lease(&request(1)), None);
+    }
+
+    #[test]
+    fn a_card_full_of_other_runs_leases_can_be_kept_back() {
+        let mut table = table();
+        table.set_others(0, Others { memory: Size::from_gb(8), training: 1, ..Others::default() });
+        let waiter = TaskKey { group: 1, place: 7 };
+        assert_eq!(table.try_lease(&LeaseRequest { holder: waiter, hold: true, ..request(9) }), None);
+        assert_eq!(table.try_lease(&request(1)), None, "it would fit, but somebody has waited longer");
+        table.withdraw(waiter);
+        assert!(table.try_lease(&request(1)).is_some());
     }
 }

@@ -32,7 +32,7 @@ pub use event::{RunEvent, RunOutcome};
 pub use failure::{Failure, FailureKind, Stage};
 pub use fingerprint::fingerprint;
 pub use group::{GroupError, RecordedOutcome, TaskEntry, TaskGroup};
-pub use lease::{Lease, LeaseId, LeaseRequest, LeaseTable, Share, Unleasable};
+pub use lease::{Lease, LeaseId, LeaseRequest, LeaseTable, Others, Share, Unleasable};
 pub use name::{IntoName, MAX_NAME_BYTES, Name, NameError};
 pub use placement::{CardView, hold_back, place};
 pub use ports::{

@@ -114,6 +114,11 @@ pub trait Inbox {
     /// Waits for the next input, or until the deadline: then it is [`Input::Timer`]. Inputs that have arrived
     /// come before a deadline that has passed. This is the only call of the engine that blocks.
     fn next(&mut self, deadline: Option<Time>) -> (Time, Input);
+
+    /// How busy the machine is now, if that is known: asked before the first task of a group starts.
+    fn host(&mut self) -> Option<HostSample> {
+        None
+    }
 }
 
 /// Everything that can wake the engine.

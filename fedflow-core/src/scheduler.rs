@@ -16,6 +16,7 @@ mod timers;
 mod worker;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 pub use command::{Command, LeaseAnswer};
 use dispatch::LeaseRound;
@@ -33,6 +34,9 @@ use crate::name::Name;
 use crate::ports::{HostSample, Input, StopLevel, TaskKey, WorkerEvent, WorkerId};
 use crate::quantity::Size;
 use crate::time::Time;
+
+/// How long a process that was started for `train` has until its memory counts as measured.
+const MEASURED_AFTER: Duration = Duration::from_secs(5);
 
 /// Schedules the tasks of one group.
 #[derive(Debug, Clone)]
@@ -182,7 +186,7 @@ impl Scheduler {
         match input {
             Input::Worker { worker, event } => self.handle_worker(now, worker, event),
             Input::DevicesChanged => self.lease_round.request(),
-            Input::Host(sample) => self.host.observe(sample),
+            Input::Host(sample) => self.handle_sample(now, sample),
             Input::Stop(level) => self.handle_stop(now, level),
             Input::Cancel { group, task } if group == self.group => self.handle_cancel(now, &task),
             Input::Timer => self.handle_timers(now),
@@ -264,9 +268,27 @@ impl Scheduler {
         }
     }
 
+    fn handle_sample(&mut self, now: Time, sample: HostSample) {
+        self.host.observe(sample);
+        let seen = |worker: &Worker| match worker.phase {
+            Phase::Training { since, .. } => now.since(since) >= MEASURED_AFTER,
+            _ => false,
+        };
+        let seen: Vec<WorkerId> =
+            self.workers.iter().filter(|(_, worker)| seen(worker)).map(|(id, _)| *id).collect();
+        for id in seen {
+            self.unreserve(id);
+        }
+    }
+
     fn loaded(&mut self, now: Time, id: WorkerId, load_seconds: f64) {
         self.enter(now, id, Phase::Waiting);
-        self.unreserve(id);
+        // A command that loads nothing has no process yet: what it will need cannot have been measured.
+        let measured =
+            self.workers.get(&id).is_none_or(|worker| self.tasks[worker.place as usize].plan.loads);
+        if measured {
+            self.unreserve(id);
+        }
         self.waiting.push_back(id);
         self.lease_round.request();
         let Some(worker) = self.workers.get_mut(&id) else { return };

@@ -12,7 +12,7 @@ use crate::event::RunEvent;
 use crate::failure::{FailureKind, Stage};
 use crate::lease::{Lease, LeaseId, LeaseRequest, LeaseTable, Unleasable};
 use crate::ports::{
-    Assignment, DevicePool, Inbox, Input, Launcher, Observer, TaskKey, WorkerEvent, WorkerId,
+    Assignment, DevicePool, HostSample, Inbox, Input, Launcher, Observer, TaskKey, WorkerEvent, WorkerId,
 };
 use crate::quantity::Size;
 use crate::time::Time;
@@ -64,6 +64,7 @@ struct World {
     script: SimulatedTask,
     table: LeaseTable,
     sync: Option<Duration>,
+    host: Option<HostSample>,
     sequence: u64,
     agenda: BinaryHeap<Reverse<Appointment>>,
     workers: BTreeMap<WorkerId, Simulated>,
@@ -111,6 +112,7 @@ impl Simulation {
             script: Box::new(script),
             table,
             sync: None,
+            host: None,
             sequence: 0,
             agenda: BinaryHeap::new(),
             workers: BTreeMap::new(),
@@ -124,6 +126,13 @@ impl Simulation {
     #[must_use]
     pub fn with_sync_time(self, sync: Duration) -> Self {
         self.world.borrow_mut().sync = Some(sync);
+        self
+    }
+
+    /// Has the machine be so busy before anything starts.
+    #[must_use]
+    pub fn with_host(self, sample: HostSample) -> Self {
+        self.world.borrow_mut().host = Some(sample);
         self
     }
 
@@ -318,6 +327,10 @@ impl Observer for SimulationPort {
 }
 
 impl Inbox for SimulationPort {
+    fn host(&mut self) -> Option<HostSample> {
+        self.world.borrow().host
+    }
+
     fn next(&mut self, deadline: Option<Time>) -> (Time, Input) {
         let mut world = self.world.borrow_mut();
         loop {

@@ -15,6 +15,8 @@ pub struct Environment {
     pub nvml_library: Option<PathBuf>,
     /// `FEDFLOW_LEASE_DIR`: where the machine's leases are booked.
     pub lease_dir: Option<PathBuf>,
+    /// `XDG_RUNTIME_DIR`: where this user's leases are booked if there is no place for everybody's.
+    pub runtime_dir: Option<PathBuf>,
 }
 
 impl Environment {
@@ -26,6 +28,7 @@ impl Environment {
             cuda_visible_devices: read("CUDA_VISIBLE_DEVICES").map(|v| v.to_string_lossy().into_owned()),
             nvml_library: read("FEDFLOW_NVML_LIBRARY").filter(|v| !v.is_empty()).map(PathBuf::from),
             lease_dir: read("FEDFLOW_LEASE_DIR").filter(|v| !v.is_empty()).map(PathBuf::from),
+            runtime_dir: read("XDG_RUNTIME_DIR").filter(|v| !v.is_empty()).map(PathBuf::from),
         }
     }
 }

@@ -4,8 +4,9 @@ use fedflow_core::{Device, Size};
 use serde::Serialize;
 
 use crate::environment::Environment;
+use crate::ledger::{CardKey, Directory, Standing, Survey};
 use crate::nvml::{CardError, CardProcess, CardRole, Driver, Found, Memory, NoDriver, Vitals};
-use crate::process::{probe_name, probe_user};
+use crate::process::{probe_name, probe_user, probe_world, user_name};
 use crate::visible;
 
 /// The cards of a machine, or why there are none.
@@ -21,6 +22,54 @@ pub struct Inventory {
     pub reason: Option<String>,
     /// What else a person should know.
     pub warnings: Vec<String>,
+    /// What runs of all users have leased, simulated cards and CPU slots of a `FEDFLOW_LEASE_DIR` included.
+    pub leases: Vec<LeaseReport>,
+    /// Who waits for devices that others have, the longest waiter first.
+    pub waiting: Vec<WaitReport>,
+}
+
+/// A share of one device, as it is booked in the machine's ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LeaseReport {
+    /// The device's name in a run that is started now; `None` if such a run cannot use it.
+    pub device: Option<Device>,
+    /// The device's name in the ledger: the card's UUID, or the number of a simulated card or CPU slot.
+    pub card: String,
+    /// The user.
+    pub user: String,
+    /// The memory that is booked.
+    pub memory: Size,
+    /// Whether the card is leased whole.
+    pub exclusive: bool,
+    /// Whether it trains; else it only keeps its memory.
+    pub training: bool,
+    /// The task, as `group/task`, once it is known.
+    pub task: Option<String>,
+    /// The supervisor's process.
+    pub supervisor: u32,
+    /// Whether the supervisor lives; else only the worker does.
+    pub supervised: bool,
+    /// The process that uses it, once it is known.
+    pub worker: Option<u32>,
+    /// Since when, in Unix seconds.
+    pub since: u64,
+}
+
+/// A run that waits for devices that others have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct WaitReport {
+    /// The user.
+    pub user: String,
+    /// The supervisor's process.
+    pub supervisor: u32,
+    /// How many devices it waits for.
+    pub devices: u32,
+    /// How much memory of each.
+    pub memory: Size,
+    /// Whether it wants them whole.
+    pub exclusive: bool,
+    /// Since when, in Unix seconds.
+    pub since: u64,
 }
 
 /// A card or a MIG instance. What the driver does not tell is `None`.
@@ -76,9 +125,16 @@ pub struct ProcessReport {
     pub user: Option<String>,
 }
 
-/// Looks for cards. Blocks while NVIDIA's driver starts: milliseconds, or seconds if nothing else has it running.
+/// Looks for cards, and who holds them. Blocks while NVIDIA's driver starts: milliseconds, or seconds if nothing else
+/// has it running.
 #[must_use]
 pub fn inventory(environment: &Environment) -> Inventory {
+    let mut inventory = cards(environment);
+    inventory.add_leases(environment);
+    inventory
+}
+
+fn cards(environment: &Environment) -> Inventory {
     let driver = match Driver::open(environment.nvml_library.as_deref()) {
         Ok(driver) => driver,
         Err(reason) => return Inventory::none(&reason),
@@ -112,6 +168,62 @@ pub fn inventory(environment: &Environment) -> Inventory {
 impl Inventory {
     fn none(reason: &NoDriver) -> Self {
         Self { reason: Some(reason.to_string()), ..Self::default() }
+    }
+
+    fn add_leases(&mut self, environment: &Environment) {
+        let survey = Directory::look(environment).and_then(|directory| match directory {
+            Some(directory) => Survey::take(&directory, None, &probe_world()),
+            None => Ok(Survey::default()),
+        });
+        let Survey { supervisors, faults } = match survey {
+            Ok(survey) => survey,
+            Err(error) => return self.warnings.push(error.to_string()),
+        };
+        self.warnings.extend(faults.iter().map(|faulty| faulty.error.to_string()));
+        for standing in &supervisors {
+            let leases: Vec<LeaseReport> = self.leases_of(standing).collect();
+            self.leases.extend(leases);
+            self.waiting.extend(WaitReport::new(standing));
+        }
+        self.leases.sort_by(|a, b| (&a.card, a.since, a.supervisor).cmp(&(&b.card, b.since, b.supervisor)));
+        self.waiting.sort_by_key(|waiting| (waiting.since, waiting.supervisor));
+    }
+
+    fn leases_of(&self, standing: &Standing) -> impl Iterator<Item = LeaseReport> {
+        let user = user_name(standing.user);
+        standing.bookings.iter().map(move |booking| {
+            let is_it = |card: &&CardReport| {
+                card.uuid.as_deref().map(CardKey::of_uuid).as_ref() == Some(&booking.card)
+            };
+            let known = self.cards.iter().find(is_it);
+            LeaseReport {
+                device: known.map_or_else(|| CardKey::device(&booking.card), |card| card.device),
+                card: booking.card.clone(),
+                user: user.clone(),
+                memory: booking.memory,
+                exclusive: booking.exclusive,
+                training: booking.training,
+                task: booking.task.clone(),
+                supervisor: standing.header.supervisor.pid,
+                supervised: standing.alive,
+                worker: booking.worker.map(|worker| worker.pid),
+                since: booking.since,
+            }
+        })
+    }
+}
+
+impl WaitReport {
+    fn new(standing: &Standing) -> Option<Self> {
+        let waiting = standing.header.waiting.as_ref().filter(|_| standing.alive)?;
+        Some(Self {
+            user: user_name(standing.user),
+            supervisor: standing.header.supervisor.pid,
+            devices: waiting.devices,
+            memory: waiting.memory,
+            exclusive: waiting.exclusive,
+            since: waiting.since,
+        })
     }
 }
 

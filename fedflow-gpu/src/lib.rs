@@ -28,13 +28,18 @@ mod visible;
 
 mod process;
 
+mod ledger;
+
 mod pool;
 
 mod inventory;
 
 pub use choice::{ChoiceError, DeviceChoice};
 pub use environment::Environment;
-pub use inventory::{CardReport, Inventory, MemoryReport, ProcessReport, inventory};
+pub use inventory::{CardReport, Inventory, LeaseReport, MemoryReport, ProcessReport, WaitReport, inventory};
+pub use ledger::{Fault, LedgerError};
 pub use nvml::{CardError, CardRole, NoDriver};
-pub use pool::{CardChanges, CardWatch, NoCards, OpenError, Opened, Pool, Warning};
+pub use pool::{
+    CardChanges, CardWatch, DeviceWatch, LeaseHolders, NoCards, OpenError, Opened, Pool, Warning,
+};
 pub use visible::HiddenCards;

@@ -1,14 +1,21 @@
 //! The pool that a run leases from: CPU slots, simulated cards, or real cards.
 
 mod cards;
+mod device_watch;
 mod foreign;
 mod handout;
+mod open_error;
 mod priority;
 mod share_limit;
+mod warning;
 mod watch;
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::io;
 use std::num::NonZero;
+use std::sync::Arc;
+use std::time::Duration;
 
 use fedflow_core::{
     Config, Device, DeviceInfo, DevicePool, Lease, LeaseId, LeaseRequest, LeaseTable, Pin, Size, TaskKey,
@@ -17,22 +24,57 @@ use fedflow_core::{
 
 use crate::choice::DeviceChoice;
 use crate::environment::Environment;
-use crate::nvml::{CardError, NoDriver};
-use crate::visible::HiddenCards;
+use crate::ledger::{CardKey, Directory, Ledger, NotLocked, Own, Shared};
 use cards::Cards;
 
+pub use device_watch::DeviceWatch;
+pub use open_error::{NoCards, OpenError};
+pub use warning::Warning;
 pub use watch::{CardChanges, CardWatch};
 
 /// The devices of one run and the leases on them.
 ///
 /// A lease request is answered at once. On real cards that takes a few calls of NVIDIA's library (microseconds to
 /// milliseconds), as a card's free memory is looked at before each lease.
+///
+/// What is leased of real cards is booked in the machine's ledger, so that runs of all users together never lease more
+/// of a card than there is; with `FEDFLOW_LEASE_DIR` so are simulated cards and CPU slots. A request that is refused
+/// because of other runs can succeed when one of them gives something back: [`Pool::start_watch`] tells when.
 #[derive(Debug)]
 pub struct Pool {
     /// Invariant: holds the devices of `kind`, those that were dropped included.
     table: LeaseTable,
     kind: Kind,
+    /// Where leases are booked; none if the devices are this run's alone.
+    ledger: Option<Ledger>,
     warnings: Vec<Warning>,
+    teller: Option<Teller>,
+}
+
+/// Who is told of warnings, and of how many already.
+struct Teller {
+    tell: Box<dyn Fn(&Warning) + Send>,
+    told: usize,
+}
+
+impl fmt::Debug for Teller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Teller").field("told", &self.told).finish_non_exhaustive()
+    }
+}
+
+/// Names the processes that use leases, so that what they use stays booked for other runs should this one die before
+/// them. Cheap to clone; may be used from any thread.
+#[derive(Debug, Clone)]
+pub struct LeaseHolders {
+    own: Arc<Own>,
+}
+
+impl LeaseHolders {
+    /// Says which process uses a lease, and for which task. A few system calls; waits for nobody.
+    pub fn name(&self, lease: LeaseId, pid: u32, task: &str) {
+        self.own.name_holder(lease, pid, task);
+    }
 }
 
 #[derive(Debug)]
@@ -51,103 +93,6 @@ pub struct Opened {
     pub note: Option<String>,
 }
 
-/// Why a pool cannot be opened.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum OpenError {
-    /// Cards were asked for and there are none.
-    #[error("there is no card to use: {0}")]
-    NoCards(#[from] NoCards),
-    /// A card that was asked for does not exist, or is not visible.
-    #[error("there is no card {pin}; the visible cards are {available}")]
-    NoSuchCard {
-        /// The card.
-        pin: Pin,
-        /// The cards that there are.
-        available: String,
-    },
-    /// A card that was asked for cannot be used.
-    #[error("card {pin} cannot be used: {error}")]
-    CardFailed {
-        /// The card.
-        pin: Pin,
-        /// Why.
-        error: CardError,
-    },
-    /// A card was asked for in two ways.
-    #[error("{pin} and {device} are the same card")]
-    SameCard {
-        /// One way.
-        pin: Pin,
-        /// The other.
-        device: Device,
-    },
-}
-
-/// Why there are no cards.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NoCards {
-    /// The driver cannot be asked.
-    #[error(transparent)]
-    NoDriver(#[from] NoDriver),
-    /// The process was started without cards.
-    #[error("{0}")]
-    Hidden(HiddenCards),
-    /// There are cards, and none can be used.
-    #[error("{}", failures.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
-    AllFailed {
-        /// Why, card by card.
-        failures: Vec<Warning>,
-    },
-    /// A divided card has no instances.
-    #[error("the only cards are divided (MIG mode), and have no instances")]
-    NoInstances,
-}
-
-/// Something that a person should know of the devices; no reason to stop.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Warning {
-    /// A card is not leased, or not any more.
-    CardDropped {
-        /// Its name in the run, if it has got one.
-        device: Option<Device>,
-        /// Its UUID, or its place on the bus, or its number.
-        card: String,
-        /// Why.
-        error: CardError,
-    },
-    /// A card ahead of others in the list is missing, so the others are numbered lower than usual. Pins by
-    /// those numbers are refused, as they might mean another card than the person thought of.
-    NumbersMoved {
-        /// The first number that is affected.
-        from: Device,
-    },
-    /// The inherited `CUDA_VISIBLE_DEVICES` hides cards, by mistake as it seems.
-    Hidden(HiddenCards),
-    /// MIG instances are leased: a process sees only the first one of its list.
-    Instances,
-}
-
-impl fmt::Display for Warning {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::CardDropped { device: Some(device), card, error } => {
-                write!(f, "{device} ({card}) is not used any more: {error}")
-            }
-            Self::CardDropped { device: None, card, error } => write!(f, "card {card} is not used: {error}"),
-            Self::NumbersMoved { from } => write!(
-                f,
-                "a card is missing, so the cards from {from} on have other numbers than usual; pin tasks to \
-                 them by UUID"
-            ),
-            Self::Hidden(hidden) => hidden.fmt(f),
-            Self::Instances => f.write_str(
-                "MIG instances are leased: CUDA shows a process only one of them, so a worker that loads before \
-                 it trains must set CUDA_VISIBLE_DEVICES to its lease's UUID before it starts CUDA",
-            ),
-        }
-    }
-}
-
 impl Pool {
     /// Opens the devices that were chosen.
     ///
@@ -155,7 +100,7 @@ impl Pool {
     /// slots as the process may use cores, and [`Opened::note`] says why.
     ///
     /// # Errors
-    /// Cards were chosen that do not exist or cannot be used.
+    /// Cards were chosen that do not exist or cannot be used, or leases cannot be booked.
     pub fn open(
         choice: &DeviceChoice,
         config: &Config,
@@ -165,15 +110,16 @@ impl Pool {
         let pool = match choice {
             DeviceChoice::Auto => match Self::of_cards(None, config, environment) {
                 Ok(pool) => pool,
+                Err(error @ OpenError::Ledger(_)) => return Err(error),
                 Err(reason) => {
                     let slots = default_slots();
                     let plural = if slots == 1 { "" } else { "s" };
                     note = Some(format!("using {slots} CPU slot{plural}: {reason}"));
-                    Self::of_cpu_slots(slots)
+                    Self::of_cpu_slots(slots, environment)?
                 }
             },
-            DeviceChoice::Cpu(slots) => Self::of_cpu_slots(slots.unwrap_or_else(default_slots)),
-            DeviceChoice::Sim(sizes) => Self::of_simulated(sizes, config),
+            DeviceChoice::Cpu(slots) => Self::of_cpu_slots(slots.unwrap_or_else(default_slots), environment)?,
+            DeviceChoice::Sim(sizes) => Self::of_simulated(sizes, config, environment)?,
             DeviceChoice::AllCards => Self::of_cards(None, config, environment)?,
             DeviceChoice::Cards(pins) => Self::of_cards(Some(pins), config, environment)?,
         };
@@ -197,6 +143,20 @@ impl Pool {
         &self.warnings
     }
 
+    /// Has somebody told of each warning: those that there are now, and each later one when it comes. It is called by
+    /// whoever asks for a lease, and must not block.
+    pub fn tell_warnings(&mut self, tell: impl Fn(&Warning) + Send + 'static) {
+        self.teller = Some(Teller { tell: Box::new(tell), told: 0 });
+        self.tell_news();
+    }
+
+    fn tell_news(&mut self) {
+        if let Some(teller) = &mut self.teller {
+            self.warnings.iter().skip(teller.told).for_each(|warning| (teller.tell)(warning));
+            teller.told = self.warnings.len();
+        }
+    }
+
     /// Something that watches the cards for changes from another thread; `None` if there is nothing to watch.
     #[must_use]
     pub fn watch(&self) -> Option<CardWatch> {
@@ -206,11 +166,39 @@ impl Pool {
         }
     }
 
-    fn of_cpu_slots(slots: u32) -> Self {
-        Self { table: LeaseTable::of_cpu_slots(slots), kind: Kind::Cpu, warnings: Vec::new() }
+    /// Watches from a thread of its own for what may let a refused request succeed: another run that gives devices
+    /// back or dies, memory that others free (looked at each `interval`), a card that fails. `on_change` is called
+    /// then; it must not block. `None` if there is nothing to watch. It ends when the value is dropped.
+    ///
+    /// # Errors
+    /// The system gives no thread or timer.
+    pub fn start_watch(
+        &self,
+        interval: Duration,
+        on_change: impl Fn() + Send + 'static,
+    ) -> io::Result<Option<DeviceWatch>> {
+        let ledger = self.ledger.as_ref().map(|ledger| (ledger.alarm(), ledger.own()));
+        DeviceWatch::start(self.watch(), ledger, interval, on_change)
     }
 
-    fn of_simulated(sizes: &[Size], config: &Config) -> Self {
+    /// Whom to tell which process uses a lease; `None` if no other run needs to know.
+    #[must_use]
+    pub fn holders(&self) -> Option<LeaseHolders> {
+        self.ledger.as_ref().map(|ledger| LeaseHolders { own: ledger.own() })
+    }
+
+    fn of_cpu_slots(slots: u32, environment: &Environment) -> Result<Self, OpenError> {
+        Self {
+            table: LeaseTable::of_cpu_slots(slots),
+            kind: Kind::Cpu,
+            ledger: None,
+            warnings: Vec::new(),
+            teller: None,
+        }
+        .booked_in(environment)
+    }
+
+    fn of_simulated(sizes: &[Size], config: &Config, environment: &Environment) -> Result<Self, OpenError> {
         let mut table = LeaseTable::new(config.scheduler.max_per_device);
         let mut cards: Vec<(u32, Size)> = (0..).zip(sizes.iter().copied()).collect();
         priority::sort(&mut cards, config.gpu_priority, |(ordinal, size)| priority::Rank {
@@ -228,14 +216,99 @@ impl Pool {
             };
             table.add(info, Some(share_limit::of(size, Size::ZERO, config)));
         }
-        Self { table, kind: Kind::Simulated, warnings: Vec::new() }
+        Self { table, kind: Kind::Simulated, ledger: None, warnings: Vec::new(), teller: None }
+            .booked_in(environment)
     }
 
     fn of_cards(pins: Option<&[Pin]>, config: &Config, environment: &Environment) -> Result<Self, OpenError> {
         let mut table = LeaseTable::new(config.scheduler.max_per_device);
         let mut warnings = Vec::new();
         let cards = Cards::open(pins, config, environment, &mut table, &mut warnings)?;
-        Ok(Self { table, kind: Kind::Cards(cards), warnings })
+        Self { table, kind: Kind::Cards(cards), ledger: None, warnings, teller: None }.booked_in(environment)
+    }
+
+    /// Opens the ledger, if these devices are the machine's and not the run's own.
+    fn booked_in(mut self, environment: &Environment) -> Result<Self, OpenError> {
+        if !matches!(self.kind, Kind::Cards(_)) && environment.lease_dir.is_none() {
+            return Ok(self);
+        }
+        let directory = Directory::open(environment)?;
+        if directory.shared() == Shared::No {
+            self.warnings.push(Warning::NotShared(directory.path().into()));
+        }
+        let devices = self.table.devices();
+        let keys = devices.iter().enumerate().map(|(place, info)| CardKey::of(info, place)).collect();
+        self.ledger = Some(Ledger::open(directory, keys)?);
+        Ok(self)
+    }
+
+    /// Looks at the cards, locks them, counts what others have booked, and books.
+    fn lease_now(&mut self, request: &LeaseRequest) -> Option<Lease> {
+        let (looks, asked) = match &mut self.kind {
+            Kind::Cpu | Kind::Simulated => (Vec::new(), request.clone()),
+            Kind::Cards(cards) => {
+                cards.check(request).ok()?;
+                (cards.look(request, &mut self.table, &mut self.warnings), on_cards(request))
+            }
+        };
+        let places = self.suiting(request);
+        let mut round = None;
+        if let Some(ledger) = &mut self.ledger {
+            match ledger.begin(&places) {
+                Ok(begun) => round = Some(begun),
+                Err(NotLocked::Busy) => return None,
+                Err(NotLocked::Error(error)) => {
+                    warn_once(&mut self.warnings, Warning::Ledger(error));
+                    return None;
+                }
+            }
+        }
+        let mut by_others = BTreeMap::new();
+        let mut processes = Vec::new();
+        if let Some(round) = &round {
+            let devices = self.table.devices();
+            for place in &places {
+                let others = round.others(*place);
+                self.table.set_others(*place, others);
+                by_others.extend(devices.get(*place).map(|info| (info.device, others.memory)));
+            }
+            processes = round.processes();
+        }
+        if let Kind::Cards(cards) = &mut self.kind {
+            let booked = |table: &LeaseTable, device| {
+                table.booked(device) + by_others.get(&device).copied().unwrap_or_default()
+            };
+            cards.apply(looks, request, booked, &processes, &mut self.table);
+        }
+        let leased = self.table.try_lease(&asked);
+        let booked = match (round, &leased) {
+            (Some(round), Some(lease)) => round.book(lease, &self.table.places(lease.id), request),
+            (Some(round), None) => {
+                round.refuse(&places, request);
+                Ok(())
+            }
+            (None, _) => Ok(()),
+        };
+        let mut lease = leased?;
+        if let Err(error) = booked {
+            self.table.release(lease.id);
+            warn_once(&mut self.warnings, Warning::Ledger(error));
+            return None;
+        }
+        for share in lease.shares.iter_mut().filter(|share| share.memory.is_some()) {
+            share.memory = Some(request.memory);
+        }
+        handout::equip(&mut lease);
+        Some(lease)
+    }
+
+    /// The places of the devices that a request might get.
+    fn suiting(&self, request: &LeaseRequest) -> Vec<usize> {
+        let suits = |info: &DeviceInfo| {
+            request.pin.as_ref().is_none_or(|pin| pin.matches(info.device, info.uuid.as_deref()))
+        };
+        let devices = self.table.devices();
+        devices.iter().enumerate().filter(|(_, info)| suits(info)).map(|(place, _)| place).collect()
     }
 }
 
@@ -271,32 +344,37 @@ impl DevicePool for Pool {
     }
 
     fn try_lease(&mut self, request: &LeaseRequest) -> Option<Lease> {
-        let mut lease = match &mut self.kind {
-            Kind::Cpu | Kind::Simulated => self.table.try_lease(request)?,
-            Kind::Cards(cards) => {
-                cards.check(request).ok()?;
-                cards.refresh(request, &mut self.table, &mut self.warnings);
-                let mut lease = self.table.try_lease(&on_cards(request))?;
-                for share in lease.shares.iter_mut().filter(|share| share.memory.is_some()) {
-                    share.memory = Some(request.memory);
-                }
-                lease
-            }
-        };
-        handout::equip(&mut lease);
-        Some(lease)
+        let lease = self.lease_now(request);
+        self.tell_news();
+        lease
     }
 
     fn end_train(&mut self, lease: LeaseId) {
         self.table.end_train(lease);
+        if let Some(ledger) = &self.ledger {
+            ledger.end_train(lease, &self.table.places(lease));
+        }
     }
 
     fn release(&mut self, lease: LeaseId) {
         self.table.release(lease);
+        if let Some(ledger) = &self.ledger {
+            ledger.release(lease);
+        }
     }
 
     fn withdraw(&mut self, holder: TaskKey) {
         self.table.withdraw(holder);
+        if let Some(ledger) = &mut self.ledger {
+            ledger.withdraw(holder);
+        }
+    }
+}
+
+/// What goes on is told when it begins, not with each request that meets it.
+fn warn_once(warnings: &mut Vec<Warning>, warning: Warning) {
+    if !warnings.contains(&warning) {
+        warnings.push(warning);
     }
 }
 

@@ -21,7 +21,13 @@ fn install(cards: impl IntoIterator<Item = Card>) -> StandIn {
 }
 
 fn environment(stand_in: &StandIn) -> Environment {
-    Environment { nvml_library: Some(stand_in.library().into()), ..Environment::default() }
+    // A ledger of the test's own: the machine's is no business of a test.
+    let lease_dir = stand_in.library().with_file_name("leases");
+    Environment {
+        nvml_library: Some(stand_in.library().into()),
+        lease_dir: Some(lease_dir),
+        ..Environment::default()
+    }
 }
 
 fn visible(stand_in: &StandIn, value: &str) -> Environment {

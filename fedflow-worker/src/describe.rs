@@ -41,19 +41,23 @@ impl From<SpawnError> for DescribeError {
 /// Starts a Rust worker with `FEDFLOW_DESCRIBE=1` and returns the task kinds that it lists. Blocks until it has
 /// answered, at most for `timeout`; then its processes are killed.
 ///
-/// A program path with a separator is relative to `base_dir`, another one is looked up in `PATH`.
+/// `variables` are added to its environment. A program path with a separator is relative to `base_dir`, another one is looked up in `PATH`.
 ///
 /// # Errors
 /// The program cannot be started, does not answer in time, or answers something else.
 pub fn describe(
     command: &[String],
     base_dir: &Path,
+    variables: &[(String, String)],
     timeout: Duration,
 ) -> Result<Vec<String>, DescribeError> {
     let clock = Clock::start();
     let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
         .map_err(io::Error::from)?;
     let mut environment = environment::inherited();
+    for (name, value) in variables {
+        environment::set(&mut environment, name, value);
+    }
     environment::set(&mut environment, environment::DESCRIBE, "1");
     let process = spawn::spawn(Launch {
         command,
@@ -111,7 +115,7 @@ mod tests {
 
     fn describe_shell(script: &str, timeout: Duration) -> Result<Vec<String>, DescribeError> {
         let command = ["sh", "-c", script].map(str::to_owned);
-        describe(&command, Path::new("/"), timeout)
+        describe(&command, Path::new("/"), &[], timeout)
     }
 
     #[test]
@@ -134,8 +138,8 @@ mod tests {
             describe_shell("exec sleep 1000", Duration::from_millis(20)),
             Err(DescribeError::Timeout(_))
         ));
-        let missing = describe(&["./no-such-program".into()], Path::new("/"), minute);
+        let missing = describe(&["./no-such-program".into()], Path::new("/"), &[], minute);
         assert!(matches!(missing, Err(DescribeError::Spawn(text)) if text.contains("/./no-such-program")));
-        assert!(matches!(describe(&[], Path::new("/"), minute), Err(DescribeError::Spawn(_))));
+        assert!(matches!(describe(&[], Path::new("/"), &[], minute), Err(DescribeError::Spawn(_))));
     }
 }

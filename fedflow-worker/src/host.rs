@@ -10,6 +10,7 @@
 //! * One *reader* per worker shakes hands and then blocks in its channel. Whatever a worker sends, it holds up
 //!   nobody but its own reader.
 //! * The *sampler* looks at memory and processors.
+//! * The *log keeper* looks at the size of running tasks' logs; what is too much it gives back to the file system.
 //!
 //! # Why the handshake is reversed
 //!
@@ -21,7 +22,11 @@
 //! by whatever cause, the worker sees it and kills its own process group, helpers included. (The kernel's parent-death
 //! signal watches over it only until the life line does: it would kill the worker before it has killed its helpers.)
 
+mod capped_log;
+mod conformance;
 mod ending;
+#[doc(hidden)]
+pub mod fuzzing;
 mod handshake;
 mod inbox;
 mod intake;
@@ -29,6 +34,7 @@ mod ipc_session;
 mod json_session;
 mod link;
 mod listener;
+mod log_keeper;
 mod logs;
 mod overseer;
 mod private;
@@ -36,6 +42,7 @@ mod result_file;
 mod sampler;
 mod spawner;
 mod sweep;
+mod witness;
 mod workdir;
 
 use std::collections::BTreeMap;
@@ -52,11 +59,14 @@ use crate::clock::Clock;
 use crate::environment::{self, Environment};
 use crate::spawn;
 
+pub use conformance::{CheckedStep, Trial, Verdict, WorkerCheck};
 pub use inbox::HostInbox;
 use inbox::Post;
+use log_keeper::LogKeeper;
 use overseer::{Bell, Notice};
 use private::Private;
 use sampler::{Sampler, SamplerThread};
+pub use witness::LeaseWitness;
 
 /// How a worker program talks to its supervisor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -91,11 +101,16 @@ pub struct HostOptions {
     pub base_environment: Vec<(String, String)>,
     /// The memory that a result may take, in bytes.
     pub result_limit: u64,
+    /// How much of each of a task's two logs is kept, in bytes, at least 64 KiB: the head and the newest part. While
+    /// the task writes, its file may take more for up to a second.
+    pub log_limit: u64,
     /// Whether the directory of a failed attempt is kept beside the task's as `ID.attempt-K`; else it is removed.
     pub keep_failed_attempts: bool,
     /// The threads that each task's numeric libraries may use, unless the user set a number; `None` leaves it to
     /// them, which is all cores for each.
     pub threads_per_task: Option<u32>,
+    /// Who is told which process uses a lease.
+    pub lease_witness: Option<LeaseWitness>,
     /// How long a worker may take to say hello. The engine has its own, usually shorter, time limits.
     pub start_timeout: Duration,
     /// How often memory and processors are looked at; `None` is never.
@@ -108,7 +123,8 @@ pub struct HostOptions {
 
 impl HostOptions {
     /// Options for programs relative to a directory, with the defaults of the configuration: results of up to
-    /// 64 MiB, failed attempts kept, 60 s for a hello, a sample each second, no orphans adopted.
+    /// 64 MiB, logs of up to 256 MiB, failed attempts kept, 60 s for a hello, a sample each second, no orphans
+    /// adopted.
     #[must_use]
     pub fn new(base_dir: impl Into<PathBuf>) -> Self {
         Self {
@@ -116,8 +132,10 @@ impl HostOptions {
             base_dir: base_dir.into(),
             base_environment: Vec::new(),
             result_limit: 64 << 20,
+            log_limit: 256 << 20,
             keep_failed_attempts: true,
             threads_per_task: None,
+            lease_witness: None,
             start_timeout: Duration::from_secs(60),
             sample_interval: Some(Duration::from_secs(1)),
             adopt_orphans: false,
@@ -151,6 +169,7 @@ struct Shared {
     private: Private,
     clock: Clock,
     post: Post,
+    log_keeper: LogKeeper,
 }
 
 impl Host {
@@ -161,9 +180,6 @@ impl Host {
     /// # Errors
     /// The base directory is relative, or the system refuses a directory, thread or descriptor.
     pub fn start(options: HostOptions) -> Result<(HostLauncher, HostInbox, HostHandle), HostError> {
-        if !options.base_dir.is_absolute() {
-            return Err(HostError::RelativeBase(options.base_dir));
-        }
         raise_descriptor_limit();
         if options.adopt_orphans {
             set_child_subreaper(Some(getpid())).map_err(io::Error::from)?;
@@ -180,14 +196,7 @@ impl Host {
             )?),
             _ => None,
         };
-        let shared = Arc::new(Shared {
-            own_program: spawn::own_program().to_string_lossy().into_owned(),
-            environment: environment::inherited(),
-            private: Private::make().map_err(HostError::PrivateDirectory)?,
-            clock: clock.clone(),
-            post: post.clone(),
-            options,
-        });
+        let shared = Shared::new(options, clock.clone(), post.clone())?;
         let (bell, overseer) = overseer::start(shared)?;
         let handle = HostHandle { post: post.clone(), bell: bell.clone(), clock: clock.clone() };
         let launcher = HostLauncher { bell, overseer: Some(overseer), _sampling: sampling };
@@ -197,6 +206,21 @@ impl Host {
 }
 
 impl Shared {
+    fn new(options: HostOptions, clock: Clock, post: Post) -> Result<Arc<Self>, HostError> {
+        if !options.base_dir.is_absolute() {
+            return Err(HostError::RelativeBase(options.base_dir));
+        }
+        Ok(Arc::new(Self {
+            own_program: spawn::own_program().to_string_lossy().into_owned(),
+            environment: environment::inherited(),
+            private: Private::make().map_err(HostError::PrivateDirectory)?,
+            clock,
+            post,
+            log_keeper: LogKeeper::start()?,
+            options,
+        }))
+    }
+
     /// The program of a worker's name.
     fn worker_program(&self, name: &str) -> Option<WorkerProgram> {
         match self.options.workers.get(name) {

@@ -12,7 +12,9 @@ mod codec;
 mod describe;
 mod environment;
 mod host;
+mod inheritance;
 mod json;
+mod log_reader;
 mod process;
 mod protocol;
 mod runtime;
@@ -21,7 +23,15 @@ mod value_builder;
 
 pub mod store;
 
+#[doc(hidden)]
+pub use host::fuzzing;
+
 pub use describe::{DescribeError, describe};
-pub use host::{Host, HostError, HostHandle, HostInbox, HostLauncher, HostOptions, Protocol, WorkerProgram};
+pub use host::{
+    CheckedStep, Host, HostError, HostHandle, HostInbox, HostLauncher, HostOptions, LeaseWitness, Protocol,
+    Trial, Verdict, WorkerCheck, WorkerProgram,
+};
+pub use inheritance::shed_inheritance;
+pub use log_reader::{LogPiece, LogReader};
 pub use process::{ProcessId, end_descendants, own_children};
 pub use runtime::Worker;

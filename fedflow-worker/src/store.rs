@@ -1,4 +1,4 @@
-//! The run directory: its journal, its lock, and what a crash may leave behind.
+//! The run directory: its journal, its lock, how a supervisor is given orders, and what a crash may leave behind.
 //!
 //! It knows neither the worker protocol nor the host that starts processes. A supervisor goes through it so:
 //! [`RunDir::create`] (or [`RunDir::open`] to resume), [`RunLock::acquire`], then [`JournalWriter::create`], or
@@ -41,29 +41,35 @@
 
 mod clock;
 mod disk;
+mod follower;
 mod fresh;
 mod head;
 mod leftovers;
 mod line;
 mod lock;
+mod orders;
 mod private_dir;
 mod reader;
 mod record;
 mod run_dir;
 mod state;
+mod watch;
 mod writer;
 
 #[cfg(test)]
 mod sample;
 
 pub use clock::unix_now;
+pub use follower::JournalFollower;
 pub use head::{FORMAT_VERSION, Head, flow_checksum, new_run_token, recorded_config};
 pub use leftovers::{RUN_TOKEN_VARIABLE, end_leftovers, processes_of_run};
 pub use lock::{LockError, LockHolder, LockState, RunLock};
+pub use orders::{Order, OrderError, OrderSocket, give_order};
 pub use reader::{JournalError, JournalReader, Recovered, TornTail, read_journal};
 pub use record::Record;
 pub use run_dir::{Existing, RunDir, RunDirError};
 pub use state::{GroupState, RunState, TaskState, recover};
+pub use watch::{RunWatch, Woken};
 pub use writer::{JournalNotice, JournalWriter, Notify};
 
 pub use crate::process::ProcessId;

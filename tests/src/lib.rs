@@ -2,8 +2,10 @@
 
 mod binaries;
 mod held;
+mod peak;
 mod sandbox;
 
 pub use binaries::{binary, scripted_worker};
 pub use held::Held;
+pub use peak::{PeakAllocator, peak_of};
 pub use sandbox::{Outcome, Running, Sandbox};

@@ -1,5 +1,6 @@
 //! A place of its own for one test: a directory, a clean environment, and the built `fedflow` in it.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
@@ -100,7 +101,22 @@ impl Sandbox {
     /// It cannot be started.
     #[must_use]
     pub fn fedflow(&self, arguments: &str) -> Outcome {
-        let output = self.command(arguments).output().expect("fedflow starts");
+        self.outcome(self.command(arguments), arguments)
+    }
+
+    /// Runs `fedflow` as [`Self::fedflow`] does, but from a shell's line that ends with `"$@"` in its place.
+    ///
+    /// # Panics
+    /// It cannot be started.
+    #[must_use]
+    pub fn fedflow_in_shell(&self, line: &str, arguments: &str) -> Outcome {
+        let mut command = self.prepared("sh");
+        command.args(["-c", line, "sh"]).arg(binary("fedflow")).args(arguments.split_whitespace());
+        self.outcome(command, arguments)
+    }
+
+    fn outcome(&self, mut command: Command, arguments: &str) -> Outcome {
+        let output = command.output().expect("fedflow starts");
         let outcome = Outcome {
             code: exit_code(output.status),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -117,7 +133,16 @@ impl Sandbox {
     /// It cannot be started.
     #[must_use]
     pub fn start(&self, arguments: &str) -> Running {
-        let mut command = self.command(&format!("{arguments} --progress json"));
+        self.begin(&format!("{arguments} --progress json"))
+    }
+
+    /// Starts `fedflow`, to read what it prints line by line.
+    ///
+    /// # Panics
+    /// It cannot be started.
+    #[must_use]
+    pub fn begin(&self, arguments: &str) -> Running {
+        let mut command = self.command(arguments);
         // A group of its own, as a shell gives a job.
         let mut child = command.stdout(Stdio::piped()).process_group(0).spawn().expect("fedflow starts");
         let lines = BufReader::new(child.stdout.take().expect("a piped stdout")).lines();
@@ -125,9 +150,15 @@ impl Sandbox {
     }
 
     fn command(&self, arguments: &str) -> Command {
+        let mut command = self.prepared(binary("fedflow"));
+        command.args(arguments.split_whitespace());
+        command
+    }
+
+    fn prepared(&self, program: impl AsRef<OsStr>) -> Command {
         #[expect(clippy::disallowed_methods, reason = "the one place that runs what is tested")]
-        let mut command = Command::new(binary("fedflow"));
-        command.args(arguments.split_whitespace()).current_dir(self.path()).stdin(Stdio::null());
+        let mut command = Command::new(program);
+        command.current_dir(self.path()).stdin(Stdio::null());
         // Of the test's own environment only what programs cannot do without.
         command.env_clear();
         for name in ["PATH", "HOME", "TMPDIR", "LLVM_PROFILE_FILE"] {
@@ -148,8 +179,9 @@ fn exit_code(status: std::process::ExitStatus) -> i32 {
 }
 
 impl Drop for Running {
-    /// A test that fails leaves nothing running.
+    /// A test that fails leaves nothing behind.
     fn drop(&mut self) {
+        // One that has ended and was waited for is left alone.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -169,6 +201,14 @@ impl Running {
             }
         }
         panic!("the run ended without {event} of {task:?}");
+    }
+
+    /// Waits for the next line that it prints; none if it ends.
+    ///
+    /// # Panics
+    /// It prints what is no text.
+    pub fn line(&mut self) -> Option<String> {
+        self.lines.next().map(|line| line.expect("stdout can be read"))
     }
 
     /// The process that was started: the guard, if the command runs a flow.

@@ -66,6 +66,7 @@ fn take_step(step: &str, result: &mut Dict) -> Result<(), TaskError> {
         "wait" => wait(Duration::from_millis(first.parse()?)),
         "hang" => wait(Duration::from_secs(3600)),
         "print" => println!("{first} {second}"),
+        "flood" => flood(first.parse()?)?,
         "complain" => eprintln!("{first} {second}"),
         "fail" => return Err(TaskError::new(format!("{first} {second}"))),
         "oom" => return Err(TaskError::out_of_memory("CUDA out of memory")),
@@ -120,6 +121,14 @@ fn take_step(step: &str, result: &mut Dict) -> Result<(), TaskError> {
         other => return Err(TaskError::new(format!("no such step: {other}"))),
     }
     Ok(())
+}
+
+/// Prints so many MiB in numbered lines of 64 bytes.
+fn flood(mebibytes: u64) -> std::io::Result<()> {
+    use std::io::Write;
+    let mut out = std::io::BufWriter::with_capacity(1 << 16, std::io::stdout().lock());
+    (0..mebibytes << 14).try_for_each(|number| writeln!(out, "{number:063}"))?;
+    out.flush()
 }
 
 /// Starts a shell through another program, and waits until it has said its number.

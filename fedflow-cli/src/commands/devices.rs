@@ -2,7 +2,8 @@
 
 use std::io::{self, Write};
 
-use fedflow_gpu::{CardReport, Environment, Inventory, inventory};
+use fedflow_core::{Device, Size};
+use fedflow_gpu::{CardReport, Environment, Inventory, LeaseReport, WaitReport, inventory};
 
 use crate::args::DevicesArgs;
 use crate::command_error::CommandError;
@@ -20,7 +21,7 @@ pub(crate) fn cmd_devices(args: &DevicesArgs) -> Result<(), CommandError> {
     stdout::print(|out| write_table(out, &inventory))
 }
 
-/// A line that tells the driver, a table of cards, and the processes below it.
+/// A line that tells the driver, a table of cards, below it the processes, the leases of all users, and who waits.
 fn write_table(out: &mut dyn Write, inventory: &Inventory) -> io::Result<()> {
     if let Some(driver) = &inventory.driver {
         let cuda = inventory.cuda.as_ref().map(|cuda| format!(", CUDA {cuda}")).unwrap_or_default();
@@ -49,6 +50,12 @@ fn write_table(out: &mut dyn Write, inventory: &Inventory) -> io::Result<()> {
             writeln!(out, "{name}: cannot be used: {error}")?;
         }
     }
+    for lease in &inventory.leases {
+        writeln!(out, "{}", lease_line(lease))?;
+    }
+    for waiting in &inventory.waiting {
+        writeln!(out, "{}", waiting_line(waiting))?;
+    }
     for warning in &inventory.warnings {
         writeln!(out, "note: {warning}")?;
     }
@@ -60,6 +67,39 @@ fn write_table(out: &mut dyn Write, inventory: &Inventory) -> io::Result<()> {
         )?;
     }
     Ok(())
+}
+
+/// Who has leased what. What other users have written is escaped, as anybody may write in the ledger's directory.
+fn lease_line(lease: &LeaseReport) -> String {
+    let device = match lease.device {
+        // Slots have one name; the ledger knows which one it is.
+        Some(device) if device != Device::Cpu => device.to_string(),
+        _ => escape(&lease.card),
+    };
+    let what = match (lease.exclusive, lease.memory) {
+        (true, _) => "the whole card".to_owned(),
+        (false, Size::ZERO) => "a turn".into(),
+        (false, memory) => memory.to_string(),
+    };
+    let task = lease.task.as_deref().map(|task| format!(" for {}", escape(task))).unwrap_or_default();
+    let state = match (lease.training, lease.supervised) {
+        (true, true) => "",
+        (false, true) => ", its turn is over",
+        (_, false) => ", its supervisor is gone",
+    };
+    let process = lease.worker.map(|worker| format!(", process {worker}")).unwrap_or_default();
+    let (user, supervisor) = (escape(&lease.user), lease.supervisor);
+    format!("{device}: {user} has leased {what}{task} (run of process {supervisor}{process}{state})")
+}
+
+fn waiting_line(waiting: &WaitReport) -> String {
+    let WaitReport { user, supervisor, devices, memory, exclusive, .. } = waiting;
+    let plural = if *devices == 1 { "" } else { "s" };
+    let whole = if *exclusive { " whole" } else { "" };
+    format!(
+        "waiting: {} (run of process {supervisor}) for {devices}{whole} device{plural} of {memory}",
+        escape(user)
+    )
 }
 
 fn row(card: &CardReport) -> [String; 7] {

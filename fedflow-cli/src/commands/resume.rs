@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use fedflow_core::Config;
 use fedflow_gpu::Pool;
-use fedflow_worker::store::{Head, RunDir, RunLock, end_leftovers, flow_checksum};
+use fedflow_worker::store::{Head, RunDir, RunLock, end_leftovers};
 
 use super::run::{run_groups, say_note, with_grace};
 use crate::args::ResumeArgs;
@@ -13,6 +13,7 @@ use crate::command_error::CommandError;
 use crate::flow::FlowFile;
 use crate::history::{EarlierRun, read_run};
 use crate::session::{Session, SessionPlan, shown};
+use crate::stderr;
 use crate::view::ProgressMode;
 use crate::workers::{check_flow, open_devices, worker_programs};
 
@@ -28,7 +29,7 @@ pub(crate) fn cmd_resume(args: &ResumeArgs) -> Result<(), CommandError> {
             .hint("run the program again that made it; what it has recorded is not run again"));
     };
     let text = run_dir.kept_flow().map_err(CommandError::failed)?;
-    say_if_changed(&flow_file, &head);
+    say_if_changed(&flow_file, &text);
     let file = FlowFile::parse(text, &flow_file)?;
     let config = with_grace(recorded_config(&head)?, args.grace);
     let opened = open_devices(args.devices.as_deref().unwrap_or(&head.devices), &config)?;
@@ -58,7 +59,9 @@ pub(crate) fn resume_flow(
 /// Before anything is started, no process of an earlier session may be left: nothing runs twice at once.
 fn end_earlier_session(run_dir: &RunDir, earlier: &EarlierRun) -> Result<(), CommandError> {
     if let Some(torn) = &earlier.state.journal.torn {
-        eprintln!("note: the journal's torn end is cut: {} bytes at offset {}", torn.bytes, torn.offset);
+        let text =
+            format!("note: the journal's torn end is cut: {} bytes at offset {}", torn.bytes, torn.offset);
+        stderr::say(&text);
     }
     let left =
         end_leftovers(&earlier.state.head().run_token, LEFTOVER_GRACE).map_err(CommandError::failed)?;
@@ -81,14 +84,12 @@ fn recorded_config(head: &Head) -> Result<Config, CommandError> {
     Ok(config)
 }
 
-fn say_if_changed(flow_file: &Path, head: &Head) {
-    let changed =
-        std::fs::read_to_string(flow_file).is_ok_and(|text| head.flow_crc != Some(flow_checksum(&text)));
-    if changed {
-        eprintln!(
-            "note: {} has changed since; the recorded flow goes on\nhint: fedflow run --resume {} takes the changes",
-            shown(flow_file),
-            shown(flow_file)
-        );
+fn say_if_changed(flow_file: &Path, kept: &str) {
+    if std::fs::read_to_string(flow_file).is_ok_and(|text| text != kept) {
+        let file = shown(flow_file);
+        stderr::say(&format!(
+            "note: {file} has changed since; the recorded flow goes on\n\
+             hint: fedflow run --resume {file} takes the changes"
+        ));
     }
 }

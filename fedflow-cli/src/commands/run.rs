@@ -12,6 +12,7 @@ use crate::args::RunArgs;
 use crate::command_error::CommandError;
 use crate::flow::{Flow, FlowContext, FlowFile};
 use crate::session::{Session, SessionPlan, shown};
+use crate::stderr;
 use crate::workers::{check_flow, load_settings, open_devices, worker_programs};
 
 /// The seed of a run that names none: the same flow makes the same choices.
@@ -32,9 +33,11 @@ pub(crate) fn cmd_run(args: &RunArgs) -> Result<(), CommandError> {
     if args.resume {
         let run_dir = RunDir::open(&workdir)
             .map_err(|error| CommandError::refused(error).hint("without --resume the flow begins anew"))?;
+        run_dir.keep_flow(file.source.text()).map_err(CommandError::failed)?;
         return super::resume::resume_flow(&run_dir, &file, config, opened.pool, args.options.progress);
     }
     let (run_dir, lock) = begin(&workdir, args.fresh)?;
+    refuse_taken(&run_dir, &file.flow, &config)?;
     run_dir.keep_flow(file.source.text()).map_err(CommandError::failed)?;
     let head = Head {
         flow: file.flow.name.clone(),
@@ -62,8 +65,25 @@ pub(crate) fn begin(workdir: &Path, fresh: bool) -> Result<(RunDir, RunLock), Co
     Ok((run_dir, lock))
 }
 
+/// What lies where a task's directory is to be is not this run's to move.
+fn refuse_taken(run_dir: &RunDir, flow: &Flow, config: &Config) -> Result<(), CommandError> {
+    let grouping = config.task.directory_grouping;
+    let paths = flow.groups.iter().flat_map(|group| {
+        group.tasks.iter().map(move |task| {
+            let name = task.task_id.as_str();
+            if grouping { Path::new(group.name.as_str()).join(name) } else { PathBuf::from(name) }
+        })
+    });
+    run_dir.refuse_taken(paths).map_err(|error| refused_directory(error, run_dir.path()))
+}
+
 fn refused_directory(error: RunDirError, workdir: &Path) -> CommandError {
+    let is_locked = || {
+        let run_dir = RunDir::open(workdir).ok()?;
+        RunLock::acquire(&run_dir).err()
+    };
     match error {
+        RunDirError::EarlierRun(_) if let Some(locked) = is_locked() => CommandError::failed(locked),
         RunDirError::EarlierRun(_) => CommandError::refused(error)
             .hint(format!("go on with it: fedflow resume {}", shown(workdir)))
             .hint("or begin anew and remove it: --fresh; or work elsewhere: --workdir DIR"),
@@ -103,7 +123,7 @@ impl FlowContext for Done {
 /// The line that says why there are CPU slots instead of cards.
 pub(crate) fn say_note(note: Option<&str>) {
     if let Some(note) = note {
-        eprintln!("note: {note}");
+        stderr::say(&format!("note: {note}"));
     }
 }
 

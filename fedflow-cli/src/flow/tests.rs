@@ -3,7 +3,7 @@
 mod bad_input;
 mod checking;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fedflow_core::{Dict, Program, Size, TaskGroup, TaskSpec, Value};
 use proptest::prelude::*;
@@ -285,22 +285,6 @@ fn many_tasks_share_what_they_have_in_common() {
     let group = flow.groups[0].build(&Known::default()).unwrap();
     let first = &group.task_at(0).unwrap().spec().program;
     assert!(group.tasks().all(|task| std::sync::Arc::ptr_eq(&task.spec().program, first)));
-}
-
-/// Not a test of time, but a figure to look at: `cargo test --release -- --ignored --nocapture expansion`.
-#[test]
-#[ignore = "prints a figure"]
-#[expect(clippy::disallowed_methods, reason = "it measures")]
-fn expansion_of_100_000_tasks() {
-    let text = with_task(
-        "matrix = { i = { to = 1000 }, j = { to = 100 } }\nid = \"t-{{ i }}-{{ j }}\"\nparams = { lr = 0.1, i = \"{{ i }}\" }",
-    );
-    let start = Instant::now();
-    let flow = parse(&text);
-    println!("read and expanded: {:?}", start.elapsed());
-    let start = Instant::now();
-    assert_eq!(flow.groups[0].build(&Known::default()).unwrap().len(), 100_000);
-    println!("built: {:?}", start.elapsed());
 }
 
 proptest! {

@@ -177,6 +177,6 @@ fn say(text: &str) {
     let stderr = io::stderr();
     let mut descriptors = [PollFd::new(&stderr, PollFlags::OUT)];
     if poll(&mut descriptors, Some(&Timespec::default())).is_ok_and(|ready| ready > 0) {
-        eprintln!("{text}");
+        crate::stderr::say(text);
     }
 }

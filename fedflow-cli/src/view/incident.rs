@@ -89,7 +89,7 @@ fn place(stage: Stage, device: Option<Device>) -> String {
 }
 
 /// The cause of a failure on one line, for lists.
-pub(super) fn one_line(error: &Failure) -> String {
+pub(crate) fn one_line(error: &Failure) -> String {
     let mut line = cause(error, None);
     if let Some(message) = text::shown_lines(&error.message).next() {
         let _ = write!(line, ": {message}");

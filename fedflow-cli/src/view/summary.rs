@@ -136,9 +136,6 @@ pub(super) fn render_summary(palette: Palette, summary: &RunSummary, report: Opt
             let _ = writeln!(text, "the run could not go on");
         }
     }
-    if summary.outcome != Some(RunOutcome::Complete) {
-        let _ = writeln!(text, "hint: go on with `fedflow resume {}`", shown_path(&summary.workdir));
-    }
     if let Some(report) = report {
         let _ = writeln!(text, "report: {}", shown_path(report));
     }
@@ -212,7 +209,6 @@ mod tests {
               /res/g/9/stderr.log
           … and 2 more
         the run was stopped
-        hint: go on with `fedflow resume /res`
         report: /res/report.html
         ");
     }

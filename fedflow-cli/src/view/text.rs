@@ -24,6 +24,45 @@ pub(crate) fn escape(text: &str) -> String {
     escaped
 }
 
+/// A text that comes in pieces, made harmless like [`escape`] does but with its lines kept. A character that is broken
+/// between two pieces is put together again.
+#[derive(Debug, Default)]
+pub(crate) struct TerminalText {
+    broken: Vec<u8>,
+}
+
+impl TerminalText {
+    /// The next piece of the text.
+    pub(crate) fn escape(&mut self, piece: &[u8]) -> String {
+        self.broken.extend_from_slice(piece);
+        let mut text = String::with_capacity(piece.len());
+        let mut whole = 0;
+        for chunk in self.broken.utf8_chunks() {
+            let mut lines = chunk.valid().split('\n');
+            text.extend(lines.next().map(escape));
+            for line in lines {
+                text.push('\n');
+                text.push_str(&escape(line));
+            }
+            whole += chunk.valid().len();
+            // At the very end it may be the beginning of a character; anywhere else it is none.
+            let at_end = whole + chunk.invalid().len() == self.broken.len();
+            let may_go_on =
+                at_end && std::str::from_utf8(chunk.invalid()).is_err_and(|e| e.error_len().is_none());
+            if may_go_on {
+                break;
+            }
+            if !chunk.invalid().is_empty() {
+                text.push(char::REPLACEMENT_CHARACTER);
+            }
+            whole += chunk.invalid().len();
+        }
+        self.broken.drain(..whole);
+        // Lines that end as on other systems look as they do here.
+        text.replace("\\r\n", "\n")
+    }
+}
+
 /// Whether a character does something else on a terminal than take its place in the line.
 pub(crate) fn is_hostile(c: char) -> bool {
     c.is_control()
@@ -208,6 +247,16 @@ mod tests {
     }
 
     #[test]
+    fn a_text_in_pieces_keeps_its_lines_and_its_characters() {
+        let mut text = TerminalText::default();
+        assert_eq!(text.escape(b"one\r\n\x1b[2Jtwo\n"), "one\n\\u{1b}[2Jtwo\n");
+        assert_eq!(text.escape("客".as_bytes().split_at(2).0), "");
+        assert_eq!(text.escape("客".as_bytes().split_at(2).1), "客");
+        assert_eq!(text.escape(b"\xff\xe5x\xe5"), "\u{fffd}\u{fffd}x");
+        assert_eq!(text.escape(b"\n"), "\u{fffd}\n");
+    }
+
+    #[test]
     fn a_line_that_was_overwritten_is_shown_as_it_was_last() {
         let lines: Vec<_> = shown_lines("10%|#\r20%|##\r30%|###\r\n\n  \nkilled\n").collect();
         assert_eq!(lines, ["30%|###", "killed"]);
@@ -228,6 +277,17 @@ mod tests {
         fn no_text_keeps_a_hostile_character(text in any::<String>()) {
             prop_assert!(!escape(&text).chars().any(is_hostile));
             prop_assert!(!shown_lines(&text).any(|line| line.chars().any(is_hostile)));
+        }
+
+        #[test]
+        fn a_text_may_be_cut_anywhere(text in any::<String>(), cut in any::<prop::sample::Index>()) {
+            // Only a carriage return and its line feed are not put together again.
+            let text = text.replace('\r', "");
+            let whole = TerminalText::default().escape(text.as_bytes());
+            let (one, other) = text.as_bytes().split_at(cut.index(text.len() + 1));
+            let mut pieces = TerminalText::default();
+            prop_assert_eq!(pieces.escape(one) + &pieces.escape(other), whole.clone());
+            prop_assert!(!whole.chars().any(|c| c != '\n' && is_hostile(c)));
         }
 
         #[test]

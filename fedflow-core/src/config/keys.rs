@@ -1,7 +1,7 @@
 //! The table of configuration keys: name, help, and the field that each one sets.
 
 use super::Config;
-use super::setting::{Setting, SettingError, read_fraction, read_positive};
+use super::setting::{Setting, SettingError, read_fraction, read_period, read_positive};
 use crate::value::Value;
 
 /// A configuration key.
@@ -87,7 +87,7 @@ keys! {
         "How many processes may live at once.";
     "scheduler.max-per-device", scheduler.max_per_device, read_positive,
         "How many tasks whose memory nobody estimated may share a card.";
-    "scheduler.interval", scheduler.interval, Setting::read,
+    "scheduler.interval", scheduler.interval, read_period,
         "How often CPU and memory are sampled; starts do not wait for it.";
     "scheduler.load-nretry", scheduler.load_nretry, Setting::read,
         "How often an out-of-memory in load is tried again.";

@@ -157,6 +157,14 @@ pub(super) fn read_fraction(value: &Value) -> Result<f64, SettingError> {
     }
 }
 
+/// A period that leaves the machine to the tasks.
+pub(super) fn read_period(value: &Value) -> Result<Duration, SettingError> {
+    match Duration::read(value) {
+        Ok(period) if period < Duration::from_millis(50) => expected("at least \"50ms\""),
+        read => read,
+    }
+}
+
 /// A number of which there must be at least one for anything to run.
 pub(super) fn read_positive(value: &Value) -> Result<u32, SettingError> {
     match u32::read(value) {

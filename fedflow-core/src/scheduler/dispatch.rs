@@ -60,7 +60,7 @@ impl Scheduler {
     pub fn lease_answered(&mut self, now: Time, id: WorkerId, request: &LeaseRequest, answer: LeaseAnswer) {
         let lease = match answer {
             LeaseAnswer::Granted(lease) => lease,
-            LeaseAnswer::NotNow => return self.lease_round.refused.push(shape(request)),
+            LeaseAnswer::NotNow => return self.not_leased_now(now, id, request),
             LeaseAnswer::Never(reason) => return self.never_leased(now, id, &reason),
         };
         let Some(worker) = self.workers.get(&id) else {
@@ -84,6 +84,20 @@ impl Scheduler {
             memory: lease.shares.first().and_then(|share| share.memory),
         });
         self.commands.push_back(Command::Train { worker: id, place, lease });
+    }
+
+    /// Who waits with its data for a larger share of its card holds some of it: when nobody trains any more who
+    /// could make room, it is itself in the way. A new process can have the share.
+    fn not_leased_now(&mut self, now: Time, id: WorkerId, request: &LeaseRequest) {
+        let stays = self.workers.get(&id).is_some_and(|worker| worker.stays_on.is_some());
+        let nobody_trains =
+            !self.workers.values().any(|worker| matches!(worker.phase, Phase::Training { .. }));
+        if stays && nobody_trains {
+            let message = "its card has no room for a larger share beside what it holds";
+            self.end(now, id, Some(Failure::new(Stage::Train, FailureKind::Oom, message)), Severity::Asked);
+        } else {
+            self.lease_round.refused.push(shape(request));
+        }
     }
 
     /// No device can ever give what a loaded task asks for: its card is too small for what it turned out to

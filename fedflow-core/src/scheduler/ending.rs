@@ -124,10 +124,13 @@ impl Scheduler {
         match self.tasks[place].progress {
             TaskProgress::Over => {}
             TaskProgress::Running(id) => {
-                let Some(stage) = self.workers.get(&id).and_then(|worker| worker.phase.stage()) else {
-                    return;
-                };
-                self.end(now, id, Some(cancelled(stage)), Severity::Terminated);
+                let Some(worker) = self.workers.get_mut(&id) else { return };
+                // It has failed and is being ended: it is not tried again.
+                if let Phase::Ending { failure: Some(failure), .. } = &mut worker.phase {
+                    *failure = cancelled(failure.stage);
+                } else if let Some(stage) = worker.phase.stage() {
+                    self.end(now, id, Some(cancelled(stage)), Severity::Terminated);
+                }
             }
             TaskProgress::Ready | TaskProgress::Delayed => {
                 if let Ok(place) = u32::try_from(place) {

@@ -11,7 +11,7 @@ use crate::lease::LeaseRequest;
 use crate::name::Name;
 use crate::ports::TaskKey;
 use crate::quantity::Size;
-use crate::spec::{Limits, Needs};
+use crate::spec::{Limits, Needs, Program};
 
 /// A task as the scheduler sees it.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,6 +20,8 @@ pub struct TaskPlan {
     pub task_id: Name,
     /// What it needs; estimates may be open.
     pub needs: Needs,
+    /// Whether a process loads before it trains; a command without a load command has none until then.
+    pub loads: bool,
     /// The device that it is tied to.
     pub pin: Option<Pin>,
     /// Its limits, with those of its group and of the configuration filled in. Shared by equal tasks.
@@ -72,6 +74,7 @@ impl TaskPlan {
                         cuda_memory: spec.needs.cuda_memory.or(group.estimate_cuda_memory),
                         ..spec.needs
                     },
+                    loads: !matches!(spec.program.as_ref(), Program::Command { load: None, .. }),
                     pin: spec.device.clone().or_else(|| group.device().cloned()),
                     limits: last_limits.clone(),
                     expected: spec.expected.map(|times| times.load.saturating_add(times.train)),

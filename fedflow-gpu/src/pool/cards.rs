@@ -7,8 +7,8 @@ use fedflow_core::{Config, Device, DeviceInfo, LeaseRequest, LeaseTable, Pin, Si
 use super::foreign::{Attributed, Foreign};
 use super::{CardWatch, NoCards, OpenError, Warning, priority, share_limit};
 use crate::environment::Environment;
-use crate::nvml::{CardError, CardRole, Driver, Found, Memory, NoDriver};
-use crate::process::probe_owner;
+use crate::nvml::{CardError, CardProcess, CardRole, Driver, Found, Memory, NoDriver};
+use crate::process::{owner_of, probe_line};
 use crate::visible::{self, Visible};
 
 /// The cards of a pool. Their bookings are in the pool's table.
@@ -126,22 +126,24 @@ impl Cards {
         }
     }
 
-    /// Looks at the cards that a request might get, and tells the table what others use there. A card that
-    /// fails is dropped, with a warning.
-    pub(super) fn refresh(
+    /// Looks at the cards that a request might get. A card that fails is dropped, with a warning.
+    ///
+    /// Asking the driver may take a while, so this is apart from [`Self::apply`]: no lock need be held meanwhile.
+    pub(super) fn look(
         &mut self,
         request: &LeaseRequest,
         table: &mut LeaseTable,
         warnings: &mut Vec<Warning>,
-    ) {
-        let suits = |card: &&mut Card| {
+    ) -> Vec<Look> {
+        let mut looks = Vec::new();
+        for (at, card) in self.cards.iter_mut().enumerate() {
             let pinned = request.pin.as_ref();
-            card.dropped.is_none() && pinned.is_none_or(|pin| pin.matches(card.device, Some(&card.uuid)))
-        };
-        for card in self.cards.iter_mut().filter(suits) {
-            let booked = table.booked(card.device);
-            match look_at(&self.driver, card, booked, request.exclusive) {
-                Ok(used_by_others) => table.set_foreign(card.device, used_by_others),
+            let suits = pinned.is_none_or(|pin| pin.matches(card.device, Some(&card.uuid)));
+            if card.dropped.is_some() || !suits {
+                continue;
+            }
+            match look_at(&self.driver, &card.uuid) {
+                Ok((memory, processes)) => looks.push(Look { at, memory, processes }),
                 Err(error) => {
                     table.drop_device(card.device);
                     card.dropped = Some(error.clone());
@@ -150,27 +152,56 @@ impl Cards {
                 }
             }
         }
+        looks
+    }
+
+    /// Tells the table what nobody has booked and yet uses on the cards that were looked at. `booked` is what leases
+    /// of all runs have booked of a device, and `processes` are those of other runs.
+    pub(super) fn apply(
+        &mut self,
+        looks: Vec<Look>,
+        request: &LeaseRequest,
+        booked: impl Fn(&LeaseTable, Device) -> Size,
+        processes: &[u32],
+        table: &mut LeaseTable,
+    ) {
+        for Look { at, memory, processes: listed } in looks {
+            let card = &mut self.cards[at];
+            // A card without memory of its own has one lease at a time; that it answers is all there is to know.
+            let Some(memory) = memory else { continue };
+            let attribute = |(line, memory): (Option<Vec<u32>>, Size)| Attributed {
+                owner: line.map(|line| owner_of(&line, processes)),
+                memory,
+            };
+            let listed: Vec<Attributed> = listed.into_iter().map(attribute).collect();
+            let foreign = &mut card.foreign;
+            let used = match booked(table, card.device) {
+                Size::ZERO if request.exclusive => foreign.without_leases_or_loaders(&memory, &listed),
+                Size::ZERO => foreign.without_leases(&memory, &listed),
+                booked => foreign.beside_leases(&memory, booked, &listed),
+            };
+            table.set_foreign(card.device, used);
+        }
     }
 }
 
-/// What others use of a card.
-fn look_at(driver: &Driver, card: &mut Card, booked: Size, exclusive: bool) -> Result<Size, CardError> {
-    // A card without memory of its own has one lease at a time; that it answers is all there is to know.
-    let Some(memory) = driver.memory(&card.uuid)? else { return Ok(Size::ZERO) };
-    let listed = driver.processes(&card.uuid)?.unwrap_or_default();
-    let processes: Vec<Attributed> = listed
-        .into_iter()
-        .map(|process| Attributed {
-            owner: probe_owner(process.pid),
-            memory: process.memory.unwrap_or_default(),
-        })
-        .collect();
-    let foreign = &mut card.foreign;
-    Ok(match booked {
-        Size::ZERO if exclusive => foreign.without_leases_or_loaders(&memory, &processes),
-        Size::ZERO => foreign.without_leases(&memory, &processes),
-        booked => foreign.beside_leases(&memory, booked, &processes),
-    })
+/// What a card says of itself.
+#[derive(Debug)]
+pub(super) struct Look {
+    /// Its place among the cards.
+    at: usize,
+    memory: Option<Memory>,
+    /// Who uses it: the process and those that it came of, if it is known here, and what it uses.
+    processes: Vec<(Option<Vec<u32>>, Size)>,
+}
+
+type Reading = (Option<Memory>, Vec<(Option<Vec<u32>>, Size)>);
+
+fn look_at(driver: &Driver, uuid: &str) -> Result<Reading, CardError> {
+    let Some(memory) = driver.memory(uuid)? else { return Ok((None, Vec::new())) };
+    let listed = driver.processes(uuid)?.unwrap_or_default();
+    let with_line = |process: CardProcess| (probe_line(process.pid), process.memory.unwrap_or_default());
+    Ok((Some(memory), listed.into_iter().map(with_line).collect()))
 }
 
 /// The cards that a run leases, with their names, as places in the list of found cards.

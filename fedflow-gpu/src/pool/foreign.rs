@@ -25,7 +25,7 @@ pub(super) struct Foreign {
 }
 
 impl Foreign {
-    /// What others use of a card on which nothing is booked by us.
+    /// What others use of a card on which nothing is booked.
     ///
     /// A little memory that no process accounts for is the driver's own: it is no reason to call the card shared.
     pub(super) fn without_leases(&mut self, memory: &Memory, processes: &[Attributed]) -> Size {
@@ -44,7 +44,7 @@ impl Foreign {
         self.without_leases(&rest, &others)
     }
 
-    /// What others use of a card on which leases of ours have booked `booked`.
+    /// What others use of a card on which leases, of this run or of others in the ledger, have booked `booked`.
     pub(super) fn beside_leases(&mut self, memory: &Memory, booked: Size, processes: &[Attributed]) -> Size {
         let named: Size = processes.iter().filter(|p| p.owner == Some(Owner::Other)).map(|p| p.memory).sum();
         let all_known = !processes.is_empty() && processes.iter().all(|p| p.owner.is_some());
@@ -120,8 +120,22 @@ mod tests {
         assert_eq!(foreign.beside_leases(&memory(14 * GB), Size::from_gb(10), &[]), Size::from_gb(4));
     }
 
+    #[test]
+    fn what_another_run_has_booked_is_not_counted_twice() {
+        let mut foreign = Foreign::default();
+        foreign.without_leases(&memory(0), &[]);
+        let theirs = [process(Some(Owner::Booked), 7)];
+        assert_eq!(foreign.beside_leases(&memory(7 * GB), Size::from_gb(8), &theirs), Size::ZERO);
+        assert_eq!(foreign.beside_leases(&memory(9 * GB), Size::from_gb(8), &theirs), Size::from_gb(1));
+    }
+
     fn any_processes() -> impl Strategy<Value = Vec<Attributed>> {
-        let owner = prop_oneof![Just(None), Just(Some(Owner::Us)), Just(Some(Owner::Other))];
+        let owner = prop_oneof![
+            Just(None),
+            Just(Some(Owner::Us)),
+            Just(Some(Owner::Booked)),
+            Just(Some(Owner::Other)),
+        ];
         let process = (owner, 0..20_u64).prop_map(|(owner, gigabytes)| process(owner, gigabytes));
         proptest::collection::vec(process, 0..4)
     }

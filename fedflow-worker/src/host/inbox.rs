@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
-use fedflow_core::{Inbox, Input, Time, WorkerEvent};
+use fedflow_core::{HostSample, Inbox, Input, Time, WorkerEvent};
 
 use super::sampler::Sampler;
 use crate::clock::Clock;
@@ -133,6 +133,11 @@ impl Inbox for HostInbox {
         let input = self.take(deadline);
         let input = self.sample_before(input);
         (self.clock.now(), input)
+    }
+
+    fn host(&mut self) -> Option<HostSample> {
+        let sampler = self.sampler.as_ref()?;
+        sampler.lock().unwrap_or_else(PoisonError::into_inner).sample_if_older(FRESH)
     }
 }
 

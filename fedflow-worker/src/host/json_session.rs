@@ -16,7 +16,8 @@ use super::link::Link;
 use super::listener::{Cause, Listener, Phase, Said};
 use crate::clock::Clock;
 use crate::json;
-use crate::protocol::MAX_HELLO;
+use crate::protocol::{MAX_HELLO, MAX_ITEM};
+use crate::value_builder::check_limits;
 
 /// The version of the JSON protocol.
 const VERSION: i64 = 1;
@@ -30,7 +31,8 @@ pub(super) struct Line {
 }
 
 impl Line {
-    fn of(command: &str, fields: impl FnOnce(&mut String)) -> Self {
+    /// A command with its fields, each of them written with the comma before it.
+    pub(super) fn of(command: &str, fields: impl FnOnce(&mut String)) -> Self {
         let mut text = format!("{{\"cmd\":\"{command}\"");
         fields(&mut text);
         text.push_str("}\n");
@@ -41,7 +43,7 @@ impl Line {
         Self::of("hello", |out| out.push_str(&format!(",\"version\":{VERSION}")))
     }
 
-    fn task(assignment: &Assignment, kind: &str) -> Self {
+    pub(super) fn task(assignment: &Assignment, kind: &str) -> Self {
         Self::of("task", |out| {
             let mut field = |name: &str, value: &str| {
                 out.push_str(&format!(",\"{name}\":"));
@@ -93,28 +95,46 @@ impl JsonReader {
         let clock = &self.shared.clock;
         let deadline = clock.now() + self.shared.options.start_timeout;
         let lines = start_writer(Arc::clone(&self.socket)).map_err(Cause::protocol)?;
-        let mut words = Words { socket: &self.socket, buffer: Vec::new(), searched: 0 };
+        let mut words = Words::of(&self.socket);
         let _ = lines.send(Line::hello());
-        let hello = self.listener.wait(|| words.next(MAX_HELLO, Some((clock, deadline))))?;
+        let hello = self.listener.wait(|| words.next(|| MAX_HELLO, Some((clock, deadline))))?;
         let Some(hello) = hello else { return Ok(()) };
         check_ready(&hello)?;
         let _ = lines.send(Line::task(&self.assignment, kind));
         self.listener.expect(Phase::Starting);
         connected(Link::Json(lines));
         self.listener.hear(Said::Ready)?;
-        let limit = self.shared.options.result_limit;
-        loop {
-            // Only a result may be long.
-            let training = self.listener.phase() == Phase::Training;
-            let longest = if training { usize::try_from(limit).unwrap_or(usize::MAX) } else { MAX_HELLO };
-            let Some(line) = self.listener.wait(|| words.next(longest.max(MAX_HELLO), None))? else {
-                return Ok(());
-            };
-            if let Some(said) = said(&line, limit)? {
-                self.listener.hear(said)?;
-            }
+        hear(&mut words, &self.listener, self.shared.options.result_limit)
+    }
+}
+
+/// Hears a worker until it closes its end.
+fn hear(words: &mut Words<'_>, listener: &Listener, limit: u64) -> Result<(), Cause> {
+    // Only a result may be long. Asked again for every piece: the worker may be told to train while its next line is
+    // already waited for.
+    let longest = || match listener.phase() {
+        Phase::Training => usize::try_from(limit).unwrap_or(usize::MAX).max(MAX_HELLO),
+        _ => MAX_HELLO,
+    };
+    while let Some(line) = listener.wait(|| words.next(longest, None))? {
+        if let Some(said) = said(&line, limit)? {
+            listener.hear(said)?;
         }
     }
+    Ok(())
+}
+
+/// Hears what comes from a socket to its end.
+///
+/// # Errors
+/// Something does not fit what the worker was told, or is no line of the protocol.
+pub(super) fn hear_socket(socket: &OwnedFd, listener: &Listener, limit: u64) -> Result<(), Cause> {
+    hear(&mut Words::of(socket), listener, limit)
+}
+
+/// Reads bytes as the answer to hello.
+pub(super) fn check_first_line(line: &[u8]) -> bool {
+    check_ready(line).is_ok()
 }
 
 /// Writes a worker's lines from a thread of its own: one that does not read must hold up nobody else.
@@ -146,9 +166,17 @@ struct Words<'a> {
     searched: usize,
 }
 
-impl Words<'_> {
+impl<'a> Words<'a> {
+    fn of(socket: &'a OwnedFd) -> Self {
+        Self { socket, buffer: Vec::new(), searched: 0 }
+    }
+
     /// The next line, without its end; `None` at the end of the file.
-    fn next(&mut self, longest: usize, deadline: Option<(&Clock, Time)>) -> Result<Option<Vec<u8>>, Cause> {
+    fn next(
+        &mut self,
+        longest: impl Fn() -> usize,
+        deadline: Option<(&Clock, Time)>,
+    ) -> Result<Option<Vec<u8>>, Cause> {
         loop {
             if let Some(end) = self.buffer[self.searched..].iter().position(|byte| *byte == b'\n') {
                 let end = self.searched + end;
@@ -159,6 +187,7 @@ impl Words<'_> {
                 return Ok(Some(line));
             }
             self.searched = self.buffer.len();
+            let longest = longest();
             if self.buffer.len() > longest {
                 return Err(Cause::protocol(format_args!("a line has more than {longest} bytes")));
             }
@@ -224,10 +253,14 @@ fn said(line: &[u8], limit: u64) -> Result<Option<Said>, Cause> {
     let name = text(&mut event, "event").ok_or_else(|| missing("event"))?;
     Ok(Some(match name.as_str() {
         "loaded" => Said::Loaded,
-        "item" => Said::Item {
-            key: text(&mut event, "key").ok_or_else(|| missing("key"))?,
-            value: event.remove("value").ok_or_else(|| missing("value"))?,
-        },
+        "item" => {
+            let key = text(&mut event, "key").ok_or_else(|| missing("key"))?;
+            let value = event.remove("value").ok_or_else(|| missing("value"))?;
+            // Items wait for the engine; as many as may must not fill the memory.
+            check_limits(&value, MAX_ITEM as u64)
+                .map_err(|error| wrong_line(&format!("the value of an item: {error}"), line))?;
+            Said::Item { key, value }
+        }
         "progress" => Said::Progress {
             done: count(&event, "done").ok_or_else(|| missing("done"))?,
             total: count(&event, "total").ok_or_else(|| missing("total"))?,
@@ -237,6 +270,9 @@ fn said(line: &[u8], limit: u64) -> Result<Option<Said>, Cause> {
             _ => return Err(missing("data")),
         },
         "error" => {
+            if event.get("phase").is_some_and(|phase| !matches!(phase.as_str(), Some("load" | "train"))) {
+                return Err(missing("phase"));
+            }
             let kind = match event.get("kind").and_then(Value::as_str) {
                 Some("oom") => FailureKind::Oom,
                 Some("error") | None => FailureKind::Error,
@@ -301,6 +337,7 @@ mod tests {
             "{\"event\":\"dance\"}",
             "{\"event\":\"item\",\"key\":1,\"value\":1}",
             "{\"event\":\"item\",\"key\":\"a\"}",
+            "{\"event\":\"error\",\"phase\":\"exit\",\"message\":\"\"}",
             "{\"event\":\"progress\",\"done\":-1,\"total\":2}",
             "{\"event\":\"result\",\"data\":[]}",
             "{\"event\":\"error\",\"kind\":\"bad\",\"message\":\"\"}",
@@ -310,6 +347,21 @@ mod tests {
             assert_eq!(cause.kind, FailureKind::Protocol);
             assert!(cause.message.contains(&format!("{:?}", text)), "{}", cause.message);
         }
+    }
+
+    #[test]
+    fn an_item_is_small() {
+        let item = |ones: usize| {
+            let line = format!("{{\"event\":\"item\",\"key\":\"a\",\"value\":[{}0]}}", "1,".repeat(ones));
+            said(line.as_bytes(), 1 << 20)
+        };
+        assert!(matches!(item(100), Ok(Some(Said::Item { .. }))));
+        let cause = item(2_000).unwrap_err();
+        assert!(
+            cause.message.contains("an item: it is larger than the limit of 32768 bytes"),
+            "{}",
+            cause.message
+        );
     }
 
     #[test]

@@ -23,6 +23,17 @@ pub(super) enum Link {
 pub(super) struct Unreachable(String);
 
 impl Link {
+    /// Gives the worker its next task.
+    pub(super) fn task(&mut self, assignment: &Assignment, result_limit: u64) -> Result<(), Unreachable> {
+        match (self, assignment.program.as_ref()) {
+            (Self::Ipc(link), _) => link.give(assignment, result_limit),
+            (Self::Json(lines), Program::Worker { kind, .. }) => {
+                send_line(lines, Line::task(assignment, kind))
+            }
+            (Self::Json(_), Program::Command { .. }) => Err(Unreachable("a command is no worker".into())),
+        }
+    }
+
     pub(super) fn load(&mut self) -> Result<(), Unreachable> {
         match self {
             Self::Ipc(link) => link.send(ToWorker::Load),

@@ -3,8 +3,11 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::Arc;
+
+use super::capped_log::{CappedLog, read_up_to};
+use super::log_keeper::LogKeeper;
 
 /// The most that is told of a log's end.
 const TAIL_BYTES: u64 = 4096;
@@ -14,32 +17,50 @@ const TAIL_LINES: usize = 20;
 /// processes wrote, whatever a worker has put in their place meanwhile.
 #[derive(Debug)]
 pub(super) struct Logs {
-    stdout: File,
-    stderr: File,
+    stdout: Arc<CappedLog>,
+    stderr: Arc<CappedLog>,
 }
 
 impl Logs {
-    /// Makes the files in a task's empty directory.
-    pub(super) fn create(workdir: &Path) -> io::Result<Self> {
-        let create = |name| {
-            File::options().read(true).append(true).create_new(true).mode(0o644).open(workdir.join(name))
-        };
+    /// Makes the files in a task's empty directory. Each may take so many bytes.
+    pub(super) fn create(workdir: &Path, limit: u64) -> io::Result<Self> {
+        let create = |name| CappedLog::create(workdir, name, limit).map(Arc::new);
         Ok(Self { stdout: create("stdout.log")?, stderr: create("stderr.log")? })
+    }
+
+    /// Has their size looked after while processes write to them.
+    pub(super) fn keep_small(&self, keeper: &LogKeeper) {
+        keeper.watch(&self.stdout);
+        keeper.watch(&self.stderr);
     }
 
     /// Descriptors for a process.
     pub(super) fn for_process(&self) -> io::Result<(OwnedFd, OwnedFd)> {
-        Ok((self.stdout.try_clone()?.into(), self.stderr.try_clone()?.into()))
+        Ok((self.stdout.open_for_appending()?.into(), self.stderr.open_for_appending()?.into()))
     }
 
     /// Whether nothing was written to stderr.
     pub(super) fn no_stderr(&self) -> bool {
-        self.stderr.metadata().is_ok_and(|metadata| metadata.len() == 0)
+        self.stderr.file().metadata().is_ok_and(|metadata| metadata.len() == 0)
     }
 
     /// The last lines of stderr; empty if they cannot be read.
     pub(super) fn stderr_tail(&self) -> String {
-        tail_of(&self.stderr).unwrap_or_default()
+        tail_of(self.stderr.file()).unwrap_or_default()
+    }
+
+    /// Whether [`Self::finish`] has something to do.
+    pub(super) fn are_too_large(&self) -> bool {
+        self.stdout.is_over_limit() || self.stderr.is_over_limit()
+    }
+
+    /// When no process writes any more: brings files that are too large into the form in which they stay. Blocks
+    /// on the disk.
+    pub(super) fn finish(&self, workdir: &Path) {
+        for log in [&self.stdout, &self.stderr] {
+            // On a full disk, say: then the file keeps its hole, and readers see that something is missing.
+            let _ = log.finish(workdir);
+        }
     }
 }
 
@@ -47,15 +68,7 @@ fn tail_of(file: &File) -> io::Result<String> {
     let length = file.metadata()?.len();
     let from = length.saturating_sub(TAIL_BYTES);
     let mut bytes = vec![0; usize::try_from(length - from).unwrap_or(0)];
-    let mut read = 0;
-    while read < bytes.len() {
-        match file.read_at(&mut bytes[read..], from + read as u64) {
-            Ok(0) => break,
-            Ok(more) => read += more,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
+    let read = read_up_to(file, &mut bytes, from)?;
     bytes.truncate(read);
     Ok(last_lines(&bytes, from > 0))
 }
@@ -80,7 +93,7 @@ mod tests {
     #[test]
     fn the_tail_is_what_was_written_last() {
         let directory = tempfile::tempdir().unwrap();
-        let logs = Logs::create(directory.path()).unwrap();
+        let logs = Logs::create(directory.path(), 1 << 20).unwrap();
         assert_eq!(logs.stderr_tail(), "");
         let mut stderr = File::from(logs.for_process().unwrap().1);
         for line in 0..1000 {
@@ -104,6 +117,6 @@ mod tests {
     fn an_existing_log_is_not_taken_over() {
         let directory = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink("/dev/null", directory.path().join("stdout.log")).unwrap();
-        assert!(Logs::create(directory.path()).is_err());
+        assert!(Logs::create(directory.path(), 1 << 20).is_err());
     }
 }

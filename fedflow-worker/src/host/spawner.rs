@@ -10,11 +10,11 @@ use crossbeam_channel::Sender;
 use fedflow_core::{Assignment, FailureKind, WorkerId};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
-use super::Shared;
 use super::listener::Cause;
 use super::logs::Logs;
 use super::overseer::{Bell, Notice};
 use super::workdir::{self, Earlier};
+use super::{Protocol, Shared, WorkerProgram};
 use crate::environment::{self, Environment};
 use crate::spawn::{self, Launch, Process};
 
@@ -38,6 +38,29 @@ pub(super) struct Plan {
     pub(super) environment: Vec<(String, String)>,
     /// A directory of the worker's own, made for the process.
     pub(super) private: PathBuf,
+}
+
+impl Plan {
+    /// The process of a worker program, and the token by which a Rust worker will be known.
+    ///
+    /// # Errors
+    /// The system gives no random numbers.
+    pub(super) fn of_worker(program: &WorkerProgram, private: PathBuf) -> Result<(Self, String), Cause> {
+        let token = make_token().ok_or_else(|| spawn_failed("the system gives no random numbers".into()))?;
+        let mut environment = vec![(environment::FD.to_owned(), "0".to_owned())];
+        if program.protocol == Protocol::Ipc {
+            environment.push((environment::TOKEN.into(), token.clone()));
+            environment.push((environment::BOOTSTRAP.into(), private.to_string_lossy().into_owned()));
+        }
+        let plan = Self {
+            command: program.command.clone(),
+            stdin: Stdin::Socket,
+            program_environment: program.env.clone(),
+            environment,
+            private,
+        };
+        Ok((plan, token))
+    }
 }
 
 /// What a process finds as its standard input.
@@ -70,7 +93,11 @@ pub(super) fn start(shared: Arc<Shared>, bell: Bell) -> io::Result<Sender<Job>> 
     Ok(jobs)
 }
 
-fn do_job(shared: &Shared, job: Job) -> Result<Done, Cause> {
+/// Makes a task's directories, unless they are there, and starts its process, if there is one to start.
+///
+/// # Errors
+/// The system refuses one of them.
+pub(super) fn do_job(shared: &Shared, job: Job) -> Result<Done, Cause> {
     let assignment = &job.assignment;
     let logs = match job.logs {
         Some(logs) => logs,
@@ -111,7 +138,9 @@ fn make_directories(shared: &Shared, assignment: &Assignment) -> io::Result<Logs
     let earlier = if shared.options.keep_failed_attempts { Earlier::Keep } else { Earlier::Remove };
     workdir::prepare(&assignment.workdir, assignment.attempt, earlier)?;
     std::fs::create_dir_all(&assignment.checkpoint_dir)?;
-    Logs::create(&assignment.workdir)
+    let logs = Logs::create(&assignment.workdir, shared.options.log_limit)?;
+    logs.keep_small(&shared.log_keeper);
+    Ok(logs)
 }
 
 fn make_private(path: &std::path::Path) -> io::Result<()> {
@@ -152,4 +181,18 @@ fn environment_of(shared: &Shared, assignment: &Assignment, plan: &Plan) -> Envi
         environment::set(&mut environment, name, value);
     }
     environment
+}
+
+/// A random text that nobody can guess.
+fn make_token() -> Option<String> {
+    let mut bytes = [0_u8; 16];
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty()) {
+            Ok(more) => filled += more,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(_) => return None,
+        }
+    }
+    Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }

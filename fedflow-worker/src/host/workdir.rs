@@ -1,7 +1,8 @@
 //! Makes a task's directory for a new attempt, and puts aside what an earlier one left there.
 
-use std::fs;
+use std::fs::{self, DirBuilder};
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 
@@ -16,10 +17,14 @@ pub(super) enum Earlier {
 
 /// Makes an empty directory for an attempt. Blocks on the file system.
 pub(super) fn prepare(workdir: &Path, attempt: u32, earlier: Earlier) -> io::Result<()> {
+    // Whatever the umask is, nobody else shall write here.
+    let mut builder = DirBuilder::new();
+    builder.mode(0o755);
     if let Some(parent) = workdir.parent() {
-        fs::create_dir_all(parent)?;
+        builder.recursive(true).create(parent)?;
     }
-    match fs::create_dir(workdir) {
+    builder.recursive(false);
+    match builder.create(workdir) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         made => return made,
     }
@@ -28,12 +33,17 @@ pub(super) fn prepare(workdir: &Path, attempt: u32, earlier: Earlier) -> io::Res
     if is_directory && fs::read_dir(workdir)?.next().is_none() {
         return Ok(());
     }
+    // Before the first attempt nothing of Fedflow's can be there: it is somebody's, and stays as it is.
+    if attempt <= 1 {
+        let message = format!("{} exists already and is not empty", workdir.display());
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, message));
+    }
     let aside = free_name(workdir, attempt)?;
     fs::rename(workdir, &aside)?;
     if earlier == Earlier::Remove || !is_directory {
         remove(aside);
     }
-    fs::create_dir(workdir)
+    builder.create(workdir)
 }
 
 /// The name under which the attempt before this one is kept.

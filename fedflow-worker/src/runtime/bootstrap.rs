@@ -11,6 +11,7 @@ use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use super::kinds::Kinds;
 use super::lifeline;
 use crate::environment;
+use crate::inheritance::unblock_signals;
 use crate::protocol::{Bootstrap, Hello, OLDEST_VERSION, ToHost, ToWorker, VERSION};
 
 /// The two channels of the session.
@@ -58,6 +59,8 @@ pub(super) fn begin(kinds: &Kinds) -> Result<Channels, BootstrapError> {
     let token = text_of(environment::TOKEN)?;
     let directory = environment::get(environment::BOOTSTRAP).map(PathBuf::from).ok_or(MISSING_BOOTSTRAP)?;
     close_inherited();
+    // The supervisor may be a program that blocks signals for reasons of its own.
+    unblock_signals();
     die_with_supervisor(Some(Signal::KILL))?;
     let socket = take_socket()?;
     // SAFETY: there is no other thread, as was checked above; none was started since.

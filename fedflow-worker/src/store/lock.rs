@@ -120,6 +120,25 @@ impl RunLock {
         }
     }
 
+    /// Blocks until nobody holds the lock of a run directory.
+    ///
+    /// # Errors
+    /// The system refuses it.
+    pub fn wait_until_free(run_dir: &RunDir) -> Result<(), LockError> {
+        let failed = |source| LockError::Io { path: run_dir.lock(), source };
+        let file = match run_dir.private().read(LOCK) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(failed(error)),
+        };
+        loop {
+            match file.lock_shared() {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                locked => return locked.map_err(failed),
+            }
+        }
+    }
+
     /// The directory that is locked.
     #[must_use]
     pub fn run_dir(&self) -> &RunDir {
@@ -230,7 +249,12 @@ mod tests {
             panic!("the child holds it")
         };
         assert_eq!(holder.process.pid, child.id());
+        let waiting = std::thread::spawn({
+            let run = run.clone();
+            move || RunLock::wait_until_free(&run).unwrap()
+        });
         child.kill().unwrap();
+        waiting.join().unwrap();
         child.wait().unwrap();
         assert_eq!(RunLock::probe(&run).unwrap(), LockState::Free);
         RunLock::acquire(&run).unwrap();

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -91,6 +91,20 @@ impl PrivateDir {
         rustix::fs::renameat(&self.fd, &temporary, &self.fd, name)?;
         self.sync()?;
         Ok(file)
+    }
+
+    /// Removes a file, if there is one.
+    pub(super) fn remove(&self, name: &str) -> io::Result<()> {
+        match rustix::fs::unlinkat(&self.fd, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A path of a file in it that goes through the descriptor: short, and not to be led elsewhere. It holds as long
+    /// as this does, in this process only.
+    pub(super) fn through_descriptor(&self, name: &str) -> PathBuf {
+        format!("/proc/self/fd/{}/{name}", self.fd.as_raw_fd()).into()
     }
 
     /// Makes its entries durable. Blocks on the disk.

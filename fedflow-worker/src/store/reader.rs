@@ -264,13 +264,16 @@ pub(super) fn salvage(
     }
 }
 
-fn open_lines(run_dir: &RunDir) -> Result<Lines<BufReader<File>>, JournalError> {
+pub(super) fn open_lines(run_dir: &RunDir) -> Result<Lines<BufReader<File>>, JournalError> {
     let file =
         run_dir.private().read(JOURNAL).map_err(|source| io_error("open", run_dir.journal(), source))?;
     Ok(Lines::new(BufReader::with_capacity(1 << 18, file)))
 }
 
-fn read_head(lines: &mut Lines<BufReader<File>>, path: &std::path::Path) -> Result<Head, JournalError> {
+pub(super) fn read_head(
+    lines: &mut Lines<BufReader<File>>,
+    path: &std::path::Path,
+) -> Result<Head, JournalError> {
     /// What every version's head has.
     #[derive(Deserialize)]
     struct Version {

@@ -320,6 +320,8 @@ mod tests {
 
     use fedflow_core::{Dict, Name, RunOutcome, Value};
 
+    use std::process::Stdio;
+
     use super::*;
     use crate::store::record::LARGE_EVENT;
     use crate::store::{RunDir, read_journal, sample};
@@ -616,6 +618,8 @@ mod tests {
         let mut child = sample::command("sh");
         // In units of 512 bytes. The signal that comes with the error is ignored, as a supervisor has to.
         child.args(["-c", "trap '' XFSZ; ulimit -f 8; exec \"$@\"", "sh"]);
+        // The limit holds for what it prints as well, if that goes to a file.
+        child.stdout(Stdio::null()).stderr(Stdio::null());
         let status = sample::pass_child(child, test, run.path()).status().unwrap();
         assert!(status.success());
         let mut read = 0;

@@ -105,7 +105,7 @@ fn a_wrong_result_file_is_a_failure() {
     ] {
         train(&mut world, script);
         let (kind, message, _) = world.gone();
-        assert_eq!(kind, FailureKind::Error);
+        assert_eq!(kind, FailureKind::Protocol);
         assert!(message.contains(expected), "{message}");
     }
 }

@@ -10,6 +10,7 @@ use crate::world::{World, script_program};
 
 pub(crate) const TESTS: &[Test] = &[
     ("a_shell_speaks_the_protocol", a_shell_speaks_the_protocol),
+    ("a_large_result_may_be_the_first_word_of_train", a_large_result_may_be_the_first_word_of_train),
     ("a_shell_may_fail_and_go_on", a_shell_may_fail_and_go_on),
     ("what_is_no_line_of_the_protocol_ends_the_task", what_is_no_line_of_the_protocol_ends_the_task),
     ("a_mute_json_worker_is_ended", a_mute_json_worker_is_ended),
@@ -65,6 +66,19 @@ fn a_shell_speaks_the_protocol() {
     assert_eq!(lines[2], serde_json::json!({"cmd": "load"}));
     assert_eq!(lines[3], serde_json::json!({"cmd": "train", "device": "cuda:3", "params": {"scale": 3}}));
     assert_eq!(lines[4], serde_json::json!({"cmd": "exit"}));
+}
+
+fn a_large_result_may_be_the_first_word_of_train() {
+    let train = r#"{ printf '{"event":"result","data":{"a":"'; head -c 200000 /dev/zero | tr '\0' x
+                     printf '"}}\n'; } >&0"#;
+    let mut world = worker(LOADED, train);
+    let worker = world.start(script_program("shell"), Dict::new());
+    assert_eq!(world.event(), WorkerEvent::Ready);
+    world.launcher().load(worker);
+    assert_eq!(world.event(), WorkerEvent::Loaded);
+    world.train(worker, Dict::new());
+    assert_eq!(world.result().0, Dict::from([("a", "x".repeat(200_000))]));
+    world.leave(worker);
 }
 
 fn a_shell_may_fail_and_go_on() {

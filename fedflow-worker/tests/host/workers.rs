@@ -356,5 +356,5 @@ fn a_sample_comes_before_loaded() {
 
 fn the_task_kinds_are_described() {
     let this = std::env::current_exe().unwrap().display().to_string();
-    assert_eq!(describe(&[this], std::path::Path::new("/"), PATIENCE).unwrap(), ["script"]);
+    assert_eq!(describe(&[this], std::path::Path::new("/"), &[], PATIENCE).unwrap(), ["script"]);
 }

@@ -22,7 +22,11 @@ pub(super) const CRATES: &[CrateRule] = &[
         knows_in_tests: &[],
     },
     // It drives the built binaries; its scripted worker is a custom worker crate like any other.
-    CrateRule { name: "fedflow-tests", knows: &["fedflow-core", "fedflow-worker"], knows_in_tests: &[] },
+    CrateRule {
+        name: "fedflow-tests",
+        knows: &["fedflow-core", "fedflow-worker"],
+        knows_in_tests: &["fedflow-cli", "nvml-stand-in"],
+    },
     CrateRule { name: "xtask", knows: &[], knows_in_tests: &[] },
 ];
 

@@ -8,7 +8,9 @@ use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::Sender;
-use fedflow_core::{Assignment, Device, Dict, FailureKind, Lease, Program, Time, WorkerEvent, WorkerId};
+use fedflow_core::{
+    Assignment, Device, Dict, FailureKind, Lease, LeaseId, Program, Time, WorkerEvent, WorkerId,
+};
 use rustix::net::{Shutdown, shutdown};
 use rustix::process::Signal;
 
@@ -49,6 +51,8 @@ pub(super) struct Supervised {
     process: Option<Process>,
     /// What descended from its process when that was last asked to end: some of it may have left the group.
     offspring: Vec<ProcessId>,
+    /// What it was told to train on.
+    lease: Option<LeaseId>,
     /// Whether the spawner, a sweeper or a finisher is at work for it.
     busy: bool,
     reader: Reader,
@@ -117,6 +121,7 @@ impl Supervised {
             logs: None,
             process: None,
             offspring: Vec::new(),
+            lease: None,
             busy: false,
             reader: Reader::None,
             deadline: None,
@@ -137,20 +142,9 @@ impl Supervised {
             return self
                 .fail(Cause::new(FailureKind::Spawn, format!("there is no worker {name:?} in this run")));
         };
-        let Some(token) = make_token() else {
-            return self.fail(Cause::new(FailureKind::Spawn, "the system gives no random numbers"));
-        };
-        let mut environment = vec![(environment::FD.to_owned(), "0".to_owned())];
-        if program.protocol == Protocol::Ipc {
-            environment.push((environment::TOKEN.into(), token.clone()));
-            environment.push((environment::BOOTSTRAP.into(), self.private.to_string_lossy().into_owned()));
-        }
-        let plan = Plan {
-            command: program.command.clone(),
-            stdin: Stdin::Socket,
-            program_environment: program.env.clone(),
-            environment,
-            private: self.private.clone(),
+        let (plan, token) = match Plan::of_worker(&program, self.private.clone()) {
+            Ok(planned) => planned,
+            Err(cause) => return self.fail(cause),
         };
         self.manner = Manner::Session { program, token, link: None, socket: None };
         self.order(Some(plan));
@@ -185,6 +179,8 @@ impl Supervised {
     }
 
     pub(super) fn train(&mut self, lease: &Lease, params: Dict) {
+        self.lease = Some(lease.id);
+        self.witness_lease();
         match &mut self.manner {
             Manner::Session { link: Some(link), .. } => {
                 self.listener.expect(Phase::Training);
@@ -204,6 +200,15 @@ impl Supervised {
                 self.run(command, CommandPhase::Training, environment);
             }
             _ => {}
+        }
+    }
+
+    /// Tells which process uses the lease, once both are there.
+    fn witness_lease(&self) {
+        if let (Some(witness), Some(lease), Some(process)) =
+            (&self.shared.options.lease_witness, self.lease, &self.process)
+        {
+            witness.tell(lease, process.number(), &self.assignment);
         }
     }
 
@@ -262,6 +267,7 @@ impl Supervised {
         };
         self.logs = Some(done.logs);
         self.process = done.process;
+        self.witness_lease();
         let socket = done.socket.map(Arc::new);
         if self.asked != Asked::Nothing {
             return self.ask(self.asked.max(Asked::Terminate));
@@ -489,14 +495,21 @@ impl Supervised {
         // Not empty only if something went wrong, or a command left a result.
         let clean = matches!(std::fs::remove_dir(&private), Ok(()));
         // A task that failed was told to exit in order, too: its last words count.
-        let silent = logs.as_ref().is_none_or(|logs| logs.no_stderr());
-        if in_order && clean && silent {
+        let nothing_left = |logs: &Logs| in_order && clean && logs.no_stderr() && !logs.are_too_large();
+        let logs = logs.filter(|logs| !nothing_left(logs));
+        if in_order && clean && logs.is_none() {
             return listener.tell(WorkerEvent::Gone { kind, message, stderr_tail: String::new() });
         }
         // The disk may be slow: it holds up this worker's end only.
         let (last_kind, last_message, last_listener) = (kind, message.clone(), Arc::clone(&listener));
+        let workdir = self.assignment.workdir.clone();
         let tell = move || {
-            let stderr_tail = logs.map(|logs| logs.stderr_tail()).unwrap_or_default();
+            let mut stderr_tail = String::new();
+            if let Some(logs) = logs {
+                stderr_tail = logs.stderr_tail();
+                // Before the end is told: then the next attempt may put the directory aside.
+                logs.finish(&workdir);
+            }
             listener.tell(WorkerEvent::Gone { kind, message, stderr_tail });
             let _ = std::fs::remove_dir_all(&private);
         };
@@ -517,18 +530,4 @@ fn cards_of(lease: &Lease) -> String {
         .map(|device| device.to_string())
         .collect();
     if cards.is_empty() { lease.device().to_string() } else { cards.join(",") }
-}
-
-/// A random text that nobody can guess.
-fn make_token() -> Option<String> {
-    let mut bytes = [0_u8; 16];
-    let mut filled = 0;
-    while filled < bytes.len() {
-        match rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty()) {
-            Ok(more) => filled += more,
-            Err(rustix::io::Errno::INTR) => {}
-            Err(_) => return None,
-        }
-    }
-    Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }

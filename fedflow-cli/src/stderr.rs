@@ -1,0 +1,10 @@
+//! Messages for people on stderr; that nobody reads them is no error.
+
+use std::io::{self, Write};
+
+/// Prints a message, a line or several. Unlike `eprintln!` it does not panic when stderr is closed.
+pub(crate) fn say(text: &str) {
+    let mut line = text.to_owned();
+    line.push('\n');
+    let _ = io::stderr().write_all(line.as_bytes());
+}

@@ -1,0 +1,57 @@
+//! A door for fuzzers and for tests of other crates: what reads a worker's bytes, without a worker. No part of the
+//! API.
+
+use std::os::fd::OwnedFd;
+
+use fedflow_core::{Dict, WorkerId};
+use rustix::net::{
+    AddressFamily, SendFlags, Shutdown, SocketFlags, SocketType, send, shutdown, socketpair, sockopt,
+};
+
+use super::inbox;
+use super::json_session;
+use super::listener::{Listener, Phase};
+use crate::clock::Clock;
+use crate::codec;
+
+/// Hears bytes as what a JSON worker sends after hello, once while it loads and once while it trains. As many of
+/// them as a socket takes are heard.
+///
+/// Returns why it was not heard to its end, for each.
+pub fn json_lines(bytes: &[u8], result_limit: u64) -> [Option<String>; 2] {
+    json_session::check_first_line(bytes);
+    [Phase::Loading, Phase::Training].map(|phase| {
+        let socket = filled_socket(bytes)?;
+        let (post, _deliveries) = inbox::channel();
+        let listener = Listener::new(WorkerId(1), post, Clock::start());
+        listener.expect(phase);
+        json_session::hear_socket(&socket, &listener, result_limit).err().map(|cause| cause.message)
+    })
+}
+
+/// Reads bytes as a dictionary of the codec.
+pub fn decode(bytes: &[u8], limit: u64) -> Option<Dict> {
+    codec::decode(bytes, limit).ok()
+}
+
+/// A dictionary as the codec's bytes; `None` if it breaks a limit.
+pub fn encode(dict: Dict, limit: u64) -> Option<Vec<u8>> {
+    codec::encode(dict, limit).ok()
+}
+
+/// A socket from which the bytes can be read, and then its end.
+fn filled_socket(bytes: &[u8]) -> Option<OwnedFd> {
+    let pair = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None);
+    let (theirs, ours) = pair.ok()?;
+    // More of a buffer, where that is allowed.
+    let _ = sockopt::set_socket_send_buffer_size(&theirs, 1 << 20);
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        match send(&theirs, rest, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
+            Ok(sent) => rest = &rest[sent..],
+            Err(_) => break,
+        }
+    }
+    shutdown(&theirs, Shutdown::Write).ok()?;
+    Some(ours)
+}

@@ -1,0 +1,133 @@
+//! The journal of a run directory.
+
+use std::fs;
+
+use fedflow_tests::peak_of;
+use fedflow_worker::store::{Existing, JournalError, RunDir, read_journal, recover};
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use crate::{spoils, spoilt};
+
+/// What is read at once, and one line of the longest.
+const ROOM: usize = 16 << 20;
+/// How much more an event may take in memory than on the disk.
+const GROWTH: usize = 64;
+
+/// A run directory where writing costs nothing, if there is such a place.
+fn place() -> (TempDir, RunDir) {
+    let root = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    let run = RunDir::create(root.path().join("run"), Existing::Refuse).unwrap();
+    (root, run)
+}
+
+/// Reads bytes as a journal, both ways; the number of its records.
+fn read(bytes: &[u8]) -> Result<usize, JournalError> {
+    let (_root, run) = place();
+    fs::write(run.journal(), bytes).unwrap();
+    let (read, peak) = peak_of(|| {
+        let mut records = 0;
+        read_journal(&run, |_| records += 1).map(|recovered| {
+            let end = recovered.torn.map_or(recovered.end, |torn| torn.offset + torn.bytes);
+            assert_eq!(end, bytes.len() as u64, "every byte is accounted for");
+            records
+        })
+    });
+    assert!(peak <= ROOM + GROWTH * bytes.len(), "{} bytes took {peak}", bytes.len());
+    if let Err(error) = &read {
+        assert!(error.to_string().len() < 4096);
+    }
+    let _ = recover(&run);
+    read
+}
+
+/// A line with its checksum: what stands in it is taken for what was written.
+fn sealed(body: &str) -> String {
+    format!("{body},\"crc\":\"{:08x}\"}}\n", crc32fast::hash(body.as_bytes()))
+}
+
+const HEAD: &str = r#"{"fedflow":1,"flow":"f","base_dir":"/","flow_file":null,"flow_crc":null,"config":{},"devices":"cpu:1","seed":1,"created":1.5,"run_token":"t""#;
+
+const EVENTS: [&str; 7] = [
+    r#""event":"run-started","session":1,"seed":1"#,
+    r#""event":"group-started","group":"g","index":1,"workdir":"/g","fingerprint":7,"tasks":["a","b"]"#,
+    r#""event":"task-started","group":"g","task":"a","attempt":1,"workdir":"/g/a""#,
+    r#""event":"task-finished","group":"g","task":"a","attempt":1,"device":"cpu","load_seconds":0.5,"train_seconds":1.5,"result":{"x":{"$float":"NaN"}}"#,
+    r#""event":"task-item","group":"g","task":"a","attempt":1,"key":"k","value":[1,2.5,"x"]"#,
+    r#""file":"results/1.json","size":99999999999,"file_crc":"00000000","event":"task-finished""#,
+    r#""event":"run-finished","outcome":"complete""#,
+];
+
+/// A journal whose lines are intact, whatever they say.
+fn journal(events: &[String]) -> Vec<u8> {
+    let mut text = sealed(HEAD);
+    for (place, event) in events.iter().enumerate() {
+        text.push_str(&sealed(&format!("{{\"seq\":{},\"time\":1.5,{event}", place + 1)));
+    }
+    text.into_bytes()
+}
+
+/// Something like what stands in a record.
+fn any_event() -> impl Strategy<Value = String> {
+    let known = prop::sample::select(EVENTS.to_vec());
+    prop_oneof![
+        2 => known.clone().prop_map(str::to_owned),
+        2 => (known, spoils()).prop_map(|(event, spoils)| {
+            // A line feed would end the line.
+            String::from_utf8_lossy(&spoilt(event.as_bytes().to_vec(), spoils)).replace('\n', " ")
+        }),
+        1 => "[^\n]{0,40}",
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(192))]
+
+    #[test]
+    fn any_bytes_as_a_journal(bytes in any::<Vec<u8>>()) {
+        let _ = read(&bytes);
+    }
+
+    #[test]
+    fn intact_lines_with_any_content(events in prop::collection::vec(any_event(), 0..6)) {
+        let _ = read(&journal(&events));
+    }
+
+    #[test]
+    fn a_spoilt_journal(events in prop::collection::vec(any_event(), 0..6), spoils in spoils()) {
+        let _ = read(&spoilt(journal(&events), spoils));
+    }
+}
+
+#[test]
+fn the_lines_of_these_tests_are_understood() {
+    let known: Vec<String> = [0, 1, 2].map(|place| EVENTS[place].to_owned()).to_vec();
+    assert!(matches!(read(&journal(&[])), Ok(0)));
+    println!("{:?}", read(&journal(&known)));
+    let first = read(&journal(&known[..1]));
+    assert!(matches!(first, Ok(1)), "{first:?}");
+}
+
+#[test]
+fn bombs_in_a_journal() {
+    let result = |inner: String| {
+        let start = r#""event":"task-finished","group":"g","task":"a","attempt":1,"device":"cpu","load_seconds":0.5,"train_seconds":1.5,"result":"#;
+        let bomb = journal(&[format!("{start}{{\"x\":{inner}}}")]);
+        read(&bomb).map_err(|error| error.to_string())
+    };
+    for deep in [130, 1_000, 500_000] {
+        let error = result(format!("{}{}", "[".repeat(deep), "]".repeat(deep)));
+        assert_eq!(error.is_err(), deep > 130, "{deep}: {error:?}");
+    }
+    assert!(result("{\"a\":".repeat(100_000)).is_err());
+    assert_eq!(result(format!("[{}0]", "0,".repeat(400_000))), Ok(1));
+    // Lines without end, and nothing that ends.
+    let mut long = sealed(HEAD).into_bytes();
+    long.extend(vec![b'x'; 20 << 20]);
+    assert!(read(&long).is_err(), "more than a crash can tear");
+    long.truncate(8 << 20);
+    assert!(matches!(read(&long), Ok(0)));
+    let mut zeros = sealed(HEAD).into_bytes();
+    zeros.extend(vec![0; 1 << 20]);
+    assert!(matches!(read(&zeros), Ok(0)));
+}

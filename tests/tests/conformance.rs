@@ -1,0 +1,10 @@
+//! Workers in other languages: `fedflow check-worker` passes those that keep to the protocol and names what the others
+//! do wrong; in a run, the others hurt their own task only.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+#[path = "conformance/broken.rs"]
+mod broken;
+#[path = "conformance/checking.rs"]
+mod checking;
+#[path = "conformance/running.rs"]
+mod running;
