@@ -39,18 +39,20 @@ impl SignalWatch {
         std::thread::Builder::new().name("signals".into()).spawn(move || {
             let mut asked: Option<Time> = None;
             for signal in signals.forever() {
-                match (signal, asked) {
-                    (SIGTSTP, _) => suspend(&host),
-                    (SIGCONT, _) => host.resume(),
-                    (_, None) => {
-                        asked = Some(host.now());
-                        seen.store(signal, Ordering::SeqCst);
-                        messages
-                            .say("stopping: running tasks are asked to end; once more kills them at once");
-                        host.stop(StopLevel::Graceful);
+                match signal {
+                    SIGTSTP => suspend(&host),
+                    SIGCONT => host.resume(),
+                    _ => {
+                        let level = stop_level(asked, host.now());
+                        if level == Some(StopLevel::Graceful) {
+                            asked = Some(host.now());
+                            seen.store(signal, Ordering::SeqCst);
+                            messages.say(
+                                "stopping: running tasks are asked to end; once more kills them at once",
+                            );
+                        }
+                        level.into_iter().for_each(|level| host.stop(level));
                     }
-                    (_, Some(first)) if host.now().since(first) < ECHO => {}
-                    (_, Some(_)) => host.stop(StopLevel::AtOnce),
                 }
             }
         })?;
@@ -70,6 +72,15 @@ impl Drop for SignalWatch {
     }
 }
 
+/// How the run shall stop for a signal that comes now, when the first one came; `None` for the first one's echo.
+fn stop_level(first: Option<Time>, now: Time) -> Option<StopLevel> {
+    match first {
+        None => Some(StopLevel::Graceful),
+        Some(first) if now.since(first) < ECHO => None,
+        Some(_) => Some(StopLevel::AtOnce),
+    }
+}
+
 /// Stops the workers, then this process: that is how the guard learns that the run stands still. SIGCONT has both go
 /// on.
 fn suspend(host: &HostHandle) {
@@ -86,4 +97,25 @@ pub(crate) fn is_ignored(signal: i32) -> bool {
         .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
         .unwrap_or(0);
     ignored & (1 << (signal - 1)) != 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_signal_counts_unless_it_is_the_first_ones_echo() {
+        let first = Time::after(Duration::from_secs(5));
+        assert_eq!(stop_level(None, first), Some(StopLevel::Graceful));
+        assert_eq!(stop_level(Some(first), first), None);
+        assert_eq!(stop_level(Some(first), first + ECHO / 2), None);
+        assert_eq!(stop_level(Some(first), first + ECHO), Some(StopLevel::AtOnce));
+    }
+
+    #[test]
+    fn what_is_ignored_is_known() {
+        // The standard library ignores this one, and nobody the other one.
+        assert!(is_ignored(signal_hook::consts::SIGPIPE));
+        assert!(!is_ignored(signal_hook::consts::SIGUSR2));
+    }
 }

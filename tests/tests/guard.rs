@@ -197,6 +197,29 @@ fn an_interrupt_counts_once_and_the_run_can_be_resumed() {
 }
 
 #[test]
+fn a_second_interrupt_ends_the_run_at_once() {
+    let sandbox = Sandbox::new();
+    let mut up = Fifo::make(&sandbox, "up");
+    let script = format!("trap '' TERM; echo up > {}; while :; do sleep 3600; done", up.name());
+    let task = format!(
+        "[[groups]]\nname = \"g\"\ntasks = [{{ id = \"t\", command = [\"sh\", \"-c\", {script:?}] }}]\n"
+    );
+    sandbox.write("flow.toml", &task);
+    let run = sandbox.start("run flow.toml --devices cpu:1 --grace 1h");
+    assert_eq!(up.line(), "up\n");
+    let guard = run.guard();
+    // A signal that follows too closely is the first one's echo.
+    let interval = Duration::from_millis(150);
+    let rounds = PATIENCE.as_millis() / interval.as_millis();
+    let sent = (1..=rounds).find(|_| {
+        run.signal(Signal::INT);
+        guard.ends_within(interval)
+    });
+    assert!(sent.is_some_and(|sent| sent > 1), "once is not enough: {sent:?}");
+    assert_eq!(run.finish(), 130);
+}
+
+#[test]
 fn a_pause_counts_for_no_time_limit() {
     const LIMIT: Duration = Duration::from_secs(4);
     let sandbox = Sandbox::new();
