@@ -13,6 +13,8 @@ mod faults;
 mod flows;
 #[path = "end_to_end/overlap.rs"]
 mod overlap;
+#[path = "end_to_end/plan.rs"]
+mod plan;
 #[path = "end_to_end/report.rs"]
 mod report;
 #[path = "end_to_end/resume.rs"]

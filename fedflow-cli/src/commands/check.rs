@@ -9,7 +9,7 @@ use crate::command_error::CommandError;
 use crate::flow::FlowFile;
 use crate::stdout;
 use crate::table_text::plain_table;
-use crate::view::escape;
+use crate::view::{counted, escape};
 use crate::workers::{check_flow, load_settings, open_devices};
 
 /// How many tasks of a group are shown, unless all are.
@@ -33,7 +33,8 @@ pub(crate) fn cmd_check(args: &CheckArgs) -> Result<(), CommandError> {
 
 fn write_flow(out: &mut dyn Write, name: &str, groups: &[TaskGroup], all: bool) -> io::Result<()> {
     let tasks: usize = groups.iter().map(TaskGroup::len).sum();
-    writeln!(out, "{name}: {} groups, {tasks} tasks, no errors\n", groups.len())?;
+    let number = |count: usize, noun: &str| counted(u64::try_from(count).unwrap_or(u64::MAX), noun);
+    writeln!(out, "{name}: {}, {}, no errors\n", number(groups.len(), "group"), number(tasks, "task"))?;
     let rows = groups.iter().flat_map(|group| {
         let shown = if all { group.len() } else { SHOWN_TASKS };
         let more = group.len().saturating_sub(shown);

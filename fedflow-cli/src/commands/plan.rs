@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use fedflow_core::{
-    Assignment, DevicePool, Flow, History, LeaseTable, Name, RunEvent, RunOutcome, RunSettings, Script,
-    Simulation, TaskGroup, Time,
+    Assignment, Config, Device, DevicePool, Flow, History, LeaseTable, Name, RunEvent, RunOutcome,
+    RunSettings, Script, Simulation, Size, TaskGroup, TaskPlan, Time,
 };
 use fedflow_worker::store::{RunDir, read_journal};
 
@@ -49,6 +49,7 @@ pub(crate) fn cmd_plan(args: &PlanArgs) -> Result<(), CommandError> {
     }
     let table = simulated_table(&opened.pool, &config);
     let lanes = table.devices().len();
+    let shares = shares(&groups, &config, table.largest_share());
     let simulation = Simulation::new(table, move |assignment: &Assignment| {
         let key = (assignment.group.clone(), assignment.task_id.clone());
         let (load, train) = durations.get(&key).copied().unwrap_or_default();
@@ -67,12 +68,12 @@ pub(crate) fn cmd_plan(args: &PlanArgs) -> Result<(), CommandError> {
         flow.execute(group).map_err(CommandError::refused)?;
     }
     flow.finish(RunOutcome::Complete);
-    let forecast = Forecast::of(&simulation.events(), lanes);
+    let forecast = Forecast::of(&simulation.events(), lanes, &shares);
     stdout::print(|out| forecast.write(out, tasks, tasks - known.min(tasks)))
 }
 
 /// Devices like those of the pool, to be leased in virtual time.
-fn simulated_table(pool: &impl DevicePool, config: &fedflow_core::Config) -> LeaseTable {
+fn simulated_table(pool: &impl DevicePool, config: &Config) -> LeaseTable {
     let mut table = LeaseTable::new(config.scheduler.max_per_device);
     for info in pool.devices() {
         let capacity = info.memory.map(|total| {
@@ -111,31 +112,70 @@ fn recorded(run_dir: &RunDir) -> Result<Durations, CommandError> {
 /// What the simulation says.
 struct Forecast {
     makespan: Duration,
-    trained: Duration,
     lower_bound: Duration,
+    busy: Duration,
     lanes: usize,
 }
 
+/// How much of one device a task takes while it trains, by group and task.
+type Shares = BTreeMap<(Name, Name), f64>;
+
+/// A task takes a CPU slot whole, and of a card as much as its memory is of the largest share there is.
+fn shares(groups: &[TaskGroup], config: &Config, largest: Option<Size>) -> Shares {
+    let share = |plan: &TaskPlan| match largest {
+        Some(largest) if plan.needs.exclusive || largest == Size::ZERO => f64::from(plan.needs.devices),
+        Some(largest) if plan.needs.cuda_memory.is_some() => {
+            f64::from(plan.needs.devices) * plan.cuda_memory(config).gigabytes() / largest.gigabytes()
+        }
+        Some(_) => f64::from(plan.needs.devices) / f64::from(config.scheduler.max_per_device),
+        None => f64::from(plan.needs.devices),
+    };
+    let of_group = |group: &TaskGroup| {
+        let name = group.group_name();
+        let plans = TaskPlan::of_group(group, config);
+        plans.into_iter().map(move |plan| ((name.clone(), plan.task_id.clone()), share(&plan)))
+    };
+    groups.iter().flat_map(of_group).collect()
+}
+
 impl Forecast {
-    /// The lower bound of each group is the larger of two: its training shared equally by all lanes after the
+    /// The lower bound of each group is the larger of two: its training divided among all devices after the
     /// shortest load, and its longest task; groups run one after the other.
-    fn of(events: &[(Time, RunEvent)], lanes: usize) -> Self {
+    fn of(events: &[(Time, RunEvent)], lanes: usize, shares: &Shares) -> Self {
         let mut forecast =
-            Self { makespan: Duration::ZERO, trained: Duration::ZERO, lower_bound: Duration::ZERO, lanes };
+            Self { makespan: Duration::ZERO, lower_bound: Duration::ZERO, busy: Duration::ZERO, lanes };
         let (mut work, mut longest, mut first_load) = (0.0_f64, 0.0_f64, f64::INFINITY);
+        let mut training: BTreeMap<(Name, Name), (Device, u32)> = BTreeMap::new();
+        let mut in_use: BTreeMap<(Device, u32), (u32, Time)> = BTreeMap::new();
         for (time, event) in events {
             forecast.makespan = time.since_start();
-            match event {
-                RunEvent::TaskFinished { load_seconds, train_seconds, .. } => {
-                    work += train_seconds;
+            let task = event.task().map(|(group, task, _)| (group.clone(), task.clone()));
+            match (event, task) {
+                (RunEvent::TaskTraining { device, slot, .. }, Some(task)) => {
+                    // Those who share a card are one use of it; each CPU slot is a device of its own.
+                    let lane = (*device, if *device == Device::Cpu { *slot } else { 0 });
+                    in_use.entry(lane).or_insert((0, *time)).0 += 1;
+                    training.insert(task, lane);
+                }
+                (RunEvent::TaskReleased { .. }, Some(task)) => {
+                    let Some(lane) = training.remove(&task) else { continue };
+                    if let Some((users, since)) = in_use.get_mut(&lane) {
+                        *users -= 1;
+                        if *users == 0 {
+                            forecast.busy += time.since(*since);
+                            in_use.remove(&lane);
+                        }
+                    }
+                }
+                (RunEvent::TaskFinished { load_seconds, train_seconds, .. }, Some(task)) => {
+                    work += train_seconds * shares.get(&task).copied().unwrap_or(1.0);
                     longest = longest.max(load_seconds + train_seconds);
                     first_load = first_load.min(*load_seconds);
                 }
                 #[expect(clippy::cast_precision_loss, reason = "a machine has few devices")]
-                RunEvent::GroupFinished { .. } if first_load.is_finite() => {
+                (RunEvent::GroupFinished { .. }, _) if first_load.is_finite() => {
                     let shared = first_load + work / lanes.max(1) as f64;
                     forecast.lower_bound += Duration::from_secs_f64(shared.max(longest));
-                    forecast.trained += Duration::from_secs_f64(work);
                     (work, longest, first_load) = (0.0, 0.0, f64::INFINITY);
                 }
                 _ => {}
@@ -146,13 +186,12 @@ impl Forecast {
 
     fn write(&self, out: &mut dyn Write, tasks: usize, unknown: usize) -> io::Result<()> {
         let shown = |duration: Duration| {
-            humantime::format_duration(Duration::from_millis(
-                u64::try_from(duration.as_millis()).unwrap_or(0),
-            ))
+            let milliseconds = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+            humantime::format_duration(Duration::from_millis(milliseconds))
         };
         let lanes = u32::try_from(self.lanes).unwrap_or(u32::MAX).max(1);
         let held = self.makespan.saturating_mul(lanes);
-        let idle = held.saturating_sub(self.trained);
+        let idle = held.saturating_sub(self.busy);
         let percent = 100.0 * idle.as_secs_f64() / held.as_secs_f64().max(f64::MIN_POSITIVE);
         writeln!(out, "tasks        {tasks}")?;
         writeln!(out, "devices      {}", self.lanes)?;

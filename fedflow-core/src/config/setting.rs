@@ -109,9 +109,14 @@ impl Setting for Size {
     }
 
     fn show(&self) -> Value {
-        // Bytes, as a rounded size would not be the same when it is read again.
+        // Exact, as a rounded size would not be the same when it is read again.
         let text = self.to_string();
-        if text.parse() == Ok(*self) { text.into() } else { format!("{}B", self.bytes()).into() }
+        if text.parse() == Ok(*self) {
+            return text.into();
+        }
+        let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"), (1, "B")];
+        let exact = units.iter().find(|(unit, _)| self.bytes().is_multiple_of(*unit));
+        exact.map_or(Value::Null, |(unit, name)| format!("{}{name}", self.bytes() / unit).into())
     }
 }
 

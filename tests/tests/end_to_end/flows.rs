@@ -198,3 +198,15 @@ fn threads_are_shared_out_unless_the_user_set_them() {
     let result = sandbox.results()["groups"][0]["tasks"][0]["result"].clone();
     assert_eq!((&result["OMP_NUM_THREADS"], &result["RAYON_NUM_THREADS"]), (&json!("77"), &json!("1")));
 }
+
+#[test]
+fn a_worker_is_asked_for_its_kinds_in_its_own_environment() {
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        "flow.toml",
+        "[workers.w]\ncommand = [\"sh\", \"-c\", \"exec $PROGRAM\"]\nenv = { PROGRAM = \"{scripted}\" }\n\
+         [[groups]]\nname = \"g\"\ntasks = [{ id = \"t\", worker = \"w\", kind = \"scripted\" }]\n",
+    );
+    assert_eq!(sandbox.fedflow("check flow.toml --devices cpu:1").code, 0);
+    assert_eq!(sandbox.fedflow("run flow.toml --devices cpu:1").code, 0);
+}

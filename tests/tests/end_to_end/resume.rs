@@ -82,3 +82,61 @@ fn a_damaged_journal_is_refused_with_file_and_offset() {
         refused.stderr
     );
 }
+
+#[test]
+fn a_directory_of_the_users_is_never_moved_or_removed() {
+    let sandbox = Sandbox::new();
+    std::fs::create_dir_all(sandbox.path().join("train/x")).unwrap();
+    std::fs::write(sandbox.path().join("train/x/data.txt"), "mine").unwrap();
+    sandbox.write(
+        "flow.toml",
+        "workdir = \".\"\n[[groups]]\nname = \"train\"\ntasks = [{ id = \"x\", command = [\"true\"] }]\n",
+    );
+    for options in ["", "--fresh"] {
+        let refused = sandbox.fedflow(&format!("run flow.toml --devices cpu:1 {options}"));
+        assert_eq!(refused.code, 2);
+        assert!(refused.stderr.contains("train/x"), "{}", refused.stderr);
+        assert_eq!(sandbox.read("train/x/data.txt"), "mine");
+    }
+}
+
+#[test]
+fn a_locked_directory_is_told_as_such_even_without_fresh() {
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        "flow.toml",
+        "[[groups]]\nname = \"g\"\ntasks = [{ id = \"t\", command = [\"sleep\", \"600\"] }]\n",
+    );
+    let mut run = sandbox.start("run flow.toml --devices cpu:1");
+    run.wait_for("task-training", None);
+    assert_eq!(sandbox.fedflow("run flow.toml --devices cpu:1").code, 3);
+    run.signal(Signal::TERM);
+    assert_eq!(run.finish(), 143);
+}
+
+#[test]
+fn changed_groups_are_taken_by_run_resume_and_kept_by_the_next_resume() {
+    let sandbox = Sandbox::new();
+    let flow = |last: &str| {
+        format!(
+            "[workers.scripted]\ncommand = [\"{{scripted}}\"]\n[[groups]]\nname = \"first\"\n\
+             tasks = [{{ id = \"t\", worker = \"scripted\", kind = \"scripted\", params = {{ train = [\"hang-once\"] }} }}]\n\
+             [[groups]]\nname = \"{last}\"\n\
+             tasks = [{{ id = \"u\", worker = \"scripted\", kind = \"scripted\", params = {{ train = [\"hang-once\"] }} }}]\n"
+        )
+    };
+    sandbox.write("flow.toml", &flow("old"));
+    let mut run = sandbox.start("run flow.toml --devices cpu:1");
+    run.wait_for("task-progress", Some("t"));
+    run.signal(Signal::INT);
+    assert_eq!(run.finish(), 130);
+    sandbox.write("flow.toml", &flow("new"));
+    let mut run = sandbox.start("run flow.toml --devices cpu:1 --resume");
+    run.wait_for("task-progress", Some("u"));
+    run.signal(Signal::INT);
+    assert_eq!(run.finish(), 130);
+    assert_eq!(sandbox.fedflow("resume res").code, 0);
+    let results = sandbox.results();
+    let names: Vec<_> = results["groups"].as_array().unwrap().iter().map(|group| &group["name"]).collect();
+    assert_eq!(names, ["first", "new"]);
+}
