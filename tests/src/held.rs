@@ -21,10 +21,15 @@ impl Held {
     /// There is none.
     #[must_use]
     pub fn of(pid: u32) -> Self {
-        let number = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a process number");
-        let descriptor = pidfd_open(number, PidfdFlags::empty())
-            .unwrap_or_else(|error| panic!("process {pid} is gone already: {error}"));
-        Self { pid, descriptor }
+        Self::find(pid).unwrap_or_else(|| panic!("process {pid} is gone already"))
+    }
+
+    /// Takes hold of a process; none if it is gone.
+    #[must_use]
+    pub fn find(pid: u32) -> Option<Self> {
+        let number = i32::try_from(pid).ok().and_then(Pid::from_raw)?;
+        let descriptor = pidfd_open(number, PidfdFlags::empty()).ok()?;
+        Some(Self { pid, descriptor })
     }
 
     /// The processes whose numbers stand in a text, one a line.
@@ -42,6 +47,11 @@ impl Held {
     /// It is gone.
     pub fn signal(&self, signal: Signal) {
         pidfd_send_signal(&self.descriptor, signal).expect("the process lives");
+    }
+
+    /// Sends it a signal, unless it has ended meanwhile.
+    pub fn try_signal(&self, signal: Signal) {
+        let _ = pidfd_send_signal(&self.descriptor, signal);
     }
 
     /// Waits for its end, and tells whether that came in time.

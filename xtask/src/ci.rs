@@ -27,6 +27,17 @@ pub(crate) fn run(root: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Runs the long tests, optimised: what takes too long for every change.
+pub(crate) fn soak(root: &Path) -> Result<(), Failure> {
+    Step::of("cargo test --release -p fedflow-tests --test kill_loop -- --nocapture")
+        .with_environment("FEDFLOW_SOAK_ROUNDS", "500")
+        .run(root)?;
+    Step::of("cargo test --release -p fedflow-gpu --test ledger -- --nocapture")
+        .with_environment("FEDFLOW_SOAK_SECONDS", "600")
+        .run(root)
+        .map(drop)
+}
+
 /// Runs the built-in demonstration, optimised.
 pub(crate) fn demo(root: &Path, arguments: &[String]) -> Result<(), Failure> {
     let words = ["run", "--release", "-p", "fedflow-cli", "--", "demo"].map(str::to_owned);

@@ -19,6 +19,7 @@ commands:
   tidy          the rules of the workspace that no other tool knows
   demo [ARG..]  the built-in demonstration, optimised
   bench [ARG..] every benchmark; arguments go to criterion
+  soak          the long tests: 500 runs that are killed and resumed, 10 minutes of many supervisors
 ";
 
 fn main() -> ExitCode {
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
             ("tidy", []) => tidy::run(root),
             ("demo", rest) => ci::demo(root, rest),
             ("bench", rest) => bench::run(root, rest),
+            ("soak", []) => ci::soak(root),
             ("help" | "--help" | "-h", _) => {
                 print!("{HELP}");
                 Ok(())

@@ -82,8 +82,10 @@ impl World {
         worker
     }
 
+    /// Starts the task once more: its first attempt, or the next one.
     pub(crate) fn start(&mut self, program: Program, params: Dict) -> WorkerId {
-        self.start_attempt(program, params, 1)
+        let attempt = u32::try_from(self.workers + 1).unwrap();
+        self.start_attempt(program, params, attempt)
     }
 
     /// Starts a script in a process of this program.

@@ -1,0 +1,157 @@
+//! Promise 2: a supervisor that is killed at any moment loses nothing. Killed again and again, and resumed until
+//! it is done, a run ends as one that nobody disturbed: every task once, with the same result.
+//!
+//! `FEDFLOW_SOAK_ROUNDS` says how many runs are treated so; `cargo xtask soak` sets it.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use fedflow_core::{Name, RunEvent};
+use fedflow_tests::{Held, Sandbox};
+use fedflow_worker::store::{LockState, RunDir, RunLock, processes_of_run, read_journal};
+use rustix::process::Signal;
+
+/// Two groups of Rust workers and commands, one of whose tasks fails; the second group needs the first one's results.
+const FLOW: &str = r#"
+name = "kill-loop"
+[workers.scripted]
+command = ["{scripted}"]
+[[groups]]
+name = "first"
+[[groups.tasks]]
+matrix = { i = { from = 0, to = 6 } }
+id = "rust-{{ i }}"
+worker = "scripted"
+kind = "scripted"
+params = { load = ["wait 3"], train = ["wait 4", "return value {{ i }}"] }
+[[groups.tasks]]
+matrix = { i = { from = 0, to = 3 } }
+id = "command-{{ i }}"
+command = ["sh", "-c", "echo '{\"value\": {{ i }}}' > $FEDFLOW_RESULT"]
+[[groups.tasks]]
+id = "fails"
+worker = "scripted"
+kind = "scripted"
+params = { train = ["fail as it always does"] }
+[[groups]]
+name = "second"
+[[groups.tasks]]
+matrix = { i = { from = 0, to = 4 } }
+id = "after-{{ i }}"
+worker = "scripted"
+kind = "scripted"
+params = { train = ["wait 3", "return value {{ result('first', 'rust-' ~ i).value }}"] }
+"#;
+
+/// What every task came to, without what depends on time or on the number of attempts.
+type Outcomes = BTreeMap<(String, String), (String, String)>;
+
+fn outcomes(sandbox: &Sandbox) -> Outcomes {
+    let results = sandbox.results();
+    let groups = results["groups"].as_array().unwrap().clone();
+    let tasks = groups.into_iter().flat_map(|group| {
+        let name = group["name"].as_str().unwrap().to_owned();
+        let tasks = group["tasks"].as_array().unwrap().clone();
+        tasks.into_iter().map(move |task| {
+            let key = (name.clone(), task["id"].as_str().unwrap().to_owned());
+            (key, (task["status"].to_string(), format!("{} {}", task["result"], task["error"]["message"])))
+        })
+    });
+    tasks.collect()
+}
+
+/// The supervisor of the run that is going on, once it has the lock.
+fn supervisor(run_dir: &Path) -> Option<Held> {
+    match RunLock::probe(&RunDir::open(run_dir).ok()?).ok()? {
+        LockState::Held(Some(holder)) => Held::find(holder.process.pid),
+        _ => None,
+    }
+}
+
+/// Every task has one outcome in the journal, and none was started again after it.
+fn check_journal(run_dir: &Path) {
+    let mut ended: BTreeMap<(Name, Name), u32> = BTreeMap::new();
+    read_journal(&RunDir::open(run_dir).unwrap(), |record| {
+        let Some((group, task, _)) = record.event.task() else { return };
+        let key = (group.clone(), task.clone());
+        match record.event {
+            RunEvent::TaskStarted { .. } => {
+                assert!(!ended.contains_key(&key), "{key:?} ran again after its end")
+            }
+            RunEvent::TaskFinished { .. } | RunEvent::TaskFailed { .. } => {
+                *ended.entry(key).or_default() += 1
+            }
+            _ => {}
+        }
+    })
+    .unwrap();
+    assert!(ended.values().all(|count| *count == 1), "two outcomes: {ended:?}");
+}
+
+#[test]
+fn a_run_that_is_killed_at_any_moment_ends_as_if_nothing_had_happened() {
+    #[expect(clippy::disallowed_methods, reason = "how long it shall go on")]
+    let rounds =
+        std::env::var("FEDFLOW_SOAK_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(4_u64);
+    let undisturbed = Sandbox::new();
+    undisturbed.write("flow.toml", FLOW);
+    assert_eq!(undisturbed.fedflow("run flow.toml --devices cpu:2").code, 1);
+    let expected = outcomes(&undisturbed);
+    assert_eq!(expected.len(), 14);
+
+    let mut killed = 0;
+    for seed in 0..rounds {
+        let mut random = Lottery(seed + 1);
+        let sandbox = Sandbox::new();
+        sandbox.write("flow.toml", FLOW);
+        let run_dir = sandbox.path().join("res");
+        let mut command = "run flow.toml --devices cpu:2".to_owned();
+        loop {
+            let mut run = sandbox.start(&command);
+            // Killed after some number of events, or some moment later; the guard or the supervisor itself.
+            let events = random.below(30);
+            let went_on = (0..events).all(|_| run.line().is_some());
+            let victim = if random.below(2) == 0 { Some(run.guard()) } else { supervisor(&run_dir) };
+            if let (true, Some(victim)) = (went_on, victim)
+                && !victim.ends_within(Duration::from_micros(random.below(3000)))
+            {
+                victim.try_signal(Signal::KILL);
+                killed += 1;
+            }
+            let code = run.finish();
+            if code == 1 {
+                break;
+            }
+            if RunDir::open(&run_dir).is_ok() {
+                command = "resume res".to_owned();
+            }
+            // If the guard was killed, the supervisor ends the run before it lets go of the lock.
+            if let Some(supervisor) = supervisor(&run_dir) {
+                assert!(
+                    supervisor.ends_within(Duration::from_secs(10)),
+                    "seed {seed}: it holds on to its lock"
+                );
+            }
+        }
+        assert_eq!(outcomes(&sandbox), expected, "seed {seed}");
+        check_journal(&run_dir);
+        let token = read_journal(&RunDir::open(&run_dir).unwrap(), |_| {}).unwrap().head.run_token;
+        assert_eq!(processes_of_run(&token).unwrap(), [], "seed {seed}: processes are left");
+    }
+    assert!(killed > 0, "nothing was ever killed");
+}
+
+/// Numbers that are the same for a seed (SplitMix64, Steele, Lea and Flood 2014).
+struct Lottery(u64);
+
+impl Lottery {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % limit
+    }
+}
