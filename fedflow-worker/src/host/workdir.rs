@@ -33,14 +33,10 @@ pub(super) fn prepare(workdir: &Path, attempt: u32, earlier: Earlier) -> io::Res
     if is_directory && fs::read_dir(workdir)?.next().is_none() {
         return Ok(());
     }
-    // Before the first attempt nothing of Fedflow's can be there: it is somebody's, and stays as it is.
-    if attempt <= 1 {
-        let message = format!("{} exists already and is not empty", workdir.display());
-        return Err(io::Error::new(io::ErrorKind::AlreadyExists, message));
-    }
     let aside = free_name(workdir, attempt)?;
     fs::rename(workdir, &aside)?;
-    if earlier == Earlier::Remove || !is_directory {
+    // Before the first attempt it is of one that a crash kept from being recorded, or somebody's: never removed.
+    if (earlier == Earlier::Remove && attempt > 1) || !is_directory {
         remove(aside);
     }
     builder.create(workdir)
@@ -93,6 +89,16 @@ mod tests {
         let kept =
             |number| fs::read(root.path().join(format!("group/client-3.attempt-{number}/model"))).unwrap();
         assert_eq!((kept(1), kept(2)), (b"of 1".to_vec(), b"of 2".to_vec()));
+    }
+
+    #[test]
+    fn what_was_there_before_the_first_attempt_is_never_removed() {
+        let root = tempfile::tempdir().unwrap();
+        let workdir = root.path().join("task");
+        fs::create_dir(&workdir).unwrap();
+        fs::write(workdir.join("mine"), "x").unwrap();
+        prepare(&workdir, 1, Earlier::Remove).unwrap();
+        assert!(root.path().join("task.attempt-1/mine").exists());
     }
 
     #[test]
