@@ -17,6 +17,7 @@ mod json;
 mod log_reader;
 mod process;
 mod protocol;
+mod running_task;
 mod runtime;
 mod spawn;
 mod value_builder;
@@ -34,4 +35,5 @@ pub use host::{
 pub use inheritance::shed_inheritance;
 pub use log_reader::{LogPiece, LogReader};
 pub use process::{ProcessId, end_descendants, own_children};
+pub use running_task::{RunningTask, RunningTaskError};
 pub use runtime::Worker;
