@@ -6,13 +6,18 @@ use super::{group, sandbox, task};
 
 #[test]
 fn it_tells_what_runs_what_failed_and_how_it_ended() {
-    let tasks = [task("a", "\"hang\""), task("b", "\"fail no \\u001b[31mluck\""), task("c", "\"hang\"")];
+    let tasks = [
+        task("a", "\"hang\""),
+        task("b", "\"wait 200\", \"fail no \\u001b[31mluck\""),
+        task("c", "\"hang\""),
+    ];
     let sandbox = sandbox(&[group("train", &tasks)]);
     // A slot for each: with fewer, the two that hang might get them all before the one that fails.
     let mut run = sandbox.start("run flow.toml --devices cpu:3");
-    run.wait_for("task-failed", Some("b"));
     run.wait_for("task-training", Some("a"));
     run.wait_for("task-training", Some("c"));
+    // Last, as it is on the disk when it is told, and with it all that was before.
+    run.wait_for("task-failed", Some("b"));
 
     let told = sandbox.fedflow("status res --json");
     assert_eq!((told.code, told.stderr.as_str()), (0, ""));
