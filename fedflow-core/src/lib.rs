@@ -46,4 +46,4 @@ pub use spec::{ExpectedTimes, Limits, Needs, Program, SELF_WORKER, SpecError, Ta
 pub use status::{IllegalTransition, TaskStatus, Transition};
 pub use task::{LeaseInfo, LoadContext, ProgressSink, Task, TaskError, TaskIdentity, TrainContext};
 pub use time::Time;
-pub use value::{Dict, MAX_DEPTH, Value, ValueError, from_value, to_value};
+pub use value::{Dict, MAX_DEPTH, PlainDict, Value, ValueError, from_value, non_finite_text, to_value};

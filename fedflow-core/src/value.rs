@@ -2,6 +2,7 @@
 
 mod de;
 mod json;
+mod plain;
 mod ser;
 
 use std::fmt;
@@ -9,6 +10,8 @@ use std::fmt;
 use indexmap::IndexMap;
 
 pub use de::from_value;
+pub use json::non_finite_text;
+pub use plain::PlainDict;
 pub use ser::{ValueError, to_value};
 
 /// The deepest nesting of lists and dictionaries that Fedflow carries.

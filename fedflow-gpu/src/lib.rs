@@ -41,5 +41,6 @@ pub use ledger::{Fault, LedgerError};
 pub use nvml::{CardError, CardRole, NoDriver};
 pub use pool::{
     CardChanges, CardWatch, DeviceWatch, LeaseHolders, NoCards, OpenError, Opened, Pool, Warning,
+    leasable_memory,
 };
 pub use visible::HiddenCards;

@@ -29,6 +29,7 @@ use cards::Cards;
 
 pub use device_watch::DeviceWatch;
 pub use open_error::{NoCards, OpenError};
+pub use share_limit::leasable_memory;
 pub use warning::Warning;
 pub use watch::{CardChanges, CardWatch};
 

@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 use std::io::Write;
 
-use fedflow_core::Value;
+use fedflow_core::{Value, non_finite_text};
 use indexmap::IndexSet;
 use rayon::prelude::*;
 
 use crate::render::RenderError;
 use crate::report::{GroupReport, OutcomeKind, Report, TaskReport};
-use crate::results_json::{DID_NOT_END, non_finite, recorded_status};
+use crate::results_json::{DID_NOT_END, recorded_status};
 use crate::visible::visible;
 
 /// How many rows are written in one go by one thread.
@@ -126,7 +126,7 @@ fn cell(value: &Value) -> Cow<'_, str> {
 
 /// The shortest text that is this float again.
 fn float(number: f64) -> Cow<'static, str> {
-    if number.is_finite() { format!("{number:?}").into() } else { non_finite(number).into() }
+    if number.is_finite() { format!("{number:?}").into() } else { non_finite_text(number).into() }
 }
 
 /// A text that no spreadsheet takes for a formula: what begins like one gets an apostrophe in front.

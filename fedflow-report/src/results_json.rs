@@ -2,11 +2,8 @@
 
 use std::io::Write;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use fedflow_core::{Device, Dict, FailureKind, Stage, Value};
-use serde::ser::{SerializeMap, SerializeSeq};
-use serde::{Serialize, Serializer};
+use fedflow_core::{Device, FailureKind, PlainDict, Stage};
+use serde::Serialize;
 
 use crate::render::RenderError;
 use crate::report::{OutcomeKind, Report, TaskReport};
@@ -96,57 +93,5 @@ pub(crate) fn recorded_status(kind: OutcomeKind) -> &'static str {
         OutcomeKind::Finished => "finished",
         OutcomeKind::Exception => "exception",
         OutcomeKind::Cancelled | OutcomeKind::Open => "cancelled",
-    }
-}
-
-/// A value as other programs expect it: not the exact form of the journal, which escapes keys and tags floats.
-pub(crate) struct Plain<'a>(pub(crate) &'a Value);
-
-struct PlainDict<'a>(&'a Dict);
-
-impl Serialize for Plain<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.0 {
-            Value::Null => serializer.serialize_unit(),
-            Value::Bool(bool) => serializer.serialize_bool(*bool),
-            Value::Int(int) => serializer.serialize_i64(*int),
-            Value::Float(float) if float.is_finite() => serializer.serialize_f64(*float),
-            Value::Float(float) => serializer.serialize_str(non_finite(*float)),
-            Value::Text(text) => serializer.serialize_str(text),
-            Value::Bytes(bytes) => {
-                let mut map = serializer.serialize_map(Some(1))?;
-                map.serialize_entry("$bytes", &STANDARD.encode(bytes))?;
-                map.end()
-            }
-            Value::List(list) => {
-                let mut seq = serializer.serialize_seq(Some(list.len()))?;
-                for value in list {
-                    seq.serialize_element(&Plain(value))?;
-                }
-                seq.end()
-            }
-            Value::Dict(dict) => PlainDict(dict).serialize(serializer),
-        }
-    }
-}
-
-impl Serialize for PlainDict<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        for (key, value) in self.0.iter() {
-            map.serialize_entry(key, &Plain(value))?;
-        }
-        map.end()
-    }
-}
-
-/// How a float that is not finite is written where there is only text for it.
-pub(crate) fn non_finite(float: f64) -> &'static str {
-    if float.is_nan() {
-        "NaN"
-    } else if float > 0.0 {
-        "Infinity"
-    } else {
-        "-Infinity"
     }
 }

@@ -9,6 +9,7 @@ use fedflow_core::{
     Assignment, Config, Device, DevicePool, Flow, History, LeaseTable, Name, RunEvent, RunOutcome,
     RunSettings, Script, Simulation, Size, TaskGroup, TaskPlan, Time,
 };
+use fedflow_gpu::leasable_memory;
 use fedflow_worker::store::{RunDir, read_journal};
 
 use super::run::{DEFAULT_SEED, say_note};
@@ -76,10 +77,7 @@ pub(crate) fn cmd_plan(args: &PlanArgs) -> Result<(), CommandError> {
 fn simulated_table(pool: &impl DevicePool, config: &Config) -> LeaseTable {
     let mut table = LeaseTable::new(config.scheduler.max_per_device);
     for info in pool.devices() {
-        let capacity = info.memory.map(|total| {
-            let limit = total.scaled(config.utilization_limit.cuda_memory);
-            limit.min(total.saturating_sub(config.remain_limit.cuda_memory_of(total)))
-        });
+        let capacity = info.memory.map(|total| leasable_memory(total, config));
         table.add(info, capacity);
     }
     table

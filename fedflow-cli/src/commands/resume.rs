@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use fedflow_core::Config;
 use fedflow_gpu::Pool;
-use fedflow_worker::store::{Head, RunDir, RunLock, end_leftovers};
+use fedflow_worker::store::{Head, JournalReader, RunDir, RunLock, end_leftovers};
 
 use super::run::{run_groups, say_note, with_grace};
 use crate::args::ResumeArgs;
@@ -23,7 +23,8 @@ const LEFTOVER_GRACE: Duration = Duration::from_secs(2);
 /// Goes on with the run.
 pub(crate) fn cmd_resume(args: &ResumeArgs) -> Result<(), CommandError> {
     let run_dir = RunDir::open(&args.run_dir).map_err(CommandError::refused)?;
-    let head = read_run(&run_dir)?.state.head().clone();
+    // Only the head is needed here; the records are read once the directory is locked.
+    let head = JournalReader::open(&run_dir).map_err(CommandError::failed)?.head().clone();
     let Some(flow_file) = head.flow_file.as_deref().map(PathBuf::from) else {
         return Err(CommandError::refused(format!("{} was not run from a flow file", shown(run_dir.path())))
             .hint("run the program again that made it; what it has recorded is not run again"));

@@ -4,13 +4,10 @@ use std::collections::HashMap;
 use std::io::{self, Write};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use fedflow_core::{
-    Device, DeviceInfo, Dict, Failure, Name, Observer, RunEvent, RunOutcome, Size, Time, Value,
+    Device, DeviceInfo, Failure, Name, Observer, PlainDict, RunEvent, RunOutcome, Size, Time,
 };
-use serde::ser::{SerializeMap, SerializeSeq};
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use super::spool::{Fate, Spool};
 use super::text;
@@ -188,47 +185,6 @@ impl<'a> Details<'a> {
     }
 }
 
-/// A result in plain JSON, as `results.json` has it: a float that is not finite is a text, bytes are
-/// `{"$bytes": base64}`.
-struct PlainDict<'a>(&'a Dict);
-
-struct PlainValue<'a>(&'a Value);
-
-impl Serialize for PlainDict<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        for (key, value) in self.0.iter() {
-            map.serialize_entry(key, &PlainValue(value))?;
-        }
-        map.end()
-    }
-}
-
-impl Serialize for PlainValue<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.0 {
-            Value::Float(float) if float.is_nan() => serializer.serialize_str("NaN"),
-            Value::Float(float) if float.is_infinite() => {
-                serializer.serialize_str(if *float > 0.0 { "Infinity" } else { "-Infinity" })
-            }
-            Value::Bytes(bytes) => {
-                let mut map = serializer.serialize_map(Some(1))?;
-                map.serialize_entry("$bytes", &STANDARD.encode(bytes))?;
-                map.end()
-            }
-            Value::List(list) => {
-                let mut seq = serializer.serialize_seq(Some(list.len()))?;
-                for value in list {
-                    seq.serialize_element(&PlainValue(value))?;
-                }
-                seq.end()
-            }
-            Value::Dict(dict) => PlainDict(dict).serialize(serializer),
-            plain => plain.serialize(serializer),
-        }
-    }
-}
-
 /// Writes characters that could steer a terminal as JSON escapes: the stream may be looked at on one.
 struct TerminalSafe;
 
@@ -268,6 +224,8 @@ impl Write for Bounded<'_> {
 mod tests {
     use super::super::made_up::*;
     use super::super::spool::tests::{PATIENCE, Sink};
+    use fedflow_core::{Dict, Value};
+
     use super::*;
     use fedflow_core::FailureKind;
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::{Dict, Value};
 
 const FLOAT: &str = "$float";
-const BYTES: &str = "$bytes";
+pub(super) const BYTES: &str = "$bytes";
 
 impl Serialize for Value {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -61,7 +61,8 @@ fn tagged<S: Serializer>(serializer: S, tag: &'static str, value: &str) -> Resul
 }
 
 /// The text for a float that JSON has no number for: `NaN`, `Infinity` or `-Infinity`.
-fn non_finite_text(float: f64) -> &'static str {
+#[must_use]
+pub fn non_finite_text(float: f64) -> &'static str {
     if float.is_nan() {
         "NaN"
     } else if float > 0.0 {

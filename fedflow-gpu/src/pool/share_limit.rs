@@ -2,6 +2,13 @@
 
 use fedflow_core::{Config, Size};
 
+/// What leases may book of a card with so much memory that keeps none for itself, what other people use there
+/// included.
+#[must_use]
+pub fn leasable_memory(total: Size, config: &Config) -> Size {
+    of(total, Size::ZERO, config)
+}
+
 /// What leases may book of a card, what other people use there included.
 pub(super) fn of(total: Size, reserved: Size, config: &Config) -> Size {
     let by_fraction = total.scaled(config.utilization_limit.cuda_memory);
