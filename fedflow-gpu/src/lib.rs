@@ -30,6 +30,8 @@ mod process;
 
 mod ledger;
 
+mod telemetry;
+
 mod pool;
 
 mod inventory;
@@ -43,4 +45,5 @@ pub use pool::{
     CardChanges, CardWatch, DeviceWatch, LeaseHolders, NoCards, OpenError, Opened, Pool, Warning,
     leasable_memory,
 };
+pub use telemetry::{TelemetrySampler, TelemetrySource};
 pub use visible::HiddenCards;
