@@ -199,7 +199,7 @@ pub(crate) struct ReportArgs {
 pub(crate) enum ReportFormat {
     /// One self-contained page.
     Html,
-    /// As results.json.
+    /// As results.json, with how each device was used.
     Json,
     /// One row a task.
     Csv,

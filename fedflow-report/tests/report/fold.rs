@@ -70,8 +70,8 @@ fn the_life_of_a_task() {
     assert_eq!((counts.tasks, counts.finished, counts.open), (2, 1, 1));
     let summary = Summary::of_run(&report);
     let used = |card: usize| (summary.devices[card].busy_seconds, summary.devices[card].starved_seconds);
-    // Card 0 was idle all the time, one second of it while the task waited.
-    assert_eq!((used(0), used(1)), ((0.0, 1.0), (4.0, 1.0)));
+    // Card 0 was idle all the time, card 1 half of it; all the while `b` was ready to start.
+    assert_eq!((used(0), used(1)), ((0.0, 8.0), (4.0, 4.0)));
     assert_eq!(summary.makespan_seconds, 8.0);
 }
 
