@@ -146,9 +146,9 @@ struct DeviceRow {
     idle: String,
     utilization: String,
     memory: String,
-    power: String,
+    power: Option<String>,
     energy: String,
-    sort: [String; 8],
+    sort: [String; 7],
 }
 
 impl Neighbours {
@@ -174,10 +174,10 @@ impl DeviceRow {
         let (power, used) = (seen.and_then(|seen| seen.mean_power), seen.and_then(|seen| seen.energy));
         let seconds =
             [device.busy_seconds, device.loading_seconds, device.starved_seconds, device.idle_seconds];
-        let told = [utilization, memory.map(fedflow_core::Size::gigabytes), power, used];
+        let told = [utilization, memory.map(fedflow_core::Size::gigabytes), used];
         let number = |number: f64| format!("{number:.3}");
         let absent = || "–".to_owned();
-        let mut sort = <[String; 8]>::default();
+        let mut sort = <[String; 7]>::default();
         for (key, value) in sort.iter_mut().zip(seconds.into_iter().map(Some).chain(told)) {
             *key = value.map(number).unwrap_or_default();
         }
@@ -193,7 +193,7 @@ impl DeviceRow {
             idle: duration(device.idle_seconds),
             utilization: utilization.map_or_else(absent, |busy| percent(busy / 100.0)),
             memory: memory.map_or_else(absent, |size| size.to_string()),
-            power: power.map_or_else(absent, |watts| format!("{watts:.0} W")),
+            power: power.map(|watts| format!("{watts:.0} W")),
             energy: used.map_or_else(absent, energy),
             sort,
         }
