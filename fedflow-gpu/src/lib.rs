@@ -38,7 +38,9 @@ mod inventory;
 
 pub use choice::{ChoiceError, DeviceChoice};
 pub use environment::Environment;
-pub use inventory::{CardReport, Inventory, LeaseReport, MemoryReport, ProcessReport, WaitReport, inventory};
+pub use inventory::{
+    CardReport, Inventory, InventorySource, LeaseReport, MemoryReport, ProcessReport, WaitReport, inventory,
+};
 pub use ledger::{Fault, LedgerError};
 pub use nvml::{CardError, CardRole, NoDriver};
 pub use pool::{
