@@ -87,7 +87,10 @@ fn simulated_cards_have_curves_of_what_is_booked_and_three_figures() {
         assert_eq!(device["leased_loading_seconds"], 0.0);
         assert!(device["idle_while_work_waited_seconds"].as_f64().is_some());
         let telemetry = &device["telemetry"];
-        assert_eq!((&telemetry["peak_booked_memory"], &telemetry["energy_watt_hours"]), (&(3 * GB).into(), &Value::Null));
+        assert_eq!(
+            (&telemetry["peak_booked_memory"], &telemetry["energy_watt_hours"]),
+            (&(3 * GB).into(), &Value::Null)
+        );
     }
     let markdown = sandbox.fedflow("report res --format md").stdout;
     assert!(markdown.contains("| Training | Leased but loading | Idle while work waited |"), "{markdown}");
@@ -102,7 +105,10 @@ fn a_report_renders_with_damaged_telemetry_and_with_none() {
     let damaged = sandbox.read(FILE).replacen("\"seconds\"", "\"sec", 1);
     fs::write(sandbox.path().join(FILE), damaged).unwrap();
     let outcome = sandbox.fedflow("report res");
-    assert_eq!((outcome.code, outcome.stderr.trim()), (0, "note: left out of telemetry.jsonl: 1 damaged line"));
+    assert_eq!(
+        (outcome.code, outcome.stderr.trim()),
+        (0, "note: left out of telemetry.jsonl: 1 damaged line")
+    );
     assert!(sandbox.read("res/report.html").contains("class=\"booked\""));
 
     fs::remove_file(sandbox.path().join(FILE)).unwrap();
@@ -115,16 +121,14 @@ fn a_report_renders_with_damaged_telemetry_and_with_none() {
 #[test]
 fn telemetry_that_cannot_be_kept_is_one_warning() {
     let sandbox = Sandbox::new();
-    // The task makes the file unwritable; the run knows nothing of the cause.
-    let line = "true";
-    sandbox.write("flow.toml", &flow(&[("a", "cuda:0", line)]));
-    fs::create_dir_all(sandbox.path().join("res/.fedflow/telemetry.jsonl")).unwrap();
-    fs::set_permissions(sandbox.path().join("res/.fedflow"), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    sandbox.write("flow.toml", &flow(&[("a", "cuda:0", "true")]));
+    fs::create_dir_all(sandbox.path().join(FILE)).unwrap();
     let outcome = sandbox.fedflow("run flow.toml --devices sim:1x10GB");
     assert_eq!(outcome.code, 0);
     let warned = outcome.stderr.matches("warning: no telemetry is kept: ").count();
     assert_eq!(warned, 1, "{}", outcome.stderr);
-    let never = sandbox.fedflow("run flow.toml --workdir other --devices sim:1x10GB --set telemetry.interval=none");
+    let never =
+        sandbox.fedflow("run flow.toml --workdir other --devices sim:1x10GB --set telemetry.interval=none");
     assert_eq!((never.code, never.stderr.contains("warning")), (0, false));
     assert!(!sandbox.path().join("other/.fedflow/telemetry.jsonl").exists());
 }
@@ -149,8 +153,13 @@ fn a_card_that_is_lost_in_mid_run_leaves_the_others_seen() {
         line["devices"].as_array().unwrap().iter().find(|device| device["device"] == name).cloned()
     };
     let first = of(&lines[1], "cuda:0").unwrap();
-    assert_eq!((&first["power"], &first["temperature"], &first["memory_used"]), (&231.5.into(), &61.0.into(), &(5 * GB).into()));
-    let told = lines[1..].iter().filter(|line| of(line, "cuda:0").is_some_and(|device| device.get("lost").is_some()));
+    assert_eq!(
+        (&first["power"], &first["temperature"], &first["memory_used"]),
+        (&231.5.into(), &61.0.into(), &(5 * GB).into())
+    );
+    let told = lines[1..]
+        .iter()
+        .filter(|line| of(line, "cuda:0").is_some_and(|device| device.get("lost").is_some()));
     assert_eq!(told.count(), 1, "told once");
     let last = lines.last().unwrap();
     assert_eq!(of(last, "cuda:0"), None);
@@ -165,7 +174,11 @@ fn devices_are_watched_as_often_as_was_asked_for() {
     let blocks = sandbox.fedflow("devices --watch --count 2 --interval 50ms");
     assert_eq!(blocks.code, 0);
     let text = &blocks.stdout;
-    assert_eq!(text.matches("cuda:0  NVIDIA Stand-In  24GB    5GB   87%   232W   61°C  GPU-a").count(), 2, "{text}");
+    assert_eq!(
+        text.matches("cuda:0  NVIDIA Stand-In  24GB    5GB   87%   232W   61°C  GPU-a").count(),
+        2,
+        "{text}"
+    );
     assert_eq!(text.matches("no leases\n").count(), 2);
     assert!(!text.contains('\u{1b}'), "what is no terminal gets plain blocks");
     let json = sandbox.fedflow("devices --watch --count 3 --interval 50ms --json");
@@ -189,7 +202,10 @@ fn watching_shows_the_leases_of_a_run_and_ends_on_a_signal_or_without_a_reader()
     let mut watch = sandbox.begin("devices --watch --interval 50ms");
     // The lease is booked before the task trains; its worker is named a little later.
     let leased = std::iter::from_fn(|| watch.line()).find(|line| line.contains("g/a")).unwrap();
-    assert!(leased.starts_with("cuda:0  g/a") && leased.contains("3GB") && leased.contains("training"), "{leased}");
+    assert!(
+        leased.starts_with("cuda:0  g/a") && leased.contains("3GB") && leased.contains("training"),
+        "{leased}"
+    );
     sandbox.write("over", "");
     assert_eq!(run.finish(), 0);
     std::iter::from_fn(|| watch.line()).find(|line| line == "no leases").unwrap();
