@@ -109,7 +109,7 @@ fn lease_row(lease: &LeaseReport, now: f64) -> [String; 7] {
     };
     [
         device_of(lease),
-        lease.task.as_deref().map_or_else(|| "-".into(), |task| escape(task)),
+        lease.task.as_deref().map_or_else(|| "-".into(), escape),
         escape(&lease.user),
         memory,
         since(lease.since, now),
