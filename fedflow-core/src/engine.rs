@@ -317,6 +317,7 @@ impl<L: Launcher, P: DevicePool, O: Observer, I: Inbox> Flow<L, P, O, I> {
             checkpoint_dir: checkpoints.join(name.as_str()).join(spec.task_id.as_str()),
             program: spec.program.clone(),
             params: spec.params.clone(),
+            oom_signs: spec.oom_signs.clone(),
         })
     }
 

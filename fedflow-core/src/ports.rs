@@ -10,6 +10,7 @@ use crate::event::RunEvent;
 use crate::failure::FailureKind;
 use crate::lease::{Lease, LeaseId, LeaseRequest, Unleasable};
 use crate::name::Name;
+use crate::oom::ExtraOomSigns;
 use crate::quantity::Size;
 use crate::spec::Program;
 use crate::time::Time;
@@ -45,8 +46,10 @@ pub struct Assignment {
     pub checkpoint_dir: PathBuf,
     /// What runs it.
     pub program: Arc<Program>,
-    /// Its parameters.
+    /// Its parameters. A command finds them in its environment.
     pub params: Dict,
+    /// By what else than the run's signs it is known that it was out of memory.
+    pub oom_signs: ExtraOomSigns,
 }
 
 /// Starts workers and tells them what to do. No call blocks; every answer comes through the [`Inbox`].
