@@ -20,6 +20,8 @@
 
 mod environment;
 
+mod clock;
+
 mod choice;
 
 mod nvml;

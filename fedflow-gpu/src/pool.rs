@@ -6,6 +6,7 @@ mod foreign;
 mod handout;
 mod open_error;
 mod priority;
+mod returning;
 mod share_limit;
 mod simulated;
 mod warning;
@@ -27,6 +28,7 @@ use crate::choice::DeviceChoice;
 use crate::environment::Environment;
 use crate::ledger::{CardKey, Directory, Ledger, NotLocked, Own, Shared};
 use cards::Cards;
+use returning::Change;
 
 pub use device_watch::DeviceWatch;
 pub use open_error::{NoCards, OpenError};
@@ -190,6 +192,14 @@ impl Pool {
         self.ledger.as_ref().map(|ledger| LeaseHolders { own: ledger.own() })
     }
 
+    /// Sets how long memory of a real card may take to come back after the process that used it has ended, 10 s unless
+    /// it is set. What takes longer is quarantined: it is not leased until it does come back.
+    pub fn set_return_bound(&mut self, bound: Duration) {
+        if let Kind::Cards(cards) = &mut self.kind {
+            cards.set_return_bound(bound);
+        }
+    }
+
     /// What tasks really use of simulated cards; `None` if the devices are no simulated cards.
     #[must_use]
     pub fn simulated_memory(&self) -> Option<SimulatedMemory> {
@@ -297,11 +307,12 @@ impl Pool {
             }
             processes = round.processes();
         }
+        let mut changes = Vec::new();
         if let Kind::Cards(cards) = &mut self.kind {
             let booked = |table: &LeaseTable, device| {
                 table.booked(device) + by_others.get(&device).copied().unwrap_or_default()
             };
-            cards.apply(looks, request, booked, &processes, &mut self.table);
+            changes = cards.apply(looks, request, booked, &processes, &mut self.table);
         }
         let leased = self.table.try_lease(&asked);
         let booked = match (round, &leased) {
@@ -312,6 +323,7 @@ impl Pool {
             }
             (None, _) => Ok(()),
         };
+        self.quarantine(changes);
         let mut lease = leased?;
         if let Err(error) = booked {
             self.table.release(lease.id);
@@ -326,6 +338,25 @@ impl Pool {
             memory.granted(lease.id, request.holder);
         }
         Some(lease)
+    }
+
+    /// Tells people, and the ledger, what did not come back.
+    fn quarantine(&mut self, changes: Vec<(Device, Change)>) {
+        let devices = self.table.devices();
+        for (device, change) in changes {
+            let (memory, warning) = match change {
+                Change::None => continue,
+                Change::Lost(memory) => (memory, Warning::Quarantined { device, memory }),
+                Change::Back => (Size::ZERO, Warning::Returned { device }),
+            };
+            self.warnings.push(warning);
+            let place = devices.iter().position(|info| info.device == device);
+            if let (Some(ledger), Some(place)) = (&self.ledger, place)
+                && let Err(error) = ledger.quarantine(place, memory)
+            {
+                warn_once(&mut self.warnings, Warning::Ledger(error));
+            }
+        }
     }
 
     /// The places of the devices that a request might get.
@@ -383,10 +414,15 @@ impl DevicePool for Pool {
     }
 
     fn release(&mut self, lease: LeaseId) {
-        self.table.release(lease);
-        if let Kind::Simulated(memory) = &self.kind {
-            memory.vacate(lease);
+        match &mut self.kind {
+            Kind::Cpu => {}
+            Kind::Simulated(memory) => memory.vacate(lease),
+            Kind::Cards(cards) => {
+                let held = self.table.shares(lease);
+                held.into_iter().for_each(|(device, share)| cards.released(device, share));
+            }
         }
+        self.table.release(lease);
         if let Some(ledger) = &self.ledger {
             ledger.release(lease);
         }

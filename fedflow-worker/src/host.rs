@@ -32,6 +32,7 @@ mod inbox;
 mod intake;
 mod ipc_session;
 mod json_session;
+mod lease_text;
 mod link;
 mod listener;
 mod log_keeper;

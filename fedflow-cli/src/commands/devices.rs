@@ -76,6 +76,12 @@ fn lease_line(lease: &LeaseReport) -> String {
         Some(device) if device != Device::Cpu => device.to_string(),
         _ => escape(&lease.card),
     };
+    if lease.quarantined {
+        return format!(
+            "{device}: {} is quarantined, as a process that has ended did not give it back (run of process {})",
+            lease.memory, lease.supervisor
+        );
+    }
     let what = match (lease.exclusive, lease.memory) {
         (true, _) => "the whole card".to_owned(),
         (false, Size::ZERO) => "a turn".into(),

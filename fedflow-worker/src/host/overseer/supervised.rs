@@ -17,6 +17,7 @@ use rustix::process::Signal;
 use super::super::ending::{self, Asked, OomCheck};
 use super::super::ipc_session::IpcReader;
 use super::super::json_session::JsonReader;
+use super::super::lease_text::lease_text;
 use super::super::link::Link;
 use super::super::listener::{Cause, Listener, Phase};
 use super::super::logs::Logs;
@@ -198,6 +199,7 @@ impl Supervised {
                 let mut environment = vec![
                     (environment::DEVICE.to_owned(), lease.device_seen.to_string()),
                     (environment::CARD.to_owned(), cards_of(lease)),
+                    (environment::LEASE.to_owned(), lease_text(&lease.info(true))),
                     (environment::RESULT.to_owned(), self.result_path().to_string_lossy().into_owned()),
                 ];
                 environment.extend(lease.environment.iter().cloned());
