@@ -17,6 +17,7 @@ use crate::lease::Unleasable;
 use crate::name::Name;
 use crate::ports::{
     Assignment, DevicePool, HostSample, Inbox, Input, Launcher, Observer, RunSettings, StopLevel, TaskKey,
+    WorkerEvent,
 };
 use crate::scheduler::{Command, LeaseAnswer, Scheduler, SchedulerSetup, TaskPlan};
 use crate::status::TaskStatus;
@@ -244,7 +245,10 @@ impl<L: Launcher, P: DevicePool, O: Observer, I: Inbox> Flow<L, P, O, I> {
                     self.stopped = self.stopped.max(Some(level));
                     scheduler.handle(now, Input::Stop(level));
                 }
-                input => scheduler.handle(now, input),
+                input => {
+                    self.look_for_lost_devices(&input, &mut scheduler);
+                    scheduler.handle(now, input);
+                }
             }
         }
         self.next_worker = scheduler.next_worker();
@@ -254,6 +258,18 @@ impl<L: Launcher, P: DevicePool, O: Observer, I: Inbox> Flow<L, P, O, I> {
             return Err(FlowError::Stopped);
         }
         Ok(())
+    }
+
+    /// A task that fails on a device that is lost has not failed by itself.
+    fn look_for_lost_devices(&mut self, input: &Input, scheduler: &mut Scheduler) {
+        let Input::Worker { worker, event: WorkerEvent::Failed { .. } | WorkerEvent::Gone { .. } } = input
+        else {
+            return;
+        };
+        let devices = scheduler.trains_on(*worker);
+        if let Some(lost) = devices.into_iter().find(|device| self.ports.pool.is_lost(*device)) {
+            scheduler.device_lost(*worker, lost);
+        }
     }
 
     fn carry_out(

@@ -332,6 +332,10 @@ impl DevicePool for LeaseTable {
         self.cards.iter().map(|card| card.info.clone()).collect()
     }
 
+    fn is_lost(&mut self, device: Device) -> bool {
+        self.cards.iter().any(|card| card.info.device == device && card.dropped)
+    }
+
     fn check(&self, request: &LeaseRequest) -> Result<(), Unleasable> {
         if self.cards.iter().all(|card| card.dropped) {
             return Err(Unleasable::NoneLeft);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::OnFailure;
-use crate::device::DeviceInfo;
+use crate::device::{Device, DeviceInfo};
 use crate::event::RunEvent;
 use crate::failure::FailureKind;
 use crate::lease::{Lease, LeaseId, LeaseRequest, Unleasable};
@@ -90,6 +90,11 @@ pub trait DevicePool {
     fn release(&mut self, lease: LeaseId);
     /// The holder does not want a lease any more.
     fn withdraw(&mut self, holder: TaskKey);
+    /// Whether a device is lost for good. Asked when a task failed on it: then that was no failure of the task.
+    fn is_lost(&mut self, device: Device) -> bool {
+        let _ = device;
+        false
+    }
 }
 
 /// Told every [`RunEvent`].
@@ -293,5 +298,9 @@ impl<P: DevicePool + ?Sized> DevicePool for Box<P> {
 
     fn withdraw(&mut self, holder: TaskKey) {
         (**self).withdraw(holder);
+    }
+
+    fn is_lost(&mut self, device: Device) -> bool {
+        (**self).is_lost(device)
     }
 }

@@ -428,6 +428,13 @@ impl DevicePool for Pool {
         }
     }
 
+    fn is_lost(&mut self, device: Device) -> bool {
+        let Kind::Cards(cards) = &mut self.kind else { return self.table.is_lost(device) };
+        cards.look_at(device, &mut self.table, &mut self.warnings);
+        self.tell_news();
+        self.table.is_lost(device)
+    }
+
     fn withdraw(&mut self, holder: TaskKey) {
         self.table.withdraw(holder);
         if let Some(ledger) = &mut self.ledger {

@@ -199,6 +199,7 @@ impl Scheduler {
                 resident: None,
                 holds_since: None,
                 stays_on: None,
+                device_lost: None,
             },
         );
         self.enter(now, id, Phase::Starting);

@@ -17,6 +17,8 @@ pub(super) struct Attempt {
     number: u32,
     load_seconds: Option<f64>,
     trained: Option<(Device, f64)>,
+    /// The device that was lost meanwhile.
+    lost: Option<Device>,
 }
 
 impl Scheduler {
@@ -51,6 +53,25 @@ impl Scheduler {
         self.lease_round.request();
     }
 
+    /// The devices on which a worker trains now.
+    #[must_use]
+    pub fn trains_on(&self, id: WorkerId) -> Vec<Device> {
+        match self.workers.get(&id).map(|worker| &worker.phase) {
+            Some(Phase::Training { lease, .. }) => {
+                lease.shares.iter().map(|share| share.info.device).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// A device on which a worker trains is lost: if the worker fails now, its task is tried again elsewhere, unless it
+    /// is tied to that device.
+    pub fn device_lost(&mut self, id: WorkerId, device: Device) {
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.device_lost = Some(device);
+        }
+    }
+
     /// `train` failed in a process that lives. The first time that memory on the card did not suffice, what it
     /// has loaded is kept, and it waits for a larger share of the same card.
     pub(super) fn train_failed(
@@ -68,7 +89,8 @@ impl Scheduler {
         let first_oom = failure.kind == FailureKind::Oom
             && task.spent.train_oom == 0
             && self.config.scheduler.train_nretry > 1
-            && lease.shares.len() == 1;
+            && lease.shares.len() == 1
+            && worker.device_lost.is_none();
         if !first_oom || self.stop.is_some() {
             self.end(now, id, Some(failure), Severity::Asked);
             return;
@@ -195,7 +217,7 @@ impl Scheduler {
             self.commands.push_back(Command::Release(lease));
             self.lease_round.request();
         }
-        let Worker { place, attempt, load_seconds, mut trained, phase, .. } = worker;
+        let Worker { place, attempt, load_seconds, mut trained, phase, device_lost: lost, .. } = worker;
         let place = place as usize;
         if let (Some(since), Some((_, seconds))) = (worker.holds_since, &mut trained) {
             let train_seconds = now.since(since).as_secs_f64();
@@ -214,14 +236,28 @@ impl Scheduler {
         });
         if let Phase::Ending { failure: Some(mut failure), .. } = phase {
             failure.stderr_tail = stderr_tail;
-            self.attempt_failed(now, place, Attempt { number: attempt, load_seconds, trained }, failure);
+            self.attempt_failed(
+                now,
+                place,
+                Attempt { number: attempt, load_seconds, trained, lost },
+                failure,
+            );
         }
     }
 
-    fn attempt_failed(&mut self, now: Time, place: usize, attempt: Attempt, failure: Failure) {
+    fn attempt_failed(&mut self, now: Time, place: usize, attempt: Attempt, mut failure: Failure) {
         let task = &mut self.tasks[place];
         let retries = task.plan.limits.retries.unwrap_or(0);
-        let verdict = decide(&mut task.spent, &failure, retries, &self.config.scheduler);
+        if let Some(device) = attempt.lost {
+            failure.message.push_str(&format!("; {device} was lost"));
+        }
+        let elsewhere = attempt.lost.is_some() && task.plan.pin.is_none();
+        let verdict = if elsewhere && failure.kind != FailureKind::Cancelled {
+            // It costs none of the task's retries, and happens once for each device at most.
+            Verdict::Again { delay: std::time::Duration::ZERO }
+        } else {
+            decide(&mut task.spent, &failure, retries, &self.config.scheduler)
+        };
         let mut delay = std::time::Duration::ZERO;
         match verdict {
             Verdict::GiveUp => return self.fail_for_good(place, failure, Some(attempt)),
@@ -260,7 +296,7 @@ impl Scheduler {
 
     pub(super) fn fail_for_good(&mut self, place: usize, error: Failure, attempt: Option<Attempt>) {
         let number = self.tasks[place].attempts;
-        let attempt = attempt.unwrap_or(Attempt { number, load_seconds: None, trained: None });
+        let attempt = attempt.unwrap_or(Attempt { number, load_seconds: None, trained: None, lost: None });
         self.tell(|group, tasks| RunEvent::TaskFailed {
             group,
             task: tasks[place].plan.task_id.clone(),

@@ -183,15 +183,19 @@ impl Cards {
             }
             match look_at(&self.driver, &card.uuid) {
                 Ok((memory, processes)) => looks.push(Look { at, memory, processes }),
-                Err(error) => {
-                    table.drop_device(card.device);
-                    card.dropped = Some(error.clone());
-                    let (device, uuid) = (Some(card.device), card.uuid.clone());
-                    warnings.push(Warning::CardDropped { device, card: uuid, error });
-                }
+                Err(error) => card.drop_from(table, warnings, error),
             }
         }
         looks
+    }
+
+    /// Looks whether a card still answers; one that does not is dropped, with a warning.
+    pub(super) fn look_at(&mut self, device: Device, table: &mut LeaseTable, warnings: &mut Vec<Warning>) {
+        let mut usable = self.cards.iter_mut().filter(|card| card.dropped.is_none());
+        let Some(card) = usable.find(|card| card.device == device) else { return };
+        if let Err(error) = self.driver.memory(&card.uuid) {
+            card.drop_from(table, warnings, error);
+        }
     }
 
     /// Tells the table what nobody has booked and yet uses on the cards that were looked at. `booked` is what leases
@@ -237,6 +241,16 @@ impl Cards {
             table.set_foreign(card.device, used + missing.saturating_sub(quarantined));
         }
         changes
+    }
+}
+
+impl Card {
+    /// Nothing is leased on it any more.
+    fn drop_from(&mut self, table: &mut LeaseTable, warnings: &mut Vec<Warning>, error: CardError) {
+        table.drop_device(self.device);
+        self.dropped = Some(error.clone());
+        let (device, card) = (Some(self.device), self.uuid.clone());
+        warnings.push(Warning::CardDropped { device, card, error });
     }
 }
 
