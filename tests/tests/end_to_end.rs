@@ -11,6 +11,8 @@ mod devices;
 mod faults;
 #[path = "end_to_end/flows.rs"]
 mod flows;
+#[path = "end_to_end/gpu_check.rs"]
+mod gpu_check;
 #[path = "end_to_end/lost_cards.rs"]
 mod lost_cards;
 #[path = "end_to_end/out_of_memory.rs"]
