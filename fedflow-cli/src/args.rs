@@ -84,8 +84,8 @@ pub(crate) struct RunOptions {
     /// Where the run keeps its files; instead of the flow's workdir.
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) workdir: Option<PathBuf>,
-    /// The devices: auto, cpu:N (N tasks at once), sim:NxSIZE (simulated cards, such as sim:2x24GB), or cards
-    /// such as cuda:0,cuda:2.
+    /// The devices: auto, cpu:N (N tasks at once), sim:NxSIZE (simulated cards, such as sim:2x24GB or
+    /// sim:1x24GB+1x8GB), or cards such as cuda:0,cuda:2.
     #[arg(long, value_name = "DEVICES", default_value = "auto")]
     pub(crate) devices: String,
     /// How progress is shown.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fedflow_core::{
@@ -13,7 +14,9 @@ use fedflow_report::{Report, ReportWriter};
 use fedflow_worker::store::{
     Head, JournalNotice, JournalWriter, Order, OrderSocket, RUN_TOKEN_VARIABLE, RunDir, RunLock,
 };
-use fedflow_worker::{Host, HostHandle, HostInbox, HostLauncher, HostOptions, LeaseWitness, WorkerProgram};
+use fedflow_worker::{
+    Host, HostHandle, HostInbox, HostLauncher, HostOptions, LeaseWitness, TrainGate, WorkerProgram,
+};
 
 use crate::command_error::CommandError;
 use crate::guard::GuardWatch;
@@ -283,6 +286,10 @@ fn host_options(
         lease_witness: pool
             .holders()
             .map(|holders| LeaseWitness::new(move |lease, process, task| holders.name(lease, process, task))),
+        oom_signs: Arc::new(config.oom_signs.clone()),
+        train_gate: pool.simulated_memory().map(|memory| {
+            TrainGate::new(move |lease, size| memory.occupy(lease, size).map_err(|oom| oom.to_string()))
+        }),
         sample_interval: Some(config.scheduler.interval),
         // The supervisor starts nothing but workers.
         adopt_orphans: true,

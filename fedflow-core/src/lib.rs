@@ -14,6 +14,7 @@ mod fingerprint;
 mod group;
 mod lease;
 mod name;
+mod oom;
 mod placement;
 mod ports;
 mod quantity;
@@ -35,6 +36,7 @@ pub use fingerprint::fingerprint;
 pub use group::{GroupError, RecordedOutcome, TaskEntry, TaskGroup};
 pub use lease::{Lease, LeaseId, LeaseRequest, LeaseTable, Others, Share, Unleasable};
 pub use name::{IntoName, MAX_NAME_BYTES, Name, NameError};
+pub use oom::{CARD_WORDS, ExtraOomSigns, HOST_WORDS, OomSigns};
 pub use placement::{CardView, hold_back, place};
 pub use ports::{
     Assignment, DevicePool, HostSample, Inbox, Input, Launcher, Observer, RunSettings, StopLevel, TaskKey,

@@ -78,6 +78,7 @@ impl World {
             program: Arc::new(program),
             params,
             keep: None,
+            oom_signs: Default::default(),
         };
         self.launcher().start(worker, assignment);
         worker
