@@ -1,5 +1,7 @@
 //! What earlier sessions of a run have recorded: for the engine to go on from, and for the report.
 
+use std::path::Path;
+
 use fedflow_report::Report;
 use fedflow_worker::store::{RunDir, RunState, read_journal, recover};
 
@@ -22,4 +24,10 @@ pub(crate) fn read_run(run_dir: &RunDir) -> Result<EarlierRun, CommandError> {
     read_journal(run_dir, |record| report.apply(record.time, &record.event)).map_err(CommandError::failed)?;
     let state = recover(run_dir).map_err(CommandError::failed)?;
     Ok(EarlierRun { state, report })
+}
+
+/// Whether a directory holds a run.
+#[must_use]
+pub(crate) fn earlier_run_in(directory: &Path) -> bool {
+    RunDir::open(directory).is_ok()
 }

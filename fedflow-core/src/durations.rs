@@ -236,17 +236,15 @@ impl Durations {
         self.failed.get(&key).map(|times| (*times, Basis::Failed))
     }
 
-    /// Has a group's tasks expect to take as long as was learned: those that declare nothing, and with `outrank`
-    /// also those that have finished before, whatever they declare.
-    pub fn expect(&self, group: &mut TaskGroup, outrank: bool) {
+    /// Has those of a group's tasks that declare nothing expect to take as long as was learned.
+    pub fn expect(&self, group: &mut TaskGroup) {
         let name = group.group_name();
         let learned: Vec<(Name, ExpectedTimes)> = group
             .tasks()
+            .filter(|task| task.spec().expected.is_none())
             .filter_map(|task| {
-                let (times, basis) = self.estimate(&name, task.task_id())?;
-                let outranks = outrank && basis == Basis::Recorded;
-                (outranks || task.spec().expected.is_none())
-                    .then(|| (task.task_id().clone(), ExpectedTimes { load: times.load, train: times.train }))
+                let (times, _) = self.estimate(&name, task.task_id())?;
+                Some((task.task_id().clone(), ExpectedTimes { load: times.load, train: times.train }))
             })
             .collect();
         for (task, times) in learned {
@@ -290,7 +288,7 @@ impl DurationLearner {
 
     /// Has the tasks of a group that declare nothing expect to take as long as was learned.
     pub fn expect(&self, group: &mut TaskGroup) {
-        self.durations.borrow().expect(group, false);
+        self.durations.borrow().expect(group);
     }
 }
 

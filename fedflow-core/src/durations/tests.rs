@@ -167,19 +167,17 @@ fn the_time_between_sessions_does_not_count() {
 }
 
 #[test]
-fn what_tasks_declare_is_outranked_only_by_themselves() {
+fn what_a_task_declares_stands() {
     let durations = learned(attempt("g", "t-1", 0.0, 5.0));
-    let group = |outrank| {
-        let mut group = TaskGroup::new("g").unwrap();
-        for id in ["t-1", "t-2", "t-3"] {
-            let mut spec = TaskSpec::command(id, ["true"]).unwrap();
-            let seconds = Duration::from_secs;
-            spec.expected = (id != "t-3").then(|| ExpectedTimes { load: seconds(1), train: seconds(99) });
-            group.add_task(spec).unwrap();
-        }
-        durations.expect(&mut group, outrank);
-        group.tasks().map(|task| task.spec().expected.unwrap().train.as_secs()).collect::<Vec<_>>()
-    };
-    assert_eq!(group(false), [99, 99, 5]);
-    assert_eq!(group(true), [5, 99, 5]);
+    let mut group = TaskGroup::new("g").unwrap();
+    for (id, declared) in [("t-1", Some(99)), ("t-2", None), ("other", None)] {
+        let mut spec = TaskSpec::command(id, ["true"]).unwrap();
+        spec.expected =
+            declared.map(|train| ExpectedTimes { load: Duration::ZERO, train: Duration::from_secs(train) });
+        group.add_task(spec).unwrap();
+    }
+    durations.expect(&mut group);
+    let expected: Vec<_> =
+        group.tasks().map(|task| task.spec().expected.map(|times| times.train.as_secs())).collect();
+    assert_eq!(expected, [Some(99), Some(5), None]);
 }
