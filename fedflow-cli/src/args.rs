@@ -122,6 +122,10 @@ pub(crate) struct RunArgs {
     /// The seed of every random choice that Fedflow makes.
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
+    /// With scheduler.order = longest-first: learn from this earlier run how long tasks take that declare nothing.
+    /// The rounds of this run itself teach it, too, and so does a run that --fresh removes or that is resumed.
+    #[arg(long, value_name = "RUN_DIR", value_hint = ValueHint::DirPath, conflicts_with = "resume")]
+    pub(crate) durations: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) settings: SettingArgs,
 }

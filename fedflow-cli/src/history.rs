@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use fedflow_core::Durations;
 use fedflow_report::Report;
-use fedflow_worker::store::{RunDir, RunState, read_journal, recover};
+use fedflow_worker::store::{JournalError, RunDir, RunState, read_journal, recover};
 
 use crate::command_error::CommandError;
 
@@ -24,6 +25,16 @@ pub(crate) fn read_run(run_dir: &RunDir) -> Result<EarlierRun, CommandError> {
     read_journal(run_dir, |record| report.apply(record.time, &record.event)).map_err(CommandError::failed)?;
     let state = recover(run_dir).map_err(CommandError::failed)?;
     Ok(EarlierRun { state, report })
+}
+
+/// Reads how long the tasks of a run took.
+///
+/// # Errors
+/// Its journal cannot be read, is damaged, or was written by a newer Fedflow.
+pub(crate) fn read_durations(run_dir: &RunDir) -> Result<Durations, JournalError> {
+    let mut durations = Durations::default();
+    read_journal(run_dir, |record| durations.observe(record.time, &record.event))?;
+    Ok(durations)
 }
 
 /// Whether a directory holds a run.

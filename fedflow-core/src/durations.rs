@@ -158,6 +158,7 @@ impl Durations {
             RunEvent::RunStarted { .. } => {
                 // What was under way when the session before was cut off has told all that it will.
                 self.under_way.clear();
+                self.group_over = None;
                 self.session = None;
                 self.history.sessions += 1;
                 self.history.complete = false;
