@@ -143,8 +143,8 @@ fn write_lanes(out: &mut dyn Write, forecast: &Forecast) -> io::Result<()> {
 
 fn write_notes(out: &mut dyn Write, planned: &Planned) -> io::Result<()> {
     for (basis, what) in [
-        (Basis::Group, "count as long as the others of their group on average"),
-        (Basis::Unknown, "count as instantaneous"),
+        (Basis::Group, "taken to last as long as the others of the group on average"),
+        (Basis::Unknown, "taken to last no time at all"),
     ] {
         let groups = planned.times.groups_with(basis);
         if groups.is_empty() {
@@ -155,7 +155,7 @@ fn write_notes(out: &mut dyn Write, planned: &Planned) -> io::Result<()> {
             names.push("…");
         }
         let tasks = number(groups.values().sum(), "task");
-        writeln!(out, "note: {tasks} (in {}) without a known duration {what}", names.join(", "))?;
+        writeln!(out, "note: {tasks} (in {}) of unknown duration, {what}", names.join(", "))?;
     }
     if let Some(earlier) = &planned.earlier {
         let recorded = earlier.durations.recorded();
