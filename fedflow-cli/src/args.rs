@@ -176,7 +176,7 @@ Examples:
 How long a task takes is looked for in this order: what the run recorded of this very task; what the task declares
 (expected-load, expected-train); what the run recorded of its like (group and id differ in numbers only: client-3 of
 another round, then the other clients); the mean of its group. Failures are not foreseen, but time limits that tasks
-would exceed are.")]
+would exceed are. Host memory and busy processors are not simulated: they may delay starts.")]
 pub(crate) struct PlanArgs {
     /// The flow file.
     #[arg(value_name = "FLOW.toml", value_hint = ValueHint::FilePath)]

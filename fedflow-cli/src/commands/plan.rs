@@ -66,15 +66,16 @@ pub(crate) fn cmd_plan(args: &PlanArgs) -> Result<(), CommandError> {
     }
     let seed = args.seed.or(earlier.as_ref().map(|earlier| earlier.seed)).unwrap_or(DEFAULT_SEED);
     let mut planned = Planned { flow: file.flow.name, groups, times: Rc::new(times), earlier, cases: vec![] };
-    for (devices, infos) in planned.devices(&args.devices, config)? {
-        for order in orders(&args.order, config)? {
-            planned.add_case(&devices, &infos, &order, seed, !args.no_overlap);
+    let choices = planned.devices(&args.devices, config)?;
+    let orders = orders(&args.order, config)?;
+    for choice in &choices {
+        for order in &orders {
+            planned.add_case(choice, order, seed, !args.no_overlap);
         }
     }
-    if let [Case { overlap: true, .. }] = planned.cases.as_slice() {
+    if let ([choice], [order], false) = (choices.as_slice(), orders.as_slice(), args.no_overlap) {
         // What loading beside the training gains is what people come for.
-        let (devices, infos) = planned.devices(&args.devices, config)?.remove(0);
-        planned.add_case(&devices, &infos, &orders(&args.order, config)?.remove(0), seed, false);
+        planned.add_case(choice, order, seed, false);
     }
     planned.print(args)
 }
@@ -121,8 +122,7 @@ impl Planned {
 
     fn add_case(
         &mut self,
-        devices: &str,
-        infos: &[DeviceInfo],
+        (devices, infos): &(String, Vec<DeviceInfo>),
         (order, config): &(String, Config),
         seed: u64,
         overlap: bool,
@@ -135,7 +135,7 @@ impl Planned {
             overlap,
         };
         let forecast = Forecast::of(scenario, self.groups.clone(), &self.times);
-        self.cases.push(Case { devices: devices.into(), order: order.clone(), overlap, forecast });
+        self.cases.push(Case { devices: devices.clone(), order: order.clone(), overlap, forecast });
     }
 
     /// Renders the first case as if it had been run from now on.

@@ -3,11 +3,11 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use fedflow_core::{Basis, Device, Forecast, LaneUse};
+use fedflow_core::{Basis, Device, Forecast, LaneUse, TaskGroup};
 
 use super::{Case, Planned, chart};
 use crate::table_text::plain_table;
-use crate::view::{counted, escape};
+use crate::view::{count, counted, escape};
 
 /// How many devices are shown one by one.
 const SHOWN_LANES: usize = 16;
@@ -88,9 +88,10 @@ pub(super) fn write_comparison(out: &mut dyn Write, planned: &Planned) -> io::Re
 
 fn write_head(out: &mut dyn Write, planned: &Planned) -> io::Result<()> {
     let groups = number(planned.groups.len(), "group");
-    figure(out, "tasks", &format!("{} in {groups}", planned.times.len()))?;
+    figure(out, "flow", &format!("{} in {groups}", number(planned.times.len(), "task")))?;
     let from = planned.earlier.as_ref().map_or("", |earlier| earlier.name.as_str());
-    let bases = planned.times.bases().into_iter().map(|(basis, count)| match basis {
+    let bases = planned.times.bases().into_iter().map(|(basis, count)| (basis, thousands(count)));
+    let bases = bases.map(|(basis, count)| match basis {
         Basis::Recorded => format!("{count} from {}", escape(from)),
         Basis::Declared => format!("{count} declared"),
         Basis::Alike => format!("{count} as their like in {}", escape(from)),
@@ -121,7 +122,7 @@ fn write_lanes(out: &mut dyn Write, forecast: &Forecast) -> io::Result<()> {
     let rows = forecast.lanes.iter().take(SHOWN_LANES).map(|lane| {
         [
             lane_label(lane),
-            lane.turns.to_string(),
+            thousands(lane.turns),
             format!("{} ({})", span(lane.busy), percent(lane.busy.as_secs_f64() / whole)),
             span(lane.waiting),
             span(lane.tail),
@@ -150,9 +151,11 @@ fn write_notes(out: &mut dyn Write, planned: &Planned) -> io::Result<()> {
         if groups.is_empty() {
             continue;
         }
-        let mut names: Vec<&str> = groups.keys().take(NAMED_GROUPS).map(|group| group.as_str()).collect();
+        let in_order =
+            planned.groups.iter().map(TaskGroup::group_name).filter(|name| groups.contains_key(name));
+        let mut names: Vec<String> = in_order.take(NAMED_GROUPS).map(|name| name.to_string()).collect();
         if groups.len() > NAMED_GROUPS {
-            names.push("…");
+            names.push("…".into());
         }
         let tasks = number(groups.values().sum(), "task");
         writeln!(out, "note: {tasks} (in {}) of unknown duration, {what}", names.join(", "))?;
@@ -187,6 +190,10 @@ fn write_notes(out: &mut dyn Write, planned: &Planned) -> io::Result<()> {
 
 fn lane_label(lane: &LaneUse) -> String {
     if lane.device == Device::Cpu { format!("cpu slot {}", lane.slot) } else { lane.device.to_string() }
+}
+
+fn thousands(number: usize) -> String {
+    count(u64::try_from(number).unwrap_or(u64::MAX))
 }
 
 fn number(count: usize, noun: &str) -> String {
