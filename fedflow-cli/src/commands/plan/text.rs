@@ -211,7 +211,7 @@ pub(super) fn span(duration: Duration) -> String {
         60..3_600 => 100,
         _ => 1_000,
     };
-    let milliseconds = u64::try_from(duration.as_micros().div_ceil(500) / 2).unwrap_or(u64::MAX);
+    let milliseconds = u64::try_from((duration.as_micros() + 500) / 1_000).unwrap_or(u64::MAX);
     let rounded = milliseconds.saturating_add(unit / 2) / unit * unit;
     humantime::format_duration(Duration::from_millis(rounded)).to_string()
 }
