@@ -80,7 +80,7 @@ pub struct Durations {
     failed: BTreeMap<(Name, Name), StageTimes>,
     under_way: BTreeMap<(Name, Name), UnderWay>,
     history: Recorded,
-    /// When the last group was over, until the next thing happens.
+    /// When a group was over, until the next thing happens.
     group_over: Option<f64>,
     /// When the session began that is going on, and when the last thing happened in it.
     session: Option<(f64, f64)>,
@@ -158,7 +158,6 @@ impl Durations {
             RunEvent::RunStarted { .. } => {
                 // What was under way when the session before was cut off has told all that it will.
                 self.under_way.clear();
-                self.group_over = None;
                 self.session = None;
                 self.history.sessions += 1;
                 self.history.complete = false;
@@ -170,12 +169,12 @@ impl Durations {
         let last_now = last.max(seconds);
         self.session = Some((began, last_now));
         self.history.makespan += duration(last_now - last);
-        match event {
-            RunEvent::GroupFinished { .. } => self.group_over = Some(seconds),
-            RunEvent::GroupStarted { .. } | RunEvent::RunFinished { .. } => {
-                if let Some(over) = self.group_over.take() {
-                    self.between_groups.add(seconds - over);
-                }
+        // What else happens in between comes of a group that loads ahead: then it is not seen how long it took.
+        let group_over = self.group_over.take();
+        match (event, group_over) {
+            (RunEvent::GroupFinished { .. }, _) => self.group_over = Some(seconds),
+            (RunEvent::GroupStarted { .. } | RunEvent::RunFinished { .. }, Some(over)) => {
+                self.between_groups.add(seconds - over);
             }
             _ => {}
         }

@@ -92,7 +92,7 @@ impl Forecast {
         let infos = devices.devices();
         if !overlap {
             config.supervision.limits = Limits::default();
-            groups = groups.iter().map(without_limits).collect::<Result<_, GroupError>>()?;
+            groups = groups.iter().map(as_elsewhere).collect::<Result<_, GroupError>>()?;
         }
         let scripts = Rc::clone(times);
         let simulation = Simulation::new(devices, move |assignment: &Assignment| {
@@ -184,8 +184,9 @@ fn before_train(times: StageTimes) -> Duration {
     times.start.saturating_add(times.load)
 }
 
-/// A task that holds its device while it loads spends another time in `train` than its limits mean.
-fn without_limits(group: &TaskGroup) -> Result<TaskGroup, GroupError> {
+/// The group as other runners have it: every task is a process of its own. One that holds its device while it loads
+/// spends another time in `train` than its limits mean.
+fn as_elsewhere(group: &TaskGroup) -> Result<TaskGroup, GroupError> {
     let mut free = TaskGroup::new(group.group_name())?;
     if let Some(pin) = group.device() {
         free = free.with_device(pin.clone());
@@ -193,7 +194,9 @@ fn without_limits(group: &TaskGroup) -> Result<TaskGroup, GroupError> {
     free.estimate_memory = group.estimate_memory;
     free.estimate_cuda_memory = group.estimate_cuda_memory;
     for task in group.tasks() {
-        free.add_task(task.spec().clone().with_limits(Limits::default()))?;
+        let mut spec = task.spec().clone().with_limits(Limits::default());
+        (spec.keep, spec.reuse) = (None, None);
+        free.add_task(spec)?;
     }
     Ok(free)
 }
@@ -207,7 +210,7 @@ fn group_spans(events: &[(Time, RunEvent)], turns: &[Turn]) -> Vec<GroupSpan> {
                 spans.push(GroupSpan { name: group.clone(), from: now, last_turn: now, to: now });
             }
             RunEvent::GroupFinished { group, .. } => {
-                if let Some(span) = spans.last_mut().filter(|span| span.name == *group) {
+                if let Some(span) = spans.iter_mut().rev().find(|span| span.name == *group) {
                     span.to = now;
                 }
             }

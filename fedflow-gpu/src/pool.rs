@@ -350,6 +350,10 @@ impl DevicePool for Pool {
         lease
     }
 
+    fn fits_without(&self, request: &LeaseRequest, leases: &[LeaseId]) -> bool {
+        self.table.fits_without(request, leases)
+    }
+
     fn end_train(&mut self, lease: LeaseId) {
         self.table.end_train(lease);
         if let Some(ledger) = &self.ledger {

@@ -15,7 +15,13 @@ fn attempt(group: &str, id: &str, begin: f64, train: f64) -> Vec<(f64, RunEvent)
     vec![
         (
             begin,
-            RunEvent::TaskStarted { group: group.clone(), task: task.clone(), attempt, workdir: "/".into() },
+            RunEvent::TaskStarted {
+                group: group.clone(),
+                task: task.clone(),
+                attempt,
+                workdir: "/".into(),
+                reused: false,
+            },
         ),
         (loading, RunEvent::TaskLoading { group: group.clone(), task: task.clone(), attempt }),
         (

@@ -33,8 +33,14 @@ fn of_group(group: &TaskGroup, times: &PlannedTimes, devices: &LeaseTable, confi
     let mut pinned: BTreeMap<String, (Pin, f64)> = BTreeMap::new();
     for plan in TaskPlan::of_group(group, config) {
         let of_task = times.get(&name, &plan.task_id);
-        // A group that loads ahead may have loaded all when its turn comes.
-        let load = if group.load_ahead { 0.0 } else { before_train(of_task).as_secs_f64() };
+        // A group that loads ahead may have loaded all when its turn comes, and a process that stayed has all it needs.
+        let load = match plan.stay.as_deref() {
+            _ if group.load_ahead => Duration::ZERO,
+            Some(stay) if stay.keep.is_some() => Duration::ZERO,
+            Some(_) => of_task.load,
+            None => before_train(of_task),
+        };
+        let load = load.as_secs_f64();
         let train = of_task.train.as_secs_f64();
         longest = longest.max(load + train);
         first_load = first_load.min(load);

@@ -67,9 +67,13 @@ proptest! {
         slots in 1_u32..5,
         sync in 0_u64..30,
         order in prop_oneof![Just(StartOrder::Added), Just(StartOrder::Random)],
+        load_ahead in any::<bool>(),
     ) {
-        let groups: Vec<TaskGroup> =
+        let mut groups: Vec<TaskGroup> =
             (1..).zip(&tasks).map(|(index, tasks)| group(&format!("g-{index}"), tasks)).collect();
+        for group in &mut groups {
+            group.load_ahead = load_ahead;
+        }
         let expected = PlannedTimes::of(&mut groups.clone(), &Durations::default());
         let simulation = Simulation::new(LeaseTable::of_cpu_slots(slots), move |assignment| {
             let place: usize = assignment.task_id.as_str().parse().unwrap();
@@ -115,6 +119,8 @@ proptest! {
         needs in prop::collection::vec((1_u32..3, prop::option::of(1_u64..9), any::<bool>(), any::<bool>()), 1..6),
         on_cards in any::<bool>(),
         overlap in any::<bool>(),
+        stays in any::<bool>(),
+        load_ahead in any::<bool>(),
     ) {
         let mut groups = Vec::new();
         for (index, tasks) in (1..).zip(&tasks) {
@@ -132,8 +138,12 @@ proptest! {
                 if *pinned && on_cards {
                     spec = spec.with_device("cuda:0".parse().unwrap());
                 }
+                if stays {
+                    spec = spec.with_keep(task.task_id().as_str());
+                }
                 of.add_task(spec).unwrap();
             }
+            of.load_ahead = load_ahead;
             groups.push(of);
         }
         let devices = if on_cards { cards(&[8, 8, 8]) } else { LeaseTable::of_cpu_slots(3) };
