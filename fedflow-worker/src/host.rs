@@ -27,6 +27,7 @@ mod conformance;
 mod ending;
 #[doc(hidden)]
 pub mod fuzzing;
+mod hand_over;
 mod handshake;
 mod inbox;
 mod intake;
@@ -266,13 +267,11 @@ impl Launcher for HostLauncher {
     }
 
     fn keep(&mut self, worker: WorkerId) {
-        // This host keeps no process yet: a later task starts one of its own.
-        self.exit(worker);
+        self.bell.ring(Notice::Keep(worker));
     }
 
     fn hand_over(&mut self, from: WorkerId, to: WorkerId, assignment: Assignment) {
-        self.exit(from);
-        self.start(to, assignment);
+        self.bell.ring(Notice::HandOver { from, to, assignment: Arc::new(assignment) });
     }
 
     fn exit(&mut self, worker: WorkerId) {

@@ -4,6 +4,7 @@ mod bootstrap;
 mod kinds;
 mod lifeline;
 mod panics;
+mod place;
 mod session;
 mod teller;
 mod thinning;
@@ -77,7 +78,7 @@ impl Worker {
         }
         match bootstrap::begin(&self.kinds) {
             Ok(channels) => {
-                session::serve(&self.kinds, &channels.orders, &channels.events);
+                session::serve(&self.kinds, &channels.orders, &channels.events, &mut place::enter);
                 ExitCode::SUCCESS
             }
             Err(error) => {

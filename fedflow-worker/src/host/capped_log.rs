@@ -139,19 +139,54 @@ impl CappedLog {
     ///
     /// A file that a worker has put in its place is left alone. If it fails, the hole stays, which takes no room.
     pub(super) fn finish(&self, workdir: &Path) -> io::Result<()> {
+        self.trim(&mut self.lock(), workdir).map(drop)
+    }
+
+    /// Its process goes on to another task: the file moves on to the directory `next`, empty, and a copy of it, in the
+    /// form in which it stays, is left in its place. Blocks on the disk.
+    ///
+    /// # Errors
+    /// It is not there any more, or its name is taken in the other directory.
+    pub(super) fn move_on(&self, workdir: &Path, next: &Path) -> io::Result<()> {
         let mut dropped = self.lock();
+        let this = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        rustix::fs::linkat(CWD, this, CWD, next.join(self.name), AtFlags::SYMLINK_FOLLOW)?;
+        let left = self.trim(&mut dropped, workdir).and_then(|is_anew| match is_anew {
+            true => Ok(()),
+            false => self.replace(workdir, |new| self.copy(0..self.file.metadata()?.len(), new)),
+        });
+        *dropped = Dropped::Nothing;
+        self.file.set_len(0)?;
+        // A worker that has put something else in its place has its will.
+        drop(left);
+        Ok(())
+    }
+
+    /// Brings it into the form in which it stays; tells whether another file is in its place now.
+    fn trim(&self, dropped: &mut Dropped, workdir: &Path) -> io::Result<bool> {
         let length = self.file.metadata()?.len();
-        let hole = match &*dropped {
-            Dropped::CutBack { .. } if length > self.limit => return self.cut_back(&mut dropped, length),
-            Dropped::CutBack { .. } => return Ok(()),
-            Dropped::Nothing if length <= self.limit => return Ok(()),
+        let hole = match dropped {
+            Dropped::CutBack { .. } if length > self.limit => {
+                return self.cut_back(dropped, length).map(|()| false);
+            }
+            Dropped::CutBack { .. } => return Ok(false),
+            Dropped::Nothing if length <= self.limit => return Ok(false),
             Dropped::Nothing => self.head()..length - self.tail(),
             Dropped::Hole(hole) => hole.clone(),
         };
         let head = self.line_end_before(self.head())?;
         let newest = self.line_start_after((length.saturating_sub(self.tail())).max(hole.end))?;
         let text = format!("[… {} bytes dropped: the log's limit is {} …]\n", newest - head, self.limit);
+        self.replace(workdir, |mut new| {
+            self.copy(0..head, new)?;
+            new.write_all(text.as_bytes())?;
+            self.copy(newest..length, new)
+        })?;
+        Ok(true)
+    }
 
+    /// Puts a new file in its place, unless another one is there already.
+    fn replace(&self, workdir: &Path, write: impl FnOnce(&File) -> io::Result<()>) -> io::Result<()> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let directory = rustix::fs::openat(CWD, workdir, flags, Mode::empty())?;
         let there = rustix::fs::statat(&directory, self.name, AtFlags::SYMLINK_NOFOLLOW)?;
@@ -161,10 +196,7 @@ impl CappedLog {
         }
         let new_name = format!(".{}.new", self.name);
         let new = self.create_beside(&directory, &new_name)?;
-        let written = self
-            .copy(0..head, &new)
-            .and_then(|()| (&new).write_all(text.as_bytes()))
-            .and_then(|()| self.copy(newest..length, &new))
+        let written = write(&new)
             .and_then(|()| Ok(rustix::fs::renameat(&directory, &new_name, &directory, self.name)?));
         if written.is_err() {
             let _ = rustix::fs::unlinkat(&directory, &new_name, AtFlags::empty());

@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use fedflow_core::{Assignment, FailureKind};
+use fedflow_core::{Assignment, FailureKind, WorkerId};
 use ipc_channel::IpcError;
 use ipc_channel::ipc::IpcReceiver;
 
@@ -39,7 +39,7 @@ impl IpcReader {
         let mut link = IpcLink::new(session.orders, &self.private);
         self.listener.expect(Phase::Starting);
         let limit = self.shared.options.result_limit;
-        link.give(&self.assignment, limit).map_err(Cause::protocol)?;
+        link.give(self.listener.worker(), &self.assignment, limit).map_err(Cause::protocol)?;
         connected(Link::Ipc(link));
         hear(&session.events, &self.listener, limit)
     }
@@ -81,7 +81,7 @@ fn hear(events: &IpcReceiver<ToHost>, listener: &Listener, result_limit: u64) ->
 
 fn said(message: ToHost) -> Result<Said, Cause> {
     Ok(match message {
-        ToHost::Ready => Said::Ready,
+        ToHost::Ready { number } => Said::Ready(WorkerId(number)),
         ToHost::Refused { message } => Said::Refused(message),
         ToHost::Loaded => Said::Loaded,
         ToHost::Item { key, value } => {
@@ -136,7 +136,7 @@ mod tests {
     use super::*;
     use crate::clock::Clock;
     use crate::protocol::Bytes;
-    use fedflow_core::{Dict, WorkerId};
+    use fedflow_core::Dict;
     use ipc_channel::ipc;
 
     const LIMIT: u64 = 1 << 16;
@@ -187,7 +187,7 @@ mod tests {
         assert!(breach(vec![ToHost::Result { length: 5 }, too_long]).contains("wrong length"));
         let empty = ToHost::Chunk(Bytes(Vec::new()));
         assert!(breach(vec![ToHost::Result { length: 5 }, empty]).contains("wrong length"));
-        assert!(breach(vec![ToHost::Result { length: 5 }, ToHost::Ready]).contains("broke off"));
+        assert!(breach(vec![ToHost::Result { length: 5 }, ToHost::Ready { number: 1 }]).contains("broke off"));
         assert!(breach(vec![ToHost::Chunk(Bytes(vec![0]))]).contains("without its beginning"));
         let garbage = ToHost::Chunk(Bytes(vec![7; 12]));
         assert!(breach(vec![ToHost::Result { length: 12 }, garbage]).contains("its result:"));
