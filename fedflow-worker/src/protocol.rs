@@ -12,7 +12,7 @@
 //!     │ ◀──────────────────────── Loaded, or Failed ── │
 //!     │ ── Train ────────────────────────────────────▶ │  `train`
 //!     │ ◀───────────────────── Item, Progress … ────── │
-//!     │ ◀──────────── Result and Chunks, or Failed ─── │
+//!     │ ◀───── Whole, Result and Chunks, or Failed ─── │
 //!     │ ── Exit, or the next Task ───────────────────▶ │
 //! ```
 //!
@@ -168,6 +168,8 @@ pub(crate) enum ToHost {
         /// Why.
         message: String,
     },
+    /// `train` returned: the whole result, which fits into one piece.
+    Whole(Bytes),
 }
 
 /// Encoded parameters: in the message, or in a file of the private directory if they are large.

@@ -39,9 +39,8 @@ fn write_flow(out: &mut dyn Write, name: &str, groups: &[TaskGroup], all: bool) 
         let shown = if all { group.len() } else { SHOWN_TASKS };
         let more = group.len().saturating_sub(shown);
         let rows = group.tasks().take(shown).map(|task| row(group, task));
-        let rest = (more > 0).then(|| {
-            [group_cell(group), format!("… {more} more"), String::new(), String::new()]
-        });
+        let rest =
+            (more > 0).then(|| [group_cell(group), format!("… {more} more"), String::new(), String::new()]);
         rows.chain(rest).collect::<Vec<_>>()
     });
     writeln!(out, "{}", plain_table(["group", "task", "runs", "device"], rows))

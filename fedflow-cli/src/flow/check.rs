@@ -261,7 +261,9 @@ impl Check<'_> {
                 Function::Result => Answer::Later,
             }
         };
-        let Rendered::Failed(fault) = group.render(task, lookups, &resolve, Parts::BeforeTrain) else { return };
+        let Rendered::Failed(fault) = group.render(task, lookups, &resolve, Parts::BeforeTrain) else {
+            return;
+        };
         if fault.message.contains(TOO_EARLY) {
             let place = format!("{}/{}", group.name, task.task_id);
             self.report(fault.span, format!("{} (in {place})", fault.message), None);

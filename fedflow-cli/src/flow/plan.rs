@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fedflow_core::{
-    Dict, ExpectedTimes, GroupError, Limits, Name, Needs, Pin, Program, Reuse, Size, TaskGroup, TaskSpec, Value,
+    Dict, ExpectedTimes, GroupError, Limits, Name, Needs, Pin, Program, Reuse, Size, TaskGroup, TaskSpec,
+    Value,
 };
 
 use super::document::{ProgramTable, TaskTable};
@@ -154,11 +155,7 @@ impl GroupPlan {
         Ok(())
     }
 
-    fn build_parts(
-        &self,
-        resolve: &dyn Fn(&Call) -> Answer,
-        parts: Parts,
-    ) -> Result<TaskGroup, GroupError> {
+    fn build_parts(&self, resolve: &dyn Fn(&Call) -> Answer, parts: Parts) -> Result<TaskGroup, GroupError> {
         let mut group = self.empty_group()?;
         let lookups = Lookups::default();
         for task in &self.tasks {

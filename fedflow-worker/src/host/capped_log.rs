@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -31,8 +31,6 @@ pub(super) struct CappedLog {
     file: File,
     name: &'static str,
     limit: u64,
-    /// The unit in which the file system gives room back.
-    block: u64,
     dropped: Mutex<Dropped>,
 }
 
@@ -55,9 +53,8 @@ impl CappedLog {
     pub(super) fn create(workdir: &Path, name: &'static str, limit: u64) -> io::Result<Self> {
         let file =
             File::options().read(true).write(true).create_new(true).mode(0o644).open(workdir.join(name))?;
-        let block = file.metadata()?.blksize().next_power_of_two().max(4096);
         let limit = limit.max(LEAST_LIMIT);
-        Ok(Self { file, name, limit, block, dropped: Mutex::new(Dropped::Nothing) })
+        Ok(Self { file, name, limit, dropped: Mutex::new(Dropped::Nothing) })
     }
 
     /// The file, for reading.
@@ -100,8 +97,9 @@ impl CappedLog {
 
     /// Makes a hole between the head and the newest part, in whole blocks, so that it holds nothing that is kept.
     fn punch(&self, dropped: &mut Dropped, length: u64) -> Result<(), Errno> {
-        let start = self.head().next_multiple_of(self.block);
-        let end = (length - self.tail()) / self.block * self.block;
+        let block = self.block()?;
+        let start = self.head().next_multiple_of(block);
+        let end = (length - self.tail()) / block * block;
         let from = if let Dropped::Hole(hole) = &*dropped { hole.end } else { start };
         if from < end {
             let how = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
@@ -218,6 +216,12 @@ impl CappedLog {
         if copied == part.end - part.start { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
     }
 
+    /// The unit in which the file system gives room back.
+    fn block(&self) -> Result<u64, Errno> {
+        let size = rustix::fs::fstat(&self.file)?.st_blksize;
+        Ok(u64::try_from(size).unwrap_or(0).next_power_of_two().max(4096))
+    }
+
     /// How much of the beginning is kept.
     fn head(&self) -> u64 {
         self.limit / 2
@@ -273,6 +277,7 @@ pub(super) fn read_up_to(file: &File, bytes: &mut [u8], from: u64) -> io::Result
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::unix::fs::MetadataExt;
 
     use proptest::prelude::*;
     use tempfile::TempDir;
@@ -318,7 +323,11 @@ mod tests {
             log.drop_excess().unwrap();
             let metadata = log.file().metadata().unwrap();
             assert_eq!(metadata.len(), (round + 1) * 50_000, "the worker's place is not moved");
-            assert!(metadata.blocks() * 512 <= LIMIT + 4 * log.block, "{} blocks", metadata.blocks());
+            assert!(
+                metadata.blocks() * 512 <= LIMIT + 4 * log.block().unwrap(),
+                "{} blocks",
+                metadata.blocks()
+            );
         }
         log.finish(directory.path()).unwrap();
         let text = text(&directory);
@@ -329,7 +338,7 @@ mod tests {
         let missing = (tail[0] - head.last().unwrap() - 1) * 10;
         assert_eq!(notice, format!("[… {missing} bytes dropped: the log's limit is {LIMIT} …]"));
         let kept = (head.len() + tail.len()) as u64 * 10;
-        assert!(kept <= LIMIT && kept > LIMIT - 2 * LONGEST_LINE - 2 * log.block, "{kept}");
+        assert!(kept <= LIMIT && kept > LIMIT - 2 * LONGEST_LINE - 2 * log.block().unwrap(), "{kept}");
         let left: Vec<_> = fs::read_dir(directory.path()).unwrap().collect();
         assert_eq!(left.len(), 1, "{left:?}");
     }

@@ -200,7 +200,10 @@ mod tests {
         assert!(refusal(&hello(VERSION + 1, "right", server)).contains("this supervisor is too old"));
         assert!(refusal(b"{\"version\":99,\"new\":true}\n").contains("version 99"));
         for elsewhere in ["/tmp/socket", "/private/1/../2/socket", "/private/12/socket"] {
-            assert!(refusal(&hello(VERSION, "right", elsewhere)).contains("not in the directory"), "{elsewhere}");
+            assert!(
+                refusal(&hello(VERSION, "right", elsewhere)).contains("not in the directory"),
+                "{elsewhere}"
+            );
         }
         assert!(refusal(&hello(VERSION, "right", server)).contains("cannot connect"));
     }

@@ -17,10 +17,19 @@ pub(super) enum Said {
     Ready(WorkerId),
     Refused(String),
     Loaded,
-    Item { key: String, value: Value },
-    Progress { done: u64, total: u64 },
+    Item {
+        key: String,
+        value: Value,
+    },
+    Progress {
+        done: u64,
+        total: u64,
+    },
     Trained(Dict),
-    Failed { kind: FailureKind, message: String },
+    Failed {
+        kind: FailureKind,
+        message: String,
+    },
 }
 
 /// What a worker was told last, and so what it may answer.

@@ -46,6 +46,8 @@ pub(super) enum Notice {
         to: WorkerId,
         assignment: Arc<Assignment>,
     },
+    /// It could not be told something.
+    Lost(WorkerId),
     Exit(WorkerId),
     Terminate(WorkerId),
     Kill(WorkerId),
@@ -199,6 +201,7 @@ impl Overseer {
             }
             Notice::Keep(id) => self.order(id, Supervised::keep),
             Notice::HandOver { from, to, assignment } => self.hand_over(from, to, assignment),
+            Notice::Lost(id) => self.order(id, Supervised::channel_lost),
             Notice::Exit(id) => self.order(id, |worker| worker.ask(Asked::Exit)),
             Notice::Terminate(id) => self.order(id, |worker| worker.ask(Asked::Terminate)),
             Notice::Kill(id) => self.order(id, |worker| worker.ask(Asked::Kill)),

@@ -169,6 +169,7 @@ fn train(current: Option<&mut Current>, events: &IpcSender<ToHost>, lease: WireL
 
 fn send_result(events: &IpcSender<ToHost>, result: Dict, limit: u64) {
     match codec::encode(result, limit) {
+        Ok(bytes) if bytes.len() <= MAX_CHUNK => tell(events, ToHost::Whole(Bytes(bytes))),
         Ok(bytes) => {
             tell(events, ToHost::Result { length: bytes.len() as u64 });
             for chunk in bytes.chunks(MAX_CHUNK) {

@@ -398,9 +398,8 @@ fn a_json_worker_serves_many_tasks() {
     world.launcher().kill(kept.worker);
     assert_eq!(world.gone().2, "err 6", "the last words of the last task");
     for task in 0..6 {
-        let read = |name: &str| {
-            std::fs::read_to_string(world.task_dir(&format!("task-{task}")).join(name)).unwrap()
-        };
+        let read =
+            |name: &str| std::fs::read_to_string(world.task_dir(&format!("task-{task}")).join(name)).unwrap();
         assert_eq!(read("stderr.log"), format!("err {}\n", task + 1));
         let told: serde_json::Value = serde_json::from_str(&read("stdout.log")).unwrap();
         assert_eq!(told["task_id"], format!("task-{task}"));

@@ -4,8 +4,9 @@
 use std::path::Path;
 
 use fedflow_core::{
-    Device, Dict, Failure, FailureKind, LeaseInfo, LoadContext, Name, Program, ProgressSink, RunEvent, Stage, Task,
-    TaskEntry, TaskError, TaskGroup, TaskIdentity, TaskSpec, TaskStatus, TrainContext, Value, from_value,
+    Device, Dict, Failure, FailureKind, LeaseInfo, LoadContext, Name, Program, ProgressSink, RunEvent, Stage,
+    Task, TaskEntry, TaskError, TaskGroup, TaskIdentity, TaskSpec, TaskStatus, TrainContext, Value,
+    from_value,
 };
 use fedflow_digits::{Aggregate, Federation, Split, TrainClient};
 

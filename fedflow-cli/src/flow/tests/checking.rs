@@ -221,7 +221,9 @@ fn a_group_that_loads_ahead_does_not_ask_what_still_runs() {
          result('a', 'x').model }}\" }\n   |                    ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^\n"
     );
     assert!(
-        world.complaint(&flow("", "params = { data = \"{{ workdir('a', 'x') }}\" }")).contains("still runs when")
+        world
+            .complaint(&flow("", "params = { data = \"{{ workdir('a', 'x') }}\" }"))
+            .contains("still runs when")
     );
     for params in [
         "train-params = { model = \"{{ result('a', 'x').model }}\" }",

@@ -29,7 +29,8 @@ fn a_task_is_kept_under_its_own_key() {
     for group in [flow.groups[0].build(&Known::default()).unwrap(), flow.groups[0].outline().unwrap()] {
         let keys: Vec<_> = group.tasks().map(|task| task.spec().keep.as_deref().unwrap()).collect();
         assert_eq!(keys, ["client-0", "client-1", "client-2"]);
-        let programs: Vec<_> = group.tasks().map(|task| std::sync::Arc::as_ptr(&task.spec().program)).collect();
+        let programs: Vec<_> =
+            group.tasks().map(|task| std::sync::Arc::as_ptr(&task.spec().program)).collect();
         assert!(programs.windows(2).all(|pair| pair[0] == pair[1]), "the rest is still shared");
     }
     let fixed = parse(&with_task("id = 1\nkeep = \"all\""));

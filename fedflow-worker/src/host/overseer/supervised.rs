@@ -9,14 +9,12 @@ mod orders;
 use std::os::fd::OwnedFd;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::Sender;
-use fedflow_core::{
-    Assignment, Dict, FailureKind, LeaseId, Program, Time, WorkerEvent, WorkerId,
-};
+use fedflow_core::{Assignment, Dict, FailureKind, LeaseId, Program, Time, WorkerEvent, WorkerId};
 use rustix::process::Signal;
 
 use super::super::ending::Asked;
@@ -27,6 +25,7 @@ use super::super::listener::{Cause, Listener, Phase};
 use super::super::logs::Logs;
 use super::super::spawner::{Done, Job, Plan, Work};
 use super::super::sweep::{Other, Sweep};
+use super::super::switchboard::SharedLink;
 use super::super::{Protocol, Shared, WorkerProgram, result_file};
 use super::{Bell, Notice};
 use crate::process::ProcessId;
@@ -77,7 +76,7 @@ pub(super) struct Supervised {
 /// What runs the task.
 enum Manner {
     /// A worker program, with a session.
-    Session { program: WorkerProgram, token: String, link: Option<Link>, socket: Option<Arc<OwnedFd>> },
+    Session { program: WorkerProgram, token: String, link: Option<SharedLink>, socket: Option<Arc<OwnedFd>> },
     /// A command, one process per phase; the phase that runs or ran last.
     Command { phase: CommandPhase },
 }
@@ -233,6 +232,8 @@ impl Supervised {
 
     pub(super) fn connected(&mut self, new: Link) {
         if let Manner::Session { link, .. } = &mut self.manner {
+            let new = Arc::new(Mutex::new(new));
+            self.shared.board.connect(self.id, &new, &self.listener);
             *link = Some(new);
         }
         if self.asked == Asked::Exit {
@@ -251,7 +252,7 @@ impl Supervised {
 
     /// The channel is closed. A process that was asked to end has the engine's time limit for that; one that was
     /// not is ending, or has broken the protocol.
-    fn channel_lost(&mut self) {
+    pub(super) fn channel_lost(&mut self) {
         let waits = self.deadline.is_some_and(|(_, overdue)| overdue != Overdue::Task);
         if self.asked == Asked::Nothing && !waits {
             self.deadline = Some((self.shared.clock.now() + LINGER, Overdue::Process));

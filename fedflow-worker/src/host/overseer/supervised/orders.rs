@@ -6,13 +6,14 @@ use std::thread;
 use fedflow_core::{Assignment, Device, Dict, Lease, Program, WorkerEvent, WorkerId};
 use rustix::process::Signal;
 
+use super::super::super::Protocol;
 use super::super::super::ending::Asked;
 use super::super::super::hand_over::HandOver;
 use super::super::super::listener::{Cause, Phase, Said};
 use super::super::super::logs::Logs;
 use super::super::super::spawner::{Plan, Stdin, Work};
 use super::super::super::sweep::{Other, Sweep};
-use super::super::super::Protocol;
+use super::super::super::switchboard::lock_link;
 use super::{CommandPhase, Manner, Overdue, Reader, Supervised};
 use crate::environment;
 
@@ -22,7 +23,7 @@ impl Supervised {
         match &mut self.manner {
             Manner::Session { link: Some(link), .. } => {
                 self.listener.expect(Phase::Loading);
-                if link.load().is_err() {
+                if lock_link(link).load().is_err() {
                     self.channel_lost();
                 }
             }
@@ -43,7 +44,7 @@ impl Supervised {
         match &mut self.manner {
             Manner::Session { link: Some(link), .. } => {
                 self.listener.expect(Phase::Training);
-                if link.train(lease, params).is_err() {
+                if lock_link(link).train(lease, params).is_err() {
                     self.channel_lost();
                 }
             }
@@ -102,7 +103,7 @@ impl Supervised {
         match (asked, &mut self.manner) {
             (Asked::Nothing, _) => {}
             (Asked::Exit, Manner::Session { link: Some(link), .. }) => {
-                if link.exit().is_err() {
+                if lock_link(link).exit().is_err() {
                     self.channel_lost();
                 }
             }
@@ -183,18 +184,21 @@ impl Supervised {
             return;
         }
         let Manner::Session { program, link: Some(link), .. } = &mut self.manner else { return };
+        self.shared.board.connect(self.id, link, &self.listener);
         self.listener.expect(Phase::Starting);
         let limit = self.shared.options.result_limit;
-        let told = link.task(self.id, &self.assignment, limit);
+        let told = lock_link(link).task(self.id, &self.assignment, limit);
         if told.is_err() {
             return self.channel_lost();
         }
         match program.protocol {
-            Protocol::Ipc if self.deadline.is_none() => {
+            Protocol::Ipc => {
                 let deadline = self.shared.clock.now() + self.shared.options.start_timeout;
-                self.deadline = Some((deadline, Overdue::Task));
+                // That of a task before may still stand; whatever else stands means that it is ending.
+                if self.deadline.is_none_or(|(_, overdue)| overdue == Overdue::Task) {
+                    self.deadline = Some((deadline, Overdue::Task));
+                }
             }
-            Protocol::Ipc => {}
             Protocol::Json => {
                 // It is not asked whether it takes the task.
                 if let Err(cause) = self.listener.hear(Said::Ready(self.id)) {
