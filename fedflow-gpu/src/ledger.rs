@@ -39,6 +39,7 @@ mod fault;
 mod own_file;
 mod record;
 mod survey;
+mod usage;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -55,6 +56,7 @@ pub(crate) use card_lock::NotLocked;
 pub(crate) use directory::{Directory, Shared};
 pub use fault::{Fault, LedgerError};
 pub(crate) use survey::{Standing, Survey};
+pub(crate) use usage::Usage;
 
 /// How a device is named in the ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -194,6 +196,11 @@ impl Ledger {
 
     pub(crate) fn own(&self) -> Arc<Own> {
         Arc::clone(&self.own)
+    }
+
+    /// What holders of leases say that they use.
+    pub(crate) fn usage(&self) -> Usage {
+        Usage::new(self.directory.clone(), self.own())
     }
 
     pub(crate) fn alarm(&self) -> Arc<Alarm> {

@@ -40,7 +40,7 @@ pub use inventory::{CardReport, Inventory, LeaseReport, MemoryReport, ProcessRep
 pub use ledger::{Fault, LedgerError};
 pub use nvml::{CardError, CardRole, NoDriver};
 pub use pool::{
-    CardChanges, CardWatch, DeviceWatch, LeaseHolders, NoCards, OpenError, Opened, Pool, Warning,
-    leasable_memory,
+    CardChanges, CardWatch, DeviceWatch, LeaseHolders, NoCards, OpenError, Opened, Pool, SimulatedMemory,
+    SimulatedOom, Warning, leasable_memory,
 };
 pub use visible::HiddenCards;

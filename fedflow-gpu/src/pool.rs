@@ -7,6 +7,7 @@ mod handout;
 mod open_error;
 mod priority;
 mod share_limit;
+mod simulated;
 mod warning;
 mod watch;
 
@@ -30,6 +31,7 @@ use cards::Cards;
 pub use device_watch::DeviceWatch;
 pub use open_error::{NoCards, OpenError};
 pub use share_limit::leasable_memory;
+pub use simulated::{SimulatedMemory, SimulatedOom};
 pub use warning::Warning;
 pub use watch::{CardChanges, CardWatch};
 
@@ -81,7 +83,7 @@ impl LeaseHolders {
 #[derive(Debug)]
 enum Kind {
     Cpu,
-    Simulated,
+    Simulated(SimulatedMemory),
     Cards(Cards),
 }
 
@@ -132,7 +134,7 @@ impl Pool {
     #[must_use]
     pub fn base_environment(&self) -> Vec<(String, String)> {
         match &self.kind {
-            Kind::Cpu | Kind::Simulated => handout::no_cards(),
+            Kind::Cpu | Kind::Simulated(_) => handout::no_cards(),
             Kind::Cards(cards) => handout::cards(cards.visible()),
         }
     }
@@ -162,7 +164,7 @@ impl Pool {
     #[must_use]
     pub fn watch(&self) -> Option<CardWatch> {
         match &self.kind {
-            Kind::Cpu | Kind::Simulated => None,
+            Kind::Cpu | Kind::Simulated(_) => None,
             Kind::Cards(cards) => Some(cards.watch()),
         }
     }
@@ -186,6 +188,22 @@ impl Pool {
     #[must_use]
     pub fn holders(&self) -> Option<LeaseHolders> {
         self.ledger.as_ref().map(|ledger| LeaseHolders { own: ledger.own() })
+    }
+
+    /// What tasks really use of simulated cards; `None` if the devices are no simulated cards.
+    #[must_use]
+    pub fn simulated_memory(&self) -> Option<SimulatedMemory> {
+        match &self.kind {
+            Kind::Simulated(memory) => Some(memory.clone()),
+            Kind::Cpu | Kind::Cards(_) => None,
+        }
+    }
+
+    /// The most that a task has used of a card's memory in this session; `None` if nobody knows. Only simulated cards
+    /// tell it.
+    #[must_use]
+    pub fn used_by(&self, task: TaskKey) -> Option<Size> {
+        self.simulated_memory()?.used_by(task)
     }
 
     fn of_cpu_slots(slots: u32, environment: &Environment) -> Result<Self, OpenError> {
@@ -217,8 +235,8 @@ impl Pool {
             };
             table.add(info, Some(share_limit::of(size, Size::ZERO, config)));
         }
-        Self { table, kind: Kind::Simulated, ledger: None, warnings: Vec::new(), teller: None }
-            .booked_in(environment)
+        let kind = Kind::Simulated(SimulatedMemory::new(&table.devices(), None));
+        Self { table, kind, ledger: None, warnings: Vec::new(), teller: None }.booked_in(environment)
     }
 
     fn of_cards(pins: Option<&[Pin]>, config: &Config, environment: &Environment) -> Result<Self, OpenError> {
@@ -239,14 +257,18 @@ impl Pool {
         }
         let devices = self.table.devices();
         let keys = devices.iter().enumerate().map(|(place, info)| CardKey::of(info, place)).collect();
-        self.ledger = Some(Ledger::open(directory, keys)?);
+        let ledger = Ledger::open(directory, keys)?;
+        if let Kind::Simulated(memory) = &mut self.kind {
+            *memory = SimulatedMemory::new(&devices, Some(ledger.usage()));
+        }
+        self.ledger = Some(ledger);
         Ok(self)
     }
 
     /// Looks at the cards, locks them, counts what others have booked, and books.
     fn lease_now(&mut self, request: &LeaseRequest) -> Option<Lease> {
         let (looks, asked) = match &mut self.kind {
-            Kind::Cpu | Kind::Simulated => (Vec::new(), request.clone()),
+            Kind::Cpu | Kind::Simulated(_) => (Vec::new(), request.clone()),
             Kind::Cards(cards) => {
                 cards.check(request).ok()?;
                 (cards.look(request, &mut self.table, &mut self.warnings), on_cards(request))
@@ -300,6 +322,9 @@ impl Pool {
             share.memory = Some(request.memory);
         }
         handout::equip(&mut lease);
+        if let Kind::Simulated(memory) = &self.kind {
+            memory.granted(lease.id, request.holder);
+        }
         Some(lease)
     }
 
@@ -332,7 +357,7 @@ impl DevicePool for Pool {
 
     fn check(&self, request: &LeaseRequest) -> Result<(), Unleasable> {
         match &self.kind {
-            Kind::Cpu | Kind::Simulated => self.table.check(request),
+            Kind::Cpu | Kind::Simulated(_) => self.table.check(request),
             Kind::Cards(cards) => {
                 cards.check(request)?;
                 self.table.check(&on_cards(request))
@@ -359,6 +384,9 @@ impl DevicePool for Pool {
 
     fn release(&mut self, lease: LeaseId) {
         self.table.release(lease);
+        if let Kind::Simulated(memory) = &self.kind {
+            memory.vacate(lease);
+        }
         if let Some(ledger) = &self.ledger {
             ledger.release(lease);
         }

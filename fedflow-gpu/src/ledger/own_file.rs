@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-use fedflow_core::LeaseId;
+use fedflow_core::{LeaseId, Size};
 use rustix::fs::Mode;
 
 use super::clock;
@@ -95,6 +95,15 @@ impl OwnFile {
         }
     }
 
+    /// Says what the holder of a lease uses. Wakes nobody, as no booking is smaller for it.
+    pub(super) fn set_used(&mut self, lease: LeaseId, used: Option<Size>) {
+        for place in 0..self.slots.len() {
+            if let Some(booking) = self.slots[place].as_ref().filter(|booking| booking.lease == lease.0) {
+                let _ = self.write(place, Some(Booking { used, ..booking.clone() }));
+            }
+        }
+    }
+
     /// Says what the supervisor waits for.
     pub(super) fn set_waiting(&mut self, waiting: Option<Waiting>) {
         if self.header.waiting != waiting {
@@ -181,13 +190,14 @@ fn to_io(fault: Fault) -> io::Error {
 pub(super) fn booking(
     lease: LeaseId,
     card: &str,
-    memory: fedflow_core::Size,
+    memory: Size,
     request: &fedflow_core::LeaseRequest,
 ) -> Booking {
     Booking {
         lease: lease.0,
         card: card.to_owned(),
         memory,
+        used: None,
         exclusive: request.exclusive,
         estimated: request.estimated,
         training: true,

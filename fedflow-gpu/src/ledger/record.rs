@@ -52,6 +52,9 @@ pub(crate) struct Booking {
     /// The device; see `CardKey`.
     pub(crate) card: String,
     pub(crate) memory: Size,
+    /// What its holder says that it uses of it, on a simulated card.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) used: Option<Size>,
     pub(crate) exclusive: bool,
     pub(crate) estimated: bool,
     /// Whether it still trains, or only keeps its memory.
@@ -139,6 +142,7 @@ mod tests {
             lease: u64::MAX,
             card: "GPU-01234567-89ab-cdef-0123-456789abcdef".into(),
             memory: Size::from_bytes(memory),
+            used: Some(Size::from_bytes(u64::MAX)),
             exclusive: true,
             estimated: true,
             training: true,
