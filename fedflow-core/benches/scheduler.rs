@@ -28,6 +28,7 @@ fn run_to_the_end(plans: Vec<TaskPlan>) -> u64 {
         largest_share: None,
         first_worker: 1,
         host: None,
+        estimates: Estimates::default(),
     };
     let mut pool = LeaseTable::of_cpu_slots(8);
     let mut scheduler = Scheduler::new(setup, plans);

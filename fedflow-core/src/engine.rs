@@ -9,6 +9,7 @@ pub use history::{History, RecordedGroup};
 use records::Records;
 
 use crate::config::{Config, OnFailure};
+use crate::estimates::Estimates;
 use crate::event::{RunEvent, RunOutcome};
 use crate::failure::FailureKind;
 use crate::fingerprint::fingerprint;
@@ -50,6 +51,7 @@ pub struct Flow<L, P, O, I> {
     stopped: Option<StopLevel>,
     broken: Option<String>,
     any_failed: bool,
+    estimates: Estimates,
 }
 
 /// What became of a group.
@@ -108,6 +110,7 @@ impl<L: Launcher, P: DevicePool, O: Observer, I: Inbox> Flow<L, P, O, I> {
             stopped: None,
             broken: None,
             any_failed: false,
+            estimates: Estimates::default(),
         };
         let started = RunEvent::RunStarted {
             flow: flow.settings.flow.clone(),
@@ -186,6 +189,20 @@ impl<L: Launcher, P: DevicePool, O: Observer, I: Inbox> Flow<L, P, O, I> {
         self.execute(group)
     }
 
+    /// Begins with what earlier runs have learned of tasks' memory. It counts only with `scheduler.auto-adjust`.
+    #[must_use]
+    pub fn with_estimates(mut self, estimates: Estimates) -> Self {
+        self.estimates = estimates;
+        self
+    }
+
+    /// What is known of tasks' memory, as it was given and with what this run has learned. It is complete between
+    /// two groups.
+    #[must_use]
+    pub fn estimates(&self) -> &Estimates {
+        &self.estimates
+    }
+
     /// Whether the run was asked to stop.
     #[must_use]
     pub fn stopped(&self) -> Option<StopLevel> {
@@ -235,6 +252,7 @@ impl<L: Launcher, P: DevicePool, O: Observer, I: Inbox> Flow<L, P, O, I> {
             largest_share: self.ports.pool.largest_share(),
             first_worker: self.next_worker,
             host: self.host,
+            estimates: std::mem::take(&mut self.estimates),
         };
         let mut scheduler = Scheduler::new(setup, plans);
         loop {
@@ -263,6 +281,7 @@ impl<L: Launcher, P: DevicePool, O: Observer, I: Inbox> Flow<L, P, O, I> {
         }
         self.next_worker = scheduler.next_worker();
         self.host = scheduler.host_sample();
+        self.estimates = scheduler.take_estimates();
         if scheduler.open_tasks() > 0 {
             self.settle()?;
             return Err(FlowError::Stopped);
@@ -306,7 +325,10 @@ impl<L: Launcher, P: DevicePool, O: Observer, I: Inbox> Flow<L, P, O, I> {
                     self.ports.launcher.train(worker, &lease, &task.spec().train_params);
                 }
             }
-            Command::EndTrain(lease) => self.ports.pool.end_train(lease),
+            Command::EndTrain(lease) => {
+                scheduler.trained_with(lease, self.ports.pool.peak(lease));
+                self.ports.pool.end_train(lease);
+            }
             Command::Release(lease) => self.ports.pool.release(lease),
             Command::Withdraw(holder) => self.ports.pool.withdraw(holder),
             Command::Exit(worker) => self.ports.launcher.exit(worker),

@@ -95,6 +95,12 @@ pub trait DevicePool {
     fn release(&mut self, lease: LeaseId);
     /// The holder does not want a lease any more.
     fn withdraw(&mut self, holder: TaskKey);
+    /// The most that the holder of a lease has used of a card since it was granted; `None` if nobody knows. Asked
+    /// when `train` has ended, and before [`Self::end_train`].
+    fn peak(&self, lease: LeaseId) -> Option<Size> {
+        let _ = lease;
+        None
+    }
 }
 
 /// Told every [`RunEvent`].
@@ -190,6 +196,9 @@ pub enum WorkerEvent {
         /// Why.
         message: String,
     },
+    /// It has used so much host memory at most, all its processes together. May come several times, with larger
+    /// sizes.
+    Peak(Size),
     /// Every process of it is gone. Nothing comes after this.
     Gone {
         /// How it ended, if nobody asked it to.
@@ -298,5 +307,9 @@ impl<P: DevicePool + ?Sized> DevicePool for Box<P> {
 
     fn withdraw(&mut self, holder: TaskKey) {
         (**self).withdraw(holder);
+    }
+
+    fn peak(&self, lease: LeaseId) -> Option<Size> {
+        (**self).peak(lease)
     }
 }

@@ -7,6 +7,7 @@
 mod command;
 mod dispatch;
 mod ending;
+mod estimate;
 mod host;
 mod invariants;
 mod plan;
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 pub use command::{Command, LeaseAnswer};
 use dispatch::LeaseRound;
+use estimate::Account;
 use host::HostBudget;
 pub use plan::{PlannedOutcome, TaskPlan, start_order};
 use ready::ReadyQueues;
@@ -28,6 +30,7 @@ use timers::{Due, Timers};
 use worker::{Phase, Severity, Worker};
 
 use crate::config::Config;
+use crate::estimates::Estimates;
 use crate::event::RunEvent;
 use crate::failure::{Failure, FailureKind, Stage};
 use crate::name::Name;
@@ -63,6 +66,7 @@ pub struct Scheduler {
     lease_round: LeaseRound,
     host: HostBudget,
     timers: Timers,
+    estimates: Estimates,
     stop: Option<StopLevel>,
     commands: VecDeque<Command>,
 }
@@ -74,6 +78,7 @@ struct TaskState {
     progress: TaskProgress,
     attempts: u32,
     spent: Spent,
+    account: Account,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,6 +117,7 @@ impl Scheduler {
             lease_round: LeaseRound::default(),
             host,
             timers: Timers::default(),
+            estimates: setup.estimates,
             stop: None,
             commands: VecDeque::new(),
             config: setup.config,
@@ -124,6 +130,7 @@ impl Scheduler {
                 progress: TaskProgress::Ready,
                 attempts,
                 spent: Spent::default(),
+                account: Account::default(),
             });
             let place = scheduler.tasks.len() - 1;
             match outcome {
@@ -203,6 +210,7 @@ impl Scheduler {
             (_, WorkerEvent::Gone { kind, message, stderr_tail }) => {
                 self.worker_gone(now, id, kind, message, stderr_tail);
             }
+            (_, WorkerEvent::Peak(peak)) => self.tasks[place].account.note_peak(peak),
             (Phase::Exiting { .. } | Phase::Ending { .. }, _) => {}
             (Phase::Starting, WorkerEvent::Ready) => {
                 self.enter(now, id, Phase::Available);
@@ -225,6 +233,7 @@ impl Scheduler {
                     train_seconds: seconds,
                     result,
                 });
+                self.learn_memory(place);
                 self.over(place);
                 self.enter(now, id, Phase::Exiting { severity: Severity::Asked });
                 self.commands.push_back(Command::Exit(id));
@@ -418,6 +427,8 @@ pub struct SchedulerSetup {
     pub first_worker: u64,
     /// The last sample of the host, if there is one.
     pub host: Option<HostSample>,
+    /// What was learned of tasks' memory; used and added to with `scheduler.auto-adjust`.
+    pub estimates: Estimates,
 }
 
 fn event_name(event: &WorkerEvent) -> &'static str {
@@ -428,6 +439,7 @@ fn event_name(event: &WorkerEvent) -> &'static str {
         WorkerEvent::Progress { .. } => "progress",
         WorkerEvent::Trained(_) => "result",
         WorkerEvent::Failed { .. } => "error",
+        WorkerEvent::Peak(_) => "peak",
         WorkerEvent::Gone { .. } => "gone",
     }
 }

@@ -4,9 +4,11 @@
 use std::collections::VecDeque;
 
 use super::command::LeaseAnswer;
+use super::estimate::Account;
 use super::worker::{Phase, Severity, Worker};
 use super::{Command, Scheduler, TaskProgress};
 use crate::device::Pin;
+use crate::estimates::EstimateSource;
 use crate::event::RunEvent;
 use crate::failure::{Failure, FailureKind, Stage};
 use crate::lease::{LeaseRequest, Unleasable};
@@ -61,6 +63,7 @@ impl Scheduler {
         let lease = match answer {
             LeaseAnswer::Granted(lease) => lease,
             LeaseAnswer::NotNow => return self.not_leased_now(now, id, request),
+            LeaseAnswer::Never(_) if self.distrust_estimate(id) => return,
             LeaseAnswer::Never(reason) => return self.never_leased(now, id, &reason),
         };
         let Some(worker) = self.workers.get(&id) else {
@@ -68,6 +71,7 @@ impl Scheduler {
             return;
         };
         let (place, attempt) = (worker.place, worker.attempt);
+        self.note_lease(place, &lease);
         self.waiting.retain(|waiting| *waiting != id);
         self.enter(now, id, Phase::Training { lease: lease.clone(), since: now });
         self.tell(|group, tasks| RunEvent::TaskTraining {
@@ -134,7 +138,10 @@ impl Scheduler {
 
     fn lease_request(&self, worker: &Worker, hold: bool) -> LeaseRequest {
         let plan = &self.tasks[worker.place as usize].plan;
+        let estimate = self.cuda_memory_for(worker.place);
         LeaseRequest {
+            memory: estimate.size,
+            estimated: estimate.source != EstimateSource::Default,
             pin: worker.stays_on.map(Pin::Device).or_else(|| plan.pin.clone()),
             hold,
             ..plan.lease_request(self.key(worker.place), &self.config)
@@ -172,7 +179,8 @@ impl Scheduler {
         else {
             return false;
         };
-        let memory = self.tasks[place as usize].plan.memory(&self.config);
+        let estimate = self.memory_for(place);
+        let memory = estimate.size;
         let has_room = self.host.has_room(memory) && self.host.processors_free();
         if !has_room && !self.workers.is_empty() {
             return false;
@@ -184,6 +192,7 @@ impl Scheduler {
         task.attempts += 1;
         task.progress = TaskProgress::Running(id);
         let attempt = task.attempts;
+        task.account = Account::new(estimate);
         self.host.reserve(memory);
         self.workers.insert(
             id,

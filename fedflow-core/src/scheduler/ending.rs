@@ -1,6 +1,6 @@
 //! How attempts end: failures, time limits, cancelling, stopping, and what follows when the process is gone.
 
-use super::retry::{Verdict, decide, grown};
+use super::retry::{Verdict, decide};
 use super::timers::Due;
 use super::worker::{Phase, Severity, Worker};
 use super::{Command, Scheduler, TaskProgress};
@@ -76,7 +76,7 @@ impl Scheduler {
         let resident = worker.resident.take();
         worker.stays_on = (lease.device() != Device::Cpu).then(|| lease.device());
         task.spent.train_oom += 1;
-        task.plan.needs.cuda_memory = Some(grown(task.plan.cuda_memory(&self.config), self.largest_share));
+        self.grow_cuda_memory(place);
         self.tell(|group, tasks| RunEvent::TaskRetried {
             group,
             task: tasks[place].plan.task_id.clone(),
@@ -197,6 +197,7 @@ impl Scheduler {
         }
         let Worker { place, attempt, load_seconds, mut trained, phase, .. } = worker;
         let place = place as usize;
+        self.tell_memory(place, attempt);
         if let (Some(since), Some((_, seconds))) = (worker.holds_since, &mut trained) {
             let train_seconds = now.since(since).as_secs_f64();
             *seconds = train_seconds;
@@ -229,13 +230,11 @@ impl Scheduler {
             _ if self.stop.is_some() => return,
             Verdict::Again { delay: wait } => delay = wait,
             Verdict::MoreMemory => {
-                task.plan.needs.memory = Some(grown(task.plan.memory(&self.config), None));
+                self.grow_memory(place);
             }
             Verdict::LargerShare { alone } => {
-                let needs = &mut task.plan.needs;
-                let estimate = needs.cuda_memory.unwrap_or(self.config.scheduler.default_cuda_memory);
-                needs.cuda_memory = Some(grown(estimate, self.largest_share));
-                needs.exclusive |= alone;
+                task.plan.needs.exclusive |= alone;
+                self.grow_cuda_memory(place);
             }
         }
         self.tell(|group, tasks| RunEvent::TaskRetried {
