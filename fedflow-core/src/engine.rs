@@ -276,6 +276,12 @@ impl<L: Launcher, P: DevicePool, O: Observer, I: Inbox> Flow<L, P, O, I> {
                     self.stopped = self.stopped.max(Some(level));
                     scheduler.handle(now, Input::Stop(level));
                 }
+                Input::Host(sample) => {
+                    scheduler.handle(now, Input::Host(sample));
+                    for lease in scheduler.watched() {
+                        scheduler.seen_training(now, lease, self.ports.pool.peak(lease));
+                    }
+                }
                 input => scheduler.handle(now, input),
             }
         }
@@ -323,6 +329,11 @@ impl<L: Launcher, P: DevicePool, O: Observer, I: Inbox> Flow<L, P, O, I> {
             Command::Train { worker, place, lease } => {
                 if let Some(task) = group.task_at(place as usize) {
                     self.ports.launcher.train(worker, &lease, &task.spec().train_params);
+                }
+            }
+            Command::Rebook { lease, memory } => {
+                if self.ports.pool.rebook(lease, memory) {
+                    scheduler.rebooked(lease, memory);
                 }
             }
             Command::EndTrain(lease) => {

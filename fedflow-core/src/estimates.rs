@@ -83,8 +83,19 @@ impl Estimates {
     /// known tells it.
     #[must_use]
     pub fn of(&self, family: &Family, memory: Memory) -> Option<Size> {
-        let known = |key: &u64| self.families.get(key)?.peaks(memory).estimate();
-        family.keys().iter().rev().find_map(known)
+        self.of_alike(family, memory).or_else(|| self.estimate(family.keys()[0], memory))
+    }
+
+    /// The same from tasks of the same choices only: that of the widest family may be far from what a task needs that
+    /// makes a choice for the first time.
+    #[must_use]
+    pub fn of_alike(&self, family: &Family, memory: Memory) -> Option<Size> {
+        let [_, alike, itself] = family.keys();
+        self.estimate(itself, memory).or_else(|| self.estimate(alike, memory))
+    }
+
+    fn estimate(&self, key: u64, memory: Memory) -> Option<Size> {
+        self.families.get(&key)?.peaks(memory).estimate()
     }
 
     /// A task has used so much at most. `settled`: it was out of memory before, and has now shown what it needs.

@@ -96,10 +96,16 @@ pub trait DevicePool {
     /// The holder does not want a lease any more.
     fn withdraw(&mut self, holder: TaskKey);
     /// The most that the holder of a lease has used of a card since it was granted; `None` if nobody knows. Asked
-    /// when `train` has ended, and before [`Self::end_train`].
+    /// while it trains, and at the end of that before [`Self::end_train`].
     fn peak(&self, lease: LeaseId) -> Option<Size> {
         let _ = lease;
         None
+    }
+    /// What the holder of a lease needs was learned while it trains: from now on that is booked for it, and others
+    /// may join it as if it had been estimated. False if it cannot be booked now; nothing has changed then.
+    fn rebook(&mut self, lease: LeaseId, memory: Size) -> bool {
+        let _ = (lease, memory);
+        false
     }
 }
 
@@ -311,5 +317,9 @@ impl<P: DevicePool + ?Sized> DevicePool for Box<P> {
 
     fn peak(&self, lease: LeaseId) -> Option<Size> {
         (**self).peak(lease)
+    }
+
+    fn rebook(&mut self, lease: LeaseId, memory: Size) -> bool {
+        (**self).rebook(lease, memory)
     }
 }

@@ -279,6 +279,7 @@ impl Scheduler {
 
     fn handle_sample(&mut self, now: Time, sample: HostSample) {
         self.host.observe(sample);
+        self.look_at_trials();
         let seen = |worker: &Worker| match worker.phase {
             Phase::Training { since, .. } => now.since(since) >= MEASURED_AFTER,
             _ => false,

@@ -359,6 +359,13 @@ impl DevicePool for SimulationPort {
         self.world.borrow_mut().table.withdraw(holder);
     }
 
+    fn rebook(&mut self, lease: LeaseId, memory: Size) -> bool {
+        let mut world = self.world.borrow_mut();
+        let rebooked = world.table.rebook(lease, memory);
+        debug_assert_eq!(world.table.sanity_check(), Ok(()));
+        rebooked
+    }
+
     fn peak(&self, lease: LeaseId) -> Option<Size> {
         self.world.borrow().cards.peak(lease)
     }

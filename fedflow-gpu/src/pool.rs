@@ -375,6 +375,21 @@ impl DevicePool for Pool {
         lease
     }
 
+    fn rebook(&mut self, lease: LeaseId, memory: Size) -> bool {
+        let places = self.table.places(lease);
+        let mut round = None;
+        if let Some(ledger) = &mut self.ledger {
+            let Ok(begun) = ledger.begin(&places) else { return false };
+            places.iter().for_each(|place| self.table.set_others(*place, begun.others(*place)));
+            round = Some(begun);
+        }
+        let rebooked = self.table.rebook(lease, memory);
+        if let Some(round) = round.filter(|_| rebooked) {
+            round.rebook(lease, memory);
+        }
+        rebooked
+    }
+
     fn end_train(&mut self, lease: LeaseId) {
         self.table.end_train(lease);
         if let Some(ledger) = &self.ledger {

@@ -60,6 +60,11 @@ impl Family {
         &self.name
     }
 
+    /// Whether another task makes the same choices.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        self.keys[1] == other.keys[1]
+    }
+
     /// The keys of its three families, the widest first.
     pub(super) fn keys(&self) -> [u64; 3] {
         self.keys

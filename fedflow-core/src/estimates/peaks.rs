@@ -14,7 +14,7 @@ pub(super) const REMEMBERED: usize = 32;
 const QUANTILE: f64 = 0.95;
 
 /// What is added to a quantile, as a part of it: for what the peaks have not shown yet.
-const MARGIN: f64 = 0.05;
+const MARGIN: f64 = 0.02;
 /// As much again for a single peak, and less the more there are.
 const MARGIN_OF_ONE: f64 = 0.10;
 /// The least that is added: small peaks vary by what a runtime takes by itself.

@@ -23,6 +23,8 @@ pub(super) struct LeaseRound {
     candidates: VecDeque<WorkerId>,
     /// What was refused in this pass; the like of it need not be tried again.
     refused: Vec<Shape>,
+    /// Whether somebody was passed by because another one tries out what it needs.
+    pub(super) waits_for_trial: bool,
 }
 
 type Shape = (u32, Size, bool, bool, Option<Pin>);
@@ -49,7 +51,7 @@ impl Scheduler {
             if self.stop.is_some() {
                 return None;
             }
-            if let Some(command) = self.next_lease_try() {
+            if let Some(command) = self.next_lease_try(now) {
                 return Some(command);
             }
             if !self.load_next(now) && !self.start_next(now) {
@@ -117,7 +119,7 @@ impl Scheduler {
         self.end(now, id, Some(failure), Severity::Asked);
     }
 
-    fn next_lease_try(&mut self) -> Option<Command> {
+    fn next_lease_try(&mut self, now: Time) -> Option<Command> {
         if std::mem::take(&mut self.lease_round.requested) {
             self.lease_round.candidates = self.waiting.iter().copied().collect();
             self.lease_round.refused.clear();
@@ -126,6 +128,11 @@ impl Scheduler {
             let Some(worker) = self.workers.get(&id).filter(|w| matches!(w.phase, Phase::Waiting)) else {
                 continue;
             };
+            let place = worker.place;
+            if self.waits_for_trial(now, place) {
+                continue;
+            }
+            let Some(worker) = self.workers.get(&id) else { continue };
             // Devices are kept back for the longest waiter, so that a large task is not passed by for ever.
             let hold = self.waiting.front() == Some(&id);
             let request = self.lease_request(worker, hold);
