@@ -42,7 +42,9 @@ pub use ports::{
     WorkerEvent, WorkerId,
 };
 pub use quantity::{Size, SizeError};
-pub use scheduler::{Command, LeaseAnswer, PlannedOutcome, Scheduler, SchedulerSetup, TaskPlan, start_order};
+pub use scheduler::{
+    Command, LeaseAnswer, PlannedOutcome, Scheduler, SchedulerSetup, Stay, TaskPlan, start_order,
+};
 pub use simulation::{Fault, Script, SimulatedTask, SimulatedUse, Simulation, SimulationPort};
 pub use spec::{ExpectedTimes, Limits, Needs, Program, Reuse, SELF_WORKER, SpecError, TaskSpec};
 pub use status::{IllegalTransition, TaskStatus, Transition};

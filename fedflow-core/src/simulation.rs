@@ -49,6 +49,8 @@ pub enum Fault {
     HangsHard(Stage),
     /// It does not exit when told to, and ignores SIGTERM.
     Stays,
+    /// The process dies when it is kept for a later task.
+    DiesKept,
 }
 
 /// Decides how an attempt goes.
@@ -84,6 +86,8 @@ struct World {
 struct Simulated {
     script: Script,
     uses: Size,
+    /// The key under which it keeps what it has loaded.
+    keep: Option<String>,
     dies_at: Option<Time>,
 }
 
@@ -265,7 +269,7 @@ impl Launcher for SimulationPort {
         let mut world = self.world.borrow_mut();
         let script = (world.script)(&assignment);
         let uses = world.use_of(&assignment);
-        world.workers.insert(worker, Simulated { script, uses, dies_at: None });
+        world.workers.insert(worker, Simulated { script, uses, keep: assignment.keep, dies_at: None });
         world.play(worker, Stage::Start);
     }
 
@@ -289,16 +293,26 @@ impl Launcher for SimulationPort {
         world.play(worker, Stage::Train);
     }
 
-    fn keep(&mut self, _worker: WorkerId) {}
+    fn keep(&mut self, worker: WorkerId) {
+        let mut world = self.world.borrow_mut();
+        if world.workers.get(&worker).is_some_and(|simulated| simulated.script.fault == Some(Fault::DiesKept))
+        {
+            world.die(worker, DEATH, FailureKind::Killed, "signal 9 (SIGKILL)");
+        }
+    }
 
     fn hand_over(&mut self, from: WorkerId, to: WorkerId, assignment: Assignment) {
         let mut world = self.world.borrow_mut();
-        // One that has died in the meantime is known to be dead by its new number.
-        let Some(Simulated { dies_at, .. }) = world.workers.remove(&from) else { return };
-        let script = (world.script)(&assignment);
+        let Some(Simulated { dies_at, keep, .. }) = world.workers.remove(&from) else { return };
+        let mut script = (world.script)(&assignment);
+        if keep.is_some() && keep == assignment.keep {
+            // What was loaded is taken over.
+            script.load = Duration::ZERO;
+        }
         let uses = world.use_of(&assignment);
         world.cards.vacate(from);
-        world.workers.insert(to, Simulated { script, uses, dies_at: None });
+        world.workers.insert(to, Simulated { script, uses, keep: assignment.keep, dies_at: None });
+        // One that is dying is known to be dead by its new number.
         match dies_at {
             Some(_) => world.die(to, DEATH, FailureKind::Killed, "signal 9 (SIGKILL)"),
             None => world.say(to, Duration::ZERO, WorkerEvent::Ready),
@@ -345,6 +359,10 @@ impl DevicePool for SimulationPort {
         let lease = world.table.try_lease(request);
         debug_assert_eq!(world.table.sanity_check(), Ok(()));
         lease
+    }
+
+    fn fits_without(&self, request: &LeaseRequest, leases: &[LeaseId]) -> bool {
+        self.world.borrow().table.fits_without(request, leases)
     }
 
     fn end_train(&mut self, lease: LeaseId) {

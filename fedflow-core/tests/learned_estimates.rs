@@ -305,7 +305,7 @@ fn host_memory_is_learned_and_reserved() {
         let (mut living, mut most) = (0_usize, 0);
         for (_, event) in simulation.events() {
             match event {
-                RunEvent::TaskStarted { .. } => living += 1,
+                RunEvent::TaskLoading { .. } => living += 1,
                 RunEvent::TaskLoaded { .. } => living -= 1,
                 _ => {}
             }

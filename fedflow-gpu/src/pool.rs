@@ -390,6 +390,10 @@ impl DevicePool for Pool {
         rebooked
     }
 
+    fn fits_without(&self, request: &LeaseRequest, leases: &[LeaseId]) -> bool {
+        self.table.fits_without(request, leases)
+    }
+
     fn end_train(&mut self, lease: LeaseId) {
         self.table.end_train(lease);
         if let Some(ledger) = &self.ledger {

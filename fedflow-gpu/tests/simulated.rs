@@ -23,6 +23,7 @@ fn lease(pool: &mut Pool, place: u32, gigabytes: u64, pin: Option<&str>) -> Leas
         exclusive: false,
         pin: pin.map(|pin| pin.parse().unwrap()),
         hold: false,
+        replaces: None,
     };
     pool.try_lease(&request).unwrap()
 }
@@ -73,6 +74,7 @@ fn each_of_several_cards_must_have_it() {
         exclusive: false,
         pin: None,
         hold: false,
+        replaces: None,
     };
     let both = pool.try_lease(&request).unwrap();
     assert_eq!(memory.occupy(&both, Size::from_gb(9)).unwrap_err().device, Device::Sim(1));

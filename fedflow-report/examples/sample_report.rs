@@ -180,7 +180,7 @@ impl World {
         let attempt = 1;
         let ids = || (group.clone(), task.clone());
         let (g, t) = ids();
-        self.tell(begin, RunEvent::TaskStarted { group: g, task: t, attempt, workdir });
+        self.tell(begin, RunEvent::TaskStarted { group: g, task: t, attempt, workdir, reused: false });
         let (g, t) = ids();
         self.tell(begin + 0.01, RunEvent::TaskLoading { group: g, task: t, attempt });
         let loaded = begin + 0.01 + planned.load;

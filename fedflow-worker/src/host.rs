@@ -27,6 +27,7 @@ mod conformance;
 mod ending;
 #[doc(hidden)]
 pub mod fuzzing;
+mod gauge;
 mod handshake;
 mod inbox;
 mod intake;
@@ -60,6 +61,7 @@ use crate::environment::{self, Environment};
 use crate::spawn;
 
 pub use conformance::{CheckedStep, Trial, Verdict, WorkerCheck};
+use gauge::Gauges;
 pub use inbox::HostInbox;
 use inbox::Post;
 use log_keeper::LogKeeper;
@@ -170,6 +172,7 @@ struct Shared {
     clock: Clock,
     post: Post,
     log_keeper: LogKeeper,
+    gauges: Gauges,
 }
 
 impl Host {
@@ -187,16 +190,22 @@ impl Host {
         let clock = Clock::start();
         let (post, deliveries) = inbox::channel();
         let sampler = options.sample_interval.map(|_| Arc::new(Mutex::new(Sampler::new(clock.clone()))));
-        let sampling = match (&sampler, options.sample_interval) {
-            (Some(sampler), Some(interval)) => Some(SamplerThread::start(
-                Arc::clone(sampler),
-                interval,
-                post.clone(),
-                options.adopt_orphans,
-            )?),
+        let (interval, adopting) = (options.sample_interval, options.adopt_orphans);
+        let shared = Shared::new(options, clock.clone(), post.clone())?;
+        let sampling = match (&sampler, interval) {
+            (Some(sampler), Some(interval)) => {
+                let (gauges, clock) = (shared.gauges.clone(), clock.clone());
+                let also = move || {
+                    gauges.look(&clock);
+                    if adopting {
+                        // A worker may leave more behind than the system has numbers for.
+                        let _ = spawn::strangers();
+                    }
+                };
+                Some(SamplerThread::start(Arc::clone(sampler), interval, post.clone(), also)?)
+            }
             _ => None,
         };
-        let shared = Shared::new(options, clock.clone(), post.clone())?;
         let (bell, overseer) = overseer::start(shared)?;
         let handle = HostHandle { post: post.clone(), bell: bell.clone(), clock: clock.clone() };
         let launcher = HostLauncher { bell, overseer: Some(overseer), _sampling: sampling };
@@ -217,6 +226,7 @@ impl Shared {
             clock,
             post,
             log_keeper: LogKeeper::start()?,
+            gauges: Gauges::default(),
             options,
         }))
     }

@@ -228,7 +228,7 @@ fn any_event() -> impl Strategy<Value = RunEvent> {
                 fingerprint: u64::from(slot),
                 tasks,
             },
-            2 => RunEvent::TaskStarted { group, task, attempt, workdir: "/res/x".into() },
+            2 => RunEvent::TaskStarted { group, task, attempt, workdir: "/res/x".into(), reused: false },
             3 => RunEvent::TaskLoading { group, task, attempt },
             4 => RunEvent::TaskLoaded { group, task, attempt, load_seconds: seconds },
             5 | 6 => {

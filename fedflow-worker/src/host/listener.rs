@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fedflow_core::{Dict, FailureKind, Input, Value, WorkerEvent, WorkerId};
 
+use super::gauge::Gauge;
 use super::inbox::{Post, Weight};
 use super::intake::Intake;
 use crate::clock::Clock;
@@ -61,6 +62,8 @@ pub(super) struct Listener {
     worker: WorkerId,
     post: Post,
     clock: Clock,
+    /// What its processes use.
+    gauge: Arc<Gauge>,
     state: Mutex<State>,
     backlog: Arc<AtomicUsize>,
     /// Whether the reader waits for the worker, rather than works on what it sent.
@@ -81,6 +84,7 @@ impl Listener {
             worker,
             post,
             clock,
+            gauge: Arc::default(),
             state: Mutex::new(state),
             backlog: Arc::default(),
             waiting: AtomicBool::new(false),
@@ -139,8 +143,24 @@ impl Listener {
                 return Err(Cause::protocol(format_args!("{} came {}", said.name(), phase.when())));
             }
         };
+        if matches!(event, WorkerEvent::Trained(_) | WorkerEvent::Failed { .. }) {
+            // Its process lives still, and knows its own peak.
+            self.gauge.look(&self.clock);
+            self.tell_peak();
+        }
         self.post.put(self.input(event));
         Ok(())
+    }
+
+    /// What the worker's processes use.
+    pub(super) fn gauge(&self) -> &Arc<Gauge> {
+        &self.gauge
+    }
+
+    fn tell_peak(&self) {
+        if let Some(peak) = self.gauge.news() {
+            self.post.put(self.input(WorkerEvent::Peak(peak)));
+        }
     }
 
     /// What the worker was told last.
@@ -155,6 +175,9 @@ impl Listener {
 
     /// Tells the engine what became of the worker.
     pub(super) fn tell(&self, event: WorkerEvent) {
+        if !matches!(event, WorkerEvent::Ready) {
+            self.tell_peak();
+        }
         self.post.put(self.input(event));
     }
 

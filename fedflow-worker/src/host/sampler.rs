@@ -12,7 +12,6 @@ use fedflow_core::{HostSample, Input, Size, Time};
 
 use super::inbox::Post;
 use crate::clock::Clock;
-use crate::spawn;
 
 /// Looks at memory and processors.
 #[derive(Debug)]
@@ -111,23 +110,20 @@ pub(super) struct SamplerThread {
 }
 
 impl SamplerThread {
-    /// Starts the thread. With `adopting` it also reaps, at each interval, what workers left behind and has ended: a
-    /// worker may leave more than the system has numbers for.
+    /// Starts the thread, which at each interval also does something else before the sample is told.
     pub(super) fn start(
         sampler: Arc<Mutex<Sampler>>,
         interval: Duration,
         post: Post,
-        adopting: bool,
+        also: impl Fn() + Send + 'static,
     ) -> io::Result<Self> {
         let (stop, stopped) = crossbeam_channel::bounded::<()>(0);
         let thread = thread::Builder::new().name("fedflow-sampler".into()).spawn(move || {
             loop {
+                also();
                 let sample = sampler.lock().unwrap_or_else(PoisonError::into_inner).sample();
                 if let Some(sample) = sample {
                     post.put(Input::Host(sample));
-                }
-                if adopting {
-                    let _ = spawn::strangers();
                 }
                 if stopped.recv_timeout(interval) != Err(RecvTimeoutError::Timeout) {
                     return;
