@@ -4,6 +4,7 @@ mod cards;
 mod device_watch;
 mod foreign;
 mod handout;
+mod meter;
 mod open_error;
 mod priority;
 mod share_limit;
@@ -27,6 +28,7 @@ use crate::choice::DeviceChoice;
 use crate::environment::Environment;
 use crate::ledger::{CardKey, Directory, Ledger, NotLocked, Own, Shared};
 use cards::Cards;
+use meter::CardMeter;
 
 pub use device_watch::DeviceWatch;
 pub use open_error::{NoCards, OpenError};
@@ -71,12 +73,16 @@ impl fmt::Debug for Teller {
 #[derive(Debug, Clone)]
 pub struct LeaseHolders {
     own: Arc<Own>,
+    meter: Option<CardMeter>,
 }
 
 impl LeaseHolders {
     /// Says which process uses a lease, and for which task. A few system calls; waits for nobody.
     pub fn name(&self, lease: LeaseId, pid: u32, task: &str) {
         self.own.name_holder(lease, pid, task);
+        if let Some(meter) = &self.meter {
+            meter.name_holder(lease, pid);
+        }
     }
 }
 
@@ -187,7 +193,8 @@ impl Pool {
     /// Whom to tell which process uses a lease; `None` if no other run needs to know.
     #[must_use]
     pub fn holders(&self) -> Option<LeaseHolders> {
-        self.ledger.as_ref().map(|ledger| LeaseHolders { own: ledger.own() })
+        let meter = self.meter().cloned();
+        self.ledger.as_ref().map(|ledger| LeaseHolders { own: ledger.own(), meter })
     }
 
     /// What tasks really use of simulated cards; `None` if the devices are no simulated cards.
@@ -322,10 +329,19 @@ impl Pool {
             share.memory = Some(request.memory);
         }
         handout::equip(&mut lease);
-        if let Kind::Simulated(memory) = &self.kind {
-            memory.granted(lease.id, request.holder);
+        match &self.kind {
+            Kind::Cpu => {}
+            Kind::Simulated(memory) => memory.granted(lease.id, request.holder),
+            Kind::Cards(cards) => cards.meter().granted(&lease),
         }
         Some(lease)
+    }
+
+    fn meter(&self) -> Option<&CardMeter> {
+        match &self.kind {
+            Kind::Cpu | Kind::Simulated(_) => None,
+            Kind::Cards(cards) => Some(cards.meter()),
+        }
     }
 
     /// The places of the devices that a request might get.
@@ -375,6 +391,14 @@ impl DevicePool for Pool {
         lease
     }
 
+    fn peak(&self, lease: LeaseId) -> Option<Size> {
+        match &self.kind {
+            Kind::Cpu => None,
+            Kind::Simulated(memory) => memory.peak(lease),
+            Kind::Cards(cards) => cards.meter().peak(lease),
+        }
+    }
+
     fn rebook(&mut self, lease: LeaseId, memory: Size) -> bool {
         let places = self.table.places(lease);
         let mut round = None;
@@ -403,8 +427,10 @@ impl DevicePool for Pool {
 
     fn release(&mut self, lease: LeaseId) {
         self.table.release(lease);
-        if let Kind::Simulated(memory) = &self.kind {
-            memory.vacate(lease);
+        match &self.kind {
+            Kind::Cpu => {}
+            Kind::Simulated(memory) => memory.vacate(lease),
+            Kind::Cards(cards) => cards.meter().released(lease),
         }
         if let Some(ledger) = &self.ledger {
             ledger.release(lease);

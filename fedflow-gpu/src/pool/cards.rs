@@ -5,6 +5,7 @@ use std::sync::Arc;
 use fedflow_core::{Config, Device, DeviceInfo, LeaseRequest, LeaseTable, Pin, Size, Unleasable};
 
 use super::foreign::{Attributed, Foreign};
+use super::meter::CardMeter;
 use super::{CardWatch, NoCards, OpenError, Warning, priority, share_limit};
 use crate::environment::Environment;
 use crate::nvml::{CardError, CardProcess, CardRole, Driver, Found, Memory, NoDriver};
@@ -15,6 +16,7 @@ use crate::visible::{self, Visible};
 #[derive(Debug)]
 pub(super) struct Cards {
     driver: Arc<Driver>,
+    meter: CardMeter,
     /// The cards that this run may lease.
     cards: Vec<Card>,
     /// The UUIDs of the visible list: those that are not leased by this run included, as they count in the
@@ -74,7 +76,13 @@ impl Cards {
             warnings.push(Warning::Instances);
         }
         let uuids = visible.cards.iter().filter_map(|place| found[*place].uuid.clone()).collect();
-        Ok(Self { driver, cards, visible: uuids, uncertain_from: visible.uncertain_from })
+        Ok(Self {
+            meter: CardMeter::new(Arc::clone(&driver)),
+            driver,
+            cards,
+            visible: uuids,
+            uncertain_from: visible.uncertain_from,
+        })
     }
 
     /// The UUIDs of the visible list.
@@ -86,9 +94,18 @@ impl Cards {
         self.cards.iter().any(|card| card.device == device && card.dropped.is_none())
     }
 
+    /// What holders of leases use.
+    pub(super) fn meter(&self) -> &CardMeter {
+        &self.meter
+    }
+
     pub(super) fn watch(&self) -> CardWatch {
         let usable = self.cards.iter().filter(|card| card.dropped.is_none());
-        CardWatch::new(Arc::clone(&self.driver), usable.map(|card| (card.device, card.uuid.clone())))
+        CardWatch::new(
+            Arc::clone(&self.driver),
+            self.meter.clone(),
+            usable.map(|card| (card.device, card.uuid.clone())),
+        )
     }
 
     /// Refuses what the table cannot know of: a card that was dropped, and a number that might mean another

@@ -118,6 +118,12 @@ impl SimulatedMemory {
         self.lock().peaks.get(&task).copied()
     }
 
+    /// The same for the holder of a lease.
+    pub(super) fn peak(&self, lease: LeaseId) -> Option<Size> {
+        let state = self.lock();
+        state.peaks.get(state.holders.get(&lease)?).copied()
+    }
+
     pub(super) fn granted(&self, lease: LeaseId, holder: TaskKey) {
         self.lock().holders.insert(lease, holder);
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use fedflow_core::{Device, Size};
 
 use super::Warning;
+use super::meter::CardMeter;
 use crate::nvml::{CardError, Driver};
 
 /// Looks at a pool's cards from another thread, each time it is told to. It has no thread of its own.
@@ -15,6 +16,7 @@ use crate::nvml::{CardError, Driver};
 #[derive(Debug)]
 pub struct CardWatch {
     driver: Arc<Driver>,
+    meter: CardMeter,
     cards: Vec<Watched>,
 }
 
@@ -44,15 +46,20 @@ impl CardChanges {
 }
 
 impl CardWatch {
-    pub(super) fn new(driver: Arc<Driver>, cards: impl IntoIterator<Item = (Device, String)>) -> Self {
+    pub(super) fn new(
+        driver: Arc<Driver>,
+        meter: CardMeter,
+        cards: impl IntoIterator<Item = (Device, String)>,
+    ) -> Self {
         let cards = cards.into_iter().map(|(device, uuid)| Watched { device, uuid, used: None }).collect();
-        Self { driver, cards }
+        Self { driver, meter, cards }
     }
 
     /// Looks at all cards; blocks for some calls of NVIDIA's library. A card that fails is not looked at again.
     #[must_use]
     pub fn poll(&mut self) -> CardChanges {
         let mut changes = CardChanges::default();
+        self.meter.look_at_all();
         let driver = &self.driver;
         self.cards.retain_mut(|card| match driver.memory(&card.uuid) {
             Ok(memory) => {
