@@ -165,7 +165,7 @@ mod tests {
     #[test]
     fn what_descends_from_a_worker_counts() {
         let clock = Clock::start();
-        let script = "sh -c 'v=$(head -c 24000000 /dev/zero | tr \"\\0\" x); echo ready; read line' <&0";
+        let script = "sh -c 'v=$(head -c 24000000 /dev/zero | tr \"\\0\" x); echo ready; read line' <&3";
         let shell = Shell::start(&format!("exec 3<&0; {script} & wait"));
         let gauge = Gauge::default();
         gauge.watch(shell.id().pid);
