@@ -173,6 +173,26 @@ mod tests {
     }
 
     #[test]
+    fn a_containers_limit_is_the_machine() {
+        let group = tempfile::tempdir().unwrap();
+        for (name, text) in
+            [("memory.max", "1000000\n"), ("memory.current", "400000\n"), ("memory.stat", "anon 1\n")]
+        {
+            fs::write(group.path().join(name), text).unwrap();
+        }
+        let mut sampler = Sampler { clock: Clock::start(), cgroup: Some(group.path().into()), last: None };
+        let sample = sampler.sample().unwrap();
+        assert_eq!(sample.memory_total, Size::from_bytes(1_000_000));
+        assert_eq!(sample.memory_available, Size::from_bytes(600_000));
+        // A limit above what there is limits nothing.
+        fs::write(group.path().join("memory.max"), "9000000000000000\n").unwrap();
+        assert_eq!(
+            sampler.sample().unwrap().memory_total,
+            Sampler::new(Clock::start()).sample().unwrap().memory_total
+        );
+    }
+
+    #[test]
     fn this_machine_can_be_sampled_and_a_fresh_sample_is_kept() {
         let mut sampler = Sampler::new(Clock::start());
         let sample = sampler.sample().unwrap();
