@@ -22,6 +22,7 @@ mod stderr;
 mod stdout;
 mod table;
 mod table_text;
+mod telemetry;
 pub mod view;
 mod workers;
 

@@ -2,25 +2,29 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fedflow_core::{
-    Config, DevicePool, Estimates, Flow, FlowError, GroupSummary, History, Observer, Ports, RunEvent,
-    RunOutcome, RunSettings, StopLevel, TaskGroup, Time,
+    Config, DevicePool, DurationLearner, Durations, Estimates, Flow, FlowError, GroupSummary, History,
+    Observer, Ports, RunEvent, RunOutcome, RunSettings, StartOrder, StopLevel, TaskGroup, Time,
 };
-use fedflow_gpu::{DeviceWatch, Pool};
+use fedflow_gpu::{DeviceWatch, Pool, TelemetrySampler};
 use fedflow_report::{Report, ReportWriter};
 use fedflow_worker::store::{
     EstimatesFile, Head, JournalNotice, JournalWriter, Order, OrderSocket, RUN_TOKEN_VARIABLE, RunDir,
     RunLock,
 };
-use fedflow_worker::{Host, HostHandle, HostInbox, HostLauncher, HostOptions, LeaseWitness, WorkerProgram};
+use fedflow_worker::{
+    Host, HostHandle, HostInbox, HostLauncher, HostOptions, LeaseWitness, TrainGate, WorkerProgram,
+};
 
 use crate::command_error::CommandError;
 use crate::environment;
 use crate::guard::GuardWatch;
 use crate::history::EarlierRun;
 use crate::signals::SignalWatch;
+use crate::telemetry::{TelemetryListeners, start_telemetry};
 use crate::view::{Messages, ProgressMode, View};
 
 /// What a session is opened with.
@@ -33,6 +37,8 @@ pub(crate) struct SessionPlan {
     pub(crate) head: Head,
     /// What was recorded by earlier sessions; none for a new run.
     pub(crate) earlier: Option<EarlierRun>,
+    /// How long tasks took in earlier runs or sessions; only `longest-first` asks.
+    pub(crate) durations: Durations,
     /// The effective configuration.
     pub(crate) config: Config,
     /// The devices.
@@ -46,6 +52,8 @@ pub(crate) struct SessionPlan {
 /// A session that is going on.
 pub(crate) struct Session {
     flow: Flow<HostLauncher, Pool, Observers, HostInbox>,
+    /// What tasks are expected to take that declare nothing; none if the order does not depend on it.
+    learner: Option<DurationLearner>,
     signals: SignalWatch,
     /// What `fedflow stop` reaches; none where the file system has no sockets.
     orders: Option<OrderSocket>,
@@ -55,6 +63,8 @@ pub(crate) struct Session {
     _guard: GuardWatch,
     /// Tells the engine when devices that others had may be free; none if this run has its devices alone.
     _devices: Option<DeviceWatch>,
+    /// Looks at the devices; none if nothing can be seen of them.
+    telemetry: Option<TelemetrySampler>,
     run_dir: RunDir,
     /// Whether the directory alone is enough to go on: it has a flow file's flow.
     resumable: bool,
@@ -68,11 +78,15 @@ struct Observers {
     journal: JournalWriter,
     report: ReportWriter,
     view: View,
+    learner: Option<DurationLearner>,
 }
 
 impl Observer for Observers {
     fn record(&mut self, number: u64, time: Time, event: &RunEvent) {
         self.journal.record(number, time, event);
+        if let Some(learner) = &mut self.learner {
+            learner.record(number, time, event);
+        }
     }
 
     fn answers_durable(&self) -> bool {
@@ -91,7 +105,10 @@ impl Session {
     /// # Errors
     /// A port cannot be opened: no threads, no private directory, the journal cannot be written.
     pub(crate) fn open(plan: SessionPlan) -> Result<Self, CommandError> {
-        let SessionPlan { run_dir, lock, head, earlier, config, mut pool, workers, progress } = plan;
+        let SessionPlan { run_dir, lock, head, earlier, durations, config, mut pool, workers, progress } =
+            plan;
+        let learner =
+            (config.scheduler.order == StartOrder::LongestFirst).then(|| DurationLearner::new(durations));
         let started = wall_clock();
         let started_unix = started.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs_f64();
         let view = View::open(progress, started).map_err(CommandError::failed)?;
@@ -121,6 +138,13 @@ impl Session {
         let warnings = messages.clone();
         let warn = move |warning| warnings.say(&format!("warning: {warning}"));
         let report = ReportWriter::new(run_dir.path().to_path_buf(), started_unix, report, warn);
+        let listeners = TelemetryListeners {
+            started_unix,
+            clock: handle.clone(),
+            report: report.sender(),
+            messages: messages.clone(),
+        };
+        let telemetry = start_telemetry(&pool, &lock, &config, listeners);
         let orders = take_orders(&lock, handle.clone(), messages.clone());
         let guard = GuardWatch::start(handle.clone(), messages.clone()).map_err(CommandError::failed)?;
         let (learned, estimates) = load_estimates(&config, &messages);
@@ -134,15 +158,17 @@ impl Session {
             on_failure: config.task.on_failure,
             grace: config.supervision.grace,
         };
-        let observer = Observers { journal, report, view };
+        let observer = Observers { journal, report, view, learner: learner.clone() };
         let ports = Ports { launcher, pool, observer, inbox };
         let flow = Flow::new(ports, settings, config, history).with_estimates(learned);
         Ok(Self {
             flow,
+            learner,
             signals,
             orders,
             estimates,
             _devices: devices,
+            telemetry,
             _guard: guard,
             run_dir,
             resumable,
@@ -156,6 +182,9 @@ impl Session {
     /// # Errors
     /// As there.
     pub(crate) fn execute(&mut self, group: &mut TaskGroup) -> Result<GroupSummary, FlowError> {
+        if let Some(learner) = &self.learner {
+            learner.expect(group);
+        }
         let summary = self.flow.execute(group)?;
         self.any_failed |= summary.failed + summary.cancelled > 0;
         Ok(summary)
@@ -172,11 +201,13 @@ impl Session {
             orders,
             estimates,
             _devices,
+            telemetry,
             _guard,
             run_dir,
             resumable,
             _lock,
             any_failed,
+            ..
         } = self;
         let outcome = match &ended {
             Ok(()) | Err(FlowError::EarlierFailure) => RunOutcome::Complete,
@@ -186,11 +217,13 @@ impl Session {
         let learned = flow.estimates().clone();
         let Ports { launcher, pool, observer, inbox: _ } = flow.finish(outcome);
         drop(launcher);
+        // Its last look is in the report that is written below.
+        drop(telemetry);
         // Before the lock is given up: its socket must not be taken for that of a later session.
         drop(orders);
         // What the workers held is given back when they are gone.
         drop(pool);
-        let Observers { journal, report, view } = observer;
+        let Observers { journal, report, view, .. } = observer;
         let messages = view.messages();
         if let Some(Err(error)) = estimates.map(|file| file.save(&learned)) {
             messages.say(&format!("warning: what was learned of tasks' memory is not kept: {error}"));
@@ -288,6 +321,10 @@ fn host_options(
         lease_witness: pool
             .holders()
             .map(|holders| LeaseWitness::new(move |lease, process, task| holders.name(lease, process, task))),
+        oom_signs: Arc::new(config.oom_signs.clone()),
+        train_gate: pool.simulated_memory().map(|memory| {
+            TrainGate::new(move |lease, size| memory.occupy(lease, size).map_err(|oom| oom.to_string()))
+        }),
         sample_interval: Some(config.scheduler.interval),
         // The supervisor starts nothing but workers.
         adopt_orphans: true,

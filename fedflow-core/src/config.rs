@@ -8,6 +8,7 @@ use std::time::Duration;
 pub use keys::{KEYS, Key};
 pub use setting::{Setting, SettingError};
 
+use crate::oom::OomSigns;
 use crate::quantity::Size;
 use crate::spec::Limits;
 use crate::value::Value;
@@ -29,8 +30,12 @@ pub struct Config {
     pub task: TaskConfig,
     /// How tasks are started.
     pub scheduler: SchedulerConfig,
+    /// By what it is known that a process was out of memory.
+    pub oom_signs: OomSigns,
     /// How processes are watched.
     pub supervision: SupervisionConfig,
+    /// What is seen of the devices while a run goes on.
+    pub telemetry: TelemetryConfig,
     /// Mail.
     pub smtp: SmtpConfig,
 }
@@ -165,6 +170,13 @@ pub struct SupervisionConfig {
     pub keep_failed_attempts: bool,
 }
 
+/// What is seen of the devices while a run goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TelemetryConfig {
+    /// How often the devices are looked at. `None`: never.
+    pub interval: Option<Duration>,
+}
+
 /// Mail about a run.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SmtpConfig {
@@ -222,6 +234,7 @@ impl Default for Config {
                 train_nretry: 3,
                 order: StartOrder::Added,
             },
+            oom_signs: OomSigns::default(),
             supervision: SupervisionConfig {
                 grace: Duration::from_secs(10),
                 limits: Limits {
@@ -234,6 +247,7 @@ impl Default for Config {
                 result_limit: Size::from_bytes(64 << 20),
                 keep_failed_attempts: true,
             },
+            telemetry: TelemetryConfig { interval: Some(Duration::from_secs(1)) },
             smtp: SmtpConfig {
                 enable: false,
                 server_host: String::new(),

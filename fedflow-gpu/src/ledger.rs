@@ -33,7 +33,6 @@
 
 mod alarm;
 mod card_lock;
-mod clock;
 mod directory;
 mod fault;
 mod own_file;
@@ -46,6 +45,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use fedflow_core::{Device, DeviceInfo, Lease, LeaseId, LeaseRequest, Others, Size, TaskKey};
 
+use crate::clock::unix_now;
 use crate::process::{ProcessId, probe_world};
 use card_lock::{CardLock, Held};
 use own_file::OwnFile;
@@ -182,6 +182,12 @@ impl Ledger {
         });
     }
 
+    /// Keeps so much of the device at a place from everybody, as a process that has ended did not give it back.
+    pub(crate) fn quarantine(&self, place: usize, memory: Size) -> Result<(), LedgerError> {
+        let Some(key) = self.cards.get(place) else { return Ok(()) };
+        self.own.with(|own| own.set_quarantine(&key.card, memory)).unwrap_or(Ok(()))
+    }
+
     /// Gives back all that a lease has booked.
     pub(crate) fn release(&self, lease: LeaseId) {
         self.own.with(|own| own.change(lease, |_| None));
@@ -297,7 +303,7 @@ impl Round<'_> {
             devices,
             memory,
             exclusive,
-            since: clock::unix_now(),
+            since: unix_now(),
         });
         self.own.tell_waiting(self.waiting);
     }

@@ -20,6 +20,8 @@
 
 mod environment;
 
+mod clock;
+
 mod choice;
 
 mod nvml;
@@ -30,17 +32,22 @@ mod process;
 
 mod ledger;
 
+mod telemetry;
+
 mod pool;
 
 mod inventory;
 
 pub use choice::{ChoiceError, DeviceChoice};
 pub use environment::Environment;
-pub use inventory::{CardReport, Inventory, LeaseReport, MemoryReport, ProcessReport, WaitReport, inventory};
+pub use inventory::{
+    CardReport, Inventory, InventorySource, LeaseReport, MemoryReport, ProcessReport, WaitReport, inventory,
+};
 pub use ledger::{Fault, LedgerError};
 pub use nvml::{CardError, CardRole, NoDriver};
 pub use pool::{
     CardChanges, CardWatch, DeviceWatch, LeaseHolders, NoCards, OpenError, Opened, Pool, SimulatedMemory,
     SimulatedOom, Warning, leasable_memory,
 };
+pub use telemetry::{TelemetrySampler, TelemetrySource};
 pub use visible::HiddenCards;

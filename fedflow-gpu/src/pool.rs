@@ -7,6 +7,7 @@ mod handout;
 mod meter;
 mod open_error;
 mod priority;
+mod returning;
 mod share_limit;
 mod simulated;
 mod warning;
@@ -27,8 +28,10 @@ use fedflow_core::{
 use crate::choice::DeviceChoice;
 use crate::environment::Environment;
 use crate::ledger::{CardKey, Directory, Ledger, NotLocked, Own, Shared};
+use crate::telemetry::{BookedMemory, TelemetrySource};
 use cards::Cards;
 use meter::CardMeter;
+use returning::Change;
 
 pub use device_watch::DeviceWatch;
 pub use open_error::{NoCards, OpenError};
@@ -54,6 +57,8 @@ pub struct Pool {
     ledger: Option<Ledger>,
     warnings: Vec<Warning>,
     teller: Option<Teller>,
+    /// What telemetry reads of the table.
+    booked: BookedMemory,
 }
 
 /// Who is told of warnings, and of how many already.
@@ -190,11 +195,29 @@ impl Pool {
         DeviceWatch::start(self.watch(), ledger, interval, on_change)
     }
 
+    /// What telemetry looks at, from a thread of its own; `None` if nothing can be seen of these devices.
+    #[must_use]
+    pub fn telemetry(&self) -> Option<TelemetrySource> {
+        let driver = match &self.kind {
+            Kind::Cpu | Kind::Simulated(_) => None,
+            Kind::Cards(cards) => Some(cards.driver()),
+        };
+        TelemetrySource::new(driver, self.devices(), self.booked.clone(), self.simulated_memory())
+    }
+
     /// Whom to tell which process uses a lease; `None` if no other run needs to know.
     #[must_use]
     pub fn holders(&self) -> Option<LeaseHolders> {
         let meter = self.meter().cloned();
         self.ledger.as_ref().map(|ledger| LeaseHolders { own: ledger.own(), meter })
+    }
+
+    /// Sets how long memory of a real card may take to come back after the process that used it has ended, 10 s unless
+    /// it is set. What takes longer is quarantined: it is not leased until it does come back.
+    pub fn set_return_bound(&mut self, bound: Duration) {
+        if let Kind::Cards(cards) = &mut self.kind {
+            cards.set_return_bound(bound);
+        }
     }
 
     /// What tasks really use of simulated cards; `None` if the devices are no simulated cards.
@@ -220,6 +243,7 @@ impl Pool {
             ledger: None,
             warnings: Vec::new(),
             teller: None,
+            booked: BookedMemory::default(),
         }
         .booked_in(environment)
     }
@@ -243,18 +267,22 @@ impl Pool {
             table.add(info, Some(share_limit::of(size, Size::ZERO, config)));
         }
         let kind = Kind::Simulated(SimulatedMemory::new(&table.devices(), None));
-        Self { table, kind, ledger: None, warnings: Vec::new(), teller: None }.booked_in(environment)
+        let booked = BookedMemory::default();
+        Self { table, kind, ledger: None, warnings: Vec::new(), teller: None, booked }.booked_in(environment)
     }
 
     fn of_cards(pins: Option<&[Pin]>, config: &Config, environment: &Environment) -> Result<Self, OpenError> {
         let mut table = LeaseTable::new(config.scheduler.max_per_device);
         let mut warnings = Vec::new();
         let cards = Cards::open(pins, config, environment, &mut table, &mut warnings)?;
-        Self { table, kind: Kind::Cards(cards), ledger: None, warnings, teller: None }.booked_in(environment)
+        let booked = BookedMemory::default();
+        Self { table, kind: Kind::Cards(cards), ledger: None, warnings, teller: None, booked }
+            .booked_in(environment)
     }
 
     /// Opens the ledger, if these devices are the machine's and not the run's own.
     fn booked_in(mut self, environment: &Environment) -> Result<Self, OpenError> {
+        self.booked = BookedMemory::of_table(&self.table);
         if !matches!(self.kind, Kind::Cards(_)) && environment.lease_dir.is_none() {
             return Ok(self);
         }
@@ -304,11 +332,12 @@ impl Pool {
             }
             processes = round.processes();
         }
+        let mut changes = Vec::new();
         if let Kind::Cards(cards) = &mut self.kind {
             let booked = |table: &LeaseTable, device| {
                 table.booked(device) + by_others.get(&device).copied().unwrap_or_default()
             };
-            cards.apply(looks, request, booked, &processes, &mut self.table);
+            changes = cards.apply(looks, request, booked, &processes, &mut self.table);
         }
         let leased = self.table.try_lease(&asked);
         let booked = match (round, &leased) {
@@ -319,6 +348,7 @@ impl Pool {
             }
             (None, _) => Ok(()),
         };
+        self.quarantine(changes);
         let mut lease = leased?;
         if let Err(error) = booked {
             self.table.release(lease.id);
@@ -341,6 +371,25 @@ impl Pool {
         match &self.kind {
             Kind::Cpu | Kind::Simulated(_) => None,
             Kind::Cards(cards) => Some(cards.meter()),
+        }
+    }
+
+    /// Tells people, and the ledger, what did not come back.
+    fn quarantine(&mut self, changes: Vec<(Device, Change)>) {
+        let devices = self.table.devices();
+        for (device, change) in changes {
+            let (memory, warning) = match change {
+                Change::None => continue,
+                Change::Lost(memory) => (memory, Warning::Quarantined { device, memory }),
+                Change::Back => (Size::ZERO, Warning::Returned { device }),
+            };
+            self.warnings.push(warning);
+            let place = devices.iter().position(|info| info.device == device);
+            if let (Some(ledger), Some(place)) = (&self.ledger, place)
+                && let Err(error) = ledger.quarantine(place, memory)
+            {
+                warn_once(&mut self.warnings, Warning::Ledger(error));
+            }
         }
     }
 
@@ -387,6 +436,7 @@ impl DevicePool for Pool {
 
     fn try_lease(&mut self, request: &LeaseRequest) -> Option<Lease> {
         let lease = self.lease_now(request);
+        self.booked.note(&self.table);
         self.tell_news();
         lease
     }
@@ -411,6 +461,7 @@ impl DevicePool for Pool {
         if let Some(round) = round.filter(|_| rebooked) {
             round.rebook(lease, memory);
         }
+        self.booked.note(&self.table);
         rebooked
     }
 
@@ -426,15 +477,27 @@ impl DevicePool for Pool {
     }
 
     fn release(&mut self, lease: LeaseId) {
-        self.table.release(lease);
-        match &self.kind {
+        match &mut self.kind {
             Kind::Cpu => {}
             Kind::Simulated(memory) => memory.vacate(lease),
-            Kind::Cards(cards) => cards.meter().released(lease),
+            Kind::Cards(cards) => {
+                cards.meter().released(lease);
+                let held = self.table.shares(lease);
+                held.into_iter().for_each(|(device, share)| cards.released(device, share));
+            }
         }
+        self.table.release(lease);
+        self.booked.note(&self.table);
         if let Some(ledger) = &self.ledger {
             ledger.release(lease);
         }
+    }
+
+    fn is_lost(&mut self, device: Device) -> bool {
+        let Kind::Cards(cards) = &mut self.kind else { return self.table.is_lost(device) };
+        cards.look_at(device, &mut self.table, &mut self.warnings);
+        self.tell_news();
+        self.table.is_lost(device)
     }
 
     fn withdraw(&mut self, holder: TaskKey) {

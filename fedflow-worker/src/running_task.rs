@@ -36,6 +36,7 @@ const WORKER: WorkerId = WorkerId(1);
 ///     }),
 ///     params: Dict::new(),
 ///     keep: None,
+///     oom_signs: Default::default(),
 /// };
 /// let mut task = RunningTask::start(HostOptions::new(root.path()), assignment)?;
 /// task.start_load()?;
@@ -190,6 +191,7 @@ mod tests {
             program: Arc::new(Program::Command { load: None, train }),
             params: Dict::new(),
             keep: None,
+            oom_signs: Default::default(),
         };
         let task = RunningTask::start(HostOptions::new(root.path()), assignment).unwrap();
         (root, task)

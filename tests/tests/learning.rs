@@ -6,12 +6,17 @@ use std::fs;
 use fedflow_tests::Sandbox;
 use serde_json::Value;
 
-/// What each of a task's attempts was given of the host's memory and has used, from the run's journal.
+/// What each attempt was given of the host's memory and has used, from the run's journal.
 fn host_uses(sandbox: &Sandbox) -> Vec<Value> {
+    uses(sandbox, "memory")
+}
+
+/// The same of one kind of memory.
+fn uses(sandbox: &Sandbox, kind: &str) -> Vec<Value> {
     let journal = sandbox.read("res/.fedflow/journal.jsonl");
     let records = journal.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let told = records.filter(|record| record["event"] == "task-memory");
-    told.map(|record| record["memory"].clone()).collect()
+    told.map(|record| record[kind].clone()).collect()
 }
 
 /// Two rounds of a task that holds 60 MB for a moment.
@@ -61,6 +66,41 @@ fn a_round_knows_what_the_last_one_used_and_a_run_what_the_last_run_did() {
     assert!(
         sandbox.read("res/results.csv").lines().next().unwrap().contains(",memory_estimate,memory_peak,")
     );
+}
+
+#[test]
+fn simulated_cards_are_shared_once_it_is_known_what_tasks_use() {
+    let sandbox = sandbox();
+    // The last tasks train at once, or none of them ends: nobody estimated them, so that must have been learned.
+    sandbox.write(
+        "flow.toml",
+        r##"
+[[groups]]
+name = "train-1"
+[[groups.tasks]]
+id = "seed"
+env = { FEDFLOW_SIM_USE = "5GB" }
+command = ["sh", "-c", "true # it only shows what such a task uses"]
+
+[[groups]]
+name = "train-2"
+[[groups.tasks]]
+matrix = { i = { from = 0, to = 5 } }
+id = "seed-{{ i }}"
+env = { FEDFLOW_SIM_USE = "5GB" }
+command = ["sh", "-c", "mkdir ../../at-$FEDFLOW_TASK_ID; until [ $(ls -d ../../at-* | wc -l) = 5 ]; do sleep 0.05; done"]
+"##,
+    );
+    let outcome = sandbox.fedflow("run flow.toml --devices sim:2x24GB --set scheduler.auto-adjust=true");
+    assert_eq!(outcome.code, 0);
+    let uses = uses(&sandbox, "cuda_memory");
+    assert_eq!((&uses[0]["source"], &uses[0]["peak"]), (&"default".into(), &5_000_000_000_u64.into()));
+    let last = &uses[uses.len() - 5..];
+    for used in last {
+        assert_eq!((&used["source"], &used["peak"]), (&"learned".into(), &5_000_000_000_u64.into()));
+        let asked = used["asked"].as_u64().unwrap();
+        assert!((5_000_000_000..6_000_000_000).contains(&asked), "{asked}");
+    }
 }
 
 #[test]

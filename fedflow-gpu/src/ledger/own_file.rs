@@ -7,10 +7,10 @@ use std::os::unix::fs::FileExt;
 use fedflow_core::{LeaseId, Size};
 use rustix::fs::Mode;
 
-use super::clock;
 use super::directory::{Directory, next_number};
 use super::fault::{Fault, LedgerError};
 use super::record::{Booking, EMPTY, Header, MAX_SLOTS, SLOT, VERSION, Waiting, encode, shortened};
+use crate::clock::unix_now;
 use crate::process::{ProcessId, probe_world};
 
 /// What the names of supervisors' files begin with.
@@ -102,6 +102,17 @@ impl OwnFile {
                 let _ = self.write(place, Some(Booking { used, ..booking.clone() }));
             }
         }
+    }
+
+    /// Has so much of a card quarantined, in place of what was.
+    pub(super) fn set_quarantine(&mut self, card: &str, memory: Size) -> Result<(), LedgerError> {
+        let ours = |booking: &Booking| booking.quarantined && booking.card == card;
+        let was = self.slots.iter().position(|slot| slot.as_ref().is_some_and(ours));
+        let Some(place) = was else { return self.book([quarantine(card, memory)]) };
+        let booking = (memory > Size::ZERO).then(|| quarantine(card, memory));
+        let _ = self.write(place, booking);
+        self.tell();
+        Ok(())
     }
 
     /// Says what the supervisor waits for.
@@ -201,7 +212,26 @@ pub(super) fn booking(
         exclusive: request.exclusive,
         estimated: request.estimated,
         training: true,
-        since: clock::unix_now(),
+        quarantined: false,
+        since: unix_now(),
+        worker: None,
+        task: None,
+    }
+}
+
+/// Memory of a card that nobody gave back.
+pub(super) fn quarantine(card: &str, memory: Size) -> Booking {
+    Booking {
+        // No pool grants so many.
+        lease: u64::MAX,
+        card: card.to_owned(),
+        memory,
+        used: None,
+        exclusive: false,
+        estimated: true,
+        training: false,
+        quarantined: true,
+        since: unix_now(),
         worker: None,
         task: None,
     }

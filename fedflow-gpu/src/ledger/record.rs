@@ -59,6 +59,9 @@ pub(crate) struct Booking {
     pub(crate) estimated: bool,
     /// Whether it still trains, or only keeps its memory.
     pub(crate) training: bool,
+    /// Whether nobody uses it, but a process that has ended did not give it back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) quarantined: bool,
     /// In Unix seconds.
     pub(crate) since: u64,
     /// The process that uses it, once that is known.
@@ -146,6 +149,7 @@ mod tests {
             exclusive: true,
             estimated: true,
             training: true,
+            quarantined: true,
             since: u64::MAX,
             worker: Some(ProcessId { pid: u32::MAX, start: u64::MAX }),
             task: Some(shortened(&task)),

@@ -78,7 +78,7 @@ impl Survey {
                 others.training += 1;
                 others.exclusive |= booking.exclusive;
                 others.unestimated += usize::from(!booking.estimated);
-            } else {
+            } else if !booking.quarantined {
                 others.resident += 1;
             }
         }

@@ -124,6 +124,14 @@ impl SimulatedMemory {
         state.peaks.get(state.holders.get(&lease)?).copied()
     }
 
+    /// What this run's tasks use of a card now; none if no task has said yet what it uses.
+    #[must_use]
+    pub fn used_on(&self, device: Device) -> Option<Size> {
+        let state = self.lock();
+        let on_it = state.uses.values().filter(|(devices, _)| devices.contains(&device));
+        (!state.peaks.is_empty()).then(|| on_it.map(|(_, size)| *size).sum())
+    }
+
     pub(super) fn granted(&self, lease: LeaseId, holder: TaskKey) {
         self.lock().holders.insert(lease, holder);
     }

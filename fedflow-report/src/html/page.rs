@@ -7,10 +7,10 @@ use indexmap::IndexMap;
 use minijinja::value::Value as Html;
 use serde::Serialize;
 
-use crate::figure::{count, duration, grouped, moment, percent};
+use crate::figure::{count, duration, energy, grouped, moment, percent};
 use crate::html::failures::{Failures, RetryRow, and_more, retries};
 use crate::html::table::{Share, Table, group_table, shares, task_table};
-use crate::html::{curve, environment, gantt, outcome_text, reference};
+use crate::html::{curve, environment, gantt, meters, outcome_text, reference};
 use crate::memory::{Advice, FamilyMemory, MemoryKind, memory_by_family};
 use crate::render::RenderError;
 use crate::report::{GroupReport, Report};
@@ -44,7 +44,9 @@ pub(super) fn render(
     // The drawings and the tables of a large run take about as long: side by side.
     let (drawings, tables) = rayon::join(
         || {
-            let gantt = gantt::render(&environment, groups, &summary, &timeline)?;
+            let seen = report.telemetry.of_devices(&timeline, summary.window);
+            let meters = meters::render(&environment, &seen, &summary, &timeline)?;
+            let gantt = gantt::render(&environment, groups, &summary, &timeline, meters)?;
             Ok::<_, RenderError>((gantt, curves(&results, 0)?, curves(&items, results.charts.len())?))
         },
         || {
@@ -78,6 +80,7 @@ pub(super) fn render(
         gantt,
         memory: memory_rows(groups),
         devices: summary.devices.iter().map(DeviceRow::new).collect(),
+        seen: summary.devices.iter().any(|device| device.telemetry.is_some()),
         groups: group_table,
         tasks: task_table,
         retries,
@@ -110,6 +113,8 @@ struct Page<'a> {
     gantt: Option<Html>,
     devices: Vec<DeviceRow>,
     memory: Vec<MemoryRow>,
+    /// Whether anybody looked at the devices.
+    seen: bool,
     groups: Option<Table>,
     tasks: Table,
     retries: Vec<RetryRow>,
@@ -139,10 +144,15 @@ struct DeviceRow {
     trained: usize,
     busy: String,
     busy_share: String,
-    idle: String,
-    idle_share: String,
+    loading: String,
     starved: String,
-    sort: [String; 3],
+    starved_share: String,
+    idle: String,
+    utilization: String,
+    memory: String,
+    power: Option<String>,
+    energy: String,
+    sort: [String; 7],
 }
 
 /// What the tasks of a family were given of memory, and what they used.
@@ -219,17 +229,34 @@ impl Neighbours {
 
 impl DeviceRow {
     fn new(device: &DeviceUse) -> Self {
-        let sort = [device.busy_seconds, device.idle_seconds, device.starved_seconds];
+        let seen = device.telemetry;
+        let memory = seen.and_then(|seen| seen.peak_memory.or(seen.peak_booked));
+        let utilization = seen.and_then(|seen| seen.mean_utilization);
+        let (power, used) = (seen.and_then(|seen| seen.mean_power), seen.and_then(|seen| seen.energy));
+        let seconds =
+            [device.busy_seconds, device.loading_seconds, device.starved_seconds, device.idle_seconds];
+        let told = [utilization, memory.map(fedflow_core::Size::gigabytes), used];
+        let number = |number: f64| format!("{number:.3}");
+        let absent = || "–".to_owned();
+        let mut sort = <[String; 7]>::default();
+        for (key, value) in sort.iter_mut().zip(seconds.into_iter().map(Some).chain(told)) {
+            *key = value.map(number).unwrap_or_default();
+        }
         Self {
             label: device.label(),
             name: device.name.clone(),
             trained: device.trained,
             busy: duration(device.busy_seconds),
             busy_share: percent(device.busy_share()),
-            idle: duration(device.idle_seconds),
-            idle_share: percent(1.0 - device.busy_share()),
+            loading: duration(device.loading_seconds),
             starved: duration(device.starved_seconds),
-            sort: sort.map(|seconds| format!("{seconds:.3}")),
+            starved_share: percent(device.share(device.starved_seconds)),
+            idle: duration(device.idle_seconds),
+            utilization: utilization.map_or_else(absent, |busy| percent(busy / 100.0)),
+            memory: memory.map_or_else(absent, |size| size.to_string()),
+            power: power.map(|watts| format!("{watts:.0} W")),
+            energy: used.map_or_else(absent, energy),
+            sort,
         }
     }
 }

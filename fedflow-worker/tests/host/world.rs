@@ -78,6 +78,7 @@ impl World {
             program: Arc::new(program),
             params,
             keep: None,
+            oom_signs: Default::default(),
         };
         self.launcher().start(worker, assignment);
         worker
@@ -121,9 +122,13 @@ impl World {
 
     /// The next word of the only worker.
     pub(crate) fn event(&mut self) -> WorkerEvent {
-        match self.input() {
-            Input::Worker { event, .. } => event,
-            other => panic!("{other:?}"),
+        loop {
+            match self.input() {
+                // What it has used is told now and then, and is no word of its own.
+                Input::Worker { event: WorkerEvent::Peak(_), .. } => {}
+                Input::Worker { event, .. } => return event,
+                other => panic!("{other:?}"),
+            }
         }
     }
 

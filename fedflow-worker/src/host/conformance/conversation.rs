@@ -270,5 +270,6 @@ fn assignment(place: &Path, number: u32, (kind, params): (&str, Dict)) -> Result
         program: Arc::new(Program::Worker { worker: WORKER.into(), kind: kind.into() }),
         params,
         keep: None,
+        oom_signs: Default::default(),
     })
 }

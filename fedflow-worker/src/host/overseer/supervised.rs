@@ -9,20 +9,22 @@ use std::time::Duration;
 
 use crossbeam_channel::Sender;
 use fedflow_core::{
-    Assignment, Device, Dict, FailureKind, Lease, LeaseId, Program, Time, WorkerEvent, WorkerId,
+    Assignment, Device, Dict, FailureKind, Lease, LeaseId, Program, Stage, Time, WorkerEvent, WorkerId,
 };
 use rustix::net::{Shutdown, shutdown};
 use rustix::process::Signal;
 
-use super::super::ending::{self, Asked};
+use super::super::ending::{self, Asked, OomCheck};
 use super::super::gauge::own_peak;
 use super::super::ipc_session::IpcReader;
 use super::super::json_session::JsonReader;
+use super::super::lease_text::lease_text;
 use super::super::link::Link;
 use super::super::listener::{Cause, Listener, Phase};
 use super::super::logs::Logs;
 use super::super::spawner::{Done, Job, Plan, Stdin};
 use super::super::sweep::{Other, Sweep};
+use super::super::train_gate::Refusal;
 use super::super::{Protocol, Shared, WorkerProgram, result_file};
 use super::{Bell, Notice};
 use crate::environment;
@@ -183,6 +185,9 @@ impl Supervised {
     pub(super) fn train(&mut self, lease: &Lease, params: Dict) {
         self.lease = Some(lease.id);
         self.witness_lease();
+        if let Some(refusal) = self.gate_refusal(lease, &params) {
+            return self.refuse_to_train(refusal);
+        }
         match &mut self.manner {
             Manner::Session { link: Some(link), .. } => {
                 self.listener.expect(Phase::Training);
@@ -196,6 +201,7 @@ impl Supervised {
                 let mut environment = vec![
                     (environment::DEVICE.to_owned(), lease.device_seen.to_string()),
                     (environment::CARD.to_owned(), cards_of(lease)),
+                    (environment::LEASE.to_owned(), lease_text(&lease.info(true))),
                     (environment::RESULT.to_owned(), self.result_path().to_string_lossy().into_owned()),
                 ];
                 environment.extend(lease.environment.iter().cloned());
@@ -203,6 +209,23 @@ impl Supervised {
             }
             _ => {}
         }
+    }
+
+    fn gate_refusal(&self, lease: &Lease, params: &Dict) -> Option<Refusal> {
+        let program = match &self.manner {
+            Manner::Session { program, .. } => Some(program),
+            Manner::Command { .. } => None,
+        };
+        self.shared.options.train_gate.as_ref()?.refusal(lease, &self.assignment, params, program)
+    }
+
+    /// The task was not told to train: it waits as before, and may be given another lease.
+    fn refuse_to_train(&mut self, refusal: Refusal) {
+        let (kind, message) = match refusal {
+            Refusal::OutOfMemory(message) => (FailureKind::Oom, message),
+            Refusal::NoSize(message) => (FailureKind::Error, message),
+        };
+        self.listener.tell(WorkerEvent::Failed { kind, message });
     }
 
     /// Tells which process uses the lease, once both are there.
@@ -483,6 +506,20 @@ impl Supervised {
 
     // ---- Its end.
 
+    /// The phase in which it ended, if memory can have been the cause.
+    fn stage(&self) -> Option<Stage> {
+        match self.manner {
+            Manner::Session { .. } => match self.listener.phase() {
+                Phase::Loading => Some(Stage::Load),
+                Phase::Training => Some(Stage::Train),
+                Phase::Idle | Phase::Starting | Phase::Ready | Phase::Waiting => None,
+            },
+            Manner::Command { phase: CommandPhase::Loading } => Some(Stage::Load),
+            Manner::Command { phase: CommandPhase::Training } => Some(Stage::Train),
+            Manner::Command { phase: CommandPhase::Preparing | CommandPhase::Idle } => None,
+        }
+    }
+
     pub(super) fn is_over(&self) -> bool {
         self.over && !self.busy
     }
@@ -491,6 +528,8 @@ impl Supervised {
     pub(super) fn tell_end(self) {
         self.listener.close();
         let mut greeted = true;
+        let signs = self.shared.options.oom_signs.with(&self.assignment.oom_signs);
+        let check = OomCheck::of(signs, self.stage(), self.cause.as_ref(), self.ending, self.asked);
         if let Manner::Session { link, socket, .. } = self.manner {
             greeted = link.is_some();
             // Threads that still wait for a worker which left others behind are let go.
@@ -514,11 +553,16 @@ impl Supervised {
         let workdir = self.assignment.workdir.clone();
         let tell = move || {
             let mut stderr_tail = String::new();
+            let mut cause = Cause { kind, message };
             if let Some(logs) = logs {
                 stderr_tail = logs.stderr_tail();
+                if let Some(check) = check {
+                    cause = check.judge(cause, &logs.stderr_end());
+                }
                 // Before the end is told: then the next attempt may put the directory aside.
                 logs.finish(&workdir);
             }
+            let Cause { kind, message } = cause;
             listener.tell(WorkerEvent::Gone { kind, message, stderr_tail });
             let _ = std::fs::remove_dir_all(&private);
         };
