@@ -9,6 +9,7 @@ mod config;
 mod device;
 mod durations;
 mod engine;
+mod estimates;
 mod event;
 mod failure;
 mod fingerprint;
@@ -33,6 +34,7 @@ pub use config::*;
 pub use device::{Device, DeviceError, DeviceInfo, Pin};
 pub use durations::{Basis, DurationLearner, Durations, Recorded, StageTimes};
 pub use engine::{Flow, FlowError, GroupSummary, History, Ports, RecordedGroup};
+pub use estimates::{EstimateSource, Estimates, Family, Memory, MemoryUse};
 pub use event::{RunEvent, RunOutcome};
 pub use failure::{Failure, FailureKind, Stage};
 pub use fingerprint::fingerprint;
@@ -50,7 +52,7 @@ pub use quantity::{Size, SizeError};
 pub use scheduler::{
     Command, LeaseAnswer, PlannedOutcome, Scheduler, SchedulerSetup, Stay, TaskPlan, start_order,
 };
-pub use simulation::{Fault, Script, SimulatedTask, Simulation, SimulationPort};
+pub use simulation::{Fault, Script, SimulatedTask, SimulatedUse, Simulation, SimulationPort};
 pub use spec::{ExpectedTimes, Limits, Needs, Program, Reuse, SELF_WORKER, SpecError, TaskSpec};
 pub use status::{IllegalTransition, TaskStatus, Transition};
 pub use task::{LeaseInfo, LoadContext, ProgressSink, Task, TaskError, TaskIdentity, TrainContext};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use fedflow_core::{Device, Failure, Size};
+use fedflow_core::{Device, Failure, MemoryUse, Size};
 
 /// One try at a task. Times are seconds since the Unix epoch.
 ///
@@ -33,6 +33,12 @@ pub struct Attempt {
     pub devices: Vec<Device>,
     /// The memory that it leased on each card.
     pub memory: Option<Size>,
+    /// With which tasks its memory is compared; empty if nothing of it was measured.
+    pub family: String,
+    /// What it was given of the host's memory, and what it used.
+    pub host_use: Option<MemoryUse>,
+    /// What it was given of each card's memory, and what it used.
+    pub card_use: Option<MemoryUse>,
     /// Why it failed.
     pub failure: Option<Failure>,
     /// What followed, if it failed and another try was granted.
@@ -108,6 +114,9 @@ impl Attempt {
             lane: None,
             devices: Vec::new(),
             memory: None,
+            family: String::new(),
+            host_use: None,
+            card_use: None,
             failure: None,
             retry: None,
         }

@@ -188,6 +188,13 @@ impl TaskReport {
                     attempt.retry = Some(retry);
                 }
             }
+            RunEvent::TaskMemory { family, memory, cuda_memory, .. } => {
+                if let Some(attempt) = self.told_of(number) {
+                    attempt.family.clone_from(family);
+                    attempt.host_use = Some(*memory);
+                    attempt.card_use = *cuda_memory;
+                }
+            }
             RunEvent::TaskExited { .. } => self.on_ended(time, number, None),
             // A report has no use for how far a training was.
             RunEvent::TaskProgress { .. }

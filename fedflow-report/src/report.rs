@@ -285,6 +285,12 @@ impl TaskReport {
         self.tries.iter().filter(|attempt| attempt.retry.is_some())
     }
 
+    /// The last try of which any use of memory was measured.
+    #[must_use]
+    pub fn measured(&self) -> Option<&Attempt> {
+        self.tries.iter().rev().find(|attempt| attempt.host_use.is_some())
+    }
+
     /// The stage that a task without an outcome had reached.
     #[must_use]
     pub fn stage(&self) -> Stage {

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use fedflow_core::{Device, FailureKind, PlainDict, Size, Stage};
+use fedflow_core::{Device, FailureKind, MemoryUse, PlainDict, Size, Stage};
 use serde::Serialize;
 
 use crate::render::RenderError;
@@ -88,6 +88,15 @@ struct TaskRow<'a> {
     train_seconds: Option<f64>,
     result: Option<PlainDict<'a>>,
     error: Option<ErrorRow<'a>>,
+    /// Estimate and use of memory by the last try of which any was measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory: Option<MemoryRow>,
+}
+
+#[derive(Serialize)]
+struct MemoryRow {
+    host: Option<MemoryUse>,
+    card: Option<MemoryUse>,
 }
 
 #[derive(Serialize)]
@@ -171,6 +180,9 @@ impl<'a> TaskRow<'a> {
             train_seconds: task.train_seconds,
             result: task.result().map(PlainDict),
             error,
+            memory: task
+                .measured()
+                .map(|attempt| MemoryRow { host: attempt.host_use, card: attempt.card_use }),
         }
     }
 }

@@ -145,7 +145,7 @@ impl RunningTask {
             let failure = match self.next() {
                 WorkerEvent::Ready | WorkerEvent::Loaded => return Ok(Dict::new()),
                 WorkerEvent::Trained(result) => return Ok(result),
-                WorkerEvent::Item { .. } | WorkerEvent::Progress { .. } => continue,
+                WorkerEvent::Item { .. } | WorkerEvent::Progress { .. } | WorkerEvent::Peak(_) => continue,
                 WorkerEvent::Failed { kind, message } => Failure::new(stage, kind, message),
                 WorkerEvent::Gone { kind, message, stderr_tail } => {
                     self.alive = false;

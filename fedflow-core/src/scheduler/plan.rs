@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::config::{Config, StartOrder};
 use crate::device::Pin;
+use crate::estimates::Family;
 use crate::failure::{Failure, FailureKind, Stage};
 use crate::group::TaskGroup;
 use crate::lease::LeaseRequest;
@@ -20,6 +21,8 @@ pub struct TaskPlan {
     pub task_id: Name,
     /// What it needs; estimates may be open.
     pub needs: Needs,
+    /// With which tasks its memory is compared.
+    pub family: Family,
     /// Whether a process loads before it trains; a command without a load command has none until then.
     pub loads: bool,
     /// The device that it is tied to.
@@ -72,6 +75,7 @@ impl TaskPlan {
     /// The plans of a group's tasks, in the order of adding.
     #[must_use]
     pub fn of_group(group: &TaskGroup, config: &Config) -> Vec<Self> {
+        let group_name = group.group_name();
         let mut last_limits = Arc::new(group.limits.or(config.supervision.limits));
         let mut last_stay: Option<Arc<Stay>> = None;
         group
@@ -104,6 +108,7 @@ impl TaskPlan {
                         cuda_memory: spec.needs.cuda_memory.or(group.estimate_cuda_memory),
                         ..spec.needs
                     },
+                    family: Family::of(&group_name, spec),
                     loads: !matches!(spec.program.as_ref(), Program::Command { load: None, .. }),
                     pin: spec.device.clone().or_else(|| group.device().cloned()),
                     limits: last_limits.clone(),

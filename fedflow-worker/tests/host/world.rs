@@ -152,9 +152,13 @@ impl World {
 
     /// The next word of any worker.
     pub(crate) fn event_of(&mut self) -> (WorkerId, WorkerEvent) {
-        match self.input() {
-            Input::Worker { worker, event } => (worker, event),
-            other => panic!("{other:?}"),
+        loop {
+            match self.input() {
+                // What it has used is told now and then, and is no word of its own.
+                Input::Worker { event: WorkerEvent::Peak(_), .. } => {}
+                Input::Worker { worker, event } => return (worker, event),
+                other => panic!("{other:?}"),
+            }
         }
     }
 
