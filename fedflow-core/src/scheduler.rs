@@ -21,7 +21,7 @@ use std::time::Duration;
 pub use command::{Command, LeaseAnswer};
 use dispatch::LeaseRound;
 use host::HostBudget;
-pub use plan::{PlannedOutcome, TaskPlan, start_order};
+pub use plan::{PlanTerms, PlannedOutcome, TaskPlan, start_order};
 use ready::ReadyQueues;
 use retry::Spent;
 use timers::{Due, Timers};

@@ -112,7 +112,7 @@ struct Done {
 
 impl FlowContext for Done {
     fn workdir(&self, group: &str, task: &str) -> Option<PathBuf> {
-        self.groups.get(group)?.get_task(task)?.workdir().map(Path::to_path_buf)
+        self.groups.get(group)?.get_task(task)?.workdir()
     }
 
     fn result(&self, group: &str, task: &str) -> Option<Dict> {
