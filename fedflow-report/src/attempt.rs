@@ -30,11 +30,11 @@ pub struct Attempt {
     /// Where it trained.
     pub lane: Option<Lane>,
     /// All cards that it held, if there were several.
-    pub devices: Vec<Device>,
+    pub devices: Box<[Device]>,
     /// The memory that it leased on each card.
     pub memory: Option<Size>,
     /// Why it failed.
-    pub failure: Option<Failure>,
+    pub failure: Option<Box<Failure>>,
     /// What followed, if it failed and another try was granted.
     pub retry: Option<Retry>,
 }
@@ -94,6 +94,9 @@ pub struct Span {
     pub to: f64,
 }
 
+// There is one for each of a million tasks.
+const _: () = assert!(size_of::<Attempt>() <= 192, "a try grows: box what is rare");
+
 impl Attempt {
     pub(crate) fn new(number: u32, session: usize, started: f64) -> Self {
         Self {
@@ -106,7 +109,7 @@ impl Attempt {
             released: None,
             ended: None,
             lane: None,
-            devices: Vec::new(),
+            devices: Box::default(),
             memory: None,
             failure: None,
             retry: None,

@@ -1,12 +1,13 @@
 //! `results.json`: every result, exactly, for programs.
 
+use std::borrow::Cow;
 use std::io::Write;
 
 use fedflow_core::{Device, FailureKind, PlainDict, Stage};
 use serde::Serialize;
 
 use crate::render::RenderError;
-use crate::report::{OutcomeKind, Report, TaskReport};
+use crate::report::{GroupReport, OutcomeKind, Report, TaskReport};
 
 /// The format's version.
 const SCHEMA: u32 = 1;
@@ -32,7 +33,7 @@ pub fn render_json(report: &Report, mut out: impl Write) -> Result<(), RenderErr
         // One after the other: to write a task costs less than to hand it to another thread and back.
         for (place, task) in group.tasks().iter().enumerate() {
             out.write_all(if place > 0 { b",\n    " } else { b"\n    " })?;
-            serde_json::to_writer(&mut out, &TaskRow::new(task))?;
+            serde_json::to_writer(&mut out, &TaskRow::new(group, task))?;
         }
         write!(out, "]}}")?;
     }
@@ -46,7 +47,7 @@ struct TaskRow<'a> {
     id: &'a str,
     status: &'static str,
     device: Option<Device>,
-    workdir: Option<&'a str>,
+    workdir: Option<Cow<'a, str>>,
     attempts: u32,
     load_seconds: Option<f64>,
     train_seconds: Option<f64>,
@@ -62,7 +63,7 @@ struct ErrorRow<'a> {
 }
 
 impl<'a> TaskRow<'a> {
-    fn new(task: &'a TaskReport) -> Self {
+    fn new(group: &GroupReport, task: &'a TaskReport) -> Self {
         let kind = task.kind();
         let error = match task.failure() {
             Some(failure) => {
@@ -77,7 +78,7 @@ impl<'a> TaskRow<'a> {
             id: task.id.as_str(),
             status: recorded_status(kind),
             device: task.device,
-            workdir: task.workdir.as_deref(),
+            workdir: group.workdir_of(task),
             attempts: task.attempts,
             load_seconds: task.load_seconds,
             train_seconds: task.train_seconds,
