@@ -101,6 +101,8 @@ pub(crate) fn run_groups(mut session: Session, flow: &Flow) -> Result<(), Comman
         done.groups.insert(group.group_name().as_str().into(), group);
         Ok(())
     });
+    // The reports are written without them.
+    drop(done);
     session.close(ended)
 }
 
