@@ -11,8 +11,8 @@ use counting_allocator::CountingAllocator;
 use fedflow_cli::flow::{FlowContext, FlowFile, Surroundings, validate};
 use fedflow_cli::view::RunSummary;
 use fedflow_core::{
-    Config, DevicePool as _, Dict, Flow, History, LeaseTable, Observer, OnFailure, Ports, RunEvent, RunOutcome, RunSettings,
-    Script, Simulation, Time,
+    Config, DevicePool as _, Dict, Flow, History, LeaseTable, Observer, OnFailure, Ports, RunEvent,
+    RunOutcome, RunSettings, Script, Simulation, Time,
 };
 use fedflow_report::Report;
 

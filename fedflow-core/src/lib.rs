@@ -5,6 +5,7 @@
 //! [`Observer`] and an [`Inbox`]. So one and the same loop, [`Flow::execute`], runs real processes, simulates a
 //! run in virtual time, and is tested there against thousands of random worlds.
 
+mod command_line;
 mod config;
 mod device;
 mod engine;
@@ -25,6 +26,7 @@ mod task;
 mod time;
 mod value;
 
+pub use command_line::CommandLine;
 pub use config::*;
 pub use device::{Device, DeviceError, DeviceInfo, Pin};
 pub use engine::{Flow, FlowError, GroupSummary, History, Ports, RecordedGroup};

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::command_line::CommandLine;
 use crate::device::Pin;
 use crate::name::{IntoName, Name, NameError};
 use crate::quantity::Size;
@@ -30,9 +31,9 @@ pub enum Program {
     Command {
         /// Run in the load phase, without a device.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        load: Option<Vec<String>>,
+        load: Option<CommandLine>,
         /// Run in the train phase, with the lease in its environment.
-        train: Vec<String>,
+        train: CommandLine,
     },
 }
 
@@ -195,9 +196,9 @@ impl TaskSpec {
     pub fn command<I, S>(task_id: impl IntoName, command: I) -> Result<Self, SpecError>
     where
         I: IntoIterator<Item = S>,
-        S: Into<String>,
+        S: AsRef<str>,
     {
-        let train = command.into_iter().map(Into::into).collect();
+        let train = command.into_iter().collect();
         Ok(Self::of(task_id.into_name()?, Arc::new(Program::Command { load: None, train }), Dict::new()))
     }
 

@@ -51,7 +51,7 @@ fn row(group: &TaskGroup, task: &TaskEntry) -> [String; 4] {
     let spec = task.spec();
     let runs = match spec.program.as_ref() {
         Program::Worker { worker, kind } => format!("{worker}: {kind}"),
-        Program::Command { train, .. } => clipped(&train.join(" ")),
+        Program::Command { train, .. } => clipped(&train.to_vec().join(" ")),
     };
     let device = spec.device.as_ref().or(group.device()).map_or_else(|| "any".into(), ToString::to_string);
     [group.group_name().to_string(), task.task_id().to_string(), runs, device]

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fedflow_core::{
-    Dict, ExpectedTimes, GroupError, Limits, Name, Needs, Pin, Program, Size, TaskGroup, TaskSpec, Value,
+    CommandLine, Dict, ExpectedTimes, GroupError, Limits, Name, Needs, Pin, Program, Size, TaskGroup,
+    TaskSpec, Value,
 };
 
 use super::document::{ProgramTable, TaskTable};
@@ -97,6 +98,7 @@ impl GroupPlan {
     /// Never for a plan that came from a flow file, as its names are unique.
     pub fn build(&self, context: &dyn FlowContext) -> Result<TaskGroup, GroupError> {
         let mut group = self.empty_group()?;
+        group.reserve(self.tasks.len());
         let lookups = Lookups::default();
         let resolve = |call: &Call| answer_from(context, call);
         for task in &self.tasks {
@@ -176,7 +178,7 @@ impl GroupPlan {
                 train: self.shared.written(train),
             }),
             (HeadProgram::Rendered, ProgramTable::Worker { .. }) => {
-                Arc::new(Program::Command { load: None, train: Vec::new() })
+                Arc::new(Program::Command { load: None, train: CommandLine::default() })
             }
         }
     }
@@ -255,7 +257,7 @@ impl Shared {
         &self,
         command: &[Property<Argument>],
         scope: &Scope,
-    ) -> Result<Vec<String>, Fault> {
+    ) -> Result<CommandLine, Fault> {
         let mut arguments = Vec::with_capacity(command.len());
         for argument in command {
             arguments.push(argument.get(scope)?.0);
@@ -263,7 +265,7 @@ impl Shared {
         if let Some(program) = arguments.first_mut() {
             *program = self.program(program);
         }
-        Ok(arguments)
+        Ok(arguments.into())
     }
 
     /// A program's path: with a separator it is relative to the flow file, without one it is looked for on PATH.
@@ -274,7 +276,7 @@ impl Shared {
             .unwrap_or_else(|| program.into())
     }
 
-    fn written(&self, command: &[Property<Argument>]) -> Vec<String> {
+    fn written(&self, command: &[Property<Argument>]) -> CommandLine {
         let text = |argument: &Property<Argument>| match argument.fixed() {
             Some(Argument(text)) => text.clone(),
             None => {
