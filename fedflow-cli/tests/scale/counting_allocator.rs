@@ -7,6 +7,7 @@ pub(crate) struct CountingAllocator;
 
 static IN_USE: AtomicUsize = AtomicUsize::new(0);
 static MOST: AtomicUsize = AtomicUsize::new(0);
+static CALLS: AtomicUsize = AtomicUsize::new(0);
 
 impl CountingAllocator {
     /// Bytes that are in use now.
@@ -19,7 +20,13 @@ impl CountingAllocator {
         MOST.swap(Self::in_use(), Relaxed)
     }
 
+    /// How often memory was asked for.
+    pub(crate) fn calls() -> usize {
+        CALLS.load(Relaxed)
+    }
+
     fn add(layout: Layout) {
+        CALLS.fetch_add(1, Relaxed);
         MOST.fetch_max(IN_USE.fetch_add(booked(layout), Relaxed) + booked(layout), Relaxed);
     }
 
