@@ -14,6 +14,8 @@ use crate::visible::visible;
 
 /// How many rows are written in one go by one thread.
 const CHUNK: usize = 512;
+/// How many chunks are in memory at once: enough for every thread of a large machine to have some.
+const CHUNKS_AT_ONCE: usize = 64;
 /// The most columns for results; further keys stand in `results.json` only.
 const MAX_KEYS: usize = 1_000;
 const COLUMNS: [&str; 10] = [
@@ -44,18 +46,21 @@ pub fn render_csv(report: &Report, mut out: impl Write) -> Result<(), RenderErro
     let key_columns = keys.iter().map(|key| visible(&format!("result.{key}")).into_owned());
     head.write_record(COLUMNS.map(String::from).into_iter().chain(key_columns))?;
     out.write_all(&into_bytes(head)?)?;
-    let chunks: Vec<Vec<u8>> = rows
-        .par_chunks(CHUNK)
-        .map(|chunk| {
-            let mut table = csv::Writer::from_writer(Vec::new());
-            for (group, task) in chunk {
-                write_row(&mut table, group, task, &keys)?;
-            }
-            into_bytes(table)
-        })
-        .collect::<Result<_, RenderError>>()?;
-    for chunk in chunks {
-        out.write_all(&chunk)?;
+    // Part by part: the whole table of very many tasks would not be small.
+    for part in rows.chunks(CHUNK * CHUNKS_AT_ONCE) {
+        let chunks: Vec<Vec<u8>> = part
+            .par_chunks(CHUNK)
+            .map(|chunk| {
+                let mut table = csv::Writer::from_writer(Vec::new());
+                for (group, task) in chunk {
+                    write_row(&mut table, group, task, &keys)?;
+                }
+                into_bytes(table)
+            })
+            .collect::<Result<_, RenderError>>()?;
+        for chunk in chunks {
+            out.write_all(&chunk)?;
+        }
     }
     out.flush()?;
     Ok(())
