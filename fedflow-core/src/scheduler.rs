@@ -35,7 +35,7 @@ use group::{GroupState, TaskProgress};
 use host::HostBudget;
 use kept::{KeptWorkers, LeavingWorker};
 use leasing::LeaseRound;
-pub use plan::{PlannedOutcome, Stay, TaskPlan, start_order};
+pub use plan::{PlanTerms, PlannedOutcome, Stay, TaskPlan, start_order};
 use timers::{Due, Timers};
 use worker::{Phase, Severity, Worker};
 

@@ -57,13 +57,14 @@ mod results_csv;
 mod results_json;
 mod series;
 mod summary;
+mod task_places;
 mod telemetry;
 mod timeline;
 mod usage;
 mod visible;
 mod writer;
 
-pub use attempt::{Attempt, Lane, Phase, Retry, Span};
+pub use attempt::{Attempt, Lane, Measured, Phase, Retry, Span};
 pub use html::{render_group_html, render_html};
 pub use item::{ItemPoint, ItemSeries};
 pub use junit::render_junit;

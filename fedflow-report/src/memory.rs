@@ -139,9 +139,9 @@ pub fn memory_by_family(groups: &[GroupReport]) -> Vec<FamilyMemory> {
 
 /// What was measured of a task's last try.
 fn measured(task: &TaskReport) -> impl Iterator<Item = (&str, MemoryKind, MemoryUse, Size)> {
-    let uses = task.measured().into_iter().flat_map(|attempt| {
-        let both = [(MemoryKind::Host, attempt.host_use), (MemoryKind::Card, attempt.card_use)];
-        both.map(|(kind, used)| (attempt.family.as_str(), kind, used))
+    let uses = task.measured().into_iter().flat_map(|measured| {
+        let both = [(MemoryKind::Host, Some(measured.host)), (MemoryKind::Card, measured.card)];
+        both.map(|(kind, used)| (measured.family.as_str(), kind, used))
     });
     uses.filter_map(|(family, kind, used)| Some((family, kind, used?, used?.peak?)))
 }

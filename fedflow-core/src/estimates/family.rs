@@ -54,6 +54,17 @@ impl Family {
         Self { name, keys: [widest, choices, hash.value()] }
     }
 
+    /// What the widest family of a group's tasks is called that this program runs.
+    pub(crate) fn name_of(group: &Name, program: &Program) -> String {
+        format!("{}: {}", stem(group.as_str(), |_| ()), program_name(program))
+    }
+
+    /// The same, in the memory of another one's name if they are equal.
+    pub(crate) fn name_like(other: &Arc<str>, group: &Name, program: &Program) -> Arc<str> {
+        let name = Self::name_of(group, program);
+        if *name == **other { Arc::clone(other) } else { name.into() }
+    }
+
     /// What the widest family is called, for people: `train-*: digits train-client`.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -82,11 +93,12 @@ fn program_name(program: &Program) -> String {
             .file_name()
             .map_or_else(|| text.to_owned(), |name| name.to_string_lossy().into_owned())
     };
-    let Some((first, rest)) = command.split_first() else { return String::new() };
+    let Some(first) = command.program() else { return String::new() };
+    let rest: Vec<&str> = command.iter().skip(1).take(5).collect();
     let mut name = file_name(first);
     // `python3 train.py` and `python3 -m trainer` are programs of their own; what follows is theirs.
-    let is_script = |text: &String| SCRIPT_ENDINGS.iter().any(|ending| ends_with(text, ending));
-    let module = rest.windows(2).take(4).find(|pair| pair[0] == "-m").map(|pair| pair[1].clone());
+    let is_script = |text: &str| SCRIPT_ENDINGS.iter().any(|ending| ends_with(text, ending));
+    let module = rest.windows(2).take(4).find(|pair| pair[0] == "-m").map(|pair| pair[1].to_owned());
     let script = rest.iter().take(4).find(|text| is_script(text)).map(|text| file_name(text));
     if let Some(script) = module.or(script) {
         name.push(' ');
@@ -99,16 +111,16 @@ fn ends_with(text: &str, ending: &str) -> bool {
     Path::new(text).extension().is_some_and(|extension| extension == ending)
 }
 
-fn arguments(program: &Program) -> &[String] {
+fn arguments(program: &Program) -> Vec<&str> {
     match program {
-        Program::Worker { .. } => &[],
-        Program::Command { train, .. } => train,
+        Program::Worker { .. } => Vec::new(),
+        Program::Command { train, .. } => train.iter().collect(),
     }
 }
 
 fn write_choices(hash: &mut Fnv1a, spec: &TaskSpec) {
     let is_choice = |text: &str| text.len() <= LONGEST_CHOICE && !text.contains('/');
-    for argument in arguments(&spec.program).iter().filter(|argument| is_choice(argument)) {
+    for argument in arguments(&spec.program).into_iter().filter(|argument| is_choice(argument)) {
         let _ = write!(hash, "{}\0", stem(argument, |_| ()));
     }
     for (key, value) in spec.params.iter() {

@@ -146,7 +146,7 @@ impl Scheduler {
     }
 
     fn learned(&self, key: TaskKey, memory: Memory) -> Option<Size> {
-        let family = &self.task(key).filter(|_| self.config.scheduler.auto_adjust)?.plan.family;
+        let family = self.task(key)?.plan.family.as_deref()?;
         self.learning.estimates.of(family, memory)
     }
 
@@ -154,7 +154,10 @@ impl Scheduler {
     fn is_untried(&self, key: TaskKey) -> bool {
         let unknown = |plan: &TaskPlan| {
             plan.needs.cuda_memory.is_none()
-                && self.learning.estimates.of_alike(&plan.family, Memory::Card).is_none()
+                && plan
+                    .family
+                    .as_deref()
+                    .is_some_and(|family| self.learning.estimates.of_alike(family, Memory::Card).is_none())
         };
         self.config.scheduler.auto_adjust && self.task(key).is_some_and(|task| unknown(&task.plan))
     }
@@ -166,10 +169,12 @@ impl Scheduler {
         if !self.is_untried(key) || self.learned(key, Memory::Card).is_none() {
             return false;
         }
-        let Some(family) = self.task(key).map(|task| &task.plan.family) else { return false };
+        let Some(family) = self.task(key).and_then(|task| task.plan.family.as_deref()) else { return false };
         let tries = |worker: &Worker| match &worker.phase {
             Phase::Training { since, .. } => self.task(worker.task).is_some_and(|task| {
-                now.since(*since) < TRIAL && task.account().card.is_some() && task.plan.family.is_like(family)
+                now.since(*since) < TRIAL
+                    && task.account().card.is_some()
+                    && task.plan.family.as_ref().is_some_and(|other| other.is_like(family))
             }),
             _ => false,
         };
@@ -320,15 +325,15 @@ impl Scheduler {
 
     fn with_family(&mut self, key: TaskKey, learn: impl FnOnce(&mut Estimates, &Family)) {
         let task = self.groups.get(&key.group).and_then(|group| group.tasks.get(key.place as usize));
-        if let Some(task) = task.filter(|_| self.config.scheduler.auto_adjust) {
-            learn(&mut self.learning.estimates, &task.plan.family);
+        if let Some(family) = task.and_then(|task| task.plan.family.as_deref()) {
+            learn(&mut self.learning.estimates, family);
         }
     }
 
     /// Tells what an attempt used, if anything of it was measured.
     pub(super) fn tell_memory(&mut self, key: TaskKey, attempt: u32) {
         let Some(task) = self.task(key) else { return };
-        let family = task.plan.family.name().to_owned();
+        let family = task.plan.family_name.as_ref().to_owned();
         let Account { host: Some(memory), card: cuda_memory, lease, .. } = task.account() else { return };
         if let Some(lease) = lease {
             self.learning.leases.remove(&lease);

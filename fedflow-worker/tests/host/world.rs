@@ -208,7 +208,7 @@ pub(crate) fn script_program(worker: &str) -> Program {
 }
 
 pub(crate) fn command(train: &str) -> Program {
-    Program::Command { load: None, train: shell(train) }
+    Program::Command { load: None, train: shell(train).into() }
 }
 
 pub(crate) fn shell(script: &str) -> Vec<String> {
