@@ -216,6 +216,7 @@ impl Host {
         let sampler = options.sample_interval.map(|_| Arc::new(Mutex::new(Sampler::new(clock.clone()))));
         let watched = options.lease_witness.is_some() || options.train_gate.is_some();
         let (interval, adopting) = (options.sample_interval, options.adopt_orphans);
+        let watched = options.lease_witness.is_some() || options.train_gate.is_some();
         let shared = Shared::new(options, clock.clone(), post.clone())?;
         let sampling = match (&sampler, interval) {
             (Some(sampler), Some(interval)) => {

@@ -46,15 +46,25 @@ impl Gauge {
         self.lock().process = None;
     }
 
+    /// The process is given another task: from here on its peak is that task's, which begins with what was kept. Where
+    /// the kernel does not let the process's own account begin anew, the larger of both counts; so it does for tasks
+    /// that follow one another so quickly that their process is not looked at after each.
+    pub(super) fn begin_anew(&self, clock: &Clock) {
+        let mut state = self.lock();
+        state.told = Size::ZERO;
+        if state.looked.is_some_and(|looked| clock.now().since(looked) < A_MOMENT) {
+            return;
+        }
+        (state.peak, state.looked) = (Size::ZERO, None);
+        if let Some(process) = state.process {
+            let _ = fs::write(format!("/proc/{}/clear_refs", process.pid), "5");
+        }
+    }
+
     /// A process of the worker has used so much at most, as the kernel said when it was reaped.
     pub(super) fn note(&self, peak: Size) {
         let mut state = self.lock();
         state.peak = state.peak.max(peak);
-    }
-
-    /// Whatever comes next is told of another task, and what its process has used before is told again.
-    pub(super) fn hand_over(&self) {
-        self.lock().told = Size::ZERO;
     }
 
     /// Looks at the processes, unless that was done a moment ago: a process that serves many short tasks is not
@@ -181,6 +191,21 @@ mod tests {
         assert_eq!(gauge.news(), None);
         gauge.note(peak + Size::from_bytes(1));
         assert_eq!(gauge.news(), Some(peak + Size::from_bytes(1)));
+    }
+
+    #[test]
+    fn a_process_that_gets_another_task_begins_anew() {
+        let clock = Clock::start();
+        let shell = Shell::start("v=$(head -c 24000000 /dev/zero | tr '\\0' x); v=; echo ready; read line");
+        let gauge = Gauge::default();
+        gauge.watch(shell.id().pid);
+        gauge.look(&clock);
+        let first = gauge.news().unwrap();
+        gauge.lock().looked = None;
+        gauge.begin_anew(&clock);
+        gauge.look(&clock);
+        let second = gauge.news().unwrap();
+        assert!(second < first, "{second} after {first}");
     }
 
     #[test]

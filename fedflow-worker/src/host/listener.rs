@@ -120,7 +120,7 @@ impl Listener {
         state.worker = to;
         state.reused = true;
         drop(state);
-        self.gauge.hand_over();
+        self.gauge.begin_anew(&self.clock);
     }
 
     /// The worker that the process is known as.
