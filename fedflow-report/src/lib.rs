@@ -55,6 +55,7 @@ mod results_csv;
 mod results_json;
 mod series;
 mod summary;
+mod threads;
 mod timeline;
 mod usage;
 mod visible;

@@ -1,6 +1,6 @@
 //! How attempts end: failures, time limits, cancelling, stopping, and what follows when the process is gone.
 
-use super::retry::{Verdict, decide, grown};
+use super::retry::{Verdict, decide, decide_host_oom, grown};
 use super::timers::Due;
 use super::worker::{Phase, Severity, Worker};
 use super::{Command, Scheduler, TaskProgress};
@@ -184,7 +184,10 @@ impl Scheduler {
     ) {
         // Leave the phase in order, so that the counters and queues follow, before the worker is forgotten.
         let Some(worker) = self.workers.get(&id) else { return };
-        if let Some(stage) = worker.phase.stage() {
+        let stage = worker.phase.stage();
+        // A process does not die of a full card: it is the host's memory that was short, whatever the stage.
+        let host_oom = stage.is_some() && kind == FailureKind::Oom;
+        if let Some(stage) = stage {
             self.end(now, id, Some(Failure::new(stage, kind, message)), Severity::Killed);
             // It is gone already: nothing needs to be ended.
             self.commands.retain(|command| *command != Command::Kill(id));
@@ -214,14 +217,26 @@ impl Scheduler {
         });
         if let Phase::Ending { failure: Some(mut failure), .. } = phase {
             failure.stderr_tail = stderr_tail;
-            self.attempt_failed(now, place, Attempt { number: attempt, load_seconds, trained }, failure);
+            let attempt = Attempt { number: attempt, load_seconds, trained };
+            self.attempt_failed(now, place, attempt, failure, host_oom);
         }
     }
 
-    fn attempt_failed(&mut self, now: Time, place: usize, attempt: Attempt, failure: Failure) {
+    fn attempt_failed(
+        &mut self,
+        now: Time,
+        place: usize,
+        attempt: Attempt,
+        failure: Failure,
+        host_oom: bool,
+    ) {
         let task = &mut self.tasks[place];
         let retries = task.plan.limits.retries.unwrap_or(0);
-        let verdict = decide(&mut task.spent, &failure, retries, &self.config.scheduler);
+        let verdict = if host_oom {
+            decide_host_oom(&mut task.spent, &self.config.scheduler)
+        } else {
+            decide(&mut task.spent, &failure, retries, &self.config.scheduler)
+        };
         let mut delay = std::time::Duration::ZERO;
         match verdict {
             Verdict::GiveUp => return self.fail_for_good(place, failure, Some(attempt)),

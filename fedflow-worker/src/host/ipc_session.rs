@@ -1,12 +1,13 @@
 //! The reader of one Rust worker: shakes hands, gives it its task, then hears it until its channel closes.
 
+use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use fedflow_core::{Assignment, FailureKind};
 use ipc_channel::IpcError;
-use ipc_channel::ipc::IpcReceiver;
+use ipc_channel::ipc::{self, IpcReceiver};
 
 use super::Shared;
 use super::handshake::{Terms, shake_hands};
@@ -14,6 +15,7 @@ use super::link::{IpcLink, Link};
 use super::listener::{Cause, Listener, Phase, Said};
 use crate::codec;
 use crate::protocol::{MAX_CHUNK, MAX_ITEM, ToHost};
+use crate::spawn::null;
 
 /// What the reader of a Rust worker needs.
 pub(super) struct IpcReader {
@@ -43,6 +45,18 @@ impl IpcReader {
         connected(Link::Ipc(link));
         hear(&session.events, &self.listener, limit)
     }
+}
+
+/// Has ipc-channel measure how large a packet may be. It does so once in a program, and panics for ever after if there
+/// is no descriptor for it then: better before anything runs, and with an error.
+///
+/// # Errors
+/// There is no descriptor for it.
+pub(super) fn prepare() -> io::Result<()> {
+    // A channel is a pair of sockets, and one more is measured.
+    drop([null()?, null()?, null()?, null()?]);
+    let (sender, _receiver) = ipc::channel::<()>()?;
+    sender.send(()).map_err(io::Error::other)
 }
 
 /// Hears a worker until its channel closes.

@@ -49,6 +49,8 @@ pub(super) struct Supervised {
     /// The files its processes write to; away while the spawner has them.
     logs: Option<Logs>,
     process: Option<Process>,
+    /// How often the kernel had killed for memory before that was started.
+    oom_kills: u64,
     /// What descended from its process when that was last asked to end: some of it may have left the group.
     offspring: Vec<ProcessId>,
     /// What it was told to train on.
@@ -120,6 +122,7 @@ impl Supervised {
             manner: Manner::Command { phase: CommandPhase::Preparing },
             logs: None,
             process: None,
+            oom_kills: 0,
             offspring: Vec::new(),
             lease: None,
             busy: false,
@@ -152,6 +155,7 @@ impl Supervised {
 
     fn order(&mut self, process: Option<Plan>) {
         self.busy = true;
+        self.oom_kills = self.shared.oom_kills.count();
         let assignment = Arc::clone(&self.assignment);
         // The spawner lives as long as we do.
         let _ = self.jobs.send(Job { worker: self.id, assignment, logs: self.logs.take(), process });
@@ -377,6 +381,13 @@ impl Supervised {
         }
         self.ending = Some(ending);
         self.deadline = None;
+        if self.cause.is_none()
+            && self.asked == Asked::Nothing
+            && ending::may_be_oom_kill(ending)
+            && self.shared.oom_kills.explain_death(self.oom_kills)
+        {
+            self.cause = Some(ending::oom_kill(ending));
+        }
         let sweep = Sweep {
             offspring: std::mem::take(&mut self.offspring),
             assignment: Arc::clone(&self.assignment),
