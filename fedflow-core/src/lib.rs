@@ -42,7 +42,7 @@ pub use ports::{
 pub use quantity::{Size, SizeError};
 pub use scheduler::{Command, LeaseAnswer, PlannedOutcome, Scheduler, SchedulerSetup, TaskPlan, start_order};
 pub use simulation::{Fault, Script, SimulatedTask, Simulation, SimulationPort};
-pub use spec::{ExpectedTimes, Limits, Needs, Program, SELF_WORKER, SpecError, TaskSpec};
+pub use spec::{ExpectedTimes, Limits, Needs, Program, Reuse, SELF_WORKER, SpecError, TaskSpec};
 pub use status::{IllegalTransition, TaskStatus, Transition};
 pub use task::{LeaseInfo, LoadContext, ProgressSink, Task, TaskError, TaskIdentity, TrainContext};
 pub use time::Time;

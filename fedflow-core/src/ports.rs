@@ -47,6 +47,8 @@ pub struct Assignment {
     pub program: Arc<Program>,
     /// Its parameters.
     pub params: Dict,
+    /// Under which key its process is kept afterwards, with what it has loaded.
+    pub keep: Option<String>,
 }
 
 /// Starts workers and tells them what to do. No call blocks; every answer comes through the [`Inbox`].
@@ -57,6 +59,12 @@ pub trait Launcher {
     fn load(&mut self, worker: WorkerId);
     /// Tells it to train on a lease. Answered by `Trained`, `Failed` or `Gone`.
     fn train(&mut self, worker: WorkerId, lease: &Lease, params: &Dict);
+    /// Its task has its result, and its process stays idle until it is handed over or told to exit. Not
+    /// answered, but by `Gone` if it dies.
+    fn keep(&mut self, worker: WorkerId);
+    /// Gives the process of a kept worker another task. From now on it is known by its new number alone, which is
+    /// answered for as after [`Self::start`]; what still comes of the earlier task is dropped.
+    fn hand_over(&mut self, from: WorkerId, to: WorkerId, assignment: Assignment);
     /// Tells it to exit. Answered by `Gone`.
     fn exit(&mut self, worker: WorkerId);
     /// Asks its processes to end (SIGTERM). Answered by `Gone`, unless they ignore it.

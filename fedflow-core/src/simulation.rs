@@ -252,6 +252,20 @@ impl Launcher for SimulationPort {
         self.world.borrow_mut().play(worker, Stage::Train);
     }
 
+    fn keep(&mut self, _worker: WorkerId) {}
+
+    fn hand_over(&mut self, from: WorkerId, to: WorkerId, assignment: Assignment) {
+        let mut world = self.world.borrow_mut();
+        // One that has died in the meantime is known to be dead by its new number.
+        let Some(Simulated { dies_at, .. }) = world.workers.remove(&from) else { return };
+        let script = (world.script)(&assignment);
+        world.workers.insert(to, Simulated { script, dies_at: None });
+        match dies_at {
+            Some(_) => world.die(to, DEATH, FailureKind::Killed, "signal 9 (SIGKILL)"),
+            None => world.say(to, Duration::ZERO, WorkerEvent::Ready),
+        }
+    }
+
     fn exit(&mut self, worker: WorkerId) {
         let mut world = self.world.borrow_mut();
         let Some(simulated) = world.workers.get(&worker) else { return };

@@ -105,6 +105,21 @@ pub struct TaskSpec {
     pub limits: Limits,
     /// How long `load` and `train` are expected to take, for `longest-first` and for simulations.
     pub expected: Option<ExpectedTimes>,
+    /// Whether its process may serve other tasks of the same worker, one after the other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reuse: Option<Reuse>,
+    /// With a key, its process stays when it has its result, with what it has loaded, for the next task of the
+    /// same worker with the same key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep: Option<Box<str>>,
+}
+
+/// A process serves several tasks of the same worker, one after the other, instead of one. They are not isolated
+/// from each other then; a crash costs only the task in hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Reuse {
+    /// After how many tasks the process ends; none: it serves as many as there are.
+    pub limit: Option<u32>,
 }
 
 /// How long the phases of a task are expected to take.
@@ -165,6 +180,8 @@ impl TaskSpec {
             device: None,
             limits: Limits::default(),
             expected: None,
+            reuse: None,
+            keep: None,
         }
     }
 
@@ -208,6 +225,20 @@ impl TaskSpec {
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Lets its process serve other tasks of the same worker.
+    #[must_use]
+    pub fn with_reuse(mut self, reuse: Reuse) -> Self {
+        self.reuse = Some(reuse);
+        self
+    }
+
+    /// Has its process stay, with what it has loaded, for the next task of the same worker with the same key.
+    #[must_use]
+    pub fn with_keep(mut self, key: impl Into<Box<str>>) -> Self {
+        self.keep = Some(key.into());
         self
     }
 

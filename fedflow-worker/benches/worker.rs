@@ -64,6 +64,7 @@ impl Bench {
             checkpoint_dir: self.root.path().join("checkpoint"),
             program: Arc::new(program),
             params: Dict::new(),
+            keep: None,
         };
         self.launcher.start(worker, assignment);
         assert_eq!(self.event(), WorkerEvent::Ready);

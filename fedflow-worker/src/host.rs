@@ -269,6 +269,16 @@ impl Launcher for HostLauncher {
         self.bell.ring(Notice::Train { worker, lease: lease.clone(), params: params.clone() });
     }
 
+    fn keep(&mut self, worker: WorkerId) {
+        // This host keeps no process yet: a later task starts one of its own.
+        self.exit(worker);
+    }
+
+    fn hand_over(&mut self, from: WorkerId, to: WorkerId, assignment: Assignment) {
+        self.exit(from);
+        self.start(to, assignment);
+    }
+
     fn exit(&mut self, worker: WorkerId) {
         self.bell.ring(Notice::Exit(worker));
     }

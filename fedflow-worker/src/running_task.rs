@@ -35,6 +35,7 @@ const WORKER: WorkerId = WorkerId(1);
 ///         train: vec!["sh".into(), "-c".into(), script.into()],
 ///     }),
 ///     params: Dict::new(),
+///     keep: None,
 /// };
 /// let mut task = RunningTask::start(HostOptions::new(root.path()), assignment)?;
 /// task.start_load()?;
@@ -188,6 +189,7 @@ mod tests {
             checkpoint_dir: root.path().join("checkpoints"),
             program: Arc::new(Program::Command { load: None, train }),
             params: Dict::new(),
+            keep: None,
         };
         let task = RunningTask::start(HostOptions::new(root.path()), assignment).unwrap();
         (root, task)

@@ -77,6 +77,7 @@ impl World {
             checkpoint_dir: self.root.path().join("checkpoint"),
             program: Arc::new(program),
             params,
+            keep: None,
         };
         self.launcher().start(worker, assignment);
         worker

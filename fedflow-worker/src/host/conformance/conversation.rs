@@ -269,5 +269,6 @@ fn assignment(place: &Path, number: u32, (kind, params): (&str, Dict)) -> Result
         checkpoint_dir: place.join(format!("checkpoint-{number}")),
         program: Arc::new(Program::Worker { worker: WORKER.into(), kind: kind.into() }),
         params,
+        keep: None,
     })
 }
