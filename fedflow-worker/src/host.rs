@@ -44,6 +44,7 @@ mod result_file;
 mod sampler;
 mod spawner;
 mod sweep;
+mod turns;
 mod witness;
 mod workdir;
 

@@ -22,7 +22,7 @@ use super::super::listener::{Cause, Listener, Phase};
 use super::super::logs::Logs;
 use super::super::spawner::{Done, Job, Plan, Stdin};
 use super::super::sweep::{Other, Sweep};
-use super::super::{Protocol, Shared, WorkerProgram, result_file};
+use super::super::{Protocol, Shared, WorkerProgram, result_file, turns};
 use super::{Bell, Notice};
 use crate::environment;
 use crate::process::ProcessId;
@@ -456,7 +456,10 @@ impl Supervised {
         self.busy = true;
         let (path, limit) = (self.result_path(), self.shared.options.result_limit);
         let (worker, bell) = (self.id, self.bell.clone());
+        let listener = Arc::clone(&self.listener);
         let read = move || {
+            let is_large = std::fs::metadata(&path).is_ok_and(|file| file.len() > turns::LARGE as u64);
+            let _turn = is_large.then(|| listener.take_turn());
             let outcome = result_file::read(&path, limit)
                 .map_err(|error| Cause::new(FailureKind::Protocol, error.to_string()));
             bell.ring(Notice::ResultRead { worker, outcome });
