@@ -133,8 +133,8 @@ fn the_supervisor_stays_small_whatever_its_workers_send() {
     assert_eq!(tasks.len(), number_of_tasks);
     for (number, task) in tasks.iter().enumerate() {
         let expected = match number % 10 {
-            0 | 1 | 5 | 7 | 8 => "-",
-            2 | 3 | 4 => "protocol",
+            0 | 1 | 5 | 7 => "-",
+            2..=4 | 8 => "protocol",
             6 => "error",
             _ => "exit",
         };
