@@ -178,9 +178,18 @@ pub(crate) struct PlanArgs {
 /// `fedflow devices`.
 #[derive(Debug, Args)]
 pub(crate) struct DevicesArgs {
-    /// Print JSON.
+    /// Print JSON; with --watch one object a line.
     #[arg(long)]
     pub(crate) json: bool,
+    /// Show them again and again, with the leases of all users and who waits, until Ctrl-C.
+    #[arg(long)]
+    pub(crate) watch: bool,
+    /// How often to look, such as 2s; each second by default.
+    #[arg(long, value_name = "DURATION", requires = "watch", value_parser = humantime::parse_duration)]
+    pub(crate) interval: Option<std::time::Duration>,
+    /// Look so many times, then end.
+    #[arg(long, value_name = "N", requires = "watch")]
+    pub(crate) count: Option<std::num::NonZero<u64>>,
 }
 
 /// `fedflow report`.
@@ -199,7 +208,7 @@ pub(crate) struct ReportArgs {
 pub(crate) enum ReportFormat {
     /// One self-contained page.
     Html,
-    /// As results.json.
+    /// As results.json, with how each device was used.
     Json,
     /// One row a task.
     Csv,

@@ -4,6 +4,7 @@ use fedflow_report::Report;
 use fedflow_worker::store::{RunDir, RunState, read_journal, recover};
 
 use crate::command_error::CommandError;
+use crate::telemetry::add_kept_telemetry;
 
 /// The recorded part of a run.
 pub(crate) struct EarlierRun {
@@ -20,6 +21,7 @@ pub(crate) struct EarlierRun {
 pub(crate) fn read_run(run_dir: &RunDir) -> Result<EarlierRun, CommandError> {
     let mut report = Report::new();
     read_journal(run_dir, |record| report.apply(record.time, &record.event)).map_err(CommandError::failed)?;
+    add_kept_telemetry(run_dir, &mut report);
     let state = recover(run_dir).map_err(CommandError::failed)?;
     Ok(EarlierRun { state, report })
 }

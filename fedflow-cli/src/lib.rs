@@ -23,6 +23,7 @@ mod stderr;
 mod stdout;
 mod table;
 mod table_text;
+mod telemetry;
 pub mod view;
 mod workers;
 

@@ -240,7 +240,7 @@ pub(crate) mod tests {
 
     pub(crate) fn start(group: &str, task: &str, attempt: u32) -> RunEvent {
         let workdir = format!("/res/{group}/{task}");
-        RunEvent::TaskStarted { group: name(group), task: name(task), attempt, workdir }
+        RunEvent::TaskStarted { group: name(group), task: name(task), attempt, workdir, reused: false }
     }
 
     pub(crate) fn training(group: &str, task: &str, attempt: u32) -> RunEvent {

@@ -8,7 +8,7 @@ use fedflow_core::{
     Config, DevicePool, Flow, FlowError, GroupSummary, History, Observer, Ports, RunEvent, RunOutcome,
     RunSettings, StopLevel, TaskGroup, Time,
 };
-use fedflow_gpu::{DeviceWatch, Pool};
+use fedflow_gpu::{DeviceWatch, Pool, TelemetrySampler};
 use fedflow_report::{Report, ReportWriter};
 use fedflow_worker::store::{
     Head, JournalNotice, JournalWriter, Order, OrderSocket, RUN_TOKEN_VARIABLE, RunDir, RunLock,
@@ -19,6 +19,7 @@ use crate::command_error::CommandError;
 use crate::guard::GuardWatch;
 use crate::history::EarlierRun;
 use crate::signals::SignalWatch;
+use crate::telemetry::{TelemetryListeners, start_telemetry};
 use crate::view::{Messages, ProgressMode, View};
 
 /// What a session is opened with.
@@ -51,6 +52,8 @@ pub(crate) struct Session {
     _guard: GuardWatch,
     /// Tells the engine when devices that others had may be free; none if this run has its devices alone.
     _devices: Option<DeviceWatch>,
+    /// Looks at the devices; none if nothing can be seen of them.
+    telemetry: Option<TelemetrySampler>,
     run_dir: RunDir,
     /// Whether the directory alone is enough to go on: it has a flow file's flow.
     resumable: bool,
@@ -117,6 +120,13 @@ impl Session {
         let warnings = messages.clone();
         let warn = move |warning| warnings.say(&format!("warning: {warning}"));
         let report = ReportWriter::new(run_dir.path().to_path_buf(), started_unix, report, warn);
+        let listeners = TelemetryListeners {
+            started_unix,
+            clock: handle.clone(),
+            report: report.sender(),
+            messages: messages.clone(),
+        };
+        let telemetry = start_telemetry(&pool, &lock, &config, listeners);
         let orders = take_orders(&lock, handle.clone(), messages.clone());
         let guard = GuardWatch::start(handle.clone(), messages.clone()).map_err(no_watch)?;
         let signals = SignalWatch::start(handle, messages.clone()).map_err(no_watch)?;
@@ -138,6 +148,7 @@ impl Session {
             signals,
             orders,
             _devices: devices,
+            telemetry,
             _guard: guard,
             run_dir,
             resumable,
@@ -161,7 +172,18 @@ impl Session {
     /// # Errors
     /// How the run ended, if not every task finished.
     pub(crate) fn close(self, ended: Result<(), FlowError>) -> Result<(), CommandError> {
-        let Self { flow, signals, orders, _devices, _guard, run_dir, resumable, _lock, any_failed } = self;
+        let Self {
+            flow,
+            signals,
+            orders,
+            _devices,
+            telemetry,
+            _guard,
+            run_dir,
+            resumable,
+            _lock,
+            any_failed,
+        } = self;
         let outcome = match &ended {
             Ok(()) | Err(FlowError::EarlierFailure) => RunOutcome::Complete,
             Err(FlowError::Stopped) => RunOutcome::Stopped,
@@ -169,6 +191,8 @@ impl Session {
         };
         let Ports { launcher, pool, observer, inbox: _ } = flow.finish(outcome);
         drop(launcher);
+        // Its last look is in the report that is written below.
+        drop(telemetry);
         // Before the lock is given up: its socket must not be taken for that of a later session.
         drop(orders);
         // What the workers held is given back when they are gone.

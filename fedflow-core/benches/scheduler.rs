@@ -20,17 +20,11 @@ fn plans(tasks: u32) -> Vec<TaskPlan> {
 
 /// Runs a group to its end; every task loads and trains for a while on one of eight slots.
 fn run_to_the_end(plans: Vec<TaskPlan>) -> u64 {
-    let setup = SchedulerSetup {
-        group: Name::new("bench").expect("a legal name"),
-        index: 1,
-        config: Config::default(),
-        seed: 1,
-        largest_share: None,
-        first_worker: 1,
-        host: None,
-    };
+    let setup = SchedulerSetup { config: Config::default(), seed: 1, largest_share: None, host: None };
     let mut pool = LeaseTable::of_cpu_slots(8);
-    let mut scheduler = Scheduler::new(setup, plans);
+    let mut scheduler = Scheduler::new(setup);
+    scheduler.add_group(1, Name::new("bench").expect("a legal name"), plans);
+    scheduler.begin_turn(1);
     let mut agenda: BinaryHeap<Reverse<(Time, u64, u8)>> = BinaryHeap::new();
     let mut now = Time::ZERO;
     let mut decisions = 0;
@@ -44,7 +38,8 @@ fn run_to_the_end(plans: Vec<TaskPlan>) -> u64 {
                 Command::Start { worker, .. } => agenda.push(after(now, worker, 1, 0)),
                 Command::Load(worker) => agenda.push(after(now, worker, 5, 1)),
                 Command::TryLease { worker, request } => {
-                    let answer = pool.try_lease(&request).map_or(LeaseAnswer::NotNow, LeaseAnswer::Granted);
+                    let refused = LeaseAnswer::NotNow { in_the_way: None };
+                    let answer = pool.try_lease(&request).map_or(refused, LeaseAnswer::Granted);
                     scheduler.lease_answered(now, worker, &request, answer);
                 }
                 Command::Train { worker, .. } => agenda.push(after(now, worker, 10, 2)),
@@ -68,7 +63,7 @@ fn run_to_the_end(plans: Vec<TaskPlan>) -> u64 {
         };
         scheduler.handle(now, Input::Worker { worker: WorkerId(worker), event });
     }
-    assert!(scheduler.is_done(), "the group did not end");
+    assert!(scheduler.is_done(1), "the group did not end");
     decisions
 }
 

@@ -31,6 +31,8 @@ pub struct Config {
     pub scheduler: SchedulerConfig,
     /// How processes are watched.
     pub supervision: SupervisionConfig,
+    /// What is seen of the devices while a run goes on.
+    pub telemetry: TelemetryConfig,
     /// Mail.
     pub smtp: SmtpConfig,
 }
@@ -165,6 +167,13 @@ pub struct SupervisionConfig {
     pub keep_failed_attempts: bool,
 }
 
+/// What is seen of the devices while a run goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TelemetryConfig {
+    /// How often the devices are looked at. `None`: never.
+    pub interval: Option<Duration>,
+}
+
 /// Mail about a run.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SmtpConfig {
@@ -234,6 +243,7 @@ impl Default for Config {
                 result_limit: Size::from_bytes(64 << 20),
                 keep_failed_attempts: true,
             },
+            telemetry: TelemetryConfig { interval: Some(Duration::from_secs(1)) },
             smtp: SmtpConfig {
                 enable: false,
                 server_host: String::new(),

@@ -51,6 +51,9 @@ pub enum RunEvent {
         attempt: u32,
         /// Its directory, an absolute path.
         workdir: String,
+        /// Whether it is given to a process that has served other tasks.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        reused: bool,
     },
     /// Its process is up and was told to load.
     TaskLoading {

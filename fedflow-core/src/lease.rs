@@ -30,6 +30,8 @@ pub struct LeaseRequest {
     pub pin: Option<Pin>,
     /// Whether, if refused, devices are kept back for it.
     pub hold: bool,
+    /// A lease whose turn has ended and in whose place it stands: what that has booked is there for this one.
+    pub replaces: Option<LeaseId>,
 }
 
 /// A granted request.
@@ -222,6 +224,16 @@ impl LeaseTable {
         }
     }
 
+    /// Whether a request could be met now if these leases were released.
+    #[must_use]
+    pub fn fits_without(&self, request: &LeaseRequest, leases: &[LeaseId]) -> bool {
+        let mut table = self.clone();
+        for lease in leases {
+            table.release(*lease);
+        }
+        table.try_lease(&LeaseRequest { hold: false, ..request.clone() }).is_some()
+    }
+
     /// The memory that is booked on a device.
     #[must_use]
     pub fn booked(&self, device: Device) -> Size {
@@ -276,10 +288,10 @@ impl LeaseTable {
                 suits: card.suits(request),
                 held_back: held_back.is_some_and(|(_, places)| places.contains(&place)),
                 capacity: card.capacity,
-                used: card.booked() + card.others.memory + card.foreign,
+                used: card.booked_beside(request.replaces) + card.others.memory + card.foreign,
                 foreign: card.foreign,
                 training: card.training() + card.others.training,
-                resident: card.holders.len() - card.training() + card.others.resident,
+                resident: card.residents_beside(request.replaces) + card.others.resident,
                 exclusive: card.others.exclusive
                     || card.holders.values().any(|holder| holder.exclusive && holder.training),
                 unestimated: card.others.unestimated
@@ -297,6 +309,15 @@ impl Card {
 
     fn booked(&self) -> Size {
         self.holders.values().map(|holder| holder.memory).sum()
+    }
+
+    fn booked_beside(&self, lease: Option<LeaseId>) -> Size {
+        let others = self.holders.iter().filter(|(id, _)| Some(**id) != lease);
+        others.map(|(_, holder)| holder.memory).sum()
+    }
+
+    fn residents_beside(&self, lease: Option<LeaseId>) -> usize {
+        self.holders.iter().filter(|(id, holder)| !holder.training && Some(**id) != lease).count()
     }
 
     fn training(&self) -> usize {
@@ -344,6 +365,10 @@ impl DevicePool for LeaseTable {
         self.cards.iter().filter(|card| !card.dropped).filter_map(|card| card.capacity).max()
     }
 
+    fn fits_without(&self, request: &LeaseRequest, leases: &[LeaseId]) -> bool {
+        Self::fits_without(self, request, leases)
+    }
+
     fn try_lease(&mut self, request: &LeaseRequest) -> Option<Lease> {
         let views = self.views(request);
         let Some(places) = placement::place(&views, request, self.max_per_device) else {
@@ -353,6 +378,9 @@ impl DevicePool for LeaseTable {
             return None;
         };
         self.withdraw(request.holder);
+        if let Some(replaced) = request.replaces {
+            self.release(replaced);
+        }
         let id = LeaseId(self.next_id);
         self.next_id += 1;
         let mut shares = Vec::with_capacity(places.len());
@@ -424,6 +452,7 @@ mod tests {
             exclusive: false,
             pin: None,
             hold: false,
+            replaces: None,
         }
     }
 

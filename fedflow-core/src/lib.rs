@@ -22,6 +22,7 @@ mod simulation;
 mod spec;
 mod status;
 mod task;
+mod telemetry;
 mod time;
 mod value;
 
@@ -40,10 +41,13 @@ pub use ports::{
     WorkerEvent, WorkerId,
 };
 pub use quantity::{Size, SizeError};
-pub use scheduler::{Command, LeaseAnswer, PlannedOutcome, Scheduler, SchedulerSetup, TaskPlan, start_order};
+pub use scheduler::{
+    Command, LeaseAnswer, PlannedOutcome, Scheduler, SchedulerSetup, Stay, TaskPlan, start_order,
+};
 pub use simulation::{Fault, Script, SimulatedTask, Simulation, SimulationPort};
 pub use spec::{ExpectedTimes, Limits, Needs, Program, Reuse, SELF_WORKER, SpecError, TaskSpec};
 pub use status::{IllegalTransition, TaskStatus, Transition};
 pub use task::{LeaseInfo, LoadContext, ProgressSink, Task, TaskError, TaskIdentity, TrainContext};
+pub use telemetry::{DeviceSample, TelemetryMerger, TelemetrySample, halve_telemetry};
 pub use time::Time;
 pub use value::{Dict, MAX_DEPTH, PlainDict, Value, ValueError, from_value, non_finite_text, to_value};

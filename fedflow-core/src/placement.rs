@@ -95,6 +95,7 @@ mod tests {
             exclusive: false,
             pin: None,
             hold: false,
+            replaces: None,
         }
     }
 

@@ -89,6 +89,12 @@ pub trait DevicePool {
     /// With [`LeaseRequest::hold`] a refused request has the pool keep back the devices that can be emptied for
     /// it soonest, until it is met or withdrawn; one request is kept so at a time.
     fn try_lease(&mut self, request: &LeaseRequest) -> Option<Lease>;
+    /// Whether a request that was refused would have been met without these leases, whose turn has ended and whose
+    /// processes can be asked to go.
+    fn fits_without(&self, request: &LeaseRequest, leases: &[LeaseId]) -> bool {
+        let _ = (request, leases);
+        false
+    }
     /// `train` has ended: the devices' turn is free for the next; memory stays booked until [`Self::release`].
     fn end_train(&mut self, lease: LeaseId);
     /// The process is gone: what was still booked is free.
@@ -286,6 +292,10 @@ impl<P: DevicePool + ?Sized> DevicePool for Box<P> {
 
     fn try_lease(&mut self, request: &LeaseRequest) -> Option<Lease> {
         (**self).try_lease(request)
+    }
+
+    fn fits_without(&self, request: &LeaseRequest, leases: &[LeaseId]) -> bool {
+        (**self).fits_without(request, leases)
     }
 
     fn end_train(&mut self, lease: LeaseId) {

@@ -46,6 +46,8 @@ pub enum Fault {
     HangsHard(Stage),
     /// It does not exit when told to, and ignores SIGTERM.
     Stays,
+    /// The process dies when it is kept for a later task.
+    DiesKept,
 }
 
 /// Decides how an attempt goes.
@@ -74,6 +76,8 @@ struct World {
 
 struct Simulated {
     script: Script,
+    /// The key under which it keeps what it has loaded.
+    keep: Option<String>,
     dies_at: Option<Time>,
 }
 
@@ -240,7 +244,7 @@ impl Launcher for SimulationPort {
     fn start(&mut self, worker: WorkerId, assignment: Assignment) {
         let mut world = self.world.borrow_mut();
         let script = (world.script)(&assignment);
-        world.workers.insert(worker, Simulated { script, dies_at: None });
+        world.workers.insert(worker, Simulated { script, keep: assignment.keep, dies_at: None });
         world.play(worker, Stage::Start);
     }
 
@@ -252,14 +256,24 @@ impl Launcher for SimulationPort {
         self.world.borrow_mut().play(worker, Stage::Train);
     }
 
-    fn keep(&mut self, _worker: WorkerId) {}
+    fn keep(&mut self, worker: WorkerId) {
+        let mut world = self.world.borrow_mut();
+        if world.workers.get(&worker).is_some_and(|simulated| simulated.script.fault == Some(Fault::DiesKept))
+        {
+            world.die(worker, DEATH, FailureKind::Killed, "signal 9 (SIGKILL)");
+        }
+    }
 
     fn hand_over(&mut self, from: WorkerId, to: WorkerId, assignment: Assignment) {
         let mut world = self.world.borrow_mut();
-        // One that has died in the meantime is known to be dead by its new number.
-        let Some(Simulated { dies_at, .. }) = world.workers.remove(&from) else { return };
-        let script = (world.script)(&assignment);
-        world.workers.insert(to, Simulated { script, dies_at: None });
+        let Some(Simulated { dies_at, keep, .. }) = world.workers.remove(&from) else { return };
+        let mut script = (world.script)(&assignment);
+        if keep.is_some() && keep == assignment.keep {
+            // What was loaded is taken over.
+            script.load = Duration::ZERO;
+        }
+        world.workers.insert(to, Simulated { script, keep: assignment.keep, dies_at: None });
+        // One that is dying is known to be dead by its new number.
         match dies_at {
             Some(_) => world.die(to, DEATH, FailureKind::Killed, "signal 9 (SIGKILL)"),
             None => world.say(to, Duration::ZERO, WorkerEvent::Ready),
@@ -306,6 +320,10 @@ impl DevicePool for SimulationPort {
         let lease = world.table.try_lease(request);
         debug_assert_eq!(world.table.sanity_check(), Ok(()));
         lease
+    }
+
+    fn fits_without(&self, request: &LeaseRequest, leases: &[LeaseId]) -> bool {
+        self.world.borrow().table.fits_without(request, leases)
     }
 
     fn end_train(&mut self, lease: LeaseId) {

@@ -129,16 +129,42 @@ pub struct ProcessReport {
 /// has it running.
 #[must_use]
 pub fn inventory(environment: &Environment) -> Inventory {
-    let mut inventory = cards(environment);
-    inventory.add_leases(environment);
-    inventory
+    InventorySource::new(environment.clone()).look()
 }
 
-fn cards(environment: &Environment) -> Inventory {
-    let driver = match Driver::open(environment.nvml_library.as_deref()) {
-        Ok(driver) => driver,
-        Err(reason) => return Inventory::none(&reason),
-    };
+/// Takes the inventory again and again; NVIDIA's driver stays open in between.
+#[derive(Debug)]
+pub struct InventorySource {
+    environment: Environment,
+    driver: Option<Driver>,
+}
+
+impl InventorySource {
+    /// Nothing is opened yet.
+    #[must_use]
+    pub fn new(environment: Environment) -> Self {
+        Self { environment, driver: None }
+    }
+
+    /// Looks for cards, and who holds them, as [`inventory`] does. A driver that fails is opened anew the next time.
+    #[must_use]
+    pub fn look(&mut self) -> Inventory {
+        let opened =
+            self.driver.take().map_or_else(|| Driver::open(self.environment.nvml_library.as_deref()), Ok);
+        let mut inventory = match opened {
+            Ok(driver) => {
+                let inventory = cards(&driver, &self.environment);
+                self.driver = Some(driver).filter(|_| inventory.reason.is_none());
+                inventory
+            }
+            Err(reason) => Inventory::none(&reason),
+        };
+        inventory.add_leases(&self.environment);
+        inventory
+    }
+}
+
+fn cards(driver: &Driver, environment: &Environment) -> Inventory {
     let versions =
         Inventory { driver: driver.version(), cuda: driver.cuda_version(), ..Inventory::default() };
     let found = match driver.find_cards() {
@@ -155,7 +181,7 @@ fn cards(environment: &Environment) -> Inventory {
     let cards = found.iter().enumerate().map(|(place, card)| {
         let ordinal = visible.cards.iter().position(|visible| *visible == place);
         let device = ordinal.and_then(|ordinal| u32::try_from(ordinal).ok()).map(Device::Cuda);
-        CardReport::new(&driver, card, device)
+        CardReport::new(driver, card, device)
     });
     Inventory {
         cards: cards.collect(),

@@ -30,17 +30,22 @@ mod process;
 
 mod ledger;
 
+mod telemetry;
+
 mod pool;
 
 mod inventory;
 
 pub use choice::{ChoiceError, DeviceChoice};
 pub use environment::Environment;
-pub use inventory::{CardReport, Inventory, LeaseReport, MemoryReport, ProcessReport, WaitReport, inventory};
+pub use inventory::{
+    CardReport, Inventory, InventorySource, LeaseReport, MemoryReport, ProcessReport, WaitReport, inventory,
+};
 pub use ledger::{Fault, LedgerError};
 pub use nvml::{CardError, CardRole, NoDriver};
 pub use pool::{
     CardChanges, CardWatch, DeviceWatch, LeaseHolders, NoCards, OpenError, Opened, Pool, Warning,
     leasable_memory,
 };
+pub use telemetry::{TelemetrySampler, TelemetrySource};
 pub use visible::HiddenCards;

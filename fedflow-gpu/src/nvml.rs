@@ -217,6 +217,17 @@ impl Driver {
         })
     }
 
+    /// A card's memory and vitals. What it does not tell is left out; only a card that is gone is an error.
+    pub(crate) fn observe(&self, uuid: &str) -> Result<(Option<Memory>, Vitals), CardError> {
+        let device = self.device(uuid)?;
+        let vitals = Vitals {
+            utilization: unless_gone(told(device.utilization_rates()))?.map(|rates| rates.gpu),
+            temperature: unless_gone(told(device.temperature(TemperatureSensor::Gpu)))?,
+            power: unless_gone(told(device.power_usage()))?,
+        };
+        Ok((unless_gone(memory_of(&device))?, vitals))
+    }
+
     fn device(&self, uuid: &str) -> Result<nvml_wrapper::Device<'_>, CardError> {
         self.nvml.device_by_uuid(uuid).map_err(|error| match error {
             // It was there when the run began.
@@ -324,6 +335,14 @@ fn told<T>(answer: Result<T, NvmlError>) -> Result<Option<T>, CardError> {
             | NvmlError::Utf8Error(_),
         ) => Ok(None),
         Err(error) => Err(card_error(error)),
+    }
+}
+
+/// An error of a single value is no error of its card, unless the card is gone.
+fn unless_gone<T>(answer: Result<Option<T>, CardError>) -> Result<Option<T>, CardError> {
+    match answer {
+        Err(CardError::NoPermission | CardError::Divided | CardError::Failed(_)) => Ok(None),
+        answer => answer,
     }
 }
 

@@ -25,6 +25,7 @@ use fedflow_core::{
 use crate::choice::DeviceChoice;
 use crate::environment::Environment;
 use crate::ledger::{CardKey, Directory, Ledger, NotLocked, Own, Shared};
+use crate::telemetry::{BookedMemory, TelemetrySource};
 use cards::Cards;
 
 pub use device_watch::DeviceWatch;
@@ -50,6 +51,8 @@ pub struct Pool {
     ledger: Option<Ledger>,
     warnings: Vec<Warning>,
     teller: Option<Teller>,
+    /// What telemetry reads of the table.
+    booked: BookedMemory,
 }
 
 /// Who is told of warnings, and of how many already.
@@ -182,6 +185,16 @@ impl Pool {
         DeviceWatch::start(self.watch(), ledger, interval, on_change)
     }
 
+    /// What telemetry looks at, from a thread of its own; `None` if nothing can be seen of these devices.
+    #[must_use]
+    pub fn telemetry(&self) -> Option<TelemetrySource> {
+        let driver = match &self.kind {
+            Kind::Cpu | Kind::Simulated => None,
+            Kind::Cards(cards) => Some(cards.driver()),
+        };
+        TelemetrySource::new(driver, self.devices(), self.booked.clone())
+    }
+
     /// Whom to tell which process uses a lease; `None` if no other run needs to know.
     #[must_use]
     pub fn holders(&self) -> Option<LeaseHolders> {
@@ -195,6 +208,7 @@ impl Pool {
             ledger: None,
             warnings: Vec::new(),
             teller: None,
+            booked: BookedMemory::default(),
         }
         .booked_in(environment)
     }
@@ -217,7 +231,8 @@ impl Pool {
             };
             table.add(info, Some(share_limit::of(size, Size::ZERO, config)));
         }
-        Self { table, kind: Kind::Simulated, ledger: None, warnings: Vec::new(), teller: None }
+        let booked = BookedMemory::default();
+        Self { table, kind: Kind::Simulated, ledger: None, warnings: Vec::new(), teller: None, booked }
             .booked_in(environment)
     }
 
@@ -225,11 +240,14 @@ impl Pool {
         let mut table = LeaseTable::new(config.scheduler.max_per_device);
         let mut warnings = Vec::new();
         let cards = Cards::open(pins, config, environment, &mut table, &mut warnings)?;
-        Self { table, kind: Kind::Cards(cards), ledger: None, warnings, teller: None }.booked_in(environment)
+        let booked = BookedMemory::default();
+        Self { table, kind: Kind::Cards(cards), ledger: None, warnings, teller: None, booked }
+            .booked_in(environment)
     }
 
     /// Opens the ledger, if these devices are the machine's and not the run's own.
     fn booked_in(mut self, environment: &Environment) -> Result<Self, OpenError> {
+        self.booked = BookedMemory::of_table(&self.table);
         if !matches!(self.kind, Kind::Cards(_)) && environment.lease_dir.is_none() {
             return Ok(self);
         }
@@ -346,8 +364,13 @@ impl DevicePool for Pool {
 
     fn try_lease(&mut self, request: &LeaseRequest) -> Option<Lease> {
         let lease = self.lease_now(request);
+        self.booked.note(&self.table);
         self.tell_news();
         lease
+    }
+
+    fn fits_without(&self, request: &LeaseRequest, leases: &[LeaseId]) -> bool {
+        self.table.fits_without(request, leases)
     }
 
     fn end_train(&mut self, lease: LeaseId) {
@@ -359,6 +382,7 @@ impl DevicePool for Pool {
 
     fn release(&mut self, lease: LeaseId) {
         self.table.release(lease);
+        self.booked.note(&self.table);
         if let Some(ledger) = &self.ledger {
             ledger.release(lease);
         }

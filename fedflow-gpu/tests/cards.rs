@@ -63,6 +63,7 @@ fn request(gigabytes: u64) -> LeaseRequest {
         exclusive: false,
         pin: None,
         hold: false,
+        replaces: None,
     }
 }
 

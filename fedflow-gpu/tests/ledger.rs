@@ -52,6 +52,7 @@ fn request(gigabytes: u64) -> LeaseRequest {
         exclusive: false,
         pin: None,
         hold: false,
+        replaces: None,
     }
 }
 

@@ -52,7 +52,7 @@ fn push_task(events: &mut Vec<(f64, RunEvent)>, group: &Name, task: &Name, at: f
     let attempt = 1;
     let (group, task) = ids();
     let workdir = format!("/res/{group}/{task}");
-    events.push((at, RunEvent::TaskStarted { group, task, attempt, workdir }));
+    events.push((at, RunEvent::TaskStarted { group, task, attempt, workdir, reused: false }));
     let (group, task) = ids();
     events.push((at + 0.1, RunEvent::TaskLoading { group, task, attempt }));
     let (group, task) = ids();

@@ -9,7 +9,8 @@ use std::fs::{self, File};
 use std::path::PathBuf;
 
 use fedflow_core::{
-    Device, DeviceInfo, Dict, Failure, FailureKind, Name, RunEvent, RunOutcome, Size, Stage, Value,
+    Device, DeviceInfo, DeviceSample, Dict, Failure, FailureKind, Name, RunEvent, RunOutcome, Size, Stage,
+    TelemetrySample, Value,
 };
 use fedflow_report::{
     Report, render_csv, render_group_html, render_html, render_json, render_junit, render_markdown,
@@ -92,7 +93,57 @@ impl World {
         for ((micros, _), event) in &world.events {
             report.apply(BEGIN + *micros as f64 / 1e6, event);
         }
+        for sample in world.telemetry(now) {
+            report.add_telemetry(sample);
+        }
         Ok(report)
+    }
+
+    /// What a sampler would have seen of the cards each quarter of a second.
+    fn telemetry(&mut self, until: f64) -> Vec<TelemetrySample> {
+        const STEP: f64 = 0.25;
+        let mut trains: Vec<(f64, Device, &Name, &Name)> = Vec::new();
+        let mut spans: Vec<(Device, f64, f64)> = Vec::new();
+        for ((micros, _), event) in &self.events {
+            let at = *micros as f64 / 1e6;
+            match event {
+                RunEvent::TaskTraining { device, group, task, .. } => trains.push((at, *device, group, task)),
+                RunEvent::TaskReleased { group, task, .. } | RunEvent::TaskRetried { group, task, .. } => {
+                    trains.retain(|(from, device, of, known)| {
+                        let ends = *of == group && *known == task;
+                        spans.extend(ends.then_some((*device, *from, at)));
+                        !ends
+                    });
+                }
+                _ => {}
+            }
+        }
+        let mut samples = Vec::new();
+        let mut warmth = [34.0, 36.0];
+        for step in 0..(until / STEP) as u32 {
+            let at = f64::from(step) * STEP;
+            let devices = (0..2).map(|card| {
+                let device = Device::Cuda(card as u32);
+                let trains =
+                    |(of, from, to): &&(Device, f64, f64)| *of == device && (*from..*to).contains(&at);
+                let since = spans.iter().find(trains).map(|(_, from, _)| at - from);
+                let busy = since.map_or(0.0, |since| 62.0 + 30.0 * (1.0 - (-since * 3.0).exp()));
+                let busy = (busy + self.random.f64() * 8.0).floor();
+                let target = 33.0 + busy * 0.32;
+                warmth[card] += (target - warmth[card]) * 0.03;
+                DeviceSample {
+                    utilization: Some(if since.is_some() { busy } else { 0.0 }),
+                    memory_used: Some(Size::from_gb(9).scaled(if since.is_some() { 5.2 } else { 1.1 })),
+                    memory_booked: Some(Size::from_gb(if since.is_some() { 56 } else { 0 })),
+                    memory_total: Some(Size::from_gb(80)),
+                    power: Some((88.0 + busy * 5.4).round()),
+                    temperature: Some(warmth[card].round()),
+                    ..DeviceSample::unknown(device)
+                }
+            });
+            samples.push(TelemetrySample { time: BEGIN + at, seconds: STEP, devices: devices.collect() });
+        }
+        samples
     }
 
     fn tell(&mut self, seconds: f64, event: RunEvent) {
@@ -180,7 +231,7 @@ impl World {
         let attempt = 1;
         let ids = || (group.clone(), task.clone());
         let (g, t) = ids();
-        self.tell(begin, RunEvent::TaskStarted { group: g, task: t, attempt, workdir });
+        self.tell(begin, RunEvent::TaskStarted { group: g, task: t, attempt, workdir, reused: false });
         let (g, t) = ids();
         self.tell(begin + 0.01, RunEvent::TaskLoading { group: g, task: t, attempt });
         let loaded = begin + 0.01 + planned.load;

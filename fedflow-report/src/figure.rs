@@ -82,6 +82,15 @@ pub(crate) fn percent(share: f64) -> String {
     }
 }
 
+/// An amount of energy: `12.3 Wh`, `4.56 kWh`.
+pub(crate) fn energy(watt_hours: f64) -> String {
+    if watt_hours < 999.5 {
+        format!("{} Wh", number((watt_hours * 100.0).round() / 100.0))
+    } else {
+        format!("{} kWh", number((watt_hours / 10.0).round() / 100.0))
+    }
+}
+
 /// A time in RFC 3339, in UTC and to the second.
 pub(crate) fn moment(unix: f64) -> String {
     // A calendar year of five digits cannot be written; no run takes place then.
@@ -174,6 +183,7 @@ mod tests {
         }
         assert_eq!(grouped(1_234_567), "1,234,567");
         assert_eq!(percent(0.999), "99.9 %");
+        assert_eq!((energy(12.345).as_str(), energy(4_562.0).as_str()), ("12.35 Wh", "4.56 kWh"));
         assert_eq!(moment(1_700_000_000.9), "2023-11-14T22:13:20Z");
         assert_eq!(moment(f64::INFINITY), "1970-01-01T00:00:00Z");
     }

@@ -4,6 +4,7 @@ mod bar;
 mod curve;
 mod failures;
 mod gantt;
+mod meters;
 mod page;
 mod table;
 
@@ -55,6 +56,7 @@ pub(crate) fn environment() -> Result<Environment<'static>, RenderError> {
         ("curve.html", include_str!("../templates/curve.html")),
         ("gantt.html", include_str!("../templates/gantt.html")),
         ("gantt_rects.html", include_str!("../templates/gantt_rects.html")),
+        ("meters.html", include_str!("../templates/meters.html")),
         ("group_rows.html", include_str!("../templates/group_rows.html")),
         ("task_rows.html", include_str!("../templates/task_rows.html")),
         ("junit.xml", include_str!("../templates/junit.xml")),

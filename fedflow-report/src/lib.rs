@@ -43,6 +43,7 @@
 //! ```
 
 mod attempt;
+mod backlog;
 mod figure;
 mod fold;
 mod html;
@@ -55,6 +56,7 @@ mod results_csv;
 mod results_json;
 mod series;
 mod summary;
+mod telemetry;
 mod threads;
 mod timeline;
 mod usage;
@@ -69,7 +71,8 @@ pub use markdown::render_markdown;
 pub use render::RenderError;
 pub use report::{Counts, GroupReport, Outcome, OutcomeKind, Report, Session, TaskReport};
 pub use results_csv::render_csv;
-pub use results_json::render_json;
+pub use results_json::{render_json, render_json_with_devices};
 pub use summary::Summary;
+pub use telemetry::DeviceTelemetry;
 pub use usage::DeviceUse;
 pub use writer::{ReportSender, ReportWriter, write_reports};

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::io::Write;
 
-use crate::figure::{count, duration, grouped, moment, percent};
+use crate::figure::{count, duration, energy, grouped, moment, percent};
 use crate::html::outcome_text;
 use crate::render::RenderError;
 use crate::report::{OutcomeKind, Report};
@@ -43,21 +43,51 @@ fn render_devices(summary: &Summary, out: &mut impl Write) -> Result<(), RenderE
     if summary.devices.is_empty() {
         return Ok(());
     }
-    writeln!(out, "| Device | Name | Trained | Busy | Idle | Idle while work waited |")?;
-    writeln!(out, "|---|---|--:|--:|--:|--:|")?;
+    writeln!(
+        out,
+        "| Device | Name | Trained | Training | Leased but loading | Idle while work waited | Idle in all |"
+    )?;
+    writeln!(out, "|---|---|--:|--:|--:|--:|--:|")?;
     for device in summary.devices.iter().take(MAX_ROWS) {
+        let with_share = |seconds: f64| format!("{} ({})", duration(seconds), percent(device.share(seconds)));
+        writeln!(
+            out,
+            "| {} | {} | {} | {} | {} | {} | {} |",
+            device.label(),
+            text(&device.name),
+            grouped(device.trained),
+            with_share(device.busy_seconds),
+            duration(device.loading_seconds),
+            with_share(device.starved_seconds),
+            duration(device.idle_seconds),
+        )?;
+    }
+    render_telemetry(summary, out)?;
+    writeln!(out)?;
+    Ok(())
+}
+
+/// What was seen of the devices, if anybody looked.
+fn render_telemetry(summary: &Summary, out: &mut impl Write) -> Result<(), RenderError> {
+    let mut seen = summary.devices.iter().filter_map(|device| Some((device, device.telemetry?))).peekable();
+    if seen.peek().is_none() {
+        return Ok(());
+    }
+    writeln!(out, "\n| Device | Mean utilisation | Peak memory | Peak booked | Mean power | Energy |")?;
+    writeln!(out, "|---|--:|--:|--:|--:|--:|")?;
+    for (device, seen) in seen.take(MAX_ROWS) {
+        let absent = || "–".to_owned();
         writeln!(
             out,
             "| {} | {} | {} | {} | {} | {} |",
             device.label(),
-            text(&device.name),
-            grouped(device.trained),
-            percent(device.busy_share()),
-            duration(device.idle_seconds),
-            duration(device.starved_seconds),
+            seen.mean_utilization.map_or_else(absent, |utilization| percent(utilization / 100.0)),
+            seen.peak_memory.map_or_else(absent, |size| size.to_string()),
+            seen.peak_booked.map_or_else(absent, |size| size.to_string()),
+            seen.mean_power.map_or_else(absent, |watts| format!("{watts:.0} W")),
+            seen.energy.map_or_else(absent, energy),
         )?;
     }
-    writeln!(out)?;
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use fedflow_core::{Device, DeviceInfo, Dict, Failure, FailureKind, Name, RunOutc
 
 use crate::attempt::Attempt;
 use crate::item::ItemSeries;
+use crate::telemetry::Telemetry;
 
 /// All that was told of a run. It starts empty; [`Report::apply`] takes one event after the other.
 #[derive(Debug, Clone, Default)]
@@ -17,6 +18,7 @@ pub struct Report {
     pub(crate) sessions: Vec<Session>,
     pub(crate) devices: Vec<DeviceInfo>,
     pub(crate) groups: Vec<GroupReport>,
+    pub(crate) telemetry: Telemetry,
     /// Invariant: each group's place in `groups`.
     pub(crate) places: HashMap<Name, usize>,
 }

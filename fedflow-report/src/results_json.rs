@@ -2,11 +2,13 @@
 
 use std::io::Write;
 
-use fedflow_core::{Device, FailureKind, PlainDict, Stage};
+use fedflow_core::{Device, FailureKind, PlainDict, Size, Stage};
 use serde::Serialize;
 
 use crate::render::RenderError;
 use crate::report::{OutcomeKind, Report, TaskReport};
+use crate::summary::Summary;
+use crate::usage::DeviceUse;
 
 /// The format's version.
 const SCHEMA: u32 = 1;
@@ -21,6 +23,26 @@ pub(crate) const DID_NOT_END: &str = "it did not run to its end";
 /// # Errors
 /// The writer fails.
 pub fn render_json(report: &Report, mut out: impl Write) -> Result<(), RenderError> {
+    render_groups(report, &mut out)?;
+    writeln!(out, "}}")?;
+    out.flush()?;
+    Ok(())
+}
+
+/// Writes what `results.json` tells, and in `devices` how each device was used and what was seen of it. CPU slots are
+/// devices of their own.
+///
+/// # Errors
+/// The writer fails.
+pub fn render_json_with_devices(report: &Report, mut out: impl Write) -> Result<(), RenderError> {
+    render_groups(report, &mut out)?;
+    render_devices(report, &mut out)?;
+    writeln!(out, "}}")?;
+    out.flush()?;
+    Ok(())
+}
+
+fn render_groups(report: &Report, out: &mut impl Write) -> Result<(), RenderError> {
     let flow = serde_json::to_string(report.flow())?;
     write!(out, "{{\"schema\":{SCHEMA},\"flow\":{flow},\"groups\":[")?;
     for (place, group) in report.groups().iter().enumerate() {
@@ -32,12 +54,26 @@ pub fn render_json(report: &Report, mut out: impl Write) -> Result<(), RenderErr
         // One after the other: to write a task costs less than to hand it to another thread and back.
         for (place, task) in group.tasks().iter().enumerate() {
             out.write_all(if place > 0 { b",\n    " } else { b"\n    " })?;
-            serde_json::to_writer(&mut out, &TaskRow::new(task))?;
+            serde_json::to_writer(&mut *out, &TaskRow::new(task))?;
         }
         write!(out, "]}}")?;
     }
-    writeln!(out, "]}}")?;
-    out.flush()?;
+    write!(out, "]")?;
+    Ok(())
+}
+
+/// How each device was used, one a line; nothing if no device is known.
+fn render_devices(report: &Report, out: &mut impl Write) -> Result<(), RenderError> {
+    let devices = Summary::of_run(report).devices;
+    if devices.is_empty() {
+        return Ok(());
+    }
+    write!(out, ",\"devices\":[")?;
+    for (place, device) in devices.iter().enumerate() {
+        out.write_all(if place > 0 { b",\n  " } else { b"\n  " })?;
+        serde_json::to_writer(&mut *out, &DeviceRow::new(device))?;
+    }
+    write!(out, "]")?;
     Ok(())
 }
 
@@ -59,6 +95,58 @@ struct ErrorRow<'a> {
     stage: Stage,
     kind: FailureKind,
     message: &'a str,
+}
+
+/// How a device was used while the run went on. Seconds are of wall time; tasks that share a card count once.
+#[derive(Serialize)]
+struct DeviceRow<'a> {
+    device: Device,
+    slot: u32,
+    name: &'a str,
+    trained: usize,
+    training_seconds: f64,
+    training_share: f64,
+    leased_loading_seconds: f64,
+    idle_seconds: f64,
+    idle_while_work_waited_seconds: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    telemetry: Option<TelemetryRow>,
+}
+
+/// What was seen of a device; what it does not tell is null.
+#[derive(Serialize)]
+struct TelemetryRow {
+    mean_utilization_percent: Option<f64>,
+    peak_memory: Option<Size>,
+    peak_booked_memory: Option<Size>,
+    mean_power_watts: Option<f64>,
+    energy_watt_hours: Option<f64>,
+    peak_temperature_celsius: Option<f64>,
+}
+
+impl<'a> DeviceRow<'a> {
+    fn new(device: &'a DeviceUse) -> Self {
+        let round = |number: f64| (number * 1e3).round() / 1e3;
+        Self {
+            device: device.lane.device,
+            slot: device.lane.slot,
+            name: &device.name,
+            trained: device.trained,
+            training_seconds: round(device.busy_seconds),
+            training_share: round(device.busy_share()),
+            leased_loading_seconds: round(device.loading_seconds),
+            idle_seconds: round(device.idle_seconds),
+            idle_while_work_waited_seconds: round(device.starved_seconds),
+            telemetry: device.telemetry.map(|seen| TelemetryRow {
+                mean_utilization_percent: seen.mean_utilization.map(round),
+                peak_memory: seen.peak_memory,
+                peak_booked_memory: seen.peak_booked,
+                mean_power_watts: seen.mean_power.map(round),
+                energy_watt_hours: seen.energy.map(round),
+                peak_temperature_celsius: seen.peak_temperature,
+            }),
+        }
+    }
 }
 
 impl<'a> TaskRow<'a> {

@@ -1,6 +1,7 @@
 //! `Summary`: the figures that stand at the top of a report.
 
 use crate::report::{Counts, GroupReport, Report};
+use crate::telemetry::Seen;
 use crate::timeline::Timeline;
 use crate::usage::{DeviceUse, measure};
 
@@ -35,8 +36,11 @@ impl Summary {
     fn new(report: &Report, groups: &[GroupReport], counts: Counts) -> Self {
         let timeline = Timeline::new(report);
         let window = timeline.extent(groups.iter()).unwrap_or((0.0, 0.0));
-        let tries = groups.iter().flat_map(GroupReport::tasks).flat_map(|task| &task.tries);
-        let devices = measure(report.devices(), tries, &timeline, window);
+        let mut devices = measure(report.devices(), groups, &timeline, window);
+        let seen = report.telemetry.of_devices(&timeline, window);
+        for device in &mut devices {
+            device.telemetry = seen.get(&device.lane.device).map(Seen::figures);
+        }
         Self { counts, makespan_seconds: window.1 - window.0, devices, window }
     }
 
@@ -48,7 +52,7 @@ impl Summary {
         if busy + idle > 0.0 { busy / (busy + idle) } else { 0.0 }
     }
 
-    /// How long devices stood idle while a loaded task waited, over all devices.
+    /// How long devices stood idle while a task waited, loaded or ready to start, over all devices.
     #[must_use]
     pub fn starved_seconds(&self) -> f64 {
         self.devices.iter().map(|device| device.starved_seconds).sum()

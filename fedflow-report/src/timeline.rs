@@ -65,6 +65,24 @@ impl<'a> Timeline<'a> {
         })
     }
 
+    /// The stretch in which a try held a lease and still loaded, if there is one.
+    pub(crate) fn loading_on_a_lease(&self, attempt: &Attempt) -> impl Iterator<Item = (f64, f64)> {
+        let until = attempt.ended.unwrap_or(self.end_of(attempt.session));
+        let leased = attempt.training.map(|from| (from, attempt.released.unwrap_or(until)));
+        let loading = attempt.loading.map(|from| (from, attempt.loaded.unwrap_or(from)));
+        let both = leased.zip(loading).map(|(a, b)| (a.0.max(b.0), a.1.min(b.1)));
+        let place = |unix| self.at(attempt.session, unix);
+        both.filter(|(from, to)| to > from).map(|(from, to)| (place(from), place(to))).into_iter()
+    }
+
+    /// The part of a stretch of wall time in which the run went on; none if it stood still.
+    pub(crate) fn stretch(&self, unix: f64, seconds: f64) -> Option<(f64, f64)> {
+        let place = self.sessions.iter().rposition(|session| session.started <= unix).unwrap_or(0);
+        let session = self.sessions.get(place)?;
+        let (from, to) = (unix.max(session.started), (unix + seconds).min(session.last));
+        (to > from).then(|| (self.at(place, from), self.at(place, to)))
+    }
+
     /// From the first to the last thing that happened to some groups' tasks; none if nothing did.
     pub(crate) fn extent<'g>(&self, groups: impl Iterator<Item = &'g GroupReport>) -> Option<(f64, f64)> {
         let mut extent: Option<(f64, f64)> = None;

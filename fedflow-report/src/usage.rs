@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use fedflow_core::{Device, DeviceInfo};
 
 use crate::attempt::{Attempt, Lane, Phase};
+use crate::backlog::backlog;
+use crate::report::GroupReport;
+use crate::telemetry::DeviceTelemetry;
 use crate::timeline::Timeline;
 
 /// How a device, or a CPU slot, was used. Seconds are of wall time.
@@ -19,11 +22,16 @@ pub struct DeviceUse {
     pub trained: usize,
     /// How long at least one task trained on it.
     pub busy_seconds: f64,
+    /// How long it was leased to a task that was still loading. Fedflow leases for training alone, so this is
+    /// nothing; it is measured all the same.
+    pub loading_seconds: f64,
     /// How long none did.
     pub idle_seconds: f64,
-    /// How long none did although a loaded task waited for a device. The task may have waited for another one,
-    /// if it is pinned, so this is an upper bound.
+    /// How long none did although a task of the running group waited: loaded, or ready to start. The task may have
+    /// waited for another device, if it is pinned, or for memory of the host, so this is an upper bound.
     pub starved_seconds: f64,
+    /// What was seen of the device, if anybody looked; nothing for CPU slots.
+    pub telemetry: Option<DeviceTelemetry>,
     /// The stretches of `starved_seconds`, in seconds since the run began.
     pub(crate) starved: Vec<(f64, f64)>,
 }
@@ -38,13 +46,19 @@ impl DeviceUse {
     /// The share of the time in which it was busy, from 0 to 1.
     #[must_use]
     pub fn busy_share(&self) -> f64 {
+        self.share(self.busy_seconds)
+    }
+
+    /// What share of the time some seconds are, from 0 to 1.
+    #[must_use]
+    pub fn share(&self, seconds: f64) -> f64 {
         let all = self.busy_seconds + self.idle_seconds;
-        if all > 0.0 { self.busy_seconds / all } else { 0.0 }
+        if all > 0.0 { seconds / all } else { 0.0 }
     }
 }
 
 /// From when until when, in seconds since the run began.
-type Stretch = (f64, f64);
+pub(crate) type Stretch = (f64, f64);
 
 /// A card is one unit however many tasks share it; each CPU slot is a unit.
 pub(crate) fn unit(lane: Lane) -> Lane {
@@ -66,44 +80,45 @@ pub(crate) fn lanes(attempt: &Attempt) -> impl Iterator<Item = Lane> {
     }))
 }
 
+/// What is known of a unit.
+#[derive(Default)]
+struct Unit<'a> {
+    name: &'a str,
+    trained: Vec<Stretch>,
+    loading: Vec<Stretch>,
+}
+
 /// How each device was used between two points of the timeline.
-pub(crate) fn measure<'a>(
+pub(crate) fn measure(
     devices: &[DeviceInfo],
-    tries: impl Iterator<Item = &'a Attempt>,
+    groups: &[GroupReport],
     timeline: &Timeline<'_>,
     window: Stretch,
 ) -> Vec<DeviceUse> {
-    let mut busy: BTreeMap<Lane, (&str, Vec<Stretch>)> = BTreeMap::new();
+    let mut units: BTreeMap<Lane, Unit<'_>> = BTreeMap::new();
     for info in devices {
         let mut lane = Lane { device: info.device, slot: 0 };
-        while lane.device == Device::Cpu && busy.contains_key(&lane) {
+        while lane.device == Device::Cpu && units.contains_key(&lane) {
             lane.slot += 1;
         }
-        busy.insert(lane, (&info.name, Vec::new()));
+        units.insert(lane, Unit { name: &info.name, ..Unit::default() });
     }
     let cpu_name = devices.iter().find(|info| info.device == Device::Cpu).map_or("", |info| &info.name);
-    let mut waits = Vec::new();
-    for attempt in tries {
-        for span in timeline.spans(attempt) {
-            let stretch = (span.from.max(window.0), span.to.min(window.1));
-            if stretch.0 >= stretch.1 {
-                continue;
-            }
-            match span.phase {
-                Phase::Wait => waits.push(stretch),
-                Phase::Train => {
-                    for lane in lanes(attempt) {
-                        let name = if lane.device == Device::Cpu { cpu_name } else { "" };
-                        busy.entry(unit(lane)).or_insert((name, Vec::new())).1.push(stretch);
-                    }
-                }
-                Phase::Start | Phase::Load => {}
-            }
+    let within = |stretch: Stretch| (stretch.0.max(window.0), stretch.1.min(window.1));
+    for attempt in groups.iter().flat_map(GroupReport::tasks).flat_map(|task| &task.tries) {
+        for lane in lanes(attempt) {
+            let name = if lane.device == Device::Cpu { cpu_name } else { "" };
+            let of_unit = units.entry(unit(lane)).or_insert(Unit { name, ..Unit::default() });
+            let trained = timeline.spans(attempt).filter(|span| span.phase == Phase::Train);
+            of_unit.trained.extend(trained.map(|span| within((span.from, span.to))).filter(is_some));
+            let loading = timeline.loading_on_a_lease(attempt);
+            of_unit.loading.extend(loading.map(within).filter(is_some));
         }
     }
-    let waits = union(waits);
-    busy.into_iter()
-        .map(|(lane, (name, stretches))| {
+    let waits = union(backlog(groups, timeline));
+    units
+        .into_iter()
+        .map(|(lane, Unit { name, trained: stretches, loading })| {
             let trained = stretches.len();
             let busy = union(stretches);
             let idle = gaps(&busy, window);
@@ -113,12 +128,18 @@ pub(crate) fn measure<'a>(
                 name: name.to_owned(),
                 trained,
                 busy_seconds: length(&busy),
+                loading_seconds: length(&union(loading)),
                 idle_seconds: length(&idle),
                 starved_seconds: length(&starved),
+                telemetry: None,
                 starved,
             }
         })
         .collect()
+}
+
+fn is_some(stretch: &Stretch) -> bool {
+    stretch.1 > stretch.0
 }
 
 /// The same time without overlaps, in order.
@@ -155,7 +176,8 @@ fn intersection(a: &[Stretch], b: &[Stretch]) -> Vec<Stretch> {
 }
 
 fn length(stretches: &[Stretch]) -> f64 {
-    stretches.iter().map(|(from, to)| to - from).sum()
+    // From zero: the sum of nothing is minus zero.
+    stretches.iter().fold(0.0, |sum, (from, to)| sum + (to - from))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use fedflow_core::{Name, Observer, RunEvent, Time};
+use fedflow_core::{Name, Observer, RunEvent, TelemetrySample, Time};
 use rayon::prelude::*;
 
 use crate::html::{render_group_html, render_html};
@@ -56,6 +56,7 @@ pub struct ReportSender {
 
 enum Message {
     Event(f64, RunEvent),
+    Telemetry(TelemetrySample),
     Finish,
 }
 
@@ -97,6 +98,16 @@ impl ReportWriter {
             (self.warn)("the report is incomplete: its writer failed".into());
             Report::new()
         })
+    }
+}
+
+impl ReportSender {
+    /// Tells the writer what was seen of the devices; left out while the writer is far behind. Does not wait.
+    pub fn add_telemetry(&self, sample: TelemetrySample) {
+        if self.messages.len() < MAX_BACKLOG {
+            // It fails only when the writer has finished; then nobody wants to know.
+            let _ = self.messages.send(Message::Telemetry(sample));
+        }
     }
 }
 
@@ -143,6 +154,7 @@ fn work(mut files: Files, inbox: &Receiver<Message>) -> Report {
                     files.due = Some(files.written.map_or_else(now, |written| written + INTERVAL));
                 }
             }
+            Ok(Message::Telemetry(sample)) => files.report.add_telemetry(sample),
             Ok(Message::Finish) | Err(true) => {
                 files.write_all();
                 return files.report;

@@ -46,6 +46,7 @@ fn events_of(task: u32) -> Vec<RunEvent> {
             group: group.clone(),
             task: task.clone(),
             attempt,
+            reused: false,
         },
         RunEvent::TaskLoading { group: group.clone(), task: task.clone(), attempt },
         RunEvent::TaskLoaded { group: group.clone(), task: task.clone(), attempt, load_seconds: 0.203_117 },

@@ -53,6 +53,7 @@ mod reader;
 mod record;
 mod run_dir;
 mod state;
+mod telemetry;
 mod watch;
 mod writer;
 
@@ -69,6 +70,7 @@ pub use reader::{JournalError, JournalReader, Recovered, TornTail, read_journal}
 pub use record::Record;
 pub use run_dir::{Existing, RunDir, RunDirError};
 pub use state::{GroupState, RunState, TaskState, recover};
+pub use telemetry::{TelemetryError, TelemetryWriter, read_telemetry};
 pub use watch::{RunWatch, Woken};
 pub use writer::{JournalNotice, JournalWriter, Notify};
 

@@ -19,3 +19,5 @@ mod plan;
 mod report;
 #[path = "end_to_end/resume.rs"]
 mod resume;
+#[path = "end_to_end/telemetry.rs"]
+mod telemetry;

@@ -1,5 +1,7 @@
 //! `fedflow devices`: what GPUs there are, their memory, and who holds them.
 
+mod watch;
+
 use std::io::{self, Write};
 
 use fedflow_core::{Device, Size};
@@ -13,6 +15,9 @@ use crate::view::escape;
 
 /// Prints the inventory.
 pub(crate) fn cmd_devices(args: &DevicesArgs) -> Result<(), CommandError> {
+    if args.watch {
+        return watch::cmd_watch(args);
+    }
     let inventory = inventory(&Environment::from_process());
     if args.json {
         let text = serde_json::to_string_pretty(&inventory).map_err(CommandError::failed)?;
@@ -23,14 +28,11 @@ pub(crate) fn cmd_devices(args: &DevicesArgs) -> Result<(), CommandError> {
 
 /// A line that tells the driver, a table of cards, below it the processes, the leases of all users, and who waits.
 fn write_table(out: &mut dyn Write, inventory: &Inventory) -> io::Result<()> {
-    if let Some(driver) = &inventory.driver {
-        let cuda = inventory.cuda.as_ref().map(|cuda| format!(", CUDA {cuda}")).unwrap_or_default();
-        writeln!(out, "driver {driver}{cuda}")?;
+    if let Some(line) = driver_line(inventory) {
+        writeln!(out, "{line}")?;
     }
     if !inventory.cards.is_empty() {
-        let header = ["device", "name", "memory", "used", "busy", "temp", "uuid"];
-        let rows = inventory.cards.iter().map(row);
-        writeln!(out, "{}", plain_table(header, rows))?;
+        writeln!(out, "{}", card_table(inventory))?;
     }
     for card in &inventory.cards {
         let name = card.device.map_or_else(|| format!("card {}", card.index), |device| device.to_string());
@@ -46,15 +48,34 @@ fn write_table(out: &mut dyn Write, inventory: &Inventory) -> io::Result<()> {
                 escape(user)
             )?;
         }
-        if let Some(error) = &card.error {
-            writeln!(out, "{name}: cannot be used: {error}")?;
-        }
     }
     for lease in &inventory.leases {
         writeln!(out, "{}", lease_line(lease))?;
     }
     for waiting in &inventory.waiting {
         writeln!(out, "{}", waiting_line(waiting))?;
+    }
+    write_notes(out, inventory)
+}
+
+fn driver_line(inventory: &Inventory) -> Option<String> {
+    let cuda = inventory.cuda.as_ref().map(|cuda| format!(", CUDA {cuda}")).unwrap_or_default();
+    inventory.driver.as_ref().map(|driver| format!("driver {driver}{cuda}"))
+}
+
+fn card_table(inventory: &Inventory) -> String {
+    let header = ["device", "name", "memory", "used", "busy", "power", "temp", "uuid"];
+    plain_table(header, inventory.cards.iter().map(row))
+}
+
+/// What cannot be used, and what else a person should know.
+fn write_notes(out: &mut dyn Write, inventory: &Inventory) -> io::Result<()> {
+    for card in &inventory.cards {
+        if let Some(error) = &card.error {
+            let name =
+                card.device.map_or_else(|| format!("card {}", card.index), |device| device.to_string());
+            writeln!(out, "{name}: cannot be used: {error}")?;
+        }
     }
     for warning in &inventory.warnings {
         writeln!(out, "note: {warning}")?;
@@ -71,11 +92,7 @@ fn write_table(out: &mut dyn Write, inventory: &Inventory) -> io::Result<()> {
 
 /// Who has leased what. What other users have written is escaped, as anybody may write in the ledger's directory.
 fn lease_line(lease: &LeaseReport) -> String {
-    let device = match lease.device {
-        // Slots have one name; the ledger knows which one it is.
-        Some(device) if device != Device::Cpu => device.to_string(),
-        _ => escape(&lease.card),
-    };
+    let device = device_of(lease);
     let what = match (lease.exclusive, lease.memory) {
         (true, _) => "the whole card".to_owned(),
         (false, Size::ZERO) => "a turn".into(),
@@ -92,6 +109,14 @@ fn lease_line(lease: &LeaseReport) -> String {
     format!("{device}: {user} has leased {what}{task} (run of process {supervisor}{process}{state})")
 }
 
+fn device_of(lease: &LeaseReport) -> String {
+    match lease.device {
+        // Slots have one name; the ledger knows which one it is.
+        Some(device) if device != Device::Cpu => device.to_string(),
+        _ => escape(&lease.card),
+    }
+}
+
 fn waiting_line(waiting: &WaitReport) -> String {
     let WaitReport { user, supervisor, devices, memory, exclusive, .. } = waiting;
     let plural = if *devices == 1 { "" } else { "s" };
@@ -102,7 +127,7 @@ fn waiting_line(waiting: &WaitReport) -> String {
     )
 }
 
-fn row(card: &CardReport) -> [String; 7] {
+fn row(card: &CardReport) -> [String; 8] {
     let unknown = || "-".to_owned();
     let percent = |percent: u32| format!("{percent}%");
     [
@@ -111,6 +136,7 @@ fn row(card: &CardReport) -> [String; 7] {
         card.memory.map_or_else(unknown, |memory| memory.total.to_string()),
         card.memory.map_or_else(unknown, |memory| memory.used.to_string()),
         card.utilization.map_or_else(unknown, percent),
+        card.power.map_or_else(unknown, |milliwatts| format!("{:.0}W", f64::from(milliwatts) / 1e3)),
         card.temperature.map_or_else(unknown, |degrees| format!("{degrees}°C")),
         card.uuid.clone().unwrap_or_else(unknown),
     ]

@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use fedflow_report::{
-    RenderError, Report, render_csv, render_html, render_json, render_junit, render_markdown, write_reports,
+    RenderError, Report, render_csv, render_html, render_json_with_devices, render_junit, render_markdown,
+    write_reports,
 };
 use fedflow_worker::store::RunDir;
 
@@ -37,7 +38,7 @@ pub(crate) fn cmd_report(args: &ReportArgs) -> Result<(), CommandError> {
 fn render(report: &Report, format: ReportFormat, out: &mut Vec<u8>) -> Result<(), RenderError> {
     match format {
         ReportFormat::Html => render_html(report, out),
-        ReportFormat::Json => render_json(report, out),
+        ReportFormat::Json => render_json_with_devices(report, out),
         ReportFormat::Csv => render_csv(report, out),
         ReportFormat::Md => render_markdown(report, out),
         ReportFormat::Junit => render_junit(report, out),

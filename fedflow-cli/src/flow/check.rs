@@ -211,6 +211,7 @@ impl Check<'_> {
                         exclusive: needs.exclusive,
                         pin: asked.pin.clone(),
                         hold: false,
+                        replaces: None,
                     })
                 });
                 if let Err(reason) = answer.clone() {

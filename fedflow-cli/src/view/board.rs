@@ -1,6 +1,6 @@
 //! `Board`: what a view knows of the run while it goes on: the current group's counts and the running tasks.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,7 +11,8 @@ use super::text;
 /// A fold over the run's events. Its size depends on what runs, not on how many tasks there are.
 #[derive(Debug, Default)]
 pub(super) struct Board {
-    group: Option<GroupCount>,
+    /// The groups that have begun and are not over: the one whose turn it is, and one that loads ahead.
+    groups: VecDeque<GroupCount>,
     running: HashMap<(Name, Name), Running>,
     started: u64,
 }
@@ -61,9 +62,9 @@ impl Board {
     pub(super) fn apply(&mut self, time: Time, event: &RunEvent) -> Option<Running> {
         match event {
             RunEvent::GroupStarted { group, tasks, .. } => {
-                self.group = Some(GroupCount::new(group.clone(), time, tasks.len() as u64));
+                self.groups.push_back(GroupCount::new(group.clone(), time, tasks.len() as u64));
             }
-            RunEvent::GroupFinished { .. } => self.group = None,
+            RunEvent::GroupFinished { group, .. } => self.groups.retain(|count| count.name != *group),
             RunEvent::TaskStarted { group, task, workdir, .. } => {
                 self.started += 1;
                 let running = Running {
@@ -106,9 +107,9 @@ impl Board {
         None
     }
 
-    /// The group that is being executed.
+    /// The group whose turn it is.
     pub(super) fn group(&self) -> Option<&GroupCount> {
-        self.group.as_ref()
+        self.groups.front()
     }
 
     /// The running tasks, those that train first, and then in the order in which they were started.
@@ -120,7 +121,7 @@ impl Board {
 
     /// How long the current group will go on, if its tasks take as long as they took so far.
     pub(super) fn time_left(&self, now: Time) -> Option<Duration> {
-        let group = self.group.as_ref()?;
+        let group = self.group()?;
         let begun: f64 = self
             .running
             .iter()
@@ -153,10 +154,8 @@ impl Board {
     }
 
     fn count(&mut self, event: &RunEvent) {
-        let (Some(count), Some((group, _, _))) = (&mut self.group, event.task()) else { return };
-        if count.name != *group {
-            return;
-        }
+        let Some((group, _, _)) = event.task() else { return };
+        let Some(count) = self.groups.iter_mut().find(|count| count.name == *group) else { return };
         match event {
             RunEvent::TaskFinished { .. } => count.finished += 1,
             RunEvent::TaskFailed { error, .. } if error.kind == FailureKind::Cancelled => {
@@ -262,6 +261,18 @@ mod tests {
         board.apply(at(0), &started("h", "a", 1));
         board.apply(at(1), &failed("h", "a", 1, "no data"));
         assert_eq!(board.group().unwrap().done(), 0);
+    }
+
+    #[test]
+    fn a_group_that_loads_ahead_is_counted_when_its_turn_comes() {
+        let mut board = Board::default();
+        board.apply(at(0), &group_started("g", 1));
+        board.apply(at(0), &group_started("h", 1));
+        board.apply(at(1), &started("h", "a", 1));
+        board.apply(at(1), &failed("h", "a", 1, "no data"));
+        assert_eq!((board.group().unwrap().name.as_str(), board.group().unwrap().done()), ("g", 0));
+        board.apply(at(2), &group_finished("g", 1, 0, 0));
+        assert_eq!((board.group().unwrap().name.as_str(), board.group().unwrap().failed), ("h", 1));
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub(super) fn group_started(group: &str, tasks: u64) -> RunEvent {
 
 pub(super) fn started(group: &str, task: &str, attempt: u32) -> RunEvent {
     let workdir = format!("/res/{group}/{task}");
-    RunEvent::TaskStarted { group: name(group), task: name(task), attempt, workdir }
+    RunEvent::TaskStarted { group: name(group), task: name(task), attempt, workdir, reused: false }
 }
 
 pub(super) fn loading(group: &str, task: &str, attempt: u32) -> RunEvent {

@@ -1,7 +1,7 @@
 //! The table of configuration keys: name, help, and the field that each one sets.
 
 use super::Config;
-use super::setting::{Setting, SettingError, read_fraction, read_period, read_positive};
+use super::setting::{Setting, SettingError, read_fraction, read_maybe_period, read_period, read_positive};
 use crate::value::Value;
 
 /// A configuration key.
@@ -115,6 +115,8 @@ keys! {
         "How large a task's result may be.";
     "supervision.keep-failed-attempts", supervision.keep_failed_attempts, Setting::read,
         "Keep the directory of a failed attempt when the task is tried again.";
+    "telemetry.interval", telemetry.interval, read_maybe_period,
+        "How often each card's utilisation, memory, power and temperature are looked at; \"none\" is never.";
     "smtp.enable", smtp.enable, Setting::read,
         "Send mail about the run.";
     "smtp.server-host", smtp.server_host, Setting::read,

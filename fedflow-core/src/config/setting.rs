@@ -170,6 +170,15 @@ pub(super) fn read_period(value: &Value) -> Result<Duration, SettingError> {
     }
 }
 
+/// A period that leaves the machine to the tasks, or `"none"`.
+pub(super) fn read_maybe_period(value: &Value) -> Result<Option<Duration>, SettingError> {
+    match value {
+        Value::Null => Ok(None),
+        Value::Text(text) if text == "none" => Ok(None),
+        value => read_period(value).map(Some),
+    }
+}
+
 /// A number of which there must be at least one for anything to run.
 pub(super) fn read_positive(value: &Value) -> Result<u32, SettingError> {
     match u32::read(value) {

@@ -11,8 +11,21 @@ pub enum Command {
     Start {
         /// The worker's number, new.
         worker: WorkerId,
-        /// The task's place in its group.
-        place: u32,
+        /// The task.
+        task: TaskKey,
+        /// Which attempt, from 1.
+        attempt: u32,
+    },
+    /// Keep the process of a worker whose task has its result.
+    Keep(WorkerId),
+    /// Give the process of a kept worker an attempt at another task.
+    HandOver {
+        /// The worker that was kept.
+        from: WorkerId,
+        /// Its new number.
+        to: WorkerId,
+        /// The task.
+        task: TaskKey,
         /// Which attempt, from 1.
         attempt: u32,
     },
@@ -30,8 +43,8 @@ pub enum Command {
     Train {
         /// The worker.
         worker: WorkerId,
-        /// The task's place in its group, for its parameters.
-        place: u32,
+        /// The task, for its parameters.
+        task: TaskKey,
         /// The lease.
         lease: Lease,
     },
@@ -57,7 +70,10 @@ pub enum LeaseAnswer {
     /// Leased.
     Granted(Lease),
     /// Not free now.
-    NotNow,
+    NotNow {
+        /// One of the [idle leases](super::Scheduler::idle_leases) but for which it would be.
+        in_the_way: Option<LeaseId>,
+    },
     /// It can never be met.
     Never(Unleasable),
 }

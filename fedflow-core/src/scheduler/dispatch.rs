@@ -1,40 +1,17 @@
 //! What may go on now: leases for those who have loaded, loading for those who are up, starts for those who are
 //! ready, in this order.
 
-use std::collections::VecDeque;
-
-use super::command::LeaseAnswer;
-use super::worker::{Phase, Severity, Worker};
+use super::kept::KeptWorker;
+use super::plan::Stay;
+use super::worker::{Phase, Worker};
 use super::{Command, Scheduler, TaskProgress};
-use crate::device::Pin;
 use crate::event::RunEvent;
-use crate::failure::{Failure, FailureKind, Stage};
-use crate::lease::{LeaseRequest, Unleasable};
-use crate::ports::WorkerId;
+use crate::ports::{TaskKey, WorkerId};
 use crate::quantity::Size;
 use crate::time::Time;
 
-/// One pass over those who wait for a device, the longest waiter first.
-#[derive(Debug, Clone, Default)]
-pub(super) struct LeaseRound {
-    requested: bool,
-    candidates: VecDeque<WorkerId>,
-    /// What was refused in this pass; the like of it need not be tried again.
-    refused: Vec<Shape>,
-}
-
-type Shape = (u32, Size, bool, bool, Option<Pin>);
-
-fn shape(request: &LeaseRequest) -> Shape {
-    (request.devices, request.memory, request.estimated, request.exclusive, request.pin.clone())
-}
-
-impl LeaseRound {
-    /// Something has changed: leases may succeed that did not before.
-    pub(super) fn request(&mut self) {
-        self.requested = true;
-    }
-}
+/// How many processes are started ahead of need: up and past their handshake when the host gets room for them.
+const SPARE: usize = 2;
 
 impl Scheduler {
     /// The next thing to do, if there is one now.
@@ -50,94 +27,11 @@ impl Scheduler {
             if let Some(command) = self.next_lease_try() {
                 return Some(command);
             }
-            if !self.load_next(now) && !self.start_next(now) {
+            let went_on = self.load_next(now) || self.admit_next(now) || self.start_next(now);
+            // Who stands in the way of the next start may have been asked to go.
+            if !went_on && self.commands.is_empty() {
                 return None;
             }
-        }
-    }
-
-    /// Takes the answer to [`Command::TryLease`].
-    pub fn lease_answered(&mut self, now: Time, id: WorkerId, request: &LeaseRequest, answer: LeaseAnswer) {
-        let lease = match answer {
-            LeaseAnswer::Granted(lease) => lease,
-            LeaseAnswer::NotNow => return self.not_leased_now(now, id, request),
-            LeaseAnswer::Never(reason) => return self.never_leased(now, id, &reason),
-        };
-        let Some(worker) = self.workers.get(&id) else {
-            self.commands.push_back(Command::Release(lease.id));
-            return;
-        };
-        let (place, attempt) = (worker.place, worker.attempt);
-        self.waiting.retain(|waiting| *waiting != id);
-        self.enter(now, id, Phase::Training { lease: lease.clone(), since: now });
-        self.tell(|group, tasks| RunEvent::TaskTraining {
-            group,
-            task: tasks[place as usize].plan.task_id.clone(),
-            attempt,
-            device: lease.device(),
-            slot: lease.shares.first().map_or(0, |share| share.slot),
-            devices: if lease.shares.len() > 1 {
-                lease.shares.iter().map(|share| share.info.device).collect()
-            } else {
-                Vec::new()
-            },
-            memory: lease.shares.first().and_then(|share| share.memory),
-        });
-        self.commands.push_back(Command::Train { worker: id, place, lease });
-    }
-
-    /// Who waits with its data for a larger share of its card holds some of it: when nobody trains any more who
-    /// could make room, it is itself in the way. A new process can have the share.
-    fn not_leased_now(&mut self, now: Time, id: WorkerId, request: &LeaseRequest) {
-        let stays = self.workers.get(&id).is_some_and(|worker| worker.stays_on.is_some());
-        let nobody_trains =
-            !self.workers.values().any(|worker| matches!(worker.phase, Phase::Training { .. }));
-        if stays && nobody_trains {
-            let message = "its card has no room for a larger share beside what it holds";
-            self.end(now, id, Some(Failure::new(Stage::Train, FailureKind::Oom, message)), Severity::Asked);
-        } else {
-            self.lease_round.refused.push(shape(request));
-        }
-    }
-
-    /// No device can ever give what a loaded task asks for: its card is too small for what it turned out to
-    /// need, or was lost since it started.
-    fn never_leased(&mut self, now: Time, id: WorkerId, reason: &Unleasable) {
-        let Some(worker) = self.workers.get(&id) else { return };
-        let failure = if worker.stays_on.is_some() {
-            // What it has loaded cannot be moved to a larger card: a new process can go there.
-            Failure::new(Stage::Train, FailureKind::Oom, reason.to_string())
-        } else {
-            Failure::new(Stage::Wait, FailureKind::Error, reason.to_string())
-        };
-        self.end(now, id, Some(failure), Severity::Asked);
-    }
-
-    fn next_lease_try(&mut self) -> Option<Command> {
-        if std::mem::take(&mut self.lease_round.requested) {
-            self.lease_round.candidates = self.waiting.iter().copied().collect();
-            self.lease_round.refused.clear();
-        }
-        while let Some(id) = self.lease_round.candidates.pop_front() {
-            let Some(worker) = self.workers.get(&id).filter(|w| matches!(w.phase, Phase::Waiting)) else {
-                continue;
-            };
-            // Devices are kept back for the longest waiter, so that a large task is not passed by for ever.
-            let hold = self.waiting.front() == Some(&id);
-            let request = self.lease_request(worker, hold);
-            if !self.lease_round.refused.contains(&shape(&request)) {
-                return Some(Command::TryLease { worker: id, request });
-            }
-        }
-        None
-    }
-
-    fn lease_request(&self, worker: &Worker, hold: bool) -> LeaseRequest {
-        let plan = &self.tasks[worker.place as usize].plan;
-        LeaseRequest {
-            pin: worker.stays_on.map(Pin::Device).or_else(|| plan.pin.clone()),
-            hold,
-            ..plan.lease_request(self.key(worker.place), &self.config)
         }
     }
 
@@ -150,59 +44,161 @@ impl Scheduler {
         let Some(worker) = self.workers.get(&id).filter(|w| matches!(w.phase, Phase::Available)) else {
             return true;
         };
-        let (place, attempt) = (worker.place as usize, worker.attempt);
+        let (task, attempt) = (worker.task, worker.attempt);
         self.enter(now, id, Phase::Loading { since: now });
-        self.tell(|group, tasks| RunEvent::TaskLoading {
-            group,
-            task: tasks[place].plan.task_id.clone(),
-            attempt,
-        });
+        self.tell(task, |group, task| RunEvent::TaskLoading { group, task, attempt });
         self.commands.push_back(Command::Load(id));
         true
     }
 
-    /// Starts one task, if the limits allow it. No limit keeps the only task from starting.
-    fn start_next(&mut self, now: Time) -> bool {
-        let limits = &self.config.scheduler;
-        if self.ahead >= limits.max_waiting || self.workers.len() >= limits.max_process as usize {
-            return false;
-        }
-        let tasks = &self.tasks;
-        let Some(place) = self.ready.peek(|place| tasks[place as usize].progress != TaskProgress::Ready)
-        else {
-            return false;
+    /// Makes room on the host for one worker that is up ahead of need.
+    fn admit_next(&mut self, now: Time) -> bool {
+        let Some(&id) = self.spare.front() else { return false };
+        let Some(worker) = self.workers.get(&id).filter(|w| matches!(w.phase, Phase::Available)) else {
+            self.spare.pop_front();
+            return true;
         };
-        let memory = self.tasks[place as usize].plan.memory(&self.config);
-        let has_room = self.host.has_room(memory) && self.host.processors_free();
-        if !has_room && !self.workers.is_empty() {
+        let task = worker.task;
+        let memory = self.task(task).map_or(Size::ZERO, |task| task.plan.memory(&self.config));
+        if !self.has_room(now, memory, task.group) {
             return false;
         }
-        self.ready.pop();
+        self.spare.pop_front();
+        self.admit(id);
+        self.reserve(id, memory);
+        self.available.push_back(id);
+        true
+    }
+
+    /// Starts one task, if the limits allow it.
+    fn start_next(&mut self, now: Time) -> bool {
+        let mut ahead = 0;
+        let depth = self.depth.wanted(self.config.scheduler.max_waiting);
+        let mut next = None;
+        for (&index, group) in &mut self.groups {
+            ahead += group.ahead;
+            if let Some(place) = group.peek() {
+                next = Some(TaskKey { group: index, place });
+                break;
+            }
+        }
+        let Some(task) = next.filter(|_| ahead < depth) else { return false };
+        let Some(state) = self.task(task) else { return false };
+        let (memory, stay) = (state.plan.memory(&self.config), state.plan.stay.clone());
+        if let Some(stay) = stay {
+            let loaded = self.kept.has_key_of(&stay);
+            if (loaded || self.unadmitted < SPARE) && self.hand_over(now, task, &stay, memory) {
+                return true;
+            }
+        }
+        if self.processes() >= self.config.scheduler.max_process as usize {
+            // Somebody may have to go first; the start follows when it is gone.
+            if !self.let_one_go(now) && self.needs_way(task.group) {
+                self.give_way(now);
+            }
+            return false;
+        }
+        if self.unadmitted >= SPARE {
+            return false;
+        }
+        let (worker, attempt) = self.begin_attempt(now, self.worker(now, task));
+        self.admit_if_room(now, worker, memory, task.group);
+        self.commands.push_back(Command::Start { worker, task, attempt });
+        true
+    }
+
+    /// Gives a task to a process that was kept for the like of it, if there is one.
+    fn hand_over(&mut self, now: Time, task: TaskKey, stay: &Stay, memory: Size) -> bool {
+        let Some((from, kept, loaded)) = self.kept.take_for(stay) else { return false };
+        let KeptWorker { served, resident, stays_on, .. } = kept;
+        let worker = Worker { served, resident, stays_on, ..self.worker(now, task) };
+        let (to, attempt) = self.begin_attempt(now, worker);
+        if loaded {
+            // What it has loaded is in what was measured of the host.
+            self.admit(to);
+        } else {
+            self.admit_if_room(now, to, memory, task.group);
+        }
+        self.commands.push_back(Command::HandOver { from, to, task, attempt });
+        true
+    }
+
+    /// Whether the host has room for a task of a group. No limit keeps the only task from loading. If there is no
+    /// room, who is kept or ahead of its turn makes some.
+    fn has_room(&mut self, now: Time, memory: Size, group: u32) -> bool {
+        let memory_free = self.host.has_room(memory);
+        if memory_free && self.host.processors_free() {
+            return true;
+        }
+        // What the last one gave back is seen in the next sample: until then nobody else must go.
+        if !memory_free && self.room_told {
+            let on_its_way = self.let_one_go(now) || (self.needs_way(group) && self.give_way(now));
+            if on_its_way {
+                return false;
+            }
+        }
+        self.workers.len() == self.unadmitted
+    }
+
+    /// Whether it is a group's turn and none of its workers is at work, so that only others can be in its way.
+    fn needs_way(&self, group: u32) -> bool {
+        let at_work = |worker: &Worker| worker.task.group == group && worker.admitted;
+        group == self.turn && !self.workers.values().any(at_work)
+    }
+
+    fn processes(&self) -> usize {
+        self.workers.len() + self.kept.len() + self.leaving.len()
+    }
+
+    fn worker(&self, now: Time, task: TaskKey) -> Worker {
+        Worker {
+            task,
+            attempt: self.task(task).map_or(1, |task| task.attempts + 1),
+            started: now,
+            phase: Phase::Starting,
+            lead_seconds: 0.0,
+            load_seconds: None,
+            trained: None,
+            reserved: Size::ZERO,
+            admitted: false,
+            ahead: false,
+            served: 0,
+            resident: None,
+            holds_since: None,
+            stays_on: None,
+        }
+    }
+
+    /// Begins an attempt at a task with a worker that has no number yet.
+    fn begin_attempt(&mut self, now: Time, worker: Worker) -> (WorkerId, u32) {
         let id = WorkerId(self.next_worker);
         self.next_worker += 1;
-        let task = &mut self.tasks[place as usize];
-        task.attempts += 1;
-        task.progress = TaskProgress::Running(id);
-        let attempt = task.attempts;
-        self.host.reserve(memory);
-        self.workers.insert(
-            id,
-            Worker {
-                place,
-                attempt,
-                started: now,
-                phase: Phase::Starting,
-                load_seconds: None,
-                trained: None,
-                reserved: memory,
-                ahead: false,
-                resident: None,
-                holds_since: None,
-                stays_on: None,
-            },
-        );
+        let attempt = worker.attempt;
+        if let Some(task) = self.task_mut(worker.task) {
+            task.attempts = attempt;
+            task.progress = TaskProgress::Running(id);
+        }
+        if let Some(group) = self.groups.get_mut(&worker.task.group) {
+            group.workers += 1;
+        }
+        self.unadmitted += 1;
+        self.workers.insert(id, worker);
         self.enter(now, id, Phase::Starting);
-        self.commands.push_back(Command::Start { worker: id, place, attempt });
-        true
+        (id, attempt)
+    }
+
+    fn admit_if_room(&mut self, now: Time, id: WorkerId, memory: Size, group: u32) {
+        // Those who are up already come first.
+        if self.unadmitted == 1 && self.has_room(now, memory, group) {
+            self.admit(id);
+            self.reserve(id, memory);
+        }
+    }
+
+    fn reserve(&mut self, id: WorkerId, memory: Size) {
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.reserved = memory;
+            self.host.reserve(memory);
+        }
     }
 }

@@ -1,15 +1,16 @@
 //! How attempts end: failures, time limits, cancelling, stopping, and what follows when the process is gone.
 
+use std::time::Duration;
+
 use super::retry::{Verdict, decide, decide_host_oom, grown};
 use super::timers::Due;
 use super::worker::{Phase, Severity, Worker};
 use super::{Command, Scheduler, TaskProgress};
 use crate::device::Device;
 use crate::event::RunEvent;
-use crate::failure::{Failure, FailureKind};
+use crate::failure::{Failure, FailureKind, Stage};
 use crate::lease::Lease;
-use crate::name::Name;
-use crate::ports::{StopLevel, WorkerId};
+use crate::ports::{StopLevel, TaskKey, WorkerId};
 use crate::time::Time;
 
 /// What is known of the attempt that failed.
@@ -32,11 +33,11 @@ impl Scheduler {
             worker.trained = Some((lease.device(), now.since(*since).as_secs_f64()));
         }
         let was_waiting = matches!(worker.phase, Phase::Waiting);
-        let place = worker.place;
+        let task = worker.task;
         self.enter(now, id, Phase::Ending { failure, severity });
         self.unreserve(id);
         if was_waiting {
-            self.leave_queue(id, place);
+            self.leave_queue(id, task);
         }
         self.commands.push_back(match severity {
             Severity::Asked => Command::Exit(id),
@@ -45,9 +46,11 @@ impl Scheduler {
         });
     }
 
-    fn leave_queue(&mut self, id: WorkerId, place: u32) {
-        self.waiting.retain(|waiting| *waiting != id);
-        self.commands.push_back(Command::Withdraw(self.key(place)));
+    fn leave_queue(&mut self, id: WorkerId, task: TaskKey) {
+        if let Some(group) = self.groups.get_mut(&task.group) {
+            group.waiting.retain(|waiting| *waiting != id);
+        }
+        self.commands.push_back(Command::Withdraw(task));
         self.lease_round.request();
     }
 
@@ -62,39 +65,47 @@ impl Scheduler {
         failure: Failure,
     ) {
         self.end_train(id, lease, train_seconds);
-        let Some(worker) = self.workers.get_mut(&id) else { return };
-        let (place, attempt) = (worker.place as usize, worker.attempt);
-        let task = &mut self.tasks[place];
+        let Some(worker) = self.workers.get(&id) else { return };
+        let (key, attempt) = (worker.task, worker.attempt);
+        let (nretry, largest) = (self.config.scheduler.train_nretry, self.largest_share);
+        let default = self.config.scheduler.default_cuda_memory;
+        let stopping = self.stop.is_some();
+        let Some(task) = self.task_mut(key) else { return };
         let first_oom = failure.kind == FailureKind::Oom
             && task.spent.train_oom == 0
-            && self.config.scheduler.train_nretry > 1
+            && nretry > 1
             && lease.shares.len() == 1;
-        if !first_oom || self.stop.is_some() {
+        if !first_oom || stopping {
             self.end(now, id, Some(failure), Severity::Asked);
             return;
         }
-        let resident = worker.resident.take();
-        worker.stays_on = (lease.device() != Device::Cpu).then(|| lease.device());
         task.spent.train_oom += 1;
-        task.plan.needs.cuda_memory = Some(grown(task.plan.cuda_memory(&self.config), self.largest_share));
-        self.tell(|group, tasks| RunEvent::TaskRetried {
+        let needed = &mut task.plan.needs.cuda_memory;
+        *needed = Some(grown(needed.unwrap_or(default), largest));
+        self.tell(key, |group, task| RunEvent::TaskRetried {
             group,
-            task: tasks[place].plan.task_id.clone(),
+            task,
             attempt,
             device: Some(lease.device()),
             error: failure,
             data_kept: true,
             delay_seconds: 0.0,
         });
-        // The larger share takes the place of the smaller one: both would not fit.
-        self.commands.extend(resident.map(Command::Release));
+        // The larger share will take the place of the smaller one: both would not fit.
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        worker.stays_on = (lease.device() != Device::Cpu).then(|| lease.device());
+        if worker.stays_on.is_none() {
+            self.commands.extend(worker.resident.take().map(Command::Release));
+        }
         self.enter(now, id, Phase::Waiting);
-        self.waiting.push_back(id);
+        if let Some(group) = self.groups.get_mut(&key.group) {
+            group.waiting.push_back(id);
+        }
     }
 
     pub(super) fn worker_timed_out(&mut self, now: Time, id: WorkerId) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
-        let limits = &self.tasks[worker.place as usize].plan.limits;
+        let key = worker.task;
         if let Phase::Exiting { severity } | Phase::Ending { severity, .. } = &mut worker.phase {
             let (next, command) = match severity {
                 Severity::Asked => (Severity::Terminated, Command::Terminate(id)),
@@ -105,7 +116,9 @@ impl Scheduler {
             self.set_deadline(now, id);
             return;
         }
+        let Some(worker) = self.workers.get(&id) else { return };
         let Some(stage) = worker.phase.stage() else { return };
+        let Some(limits) = self.task(key).map(|task| &task.plan.limits) else { return };
         let whole = limits.timeout.filter(|limit| now >= worker.started + *limit);
         let (name, limit) = match (&worker.phase, whole) {
             (_, Some(limit)) => ("timeout", Some(limit)),
@@ -118,10 +131,10 @@ impl Scheduler {
         self.end(now, id, Some(failure), Severity::Terminated);
     }
 
-    pub(super) fn handle_cancel(&mut self, now: Time, task_id: &Name) {
-        let Some(place) = self.tasks.iter().position(|task| task.plan.task_id == *task_id) else { return };
+    pub(super) fn handle_cancel(&mut self, now: Time, key: TaskKey) {
+        let Some(task) = self.task_mut(key) else { return };
         let cancelled = |stage| Failure::new(stage, FailureKind::Cancelled, "it was cancelled");
-        match self.tasks[place].progress {
+        match task.progress {
             TaskProgress::Over => {}
             TaskProgress::Running(id) => {
                 let Some(worker) = self.workers.get_mut(&id) else { return };
@@ -133,11 +146,9 @@ impl Scheduler {
                 }
             }
             TaskProgress::Ready | TaskProgress::Delayed => {
-                if let Ok(place) = u32::try_from(place) {
-                    self.timers.clear(Due::Retry(place));
-                }
-                self.tasks[place].attempts = self.tasks[place].attempts.max(1);
-                self.fail_for_good(place, cancelled(crate::failure::Stage::Start), None);
+                task.attempts = task.attempts.max(1);
+                self.timers.clear(Due::Retry(key));
+                self.fail_for_good(key, cancelled(Stage::Start), None);
             }
         }
     }
@@ -166,6 +177,7 @@ impl Scheduler {
                 _ => self.end(now, id, None, severity),
             }
         }
+        self.let_all_go(now, severity);
         if level == StopLevel::Graceful {
             self.timers.set(Due::Grace, now + self.config.supervision.grace);
         } else {
@@ -192,99 +204,112 @@ impl Scheduler {
             // It is gone already: nothing needs to be ended.
             self.commands.retain(|command| *command != Command::Kill(id));
         }
-        self.timers.clear(Due::Worker(id));
-        let Some(worker) = self.workers.remove(&id) else { return };
+        let Some(worker) = self.take_out(id) else { return };
         if let Some(lease) = worker.resident {
             self.commands.push_back(Command::Release(lease));
             self.lease_round.request();
         }
-        let Worker { place, attempt, load_seconds, mut trained, phase, .. } = worker;
-        let place = place as usize;
+        let Worker { task, attempt, load_seconds, mut trained, phase, served, .. } = worker;
         if let (Some(since), Some((_, seconds))) = (worker.holds_since, &mut trained) {
             let train_seconds = now.since(since).as_secs_f64();
             *seconds = train_seconds;
-            self.tell(|group, tasks| RunEvent::TaskReleased {
-                group,
-                task: tasks[place].plan.task_id.clone(),
-                attempt,
-                train_seconds,
-            });
+            self.tell(task, |group, task| RunEvent::TaskReleased { group, task, attempt, train_seconds });
         }
-        self.tell(|group, tasks| RunEvent::TaskExited {
-            group,
-            task: tasks[place].plan.task_id.clone(),
-            attempt,
-        });
-        if let Phase::Ending { failure: Some(mut failure), .. } = phase {
-            failure.stderr_tail = stderr_tail;
-            let attempt = Attempt { number: attempt, load_seconds, trained };
-            self.attempt_failed(now, place, attempt, failure, host_oom);
+        self.tell(task, |group, task| RunEvent::TaskExited { group, task, attempt });
+        let attempt = Attempt { number: attempt, load_seconds, trained };
+        match phase {
+            Phase::Ending { failure: Some(mut failure), .. } => {
+                failure.stderr_tail = stderr_tail;
+                // A process that was kept and died before it had the task: that is not the task's failure.
+                if served > 0 && failure.stage == Stage::Start && failure.kind != FailureKind::Cancelled {
+                    self.try_again(now, task, attempt, failure, Duration::ZERO);
+                } else {
+                    self.attempt_failed(now, task, attempt, failure, host_oom);
+                }
+            }
+            // It was not at work, and had to make way for somebody who could be.
+            Phase::Ending { failure: None, .. } if self.stop.is_none() => {
+                self.room_told = false;
+                let message = "its process had to make room for another task before it could train";
+                let failure = Failure::new(Stage::Wait, FailureKind::Cancelled, message);
+                self.try_again(now, task, attempt, failure, Duration::ZERO);
+            }
+            _ => {}
         }
     }
 
     fn attempt_failed(
         &mut self,
         now: Time,
-        place: usize,
+        key: TaskKey,
         attempt: Attempt,
         failure: Failure,
         host_oom: bool,
     ) {
-        let task = &mut self.tasks[place];
-        let retries = task.plan.limits.retries.unwrap_or(0);
-        let verdict = if host_oom {
-            decide_host_oom(&mut task.spent, &self.config.scheduler)
-        } else {
-            decide(&mut task.spent, &failure, retries, &self.config.scheduler)
+        let (config, largest, stopping) = (&self.config.scheduler, self.largest_share, self.stop.is_some());
+        let Some(task) = self.groups.get_mut(&key.group).and_then(|g| g.tasks.get_mut(key.place as usize))
+        else {
+            return;
         };
-        let mut delay = std::time::Duration::ZERO;
-        match verdict {
-            Verdict::GiveUp => return self.fail_for_good(place, failure, Some(attempt)),
+        let retries = task.plan.limits.retries.unwrap_or(0);
+        let needs = &mut task.plan.needs;
+        let verdict = if host_oom {
+            decide_host_oom(&mut task.spent, config)
+        } else {
+            decide(&mut task.spent, &failure, retries, config)
+        };
+        let delay = match verdict {
+            Verdict::GiveUp => return self.fail_for_good(key, failure, Some(attempt)),
             // A resume decides anew; the attempt has cost nothing then.
-            _ if self.stop.is_some() => return,
-            Verdict::Again { delay: wait } => delay = wait,
+            _ if stopping => return,
+            Verdict::Again { delay } => delay,
             Verdict::MoreMemory => {
-                task.plan.needs.memory = Some(grown(task.plan.memory(&self.config), None));
+                needs.memory = Some(grown(needs.memory.unwrap_or(config.default_memory), None));
+                Duration::ZERO
             }
             Verdict::LargerShare { alone } => {
-                let needs = &mut task.plan.needs;
-                let estimate = needs.cuda_memory.unwrap_or(self.config.scheduler.default_cuda_memory);
-                needs.cuda_memory = Some(grown(estimate, self.largest_share));
+                let estimate = needs.cuda_memory.unwrap_or(config.default_cuda_memory);
+                needs.cuda_memory = Some(grown(estimate, largest));
                 needs.exclusive |= alone;
+                Duration::ZERO
             }
+        };
+        self.try_again(now, key, attempt, failure, delay);
+    }
+
+    fn try_again(&mut self, now: Time, key: TaskKey, attempt: Attempt, error: Failure, delay: Duration) {
+        if self.stop.is_some() {
+            return;
         }
-        self.tell(|group, tasks| RunEvent::TaskRetried {
+        self.tell(key, |group, task| RunEvent::TaskRetried {
             group,
-            task: tasks[place].plan.task_id.clone(),
+            task,
             attempt: attempt.number,
             device: attempt.trained.map(|(device, _)| device),
-            error: failure,
+            error,
             data_kept: false,
             delay_seconds: delay.as_secs_f64(),
         });
-        let task = &mut self.tasks[place];
-        let Ok(place) = u32::try_from(place) else { return };
         if delay.is_zero() {
-            task.progress = TaskProgress::Ready;
-            self.ready.push_front(task.plan.pin.as_ref(), place);
-        } else {
+            self.make_ready(key);
+        } else if let Some(task) = self.task_mut(key) {
             task.progress = TaskProgress::Delayed;
-            self.timers.set(Due::Retry(place), now + delay);
+            self.timers.set(Due::Retry(key), now + delay);
         }
     }
 
-    pub(super) fn fail_for_good(&mut self, place: usize, error: Failure, attempt: Option<Attempt>) {
-        let number = self.tasks[place].attempts;
+    pub(super) fn fail_for_good(&mut self, key: TaskKey, error: Failure, attempt: Option<Attempt>) {
+        let number = self.task(key).map_or(0, |task| task.attempts);
         let attempt = attempt.unwrap_or(Attempt { number, load_seconds: None, trained: None });
-        self.tell(|group, tasks| RunEvent::TaskFailed {
+        self.tell(key, |group, task| RunEvent::TaskFailed {
             group,
-            task: tasks[place].plan.task_id.clone(),
+            task,
             attempt: attempt.number,
             device: attempt.trained.map(|(device, _)| device),
             load_seconds: attempt.load_seconds,
             train_seconds: attempt.trained.map(|(_, seconds)| seconds),
             error,
         });
-        self.over(place);
+        self.over(key);
     }
 }

@@ -29,10 +29,6 @@ impl HostBudget {
         self.sample = Some(sample);
     }
 
-    pub(super) fn sample(&self) -> Option<HostSample> {
-        self.sample
-    }
-
     pub(super) fn reserve(&mut self, memory: Size) {
         self.reserved = self.reserved + memory;
     }

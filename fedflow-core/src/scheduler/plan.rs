@@ -11,7 +11,7 @@ use crate::lease::LeaseRequest;
 use crate::name::Name;
 use crate::ports::TaskKey;
 use crate::quantity::Size;
-use crate::spec::{Limits, Needs, Program};
+use crate::spec::{Limits, Needs, Program, Reuse, TaskSpec};
 
 /// A task as the scheduler sees it.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,6 +32,31 @@ pub struct TaskPlan {
     pub attempts_before: u32,
     /// Whether it needs no run: its outcome is known.
     pub outcome: Option<PlannedOutcome>,
+    /// For whom its process stays afterwards; none: it ends with the task. Shared by equal tasks.
+    pub stay: Option<Arc<Stay>>,
+}
+
+/// A process that outlives its task: for which later tasks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stay {
+    /// Those of this worker program.
+    pub worker: Box<str>,
+    /// Those with this key, which find what was loaded.
+    pub keep: Option<Box<str>>,
+    /// Any of the worker's tasks without a key, if this allows it.
+    pub reuse: Option<Reuse>,
+}
+
+impl Stay {
+    /// What becomes of a task's process; a command is never kept.
+    fn of(spec: &TaskSpec) -> Option<Self> {
+        let Program::Worker { worker, .. } = spec.program.as_ref() else { return None };
+        (spec.keep.is_some() || spec.reuse.is_some()).then(|| Self {
+            worker: worker.as_str().into(),
+            keep: spec.keep.clone(),
+            reuse: spec.reuse,
+        })
+    }
 }
 
 /// An outcome that is known before the task is run.
@@ -48,6 +73,7 @@ impl TaskPlan {
     #[must_use]
     pub fn of_group(group: &TaskGroup, config: &Config) -> Vec<Self> {
         let mut last_limits = Arc::new(group.limits.or(config.supervision.limits));
+        let mut last_stay: Option<Arc<Stay>> = None;
         group
             .tasks()
             .map(|task| {
@@ -67,6 +93,10 @@ impl TaskPlan {
                         )))
                     })
                 };
+                let stay = Stay::of(spec);
+                if stay.as_ref() != last_stay.as_deref() {
+                    last_stay = stay.map(Arc::new);
+                }
                 Self {
                     task_id: task.task_id().clone(),
                     needs: Needs {
@@ -80,6 +110,7 @@ impl TaskPlan {
                     expected: spec.expected.map(|times| times.load.saturating_add(times.train)),
                     attempts_before: task.attempt(),
                     outcome,
+                    stay: last_stay.clone(),
                 }
             })
             .collect()
@@ -96,6 +127,7 @@ impl TaskPlan {
             exclusive: self.needs.exclusive,
             pin: self.pin.clone(),
             hold: false,
+            replaces: None,
         }
     }
 

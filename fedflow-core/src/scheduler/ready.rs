@@ -48,11 +48,6 @@ impl ReadyQueues {
         self.best().and_then(|lane| lane.queue.front()).map(|&(_, place)| place)
     }
 
-    /// Takes the task that [`Self::peek`] showed.
-    pub(super) fn pop(&mut self) -> Option<u32> {
-        self.best().and_then(|lane| lane.queue.pop_front()).map(|(_, place)| place)
-    }
-
     fn best(&mut self) -> Option<&mut Lane> {
         self.lanes
             .values_mut()

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::ports::WorkerId;
+use crate::ports::{TaskKey, WorkerId};
 use crate::time::Time;
 
 /// What is due.
@@ -11,7 +11,7 @@ pub(super) enum Due {
     /// A worker's time in its phase, or its whole time, is over.
     Worker(WorkerId),
     /// A task's delay before its next attempt is over.
-    Retry(u32),
+    Retry(TaskKey),
     /// What still runs after a stop was asked for is ended.
     Grace,
 }
@@ -55,14 +55,15 @@ mod tests {
     #[test]
     fn a_deadline_that_is_set_again_is_due_once() {
         let at = |seconds| Time::after(Duration::from_secs(seconds));
+        let retry = Due::Retry(TaskKey { group: 1, place: 1 });
         let mut timers = Timers::default();
-        timers.set(Due::Retry(1), at(5));
-        timers.set(Due::Retry(1), at(9));
+        timers.set(retry, at(5));
+        timers.set(retry, at(9));
         timers.set(Due::Grace, at(7));
         assert_eq!(timers.next(), Some(at(7)));
         assert_eq!(timers.pop_due(at(6)), None);
         assert_eq!(timers.pop_due(at(10)), Some(Due::Grace));
-        assert_eq!(timers.pop_due(at(10)), Some(Due::Retry(1)));
+        assert_eq!(timers.pop_due(at(10)), Some(retry));
         assert_eq!(timers.pop_due(at(10)), None);
     }
 }

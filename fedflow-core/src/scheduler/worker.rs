@@ -3,34 +3,48 @@
 use crate::device::Device;
 use crate::failure::{Failure, Stage};
 use crate::lease::{Lease, LeaseId};
+use crate::ports::TaskKey;
 use crate::quantity::Size;
 use crate::time::Time;
 
 /// One attempt at a task, from the start of its process until every process of it is gone.
 #[derive(Debug, Clone)]
 pub(super) struct Worker {
-    /// The task's place in its group.
-    pub(super) place: u32,
+    /// The task.
+    pub(super) task: TaskKey,
     /// Which attempt.
     pub(super) attempt: u32,
     /// When the attempt began.
     pub(super) started: Time,
     /// Where it is.
     pub(super) phase: Phase,
+    /// How long it took from its start until it was up.
+    pub(super) lead_seconds: f64,
     /// How long `load` took, once it has ended.
     pub(super) load_seconds: Option<f64>,
     /// The device that it trained on and for how long, once it did.
     pub(super) trained: Option<(Device, f64)>,
     /// Host memory that is reserved for it.
     pub(super) reserved: Size,
+    /// Whether the host has room for what it will load; until then it is only up.
+    pub(super) admitted: bool,
     /// Whether it still counts among those that are ahead of the devices.
     pub(super) ahead: bool,
+    /// How many tasks its process has served before.
+    pub(super) served: u32,
     /// A lease that is given back when the process is gone: its turn has ended, or it is being ended in `train`.
     pub(super) resident: Option<LeaseId>,
     /// Since when it has held a device that is given back only when it is gone, as it is being ended in `train`.
     pub(super) holds_since: Option<Time>,
     /// Where it must train, as it has trained there before: what a process keeps on a card cannot be moved.
     pub(super) stays_on: Option<Device>,
+}
+
+impl Worker {
+    /// What its process still holds of a card from an earlier task, while it has not trained for this one.
+    pub(super) fn idle_lease(&self) -> Option<LeaseId> {
+        self.resident.filter(|_| self.ahead && self.trained.is_none())
+    }
 }
 
 /// Where a worker is.

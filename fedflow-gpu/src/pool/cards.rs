@@ -86,6 +86,10 @@ impl Cards {
         self.cards.iter().any(|card| card.device == device && card.dropped.is_none())
     }
 
+    pub(super) fn driver(&self) -> Arc<Driver> {
+        Arc::clone(&self.driver)
+    }
+
     pub(super) fn watch(&self) -> CardWatch {
         let usable = self.cards.iter().filter(|card| card.dropped.is_none());
         CardWatch::new(Arc::clone(&self.driver), usable.map(|card| (card.device, card.uuid.clone())))

@@ -256,6 +256,7 @@ pub(crate) fn play_member(words: &[String], environment: &Environment) {
             exclusive: random.u8(..) < 32,
             pin: None,
             hold: false,
+            replaces: None,
         };
         let lease = loop {
             if let Some(lease) = pool.try_lease(&request) {

@@ -34,13 +34,14 @@ pub(super) fn render(
     groups: &[GroupReport],
     summary: &Summary,
     timeline: &Timeline<'_>,
+    meters: Option<Value>,
 ) -> Result<Option<Value>, RenderError> {
     if summary.makespan_seconds <= 0.0 {
         return Ok(None);
     }
     let mut chart = Chart::collect(groups, summary, timeline);
     chart.coarsen();
-    let drawing = chart.draw(environment, groups, summary, timeline)?;
+    let drawing = Drawing { meters, ..chart.draw(environment, groups, summary, timeline)? };
     // Safe: it comes out of a template that escapes.
     Ok(Some(Value::from_safe_string(
         environment.get_template("gantt.html")?.render(minijinja::value::Serde(drawing))?,
@@ -161,16 +162,13 @@ impl Chart {
             lanes,
             groups: bands,
             ticks: ticks(summary),
-            resumes: timeline
-                .resumes()
-                .map(|(number, at)| (place(share(at)), number))
-                .filter(|_| summary.window.1 > summary.window.0)
-                .collect(),
+            resumes: resumes(summary, timeline),
             head,
             bottom: top,
             height: top + 20,
             bar: BAR,
             description: description(summary),
+            meters: None,
         })
     }
 }
@@ -204,6 +202,8 @@ struct Drawing {
     height: usize,
     bar: usize,
     description: String,
+    /// What was seen of the cards, drawn on the same axis.
+    meters: Option<Value>,
 }
 
 #[derive(Serialize)]
@@ -305,7 +305,7 @@ impl Rect {
 }
 
 /// A share of the width in percent.
-fn place(share: f64) -> String {
+pub(super) fn place(share: f64) -> String {
     format!("{:.3}", share * 100.0)
 }
 
@@ -330,7 +330,8 @@ fn group_bands(groups: &[GroupReport], share: &dyn Fn(f64) -> f64, timeline: &Ti
     bands.collect()
 }
 
-fn ticks(summary: &Summary) -> Vec<(String, String, &'static str)> {
+/// The ticks of the time axis: place, label, and how the label is anchored.
+pub(super) fn ticks(summary: &Summary) -> Vec<(String, String, &'static str)> {
     let span = summary.makespan_seconds;
     let clock =
         [10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0, 14400.0, 43200.0];
@@ -354,6 +355,13 @@ fn ticks(summary: &Summary) -> Vec<(String, String, &'static str)> {
             (place(share), tick(at), anchor)
         })
         .collect()
+}
+
+/// Where a session began that resumed the run: place and number.
+pub(super) fn resumes(summary: &Summary, timeline: &Timeline<'_>) -> Vec<(String, u32)> {
+    let (from, to) = summary.window;
+    let within = timeline.resumes().filter(|(_, at)| to > from && (from..=to).contains(at));
+    within.map(|(number, at)| (place((at - from) / (to - from)), number)).collect()
 }
 
 fn description(summary: &Summary) -> String {

@@ -7,10 +7,10 @@ use indexmap::IndexMap;
 use minijinja::value::Value as Html;
 use serde::Serialize;
 
-use crate::figure::{count, duration, grouped, moment, percent};
+use crate::figure::{count, duration, energy, grouped, moment, percent};
 use crate::html::failures::{Failures, RetryRow, and_more, retries};
 use crate::html::table::{Share, Table, group_table, shares, task_table};
-use crate::html::{curve, environment, gantt, outcome_text, reference};
+use crate::html::{curve, environment, gantt, meters, outcome_text, reference};
 use crate::render::RenderError;
 use crate::report::{GroupReport, Report};
 use crate::series::{Charts, item_charts, result_charts};
@@ -42,7 +42,9 @@ pub(super) fn render(
     // The drawings and the tables of a large run take about as long: side by side.
     let (drawings, tables) = rayon::join(
         || {
-            let gantt = gantt::render(&environment, groups, &summary, &timeline)?;
+            let seen = report.telemetry.of_devices(&timeline, summary.window);
+            let meters = meters::render(&environment, &seen, &summary, &timeline)?;
+            let gantt = gantt::render(&environment, groups, &summary, &timeline, meters)?;
             Ok::<_, RenderError>((gantt, curves(&results, 0)?, curves(&items, results.charts.len())?))
         },
         || {
@@ -75,6 +77,7 @@ pub(super) fn render(
         more_items: and_more(items.left_out, "items"),
         gantt,
         devices: summary.devices.iter().map(DeviceRow::new).collect(),
+        seen: summary.devices.iter().any(|device| device.telemetry.is_some()),
         groups: group_table,
         tasks: task_table,
         retries,
@@ -106,6 +109,8 @@ struct Page<'a> {
     more_items: Option<String>,
     gantt: Option<Html>,
     devices: Vec<DeviceRow>,
+    /// Whether anybody looked at the devices.
+    seen: bool,
     groups: Option<Table>,
     tasks: Table,
     retries: Vec<RetryRow>,
@@ -135,10 +140,15 @@ struct DeviceRow {
     trained: usize,
     busy: String,
     busy_share: String,
-    idle: String,
-    idle_share: String,
+    loading: String,
     starved: String,
-    sort: [String; 3],
+    starved_share: String,
+    idle: String,
+    utilization: String,
+    memory: String,
+    power: Option<String>,
+    energy: String,
+    sort: [String; 7],
 }
 
 impl Neighbours {
@@ -158,17 +168,34 @@ impl Neighbours {
 
 impl DeviceRow {
     fn new(device: &DeviceUse) -> Self {
-        let sort = [device.busy_seconds, device.idle_seconds, device.starved_seconds];
+        let seen = device.telemetry;
+        let memory = seen.and_then(|seen| seen.peak_memory.or(seen.peak_booked));
+        let utilization = seen.and_then(|seen| seen.mean_utilization);
+        let (power, used) = (seen.and_then(|seen| seen.mean_power), seen.and_then(|seen| seen.energy));
+        let seconds =
+            [device.busy_seconds, device.loading_seconds, device.starved_seconds, device.idle_seconds];
+        let told = [utilization, memory.map(fedflow_core::Size::gigabytes), used];
+        let number = |number: f64| format!("{number:.3}");
+        let absent = || "–".to_owned();
+        let mut sort = <[String; 7]>::default();
+        for (key, value) in sort.iter_mut().zip(seconds.into_iter().map(Some).chain(told)) {
+            *key = value.map(number).unwrap_or_default();
+        }
         Self {
             label: device.label(),
             name: device.name.clone(),
             trained: device.trained,
             busy: duration(device.busy_seconds),
             busy_share: percent(device.busy_share()),
-            idle: duration(device.idle_seconds),
-            idle_share: percent(1.0 - device.busy_share()),
+            loading: duration(device.loading_seconds),
             starved: duration(device.starved_seconds),
-            sort: sort.map(|seconds| format!("{seconds:.3}")),
+            starved_share: percent(device.share(device.starved_seconds)),
+            idle: duration(device.idle_seconds),
+            utilization: utilization.map_or_else(absent, |busy| percent(busy / 100.0)),
+            memory: memory.map_or_else(absent, |size| size.to_string()),
+            power: power.map(|watts| format!("{watts:.0} W")),
+            energy: used.map_or_else(absent, energy),
+            sort,
         }
     }
 }

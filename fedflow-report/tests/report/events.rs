@@ -37,7 +37,7 @@ pub(crate) fn group_started(group: &str, index: u32, tasks: &[&str]) -> RunEvent
 
 pub(crate) fn started(group: &str, task: &str, attempt: u32) -> RunEvent {
     let workdir = format!("/res/{group}/{task}");
-    RunEvent::TaskStarted { group: name(group), task: name(task), attempt, workdir }
+    RunEvent::TaskStarted { group: name(group), task: name(task), attempt, workdir, reused: false }
 }
 
 pub(crate) fn loading(group: &str, task: &str, attempt: u32) -> RunEvent {

@@ -56,7 +56,13 @@ fn run_with(evil: &str) -> Report {
         let workdir = format!("{evil}/{evil}");
         report.apply(
             5.0,
-            &RunEvent::TaskStarted { group: name(&group), task: name("bad"), attempt: 1, workdir },
+            &RunEvent::TaskStarted {
+                group: name(&group),
+                task: name("bad"),
+                attempt: 1,
+                workdir,
+                reused: false,
+            },
         );
         report.apply(6.0, &training(&group, "bad", 1, 0));
         let (g, t) = (name(&group), name("bad"));

@@ -62,6 +62,7 @@ pub(super) fn events() -> Vec<RunEvent> {
         task: name(task),
         attempt,
         workdir: format!("/res/{group}/{task}"),
+        reused: false,
     };
     let began = |group: &str, index, fingerprint, tasks: &[&str]| RunEvent::GroupStarted {
         group: name(group),

@@ -136,7 +136,7 @@ impl Fold {
                     finished: false,
                 });
             }
-            RunEvent::TaskStarted { group, task, attempt, workdir } => {
+            RunEvent::TaskStarted { group, task, attempt, workdir, .. } => {
                 let task = self.task(&group, &task)?;
                 task.attempts = attempt.max(task.attempts);
                 task.workdir = Some(workdir);

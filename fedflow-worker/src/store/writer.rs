@@ -414,7 +414,7 @@ mod tests {
 
     fn started(task: u32) -> RunEvent {
         let (group, task) = (Name::new("train").unwrap(), Name::from(task));
-        RunEvent::TaskStarted { group, task, attempt: 1, workdir: "/res/train".into() }
+        RunEvent::TaskStarted { group, task, attempt: 1, workdir: "/res/train".into(), reused: false }
     }
 
     fn finished(task: &str) -> RunEvent {

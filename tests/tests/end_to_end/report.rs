@@ -6,7 +6,7 @@ use std::process::Command;
 use fedflow_tests::Sandbox;
 
 /// The page's document after its scripts ran, and what the browser's console said.
-fn browse(page: &Path) -> (String, String) {
+pub(super) fn browse(page: &Path) -> (String, String) {
     let profile = tempfile::tempdir().unwrap();
     #[expect(clippy::disallowed_methods, reason = "a browser to look at the report with")]
     let output = Command::new("chromium")

@@ -167,7 +167,7 @@ fn events(identity: &TaskIdentity, outcome: Result<Dict, (Stage, TaskError)>) ->
     let group = || identity.group.clone();
     let task = || identity.task_id.clone();
     let workdir = identity.workdir.to_str().unwrap().into();
-    let started = RunEvent::TaskStarted { group: group(), task: task(), attempt, workdir };
+    let started = RunEvent::TaskStarted { group: group(), task: task(), attempt, workdir, reused: false };
     let loading = RunEvent::TaskLoading { group: group(), task: task(), attempt };
     match outcome {
         Ok(result) => vec![

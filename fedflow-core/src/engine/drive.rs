@@ -1,0 +1,163 @@
+//! The loop: inputs to the scheduler, its commands to the ports.
+
+use super::{Flow, FlowError, Turn};
+use crate::event::RunEvent;
+use crate::lease::{LeaseId, LeaseRequest};
+use crate::ports::{Assignment, DevicePool, Inbox, Input, Launcher, Observer, StopLevel, TaskKey, WorkerId};
+use crate::scheduler::{Command, LeaseAnswer};
+
+impl<L: Launcher, P: DevicePool, O: Observer, I: Inbox> Flow<L, P, O, I> {
+    /// Goes on until something is reached.
+    pub(super) fn drive(
+        &mut self,
+        turn: &mut Turn<'_>,
+        reached: impl Fn(&Self) -> bool,
+    ) -> Result<(), FlowError> {
+        loop {
+            while let Some(command) = self.scheduler.poll_command(self.now) {
+                self.carry_out(command, turn)?;
+            }
+            debug_assert_eq!(self.scheduler.sanity_check(), Ok(()));
+            if reached(self) {
+                return Ok(());
+            }
+            let (now, input) = self.ports.inbox.next(self.scheduler.deadline());
+            self.now = now;
+            match input {
+                Input::Durable(number) => self.announce_up_to(number),
+                Input::RecordingFailed(reason) => {
+                    self.broken.get_or_insert(reason);
+                    self.stop(StopLevel::AtOnce);
+                }
+                Input::Stop(level) => self.stop(level),
+                Input::Cancel { group, task } => {
+                    if let Some(task) = turn.find(&group, &task) {
+                        self.scheduler.cancel(now, task);
+                    }
+                }
+                input => self.scheduler.handle(now, input),
+            }
+        }
+    }
+
+    /// Waits until every record that must be durable is.
+    pub(super) fn settle(&mut self, turn: &mut Turn<'_>) -> Result<(), FlowError> {
+        self.drive(turn, |flow| flow.broken.is_some() || !flow.records.any_pending())?;
+        match &self.broken {
+            Some(reason) => Err(FlowError::Recording(reason.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// Records an event, and announces it as soon as that may be.
+    pub(super) fn tell(&mut self, event: RunEvent) {
+        let number = self.records.next_number();
+        self.ports.observer.record(number, self.now, &event);
+        if let Some(event) = self.records.keep_until_durable(number, self.now, event) {
+            self.ports.observer.announce(self.now, &event);
+        }
+    }
+
+    fn stop(&mut self, level: StopLevel) {
+        self.stopped = self.stopped.max(Some(level));
+        self.scheduler.handle(self.now, Input::Stop(level));
+    }
+
+    fn carry_out(&mut self, command: Command, turn: &mut Turn<'_>) -> Result<(), FlowError> {
+        match command {
+            Command::Start { worker, task, attempt } => {
+                if let Some(assignment) = self.begin(turn, task, attempt, false)? {
+                    self.ports.launcher.start(worker, assignment);
+                }
+            }
+            Command::HandOver { from, to, task, attempt } => {
+                if let Some(assignment) = self.begin(turn, task, attempt, true)? {
+                    self.ports.launcher.hand_over(from, to, assignment);
+                }
+            }
+            Command::Load(worker) => self.ports.launcher.load(worker),
+            Command::TryLease { worker, request } => {
+                let answer = match self.ports.pool.try_lease(&request) {
+                    Some(lease) => LeaseAnswer::Granted(lease),
+                    None => match self.ports.pool.check(&request) {
+                        Ok(()) => LeaseAnswer::NotNow { in_the_way: self.in_the_way(worker, &request) },
+                        Err(reason) => LeaseAnswer::Never(reason),
+                    },
+                };
+                self.scheduler.lease_answered(self.now, worker, &request, answer);
+            }
+            Command::Train { worker, task, lease } => {
+                let group = turn.group_of(task);
+                if let Some(task) = group.and_then(|group| group.task_at(task.place as usize)) {
+                    self.ports.launcher.train(worker, &lease, &task.spec().train_params);
+                }
+            }
+            Command::EndTrain(lease) => self.ports.pool.end_train(lease),
+            Command::Release(lease) => self.ports.pool.release(lease),
+            Command::Withdraw(holder) => self.ports.pool.withdraw(holder),
+            Command::Keep(worker) => self.ports.launcher.keep(worker),
+            Command::Exit(worker) => self.ports.launcher.exit(worker),
+            Command::Terminate(worker) => self.ports.launcher.terminate(worker),
+            Command::Kill(worker) => self.ports.launcher.kill(worker),
+            Command::Tell(event) => {
+                turn.apply(&event)?;
+                self.tell(event);
+            }
+        }
+        Ok(())
+    }
+
+    /// The idle lease that should go, so that a request can be met that was refused.
+    fn in_the_way(&self, asker: WorkerId, request: &LeaseRequest) -> Option<LeaseId> {
+        let pool = &self.ports.pool;
+        let idle = self.scheduler.idle_leases(asker);
+        let helps = |leases: &[LeaseId]| pool.fits_without(request, leases);
+        let first = idle.first().filter(|_| helps(&idle))?;
+        idle.iter().find(|lease| helps(std::slice::from_ref(lease))).or(Some(first)).copied()
+    }
+
+    /// Tells that an attempt begins, and makes what its worker is given.
+    fn begin(
+        &mut self,
+        turn: &mut Turn<'_>,
+        task: TaskKey,
+        attempt: u32,
+        reused: bool,
+    ) -> Result<Option<Assignment>, FlowError> {
+        let Some(assignment) = self.assignment(turn, task, attempt) else { return Ok(None) };
+        self.announce_ahead(task);
+        let started = RunEvent::TaskStarted {
+            group: assignment.group.clone(),
+            task: assignment.task_id.clone(),
+            attempt,
+            workdir: assignment.workdir.display().to_string(),
+            reused,
+        };
+        turn.apply(&started)?;
+        self.tell(started);
+        Ok(Some(assignment))
+    }
+
+    fn assignment(&self, turn: &Turn<'_>, task: TaskKey, attempt: u32) -> Option<Assignment> {
+        let group = turn.group_of(task)?;
+        let spec = group.task_at(task.place as usize)?.spec();
+        let name = group.group_name();
+        let checkpoints = self.settings.workdir.join(".fedflow").join("checkpoints");
+        Some(Assignment {
+            task_id: spec.task_id.clone(),
+            attempt,
+            workdir: group.workdir()?.join(spec.task_id.as_str()),
+            checkpoint_dir: checkpoints.join(name.as_str()).join(spec.task_id.as_str()),
+            program: spec.program.clone(),
+            params: spec.params.clone(),
+            keep: spec.keep.as_deref().map(str::to_owned),
+            group: name,
+        })
+    }
+
+    fn announce_up_to(&mut self, number: u64) {
+        for (time, event) in self.records.durable_up_to(number) {
+            self.ports.observer.announce(time, &event);
+        }
+    }
+}

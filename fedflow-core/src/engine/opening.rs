@@ -1,0 +1,94 @@
+//! How a group is opened: where it works, what was recorded of it, whether it can be run, its place in the schedule.
+
+use std::path::PathBuf;
+
+use super::{Flow, FlowError};
+use crate::event::RunEvent;
+use crate::fingerprint::fingerprint;
+use crate::group::TaskGroup;
+use crate::name::Name;
+use crate::ports::{DevicePool, Inbox, Launcher, Observer, TaskKey};
+use crate::scheduler::TaskPlan;
+
+/// A group that was opened.
+pub(super) struct Opening {
+    pub(super) name: Name,
+    pub(super) index: u32,
+    /// Whether all its outcomes were recorded: there is nothing to run.
+    pub(super) complete: bool,
+    /// What is told as soon as its first task starts, at the latest when its turn begins.
+    announcement: Option<RunEvent>,
+}
+
+impl<L: Launcher, P: DevicePool, O: Observer, I: Inbox> Flow<L, P, O, I> {
+    /// Opens a group: from now on its tasks are in the schedule.
+    pub(super) fn open(&mut self, group: &mut TaskGroup, index: u32) -> Result<Opening, FlowError> {
+        group.begin(index, PathBuf::new());
+        let name = group.group_name();
+        let workdir = if self.config.task.directory_grouping {
+            self.settings.workdir.join(name.as_str())
+        } else {
+            self.settings.workdir.clone()
+        };
+        group.begin(index, workdir.clone());
+        let fingerprint = fingerprint(group);
+        let recorded = self.history.take(&name, fingerprint)?;
+        let complete = recorded.as_ref().is_some_and(|recorded| recorded.finished);
+        if let Some(recorded) = recorded {
+            recorded.restore(group)?;
+        }
+        let plans = TaskPlan::of_group(group, &self.config);
+        self.check(&plans)?;
+        if complete && group.finished() {
+            return Ok(Opening { name, index, complete: true, announcement: None });
+        }
+        if let Some(sample) = self.ports.inbox.host() {
+            self.scheduler.handle(self.now, crate::ports::Input::Host(sample));
+        }
+        self.scheduler.add_group(index, name.clone(), plans);
+        let announcement = RunEvent::GroupStarted {
+            group: name.clone(),
+            index,
+            workdir: workdir.display().to_string(),
+            fingerprint,
+            tasks: group.tasks().map(|task| task.task_id().clone()).collect(),
+        };
+        Ok(Opening { name, index, complete: false, announcement: Some(announcement) })
+    }
+
+    pub(super) fn announce_opening(&mut self, opening: &mut Opening) {
+        if let Some(event) = opening.announcement.take() {
+            self.tell(event);
+        }
+    }
+
+    /// A task of the group that loads ahead starts: the group has begun.
+    pub(super) fn announce_ahead(&mut self, task: TaskKey) {
+        let event = match &mut self.ahead {
+            Some(opening) if opening.index == task.group => opening.announcement.take(),
+            _ => None,
+        };
+        if let Some(event) = event {
+            self.tell(event);
+        }
+    }
+
+    /// Every request is one that can be met, before anything is started.
+    fn check(&self, plans: &[TaskPlan]) -> Result<(), FlowError> {
+        let mut last = None;
+        for (place, plan) in (0..).zip(plans) {
+            let needs = (plan.needs, plan.pin.as_ref());
+            // Tasks of a group mostly ask for the same.
+            if plan.outcome.is_some() || last == Some(needs) {
+                continue;
+            }
+            let request = plan.lease_request(TaskKey { group: 0, place }, &self.config);
+            self.ports
+                .pool
+                .check(&request)
+                .map_err(|source| FlowError::Unleasable { task: plan.task_id.clone(), source })?;
+            last = Some(needs);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,43 @@
+//! The groups that a call of the engine works on.
+
+use crate::event::RunEvent;
+use crate::group::{GroupError, TaskGroup};
+use crate::name::Name;
+use crate::ports::TaskKey;
+
+/// The group whose turn it is, and the one that loads ahead.
+pub(super) struct Turn<'g> {
+    pub(super) group: Option<&'g mut TaskGroup>,
+    pub(super) next: Option<&'g mut TaskGroup>,
+}
+
+impl Turn<'_> {
+    /// No group: the run is over.
+    pub(super) fn none() -> Self {
+        Self { group: None, next: None }
+    }
+
+    /// The group of a task.
+    pub(super) fn group_of(&self, task: TaskKey) -> Option<&TaskGroup> {
+        self.groups().find(|group| group.index() == task.group)
+    }
+
+    /// The task that is meant by a name.
+    pub(super) fn find(&self, group: &Name, task: &Name) -> Option<TaskKey> {
+        let group = self.groups().find(|known| known.group_name() == *group)?;
+        let place = u32::try_from(group.place_of(task)?).ok()?;
+        Some(TaskKey { group: group.index(), place })
+    }
+
+    /// Has the groups follow an event.
+    pub(super) fn apply(&mut self, event: &RunEvent) -> Result<(), GroupError> {
+        for group in [&mut self.group, &mut self.next].into_iter().flatten() {
+            group.apply(event)?;
+        }
+        Ok(())
+    }
+
+    fn groups(&self) -> impl Iterator<Item = &TaskGroup> {
+        [&self.group, &self.next].into_iter().filter_map(|group| group.as_deref())
+    }
+}

@@ -1,0 +1,115 @@
+//! How many tasks load ahead of the devices: as many as it takes that a freed device finds a loaded one, and no more.
+
+/// Learns how long tasks take from their start until they have loaded, and how long they train.
+///
+/// While one task trains, the others must get ready: with a lead time of `L`, a training time of `T` and `n` tasks
+/// training at once, `n · L / T` tasks are used up while one gets ready. Both times vary, so the lead is taken two
+/// deviations above its mean and the training one below, but at most halved, and each device gets one more. Mean and
+/// deviation are the exponentially weighted ones with which TCP chooses its timeouts (Jacobson 1988; RFC 6298).
+#[derive(Debug, Clone, Default)]
+pub(super) struct LoadDepth {
+    lead: Average,
+    train: Average,
+    /// The most tasks that were seen training at once.
+    lanes: u32,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Average {
+    mean: f64,
+    deviation: f64,
+    count: u32,
+}
+
+/// How many tasks must have gone through before their times are trusted.
+const TRUSTED_AFTER: u32 = 3;
+
+impl LoadDepth {
+    /// A task has loaded, so many seconds after its start.
+    pub(super) fn loaded(&mut self, seconds: f64) {
+        self.lead.add(seconds);
+    }
+
+    /// A task has trained for so many seconds.
+    pub(super) fn trained(&mut self, seconds: f64) {
+        self.train.add(seconds);
+    }
+
+    /// So many tasks train at once.
+    pub(super) fn training(&mut self, tasks: u32) {
+        self.lanes = self.lanes.max(tasks);
+    }
+
+    /// How many tasks shall be starting, loading or waiting, at most `limit`.
+    pub(super) fn wanted(&self, limit: u32) -> u32 {
+        if self.lead.count < TRUSTED_AFTER || self.train.count < TRUSTED_AFTER || self.lanes == 0 {
+            return limit;
+        }
+        let lead = self.lead.mean + 2.0 * self.lead.deviation;
+        let train = (self.train.mean - self.train.deviation).max(self.train.mean / 2.0);
+        let lanes = f64::from(self.lanes);
+        // A hair less, so that a deviation that has all but died out does not round up.
+        let used_up = (lanes * lead / train.max(f64::MIN_POSITIVE) - 0.01).ceil().max(1.0);
+        let wanted = used_up + lanes + 1.0;
+        if wanted < f64::from(limit) { bounded(wanted) } else { limit }
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "positive, and below a number of 32 bits"
+)]
+fn bounded(wanted: f64) -> u32 {
+    wanted as u32
+}
+
+impl Average {
+    fn add(&mut self, seconds: f64) {
+        if self.count == 0 {
+            self.mean = seconds;
+            self.deviation = seconds / 2.0;
+        } else {
+            self.deviation += (((seconds - self.mean).abs()) - self.deviation) / 4.0;
+            self.mean += (seconds - self.mean) / 8.0;
+        }
+        self.count = self.count.saturating_add(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn learned(lead: f64, train: f64, lanes: u32) -> LoadDepth {
+        let mut depth = LoadDepth::default();
+        depth.training(lanes);
+        for _ in 0..50 {
+            depth.loaded(lead);
+            depth.trained(train);
+        }
+        depth
+    }
+
+    #[test]
+    fn before_anything_is_known_it_is_the_limit() {
+        assert_eq!(LoadDepth::default().wanted(10), 10);
+    }
+
+    #[test]
+    fn quick_loading_needs_few_and_slow_loading_many() {
+        assert_eq!(
+            learned(0.001, 60.0, 2).wanted(10),
+            4,
+            "one in hand for each, one getting ready, one spare"
+        );
+        assert_eq!(learned(0.2, 0.2, 2).wanted(10), 5);
+        assert_eq!(learned(30.0, 1.0, 4).wanted(1000), 125);
+        assert_eq!(learned(30.0, 1.0, 4).wanted(10), 10);
+    }
+
+    #[test]
+    fn what_trains_for_no_time_needs_as_many_as_there_may_be() {
+        assert_eq!(learned(0.5, 0.0, 2).wanted(10), 10);
+    }
+}

@@ -1,0 +1,141 @@
+//! Devices for those who have loaded: who asks, in which order, and what follows the answer.
+
+use std::collections::VecDeque;
+
+use super::command::LeaseAnswer;
+use super::worker::{Phase, Severity, Worker};
+use super::{Command, Scheduler};
+use crate::device::Pin;
+use crate::event::RunEvent;
+use crate::failure::{Failure, FailureKind, Stage};
+use crate::lease::{LeaseId, LeaseRequest, Unleasable};
+use crate::ports::WorkerId;
+use crate::quantity::Size;
+use crate::time::Time;
+
+/// One pass over those who wait for a device, the longest waiter first.
+#[derive(Debug, Clone, Default)]
+pub(super) struct LeaseRound {
+    requested: bool,
+    candidates: VecDeque<WorkerId>,
+    /// What was refused in this pass; the like of it need not be tried again.
+    refused: Vec<Shape>,
+}
+
+type Shape = (u32, Size, bool, bool, Option<Pin>);
+
+fn shape(request: &LeaseRequest) -> Shape {
+    (request.devices, request.memory, request.estimated, request.exclusive, request.pin.clone())
+}
+
+impl LeaseRound {
+    /// Something has changed: leases may succeed that did not before.
+    pub(super) fn request(&mut self) {
+        self.requested = true;
+    }
+
+    fn was_refused(&self, request: &LeaseRequest) -> bool {
+        // Who gives something back for it may get what others do not.
+        request.replaces.is_none() && self.refused.contains(&shape(request))
+    }
+}
+
+impl Scheduler {
+    /// Takes the answer to [`Command::TryLease`].
+    pub fn lease_answered(&mut self, now: Time, id: WorkerId, request: &LeaseRequest, answer: LeaseAnswer) {
+        let lease = match answer {
+            LeaseAnswer::Granted(lease) => lease,
+            LeaseAnswer::NotNow { in_the_way } => return self.not_leased_now(now, id, request, in_the_way),
+            LeaseAnswer::Never(reason) => return self.never_leased(now, id, &reason),
+        };
+        let Some(worker) = self.workers.get_mut(&id) else {
+            self.commands.push_back(Command::Release(lease.id));
+            return;
+        };
+        let (task, attempt) = (worker.task, worker.attempt);
+        // The new lease stands in the place of what the process held of its card.
+        self.commands.extend(worker.resident.take().map(Command::Release));
+        if let Some(group) = self.groups.get_mut(&task.group) {
+            group.waiting.retain(|waiting| *waiting != id);
+        }
+        self.enter(now, id, Phase::Training { lease: lease.clone(), since: now });
+        self.tell(task, |group, task| RunEvent::TaskTraining {
+            group,
+            task,
+            attempt,
+            device: lease.device(),
+            slot: lease.shares.first().map_or(0, |share| share.slot),
+            devices: if lease.shares.len() > 1 {
+                lease.shares.iter().map(|share| share.info.device).collect()
+            } else {
+                Vec::new()
+            },
+            memory: lease.shares.first().and_then(|share| share.memory),
+        });
+        self.commands.push_back(Command::Train { worker: id, task, lease });
+    }
+
+    pub(super) fn next_lease_try(&mut self) -> Option<Command> {
+        let turn = self.groups.get(&self.turn)?;
+        if std::mem::take(&mut self.lease_round.requested) {
+            self.lease_round.candidates = turn.waiting.iter().copied().collect();
+            self.lease_round.refused.clear();
+        }
+        while let Some(id) = self.lease_round.candidates.pop_front() {
+            let Some(worker) = self.workers.get(&id).filter(|w| matches!(w.phase, Phase::Waiting)) else {
+                continue;
+            };
+            // Devices are kept back for the longest waiter, so that a large task is not passed by for ever.
+            let hold = turn.waiting.front() == Some(&id);
+            let Some(request) = self.lease_request(worker, hold) else { continue };
+            if !self.lease_round.was_refused(&request) {
+                return Some(Command::TryLease { worker: id, request });
+            }
+        }
+        None
+    }
+
+    fn lease_request(&self, worker: &Worker, hold: bool) -> Option<LeaseRequest> {
+        let plan = &self.task(worker.task)?.plan;
+        Some(LeaseRequest {
+            pin: worker.stays_on.map(Pin::Device).or_else(|| plan.pin.clone()),
+            hold,
+            replaces: worker.resident,
+            ..plan.lease_request(worker.task, &self.config)
+        })
+    }
+
+    fn not_leased_now(
+        &mut self,
+        now: Time,
+        id: WorkerId,
+        request: &LeaseRequest,
+        in_the_way: Option<LeaseId>,
+    ) {
+        if let Some(lease) = in_the_way {
+            // Who only holds memory of a card makes room; then it is tried again.
+            self.let_lease_go(now, lease);
+        } else if self.training == 0 && self.workers.get(&id).is_some_and(|worker| worker.stays_on.is_some())
+        {
+            // Who waits with its data for a larger share of its card holds some of it: when nobody trains any more
+            // who could make room, it is itself in the way. A new process can have the share.
+            let message = "its card has no room for a larger share beside what it holds";
+            self.end(now, id, Some(Failure::new(Stage::Train, FailureKind::Oom, message)), Severity::Asked);
+            return;
+        }
+        self.lease_round.refused.push(shape(request));
+    }
+
+    /// No device can ever give what a loaded task asks for: its card is too small for what it turned out to
+    /// need, or was lost since it started.
+    fn never_leased(&mut self, now: Time, id: WorkerId, reason: &Unleasable) {
+        let Some(worker) = self.workers.get(&id) else { return };
+        let failure = if worker.stays_on.is_some() {
+            // What it has loaded cannot be moved to a larger card: a new process can go there.
+            Failure::new(Stage::Train, FailureKind::Oom, reason.to_string())
+        } else {
+            Failure::new(Stage::Wait, FailureKind::Error, reason.to_string())
+        };
+        self.end(now, id, Some(failure), Severity::Asked);
+    }
+}

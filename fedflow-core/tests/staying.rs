@@ -1,0 +1,387 @@
+//! Processes that stay for later tasks, and groups that load ahead of their turn, in virtual time.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fedflow_core::*;
+use proptest::prelude::*;
+
+fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}
+
+fn script(load: u64, train: u64) -> Script {
+    Script { start: ms(1), load: ms(load), train: ms(train), exit: ms(1), fault: None }
+}
+
+fn config(settings: &[(&str, &str)]) -> Config {
+    let mut config = Config::default();
+    let limits = [("supervision.load-timeout", "3s"), ("supervision.exit-timeout", "1s")];
+    for (key, value) in limits.iter().chain(settings) {
+        config.set(key, &(*value).into()).unwrap();
+    }
+    config
+}
+
+fn task(id: impl IntoName) -> TaskSpec {
+    let program = Program::Worker { worker: "w".into(), kind: "k".into() };
+    TaskSpec::of(id.into_name().unwrap(), Arc::new(program), Dict::new())
+}
+
+fn group(name: &str, tasks: impl IntoIterator<Item = TaskSpec>) -> TaskGroup {
+    let mut group = TaskGroup::new(name).unwrap();
+    for task in tasks {
+        group.add_task(task).unwrap();
+    }
+    group
+}
+
+fn ahead(mut group: TaskGroup) -> TaskGroup {
+    group.load_ahead = true;
+    group
+}
+
+fn flow(
+    simulation: &Simulation,
+    config: &Config,
+) -> Flow<SimulationPort, SimulationPort, SimulationPort, SimulationPort> {
+    let settings = RunSettings {
+        flow: "test".into(),
+        workdir: PathBuf::from("/run"),
+        seed: 7,
+        session: 1,
+        on_failure: OnFailure::Continue,
+        grace: ms(500),
+    };
+    Flow::new(simulation.ports(), settings, config.clone(), History::default())
+}
+
+/// Executes groups as a flow file's are: one that loads ahead is given with the one before it.
+fn run(simulation: &Simulation, config: &Config, groups: &mut [TaskGroup]) -> Result<(), FlowError> {
+    let mut flow = flow(simulation, config);
+    let mut outcome = Ok(());
+    for index in 0..groups.len() {
+        let (done, rest) = groups.split_at_mut(index + 1);
+        outcome = match rest.first_mut().filter(|next| next.load_ahead) {
+            Some(next) => flow.execute_and_load(&mut done[index], next),
+            None => flow.execute(&mut done[index]),
+        }
+        .map(drop);
+        if outcome.is_err() {
+            break;
+        }
+    }
+    flow.finish(RunOutcome::Complete);
+    outcome
+}
+
+/// How many processes were started, and how many tasks were given to processes that had served others.
+fn starts(simulation: &Simulation) -> (usize, usize) {
+    let count = |wanted: bool| {
+        let events = simulation.events();
+        events
+            .iter()
+            .filter(|(_, e)| matches!(e, RunEvent::TaskStarted { reused, .. } if *reused == wanted))
+            .count()
+    };
+    (count(false), count(true))
+}
+
+fn assert_nothing_left(simulation: &Simulation) {
+    assert_eq!((simulation.living(), simulation.leases()), (0, 0), "processes or leases are left");
+}
+
+fn cards(sizes: &[u64]) -> LeaseTable {
+    let mut table = LeaseTable::new(4);
+    for (ordinal, size) in (0..).zip(sizes) {
+        let info = DeviceInfo { device: Device::Sim(ordinal), uuid: None, name: "sim".into(), memory: None };
+        table.add(info, Some(Size::from_gb(*size)));
+    }
+    table
+}
+
+fn with_memory(task: TaskSpec, host: u64, card: u64) -> TaskSpec {
+    let needs = Needs {
+        memory: Some(Size::from_gb(host)),
+        cuda_memory: Some(Size::from_gb(card)),
+        ..Needs::default()
+    };
+    task.with_needs(needs)
+}
+
+#[test]
+fn rounds_load_once() {
+    let simulation = Simulation::new(LeaseTable::of_cpu_slots(2), |_| script(500, 50));
+    let mut groups = Vec::new();
+    for round in 0..50 {
+        let client = |client: u32| task(client).with_keep(format!("client-{client}"));
+        groups.push(group(&format!("train-{round}"), (0..10).map(client)));
+        groups.push(group(&format!("merge-{round}"), [task("merge").with_keep("merge")]));
+    }
+    run(&simulation, &config(&[]), &mut groups).unwrap();
+    assert_eq!(starts(&simulation), (11, 50 * 11 - 11), "each client and the aggregate load once");
+    let only_training = ms(50 * (10 / 2 + 1) * 50);
+    let makespan = simulation.now().since_start();
+    assert!(makespan < only_training.mul_f64(1.1), "{makespan:?} against {only_training:?}");
+    assert_nothing_left(&simulation);
+}
+
+#[test]
+fn a_process_serves_as_many_tasks_as_it_may() {
+    let simulation = Simulation::new(LeaseTable::of_cpu_slots(1), |_| script(1, 5));
+    let tasks = (0_u32..20).map(|id| task(id).with_reuse(Reuse { limit: Some(4) }));
+    run(&simulation, &config(&[("scheduler.max-waiting", "1")]), &mut [group("g", tasks)]).unwrap();
+    let (new, reused) = starts(&simulation);
+    assert_eq!(new + reused, 20);
+    assert!((5..=6).contains(&new), "{new} processes for 20 tasks, 4 each");
+    assert_nothing_left(&simulation);
+}
+
+#[test]
+fn commands_and_tasks_that_do_not_ask_for_it_have_processes_of_their_own() {
+    let simulation = Simulation::new(LeaseTable::of_cpu_slots(1), |_| script(1, 5));
+    let command = |id: u32| TaskSpec::command(id, ["work"]).unwrap().with_keep("key");
+    run(&simulation, &config(&[]), &mut [group("c", (0..3).map(command)), group("w", (0_u32..3).map(task))])
+        .unwrap();
+    assert_eq!(starts(&simulation), (6, 0));
+}
+
+#[test]
+fn a_kept_process_that_dies_costs_a_reload_and_nothing_else() {
+    let simulation = Simulation::new(LeaseTable::of_cpu_slots(2), |_| Script {
+        fault: Some(Fault::DiesKept),
+        ..script(10, 10)
+    });
+    let round = |name: &str| group(name, (0_u32..4).map(|id| task(id).with_keep(format!("c{id}"))));
+    let mut groups = [round("one"), round("two"), round("three")];
+    run(&simulation, &config(&[]), &mut groups).unwrap();
+    for group in &groups {
+        assert!(group.tasks().all(|task| task.status() == TaskStatus::Exited), "{}", group.group_name());
+    }
+    let retried = simulation.events().iter().any(|(_, event)| event.name() == "task-failed");
+    assert!(!retried);
+    assert_nothing_left(&simulation);
+}
+
+#[test]
+fn who_was_kept_longest_makes_room_and_those_who_are_needed_come_first() {
+    let simulation = Simulation::new(LeaseTable::of_cpu_slots(2), |_| script(100, 10));
+    let round = |name: &str| group(name, (0_u32..8).map(|id| task(id).with_keep(format!("c{id}"))));
+    let mut groups = [round("one"), round("two"), round("three")];
+    run(&simulation, &config(&[("scheduler.max-process", "6")]), &mut groups).unwrap();
+    let (new, reused) = starts(&simulation);
+    assert_eq!(new + reused, 24);
+    // Six processes at most: in each later round at least five find their data, as they go first.
+    assert!(reused >= 10, "{reused} tasks found what was loaded");
+    assert_nothing_left(&simulation);
+}
+
+#[test]
+fn memory_of_a_card_is_given_up_for_who_needs_it() {
+    let simulation = Simulation::new(cards(&[10]), |_| script(10, 10));
+    let small = (0_u32..4).map(|id| with_memory(task(id).with_keep(format!("c{id}")), 1, 2));
+    let large = [with_memory(task("large"), 1, 9)];
+    let again = (0_u32..4).map(|id| with_memory(task(id).with_keep(format!("c{id}")), 1, 2));
+    let mut groups = [group("small", small), group("large", large), group("again", again)];
+    run(&simulation, &config(&[]), &mut groups).unwrap();
+    assert_eq!(starts(&simulation), (9, 0), "all four had to go for the large one");
+    assert_nothing_left(&simulation);
+}
+
+#[test]
+fn a_kept_process_trains_again_on_what_it_holds_of_its_card() {
+    // Two processes that hold 5 GB each fill the card: trained again, they need no more than that.
+    let simulation = Simulation::new(cards(&[10]), |_| script(10, 10));
+    let round = |name: &str| {
+        group(name, (0_u32..2).map(|id| with_memory(task(id).with_keep(format!("c{id}")), 1, 5)))
+    };
+    run(&simulation, &config(&[]), &mut [round("one"), round("two")]).unwrap();
+    assert_eq!(starts(&simulation), (2, 2));
+}
+
+#[test]
+fn a_group_loads_ahead_and_trains_in_its_turn() {
+    let makespan = |load_ahead: bool| {
+        let simulation = Simulation::new(LeaseTable::of_cpu_slots(2), |_| script(300, 100));
+        let mut groups: Vec<_> =
+            (0..5).map(|number| group(&format!("g{number}"), (0_u32..4).map(task))).collect();
+        if load_ahead {
+            groups = groups.into_iter().map(ahead).collect();
+        }
+        run(&simulation, &config(&[]), &mut groups).unwrap();
+        let mut trains = BTreeMap::new();
+        let mut over = BTreeSet::new();
+        for (time, event) in simulation.events() {
+            match event {
+                RunEvent::TaskTraining { group, .. } => {
+                    trains.entry(group.as_str().to_owned()).or_insert(time);
+                }
+                RunEvent::GroupFinished { group, .. } => {
+                    assert!(over.insert(group.as_str().to_owned()));
+                    let later = trains.keys().filter(|name| !over.contains(*name)).count();
+                    assert_eq!(later, 0, "a later group trained before {group} was over");
+                }
+                _ => {}
+            }
+        }
+        assert_nothing_left(&simulation);
+        simulation.now().since_start()
+    };
+    // Without: five times 0.3 s of loading and 0.2 s of training.
+    assert!(makespan(false) > ms(2500));
+    assert!(makespan(true) < ms(2200), "{:?}", makespan(true));
+}
+
+#[test]
+fn parameters_may_be_set_until_the_turn() {
+    let simulation = Simulation::new(LeaseTable::of_cpu_slots(1), |_| script(10, 10));
+    let config = config(&[]);
+    let mut flow = flow(&simulation, &config);
+    let (mut first, mut second) = (group("a", [task("t")]), ahead(group("b", [task("t")])));
+    flow.execute_and_load(&mut first, &mut second).unwrap();
+    second.set_train_params(&Name::new("t").unwrap(), Dict::from([("weights", 1.5)])).unwrap();
+    let mut other = group("c", [task("t")]);
+    let error = flow.execute(&mut other).unwrap_err();
+    assert_eq!(error.to_string(), "group b has loaded ahead and must be executed next");
+    flow.execute(&mut second).unwrap();
+    flow.execute(&mut other).unwrap();
+    flow.finish(RunOutcome::Complete);
+    assert_nothing_left(&simulation);
+}
+
+#[test]
+fn who_loads_ahead_is_not_in_the_way() {
+    // The first group's task fails twice, and is tried again when the next group has filled every place.
+    let simulation = Simulation::new(LeaseTable::of_cpu_slots(1), |assignment| {
+        let fails = assignment.group.as_str() == "a" && assignment.attempt < 3;
+        let fault = fails.then_some(Fault::Error(Stage::Train, FailureKind::Error));
+        Script { fault, ..script(10, 10) }
+    });
+    let config = config(&[
+        ("scheduler.max-process", "3"),
+        ("scheduler.max-waiting", "3"),
+        ("supervision.retries", "5"),
+    ]);
+    let mut groups = [group("a", [task("t")]), ahead(group("b", (0_u32..6).map(task)))];
+    run(&simulation, &config, &mut groups).unwrap();
+    assert!(groups.iter().all(|group| group.tasks().all(|task| task.status() == TaskStatus::Exited)));
+    assert_nothing_left(&simulation);
+}
+
+#[test]
+fn no_more_is_loaded_ahead_than_the_devices_use_up() {
+    let loaded_at_once = |train: u64| {
+        let simulation = Simulation::new(LeaseTable::of_cpu_slots(2), move |_| script(20, train));
+        run(&simulation, &config(&[]), &mut [group("g", (0_u32..60).map(task))]).unwrap();
+        // The second half of the run, when the times are known.
+        let (mut waiting, mut most, mut finished) = (0_i32, 0, 0);
+        for (_, event) in simulation.events() {
+            match event {
+                RunEvent::TaskLoaded { .. } => waiting += 1,
+                RunEvent::TaskTraining { .. } => waiting -= 1,
+                RunEvent::TaskFinished { .. } => finished += 1,
+                _ => {}
+            }
+            if finished > 30 {
+                most = most.max(waiting);
+            }
+        }
+        (most, simulation.now().since_start())
+    };
+    let (waiting, makespan) = loaded_at_once(200);
+    assert!(waiting <= 4, "{waiting} tasks had loaded and waited");
+    assert_eq!(makespan, ms(60 / 2 * 200 + 20 + 2), "and no device was idle");
+}
+
+#[derive(Debug, Clone)]
+struct RandomTask {
+    keep: Option<u8>,
+    reuse: Option<u32>,
+    memory: (u64, u64),
+    script: Script,
+}
+
+fn random_task() -> impl Strategy<Value = RandomTask> {
+    let fault = prop_oneof![
+        8 => Just(None),
+        1 => Just(Some(Fault::DiesKept)),
+        1 => Just(Some(Fault::Dies(Stage::Train))),
+        1 => Just(Some(Fault::Dies(Stage::Load))),
+        1 => Just(Some(Fault::Dies(Stage::Start))),
+        1 => Just(Some(Fault::Stays)),
+        1 => Just(Some(Fault::Error(Stage::Load, FailureKind::Error))),
+        1 => Just(Some(Fault::Error(Stage::Train, FailureKind::Oom))),
+    ];
+    let keep = proptest::option::of(0_u8..4);
+    let reuse = proptest::option::of(1_u32..5);
+    (keep, reuse, (1_u64..30, 1_u64..9), (1_u64..50, 1_u64..50), fault).prop_map(
+        |(keep, reuse, memory, (load, train), fault)| RandomTask {
+            keep,
+            reuse,
+            memory,
+            script: Script { fault, ..script(load, train) },
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn every_task_has_one_outcome_whoever_stays_or_loads_ahead(
+        groups in proptest::collection::vec(
+            (any::<bool>(), proptest::collection::vec(random_task(), 0..7)), 1..5),
+        on_cards in any::<bool>(),
+        max_process in 1_u32..7,
+        max_waiting in 1_u32..5,
+        retries in 0_u32..2,
+        stop in proptest::option::of(1_u64..400),
+    ) {
+        let table = if on_cards { cards(&[10, 9]) } else { LeaseTable::of_cpu_slots(2) };
+        let tasks: Vec<Vec<RandomTask>> = groups.iter().map(|(_, tasks)| tasks.clone()).collect();
+        let simulation = Simulation::new(table, move |assignment| {
+            let group: usize = assignment.group.as_str()[1..].parse().unwrap();
+            let place: usize = assignment.task_id.as_str().parse().unwrap();
+            tasks[group][place].script
+        })
+        .with_host(HostSample {
+            memory_total: Size::from_gb(100),
+            memory_available: Size::from_gb(60),
+            cpu: 0.0,
+        });
+        if let Some(stop) = stop {
+            simulation.at(Time::after(ms(stop)), Input::Stop(StopLevel::Graceful));
+        }
+        let config = config(&[
+            ("scheduler.max-process", &max_process.to_string()),
+            ("scheduler.max-waiting", &max_waiting.to_string()),
+            ("supervision.retries", &retries.to_string()),
+        ]);
+        let mut made: Vec<TaskGroup> = (0..).zip(&groups).map(|(number, (load_ahead, tasks))| {
+            let specs = (0_u32..).zip(tasks).map(|(place, random)| {
+                let mut spec = with_memory(task(place), random.memory.0, random.memory.1);
+                spec.keep = random.keep.map(|key| format!("k{key}").into());
+                spec.reuse = random.reuse.map(|limit| Reuse { limit: Some(limit) });
+                spec
+            });
+            let mut made = group(&format!("g{number}"), specs);
+            made.load_ahead = *load_ahead;
+            made
+        }).collect();
+        let outcome = run(&simulation, &config, &mut made);
+        prop_assert!(matches!(outcome, Ok(()) | Err(FlowError::Stopped)), "{:?}", outcome);
+        let mut outcomes: BTreeMap<(Name, Name), u32> = BTreeMap::new();
+        for (_, event) in simulation.events() {
+            if let RunEvent::TaskFinished { group, task, .. } | RunEvent::TaskFailed { group, task, .. } = event {
+                *outcomes.entry((group, task)).or_default() += 1;
+            }
+        }
+        prop_assert!(outcomes.values().all(|count| *count == 1), "{:?}", outcomes);
+        if outcome.is_ok() {
+            let all: usize = groups.iter().map(|(_, tasks)| tasks.len()).sum();
+            prop_assert_eq!(outcomes.len(), all);
+        }
+        prop_assert_eq!((simulation.living(), simulation.leases()), (0, 0));
+    }
+}

@@ -1,0 +1,52 @@
+//! When work waited: from when until when a task could have been started or trained and was not.
+
+use crate::attempt::Phase;
+use crate::report::{GroupReport, TaskReport};
+use crate::timeline::Timeline;
+use crate::usage::Stretch;
+
+/// The stretches in which some task of the groups was loaded and waited for a device, or was ready to start; as they
+/// come, with overlaps.
+///
+/// A task is ready from the start of its group, or from the moment at which it may be tried again. What limits hold it
+/// back does not matter here: while a device idles, they are what there is to look at.
+pub(crate) fn backlog(groups: &[GroupReport], timeline: &Timeline<'_>) -> Vec<Stretch> {
+    let mut waits = Vec::new();
+    for group in groups {
+        let begin = group.started.map(|started| timeline.at_unix(started));
+        let end = group.finished.map_or(timeline.total(), |finished| timeline.at_unix(finished));
+        for task in group.tasks() {
+            let waiting = task.tries.iter().flat_map(|attempt| timeline.spans(attempt));
+            waits.extend(waiting.filter(|span| span.phase == Phase::Wait).map(|span| (span.from, span.to)));
+            push_ready(task, begin, end, timeline, &mut waits);
+        }
+    }
+    waits.retain(|(from, to)| to > from);
+    waits
+}
+
+fn push_ready(
+    task: &TaskReport,
+    begin: Option<f64>,
+    end: f64,
+    timeline: &Timeline<'_>,
+    waits: &mut Vec<Stretch>,
+) {
+    // When it may be started, or be started again; none while it runs, or when it is over.
+    let mut ready = begin;
+    for attempt in &task.tries {
+        let started = timeline.at(attempt.session, attempt.started);
+        waits.extend(ready.map(|ready| (ready, started)));
+        ready = match attempt.retry {
+            // It goes on in its process: that it waits there is told by its next try.
+            Some(retry) if retry.data_kept => None,
+            Some(retry) => Some(timeline.at(attempt.session, retry.at) + retry.delay_seconds.max(0.0)),
+            // Cut off with its session: the next one can start it at once.
+            None => Some(timeline.at(attempt.session, timeline.end_of(attempt.session))),
+        };
+    }
+    // Of a task that ended without a try it is not known when.
+    if task.outcome.is_none() && task.tries.last().is_none_or(|attempt| attempt.retry.is_some()) {
+        waits.extend(ready.map(|ready| (ready, end)));
+    }
+}
