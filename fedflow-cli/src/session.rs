@@ -2,18 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fedflow_core::{
-    Config, DevicePool, Flow, FlowError, GroupSummary, History, Observer, Ports, RunEvent, RunOutcome,
-    RunSettings, StopLevel, TaskGroup, Time,
+    Config, DevicePool, DurationLearner, Durations, Flow, FlowError, GroupSummary, History, Observer, Ports,
+    RunEvent, RunOutcome, RunSettings, StartOrder, StopLevel, TaskGroup, Time,
 };
 use fedflow_gpu::{DeviceWatch, Pool, TelemetrySampler};
 use fedflow_report::{Report, ReportWriter};
 use fedflow_worker::store::{
     Head, JournalNotice, JournalWriter, Order, OrderSocket, RUN_TOKEN_VARIABLE, RunDir, RunLock,
 };
-use fedflow_worker::{Host, HostHandle, HostInbox, HostLauncher, HostOptions, LeaseWitness, WorkerProgram};
+use fedflow_worker::{
+    Host, HostHandle, HostInbox, HostLauncher, HostOptions, LeaseWitness, TrainGate, WorkerProgram,
+};
 
 use crate::command_error::CommandError;
 use crate::guard::GuardWatch;
@@ -32,6 +35,8 @@ pub(crate) struct SessionPlan {
     pub(crate) head: Head,
     /// What was recorded by earlier sessions; none for a new run.
     pub(crate) earlier: Option<EarlierRun>,
+    /// How long tasks took in earlier runs or sessions; only `longest-first` asks.
+    pub(crate) durations: Durations,
     /// The effective configuration.
     pub(crate) config: Config,
     /// The devices.
@@ -45,6 +50,8 @@ pub(crate) struct SessionPlan {
 /// A session that is going on.
 pub(crate) struct Session {
     flow: Flow<HostLauncher, Pool, Observers, HostInbox>,
+    /// What tasks are expected to take that declare nothing; none if the order does not depend on it.
+    learner: Option<DurationLearner>,
     signals: SignalWatch,
     /// What `fedflow stop` reaches; none where the file system has no sockets.
     orders: Option<OrderSocket>,
@@ -67,11 +74,15 @@ struct Observers {
     journal: JournalWriter,
     report: ReportWriter,
     view: View,
+    learner: Option<DurationLearner>,
 }
 
 impl Observer for Observers {
     fn record(&mut self, number: u64, time: Time, event: &RunEvent) {
         self.journal.record(number, time, event);
+        if let Some(learner) = &mut self.learner {
+            learner.record(number, time, event);
+        }
     }
 
     fn answers_durable(&self) -> bool {
@@ -90,7 +101,10 @@ impl Session {
     /// # Errors
     /// A port cannot be opened: no threads, no private directory, the journal cannot be written.
     pub(crate) fn open(plan: SessionPlan) -> Result<Self, CommandError> {
-        let SessionPlan { run_dir, lock, head, earlier, config, mut pool, workers, progress } = plan;
+        let SessionPlan { run_dir, lock, head, earlier, durations, config, mut pool, workers, progress } =
+            plan;
+        let learner =
+            (config.scheduler.order == StartOrder::LongestFirst).then(|| DurationLearner::new(durations));
         let started = wall_clock();
         let started_unix = started.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs_f64();
         let view = View::open(progress, started).map_err(CommandError::failed)?;
@@ -139,12 +153,13 @@ impl Session {
             on_failure: config.task.on_failure,
             grace: config.supervision.grace,
         };
-        let observer = Observers { journal, report, view };
+        let observer = Observers { journal, report, view, learner: learner.clone() };
         let ports = Ports { launcher, pool, observer, inbox };
         let config = within_capacity(config, &messages);
         let flow = Flow::new(ports, settings, config, history);
         Ok(Self {
             flow,
+            learner,
             signals,
             orders,
             _devices: devices,
@@ -162,6 +177,9 @@ impl Session {
     /// # Errors
     /// As there.
     pub(crate) fn execute(&mut self, group: &mut TaskGroup) -> Result<GroupSummary, FlowError> {
+        if let Some(learner) = &self.learner {
+            learner.expect(group);
+        }
         let summary = self.flow.execute(group)?;
         self.any_failed |= summary.failed + summary.cancelled > 0;
         Ok(summary)
@@ -183,6 +201,7 @@ impl Session {
             resumable,
             _lock,
             any_failed,
+            ..
         } = self;
         let outcome = match &ended {
             Ok(()) | Err(FlowError::EarlierFailure) => RunOutcome::Complete,
@@ -197,7 +216,7 @@ impl Session {
         drop(orders);
         // What the workers held is given back when they are gone.
         drop(pool);
-        let Observers { journal, report, view } = observer;
+        let Observers { journal, report, view, .. } = observer;
         let messages = view.messages();
         let journal_end = journal.finish();
         let _report: Report = report.finish();
@@ -302,6 +321,10 @@ fn host_options(
         lease_witness: pool
             .holders()
             .map(|holders| LeaseWitness::new(move |lease, process, task| holders.name(lease, process, task))),
+        oom_signs: Arc::new(config.oom_signs.clone()),
+        train_gate: pool.simulated_memory().map(|memory| {
+            TrainGate::new(move |lease, size| memory.occupy(lease, size).map_err(|oom| oom.to_string()))
+        }),
         sample_interval: Some(config.scheduler.interval),
         // The supervisor starts nothing but workers.
         adopt_orphans: true,

@@ -8,6 +8,7 @@ use std::time::Duration;
 pub use keys::{KEYS, Key};
 pub use setting::{Setting, SettingError};
 
+use crate::oom::OomSigns;
 use crate::quantity::Size;
 use crate::spec::Limits;
 use crate::value::Value;
@@ -29,6 +30,8 @@ pub struct Config {
     pub task: TaskConfig,
     /// How tasks are started.
     pub scheduler: SchedulerConfig,
+    /// By what it is known that a process was out of memory.
+    pub oom_signs: OomSigns,
     /// How processes are watched.
     pub supervision: SupervisionConfig,
     /// What is seen of the devices while a run goes on.
@@ -231,6 +234,7 @@ impl Default for Config {
                 train_nretry: 3,
                 order: StartOrder::Added,
             },
+            oom_signs: OomSigns::default(),
             supervision: SupervisionConfig {
                 grace: Duration::from_secs(10),
                 limits: Limits {

@@ -13,7 +13,7 @@ use crate::event::RunEvent;
 use crate::failure::{Failure, FailureKind, Stage};
 use crate::name::{IntoName, Name, NameError};
 use crate::quantity::Size;
-use crate::spec::{Limits, TaskSpec};
+use crate::spec::{ExpectedTimes, Limits, TaskSpec};
 use crate::status::{IllegalTransition, TaskStatus, Transition};
 use crate::value::Dict;
 
@@ -123,6 +123,19 @@ impl TaskGroup {
     /// There is no such task.
     pub fn set_train_params(&mut self, task_id: &Name, params: Dict) -> Result<(), GroupError> {
         self.entry(task_id)?.spec.train_params = params;
+        Ok(())
+    }
+
+    /// Sets how long a task is expected to take, such as when that was learned from an earlier run.
+    ///
+    /// # Errors
+    /// There is no such task.
+    pub fn set_expected(
+        &mut self,
+        task_id: &Name,
+        expected: Option<ExpectedTimes>,
+    ) -> Result<(), GroupError> {
+        self.entry(task_id)?.spec.expected = expected;
         Ok(())
     }
 

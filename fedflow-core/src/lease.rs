@@ -124,6 +124,8 @@ struct Card {
     foreign: Size,
     /// What other runs have leased of it.
     others: Others,
+    /// Memory that nobody uses and nobody can have.
+    quarantined: Size,
     /// Whether it was lost: nothing is leased on it any more.
     dropped: bool,
     holders: BTreeMap<LeaseId, Holder>,
@@ -190,6 +192,7 @@ impl LeaseTable {
             capacity,
             foreign: Size::ZERO,
             others: Others::default(),
+            quarantined: Size::ZERO,
             dropped: false,
             holders: BTreeMap::new(),
         });
@@ -199,6 +202,13 @@ impl LeaseTable {
     pub fn set_foreign(&mut self, device: Device, used: Size) {
         for card in self.cards.iter_mut().filter(|card| card.info.device == device) {
             card.foreign = used;
+        }
+    }
+
+    /// Sets how much of a card's memory nobody can have for now: the card is that much smaller.
+    pub fn set_quarantined(&mut self, device: Device, memory: Size) {
+        for card in self.cards.iter_mut().filter(|card| card.info.device == device) {
+            card.quarantined = memory;
         }
     }
 
@@ -215,6 +225,14 @@ impl LeaseTable {
     pub fn places(&self, lease: LeaseId) -> Vec<usize> {
         let held = self.cards.iter().enumerate().filter(|(_, card)| card.holders.contains_key(&lease));
         held.map(|(place, _)| place).collect()
+    }
+
+    /// What a lease has booked, device by device.
+    #[must_use]
+    pub fn shares(&self, lease: LeaseId) -> Vec<(Device, Size)> {
+        let held =
+            self.cards.iter().filter_map(|card| Some((card.info.device, card.holders.get(&lease)?.memory)));
+        held.collect()
     }
 
     /// Takes a device out: nothing more is leased on it. Leases that it has run on until they are released.
@@ -287,7 +305,7 @@ impl LeaseTable {
                 place,
                 suits: card.suits(request),
                 held_back: held_back.is_some_and(|(_, places)| places.contains(&place)),
-                capacity: card.capacity,
+                capacity: card.capacity.map(|capacity| capacity.saturating_sub(card.quarantined)),
                 used: card.booked_beside(request.replaces) + card.others.memory + card.foreign,
                 foreign: card.foreign,
                 training: card.training() + card.others.training,
@@ -333,6 +351,10 @@ impl Card {
 impl DevicePool for LeaseTable {
     fn devices(&self) -> Vec<DeviceInfo> {
         self.cards.iter().map(|card| card.info.clone()).collect()
+    }
+
+    fn is_lost(&mut self, device: Device) -> bool {
+        self.cards.iter().any(|card| card.info.device == device && card.dropped)
     }
 
     fn check(&self, request: &LeaseRequest) -> Result<(), Unleasable> {

@@ -7,13 +7,16 @@
 
 mod config;
 mod device;
+mod durations;
 mod engine;
 mod event;
 mod failure;
 mod fingerprint;
+mod forecast;
 mod group;
 mod lease;
 mod name;
+mod oom;
 mod placement;
 mod ports;
 mod quantity;
@@ -28,13 +31,16 @@ mod value;
 
 pub use config::*;
 pub use device::{Device, DeviceError, DeviceInfo, Pin};
+pub use durations::{Basis, DurationLearner, Durations, Recorded, StageTimes};
 pub use engine::{Flow, FlowError, GroupSummary, History, Ports, RecordedGroup};
 pub use event::{RunEvent, RunOutcome};
 pub use failure::{Failure, FailureKind, Stage};
 pub use fingerprint::fingerprint;
+pub use forecast::{Forecast, GroupSpan, LaneUse, PlannedTimes, Scenario, Turn};
 pub use group::{GroupError, RecordedOutcome, TaskEntry, TaskGroup};
 pub use lease::{Lease, LeaseId, LeaseRequest, LeaseTable, Others, Share, Unleasable};
 pub use name::{IntoName, MAX_NAME_BYTES, Name, NameError};
+pub use oom::{CARD_WORDS, ExtraOomSigns, HOST_WORDS, OomSigns};
 pub use placement::{CardView, hold_back, place};
 pub use ports::{
     Assignment, DevicePool, HostSample, Inbox, Input, Launcher, Observer, RunSettings, StopLevel, TaskKey,

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::OnFailure;
-use crate::device::DeviceInfo;
+use crate::device::{Device, DeviceInfo};
 use crate::event::RunEvent;
 use crate::failure::FailureKind;
 use crate::lease::{Lease, LeaseId, LeaseRequest, Unleasable};
 use crate::name::Name;
+use crate::oom::ExtraOomSigns;
 use crate::quantity::Size;
 use crate::spec::Program;
 use crate::time::Time;
@@ -45,10 +46,12 @@ pub struct Assignment {
     pub checkpoint_dir: PathBuf,
     /// What runs it.
     pub program: Arc<Program>,
-    /// Its parameters.
+    /// Its parameters. A command finds them in its environment.
     pub params: Dict,
     /// Under which key its process is kept afterwards, with what it has loaded.
     pub keep: Option<String>,
+    /// By what else than the run's signs it is known that it was out of memory.
+    pub oom_signs: ExtraOomSigns,
 }
 
 /// Starts workers and tells them what to do. No call blocks; every answer comes through the [`Inbox`].
@@ -101,6 +104,11 @@ pub trait DevicePool {
     fn release(&mut self, lease: LeaseId);
     /// The holder does not want a lease any more.
     fn withdraw(&mut self, holder: TaskKey);
+    /// Whether a device is lost for good. Asked when a task failed on it: then that was no failure of the task.
+    fn is_lost(&mut self, device: Device) -> bool {
+        let _ = device;
+        false
+    }
 }
 
 /// Told every [`RunEvent`].
@@ -204,6 +212,8 @@ pub enum WorkerEvent {
         message: String,
         /// The last lines that it wrote to stderr.
         stderr_tail: String,
+        /// Whether the kernel killed it because the host's memory was short, not that of a card.
+        killed_for_memory: bool,
     },
 }
 
@@ -308,5 +318,9 @@ impl<P: DevicePool + ?Sized> DevicePool for Box<P> {
 
     fn withdraw(&mut self, holder: TaskKey) {
         (**self).withdraw(holder);
+    }
+
+    fn is_lost(&mut self, device: Device) -> bool {
+        (**self).is_lost(device)
     }
 }

@@ -157,8 +157,8 @@ impl Scheduler {
         };
         let (task, attempt) = (worker.task, worker.attempt);
         match (&worker.phase, event) {
-            (_, WorkerEvent::Gone { kind, message, stderr_tail }) => {
-                self.worker_gone(now, id, kind, message, stderr_tail);
+            (_, WorkerEvent::Gone { kind, message, stderr_tail, killed_for_memory }) => {
+                self.worker_gone(now, id, kind, message, stderr_tail, killed_for_memory);
             }
             (Phase::Exiting { .. } | Phase::Ending { .. }, _) => {}
             (Phase::Starting, WorkerEvent::Ready) => self.ready_to_load(now, id),

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::device::Pin;
 use crate::name::{IntoName, Name, NameError};
+use crate::oom::ExtraOomSigns;
 use crate::quantity::Size;
 use crate::task::Task;
 use crate::value::{Dict, Value, ValueError, to_value};
@@ -93,7 +94,7 @@ pub struct TaskSpec {
     pub task_id: Name,
     /// What runs it. Shared, as the tasks of a group mostly run the same.
     pub program: Arc<Program>,
-    /// Parameters that reach it before `load`.
+    /// Parameters that reach it before `load`. A command finds them in its environment.
     pub params: Dict,
     /// Parameters that reach it with `start_train`.
     pub train_params: Dict,
@@ -105,6 +106,9 @@ pub struct TaskSpec {
     pub limits: Limits,
     /// How long `load` and `train` are expected to take, for `longest-first` and for simulations.
     pub expected: Option<ExpectedTimes>,
+    /// By what else than the run's signs it is known that it was out of memory.
+    #[serde(default)]
+    pub oom_signs: ExtraOomSigns,
     /// Whether its process may serve other tasks of the same worker, one after the other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reuse: Option<Reuse>,
@@ -180,6 +184,7 @@ impl TaskSpec {
             device: None,
             limits: Limits::default(),
             expected: None,
+            oom_signs: ExtraOomSigns::default(),
             reuse: None,
             keep: None,
         }

@@ -43,6 +43,8 @@ pub struct LeaseReport {
     pub exclusive: bool,
     /// Whether it trains; else it only keeps its memory.
     pub training: bool,
+    /// Whether nobody uses it: a process that has ended did not give it back.
+    pub quarantined: bool,
     /// The task, as `group/task`, once it is known.
     pub task: Option<String>,
     /// The supervisor's process.
@@ -229,6 +231,7 @@ impl Inventory {
                 memory: booking.memory,
                 exclusive: booking.exclusive,
                 training: booking.training,
+                quarantined: booking.quarantined,
                 task: booking.task.clone(),
                 supervisor: standing.header.supervisor.pid,
                 supervised: standing.alive,

@@ -33,18 +33,19 @@
 
 mod alarm;
 mod card_lock;
-mod clock;
 mod directory;
 mod fault;
 mod own_file;
 mod record;
 mod survey;
+mod usage;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use fedflow_core::{Device, DeviceInfo, Lease, LeaseId, LeaseRequest, Others, Size, TaskKey};
 
+use crate::clock::unix_now;
 use crate::process::{ProcessId, probe_world};
 use card_lock::{CardLock, Held};
 use own_file::OwnFile;
@@ -55,6 +56,7 @@ pub(crate) use card_lock::NotLocked;
 pub(crate) use directory::{Directory, Shared};
 pub use fault::{Fault, LedgerError};
 pub(crate) use survey::{Standing, Survey};
+pub(crate) use usage::Usage;
 
 /// How a device is named in the ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -180,6 +182,12 @@ impl Ledger {
         });
     }
 
+    /// Keeps so much of the device at a place from everybody, as a process that has ended did not give it back.
+    pub(crate) fn quarantine(&self, place: usize, memory: Size) -> Result<(), LedgerError> {
+        let Some(key) = self.cards.get(place) else { return Ok(()) };
+        self.own.with(|own| own.set_quarantine(&key.card, memory)).unwrap_or(Ok(()))
+    }
+
     /// Gives back all that a lease has booked.
     pub(crate) fn release(&self, lease: LeaseId) {
         self.own.with(|own| own.change(lease, |_| None));
@@ -194,6 +202,11 @@ impl Ledger {
 
     pub(crate) fn own(&self) -> Arc<Own> {
         Arc::clone(&self.own)
+    }
+
+    /// What holders of leases say that they use.
+    pub(crate) fn usage(&self) -> Usage {
+        Usage::new(self.directory.clone(), self.own())
     }
 
     pub(crate) fn alarm(&self) -> Arc<Alarm> {
@@ -283,7 +296,7 @@ impl Round<'_> {
             devices,
             memory,
             exclusive,
-            since: clock::unix_now(),
+            since: unix_now(),
         });
         self.own.tell_waiting(self.waiting);
     }

@@ -20,6 +20,8 @@
 
 mod environment;
 
+mod clock;
+
 mod choice;
 
 mod nvml;
@@ -44,8 +46,8 @@ pub use inventory::{
 pub use ledger::{Fault, LedgerError};
 pub use nvml::{CardError, CardRole, NoDriver};
 pub use pool::{
-    CardChanges, CardWatch, DeviceWatch, LeaseHolders, NoCards, OpenError, Opened, Pool, Warning,
-    leasable_memory,
+    CardChanges, CardWatch, DeviceWatch, LeaseHolders, NoCards, OpenError, Opened, Pool, SimulatedMemory,
+    SimulatedOom, Warning, leasable_memory,
 };
 pub use telemetry::{TelemetrySampler, TelemetrySource};
 pub use visible::HiddenCards;

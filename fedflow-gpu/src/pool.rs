@@ -6,7 +6,9 @@ mod foreign;
 mod handout;
 mod open_error;
 mod priority;
+mod returning;
 mod share_limit;
+mod simulated;
 mod warning;
 mod watch;
 
@@ -27,10 +29,12 @@ use crate::environment::Environment;
 use crate::ledger::{CardKey, Directory, Ledger, NotLocked, Own, Shared};
 use crate::telemetry::{BookedMemory, TelemetrySource};
 use cards::Cards;
+use returning::Change;
 
 pub use device_watch::DeviceWatch;
 pub use open_error::{NoCards, OpenError};
 pub use share_limit::leasable_memory;
+pub use simulated::{SimulatedMemory, SimulatedOom};
 pub use warning::Warning;
 pub use watch::{CardChanges, CardWatch};
 
@@ -84,7 +88,7 @@ impl LeaseHolders {
 #[derive(Debug)]
 enum Kind {
     Cpu,
-    Simulated,
+    Simulated(SimulatedMemory),
     Cards(Cards),
 }
 
@@ -135,7 +139,7 @@ impl Pool {
     #[must_use]
     pub fn base_environment(&self) -> Vec<(String, String)> {
         match &self.kind {
-            Kind::Cpu | Kind::Simulated => handout::no_cards(),
+            Kind::Cpu | Kind::Simulated(_) => handout::no_cards(),
             Kind::Cards(cards) => handout::cards(cards.visible()),
         }
     }
@@ -165,7 +169,7 @@ impl Pool {
     #[must_use]
     pub fn watch(&self) -> Option<CardWatch> {
         match &self.kind {
-            Kind::Cpu | Kind::Simulated => None,
+            Kind::Cpu | Kind::Simulated(_) => None,
             Kind::Cards(cards) => Some(cards.watch()),
         }
     }
@@ -189,16 +193,40 @@ impl Pool {
     #[must_use]
     pub fn telemetry(&self) -> Option<TelemetrySource> {
         let driver = match &self.kind {
-            Kind::Cpu | Kind::Simulated => None,
+            Kind::Cpu | Kind::Simulated(_) => None,
             Kind::Cards(cards) => Some(cards.driver()),
         };
-        TelemetrySource::new(driver, self.devices(), self.booked.clone())
+        TelemetrySource::new(driver, self.devices(), self.booked.clone(), self.simulated_memory())
     }
 
     /// Whom to tell which process uses a lease; `None` if no other run needs to know.
     #[must_use]
     pub fn holders(&self) -> Option<LeaseHolders> {
         self.ledger.as_ref().map(|ledger| LeaseHolders { own: ledger.own() })
+    }
+
+    /// Sets how long memory of a real card may take to come back after the process that used it has ended, 10 s unless
+    /// it is set. What takes longer is quarantined: it is not leased until it does come back.
+    pub fn set_return_bound(&mut self, bound: Duration) {
+        if let Kind::Cards(cards) = &mut self.kind {
+            cards.set_return_bound(bound);
+        }
+    }
+
+    /// What tasks really use of simulated cards; `None` if the devices are no simulated cards.
+    #[must_use]
+    pub fn simulated_memory(&self) -> Option<SimulatedMemory> {
+        match &self.kind {
+            Kind::Simulated(memory) => Some(memory.clone()),
+            Kind::Cpu | Kind::Cards(_) => None,
+        }
+    }
+
+    /// The most that a task has used of a card's memory in this session; `None` if nobody knows. Only simulated cards
+    /// tell it.
+    #[must_use]
+    pub fn used_by(&self, task: TaskKey) -> Option<Size> {
+        self.simulated_memory()?.used_by(task)
     }
 
     fn of_cpu_slots(slots: u32, environment: &Environment) -> Result<Self, OpenError> {
@@ -231,9 +259,9 @@ impl Pool {
             };
             table.add(info, Some(share_limit::of(size, Size::ZERO, config)));
         }
+        let kind = Kind::Simulated(SimulatedMemory::new(&table.devices(), None));
         let booked = BookedMemory::default();
-        Self { table, kind: Kind::Simulated, ledger: None, warnings: Vec::new(), teller: None, booked }
-            .booked_in(environment)
+        Self { table, kind, ledger: None, warnings: Vec::new(), teller: None, booked }.booked_in(environment)
     }
 
     fn of_cards(pins: Option<&[Pin]>, config: &Config, environment: &Environment) -> Result<Self, OpenError> {
@@ -257,14 +285,18 @@ impl Pool {
         }
         let devices = self.table.devices();
         let keys = devices.iter().enumerate().map(|(place, info)| CardKey::of(info, place)).collect();
-        self.ledger = Some(Ledger::open(directory, keys)?);
+        let ledger = Ledger::open(directory, keys)?;
+        if let Kind::Simulated(memory) = &mut self.kind {
+            *memory = SimulatedMemory::new(&devices, Some(ledger.usage()));
+        }
+        self.ledger = Some(ledger);
         Ok(self)
     }
 
     /// Looks at the cards, locks them, counts what others have booked, and books.
     fn lease_now(&mut self, request: &LeaseRequest) -> Option<Lease> {
         let (looks, asked) = match &mut self.kind {
-            Kind::Cpu | Kind::Simulated => (Vec::new(), request.clone()),
+            Kind::Cpu | Kind::Simulated(_) => (Vec::new(), request.clone()),
             Kind::Cards(cards) => {
                 cards.check(request).ok()?;
                 (cards.look(request, &mut self.table, &mut self.warnings), on_cards(request))
@@ -293,11 +325,12 @@ impl Pool {
             }
             processes = round.processes();
         }
+        let mut changes = Vec::new();
         if let Kind::Cards(cards) = &mut self.kind {
             let booked = |table: &LeaseTable, device| {
                 table.booked(device) + by_others.get(&device).copied().unwrap_or_default()
             };
-            cards.apply(looks, request, booked, &processes, &mut self.table);
+            changes = cards.apply(looks, request, booked, &processes, &mut self.table);
         }
         let leased = self.table.try_lease(&asked);
         let booked = match (round, &leased) {
@@ -308,6 +341,7 @@ impl Pool {
             }
             (None, _) => Ok(()),
         };
+        self.quarantine(changes);
         let mut lease = leased?;
         if let Err(error) = booked {
             self.table.release(lease.id);
@@ -318,7 +352,29 @@ impl Pool {
             share.memory = Some(request.memory);
         }
         handout::equip(&mut lease);
+        if let Kind::Simulated(memory) = &self.kind {
+            memory.granted(lease.id, request.holder);
+        }
         Some(lease)
+    }
+
+    /// Tells people, and the ledger, what did not come back.
+    fn quarantine(&mut self, changes: Vec<(Device, Change)>) {
+        let devices = self.table.devices();
+        for (device, change) in changes {
+            let (memory, warning) = match change {
+                Change::None => continue,
+                Change::Lost(memory) => (memory, Warning::Quarantined { device, memory }),
+                Change::Back => (Size::ZERO, Warning::Returned { device }),
+            };
+            self.warnings.push(warning);
+            let place = devices.iter().position(|info| info.device == device);
+            if let (Some(ledger), Some(place)) = (&self.ledger, place)
+                && let Err(error) = ledger.quarantine(place, memory)
+            {
+                warn_once(&mut self.warnings, Warning::Ledger(error));
+            }
+        }
     }
 
     /// The places of the devices that a request might get.
@@ -350,7 +406,7 @@ impl DevicePool for Pool {
 
     fn check(&self, request: &LeaseRequest) -> Result<(), Unleasable> {
         match &self.kind {
-            Kind::Cpu | Kind::Simulated => self.table.check(request),
+            Kind::Cpu | Kind::Simulated(_) => self.table.check(request),
             Kind::Cards(cards) => {
                 cards.check(request)?;
                 self.table.check(&on_cards(request))
@@ -381,11 +437,26 @@ impl DevicePool for Pool {
     }
 
     fn release(&mut self, lease: LeaseId) {
+        match &mut self.kind {
+            Kind::Cpu => {}
+            Kind::Simulated(memory) => memory.vacate(lease),
+            Kind::Cards(cards) => {
+                let held = self.table.shares(lease);
+                held.into_iter().for_each(|(device, share)| cards.released(device, share));
+            }
+        }
         self.table.release(lease);
         self.booked.note(&self.table);
         if let Some(ledger) = &self.ledger {
             ledger.release(lease);
         }
+    }
+
+    fn is_lost(&mut self, device: Device) -> bool {
+        let Kind::Cards(cards) = &mut self.kind else { return self.table.is_lost(device) };
+        cards.look_at(device, &mut self.table, &mut self.warnings);
+        self.tell_news();
+        self.table.is_lost(device)
     }
 
     fn withdraw(&mut self, holder: TaskKey) {

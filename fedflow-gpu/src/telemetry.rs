@@ -13,6 +13,7 @@ use std::time::Duration;
 use fedflow_core::{Device, DeviceInfo, DevicePool, DeviceSample, LeaseTable, Size};
 
 use crate::nvml::{Driver, Vitals};
+use crate::pool::SimulatedMemory;
 
 /// How long the end of a run waits for a look that is under way. A card that is being lost may take its time.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -20,12 +21,13 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Looks at the devices of a pool each time it is told to. It has no thread of its own.
 ///
 /// What a device does not tell is absent. A real card tells what NVML knows of it, and what this run has booked on
-/// it; a simulated card what is booked. CPU slots tell nothing and are left out.
+/// it; a simulated card what is booked, and what tasks say that they use. CPU slots tell nothing and are left out.
 #[derive(Debug)]
 pub struct TelemetrySource {
     driver: Option<Arc<Driver>>,
     devices: Vec<Watched>,
     booked: BookedMemory,
+    simulated: Option<SimulatedMemory>,
 }
 
 #[derive(Debug)]
@@ -41,13 +43,14 @@ impl TelemetrySource {
         driver: Option<Arc<Driver>>,
         devices: Vec<DeviceInfo>,
         booked: BookedMemory,
+        simulated: Option<SimulatedMemory>,
     ) -> Option<Self> {
         let devices: Vec<_> = devices
             .into_iter()
             .filter(|info| info.device != Device::Cpu)
             .map(|info| Watched { info, lost: false })
             .collect();
-        (!devices.is_empty()).then_some(Self { driver, devices, booked })
+        (!devices.is_empty()).then_some(Self { driver, devices, booked, simulated })
     }
 
     /// The devices that it looks at.
@@ -59,16 +62,22 @@ impl TelemetrySource {
     /// looked at again; the others go on.
     #[must_use]
     pub fn sample(&mut self) -> Vec<DeviceSample> {
-        let (driver, booked) = (self.driver.as_deref(), &self.booked);
+        let (driver, booked, simulated) = (self.driver.as_deref(), &self.booked, self.simulated.as_ref());
         let seen = self.devices.iter_mut().filter(|watched| !watched.lost);
-        seen.map(|watched| watched.sample(driver, booked)).collect()
+        seen.map(|watched| watched.sample(driver, booked, simulated)).collect()
     }
 }
 
 impl Watched {
-    fn sample(&mut self, driver: Option<&Driver>, booked: &BookedMemory) -> DeviceSample {
+    fn sample(
+        &mut self,
+        driver: Option<&Driver>,
+        booked: &BookedMemory,
+        simulated: Option<&SimulatedMemory>,
+    ) -> DeviceSample {
         let mut sample = DeviceSample {
             memory_booked: self.info.memory.and_then(|_| booked.of(self.info.device)),
+            memory_used: simulated.and_then(|memory| memory.used_on(self.info.device)),
             memory_total: self.info.memory,
             ..DeviceSample::unknown(self.info.device)
         };

@@ -65,6 +65,7 @@ impl Bench {
             program: Arc::new(program),
             params: Dict::new(),
             keep: None,
+            oom_signs: Default::default(),
         };
         self.launcher.start(worker, assignment);
         assert_eq!(self.event(), WorkerEvent::Ready);

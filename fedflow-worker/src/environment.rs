@@ -14,6 +14,9 @@ pub(crate) const ATTEMPT: &str = "FEDFLOW_ATTEMPT";
 pub(crate) const CHECKPOINT_DIR: &str = "FEDFLOW_CHECKPOINT_DIR";
 pub(crate) const DEVICE: &str = "FEDFLOW_DEVICE";
 pub(crate) const CARD: &str = "FEDFLOW_CARD";
+pub(crate) const LEASE: &str = "FEDFLOW_LEASE";
+/// What a task uses of a simulated card.
+pub(crate) const SIM_USE: &str = "FEDFLOW_SIM_USE";
 pub(crate) const RESULT: &str = "FEDFLOW_RESULT";
 pub(crate) const FD: &str = "FEDFLOW_FD";
 pub(crate) const DESCRIBE: &str = "FEDFLOW_DESCRIBE";

@@ -33,6 +33,7 @@ mod inbox;
 mod intake;
 mod ipc_session;
 mod json_session;
+mod lease_text;
 mod link;
 mod listener;
 mod log_keeper;
@@ -44,6 +45,7 @@ mod result_file;
 mod sampler;
 mod spawner;
 mod sweep;
+mod train_gate;
 mod turns;
 mod witness;
 mod workdir;
@@ -55,7 +57,9 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use fedflow_core::{Assignment, Dict, Input, Launcher, Lease, Name, SELF_WORKER, StopLevel, Time, WorkerId};
+use fedflow_core::{
+    Assignment, Dict, Input, Launcher, Lease, Name, OomSigns, SELF_WORKER, StopLevel, Time, WorkerId,
+};
 use rustix::process::{getpid, set_child_subreaper};
 
 use crate::clock::Clock;
@@ -70,6 +74,7 @@ use oom_kills::OomKills;
 use overseer::{Bell, Notice};
 use private::Private;
 use sampler::{Sampler, SamplerThread};
+pub use train_gate::TrainGate;
 pub use witness::LeaseWitness;
 
 /// How a worker program talks to its supervisor.
@@ -115,6 +120,10 @@ pub struct HostOptions {
     pub threads_per_task: Option<u32>,
     /// Who is told which process uses a lease.
     pub lease_witness: Option<LeaseWitness>,
+    /// Who is asked whether simulated cards have the memory that a task says it uses.
+    pub train_gate: Option<TrainGate>,
+    /// By what it is known that a process which failed was out of memory, beside what a task adds.
+    pub oom_signs: Arc<OomSigns>,
     /// How long a worker may take to say hello. The engine has its own, usually shorter, time limits.
     pub start_timeout: Duration,
     /// How often memory and processors are looked at; `None` is never.
@@ -140,6 +149,8 @@ impl HostOptions {
             keep_failed_attempts: true,
             threads_per_task: None,
             lease_witness: None,
+            train_gate: None,
+            oom_signs: Arc::default(),
             start_timeout: Duration::from_secs(60),
             sample_interval: Some(Duration::from_secs(1)),
             adopt_orphans: false,

@@ -30,7 +30,7 @@ pub use host::fuzzing;
 pub use describe::{DescribeError, describe};
 pub use host::{
     CheckedStep, Host, HostError, HostHandle, HostInbox, HostLauncher, HostOptions, LeaseWitness, Protocol,
-    Trial, Verdict, WorkerCheck, WorkerProgram,
+    TrainGate, Trial, Verdict, WorkerCheck, WorkerProgram,
 };
 pub use inheritance::shed_inheritance;
 pub use log_reader::{LogPiece, LogReader};

@@ -36,6 +36,7 @@ const WORKER: WorkerId = WorkerId(1);
 ///     }),
 ///     params: Dict::new(),
 ///     keep: None,
+///     oom_signs: Default::default(),
 /// };
 /// let mut task = RunningTask::start(HostOptions::new(root.path()), assignment)?;
 /// task.start_load()?;
@@ -146,7 +147,7 @@ impl RunningTask {
                 WorkerEvent::Trained(result) => return Ok(result),
                 WorkerEvent::Item { .. } | WorkerEvent::Progress { .. } => continue,
                 WorkerEvent::Failed { kind, message } => Failure::new(stage, kind, message),
-                WorkerEvent::Gone { kind, message, stderr_tail } => {
+                WorkerEvent::Gone { kind, message, stderr_tail, .. } => {
                     self.alive = false;
                     Failure { stderr_tail, ..Failure::new(stage, kind, message) }
                 }
@@ -190,6 +191,7 @@ mod tests {
             program: Arc::new(Program::Command { load: None, train }),
             params: Dict::new(),
             keep: None,
+            oom_signs: Default::default(),
         };
         let task = RunningTask::start(HostOptions::new(root.path()), assignment).unwrap();
         (root, task)

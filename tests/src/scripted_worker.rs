@@ -43,6 +43,15 @@ impl Task for Scripted {
                         take_step("hang", &mut result)?;
                     }
                 }
+                ("lease", ..) => {
+                    let lease = ctx.lease();
+                    result.insert("bytes", lease.memory.map_or(Value::Null, |size| size.to_string().into()));
+                    for card in &lease.cards {
+                        result.insert("card", card.device.to_string());
+                        result.insert("name", card.name.as_str());
+                        result.insert("uuid", card.uuid.as_deref().map_or(Value::Null, Value::from));
+                    }
+                }
                 ("attempt", ..) => {
                     result.insert("attempt", i64::from(ctx.identity().attempt));
                 }

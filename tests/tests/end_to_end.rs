@@ -11,6 +11,12 @@ mod devices;
 mod faults;
 #[path = "end_to_end/flows.rs"]
 mod flows;
+#[path = "end_to_end/gpu_check.rs"]
+mod gpu_check;
+#[path = "end_to_end/lost_cards.rs"]
+mod lost_cards;
+#[path = "end_to_end/out_of_memory.rs"]
+mod out_of_memory;
 #[path = "end_to_end/overlap.rs"]
 mod overlap;
 #[path = "end_to_end/plan.rs"]
@@ -19,5 +25,7 @@ mod plan;
 mod report;
 #[path = "end_to_end/resume.rs"]
 mod resume;
+#[path = "end_to_end/simulated_memory.rs"]
+mod simulated_memory;
 #[path = "end_to_end/telemetry.rs"]
 mod telemetry;

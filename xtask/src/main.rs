@@ -2,6 +2,7 @@
 
 mod bench;
 mod ci;
+mod gpu_check;
 mod manifest;
 mod step;
 mod tidy;
@@ -19,6 +20,8 @@ commands:
   tidy          the rules of the workspace that no other tool knows
   demo [ARG..]  the built-in demonstration, optimised
   bench [ARG..] every benchmark; arguments go to criterion
+  gpu-check [CARD] [--bin-dir DIR]
+                what is promised of real cards, tried on this machine's; with DIR, from binaries that lie there
   soak          the long tests: 500 runs that are killed and resumed, 10 minutes of many supervisors
 ";
 
@@ -31,6 +34,7 @@ fn main() -> ExitCode {
             ("tidy", []) => tidy::run(root),
             ("demo", rest) => ci::demo(root, rest),
             ("bench", rest) => bench::run(root, rest),
+            ("gpu-check", rest) => return gpu_check::run(root, rest),
             ("soak", []) => ci::soak(root),
             ("help" | "--help" | "-h", _) => {
                 print!("{HELP}");

@@ -52,6 +52,21 @@ impl Step {
         }
     }
 
+    /// A program with arguments.
+    pub(crate) fn program(program: String, arguments: impl IntoIterator<Item = String>) -> Self {
+        Self { program, arguments: arguments.into_iter().collect(), environment: Vec::new() }
+    }
+
+    /// Runs it to its end, whose code says something.
+    pub(crate) fn status(&self, root: &Path) -> Result<u8, Failure> {
+        println!("$ {self}");
+        let status = self.end(root)?;
+        status
+            .code()
+            .and_then(|code| u8::try_from(code).ok())
+            .ok_or(Failure::Failed(self.to_string(), status))
+    }
+
     /// Sets a variable for the command.
     pub(crate) fn with_environment(mut self, name: &'static str, value: &'static str) -> Self {
         self.environment.push((name, value));
@@ -62,12 +77,18 @@ impl Step {
     pub(crate) fn run(&self, root: &Path) -> Result<Duration, Failure> {
         println!("$ {self}");
         timed(|| {
-            #[expect(clippy::disallowed_methods, reason = "the one place of xtask that creates processes")]
-            let mut command = Command::new(&self.program);
-            command.args(&self.arguments).envs(self.environment.iter().copied()).current_dir(root);
-            let status = command.status().map_err(|error| Failure::NotStarted(self.to_string(), error))?;
+            let status = self.end(root)?;
             if status.success() { Ok(()) } else { Err(Failure::Failed(self.to_string(), status)) }
         })
+    }
+}
+
+impl Step {
+    fn end(&self, root: &Path) -> Result<ExitStatus, Failure> {
+        #[expect(clippy::disallowed_methods, reason = "the one place of xtask that creates processes")]
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments).envs(self.environment.iter().copied()).current_dir(root);
+        command.status().map_err(|error| Failure::NotStarted(self.to_string(), error))
     }
 }
 

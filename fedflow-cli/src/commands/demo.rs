@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use fedflow_core::{FlowError, TaskGroup};
+use fedflow_core::{Durations, FlowError, TaskGroup};
 use fedflow_digits::{Federation, FederationError};
 use fedflow_worker::store::{Head, new_run_token, recorded_config, unix_now};
 
@@ -47,6 +47,7 @@ pub(crate) fn cmd_demo(args: &DemoArgs) -> Result<(), CommandError> {
         lock,
         head,
         earlier: None,
+        durations: Durations::default(),
         config,
         pool: opened.pool,
         workers: BTreeMap::new(),

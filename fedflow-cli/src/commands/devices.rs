@@ -93,6 +93,12 @@ fn write_notes(out: &mut dyn Write, inventory: &Inventory) -> io::Result<()> {
 /// Who has leased what. What other users have written is escaped, as anybody may write in the ledger's directory.
 fn lease_line(lease: &LeaseReport) -> String {
     let device = device_of(lease);
+    if lease.quarantined {
+        return format!(
+            "{device}: {} is quarantined, as a process that has ended did not give it back (run of process {})",
+            lease.memory, lease.supervisor
+        );
+    }
     let what = match (lease.exclusive, lease.memory) {
         (true, _) => "the whole card".to_owned(),
         (false, Size::ZERO) => "a turn".into(),

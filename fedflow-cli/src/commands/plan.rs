@@ -1,207 +1,206 @@
-//! `fedflow plan`: simulates a flow in virtual time.
+//! `fedflow plan`: simulates a flow in virtual time, on one choice of devices or on several to compare them.
 
-use std::collections::BTreeMap;
-use std::io::{self, Write};
-use std::path::PathBuf;
-use std::time::Duration;
+mod chart;
+mod earlier;
+mod json;
+mod text;
+
+use std::path::Path;
+use std::rc::Rc;
 
 use fedflow_core::{
-    Assignment, Config, Device, DevicePool, Flow, History, LeaseTable, Name, RunEvent, RunOutcome,
-    RunSettings, Script, Simulation, Size, TaskGroup, TaskPlan, Time,
+    Basis, Config, Device, DeviceInfo, DevicePool, Durations, FlowError, Forecast, LeaseTable, PlannedTimes,
+    Scenario, TaskGroup,
 };
 use fedflow_gpu::leasable_memory;
-use fedflow_worker::store::{RunDir, read_journal};
+use fedflow_report::{Report, render_html};
+use fedflow_worker::store::unix_now;
 
+use self::earlier::EarlierDurations;
 use super::run::{DEFAULT_SEED, say_note};
-use crate::args::PlanArgs;
+use crate::args::{PlanArgs, PlanFormat};
 use crate::command_error::CommandError;
 use crate::flow::FlowFile;
+use crate::history::earlier_run_in;
+use crate::session::shown;
 use crate::stdout;
 use crate::workers::{load_settings, open_devices};
 
-/// Durations of load and train, by group and task.
-type Durations = BTreeMap<(Name, Name), (Duration, Duration)>;
+/// A flow with all that is planned of it.
+struct Planned {
+    flow: String,
+    groups: Vec<TaskGroup>,
+    times: Rc<PlannedTimes>,
+    earlier: Option<EarlierDurations>,
+    cases: Vec<Case>,
+}
+
+/// One way to run the flow, and what would come of it.
+struct Case {
+    devices: String,
+    order: String,
+    overlap: bool,
+    /// The forecast, or why the flow cannot run so.
+    forecast: Result<Forecast, FlowError>,
+}
 
 /// Simulates the flow and prints makespan, lower bound and idle time.
 pub(crate) fn cmd_plan(args: &PlanArgs) -> Result<(), CommandError> {
     let file = FlowFile::read(&args.flow)?;
     let settings = load_settings(&args.settings, Some(&file))?;
-    let config = settings.config().clone();
-    let opened = open_devices(&args.devices, &config)?;
-    say_note(opened.note.as_deref());
-    let mut groups: Vec<TaskGroup> = file
+    let config = settings.config();
+    let earlier = args.from.as_deref().map(EarlierDurations::read).transpose()?;
+    let mut groups = file
         .flow
         .groups
         .iter()
         .map(|plan| plan.outline())
-        .collect::<Result<_, _>>()
+        .collect::<Result<Vec<_>, _>>()
         .map_err(CommandError::refused)?;
-    let mut durations = expected(&groups);
-    if let Some(run) = &args.from {
-        let run_dir = RunDir::open(run).map_err(CommandError::refused)?;
-        durations.extend(recorded(&run_dir)?);
+    let none = Durations::default();
+    let durations = earlier.as_ref().map_or(&none, |earlier| &earlier.durations);
+    let times = PlannedTimes::of(&mut groups, durations);
+    if times.bases().get(&Basis::Unknown).is_some_and(|unknown| *unknown == times.len()) {
+        let workdir = settings.workdir(&file.flow.base_dir, &super::run::current_directory()?);
+        return Err(nothing_known(args.from.as_deref(), earlier_run_in(&workdir).then_some(&workdir)));
     }
-    let known = durations.len();
-    let tasks: usize = groups.iter().map(TaskGroup::len).sum();
-    if known == 0 {
-        return Err(CommandError::refused("no task says how long it takes").hint(
-            "give tasks expected-load and expected-train, such as \"30s\", or take them from a run: --from RUN_DIR",
-        ));
+    let seed = args.seed.or(earlier.as_ref().map(|earlier| earlier.seed)).unwrap_or(DEFAULT_SEED);
+    let mut planned = Planned { flow: file.flow.name, groups, times: Rc::new(times), earlier, cases: vec![] };
+    let choices = planned.devices(&args.devices, config)?;
+    let orders = orders(&args.order, config)?;
+    for choice in &choices {
+        for order in &orders {
+            planned.add_case(choice, order, seed, !args.no_overlap);
+        }
     }
-    let table = simulated_table(&opened.pool, &config);
-    let lanes = table.devices().len();
-    let shares = shares(&groups, &config, table.largest_share());
-    let simulation = Simulation::new(table, move |assignment: &Assignment| {
-        let key = (assignment.group.clone(), assignment.task_id.clone());
-        let (load, train) = durations.get(&key).copied().unwrap_or_default();
-        Script { start: Duration::ZERO, load, train, exit: Duration::ZERO, fault: None }
-    });
-    let run_settings = RunSettings {
-        flow: file.flow.name.clone(),
-        workdir: PathBuf::from("/"),
-        seed: DEFAULT_SEED,
-        session: 1,
-        on_failure: config.task.on_failure,
-        grace: config.supervision.grace,
-    };
-    let mut flow = Flow::new(simulation.ports(), run_settings, config, History::default());
-    for group in &mut groups {
-        flow.execute(group).map_err(CommandError::refused)?;
+    if let ([choice], [order], false) = (choices.as_slice(), orders.as_slice(), args.no_overlap) {
+        // What loading beside the training gains is what people come for.
+        planned.add_case(choice, order, seed, false);
     }
-    flow.finish(RunOutcome::Complete);
-    let forecast = Forecast::of(&simulation.events(), lanes, &shares);
-    stdout::print(|out| forecast.write(out, tasks, tasks - known.min(tasks)))
+    planned.print(args)
 }
 
-/// Devices like those of the pool, to be leased in virtual time.
-fn simulated_table(pool: &impl DevicePool, config: &Config) -> LeaseTable {
+impl Planned {
+    fn print(self, args: &PlanArgs) -> Result<(), CommandError> {
+        // The second case of a single choice is the same without overlap.
+        let is_comparison = args.devices.len() > 1 || args.order.len() > 1;
+        if let (false, Some(Case { forecast: Err(error), .. })) = (is_comparison, self.cases.first()) {
+            return Err(CommandError::refused(error)
+                .hint(format!("`fedflow check {} --devices …` says where", shown(&args.flow))));
+        }
+        if let Some(path) = &args.report {
+            self.write_report(path)?;
+        }
+        match args.format {
+            PlanFormat::Json => stdout::print(|out| json::write(out, &self)),
+            PlanFormat::Text if is_comparison => stdout::print(|out| text::write_comparison(out, &self)),
+            PlanFormat::Text => stdout::print(|out| text::write_single(out, &self)),
+        }
+    }
+
+    /// The devices to simulate: those that are asked for, else those of the earlier run, else those of this machine.
+    fn devices(
+        &self,
+        asked: &[String],
+        config: &Config,
+    ) -> Result<Vec<(String, Vec<DeviceInfo>)>, CommandError> {
+        if asked.is_empty()
+            && let Some(earlier) = self.earlier.as_ref().filter(|earlier| !earlier.devices.is_empty())
+        {
+            return Ok(vec![(label(&earlier.devices), earlier.devices.clone())]);
+        }
+        let auto = ["auto".to_owned()];
+        let asked = if asked.is_empty() { &auto } else { asked };
+        let open = |text: &String| {
+            let opened = open_devices(text, config)?;
+            say_note(opened.note.as_deref());
+            let infos = opened.pool.devices();
+            Ok((if text == "auto" { label(&infos) } else { text.clone() }, infos))
+        };
+        asked.iter().map(open).collect()
+    }
+
+    fn add_case(
+        &mut self,
+        (devices, infos): &(String, Vec<DeviceInfo>),
+        (order, config): &(String, Config),
+        seed: u64,
+        overlap: bool,
+    ) {
+        let scenario = Scenario {
+            flow: format!("{} (simulated)", self.flow),
+            devices: simulated_table(infos, config),
+            config: config.clone(),
+            seed,
+            overlap,
+        };
+        let forecast = Forecast::of(scenario, self.groups.clone(), &self.times);
+        self.cases.push(Case { devices: devices.clone(), order: order.clone(), overlap, forecast });
+    }
+
+    /// Renders the first case as if it had been run from now on.
+    fn write_report(&self, path: &Path) -> Result<(), CommandError> {
+        let Some(Case { forecast: Ok(forecast), .. }) = self.cases.first() else { return Ok(()) };
+        let begin = unix_now();
+        let mut report = Report::new();
+        for (time, event) in &forecast.events {
+            report.apply(begin + time.since_start().as_secs_f64(), event);
+        }
+        let mut page = Vec::new();
+        render_html(&report, &mut page).map_err(CommandError::failed)?;
+        std::fs::write(path, page)
+            .map_err(|error| CommandError::failed(format!("cannot write {}: {error}", path.display())))
+    }
+}
+
+/// The orders to simulate, each with the configuration that says so.
+fn orders(asked: &[String], config: &Config) -> Result<Vec<(String, Config)>, CommandError> {
+    const KEY: &str = "scheduler.order";
+    let named = |config: &Config| config.get(KEY).and_then(|value| Some(value.as_str()?.to_owned()));
+    if asked.is_empty() {
+        return Ok(vec![(named(config).unwrap_or_default(), config.clone())]);
+    }
+    let with = |order: &String| {
+        let mut config = config.clone();
+        config.set(KEY, &order.as_str().into()).map_err(CommandError::refused)?;
+        Ok((order.clone(), config))
+    };
+    asked.iter().map(with).collect()
+}
+
+/// Devices to be leased in virtual time.
+fn simulated_table(infos: &[DeviceInfo], config: &Config) -> LeaseTable {
     let mut table = LeaseTable::new(config.scheduler.max_per_device);
-    for info in pool.devices() {
+    for info in infos {
         let capacity = info.memory.map(|total| leasable_memory(total, config));
-        table.add(info, capacity);
+        table.add(info.clone(), capacity);
     }
     table
 }
 
-fn expected(groups: &[TaskGroup]) -> Durations {
-    let mut durations = Durations::new();
-    for group in groups {
-        for task in group.tasks() {
-            if let Some(times) = task.spec().expected {
-                durations.insert((group.group_name(), task.task_id().clone()), (times.load, times.train));
-            }
-        }
+/// What devices are called in one word: `cpu:4`, `sim:0,sim:1`, `8 cards`.
+fn label(infos: &[DeviceInfo]) -> String {
+    const NAMED: usize = 4;
+    if infos.iter().all(|info| info.device == Device::Cpu) {
+        return format!("cpu:{}", infos.len());
     }
-    durations
+    if infos.len() > NAMED {
+        return format!("{} cards", infos.len());
+    }
+    infos.iter().map(|info| info.device.to_string()).collect::<Vec<_>>().join(",")
 }
 
-fn recorded(run_dir: &RunDir) -> Result<Durations, CommandError> {
-    let mut durations = Durations::new();
-    read_journal(run_dir, |record| {
-        if let RunEvent::TaskFinished { group, task, load_seconds, train_seconds, .. } = record.event {
-            let seconds = |seconds: f64| Duration::try_from_secs_f64(seconds).unwrap_or_default();
-            durations.insert((group, task), (seconds(load_seconds), seconds(train_seconds)));
-        }
-    })
-    .map_err(CommandError::failed)?;
-    Ok(durations)
-}
-
-/// What the simulation says.
-struct Forecast {
-    makespan: Duration,
-    lower_bound: Duration,
-    busy: Duration,
-    lanes: usize,
-}
-
-/// How much of one device a task takes while it trains, by group and task.
-type Shares = BTreeMap<(Name, Name), f64>;
-
-/// A task takes a CPU slot whole, and of a card as much as its memory is of the largest share there is.
-fn shares(groups: &[TaskGroup], config: &Config, largest: Option<Size>) -> Shares {
-    let share = |plan: &TaskPlan| match largest {
-        Some(largest) if plan.needs.exclusive || largest == Size::ZERO => f64::from(plan.needs.devices),
-        Some(largest) if plan.needs.cuda_memory.is_some() => {
-            f64::from(plan.needs.devices) * plan.cuda_memory(config).gigabytes() / largest.gigabytes()
-        }
-        Some(_) => f64::from(plan.needs.devices) / f64::from(config.scheduler.max_per_device),
-        None => f64::from(plan.needs.devices),
+fn nothing_known(from: Option<&Path>, earlier: Option<&std::path::PathBuf>) -> CommandError {
+    let message = match from {
+        Some(run) => format!("no task says how long it takes, and {} has run none of them", shown(run)),
+        None => "no task says how long it takes".into(),
     };
-    let of_group = |group: &TaskGroup| {
-        let name = group.group_name();
-        let plans = TaskPlan::of_group(group, config);
-        plans.into_iter().map(move |plan| ((name.clone(), plan.task_id.clone()), share(&plan)))
-    };
-    groups.iter().flat_map(of_group).collect()
-}
-
-impl Forecast {
-    /// The lower bound of each group is the larger of two: its training divided among all devices after the
-    /// shortest load, and its longest task; groups run one after the other.
-    fn of(events: &[(Time, RunEvent)], lanes: usize, shares: &Shares) -> Self {
-        let mut forecast =
-            Self { makespan: Duration::ZERO, lower_bound: Duration::ZERO, busy: Duration::ZERO, lanes };
-        let (mut work, mut longest, mut first_load) = (0.0_f64, 0.0_f64, f64::INFINITY);
-        let mut training: BTreeMap<(Name, Name), (Device, u32)> = BTreeMap::new();
-        let mut in_use: BTreeMap<(Device, u32), (u32, Time)> = BTreeMap::new();
-        for (time, event) in events {
-            forecast.makespan = time.since_start();
-            let task = event.task().map(|(group, task, _)| (group.clone(), task.clone()));
-            match (event, task) {
-                (RunEvent::TaskTraining { device, slot, .. }, Some(task)) => {
-                    // Those who share a card are one use of it; each CPU slot is a device of its own.
-                    let lane = (*device, if *device == Device::Cpu { *slot } else { 0 });
-                    in_use.entry(lane).or_insert((0, *time)).0 += 1;
-                    training.insert(task, lane);
-                }
-                (RunEvent::TaskReleased { .. }, Some(task)) => {
-                    let Some(lane) = training.remove(&task) else { continue };
-                    if let Some((users, since)) = in_use.get_mut(&lane) {
-                        *users -= 1;
-                        if *users == 0 {
-                            forecast.busy += time.since(*since);
-                            in_use.remove(&lane);
-                        }
-                    }
-                }
-                (RunEvent::TaskFinished { load_seconds, train_seconds, .. }, Some(task)) => {
-                    work += train_seconds * shares.get(&task).copied().unwrap_or(1.0);
-                    longest = longest.max(load_seconds + train_seconds);
-                    first_load = first_load.min(*load_seconds);
-                }
-                #[expect(clippy::cast_precision_loss, reason = "a machine has few devices")]
-                (RunEvent::GroupFinished { .. }, _) if first_load.is_finite() => {
-                    let shared = first_load + work / lanes.max(1) as f64;
-                    forecast.lower_bound += Duration::from_secs_f64(shared.max(longest));
-                    (work, longest, first_load) = (0.0, 0.0, f64::INFINITY);
-                }
-                _ => {}
+    CommandError::refused(message)
+        .hint("give tasks or their matrix expected-load and expected-train, such as \"30s\"")
+        .hint(match earlier {
+            Some(workdir) if from.is_none() => {
+                format!("or take it from the run that is there already: --from {}", shown(workdir))
             }
-        }
-        forecast
-    }
-
-    fn write(&self, out: &mut dyn Write, tasks: usize, unknown: usize) -> io::Result<()> {
-        let shown = |duration: Duration| {
-            let milliseconds = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-            humantime::format_duration(Duration::from_millis(milliseconds))
-        };
-        let lanes = u32::try_from(self.lanes).unwrap_or(u32::MAX).max(1);
-        let held = self.makespan.saturating_mul(lanes);
-        let idle = held.saturating_sub(self.busy);
-        let percent = 100.0 * idle.as_secs_f64() / held.as_secs_f64().max(f64::MIN_POSITIVE);
-        writeln!(out, "tasks        {tasks}")?;
-        writeln!(out, "devices      {}", self.lanes)?;
-        writeln!(out, "makespan     {}", shown(self.makespan))?;
-        writeln!(out, "lower bound  {}", shown(self.lower_bound))?;
-        writeln!(out, "device idle  {} ({percent:.1} % of the devices' time)", shown(idle))?;
-        if unknown > 0 {
-            writeln!(
-                out,
-                "note: {unknown} tasks say nothing of how long they take; they count as instantaneous"
-            )?;
-        }
-        Ok(())
-    }
+            _ => "or take it from a run, also of a part of the flow: --from RUN_DIR".into(),
+        })
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use fedflow_core::Config;
+use fedflow_core::{Config, Durations, StartOrder};
 use fedflow_gpu::Pool;
 use fedflow_worker::store::{Head, JournalReader, RunDir, RunLock, end_leftovers};
 
@@ -11,7 +11,7 @@ use super::run::{run_groups, say_note, with_grace};
 use crate::args::ResumeArgs;
 use crate::command_error::CommandError;
 use crate::flow::FlowFile;
-use crate::history::{EarlierRun, read_run};
+use crate::history::{EarlierRun, read_durations, read_run};
 use crate::session::{Session, SessionPlan, shown};
 use crate::stderr;
 use crate::view::ProgressMode;
@@ -53,7 +53,22 @@ pub(crate) fn resume_flow(
     end_earlier_session(run_dir, &earlier)?;
     let workers = worker_programs(&file.flow);
     let run_dir = run_dir.clone();
-    let plan = SessionPlan { run_dir, lock, head, earlier: Some(earlier), config, pool, workers, progress };
+    let durations = if config.scheduler.order == StartOrder::LongestFirst {
+        read_durations(&run_dir).map_err(CommandError::failed)?
+    } else {
+        Durations::default()
+    };
+    let plan = SessionPlan {
+        run_dir,
+        lock,
+        head,
+        earlier: Some(earlier),
+        durations,
+        config,
+        pool,
+        workers,
+        progress,
+    };
     run_groups(Session::open(plan)?, &file.flow)
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use fedflow_core::{Config, Dict, FlowError, TaskGroup};
+use fedflow_core::{Config, Dict, Durations, FlowError, StartOrder, TaskGroup};
 use fedflow_worker::store::{
     Existing, Head, RunDir, RunDirError, RunLock, flow_checksum, new_run_token, recorded_config, unix_now,
 };
@@ -11,6 +11,7 @@ use fedflow_worker::store::{
 use crate::args::RunArgs;
 use crate::command_error::CommandError;
 use crate::flow::{Flow, FlowContext, FlowFile};
+use crate::history::read_durations;
 use crate::session::{Session, SessionPlan, shown};
 use crate::stderr;
 use crate::workers::{check_flow, load_settings, open_devices, worker_programs};
@@ -36,6 +37,7 @@ pub(crate) fn cmd_run(args: &RunArgs) -> Result<(), CommandError> {
         run_dir.keep_flow(file.source.text()).map_err(CommandError::failed)?;
         return super::resume::resume_flow(&run_dir, &file, config, opened.pool, args.options.progress);
     }
+    let durations = earlier_durations(args, &config, &workdir)?;
     let (run_dir, lock) = begin(&workdir, args.fresh)?;
     refuse_taken(&run_dir, &file.flow, &config)?;
     run_dir.keep_flow(file.source.text()).map_err(CommandError::failed)?;
@@ -52,9 +54,38 @@ pub(crate) fn cmd_run(args: &RunArgs) -> Result<(), CommandError> {
     };
     let workers = worker_programs(&file.flow);
     let progress = args.options.progress;
-    let plan =
-        SessionPlan { run_dir, lock, head, earlier: None, config, pool: opened.pool, workers, progress };
+    let plan = SessionPlan {
+        run_dir,
+        lock,
+        head,
+        earlier: None,
+        durations,
+        config,
+        pool: opened.pool,
+        workers,
+        progress,
+    };
     run_groups(Session::open(plan)?, &file.flow)
+}
+
+/// What earlier runs say of how long tasks take, for the order that asks: the run that is named, or the one that
+/// `--fresh` is about to remove.
+fn earlier_durations(args: &RunArgs, config: &Config, workdir: &Path) -> Result<Durations, CommandError> {
+    let learns = config.scheduler.order == StartOrder::LongestFirst;
+    match &args.durations {
+        Some(_) if !learns => Err(CommandError::refused("--durations has no effect in this order")
+            .hint("tasks start by their durations with --set scheduler.order=longest-first")),
+        Some(run) => {
+            let run_dir = RunDir::open(run).map_err(CommandError::refused)?;
+            read_durations(&run_dir).map_err(CommandError::refused)
+        }
+        // A run that cannot be read may be what `--fresh` is for.
+        None if learns && args.fresh => Ok(RunDir::open(workdir)
+            .ok()
+            .and_then(|run_dir| read_durations(&run_dir).ok())
+            .unwrap_or_default()),
+        None => Ok(Durations::default()),
+    }
 }
 
 /// Makes the run directory and locks it; what an earlier run left is refused, or with `fresh` removed.

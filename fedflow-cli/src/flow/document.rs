@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fedflow_core::{Dict, Pin, Size, Value};
+use fedflow_core::{Dict, ExtraOomSigns, Pin, Setting, Size, Value};
 
 use super::matrix::Axis;
 use super::property::{Argument, Identifier, LimitKeys, Node, Property, Texts, Vocabulary, is_fixed};
@@ -51,6 +51,7 @@ pub(crate) struct SharedKeys {
     pub(crate) estimate_memory: Option<Property<Size>>,
     pub(crate) estimate_cuda_memory: Option<Property<Size>>,
     pub(crate) limits: LimitKeys,
+    pub(crate) oom_signs: ExtraOomSigns,
 }
 
 /// One task, or as many as its matrix has points.
@@ -99,6 +100,7 @@ impl SharedKeys {
             estimate_memory: Property::optional(texts, table, "estimate-memory"),
             estimate_cuda_memory: Property::optional(texts, table, "estimate-cuda-memory"),
             limits: LimitKeys::read(texts, table),
+            oom_signs: read_oom_signs(texts, table),
         }
     }
 
@@ -257,7 +259,13 @@ fn read_task(texts: &mut Texts, mut table: Table<'_>) -> Option<TaskTable> {
     texts.vocabulary.functions = true;
     let params = Node::optional_dict(texts, &mut table, "params");
     let train_params = Node::optional_dict(texts, &mut table, "train-params");
+    let env = table.get("env").and_then(|entry| read_env(texts, entry));
     let program = read_program(texts, &mut table, worker, kind);
+    // Parameters reach a command as its environment.
+    let params = match &program {
+        Some(ProgramTable::Command { .. }) => env.or(params),
+        _ => params,
+    };
     texts.vocabulary = outer;
     table.finish(&mut texts.reader);
     Some(TaskTable {
@@ -282,6 +290,40 @@ fn names_of(matrix: Entry<'_>) -> Vec<String> {
     }
 }
 
+/// What is out of memory beside what the configuration says: one text or code, or a list of them. Fixed, as it is a
+/// trait of the program.
+fn read_oom_signs(texts: &mut Texts, table: &mut Table<'_>) -> ExtraOomSigns {
+    let mut signs = ExtraOomSigns::default();
+    if let Some(entry) = table.get("oom-pattern")
+        && let Some(value) = texts.reader.value(entry)
+    {
+        // A text is one pattern, commas included.
+        let list = if let Value::Text(text) = value { Value::List(vec![text.into()]) } else { value };
+        match Vec::<String>::read(&list) {
+            Ok(words) if words.iter().all(|word| !word.trim().is_empty()) => signs.words = words,
+            _ => texts.reader.wrong_type(entry, "a text on stderr, or a list of them"),
+        }
+    }
+    if let Some(entry) = table.get("oom-exit-code")
+        && let Some(value) = texts.reader.value(entry)
+    {
+        match Vec::<u32>::read(&value) {
+            Ok(codes) if codes.iter().all(|code| (1..=255).contains(code)) => signs.exit_codes = codes,
+            _ => texts.reader.wrong_type(entry, "an exit code from 1 to 255, or a list of them"),
+        }
+    }
+    signs
+}
+
+/// The variables of a command.
+fn read_env(texts: &mut Texts, entry: Entry<'_>) -> Option<Node> {
+    let table = texts.reader.table("an environment", entry)?;
+    for entry in table.entries().filter(|entry| entry.key.is_empty() || entry.key.contains(['=', '\0'])) {
+        texts.reader.error(entry.key_span, format!("{:?} cannot be the name of a variable", entry.key));
+    }
+    Node::read(texts, entry)
+}
+
 /// A task has a worker and a kind, or a command.
 fn read_program(
     texts: &mut Texts,
@@ -292,12 +334,16 @@ fn read_program(
     let has = |table: &mut Table<'_>, key| table.get(key).map(|entry| entry.key_span);
     let (has_worker, has_kind) = (has(table, "worker"), has(table, "kind"));
     let (command, load) = (table.get("command"), table.get("load-command"));
+    if let (None, Some(_), Some(span)) = (command, has_worker.or(has_kind), has(table, "env")) {
+        let hint = "env on [workers.NAME] is its environment; params reach its task";
+        texts.reader.error_with_hint(span, "a task with a worker takes no env", hint);
+    }
     let span = table.span;
     match (command, has_worker.or(has_kind)) {
         (Some(command), None) => {
             for key in ["params", "train-params"] {
                 if let Some(span) = has(table, key) {
-                    let hint = "give them as arguments, such as \"--lr\", \"{{ lr }}\"";
+                    let hint = "give them as arguments, such as \"--lr\", \"{{ lr }}\", or as env = { LR = \"{{ lr }}\" }";
                     let message = format!("a task with a command takes no {key}");
                     texts.reader.error_with_hint(span, message, hint);
                 }

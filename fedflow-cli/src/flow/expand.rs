@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
 
-use fedflow_core::{ExpectedTimes, Limits, Name, Needs, Pin, Program, Size};
+use fedflow_core::{ExpectedTimes, ExtraOomSigns, Limits, Name, Needs, Pin, Program, Size};
 
 use super::document::{Body, Document, GroupTable, ProgramTable, SharedKeys, TaskTable};
 use super::matrix::{MAX_TASKS, evaluate};
@@ -82,6 +82,7 @@ struct Inherited {
     estimate_memory: Option<Size>,
     estimate_cuda_memory: Option<Size>,
     limits: Limits,
+    oom_signs: ExtraOomSigns,
     spans: KeySpans,
 }
 
@@ -138,6 +139,7 @@ impl Expander {
                     estimate_memory: inherited.estimate_memory,
                     estimate_cuda_memory: inherited.estimate_cuda_memory,
                     limits: inherited.limits,
+                    oom_signs: inherited.oom_signs,
                     tasks: Vec::new(),
                     spans: inherited.spans,
                     rounds,
@@ -336,6 +338,7 @@ fn inherit(keys: &SharedKeys, outer: &Inherited, scope: &Scope) -> Result<Inheri
         estimate_memory: value_of(keys.estimate_memory.as_ref(), scope)?.or(outer.estimate_memory),
         estimate_cuda_memory: cuda_memory.or(outer.estimate_cuda_memory),
         limits: keys.limits.get(scope)?.or(outer.limits),
+        oom_signs: outer.oom_signs.clone().and(&keys.oom_signs),
         spans: KeySpans {
             device: own.device.or(outer.spans.device),
             estimate_cuda_memory: own.estimate_cuda_memory.or(outer.spans.estimate_cuda_memory),

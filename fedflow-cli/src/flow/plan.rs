@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fedflow_core::{
-    Dict, ExpectedTimes, GroupError, Limits, Name, Needs, Pin, Program, Size, TaskGroup, TaskSpec, Value,
+    Dict, ExpectedTimes, ExtraOomSigns, GroupError, Limits, Name, Needs, Pin, Program, Size, TaskGroup,
+    TaskSpec, Value,
 };
 
 use super::document::{ProgramTable, TaskTable};
@@ -38,6 +39,8 @@ pub struct GroupPlan {
     pub estimate_cuda_memory: Option<Size>,
     /// Limits for its tasks that say nothing themselves.
     pub limits: Limits,
+    /// By what else it is known that a task was out of memory.
+    pub oom_signs: ExtraOomSigns,
     /// Its tasks, in the order in which they are added.
     pub tasks: Vec<TaskPlan>,
     pub(super) spans: KeySpans,
@@ -192,6 +195,7 @@ impl GroupPlan {
         // The worker's limits come after the group's, which the group itself would add only later.
         spec.limits = task.head.limits.or(self.limits).or(worker_limits.unwrap_or_default());
         spec.expected = task.head.expected;
+        spec.oom_signs = self.oom_signs.clone().and(&task.table.keys.oom_signs);
         spec
     }
 

@@ -1,7 +1,9 @@
 //! The table of configuration keys: name, help, and the field that each one sets.
 
 use super::Config;
-use super::setting::{Setting, SettingError, read_fraction, read_maybe_period, read_period, read_positive};
+use super::setting::{
+    Setting, SettingError, read_exit_codes, read_fraction, read_maybe_period, read_period, read_positive,
+};
 use crate::value::Value;
 
 /// A configuration key.
@@ -95,6 +97,12 @@ keys! {
         "How often an out-of-memory in train is tried again.";
     "scheduler.order", scheduler.order, Setting::read,
         "The order in which the tasks of a group start: added, random or longest-first.";
+    "scheduler.oom-pattern", oom_signs.train_words, Setting::read,
+        "Texts on stderr that mean that a card's memory did not suffice, when train failed.";
+    "scheduler.load-oom-pattern", oom_signs.load_words, Setting::read,
+        "Texts on stderr that mean that the host's memory did not suffice, when load failed.";
+    "scheduler.oom-exit-code", oom_signs.exit_codes, read_exit_codes,
+        "Exit codes that mean that memory did not suffice.";
     "supervision.grace", supervision.grace, Setting::read,
         "How long a process has between SIGTERM and SIGKILL.";
     "supervision.start-timeout", supervision.limits.start_timeout, Setting::read,

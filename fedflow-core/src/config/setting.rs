@@ -150,6 +150,29 @@ impl<S: Setting> Setting for Option<S> {
     }
 }
 
+impl Setting for Vec<u32> {
+    fn read(value: &Value) -> Result<Self, SettingError> {
+        match value {
+            Value::Text(text) if text.trim().is_empty() => Ok(Self::new()),
+            Value::Text(text) => text.split(',').map(|part| u32::read(&part.trim().into())).collect(),
+            Value::List(list) => list.iter().map(u32::read).collect(),
+            one => u32::read(one).map(|number| vec![number]),
+        }
+    }
+
+    fn show(&self) -> Value {
+        self.iter().map(|number| (*number).into()).collect::<Vec<Value>>().into()
+    }
+}
+
+/// Codes with which a process fails.
+pub(super) fn read_exit_codes(value: &Value) -> Result<Vec<u32>, SettingError> {
+    match Vec::<u32>::read(value) {
+        Ok(codes) if codes.iter().all(|code| (1..=255).contains(code)) => Ok(codes),
+        _ => expected("an exit code from 1 to 255, or a list of them"),
+    }
+}
+
 /// A fraction of the machine: more than 0, at most 1.
 pub(super) fn read_fraction(value: &Value) -> Result<f64, SettingError> {
     let number = match value {

@@ -3,7 +3,9 @@
 use super::{Flow, FlowError, Turn};
 use crate::event::RunEvent;
 use crate::lease::{LeaseId, LeaseRequest};
-use crate::ports::{Assignment, DevicePool, Inbox, Input, Launcher, Observer, StopLevel, TaskKey, WorkerId};
+use crate::ports::{
+    Assignment, DevicePool, Inbox, Input, Launcher, Observer, StopLevel, TaskKey, WorkerEvent, WorkerId,
+};
 use crate::scheduler::{Command, LeaseAnswer};
 
 impl<L: Launcher, P: DevicePool, O: Observer, I: Inbox> Flow<L, P, O, I> {
@@ -35,8 +37,23 @@ impl<L: Launcher, P: DevicePool, O: Observer, I: Inbox> Flow<L, P, O, I> {
                         self.scheduler.cancel(now, task);
                     }
                 }
-                input => self.scheduler.handle(now, input),
+                input => {
+                    self.look_for_lost_devices(&input);
+                    self.scheduler.handle(now, input);
+                }
             }
+        }
+    }
+
+    /// A task that fails on a device that is lost has not failed by itself.
+    fn look_for_lost_devices(&mut self, input: &Input) {
+        let Input::Worker { worker, event: WorkerEvent::Failed { .. } | WorkerEvent::Gone { .. } } = input
+        else {
+            return;
+        };
+        let devices = self.scheduler.trains_on(*worker);
+        if let Some(lost) = devices.into_iter().find(|device| self.ports.pool.is_lost(*device)) {
+            self.scheduler.device_lost(*worker, lost);
         }
     }
 
@@ -151,6 +168,7 @@ impl<L: Launcher, P: DevicePool, O: Observer, I: Inbox> Flow<L, P, O, I> {
             program: spec.program.clone(),
             params: spec.params.clone(),
             keep: spec.keep.as_deref().map(str::to_owned),
+            oom_signs: spec.oom_signs.clone(),
             group: name,
         })
     }

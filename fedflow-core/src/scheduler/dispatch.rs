@@ -109,7 +109,9 @@ impl Scheduler {
 
     /// Gives a task to a process that was kept for the like of it, if there is one.
     fn hand_over(&mut self, now: Time, task: TaskKey, stay: &Stay, memory: Size) -> bool {
-        let Some((from, kept, loaded)) = self.kept.take_for(stay) else { return false };
+        let tasks = self.groups.get(&task.group).map(|group| &group.tasks);
+        let Some(state) = tasks.and_then(|tasks| tasks.get(task.place as usize)) else { return false };
+        let Some((from, kept, loaded)) = self.kept.take_for(stay, &state.plan) else { return false };
         let KeptWorker { served, resident, stays_on, .. } = kept;
         let worker = Worker { served, resident, stays_on, ..self.worker(now, task) };
         let (to, attempt) = self.begin_attempt(now, worker);
@@ -166,6 +168,7 @@ impl Scheduler {
             resident: None,
             holds_since: None,
             stays_on: None,
+            device_lost: None,
         }
     }
 

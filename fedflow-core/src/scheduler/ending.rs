@@ -18,6 +18,8 @@ pub(super) struct Attempt {
     number: u32,
     load_seconds: Option<f64>,
     trained: Option<(Device, f64)>,
+    /// The device that was lost meanwhile.
+    lost: Option<Device>,
 }
 
 impl Scheduler {
@@ -54,6 +56,25 @@ impl Scheduler {
         self.lease_round.request();
     }
 
+    /// The devices on which a worker trains now.
+    #[must_use]
+    pub fn trains_on(&self, id: WorkerId) -> Vec<Device> {
+        match self.workers.get(&id).map(|worker| &worker.phase) {
+            Some(Phase::Training { lease, .. }) => {
+                lease.shares.iter().map(|share| share.info.device).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// A device on which a worker trains is lost: if the worker fails now, its task is tried again elsewhere, unless it
+    /// is tied to that device.
+    pub fn device_lost(&mut self, id: WorkerId, device: Device) {
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.device_lost = Some(device);
+        }
+    }
+
     /// `train` failed in a process that lives. The first time that memory on the card did not suffice, what it
     /// has loaded is kept, and it waits for a larger share of the same card.
     pub(super) fn train_failed(
@@ -69,11 +90,12 @@ impl Scheduler {
         let (key, attempt) = (worker.task, worker.attempt);
         let (nretry, largest) = (self.config.scheduler.train_nretry, self.largest_share);
         let default = self.config.scheduler.default_cuda_memory;
-        let stopping = self.stop.is_some();
+        let (stopping, lost) = (self.stop.is_some(), worker.device_lost.is_some());
         let Some(task) = self.task_mut(key) else { return };
         let first_oom = failure.kind == FailureKind::Oom
             && task.spent.train_oom == 0
             && nretry > 1
+            && !lost
             && lease.shares.len() == 1;
         if !first_oom || stopping {
             self.end(now, id, Some(failure), Severity::Asked);
@@ -193,12 +215,13 @@ impl Scheduler {
         kind: FailureKind,
         message: String,
         stderr_tail: String,
+        killed_for_memory: bool,
     ) {
         // Leave the phase in order, so that the counters and queues follow, before the worker is forgotten.
         let Some(worker) = self.workers.get(&id) else { return };
         let stage = worker.phase.stage();
-        // A process does not die of a full card: it is the host's memory that was short, whatever the stage.
-        let host_oom = stage.is_some() && kind == FailureKind::Oom;
+        // What failed before for another cause is judged by that.
+        let host_oom = stage.is_some() && killed_for_memory;
         if let Some(stage) = stage {
             self.end(now, id, Some(Failure::new(stage, kind, message)), Severity::Killed);
             // It is gone already: nothing needs to be ended.
@@ -209,14 +232,15 @@ impl Scheduler {
             self.commands.push_back(Command::Release(lease));
             self.lease_round.request();
         }
-        let Worker { task, attempt, load_seconds, mut trained, phase, served, .. } = worker;
+        let Worker { task, attempt, load_seconds, mut trained, phase, served, device_lost: lost, .. } =
+            worker;
         if let (Some(since), Some((_, seconds))) = (worker.holds_since, &mut trained) {
             let train_seconds = now.since(since).as_secs_f64();
             *seconds = train_seconds;
             self.tell(task, |group, task| RunEvent::TaskReleased { group, task, attempt, train_seconds });
         }
         self.tell(task, |group, task| RunEvent::TaskExited { group, task, attempt });
-        let attempt = Attempt { number: attempt, load_seconds, trained };
+        let attempt = Attempt { number: attempt, load_seconds, trained, lost };
         match phase {
             Phase::Ending { failure: Some(mut failure), .. } => {
                 failure.stderr_tail = stderr_tail;
@@ -243,9 +267,12 @@ impl Scheduler {
         now: Time,
         key: TaskKey,
         attempt: Attempt,
-        failure: Failure,
+        mut failure: Failure,
         host_oom: bool,
     ) {
+        if let Some(device) = attempt.lost {
+            failure.message.push_str(&format!("; {device} was lost"));
+        }
         let (config, largest, stopping) = (&self.config.scheduler, self.largest_share, self.stop.is_some());
         let Some(task) = self.groups.get_mut(&key.group).and_then(|g| g.tasks.get_mut(key.place as usize))
         else {
@@ -253,7 +280,11 @@ impl Scheduler {
         };
         let retries = task.plan.limits.retries.unwrap_or(0);
         let needs = &mut task.plan.needs;
-        let verdict = if host_oom {
+        let elsewhere = attempt.lost.is_some() && task.plan.pin.is_none();
+        let verdict = if elsewhere && failure.kind != FailureKind::Cancelled {
+            // It costs none of the task's retries, and happens once for each device at most.
+            Verdict::Again { delay: Duration::ZERO }
+        } else if host_oom {
             decide_host_oom(&mut task.spent, config)
         } else {
             decide(&mut task.spent, &failure, retries, config)
@@ -300,7 +331,7 @@ impl Scheduler {
 
     pub(super) fn fail_for_good(&mut self, key: TaskKey, error: Failure, attempt: Option<Attempt>) {
         let number = self.task(key).map_or(0, |task| task.attempts);
-        let attempt = attempt.unwrap_or(Attempt { number, load_seconds: None, trained: None });
+        let attempt = attempt.unwrap_or(Attempt { number, load_seconds: None, trained: None, lost: None });
         self.tell(key, |group, task| RunEvent::TaskFailed {
             group,
             task,

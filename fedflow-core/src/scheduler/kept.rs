@@ -3,11 +3,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::plan::Stay;
+use super::plan::{Stay, TaskPlan};
 use super::timers::Due;
 use super::worker::{Severity, Worker};
 use super::{Command, Scheduler};
-use crate::device::Device;
+use crate::device::{Device, Pin};
 use crate::event::RunEvent;
 use crate::lease::{Lease, LeaseId};
 use crate::ports::WorkerId;
@@ -23,6 +23,19 @@ pub(super) struct KeptWorker {
     pub(super) resident: Option<LeaseId>,
     /// That card: its context cannot be moved.
     pub(super) stays_on: Option<Device>,
+    /// To which device its task was tied.
+    pin: Option<Pin>,
+}
+
+impl KeptWorker {
+    /// Whether a task may train where the process must.
+    fn suits(&self, plan: &TaskPlan) -> bool {
+        let Some(device) = self.stays_on else { return true };
+        let pin = plan.pin.as_ref();
+        let may_train_there =
+            pin.is_none_or(|pin| self.pin.as_ref() == Some(pin) || *pin == Pin::Device(device));
+        plan.needs.devices == 1 && may_train_there
+    }
 }
 
 /// The worker program, and the key, if it was kept with what it has loaded.
@@ -54,10 +67,12 @@ impl KeptWorkers {
     }
 
     /// The process that a task takes, if there is one, and whether it has what the task needs loaded.
-    pub(super) fn take_for(&mut self, stay: &Stay) -> Option<(WorkerId, KeptWorker, bool)> {
+    pub(super) fn take_for(&mut self, stay: &Stay, plan: &TaskPlan) -> Option<(WorkerId, KeptWorker, bool)> {
         let mut take = |key: Option<Box<str>>| {
+            let shelf = self.shelves.get(&(stay.worker.clone(), key))?;
+            let suits = |id: &&WorkerId| self.workers.get(id).is_some_and(|(_, kept)| kept.suits(plan));
             // The one that was used last: what it has in caches is freshest.
-            let id = *self.shelves.get(&(stay.worker.clone(), key))?.back()?;
+            let id = *shelf.iter().rev().find(suits)?;
             Some((id, self.remove(id)?))
         };
         if let Some((id, kept)) = stay.keep.clone().and_then(|key| take(Some(key))) {
@@ -137,7 +152,9 @@ impl Scheduler {
         let Some(stay) = self.task(worker.task).and_then(|task| task.plan.stay.clone()) else { return };
         let attempt = worker.attempt;
         self.tell(worker.task, |group, task| RunEvent::TaskExited { group, task, attempt });
+        let pin = self.task(worker.task).and_then(|task| task.plan.pin.clone());
         let mut kept = KeptWorker {
+            pin,
             shelf: (stay.worker.clone(), stay.keep.clone()),
             served: worker.served + 1,
             resident: worker.resident,

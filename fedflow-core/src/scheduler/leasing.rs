@@ -130,6 +130,10 @@ impl Scheduler {
     /// need, or was lost since it started.
     fn never_leased(&mut self, now: Time, id: WorkerId, reason: &Unleasable) {
         let Some(worker) = self.workers.get(&id) else { return };
+        if worker.stays_on.is_some() && worker.trained.is_none() {
+            // What a kept process has is on a card that is no more: a new one loads again.
+            return self.end(now, id, None, Severity::Asked);
+        }
         let failure = if worker.stays_on.is_some() {
             // What it has loaded cannot be moved to a larger card: a new process can go there.
             Failure::new(Stage::Train, FailureKind::Oom, reason.to_string())

@@ -144,7 +144,8 @@ impl TaskPlan {
     }
 }
 
-/// The places of tasks in the order in which they shall start.
+/// The places of tasks in the order in which they shall start. With `longest-first`, a task of which nobody knows
+/// how long it takes counts as long as the others do on average, and equal ones stay in the order of adding.
 #[must_use]
 pub fn start_order(plans: &[TaskPlan], order: StartOrder, seed: u64) -> Vec<u32> {
     let mut places: Vec<u32> = (0..u32::try_from(plans.len()).unwrap_or(u32::MAX)).collect();
@@ -152,8 +153,18 @@ pub fn start_order(plans: &[TaskPlan], order: StartOrder, seed: u64) -> Vec<u32>
         StartOrder::Added => {}
         StartOrder::Random => fastrand::Rng::with_seed(seed).shuffle(&mut places),
         StartOrder::LongestFirst => {
-            places.sort_by_key(|&place| std::cmp::Reverse(plans[place as usize].expected));
+            let mean = mean_expected(plans);
+            places.sort_by_key(|&place| std::cmp::Reverse(plans[place as usize].expected.unwrap_or(mean)));
         }
     }
     places
+}
+
+/// How long the tasks are expected to take on average, as far as anybody knows.
+fn mean_expected(plans: &[TaskPlan]) -> Duration {
+    let known = plans.iter().filter_map(|plan| plan.expected);
+    let (sum, count) = known.fold((Duration::ZERO, 0_u32), |(sum, count), expected| {
+        (sum.saturating_add(expected), count.saturating_add(1))
+    });
+    sum.checked_div(count).unwrap_or_default()
 }

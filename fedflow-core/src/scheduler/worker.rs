@@ -38,6 +38,8 @@ pub(super) struct Worker {
     pub(super) holds_since: Option<Time>,
     /// Where it must train, as it has trained there before: what a process keeps on a card cannot be moved.
     pub(super) stays_on: Option<Device>,
+    /// The device that was lost while it trained there.
+    pub(super) device_lost: Option<Device>,
 }
 
 impl Worker {

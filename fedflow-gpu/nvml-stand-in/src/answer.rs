@@ -8,7 +8,11 @@ use crate::script::{Card, Code, Script};
 
 /// Runs a function on the script and turns its outcome into `nvmlReturn_t`. No panic crosses into C.
 pub(crate) fn answer(function: impl FnOnce(&Script) -> Result<(), Code>) -> c_uint {
-    let outcome = AssertUnwindSafe(|| Script::read().and_then(|script| function(&script)));
+    let outcome = AssertUnwindSafe(|| {
+        let script = Script::read()?;
+        script.driver_error.map_or(Ok(()), Err)?;
+        function(&script)
+    });
     match catch_unwind(outcome) {
         Ok(Ok(())) => 0,
         Ok(Err(code)) => code as c_uint,

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use crate::script::{SCRIPT_FILE, Script};
+use crate::script::{SCRIPT_FILE, STEP_FILE, Script};
 
 const FILE_STEM: &str = "libnvml_stand_in";
 
@@ -73,10 +73,22 @@ impl StandIn {
     /// # Errors
     /// The file cannot be written.
     pub fn play(&self, script: &Script) -> Result<(), InstallError> {
-        // Replaced in one step: a call that runs meanwhile reads the old one or the new one, never a half.
+        self.replace(SCRIPT_FILE, &serde_json::to_vec_pretty(script).map_err(io::Error::from)?)
+    }
+
+    /// Has the driver go on to a step of its script.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn advance(&self, step: u32) -> Result<(), InstallError> {
+        self.replace(STEP_FILE, step.to_string().as_bytes())
+    }
+
+    /// In one step: a call that runs meanwhile reads the old one or the new one, never a half.
+    fn replace(&self, name: &str, content: &[u8]) -> Result<(), InstallError> {
         let mut file = tempfile::NamedTempFile::new_in(self.directory.path())?;
-        file.write_all(&serde_json::to_vec_pretty(script).map_err(io::Error::from)?)?;
-        file.persist(self.directory.path().join(SCRIPT_FILE)).map_err(|error| error.error)?;
+        file.write_all(content)?;
+        file.persist(self.directory.path().join(name)).map_err(|error| error.error)?;
         Ok(())
     }
 

@@ -26,4 +26,4 @@ mod functions;
 mod install;
 
 pub use install::{InstallError, StandIn};
-pub use script::{Card, Code, Memory, Process, SCRIPT_FILE, Script};
+pub use script::{Card, Code, Memory, Process, SCRIPT_FILE, STEP_FILE, Scene, Script};

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub const SCRIPT_FILE: &str = "stand-in.json";
 
 /// What the driver answers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Script {
     /// What `nvmlInit_v2` fails with.
@@ -22,11 +22,42 @@ pub struct Script {
     pub cuda: i32,
     /// The cards, in PCI order.
     pub cards: Vec<Card>,
+    /// What every call fails with, the driver being gone.
+    pub driver_error: Option<Code>,
+    /// What becomes of them, scene after scene.
+    pub later: Vec<Scene>,
 }
+
+/// What the driver answers from some step on.
+///
+/// A test moves on by steps ([`StandIn::advance`](crate::StandIn::advance)), so that nothing depends on time. For trials
+/// by hand a scene can also begin by itself, some time after the script was written.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Scene {
+    /// Begins with this step, from 1; 0 is never.
+    pub step: u32,
+    /// Begins so many seconds after the script was written.
+    pub after_seconds: Option<f64>,
+    /// What every call fails with from then on.
+    pub driver_error: Option<Code>,
+    /// The cards from then on.
+    pub cards: Vec<Card>,
+}
+
+/// The step's file name, in the library's directory. Without it, it is step 0.
+pub const STEP_FILE: &str = "stand-in.step";
 
 impl Default for Script {
     fn default() -> Self {
-        Self { init_error: None, driver: "550.54.15".into(), cuda: 12_040, cards: Vec::new() }
+        Self {
+            init_error: None,
+            driver: "550.54.15".into(),
+            cuda: 12_040,
+            cards: Vec::new(),
+            driver_error: None,
+            later: Vec::new(),
+        }
     }
 }
 
@@ -41,6 +72,39 @@ impl Script {
         Self { cards, ..Self::default() }
     }
 
+    /// With the next step, the cards are these.
+    #[must_use]
+    pub fn then(self, cards: impl IntoIterator<Item = Card>) -> Self {
+        let cards = Self::of(cards).cards;
+        self.with_scene(Scene { cards, ..Scene::default() })
+    }
+
+    /// With the next step, the driver is gone: every call fails with this.
+    #[must_use]
+    pub fn then_gone(self, code: Code) -> Self {
+        let cards = self.later.last().map_or(&self.cards, |scene| &scene.cards).clone();
+        self.with_scene(Scene { driver_error: Some(code), cards, ..Scene::default() })
+    }
+
+    fn with_scene(mut self, scene: Scene) -> Self {
+        let step = u32::try_from(self.later.len() + 1).unwrap_or(u32::MAX);
+        self.later.push(Scene { step, ..scene });
+        self
+    }
+
+    /// What the script says at a step, and so many seconds after it was written: the last scene that has begun.
+    #[must_use]
+    pub fn at(mut self, step: u32, seconds: f64) -> Self {
+        let has_begun = |scene: &Scene| {
+            (1..=step).contains(&scene.step) || scene.after_seconds.is_some_and(|after| seconds >= after)
+        };
+        if let Some(place) = self.later.iter().rposition(has_begun) {
+            let Scene { driver_error, cards, .. } = self.later.swap_remove(place);
+            (self.driver_error, self.cards) = (driver_error, cards);
+        }
+        self
+    }
+
     /// A driver that does not start.
     #[must_use]
     pub fn failing(code: Code) -> Self {
@@ -51,7 +115,12 @@ impl Script {
     pub(crate) fn read() -> Result<Self, Code> {
         let path = own_script().ok_or(Code::Unknown)?;
         let text = fs::read_to_string(path).map_err(|_| Code::Unknown)?;
-        serde_json::from_str(&text).map_err(|_| Code::Unknown)
+        let script: Self = serde_json::from_str(&text).map_err(|_| Code::Unknown)?;
+        let step = fs::read_to_string(path.with_file_name(STEP_FILE)).ok();
+        let step = step.and_then(|step| step.trim().parse().ok()).unwrap_or(0);
+        let written = fs::metadata(path).and_then(|data| data.modified()).ok();
+        let age = written.and_then(|written| written.elapsed().ok()).unwrap_or_default();
+        Ok(script.at(step, age.as_secs_f64()))
     }
 }
 
@@ -223,6 +292,22 @@ mod tests {
         let text = serde_json::to_string(&script).unwrap();
         assert_eq!(serde_json::from_str::<Script>(&text).unwrap(), script);
         assert!(text.contains("gpu-is-lost"), "{text}");
+    }
+
+    #[test]
+    fn scenes_follow_by_step_or_by_time() {
+        let card = |used| Card::new("GPU-a", 8).using(used);
+        let mut script = Script::of([card(1)]).then([card(2)]).then_gone(Code::DriverNotLoaded);
+        let used = |script: &Script, step, seconds| {
+            let now = script.clone().at(step, seconds);
+            (now.cards[0].memory.unwrap().used, now.driver_error)
+        };
+        let gone = Some(Code::DriverNotLoaded);
+        assert_eq!(used(&script, 0, 100.0), (1, None));
+        assert_eq!(used(&script, 1, 100.0), (2, None));
+        assert_eq!((used(&script, 2, 0.0), used(&script, 9, 0.0)), ((2, gone), (2, gone)));
+        script.later[1].after_seconds = Some(3.0);
+        assert_eq!((used(&script, 0, 2.9), used(&script, 0, 3.0)), ((1, None), (2, gone)));
     }
 
     #[test]

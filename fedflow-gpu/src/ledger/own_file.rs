@@ -4,13 +4,13 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-use fedflow_core::LeaseId;
+use fedflow_core::{LeaseId, Size};
 use rustix::fs::Mode;
 
-use super::clock;
 use super::directory::{Directory, next_number};
 use super::fault::{Fault, LedgerError};
 use super::record::{Booking, EMPTY, Header, MAX_SLOTS, SLOT, VERSION, Waiting, encode, shortened};
+use crate::clock::unix_now;
 use crate::process::{ProcessId, probe_world};
 
 /// What the names of supervisors' files begin with.
@@ -93,6 +93,26 @@ impl OwnFile {
                 let _ = self.write(place, Some(Booking { worker: Some(worker), task, ..booking.clone() }));
             }
         }
+    }
+
+    /// Says what the holder of a lease uses. Wakes nobody, as no booking is smaller for it.
+    pub(super) fn set_used(&mut self, lease: LeaseId, used: Option<Size>) {
+        for place in 0..self.slots.len() {
+            if let Some(booking) = self.slots[place].as_ref().filter(|booking| booking.lease == lease.0) {
+                let _ = self.write(place, Some(Booking { used, ..booking.clone() }));
+            }
+        }
+    }
+
+    /// Has so much of a card quarantined, in place of what was.
+    pub(super) fn set_quarantine(&mut self, card: &str, memory: Size) -> Result<(), LedgerError> {
+        let ours = |booking: &Booking| booking.quarantined && booking.card == card;
+        let was = self.slots.iter().position(|slot| slot.as_ref().is_some_and(ours));
+        let Some(place) = was else { return self.book([quarantine(card, memory)]) };
+        let booking = (memory > Size::ZERO).then(|| quarantine(card, memory));
+        let _ = self.write(place, booking);
+        self.tell();
+        Ok(())
     }
 
     /// Says what the supervisor waits for.
@@ -181,17 +201,37 @@ fn to_io(fault: Fault) -> io::Error {
 pub(super) fn booking(
     lease: LeaseId,
     card: &str,
-    memory: fedflow_core::Size,
+    memory: Size,
     request: &fedflow_core::LeaseRequest,
 ) -> Booking {
     Booking {
         lease: lease.0,
         card: card.to_owned(),
         memory,
+        used: None,
         exclusive: request.exclusive,
         estimated: request.estimated,
         training: true,
-        since: clock::unix_now(),
+        quarantined: false,
+        since: unix_now(),
+        worker: None,
+        task: None,
+    }
+}
+
+/// Memory of a card that nobody gave back.
+pub(super) fn quarantine(card: &str, memory: Size) -> Booking {
+    Booking {
+        // No pool grants so many.
+        lease: u64::MAX,
+        card: card.to_owned(),
+        memory,
+        used: None,
+        exclusive: false,
+        estimated: true,
+        training: false,
+        quarantined: true,
+        since: unix_now(),
         worker: None,
         task: None,
     }

@@ -52,10 +52,16 @@ pub(crate) struct Booking {
     /// The device; see `CardKey`.
     pub(crate) card: String,
     pub(crate) memory: Size,
+    /// What its holder says that it uses of it, on a simulated card.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) used: Option<Size>,
     pub(crate) exclusive: bool,
     pub(crate) estimated: bool,
     /// Whether it still trains, or only keeps its memory.
     pub(crate) training: bool,
+    /// Whether nobody uses it, but a process that has ended did not give it back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) quarantined: bool,
     /// In Unix seconds.
     pub(crate) since: u64,
     /// The process that uses it, once that is known.
@@ -139,9 +145,11 @@ mod tests {
             lease: u64::MAX,
             card: "GPU-01234567-89ab-cdef-0123-456789abcdef".into(),
             memory: Size::from_bytes(memory),
+            used: Some(Size::from_bytes(u64::MAX)),
             exclusive: true,
             estimated: true,
             training: true,
+            quarantined: true,
             since: u64::MAX,
             worker: Some(ProcessId { pid: u32::MAX, start: u64::MAX }),
             task: Some(shortened(&task)),

@@ -3,7 +3,7 @@
 use std::fs::{File, TryLockError};
 use std::os::unix::fs::{FileExt, MetadataExt};
 
-use fedflow_core::Others;
+use fedflow_core::{Others, Size};
 use rustix::process::geteuid;
 
 use super::directory::{Directory, read_whole};
@@ -78,11 +78,16 @@ impl Survey {
                 others.training += 1;
                 others.exclusive |= booking.exclusive;
                 others.unestimated += usize::from(!booking.estimated);
-            } else {
+            } else if !booking.quarantined {
                 others.resident += 1;
             }
         }
         others
+    }
+
+    /// What holders of leases say that they use of a card.
+    pub(super) fn used_of(&self, card: &str) -> Size {
+        self.bookings().filter(|booking| booking.card == card).filter_map(|booking| booking.used).sum()
     }
 
     fn bookings(&self) -> impl Iterator<Item = &Booking> {

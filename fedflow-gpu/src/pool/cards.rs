@@ -1,11 +1,15 @@
 //! Real cards: which ones a run leases, and what is free on them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use fedflow_core::{Config, Device, DeviceInfo, LeaseRequest, LeaseTable, Pin, Size, Unleasable};
 
 use super::foreign::{Attributed, Foreign};
+use super::returning::{Change, Returning};
+use super::watch::DueReturn;
 use super::{CardWatch, NoCards, OpenError, Warning, priority, share_limit};
+use crate::clock::monotonic_now;
 use crate::environment::Environment;
 use crate::nvml::{CardError, CardProcess, CardRole, Driver, Found, Memory, NoDriver};
 use crate::process::{owner_of, probe_line};
@@ -21,13 +25,20 @@ pub(super) struct Cards {
     /// numbers of the others.
     visible: Vec<String>,
     uncertain_from: Option<u32>,
+    /// How long memory may take to come back.
+    return_bound: Duration,
+    due: Arc<DueReturn>,
 }
+
+/// How long memory may take to come back when a process has ended, unless somebody says otherwise.
+const RETURN_BOUND: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 struct Card {
     device: Device,
     uuid: String,
     foreign: Foreign,
+    returning: Returning,
     /// Why nothing is leased on it any more, if so.
     dropped: Option<CardError>,
 }
@@ -68,13 +79,26 @@ impl Cards {
             };
             let limit = |memory: Memory| share_limit::of(memory.total, memory.reserved, config);
             table.add(info, card.memory.map(limit));
-            cards.push(Card { device, uuid, foreign: Foreign::default(), dropped: None });
+            cards.push(Card {
+                device,
+                uuid,
+                foreign: Foreign::default(),
+                returning: Returning::default(),
+                dropped: None,
+            });
         }
         if visible.cards.iter().any(|place| found[*place].role == CardRole::Instance) {
             warnings.push(Warning::Instances);
         }
         let uuids = visible.cards.iter().filter_map(|place| found[*place].uuid.clone()).collect();
-        Ok(Self { driver, cards, visible: uuids, uncertain_from: visible.uncertain_from })
+        Ok(Self {
+            driver,
+            cards,
+            visible: uuids,
+            uncertain_from: visible.uncertain_from,
+            return_bound: RETURN_BOUND,
+            due: Arc::default(),
+        })
     }
 
     /// The UUIDs of the visible list.
@@ -92,7 +116,22 @@ impl Cards {
 
     pub(super) fn watch(&self) -> CardWatch {
         let usable = self.cards.iter().filter(|card| card.dropped.is_none());
-        CardWatch::new(Arc::clone(&self.driver), usable.map(|card| (card.device, card.uuid.clone())))
+        let usable = usable.map(|card| (card.device, card.uuid.clone()));
+        CardWatch::new(Arc::clone(&self.driver), Arc::clone(&self.due), usable)
+    }
+
+    pub(super) fn set_return_bound(&mut self, bound: Duration) {
+        self.return_bound = bound;
+    }
+
+    /// The process that had so much of a device has ended.
+    pub(super) fn released(&mut self, device: Device, share: Size) {
+        let now = monotonic_now();
+        for card in self.cards.iter_mut().filter(|card| card.device == device) {
+            card.returning.expect(share, now);
+            // Nothing else may happen then that would have it looked at.
+            self.due.set(now + self.return_bound);
+        }
     }
 
     /// Refuses what the table cannot know of: a card that was dropped, and a number that might mean another
@@ -148,15 +187,19 @@ impl Cards {
             }
             match look_at(&self.driver, &card.uuid) {
                 Ok((memory, processes)) => looks.push(Look { at, memory, processes }),
-                Err(error) => {
-                    table.drop_device(card.device);
-                    card.dropped = Some(error.clone());
-                    let (device, uuid) = (Some(card.device), card.uuid.clone());
-                    warnings.push(Warning::CardDropped { device, card: uuid, error });
-                }
+                Err(error) => card.drop_from(table, warnings, error),
             }
         }
         looks
+    }
+
+    /// Looks whether a card still answers; one that does not is dropped, with a warning.
+    pub(super) fn look_at(&mut self, device: Device, table: &mut LeaseTable, warnings: &mut Vec<Warning>) {
+        let mut usable = self.cards.iter_mut().filter(|card| card.dropped.is_none());
+        let Some(card) = usable.find(|card| card.device == device) else { return };
+        if let Err(error) = self.driver.memory(&card.uuid) {
+            card.drop_from(table, warnings, error);
+        }
     }
 
     /// Tells the table what nobody has booked and yet uses on the cards that were looked at. `booked` is what leases
@@ -168,7 +211,8 @@ impl Cards {
         booked: impl Fn(&LeaseTable, Device) -> Size,
         processes: &[u32],
         table: &mut LeaseTable,
-    ) {
+    ) -> Vec<(Device, Change)> {
+        let mut changes = Vec::new();
         for Look { at, memory, processes: listed } in looks {
             let card = &mut self.cards[at];
             // A card without memory of its own has one lease at a time; that it answers is all there is to know.
@@ -179,13 +223,38 @@ impl Cards {
             };
             let listed: Vec<Attributed> = listed.into_iter().map(attribute).collect();
             let foreign = &mut card.foreign;
-            let used = match booked(table, card.device) {
+            let booked = booked(table, card.device);
+            let mut missing = Size::ZERO;
+            if !card.returning.is_idle() {
+                missing = foreign.ownerless(&memory, booked, &listed).min(card.returning.most());
+                let change = card.returning.look(missing, monotonic_now(), self.return_bound);
+                if let Some(since) = card.returning.waits_since() {
+                    self.due.set(since + self.return_bound);
+                }
+                changes.extend((change != Change::None).then_some((card.device, change)));
+            }
+            let quarantined = card.returning.lost();
+            table.set_quarantined(card.device, quarantined);
+            // What may still come back is nobody's to lease meanwhile, and it is no reason to remember others.
+            let memory = Memory { used: memory.used.saturating_sub(missing), ..memory };
+            let used = match booked {
                 Size::ZERO if request.exclusive => foreign.without_leases_or_loaders(&memory, &listed),
                 Size::ZERO => foreign.without_leases(&memory, &listed),
                 booked => foreign.beside_leases(&memory, booked, &listed),
             };
-            table.set_foreign(card.device, used);
+            table.set_foreign(card.device, used + missing.saturating_sub(quarantined));
         }
+        changes
+    }
+}
+
+impl Card {
+    /// Nothing is leased on it any more.
+    fn drop_from(&mut self, table: &mut LeaseTable, warnings: &mut Vec<Warning>, error: CardError) {
+        table.drop_device(self.device);
+        self.dropped = Some(error.clone());
+        let (device, card) = (Some(self.device), self.uuid.clone());
+        warnings.push(Warning::CardDropped { device, card, error });
     }
 }
 

@@ -44,6 +44,20 @@ impl Foreign {
         self.without_leases(&rest, &others)
     }
 
+    /// What is used of a card and belongs to nobody, as far as that can be known: to no lease, to no process that lives,
+    /// and not to those who were there before. `booked` is what leases still have booked there.
+    pub(super) fn ownerless(&self, memory: &Memory, booked: Size, processes: &[Attributed]) -> Size {
+        let living: Size = processes.iter().filter(|p| p.owner.is_some()).map(|p| p.memory).sum();
+        let beyond_leases =
+            memory.used.saturating_sub(booked + self.at_rest.max(living.saturating_sub(booked)));
+        // Only if numbers of our own processes are seen can it be told what those who live use.
+        let are_known = processes.iter().any(|p| matches!(p.owner, Some(Owner::Us | Owner::Booked)));
+        let beyond_processes =
+            if are_known { memory.used.saturating_sub(living + self.at_rest) } else { Size::ZERO };
+        let ownerless = beyond_leases.max(beyond_processes);
+        if ownerless <= memory.overhead { Size::ZERO } else { ownerless }
+    }
+
     /// What others use of a card on which leases, of this run or of others in the ledger, have booked `booked`.
     pub(super) fn beside_leases(&mut self, memory: &Memory, booked: Size, processes: &[Attributed]) -> Size {
         let named: Size = processes.iter().filter(|p| p.owner == Some(Owner::Other)).map(|p| p.memory).sum();
@@ -127,6 +141,20 @@ mod tests {
         let theirs = [process(Some(Owner::Booked), 7)];
         assert_eq!(foreign.beside_leases(&memory(7 * GB), Size::from_gb(8), &theirs), Size::ZERO);
         assert_eq!(foreign.beside_leases(&memory(9 * GB), Size::from_gb(8), &theirs), Size::from_gb(1));
+    }
+
+    #[test]
+    fn what_nobody_uses_is_told_from_what_somebody_does() {
+        let foreign = Foreign { at_rest: Size::from_gb(2) };
+        let (none, gb) = (Size::ZERO, Size::from_gb);
+        assert_eq!(foreign.ownerless(&memory(2 * GB), none, &[]), none, "they were there before");
+        assert_eq!(foreign.ownerless(&memory(5 * GB), none, &[]), gb(3));
+        assert_eq!(foreign.ownerless(&memory(2 * GB + GB / 5), none, &[]), none, "the driver's own");
+        // Another one who came meanwhile, beside those who were there.
+        assert_eq!(foreign.ownerless(&memory(5 * GB), none, &[process(Some(Owner::Other), 5)]), none);
+        // Beside a lease of 10 GB that hides it, unless its process is known to use less.
+        assert_eq!(foreign.ownerless(&memory(6 * GB), gb(10), &[]), none);
+        assert_eq!(foreign.ownerless(&memory(6 * GB), gb(10), &[process(Some(Owner::Us), 1)]), gb(3));
     }
 
     fn any_processes() -> impl Strategy<Value = Vec<Attributed>> {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use fedflow_core::Device;
+use fedflow_core::{Device, Size};
 
 use crate::ledger::LedgerError;
 use crate::nvml::CardError;
@@ -33,6 +33,18 @@ pub enum Warning {
     Instances,
     /// Leases are booked where only this user looks. Holds the directory.
     NotShared(PathBuf),
+    /// Memory of a card is not leased any more, as a process that has ended did not give it back.
+    Quarantined {
+        /// The card.
+        device: Device,
+        /// How much of it, in all.
+        memory: Size,
+    },
+    /// All quarantined memory of a card has come back.
+    Returned {
+        /// The card.
+        device: Device,
+    },
     /// Nothing could be leased for a while, as the ledger could not be read or written.
     Ledger(LedgerError),
 }
@@ -60,6 +72,12 @@ impl fmt::Display for Warning {
                  FEDFLOW_LEASE_DIR",
                 path.display()
             ),
+            Self::Quarantined { device, memory } => write!(
+                f,
+                "{memory} of {device} did not come back when the process that used it ended; it is not leased \
+                 until it does"
+            ),
+            Self::Returned { device } => write!(f, "the memory of {device} that was missing has come back"),
             Self::Ledger(error) => error.fmt(f),
         }
     }

@@ -1,10 +1,12 @@
 //! Watches cards for changes that nobody reports: memory that others give back, and cards that fail.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use fedflow_core::{Device, Size};
 
 use super::Warning;
+use crate::clock::monotonic_now;
 use crate::nvml::{CardError, Driver};
 
 /// Looks at a pool's cards from another thread, each time it is told to. It has no thread of its own.
@@ -15,7 +17,29 @@ use crate::nvml::{CardError, Driver};
 #[derive(Debug)]
 pub struct CardWatch {
     driver: Arc<Driver>,
+    due: Arc<DueReturn>,
     cards: Vec<Watched>,
+}
+
+/// When the pool next wants its cards looked at, as memory should have come back by then.
+#[derive(Debug, Default)]
+pub(super) struct DueReturn(Mutex<Option<Instant>>);
+
+impl DueReturn {
+    /// It is due then, if not earlier.
+    pub(super) fn set(&self, at: Instant) {
+        let mut due = self.lock();
+        *due = Some(due.map_or(at, |due| due.min(at)));
+    }
+
+    /// Whether it is due, which is told once.
+    fn take(&self, now: Instant) -> bool {
+        self.lock().take_if(|at| *at <= now).is_some()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[derive(Debug)]
@@ -31,6 +55,8 @@ struct Watched {
 pub struct CardChanges {
     /// Whether less memory is used on some card than at the last look.
     pub memory_freed: bool,
+    /// Whether memory should have come back by now that a process used which has ended.
+    pub return_due: bool,
     /// Cards that fail since, each told once. The pool finds out by itself when it is next asked for a lease.
     pub failed: Vec<Warning>,
 }
@@ -39,20 +65,25 @@ impl CardChanges {
     /// Whether the engine should ask for leases again: they may be granted now, or refused for good.
     #[must_use]
     pub fn matter(&self) -> bool {
-        self.memory_freed || !self.failed.is_empty()
+        self.memory_freed || self.return_due || !self.failed.is_empty()
     }
 }
 
 impl CardWatch {
-    pub(super) fn new(driver: Arc<Driver>, cards: impl IntoIterator<Item = (Device, String)>) -> Self {
+    pub(super) fn new(
+        driver: Arc<Driver>,
+        due: Arc<DueReturn>,
+        cards: impl IntoIterator<Item = (Device, String)>,
+    ) -> Self {
         let cards = cards.into_iter().map(|(device, uuid)| Watched { device, uuid, used: None }).collect();
-        Self { driver, cards }
+        Self { driver, due, cards }
     }
 
     /// Looks at all cards; blocks for some calls of NVIDIA's library. A card that fails is not looked at again.
     #[must_use]
     pub fn poll(&mut self) -> CardChanges {
-        let mut changes = CardChanges::default();
+        let mut changes =
+            CardChanges { return_due: self.due.take(monotonic_now()), ..CardChanges::default() };
         let driver = &self.driver;
         self.cards.retain_mut(|card| match driver.memory(&card.uuid) {
             Ok(memory) => {

@@ -1,6 +1,8 @@
 //! How a worker ended, in words: the cause that was noticed, or what the kernel says of its process.
 
-use fedflow_core::FailureKind;
+use std::sync::Arc;
+
+use fedflow_core::{FailureKind, OomSigns, Stage};
 
 use super::listener::Cause;
 use crate::spawn::Ending;
@@ -54,6 +56,45 @@ pub(super) fn oom_kill(ending: Ending) -> Cause {
     Cause::new(FailureKind::Oom, message)
 }
 
+/// The question whether a process that failed unasked was out of memory, though it did not say so.
+pub(super) struct OomCheck {
+    signs: Arc<OomSigns>,
+    stage: Stage,
+    code: Option<u32>,
+}
+
+impl OomCheck {
+    /// `None` if it did not fail, or has another cause.
+    pub(super) fn of(
+        signs: Arc<OomSigns>,
+        stage: Option<Stage>,
+        cause: Option<&Cause>,
+        ending: Option<Ending>,
+        asked: Asked,
+    ) -> Option<Self> {
+        if cause.is_some() || asked != Asked::Nothing {
+            return None;
+        }
+        let code = match ending? {
+            Ending::Code(0) => return None,
+            Ending::Code(code) => u32::try_from(code).ok(),
+            // An exception that nobody catches aborts.
+            Ending::Signal(_) => None,
+        };
+        Some(Self { signs, stage: stage?, code })
+    }
+
+    /// The end in words, given the last of what the process wrote to stderr.
+    pub(super) fn judge(self, described: Cause, stderr: &str) -> Cause {
+        match self.signs.found(self.stage, self.code, stderr) {
+            None => described,
+            Some(sign) => {
+                Cause::new(FailureKind::Oom, format!("out of memory, by {sign} ({})", described.message))
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,5 +120,22 @@ mod tests {
         assert_eq!(message(Ending::Code(3), Asked::Nothing), "exit code 3");
         let mute = describe(None, Some(Ending::Code(0)), Asked::Nothing, false);
         assert_eq!(mute.message, "it left without saying hello (exit code 0)");
+    }
+
+    #[test]
+    fn only_a_failure_unasked_is_taken_for_out_of_memory() {
+        let check = |cause: Option<&Cause>, ending, asked| {
+            let check = OomCheck::of(Arc::default(), Some(Stage::Train), cause, ending, asked)?;
+            let judged = check.judge(Cause::new(FailureKind::Exit, "exit code 1"), "x CUDA out of memory. x");
+            (judged.kind == FailureKind::Oom).then_some(judged.message)
+        };
+        let said = check(None, Some(Ending::Code(1)), Asked::Nothing).unwrap();
+        assert_eq!(said, "out of memory, by \"CUDA out of memory\" on stderr (exit code 1)");
+        assert!(check(None, Some(Ending::Signal(6)), Asked::Nothing).is_some());
+        assert_eq!(check(None, Some(Ending::Code(0)), Asked::Nothing), None, "it only talks of it");
+        assert_eq!(check(None, Some(Ending::Code(1)), Asked::Terminate), None);
+        let other = Cause::protocol("it sent nonsense");
+        assert_eq!(check(Some(&other), Some(Ending::Code(1)), Asked::Nothing), None);
+        assert_eq!(check(None, None, Asked::Nothing), None);
     }
 }

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::thread;
 
 use crossbeam_channel::{Receiver, Sender};
-use fedflow_core::{Assignment, Device, Dict, FailureKind, Program, Time, Value};
+use fedflow_core::{Assignment, Dict, FailureKind, LeaseInfo, Program, Time, Value};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 
 use super::Shared;
+use super::lease_text::lease_text;
 use super::link::Link;
 use super::listener::{Cause, Listener, Phase, Said};
 use super::turns::{self, Turn};
@@ -64,9 +65,10 @@ impl Line {
         Self::of("load", |_| {})
     }
 
-    pub(super) fn train(device: Device, params: &Dict) -> Self {
+    pub(super) fn train(lease: &LeaseInfo, params: &Dict) -> Self {
         Self::of("train", |out| {
-            out.push_str(&format!(",\"device\":\"{device}\",\"params\":"));
+            out.push_str(&format!(",\"device\":\"{}\",\"lease\":{}", lease.device, lease_text(lease)));
+            out.push_str(",\"params\":");
             json::write_dict(out, params);
         })
     }

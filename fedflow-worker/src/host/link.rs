@@ -49,7 +49,7 @@ impl Link {
                 let params = link.carry(params)?;
                 link.send(ToWorker::Train { lease: lease.into(), params })
             }
-            Self::Json(lines) => send_line(lines, Line::train(lease.device, &params)),
+            Self::Json(lines) => send_line(lines, Line::train(&lease, &params)),
         }
     }
 

@@ -12,6 +12,8 @@ use super::log_keeper::LogKeeper;
 /// The most that is told of a log's end.
 const TAIL_BYTES: u64 = 4096;
 const TAIL_LINES: usize = 20;
+/// How much of a log's end is searched for the cause of a failure: a framework may say more after it.
+const END_BYTES: u64 = 64 * 1024;
 
 /// The files that a task's processes write to. They stay open here: what is read of them later is what the
 /// processes wrote, whatever a worker has put in their place meanwhile.
@@ -46,7 +48,14 @@ impl Logs {
 
     /// The last lines of stderr; empty if they cannot be read.
     pub(super) fn stderr_tail(&self) -> String {
-        tail_of(self.stderr.file()).unwrap_or_default()
+        let (bytes, cut) = end_of(self.stderr.file(), TAIL_BYTES).unwrap_or_default();
+        last_lines(&bytes, cut)
+    }
+
+    /// The end of stderr as far as causes are looked for in it; empty if it cannot be read.
+    pub(super) fn stderr_end(&self) -> String {
+        let (bytes, _) = end_of(self.stderr.file(), END_BYTES).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 
     /// Whether [`Self::finish`] has something to do.
@@ -64,13 +73,14 @@ impl Logs {
     }
 }
 
-fn tail_of(file: &File) -> io::Result<String> {
+/// The last bytes of a file, at most so many, and whether there is more before them.
+fn end_of(file: &File, limit: u64) -> io::Result<(Vec<u8>, bool)> {
     let length = file.metadata()?.len();
-    let from = length.saturating_sub(TAIL_BYTES);
+    let from = length.saturating_sub(limit);
     let mut bytes = vec![0; usize::try_from(length - from).unwrap_or(0)];
     let read = read_up_to(file, &mut bytes, from)?;
     bytes.truncate(read);
-    Ok(last_lines(&bytes, from > 0))
+    Ok((bytes, from > 0))
 }
 
 /// The last lines of a text; of one that was cut at its beginning the first, broken line is left out.

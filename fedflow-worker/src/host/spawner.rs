@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread;
 
 use crossbeam_channel::Sender;
-use fedflow_core::{Assignment, FailureKind, WorkerId};
+use fedflow_core::{Assignment, Device, FailureKind, Lease, Program, Value, WorkerId};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
 use super::listener::Cause;
@@ -16,6 +16,7 @@ use super::overseer::{Bell, Notice};
 use super::workdir::{self, Earlier};
 use super::{Protocol, Shared, WorkerProgram};
 use crate::environment::{self, Environment};
+use crate::json;
 use crate::spawn::{self, Launch, Process};
 
 /// What the spawner shall do for one worker.
@@ -162,6 +163,14 @@ fn environment_of(shared: &Shared, assignment: &Assignment, plan: &Plan) -> Envi
     for (name, value) in &plan.program_environment {
         environment::set(&mut environment, name, value);
     }
+    // That is how parameters reach a command.
+    if matches!(assignment.program.as_ref(), Program::Command { .. }) {
+        for (name, value) in assignment.params.iter() {
+            if let Some(value) = as_variable(value) {
+                environment::set(&mut environment, name, value);
+            }
+        }
+    }
     if let Some(threads) = shared.options.threads_per_task {
         for name in THREADS {
             if !environment.iter().any(|(set, _)| set == name) {
@@ -181,6 +190,31 @@ fn environment_of(shared: &Shared, assignment: &Assignment, plan: &Plan) -> Envi
         environment::set(&mut environment, name, value);
     }
     environment
+}
+
+/// A parameter as a variable: text as it is, everything else as JSON. Null sets none.
+fn as_variable(value: &Value) -> Option<String> {
+    match value {
+        Value::Null => None,
+        Value::Text(text) => Some(text.clone()),
+        other => {
+            let mut text = String::new();
+            json::write(&mut text, other);
+            Some(text)
+        }
+    }
+}
+
+/// The cards of a lease as the run names them; the device if it is no card.
+pub(super) fn cards_of(lease: &Lease) -> String {
+    let cards: Vec<String> = lease
+        .shares
+        .iter()
+        .map(|share| share.info.device)
+        .filter(|device| *device != Device::Cpu)
+        .map(|device| device.to_string())
+        .collect();
+    if cards.is_empty() { lease.device().to_string() } else { cards.join(",") }
 }
 
 /// A random text that nobody can guess.

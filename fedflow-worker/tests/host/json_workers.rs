@@ -64,7 +64,11 @@ fn a_shell_speaks_the_protocol() {
     assert_eq!(lines[1]["params"], serde_json::json!({"rate": 0.5, "name": "a \"b\""}));
     assert_eq!(lines[1]["workdir"], workdir);
     assert_eq!(lines[2], serde_json::json!({"cmd": "load"}));
-    assert_eq!(lines[3], serde_json::json!({"cmd": "train", "device": "cuda:3", "params": {"scale": 3}}));
+    assert_eq!((&lines[3]["cmd"], &lines[3]["device"]), (&"train".into(), &"cuda:3".into()));
+    assert_eq!(lines[3]["params"], serde_json::json!({"scale": 3}));
+    // The lease in full: what a worker needs that shows itself the card, or keeps to its share.
+    assert_eq!(lines[3]["lease"]["device"], "cuda:3");
+    assert_eq!(lines[3]["lease"]["cards"].as_array().map(Vec::len), Some(1));
     assert_eq!(lines[4], serde_json::json!({"cmd": "exit"}));
 }
 

@@ -78,6 +78,7 @@ impl World {
             program: Arc::new(program),
             params,
             keep: None,
+            oom_signs: Default::default(),
         };
         self.launcher().start(worker, assignment);
         worker
@@ -150,7 +151,7 @@ impl World {
     /// The worker's end: kind, message and the tail of stderr.
     pub(crate) fn gone(&mut self) -> (FailureKind, String, String) {
         match self.event() {
-            WorkerEvent::Gone { kind, message, stderr_tail } => (kind, message, stderr_tail),
+            WorkerEvent::Gone { kind, message, stderr_tail, .. } => (kind, message, stderr_tail),
             other => panic!("{other:?}"),
         }
     }

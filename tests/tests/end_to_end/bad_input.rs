@@ -81,12 +81,46 @@ fn an_estimate_larger_than_any_device() {
 }
 
 #[test]
+fn a_lease_directory_that_cannot_be_used() {
+    let sandbox = Sandbox::new();
+    // Nobody, root included, can make a directory below a file, or in /proc.
+    let file = sandbox.write("file", "");
+    for (place, cause) in
+        [(format!("{}/leases", file.display()), "no directory"), ("/proc/leases".into(), "")]
+    {
+        let sandbox = Sandbox::new().with_variable("FEDFLOW_LEASE_DIR", place.clone());
+        sandbox.write("flow.toml", &format!("{GROUP}tasks = [{{ id = \"t\", command = [\"true\"] }}]\n"));
+        let refused = sandbox.fedflow("run flow.toml --devices sim:1x8GB");
+        assert_eq!(refused.code, 2);
+        assert!(
+            refused.stderr.contains(&place) && refused.stderr.to_lowercase().contains(cause),
+            "{}",
+            refused.stderr
+        );
+        assert!(!sandbox.path().join("res").exists(), "something was started");
+    }
+}
+
+#[test]
+fn variables_of_a_task() {
+    let task = |keys: &str| {
+        format!("[workers.w]\ncommand = [\"{{scripted}}\"]\n{GROUP}[[groups.tasks]]\nid = \"t\"\n{keys}\n")
+    };
+    let text = refused(&task("env = { \"A=B\" = \"1\" }\ncommand = [\"true\"]"), "");
+    assert!(text.contains("cannot be the name of a variable"), "{text}");
+    let text = refused(&task("env = { A = \"1\" }\nworker = \"w\"\nkind = \"scripted\""), "");
+    assert!(text.contains("takes no env") && text.contains("[workers.NAME]"), "{text}");
+}
+
+#[test]
 fn bad_configuration_from_each_source_names_it() {
     let good = format!("{GROUP}tasks = [{{ id = \"t\", command = [\"true\"] }}]\n");
     let text = refused(&good, "--set scheduler.max-proces=3");
     assert!(text.contains("--set") && text.contains("scheduler.max-process"), "{text}");
     let text = refused(&format!("[config]\nscheduler.order = \"fast\"\n{good}"), "");
     assert!(text.contains("flow.toml:2:") && text.contains("longest-first"), "{text}");
+    let text = refused(&format!("[config]\ngpu-priority.strategy = \"fastest\"\n{good}"), "");
+    assert!(text.contains("flow.toml:2:") && text.contains("remain-mem"), "{text}");
     let text = refused(&format!("[config]\nsmtp.password = \"x\"\n{good}"), "");
     assert!(text.contains("smtp.password"), "{text}");
     let sandbox = Sandbox::new().with_variable("FEDFLOW_CONFIG_SCHEDULER_MAX_PROCESS", "none");

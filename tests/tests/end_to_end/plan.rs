@@ -1,6 +1,38 @@
-//! `fedflow plan`: the same scheduler in virtual time.
+//! `fedflow plan`: the same scheduler in virtual time, against what really happens; and the order that learns.
 
-use fedflow_tests::Sandbox;
+use fedflow_tests::{Outcome, Sandbox};
+use serde_json::Value;
+
+/// A group of tasks that load and train so long, in milliseconds.
+fn scripted(name: &str, matrix: &str, load: &str, train: &str) -> String {
+    format!(
+        "[[groups]]\nname = \"{name}\"\n[[groups.tasks]]\nmatrix = {{ {matrix} }}\nid = \"t{{{{ i }}}}\"\n\
+         worker = \"scripted\"\nkind = \"scripted\"\nparams = {{ load = [{load}], train = [{train}] }}\n"
+    )
+}
+
+const WORKER: &str = "[workers.scripted]\ncommand = [\"{scripted}\"]\n";
+
+fn json(outcome: &Outcome) -> Value {
+    assert_eq!(outcome.code, 0, "{}", outcome.stderr);
+    serde_json::from_str(&outcome.stdout).unwrap()
+}
+
+/// How far a forecast is from what was recorded, as a ratio.
+fn off(plan: &Value) -> f64 {
+    let (told, real) = (&plan["plans"][0]["makespan_seconds"], &plan["recorded"]["makespan_seconds"]);
+    (told.as_f64().unwrap() / real.as_f64().unwrap() - 1.0).abs()
+}
+
+/// The tasks of a group in the order in which a run started them.
+fn started(outcome: &Outcome, group: &str) -> Vec<String> {
+    assert_eq!(outcome.code, 0, "{}", outcome.stderr);
+    let events = outcome.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    events
+        .filter(|event| event["event"] == "task-started" && event["group"] == group)
+        .map(|event| event["task"].as_str().unwrap().to_owned())
+        .collect()
+}
 
 #[test]
 fn a_plan_tells_makespan_bound_and_idle_time() {
@@ -14,13 +46,175 @@ fn a_plan_tells_makespan_bound_and_idle_time() {
     sandbox.write("flow.toml", &flow(""));
     let told = sandbox.fedflow("plan flow.toml --devices cpu:2");
     assert_eq!(told.code, 0);
-    assert!(told.stdout.contains("makespan     1m 1s\nlower bound  1m 1s\n"), "{}", told.stdout);
-    assert!(told.stdout.contains("device idle  2s (1.6 %"), "{}", told.stdout);
+    for line in [
+        "makespan         1m 1s\nlower bound      1m 1s\n",
+        "device idle      2s (1.6 % of the devices' time)\nwithout overlap  1m 6s (1.08 times as long)\n",
+        "cpu slot 1  6       1m (98.4 %)  1s               0s\n",
+        "cpu slot 0  ·▇███",
+    ] {
+        assert!(told.stdout.contains(line), "{line}");
+    }
     // Two share a card of 10 GB, of which 8 may be leased: six turns, and the bound is what their memory allows.
     sandbox.write("flow.toml", &flow("estimate-cuda-memory = \"4GB\"\n"));
     let told = sandbox.fedflow("plan flow.toml --devices sim:1x10GB");
-    assert!(told.stdout.contains("makespan     1m 1s\nlower bound  1m 1s\n"), "{}", told.stdout);
+    assert!(told.stdout.contains("makespan         1m 1s\nlower bound      1m 1s\n"));
     assert!(!sandbox.path().join("res").exists(), "nothing is run");
-    sandbox.write("flow.toml", "[[groups]]\ntasks = [{ id = \"t\", command = [\"true\"] }]\n");
-    assert_eq!(sandbox.fedflow("plan flow.toml").code, 2, "nothing says how long it takes");
+}
+
+#[test]
+fn devices_orders_and_overlap_are_compared() {
+    let sandbox = Sandbox::new();
+    // Nine short ones, and one at the end that takes as long as five of them.
+    sandbox.write(
+        "flow.toml",
+        "[[groups]]\nname = \"g\"\n[[groups.tasks]]\nmatrix = { i = { from = 0, to = 9 } }\nid = \"t{{ i }}\"\n\
+         command = [\"true\"]\nexpected-train = \"10s\"\n[[groups.tasks]]\nid = \"long\"\ncommand = [\"true\"]\n\
+         expected-train = \"50s\"\n",
+    );
+    let told = sandbox.fedflow("plan flow.toml --devices cpu:1 --devices cpu:2 --order added,longest-first");
+    assert_eq!(told.code, 0);
+    let rows: Vec<Vec<&str>> = told
+        .stdout
+        .lines()
+        .filter(|line| line.starts_with("cpu:"))
+        .map(|line| line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect())
+        .collect();
+    assert_eq!(
+        rows,
+        [
+            ["cpu:1", "added", "2m 20s", "2m 20s", "0s (0.0 %)", "1.00"],
+            ["cpu:1", "longest-first", "2m 20s", "2m 20s", "0s (0.0 %)", "1.00"],
+            ["cpu:2", "added", "1m 30s", "1m 10s", "40s (22.2 %)", "1.56"],
+            ["cpu:2", "longest-first", "1m 10s", "1m 10s", "0s (0.0 %)", "2.00"],
+        ]
+    );
+    // A choice on which it cannot run does not keep the others from being told.
+    sandbox.write(
+        "flow.toml",
+        "[[groups]]\nname = \"g\"\ndevice = \"cuda:1\"\n[[groups.tasks]]\nid = \"t\"\ncommand = [\"true\"]\n\
+         load-command = [\"true\"]\nexpected-load = \"3s\"\nexpected-train = \"4s\"\n",
+    );
+    let arguments = "plan flow.toml --devices sim:1x8GB --devices sim:2x8GB --no-overlap";
+    let told = sandbox.fedflow(arguments);
+    assert!(told.stdout.contains("sim:1x8GB: task t: there is no device cuda:1"));
+    let plan = json(&sandbox.fedflow(&format!("{arguments} --format json")));
+    assert!(plan["plans"][0]["error"].as_str().unwrap().contains("cuda:1"));
+    let second = &plan["plans"][1];
+    assert_eq!((&second["overlap"], &second["makespan_seconds"]), (&false.into(), &7.0.into()));
+    assert_eq!(second["lanes"][1]["busy_seconds"], 4.0, "what it holds while it loads is not used");
+    let refused = sandbox.fedflow("plan flow.toml --devices sim:1x8GB");
+    assert_eq!((refused.code, refused.stdout.as_str()), (2, ""));
+}
+
+#[test]
+fn forty_tasks_take_as_long_as_was_planned() {
+    let sandbox = Sandbox::new();
+    let tasks = scripted("g", "i = { from = 0, to = 40 }", "\"wait 200\"", "\"wait 200\"");
+    sandbox.write(
+        "flow.toml",
+        &format!("{WORKER}{tasks}expected-load = \"200ms\"\nexpected-train = \"200ms\"\n"),
+    );
+    let declared = json(&sandbox.fedflow("plan flow.toml --devices cpu:2 --format json"));
+    assert_eq!(declared["plans"][0]["makespan_seconds"], 4.2);
+    assert_eq!(declared["plans"][1]["makespan_seconds"], 8.0, "without overlap");
+    assert_eq!(sandbox.fedflow("run flow.toml --devices cpu:2").code, 0);
+    let plan = json(&sandbox.fedflow("plan flow.toml --from res --format json"));
+    assert_eq!(plan["plans"][0]["devices"], "cpu:2", "those of the run");
+    assert_eq!(plan["durations"]["recorded"], 40);
+    assert!(off(&plan) < 0.05, "{plan:#}");
+    // A machine that has other things to do makes the run slower, never faster.
+    let real = plan["recorded"]["makespan_seconds"].as_f64().unwrap();
+    assert!(real > 0.95 * 4.2, "it took {real} s");
+}
+
+#[test]
+fn a_recorded_run_of_several_groups_is_forecast_and_its_failures_are_told() {
+    let sandbox = Sandbox::new();
+    let rounds = "[[groups]]\nrepeat = 3\n[[groups.groups]]\nname = \"train-{{ round }}\"\n[[groups.groups.tasks]]\n\
+         matrix = { i = [1, 9, 3, 7, 5] }\nid = \"client-{{ i }}\"\nworker = \"scripted\"\nkind = \"scripted\"\n\
+         params = { load = [\"wait {{ 10 * i }}\"], train = [\"wait {{ 30 * i + 20 * round }}\"] }\n\
+         [[groups.groups]]\nname = \"average-{{ round }}\"\ntasks = [{ id = \"average\", command = [\"sleep\", \"0.1\"] }]\n";
+    sandbox.write("flow.toml", &format!("{WORKER}{rounds}"));
+    assert_eq!(sandbox.fedflow("run flow.toml --devices cpu:2").code, 0);
+    let plan = json(&sandbox.fedflow("plan flow.toml --from res --format json"));
+    assert_eq!(plan["durations"]["recorded"], 18);
+    assert!(off(&plan) < 0.05, "{plan:#}");
+
+    // A run of one round is enough for all that are to come.
+    let one = sandbox.fedflow("plan flow.toml --from res --report plan.html --devices cpu:1");
+    assert_eq!(one.code, 0);
+    let page = sandbox.read("plan.html");
+    assert!(page.contains("flow (simulated)") && page.contains("average-3") && page.contains("<svg"));
+    sandbox.write("flow.toml", &format!("{WORKER}{rounds}").replace("repeat = 3", "repeat = 5"));
+    let plan = json(&sandbox.fedflow("plan flow.toml --from res --format json"));
+    assert_eq!((&plan["durations"]["recorded"], &plan["durations"]["alike"]), (&18.into(), &12.into()));
+
+    let failing =
+        scripted("g", "i = [0, 1, 2]", "", "\"wait 150\", \"{{ 'fail so' if i == 1 else 'wait 50' }}\"");
+    sandbox.write("flow.toml", &format!("{WORKER}{failing}retries = 1\n"));
+    assert_eq!(sandbox.fedflow("run flow.toml --devices cpu:1 --fresh").code, 1);
+    let told = sandbox.fedflow("plan flow.toml --from res");
+    assert!(told.stdout.contains("durations        2 from res, 1 as their like in res\n"));
+    assert!(told.stdout.contains("note: in res 2 attempts failed and held devices for"));
+}
+
+#[test]
+fn what_cannot_be_planned_is_told() {
+    let sandbox = Sandbox::new();
+    let flow = "[[groups]]\nname = \"g\"\ntasks = [{ id = \"t\", command = [\"true\"] }]\n";
+    sandbox.write("flow.toml", flow);
+    let refused = sandbox.fedflow("plan flow.toml");
+    assert_eq!((refused.code, refused.stdout.as_str()), (2, ""));
+    assert!(refused.stderr.contains("expected-train") && refused.stderr.contains("--from RUN_DIR"));
+    assert_eq!(sandbox.fedflow("run flow.toml --devices cpu:1").code, 0);
+    assert!(sandbox.fedflow("plan flow.toml").stderr.contains("--from res"), "there is a run now");
+    for arguments in ["--from nowhere", "--from res --devices gpu", "--from res --order shortest", "--from ."]
+    {
+        let refused = sandbox.fedflow(&format!("plan flow.toml {arguments}"));
+        assert_eq!((refused.code, refused.stdout.as_str()), (2, ""), "{arguments}");
+    }
+    // Nothing is known of another group's task, and a time limit is one that the run would meet.
+    sandbox.write(
+        "flow.toml",
+        &format!(
+            "{flow}[[groups]]\nname = \"h\"\n[[groups.tasks]]\nid = \"slow\"\ncommand = [\"true\"]\n\
+             train-timeout = \"1m\"\nexpected-train = \"2m\"\n[[groups.tasks]]\nid = \"like\"\ncommand = [\"true\"]\n"
+        ),
+    );
+    let told = sandbox.fedflow("plan flow.toml --devices cpu:1");
+    assert_eq!(told.code, 0);
+    for line in [
+        "note: 1 task (in h) of unknown duration, taken to last as long as the others of the group on average\n",
+        "note: 1 task (in g) of unknown duration, taken to last no time at all\n",
+        "warning: on cpu:1 1 task would fail, the first h/slow in train: ",
+    ] {
+        assert!(told.stdout.contains(line), "{line}");
+    }
+}
+
+#[test]
+fn longest_first_learns_from_rounds_and_from_earlier_runs() {
+    let sandbox = Sandbox::new();
+    let rounds = "[[groups]]\nrepeat = 2\n[[groups.groups]]\nname = \"train-{{ round }}\"\n[[groups.groups.tasks]]\n\
+         matrix = { i = [20, 160, 300] }\nid = \"client-{{ i }}\"\nworker = \"scripted\"\nkind = \"scripted\"\n\
+         params = { train = [\"wait {{ i }}\"] }\n";
+    sandbox.write("flow.toml", &format!("{WORKER}{rounds}"));
+    let run = |options: &str| {
+        let options = format!("--devices cpu:1 --progress json {options}");
+        sandbox.fedflow(&format!("run flow.toml --set scheduler.order=longest-first {options}"))
+    };
+    let added = ["client-20", "client-160", "client-300"];
+    let longest = ["client-300", "client-160", "client-20"];
+    let first = run("");
+    assert_eq!(started(&first, "train-1"), added, "nothing is known yet");
+    assert_eq!(started(&first, "train-2"), longest, "as the round before has shown");
+    assert_eq!(started(&run("--durations res --workdir other"), "train-1"), longest);
+    assert_eq!(started(&run("--fresh"), "train-1"), longest, "as the run did that was there");
+    // What a task declares stands.
+    sandbox.write("flow.toml", &format!("{WORKER}{rounds}expected-train = \"{{{{ 1000 // i }}}}s\"\n"));
+    assert_eq!(started(&run("--fresh"), "train-1"), added);
+    let refused = sandbox.fedflow("run flow.toml --durations res --workdir third");
+    assert_eq!(refused.code, 2, "in another order nothing would come of it");
+    assert!(refused.stderr.contains("longest-first"), "{}", refused.stderr);
+    assert_eq!(run("--durations nowhere --workdir third").code, 2);
 }

@@ -255,6 +255,7 @@ mod tests {
             supervised: true,
             worker: Some(42),
             since: 1_000,
+            quarantined: false,
         }
     }
 

@@ -117,7 +117,12 @@ impl Conversation {
             let read = read.unwrap_or_else(|_| Err(Cause::protocol("it sent something that cannot be read")));
             let _ = told.send(read);
             let kind = FailureKind::Protocol;
-            over.tell(WorkerEvent::Gone { kind, message: String::new(), stderr_tail: String::new() });
+            over.tell(WorkerEvent::Gone {
+                kind,
+                message: String::new(),
+                stderr_tail: String::new(),
+                killed_for_memory: false,
+            });
         };
         match thread::Builder::new().name("fedflow-reader".into()).spawn(read) {
             Ok(_) => Ok(conversation),
@@ -270,5 +275,6 @@ fn assignment(place: &Path, number: u32, (kind, params): (&str, Dict)) -> Result
         program: Arc::new(Program::Worker { worker: WORKER.into(), kind: kind.into() }),
         params,
         keep: None,
+        oom_signs: Default::default(),
     })
 }

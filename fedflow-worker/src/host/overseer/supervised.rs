@@ -9,19 +9,21 @@ use std::time::Duration;
 
 use crossbeam_channel::Sender;
 use fedflow_core::{
-    Assignment, Device, Dict, FailureKind, Lease, LeaseId, Program, Time, WorkerEvent, WorkerId,
+    Assignment, Dict, FailureKind, Lease, LeaseId, Program, Stage, Time, WorkerEvent, WorkerId,
 };
 use rustix::net::{Shutdown, shutdown};
 use rustix::process::Signal;
 
-use super::super::ending::{self, Asked};
+use super::super::ending::{self, Asked, OomCheck};
 use super::super::ipc_session::IpcReader;
 use super::super::json_session::JsonReader;
+use super::super::lease_text::lease_text;
 use super::super::link::Link;
 use super::super::listener::{Cause, Listener, Phase};
 use super::super::logs::Logs;
-use super::super::spawner::{Done, Job, Plan, Stdin};
+use super::super::spawner::{Done, Job, Plan, Stdin, cards_of};
 use super::super::sweep::{Other, Sweep};
+use super::super::train_gate::Refusal;
 use super::super::{Protocol, Shared, WorkerProgram, result_file, turns};
 use super::{Bell, Notice};
 use crate::environment;
@@ -51,6 +53,8 @@ pub(super) struct Supervised {
     process: Option<Process>,
     /// How often the kernel had killed for memory before that was started.
     oom_kills: u64,
+    /// Whether it did so with this one.
+    killed_for_memory: bool,
     /// What descended from its process when that was last asked to end: some of it may have left the group.
     offspring: Vec<ProcessId>,
     /// What it was told to train on.
@@ -123,6 +127,7 @@ impl Supervised {
             logs: None,
             process: None,
             oom_kills: 0,
+            killed_for_memory: false,
             offspring: Vec::new(),
             lease: None,
             busy: false,
@@ -185,6 +190,9 @@ impl Supervised {
     pub(super) fn train(&mut self, lease: &Lease, params: Dict) {
         self.lease = Some(lease.id);
         self.witness_lease();
+        if let Some(refusal) = self.gate_refusal(lease, &params) {
+            return self.refuse_to_train(refusal);
+        }
         match &mut self.manner {
             Manner::Session { link: Some(link), .. } => {
                 self.listener.expect(Phase::Training);
@@ -198,6 +206,7 @@ impl Supervised {
                 let mut environment = vec![
                     (environment::DEVICE.to_owned(), lease.device_seen.to_string()),
                     (environment::CARD.to_owned(), cards_of(lease)),
+                    (environment::LEASE.to_owned(), lease_text(&lease.info(true))),
                     (environment::RESULT.to_owned(), self.result_path().to_string_lossy().into_owned()),
                 ];
                 environment.extend(lease.environment.iter().cloned());
@@ -205,6 +214,23 @@ impl Supervised {
             }
             _ => {}
         }
+    }
+
+    fn gate_refusal(&self, lease: &Lease, params: &Dict) -> Option<Refusal> {
+        let program = match &self.manner {
+            Manner::Session { program, .. } => Some(program),
+            Manner::Command { .. } => None,
+        };
+        self.shared.options.train_gate.as_ref()?.refusal(lease, &self.assignment, params, program)
+    }
+
+    /// The task was not told to train: it waits as before, and may be given another lease.
+    fn refuse_to_train(&mut self, refusal: Refusal) {
+        let (kind, message) = match refusal {
+            Refusal::OutOfMemory(message) => (FailureKind::Oom, message),
+            Refusal::NoSize(message) => (FailureKind::Error, message),
+        };
+        self.listener.tell(WorkerEvent::Failed { kind, message });
     }
 
     /// Tells which process uses the lease, once both are there.
@@ -386,6 +412,7 @@ impl Supervised {
             && ending::may_be_oom_kill(ending)
             && self.shared.oom_kills.explain_death(self.oom_kills)
         {
+            self.killed_for_memory = true;
             self.cause = Some(ending::oom_kill(ending));
         }
         let sweep = Sweep {
@@ -488,6 +515,20 @@ impl Supervised {
 
     // ---- Its end.
 
+    /// The phase in which it ended, if memory can have been the cause.
+    fn stage(&self) -> Option<Stage> {
+        match self.manner {
+            Manner::Session { .. } => match self.listener.phase() {
+                Phase::Loading => Some(Stage::Load),
+                Phase::Training => Some(Stage::Train),
+                Phase::Idle | Phase::Starting | Phase::Ready | Phase::Waiting => None,
+            },
+            Manner::Command { phase: CommandPhase::Loading } => Some(Stage::Load),
+            Manner::Command { phase: CommandPhase::Training } => Some(Stage::Train),
+            Manner::Command { phase: CommandPhase::Preparing | CommandPhase::Idle } => None,
+        }
+    }
+
     pub(super) fn is_over(&self) -> bool {
         self.over && !self.busy
     }
@@ -496,6 +537,8 @@ impl Supervised {
     pub(super) fn tell_end(self) {
         self.listener.close();
         let mut greeted = true;
+        let signs = self.shared.options.oom_signs.with(&self.assignment.oom_signs);
+        let check = OomCheck::of(signs, self.stage(), self.cause.as_ref(), self.ending, self.asked);
         if let Manner::Session { link, socket, .. } = self.manner {
             greeted = link.is_some();
             // Threads that still wait for a worker which left others behind are let go.
@@ -503,6 +546,7 @@ impl Supervised {
                 let _ = shutdown(&socket, Shutdown::Both);
             }
         }
+        let killed_for_memory = self.killed_for_memory;
         let in_order = self.cause.is_none() && self.asked == Asked::Exit;
         let Cause { kind, message } = ending::describe(self.cause, self.ending, self.asked, greeted);
         let (listener, logs, private) = (self.listener, self.logs, self.private);
@@ -512,36 +556,39 @@ impl Supervised {
         let nothing_left = |logs: &Logs| in_order && clean && logs.no_stderr() && !logs.are_too_large();
         let logs = logs.filter(|logs| !nothing_left(logs));
         if in_order && clean && logs.is_none() {
-            return listener.tell(WorkerEvent::Gone { kind, message, stderr_tail: String::new() });
+            return listener.tell(WorkerEvent::Gone {
+                kind,
+                message,
+                stderr_tail: String::new(),
+                killed_for_memory,
+            });
         }
         // The disk may be slow: it holds up this worker's end only.
         let (last_kind, last_message, last_listener) = (kind, message.clone(), Arc::clone(&listener));
         let workdir = self.assignment.workdir.clone();
         let tell = move || {
             let mut stderr_tail = String::new();
+            let mut cause = Cause { kind, message };
             if let Some(logs) = logs {
                 stderr_tail = logs.stderr_tail();
+                if let Some(check) = check {
+                    cause = check.judge(cause, &logs.stderr_end());
+                }
                 // Before the end is told: then the next attempt may put the directory aside.
                 logs.finish(&workdir);
             }
-            listener.tell(WorkerEvent::Gone { kind, message, stderr_tail });
+            let Cause { kind, message } = cause;
+            listener.tell(WorkerEvent::Gone { kind, message, stderr_tail, killed_for_memory });
             let _ = std::fs::remove_dir_all(&private);
         };
         if thread::Builder::new().name("fedflow-end".into()).spawn(tell).is_err() {
             let (kind, message) = (last_kind, last_message);
-            last_listener.tell(WorkerEvent::Gone { kind, message, stderr_tail: String::new() });
+            last_listener.tell(WorkerEvent::Gone {
+                kind,
+                message,
+                stderr_tail: String::new(),
+                killed_for_memory,
+            });
         }
     }
-}
-
-/// The cards of a lease as the run names them; the device if it is no card.
-fn cards_of(lease: &Lease) -> String {
-    let cards: Vec<String> = lease
-        .shares
-        .iter()
-        .map(|share| share.info.device)
-        .filter(|device| *device != Device::Cpu)
-        .map(|device| device.to_string())
-        .collect();
-    if cards.is_empty() { lease.device().to_string() } else { cards.join(",") }
 }

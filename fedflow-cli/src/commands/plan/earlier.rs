@@ -1,0 +1,43 @@
+//! What an earlier run says for a plan: durations, devices, and how it went.
+
+use std::path::Path;
+
+use fedflow_core::{DeviceInfo, Durations, RunEvent};
+use fedflow_worker::store::{JournalReader, RunDir};
+
+use crate::command_error::CommandError;
+use crate::session::shown;
+
+/// An earlier run.
+pub(super) struct EarlierDurations {
+    /// Its directory, as people would type it.
+    pub(super) name: String,
+    /// How long its tasks took.
+    pub(super) durations: Durations,
+    /// The devices of its last session.
+    pub(super) devices: Vec<DeviceInfo>,
+    /// Its seed.
+    pub(super) seed: u64,
+}
+
+impl EarlierDurations {
+    /// Reads the journal of a run.
+    ///
+    /// # Errors
+    /// It is no run's directory, or its journal cannot be read.
+    pub(super) fn read(run: &Path) -> Result<Self, CommandError> {
+        let run_dir = RunDir::open(run).map_err(CommandError::refused)?;
+        let reader = JournalReader::open(&run_dir).map_err(CommandError::refused)?;
+        let seed = reader.head().seed;
+        let mut durations = Durations::default();
+        let mut devices = Vec::new();
+        for record in reader {
+            let record = record.map_err(CommandError::refused)?;
+            durations.observe(record.time, &record.event);
+            if let RunEvent::RunStarted { devices: of_session, .. } = record.event {
+                devices = of_session;
+            }
+        }
+        Ok(Self { name: shown(run), durations, devices, seed })
+    }
+}

@@ -1,0 +1,171 @@
+//! A plan for programs: one JSON object. Seconds are of virtual time.
+
+use std::io::{self, Write};
+
+use fedflow_core::{Basis, Forecast};
+use serde::Serialize;
+
+use super::{Case, Planned};
+
+/// The version of the format; it only gains.
+const SCHEMA: u32 = 1;
+
+/// Writes the plan.
+pub(super) fn write(out: &mut dyn Write, planned: &Planned) -> io::Result<()> {
+    let bases = planned.times.bases();
+    let count = |basis| bases.get(&basis).copied().unwrap_or_default();
+    let document = Document {
+        schema: SCHEMA,
+        flow: &planned.flow,
+        groups: planned.groups.len(),
+        tasks: planned.times.len(),
+        durations: DurationCounts {
+            recorded: count(Basis::Recorded),
+            declared: count(Basis::Declared),
+            alike: count(Basis::Alike),
+            failed: count(Basis::Failed),
+            group_mean: count(Basis::Group),
+            unknown: count(Basis::Unknown),
+        },
+        recorded: planned.earlier.as_ref().map(|earlier| {
+            let recorded = earlier.durations.recorded();
+            RecordedRun {
+                run_dir: &earlier.name,
+                makespan_seconds: recorded.makespan.as_secs_f64(),
+                sessions: recorded.sessions,
+                complete: recorded.complete,
+                failed_attempts: recorded.failed_attempts,
+                failed_training_seconds: recorded.failed_training.as_secs_f64(),
+            }
+        }),
+        plans: planned.cases.iter().map(Plan::of).collect(),
+    };
+    serde_json::to_writer_pretty(&mut *out, &document)?;
+    writeln!(out)
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    schema: u32,
+    flow: &'a str,
+    groups: usize,
+    tasks: usize,
+    durations: DurationCounts,
+    recorded: Option<RecordedRun<'a>>,
+    plans: Vec<Plan<'a>>,
+}
+
+/// How many tasks' durations rest on what.
+#[derive(Serialize)]
+struct DurationCounts {
+    recorded: usize,
+    declared: usize,
+    alike: usize,
+    failed: usize,
+    group_mean: usize,
+    unknown: usize,
+}
+
+#[derive(Serialize)]
+struct RecordedRun<'a> {
+    run_dir: &'a str,
+    makespan_seconds: f64,
+    sessions: u32,
+    complete: bool,
+    failed_attempts: u64,
+    failed_training_seconds: f64,
+}
+
+#[derive(Serialize)]
+struct Plan<'a> {
+    devices: &'a str,
+    order: &'a str,
+    overlap: bool,
+    error: Option<String>,
+    #[serde(flatten)]
+    figures: Option<Figures>,
+}
+
+#[derive(Serialize)]
+struct Figures {
+    makespan_seconds: f64,
+    lower_bound_seconds: f64,
+    idle_seconds: f64,
+    idle_share: f64,
+    lanes: Vec<Lane>,
+    groups: Vec<Group>,
+    would_fail: Vec<Failed>,
+}
+
+#[derive(Serialize)]
+struct Lane {
+    device: String,
+    slot: u32,
+    trains: usize,
+    busy_seconds: f64,
+    waiting_seconds: f64,
+    tail_seconds: f64,
+}
+
+#[derive(Serialize)]
+struct Group {
+    name: String,
+    from_seconds: f64,
+    to_seconds: f64,
+}
+
+#[derive(Serialize)]
+struct Failed {
+    group: String,
+    task: String,
+    stage: String,
+    kind: String,
+    message: String,
+}
+
+impl<'a> Plan<'a> {
+    fn of(case: &'a Case) -> Self {
+        let Case { devices, order, overlap, forecast } = case;
+        Self {
+            devices,
+            order,
+            overlap: *overlap,
+            error: forecast.as_ref().err().map(ToString::to_string),
+            figures: forecast.as_ref().ok().map(Figures::of),
+        }
+    }
+}
+
+impl Figures {
+    fn of(forecast: &Forecast) -> Self {
+        let lanes = forecast.lanes.iter().map(|lane| Lane {
+            device: lane.device.to_string(),
+            slot: lane.slot,
+            trains: lane.turns,
+            busy_seconds: lane.busy.as_secs_f64(),
+            waiting_seconds: lane.waiting.as_secs_f64(),
+            tail_seconds: lane.tail.as_secs_f64(),
+        });
+        let groups = forecast.groups.iter().map(|group| Group {
+            name: group.name.to_string(),
+            from_seconds: group.from.as_secs_f64(),
+            to_seconds: group.to.as_secs_f64(),
+        });
+        let would_fail = forecast.failed.iter().map(|(group, task, failure)| Failed {
+            group: group.to_string(),
+            task: task.to_string(),
+            stage: failure.stage.to_string(),
+            kind: failure.kind.to_string(),
+            message: failure.message.clone(),
+        });
+        Self {
+            makespan_seconds: forecast.makespan.as_secs_f64(),
+            lower_bound_seconds: forecast.lower_bound.as_secs_f64(),
+            idle_seconds: forecast.idle().as_secs_f64(),
+            idle_share: forecast.idle_share(),
+            lanes: lanes.collect(),
+            groups: groups.collect(),
+            would_fail: would_fail.collect(),
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! A plan for people: its figures, where each device's time goes, and a picture.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use fedflow_core::{Basis, Device, Forecast, LaneUse, TaskGroup};
+
+use super::{Case, Planned, chart};
+use crate::table_text::plain_table;
+use crate::view::{count, counted, escape};
+
+/// How many devices are shown one by one.
+const SHOWN_LANES: usize = 16;
+/// How many groups a note names.
+const NAMED_GROUPS: usize = 3;
+/// How wide the names of figures are.
+const LABEL: usize = 16;
+
+/// One way to run a flow, in full; the second case is the same without overlap.
+pub(super) fn write_single(out: &mut dyn Write, planned: &Planned) -> io::Result<()> {
+    let Some(Case { devices, order, overlap, forecast: Ok(forecast) }) = planned.cases.first() else {
+        return Ok(());
+    };
+    write_head(out, planned)?;
+    let lanes = number(forecast.lanes.len(), if devices.starts_with("cpu") { "slot" } else { "card" });
+    figure(out, "devices", &format!("{devices} ({lanes})"))?;
+    figure(out, "order", order)?;
+    if !overlap {
+        figure(out, "overlap", "none: each task holds its device from its start to its end")?;
+    }
+    figure(out, "makespan", &span(forecast.makespan))?;
+    let above = forecast.makespan.as_secs_f64() / forecast.lower_bound.as_secs_f64().max(f64::MIN_POSITIVE);
+    let bound = if forecast.lower_bound.is_zero() || above < 1.0005 {
+        span(forecast.lower_bound)
+    } else {
+        format!("{} (the makespan is {above:.3} times that)", span(forecast.lower_bound))
+    };
+    figure(out, "lower bound", &bound)?;
+    let idle = format!("{} ({} of the devices' time)", span(forecast.idle()), percent(forecast.idle_share()));
+    figure(out, "device idle", &idle)?;
+    if let Some(Case { overlap: false, forecast: Ok(other), .. }) = planned.cases.get(1) {
+        let times = other.makespan.as_secs_f64() / forecast.makespan.as_secs_f64().max(f64::MIN_POSITIVE);
+        figure(out, "without overlap", &format!("{} ({times:.2} times as long)", span(other.makespan)))?;
+    }
+    writeln!(out)?;
+    write_lanes(out, forecast)?;
+    write_notes(out, planned)
+}
+
+/// Several ways to run a flow, a line each.
+pub(super) fn write_comparison(out: &mut dyn Write, planned: &Planned) -> io::Result<()> {
+    write_head(out, planned)?;
+    writeln!(out)?;
+    let first = planned.cases.first().and_then(|case| case.forecast.as_ref().ok());
+    let rows = planned.cases.iter().map(|case| {
+        let Ok(forecast) = &case.forecast else {
+            let dash = || "-".to_owned();
+            return [case.devices.clone(), case.order.clone(), "cannot run".into(), dash(), dash(), dash()];
+        };
+        let faster = first.map_or_else(
+            || "-".into(),
+            |first| {
+                let makespan = forecast.makespan.as_secs_f64().max(f64::MIN_POSITIVE);
+                format!("{:.2}", first.makespan.as_secs_f64() / makespan)
+            },
+        );
+        [
+            case.devices.clone(),
+            case.order.clone(),
+            span(forecast.makespan),
+            span(forecast.lower_bound),
+            format!("{} ({})", span(forecast.idle()), percent(forecast.idle_share())),
+            faster,
+        ]
+    });
+    let header = ["devices", "order", "makespan", "lower bound", "device idle", "speed-up"];
+    writeln!(out, "{}", plain_table(header, rows))?;
+    if planned.cases.iter().any(|case| !case.overlap) {
+        writeln!(out, "without overlap: each task holds its device from its start to its end")?;
+    }
+    for case in &planned.cases {
+        if let Err(error) = &case.forecast {
+            writeln!(out, "{}: {}", case.devices, escape(&error.to_string()))?;
+        }
+    }
+    write_notes(out, planned)
+}
+
+fn write_head(out: &mut dyn Write, planned: &Planned) -> io::Result<()> {
+    let groups = number(planned.groups.len(), "group");
+    figure(out, "flow", &format!("{} in {groups}", number(planned.times.len(), "task")))?;
+    let from = planned.earlier.as_ref().map_or("", |earlier| earlier.name.as_str());
+    let bases = planned.times.bases().into_iter().map(|(basis, count)| (basis, thousands(count)));
+    let bases = bases.map(|(basis, count)| match basis {
+        Basis::Recorded => format!("{count} from {}", escape(from)),
+        Basis::Declared => format!("{count} declared"),
+        Basis::Alike => format!("{count} as their like in {}", escape(from)),
+        Basis::Failed => format!("{count} as far as they came in {}", escape(from)),
+        Basis::Group => format!("{count} as their group's others"),
+        Basis::Unknown => format!("{count} unknown"),
+    });
+    figure(out, "durations", &bases.collect::<Vec<_>>().join(", "))?;
+    if let Some(earlier) = &planned.earlier {
+        let recorded = earlier.durations.recorded();
+        let end = if recorded.complete { "" } else { ", not to its end" };
+        let sessions =
+            if recorded.sessions > 1 { format!(" in {} sessions", recorded.sessions) } else { String::new() };
+        let text =
+            format!("{} on {}{sessions}{end}", span(recorded.makespan), super::label(&earlier.devices));
+        figure(out, "recorded", &text)?;
+    }
+    Ok(())
+}
+
+fn figure(out: &mut dyn Write, label: &str, value: &str) -> io::Result<()> {
+    writeln!(out, "{label:<LABEL$} {value}")
+}
+
+/// Where each device's time goes, and what it looks like.
+fn write_lanes(out: &mut dyn Write, forecast: &Forecast) -> io::Result<()> {
+    let whole = forecast.makespan.as_secs_f64().max(f64::MIN_POSITIVE);
+    let rows = forecast.lanes.iter().take(SHOWN_LANES).map(|lane| {
+        [
+            lane_label(lane),
+            thousands(lane.turns),
+            format!("{} ({})", span(lane.busy), percent(lane.busy.as_secs_f64() / whole)),
+            span(lane.waiting),
+            span(lane.tail),
+        ]
+    });
+    let header = ["device", "trains", "busy", "waits for loads", "nothing left to train"];
+    writeln!(out, "{}", plain_table(header, rows))?;
+    writeln!(out)?;
+    let shown = forecast.lanes.len().min(SHOWN_LANES);
+    let labels: Vec<String> = forecast.lanes[..shown].iter().map(lane_label).collect();
+    for line in chart::lines(forecast, &labels, chart::width()) {
+        writeln!(out, "{line}")?;
+    }
+    if forecast.lanes.len() > shown {
+        writeln!(out, "… and {} more", number(forecast.lanes.len() - shown, "device"))?;
+    }
+    Ok(())
+}
+
+fn write_notes(out: &mut dyn Write, planned: &Planned) -> io::Result<()> {
+    for (basis, what) in [
+        (Basis::Group, "taken to last as long as the others of the group on average"),
+        (Basis::Unknown, "taken to last no time at all"),
+    ] {
+        let groups = planned.times.groups_with(basis);
+        if groups.is_empty() {
+            continue;
+        }
+        let in_order =
+            planned.groups.iter().map(TaskGroup::group_name).filter(|name| groups.contains_key(name));
+        let mut names: Vec<String> = in_order.take(NAMED_GROUPS).map(|name| name.to_string()).collect();
+        if groups.len() > NAMED_GROUPS {
+            names.push("…".into());
+        }
+        let tasks = number(groups.values().sum(), "task");
+        writeln!(out, "note: {tasks} (in {}) of unknown duration, {what}", names.join(", "))?;
+    }
+    if let Some(earlier) = &planned.earlier {
+        let recorded = earlier.durations.recorded();
+        if recorded.failed_attempts > 0 {
+            writeln!(
+                out,
+                "note: in {} {} failed and held devices for {}; the plan expects no failures",
+                escape(&earlier.name),
+                counted(recorded.failed_attempts, "attempt"),
+                span(recorded.failed_training)
+            )?;
+        }
+    }
+    for case in &planned.cases {
+        let Ok(forecast) = &case.forecast else { continue };
+        if let Some((group, task, failure)) = forecast.failed.first() {
+            let tasks = number(forecast.failed.len(), "task");
+            writeln!(
+                out,
+                "warning: on {} {tasks} would fail, the first {group}/{task} in {}: {}",
+                case.devices,
+                failure.stage,
+                escape(&failure.message)
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn lane_label(lane: &LaneUse) -> String {
+    if lane.device == Device::Cpu { format!("cpu slot {}", lane.slot) } else { lane.device.to_string() }
+}
+
+fn thousands(number: usize) -> String {
+    count(u64::try_from(number).unwrap_or(u64::MAX))
+}
+
+fn number(count: usize, noun: &str) -> String {
+    counted(u64::try_from(count).unwrap_or(u64::MAX), noun)
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.1} %", 100.0 * share)
+}
+
+/// A length of time, with no more digits than anybody wants of a forecast.
+pub(super) fn span(duration: Duration) -> String {
+    let unit: u64 = match duration.as_secs() {
+        0..60 => 1,
+        60..3_600 => 100,
+        _ => 1_000,
+    };
+    let milliseconds = u64::try_from((duration.as_micros() + 500) / 1_000).unwrap_or(u64::MAX);
+    let rounded = milliseconds.saturating_add(unit / 2) / unit * unit;
+    humantime::format_duration(Duration::from_millis(rounded)).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_times_are_rounded_more() {
+        for (milliseconds, text) in
+            [(0, "0s"), (4_213, "4s 213ms"), (61_049, "1m 1s"), (61_051, "1m 1s 100ms"), (3_600_700, "1h 1s")]
+        {
+            assert_eq!(span(Duration::from_millis(milliseconds)), text);
+        }
+        assert_eq!(span(Duration::from_micros(1_500)), "2ms");
+        assert_eq!(span(Duration::from_micros(1_499)), "1ms");
+    }
+}
