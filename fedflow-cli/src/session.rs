@@ -185,6 +185,20 @@ impl Session {
         Ok(summary)
     }
 
+    /// Executes a group while the tasks of the next one load; see [`Flow::execute_and_load`].
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn execute_and_load(
+        &mut self,
+        group: &mut TaskGroup,
+        next: &mut TaskGroup,
+    ) -> Result<GroupSummary, FlowError> {
+        let summary = self.flow.execute_and_load(group, next)?;
+        self.any_failed |= summary.failed + summary.cancelled > 0;
+        Ok(summary)
+    }
+
     /// Closes everything: the journal's last record, the reports, the view; then prints the summary.
     ///
     /// # Errors

@@ -187,7 +187,10 @@ impl<L: Launcher, P: DevicePool, O: Observer, I: Inbox> Flow<L, P, O, I> {
         let index = self.groups + 1;
         let mut opening = match self.ahead.take() {
             None => self.open(group, index)?,
-            Some(opening) if opening.name == group.group_name() => opening,
+            Some(opening) if opening.name == group.group_name() => {
+                self.fail_broken(group);
+                opening
+            }
             Some(opening) => {
                 let name = opening.name.clone();
                 self.ahead = Some(opening);

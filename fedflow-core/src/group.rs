@@ -113,7 +113,15 @@ impl TaskGroup {
     pub fn add_broken_task(&mut self, spec: TaskSpec, message: String) -> Result<(), GroupError> {
         let task_id = spec.task_id.clone();
         self.add_task(spec)?;
-        self.entry(&task_id)?.broken = Some(message.into());
+        self.break_task(&task_id, message)
+    }
+
+    /// Has a task that cannot be run after all become an exception with this message when the group is executed.
+    ///
+    /// # Errors
+    /// There is no such task.
+    pub fn break_task(&mut self, task_id: &Name, message: String) -> Result<(), GroupError> {
+        self.entry(task_id)?.broken = Some(message.into());
         Ok(())
     }
 

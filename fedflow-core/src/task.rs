@@ -52,6 +52,56 @@ pub trait Task: Serialize + DeserializeOwned + 'static {
     /// Ends this attempt; [`TaskError::out_of_memory`] has it tried again with a larger estimate.
     fn load(&mut self, ctx: &mut LoadContext) -> Result<(), TaskError>;
 
+    /// Called instead of [`load`](Self::load) in a process that was kept for this task: `earlier` is the task of the
+    /// same type and with the same key ([`TaskSpec::keep`](crate::TaskSpec::keep)) that was run in it before, with all
+    /// that it has loaded and whatever `train` has made of that. Take over what still fits this task's parameters,
+    /// and load the rest.
+    ///
+    /// Whether it is called is not for a task to know: a process that was ended meanwhile costs a `load`. So what it
+    /// makes of a task must be the same as what `load` makes of it. By default it drops the earlier task and loads.
+    ///
+    /// ```
+    /// # use fedflow_core::{Device, Dict, LoadContext, Task, TaskError, TrainContext};
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Serialize, Deserialize)]
+    /// struct TrainClient {
+    ///     data: String,
+    ///     model: String,
+    ///     #[serde(skip)]
+    ///     samples: Vec<u8>,
+    ///     #[serde(skip)]
+    ///     start: Vec<u8>,
+    /// }
+    ///
+    /// impl Task for TrainClient {
+    /// #   const KIND: &'static str = "train-client";
+    /// #   fn train(&mut self, _: &mut TrainContext, _: &Device) -> Result<Dict, TaskError> { Ok(Dict::new()) }
+    ///     fn load(&mut self, _ctx: &mut LoadContext) -> Result<(), TaskError> {
+    ///         self.samples = std::fs::read(&self.data)?;
+    ///         self.start = std::fs::read(&self.model)?;
+    ///         Ok(())
+    ///     }
+    ///
+    ///     fn take_over(&mut self, earlier: Self, ctx: &mut LoadContext) -> Result<(), TaskError> {
+    ///         if earlier.data != self.data {
+    ///             return self.load(ctx);
+    ///         }
+    ///         // The client's data are the same in every round; the model is not.
+    ///         self.samples = earlier.samples;
+    ///         self.start = std::fs::read(&self.model)?;
+    ///         Ok(())
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`load`](Self::load).
+    fn take_over(&mut self, earlier: Self, ctx: &mut LoadContext) -> Result<(), TaskError> {
+        // First, so that both are never held at once.
+        drop(earlier);
+        self.load(ctx)
+    }
+
     /// Trains on the leased device and returns the results.
     ///
     /// # Errors

@@ -253,6 +253,22 @@ fn parameters_may_be_set_until_the_turn() {
 }
 
 #[test]
+fn a_task_that_turns_out_broken_in_its_turn_fails_though_it_has_loaded() {
+    let simulation = Simulation::new(LeaseTable::of_cpu_slots(1), |_| script(10, 50));
+    let config = config(&[("supervision.retries", "3")]);
+    let mut flow = flow(&simulation, &config);
+    let (mut first, mut second) = (group("a", [task("t")]), ahead(group("b", [task("t"), task("u")])));
+    flow.execute_and_load(&mut first, &mut second).unwrap();
+    second.break_task(&Name::new("t").unwrap(), "no such result".into()).unwrap();
+    let summary = flow.execute(&mut second).unwrap();
+    assert_eq!((summary.finished, summary.failed), (1, 1));
+    let failure = second.get_task("t").unwrap().failure().unwrap();
+    assert_eq!((failure.kind, failure.message.as_str()), (FailureKind::Error, "no such result"));
+    flow.finish(RunOutcome::Complete);
+    assert_nothing_left(&simulation);
+}
+
+#[test]
 fn who_loads_ahead_is_not_in_the_way() {
     // The first group's task fails twice, and is tried again when the next group has filled every place.
     let simulation = Simulation::new(LeaseTable::of_cpu_slots(1), |assignment| {

@@ -51,23 +51,40 @@ impl Bench {
         Self { launcher, inbox, root, lease, next: 0 }
     }
 
-    fn start(&mut self, program: Program) -> WorkerId {
+    fn assignment(&mut self, program: Program) -> (WorkerId, Assignment) {
         self.next += 1;
         let worker = WorkerId(self.next);
         let id = Name::from(self.next);
         let workdir = self.root.path().join("group").join(id.as_str());
+        let checkpoint_dir = self.root.path().join("checkpoints").join(id.as_str());
         let assignment = Assignment {
             group: Name::from(1_u64),
             task_id: id,
             attempt: 1,
             workdir,
-            checkpoint_dir: self.root.path().join("checkpoint"),
+            checkpoint_dir,
             program: Arc::new(program),
             params: Dict::new(),
             keep: None,
             oom_signs: Default::default(),
         };
+        (worker, assignment)
+    }
+
+    fn start(&mut self, program: Program) -> WorkerId {
+        let (worker, assignment) = self.assignment(program);
         self.launcher.start(worker, assignment);
+        self.load(worker)
+    }
+
+    /// Gives a process its next task.
+    fn hand_over(&mut self, from: WorkerId, program: Program) -> WorkerId {
+        let (worker, assignment) = self.assignment(program);
+        self.launcher.hand_over(from, worker, assignment);
+        self.load(worker)
+    }
+
+    fn load(&mut self, worker: WorkerId) -> WorkerId {
         assert_eq!(self.event(), WorkerEvent::Ready);
         self.launcher.load(worker);
         assert_eq!(self.event(), WorkerEvent::Loaded);
@@ -79,6 +96,29 @@ impl Bench {
         black_box(self.event());
         self.launcher.exit(worker);
         assert!(matches!(self.event(), WorkerEvent::Gone { .. }));
+    }
+
+    /// Trains each of these and hands it over to a task, which loads; all at once.
+    fn side_by_side(&mut self, loaded: Vec<WorkerId>, program: &Program) -> Vec<WorkerId> {
+        let mut left = loaded.len();
+        let mut done = Vec::with_capacity(left);
+        loaded.iter().for_each(|worker| self.launcher.train(*worker, &self.lease, &Dict::new()));
+        while left > 0 {
+            match self.inbox.next(None).1 {
+                Input::Worker { worker, event: WorkerEvent::Trained(_) } => {
+                    self.launcher.keep(worker);
+                    let (next, assignment) = self.assignment(program.clone());
+                    self.launcher.hand_over(worker, next, assignment);
+                }
+                Input::Worker { worker, event: WorkerEvent::Ready } => self.launcher.load(worker),
+                Input::Worker { worker, event: WorkerEvent::Loaded } => {
+                    done.push(worker);
+                    left -= 1;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        done
     }
 
     fn event(&mut self) -> WorkerEvent {
@@ -121,6 +161,35 @@ fn start_to_end(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// A task in a process that had another one before, from the hand-over until it is kept again; and the same for as many
+/// processes as there are processors.
+fn reuse(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("reuse");
+    let program = || Program::Worker { worker: SELF_WORKER.into(), kind: Nothing::KIND.into() };
+    let mut bench = Bench::new();
+    let first = bench.start(program());
+    let mut worker = first;
+    group.bench_function("one-task", |bencher| {
+        bencher.iter(|| {
+            bench.launcher.train(worker, &bench.lease, &Dict::new());
+            black_box(bench.event());
+            bench.launcher.keep(worker);
+            worker = bench.hand_over(worker, program());
+        });
+    });
+    bench.finish(worker);
+    let mut bench = Bench::new();
+    const AT_ONCE: u64 = 4;
+    let workers: Vec<WorkerId> = (0..AT_ONCE).map(|_| bench.start(program())).collect();
+    let mut idle = workers;
+    group.throughput(criterion::Throughput::Elements(AT_ONCE));
+    group.bench_function("four-processes", |bencher| {
+        bencher.iter(|| idle = bench.side_by_side(std::mem::take(&mut idle), &program()));
+    });
+    idle.into_iter().for_each(|worker| bench.finish(worker));
+    group.finish();
+}
+
 fn round_trip(criterion: &mut Criterion) {
     let mut bench = Bench::new();
     let program = Program::Worker { worker: SELF_WORKER.into(), kind: Nothing::KIND.into() };
@@ -135,7 +204,7 @@ fn round_trip(criterion: &mut Criterion) {
     bench.finish(worker);
 }
 
-criterion_group!(benches, start_to_end, round_trip);
+criterion_group!(benches, start_to_end, reuse, round_trip);
 
 fn main() {
     Worker::new().task::<Nothing>().run_if_worker();

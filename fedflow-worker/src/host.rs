@@ -2,7 +2,8 @@
 //!
 //! # Threads
 //!
-//! * The engine's own thread calls the [`HostLauncher`], which only hands orders on, and waits in the [`HostInbox`].
+//! * The engine's own thread calls the [`HostLauncher`], which only hands orders on (to load and to train, straight to
+//!   the worker), and waits in the [`HostInbox`].
 //! * The *overseer* knows every worker. It waits for orders, exits and deadlines at once and never touches a file
 //!   system that could be slow, so a kill is never late.
 //! * The *spawner* makes directories and starts processes. It lives as long as the host, as the kernel ties a
@@ -11,6 +12,14 @@
 //!   nobody but its own reader.
 //! * The *sampler* looks at memory and processors.
 //! * The *log keeper* looks at the size of running tasks' logs; what is too much it gives back to the file system.
+//!
+//! # Processes that are kept
+//!
+//! A process whose task is done may be kept: it stays idle, and every word of it is a breach. Handed over, it is known
+//! as another worker, and nothing that it still says of the task before counts for the new one. The spawner makes the
+//! new task's directory and logs; a Rust worker ends what the task before has left behind and opens the logs itself, for
+//! one in another language the supervisor ends what it finds below the process, and the very files that the process
+//! writes to move on to the new directory, a copy being left in the old one. Variables describe the first task.
 //!
 //! # Why the handshake is reversed
 //!
@@ -28,6 +37,7 @@ mod descriptors;
 mod ending;
 #[doc(hidden)]
 pub mod fuzzing;
+mod hand_over;
 mod handshake;
 mod inbox;
 mod intake;
@@ -45,6 +55,7 @@ mod result_file;
 mod sampler;
 mod spawner;
 mod sweep;
+mod switchboard;
 mod train_gate;
 mod turns;
 mod witness;
@@ -74,6 +85,7 @@ use oom_kills::OomKills;
 use overseer::{Bell, Notice};
 use private::Private;
 use sampler::{Sampler, SamplerThread};
+use switchboard::{Switchboard, Told};
 pub use train_gate::TrainGate;
 pub use witness::LeaseWitness;
 
@@ -186,6 +198,7 @@ struct Shared {
     post: Post,
     log_keeper: LogKeeper,
     oom_kills: OomKills,
+    board: Switchboard,
 }
 
 impl Host {
@@ -213,10 +226,12 @@ impl Host {
             )?),
             _ => None,
         };
+        let watched = options.lease_witness.is_some() || options.train_gate.is_some();
         let shared = Shared::new(options, clock.clone(), post.clone())?;
+        let board = shared.board.clone();
         let (bell, overseer) = overseer::start(shared)?;
         let handle = HostHandle { post: post.clone(), bell: bell.clone(), clock: clock.clone() };
-        let launcher = HostLauncher { bell, overseer: Some(overseer), _sampling: sampling };
+        let launcher = HostLauncher { bell, board, watched, overseer: Some(overseer), _sampling: sampling };
         let inbox = HostInbox::new(deliveries, post, clock, sampler);
         Ok((launcher, inbox, handle))
     }
@@ -242,6 +257,7 @@ impl Shared {
             post,
             log_keeper: LogKeeper::start()?,
             oom_kills: OomKills::of_own_group(),
+            board: Switchboard::default(),
             options,
         }))
     }
@@ -264,6 +280,10 @@ impl Shared {
 #[derive(Debug)]
 pub struct HostLauncher {
     bell: Bell,
+    board: Switchboard,
+    /// Whether somebody is told of leases; that is the overseer's part.
+    /// Whether the overseer must see each order to train.
+    watched: bool,
     overseer: Option<JoinHandle<()>>,
     _sampling: Option<SamplerThread>,
 }
@@ -274,21 +294,30 @@ impl Launcher for HostLauncher {
     }
 
     fn load(&mut self, worker: WorkerId) {
-        self.bell.ring(Notice::Load(worker));
+        match self.board.load(worker) {
+            Told::Yes => {}
+            Told::No => self.bell.ring(Notice::Load(worker)),
+            Told::Lost => self.bell.ring(Notice::Lost(worker)),
+        }
     }
 
     fn train(&mut self, worker: WorkerId, lease: &Lease, params: &Dict) {
-        self.bell.ring(Notice::Train { worker, lease: lease.clone(), params: params.clone() });
+        match if self.watched { Told::No } else { self.board.train(worker, lease, params) } {
+            Told::Yes => {}
+            Told::No => {
+                self.bell.ring(Notice::Train { worker, lease: lease.clone(), params: params.clone() });
+            }
+            Told::Lost => self.bell.ring(Notice::Lost(worker)),
+        }
     }
 
     fn keep(&mut self, worker: WorkerId) {
-        // This host keeps no process yet: a later task starts one of its own.
-        self.exit(worker);
+        self.bell.ring(Notice::Keep(worker));
     }
 
     fn hand_over(&mut self, from: WorkerId, to: WorkerId, assignment: Assignment) {
-        self.exit(from);
-        self.start(to, assignment);
+        self.board.disconnect(from);
+        self.bell.ring(Notice::HandOver { from, to, assignment: Arc::new(assignment) });
     }
 
     fn exit(&mut self, worker: WorkerId) {

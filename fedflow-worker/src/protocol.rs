@@ -6,20 +6,21 @@
 //! supervisor                                     worker
 //!     │ ◀──────── Hello, one line on descriptor 0 ──── │
 //!     │ ── Bootstrap, on the worker's own server ────▶ │
-//!     │ ── Task ─────────────────────────────────────▶ │  the task is made
+//!     │ ── Task ─────────────────────────────────────▶ │  the task is made, in its own directory
 //!     │ ◀──────────────────────── Ready, or Refused ── │
 //!     │ ── Load ─────────────────────────────────────▶ │  `load`
 //!     │ ◀──────────────────────── Loaded, or Failed ── │
 //!     │ ── Train ────────────────────────────────────▶ │  `train`
 //!     │ ◀───────────────────── Item, Progress … ────── │
-//!     │ ◀──────────── Result and Chunks, or Failed ─── │
+//!     │ ◀───── Whole, Result and Chunks, or Failed ─── │
 //!     │ ── Exit, or the next Task ───────────────────▶ │
 //! ```
 //!
 //! Rules that keep both sides safe: a message stays below [`MAX_CHUNK`] and a little (a larger one could hang its
 //! sender for ever if the other side dies); values travel as bytes of the [codec](crate::codec), never as recursive
 //! types; there is no zero-sized type in a list. A task's identity is its channel: nothing that a worker sends
-//! names the task.
+//! names the task. `Ready` repeats the number of the assignment that it answers, so that whatever a reused process
+//! still says of the task before is told apart.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -33,15 +34,15 @@ use serde::de::{Deserializer, Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
 /// The version of this protocol. A supervisor talks to workers of its own version and older ones.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 /// The oldest version that a supervisor still talks to.
-pub(crate) const OLDEST_VERSION: u32 = 1;
+pub(crate) const OLDEST_VERSION: u32 = 2;
 /// The longest Hello, in bytes.
 pub(crate) const MAX_HELLO: usize = 64 * 1024;
 /// The longest piece of a result, in bytes.
 pub(crate) const MAX_CHUNK: usize = 60 * 1024;
-/// Bytes of parameters that one process may be sent in messages; what is more goes by file. It is less than a
-/// socket buffers, so the supervisor never blocks on a worker that does not read.
+/// Bytes of parameters that a process may be sent in messages for one task; what is more goes by file. It is less than
+/// a socket buffers, so the supervisor never blocks on a worker that does not read.
 pub(crate) const MAX_INLINE: usize = 32 * 1024;
 /// The longest encoded value of an item, and of an error's message.
 pub(crate) const MAX_ITEM: usize = 32 * 1024;
@@ -108,9 +109,11 @@ pub(crate) enum ToWorker {
     Exit,
 }
 
-/// A task, as it is given to a worker.
+/// A task, as it is given to a worker. Its directory is made, and holds its two logs.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct TaskMessage {
+    /// The assignment's number, which `Ready` repeats.
+    pub(crate) number: u64,
     pub(crate) group: String,
     pub(crate) task_id: String,
     pub(crate) attempt: u32,
@@ -120,13 +123,18 @@ pub(crate) struct TaskMessage {
     pub(crate) params: Carried,
     /// The memory that a result may take, in bytes.
     pub(crate) result_limit: u64,
+    /// Under which key what it loads is kept for a later task of this process.
+    pub(crate) keep: Option<String>,
 }
 
 /// Sent by a worker. The order of the variants is the wire format: new ones are added at the end.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum ToHost {
     /// The task is made.
-    Ready,
+    Ready {
+        /// The number of its assignment.
+        number: u64,
+    },
     /// The task cannot be made: its kind is not known, or its parameters do not fit.
     Refused {
         /// Why.
@@ -162,6 +170,8 @@ pub(crate) enum ToHost {
         /// Why.
         message: String,
     },
+    /// `train` returned: the whole result, which fits into one piece.
+    Whole(Bytes),
 }
 
 /// Encoded parameters: in the message, or in a file of the private directory if they are large.

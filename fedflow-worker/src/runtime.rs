@@ -4,17 +4,20 @@ mod bootstrap;
 mod kinds;
 mod lifeline;
 mod panics;
+mod place;
 mod session;
 mod teller;
 mod thinning;
 
 use std::io::{IsTerminal, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use fedflow_core::Task;
 
 use crate::environment;
 use kinds::Kinds;
+use place::Place;
 
 /// A program that runs tasks for a Fedflow supervisor.
 ///
@@ -77,7 +80,9 @@ impl Worker {
         }
         match bootstrap::begin(&self.kinds) {
             Ok(channels) => {
-                session::serve(&self.kinds, &channels.orders, &channels.events);
+                let mut place = Place::default();
+                let mut enter = |workdir: &Path, entry| place.enter(workdir, entry);
+                session::serve(&self.kinds, &channels.orders, &channels.events, &mut enter);
                 ExitCode::SUCCESS
             }
             Err(error) => {

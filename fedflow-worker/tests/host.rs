@@ -8,6 +8,8 @@
 mod commands;
 #[path = "host/json_workers.rs"]
 mod json_workers;
+#[path = "host/reuse.rs"]
+mod reuse;
 #[path = "host/script.rs"]
 mod script;
 #[path = "host/workers.rs"]
@@ -29,7 +31,7 @@ fn main() -> ExitCode {
     if arguments.first().is_some_and(|argument| argument == workers::SUPERVISOR) {
         return workers::be_a_supervisor(&arguments[1]);
     }
-    let tests: Vec<Test> = [workers::TESTS, commands::TESTS, json_workers::TESTS].concat();
+    let tests: Vec<Test> = [workers::TESTS, commands::TESTS, json_workers::TESTS, reuse::TESTS].concat();
     if arguments.iter().any(|argument| argument == "--list") {
         tests.iter().for_each(|(name, _)| println!("{name}: test"));
         return ExitCode::SUCCESS;

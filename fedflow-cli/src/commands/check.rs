@@ -39,9 +39,8 @@ fn write_flow(out: &mut dyn Write, name: &str, groups: &[TaskGroup], all: bool) 
         let shown = if all { group.len() } else { SHOWN_TASKS };
         let more = group.len().saturating_sub(shown);
         let rows = group.tasks().take(shown).map(|task| row(group, task));
-        let rest = (more > 0).then(|| {
-            [group.group_name().to_string(), format!("… {more} more"), String::new(), String::new()]
-        });
+        let rest =
+            (more > 0).then(|| [group_cell(group), format!("… {more} more"), String::new(), String::new()]);
         rows.chain(rest).collect::<Vec<_>>()
     });
     writeln!(out, "{}", plain_table(["group", "task", "runs", "device"], rows))
@@ -50,11 +49,20 @@ fn write_flow(out: &mut dyn Write, name: &str, groups: &[TaskGroup], all: bool) 
 fn row(group: &TaskGroup, task: &TaskEntry) -> [String; 4] {
     let spec = task.spec();
     let runs = match spec.program.as_ref() {
-        Program::Worker { worker, kind } => format!("{worker}: {kind}"),
+        Program::Worker { worker, kind } => {
+            let kept = spec.keep.as_ref().map(|key| format!(", kept as {}", clipped(key)));
+            let reused = if spec.reuse.is_some() { ", reused" } else { "" };
+            format!("{worker}: {kind}{reused}{}", kept.unwrap_or_default())
+        }
         Program::Command { train, .. } => clipped(&train.join(" ")),
     };
     let device = spec.device.as_ref().or(group.device()).map_or_else(|| "any".into(), ToString::to_string);
-    [group.group_name().to_string(), task.task_id().to_string(), runs, device]
+    [group_cell(group), task.task_id().to_string(), runs, device]
+}
+
+fn group_cell(group: &TaskGroup) -> String {
+    let ahead = if group.load_ahead { ", loads ahead" } else { "" };
+    format!("{}{ahead}", group.group_name())
 }
 
 /// A command in one line, cut where nobody reads on.

@@ -123,16 +123,37 @@ fn refused_directory(error: RunDirError, workdir: &Path) -> CommandError {
     }
 }
 
-/// Executes the groups of a flow, each built when those before it are over.
+/// Executes the groups of a flow, each built when those before it are over, or, if it loads ahead, when the one
+/// before it begins.
 pub(crate) fn run_groups(mut session: Session, flow: &Flow) -> Result<(), CommandError> {
     let mut done = Done::default();
-    let ended = flow.groups.iter().try_for_each(|plan| {
-        let mut group = plan.build(&done).map_err(FlowError::Group)?;
-        session.execute(&mut group)?;
-        done.groups.insert(group.group_name().as_str().into(), group);
-        Ok(())
-    });
+    let ended = execute_all(&mut session, flow, &mut done);
     session.close(ended)
+}
+
+fn execute_all(session: &mut Session, flow: &Flow, done: &mut Done) -> Result<(), FlowError> {
+    let mut ahead: Option<TaskGroup> = None;
+    for (place, plan) in flow.groups.iter().enumerate() {
+        let mut group = match ahead.take() {
+            Some(mut group) => {
+                plan.set_train_params(&mut group, done)?;
+                group
+            }
+            None => plan.build(done)?,
+        };
+        match flow.groups.get(place + 1).filter(|next| next.load_ahead) {
+            Some(next) => {
+                let mut next = next.build_ahead(done, &plan.name)?;
+                session.execute_and_load(&mut group, &mut next)?;
+                ahead = Some(next);
+            }
+            None => {
+                session.execute(&mut group)?;
+            }
+        }
+        done.groups.insert(group.group_name().as_str().into(), group);
+    }
+    Ok(())
 }
 
 /// The groups that are over: what templates may ask for.

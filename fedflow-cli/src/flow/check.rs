@@ -11,7 +11,7 @@ use fedflow_core::{
 
 use super::document::ProgramTable;
 use super::lookup::{Answer, Call, Function, Lookups, Rendered};
-use super::plan::{GroupPlan, TaskPlan, program_path};
+use super::plan::{GroupPlan, Parts, TOO_EARLY, TaskPlan, program_path, too_early};
 use super::{Flow, WorkerEntry, WorkerProtocol};
 use crate::diagnostic::{Diagnostic, Diagnostics, Span, did_you_mean};
 
@@ -228,14 +228,17 @@ impl Check<'_> {
         let flow = self.flow;
         let mut programs: HashSet<String> = HashSet::new();
         for group in &flow.groups {
-            let lookups = Lookups::default();
+            let (lookups, ahead_lookups) = (Lookups::default(), Lookups::default());
             let mut fixed_seen: HashSet<*const Program> = HashSet::new();
             for task in &group.tasks {
                 if task.is_fixed() && task.head.program_address().is_some_and(|it| !fixed_seen.insert(it)) {
                     continue;
                 }
+                if group.load_ahead && group.index > 1 {
+                    self.ahead(group, task, &ahead_lookups);
+                }
                 let resolve = |call: &Call| answer(&self.index, group, call);
-                match group.render(task, &lookups, &resolve) {
+                match group.render(task, &lookups, &resolve, Parts::All) {
                     Rendered::Done(spec) => self.programs(task, &spec.program, &mut programs),
                     Rendered::Later => {}
                     Rendered::Failed(fault) => {
@@ -244,6 +247,27 @@ impl Check<'_> {
                     }
                 }
             }
+        }
+    }
+
+    /// What is rendered ahead must not ask for what the group before leaves.
+    fn ahead(&mut self, group: &GroupPlan, task: &TaskPlan, lookups: &Lookups) {
+        let index = &self.index;
+        let resolve = |call: &Call| {
+            let asks_running = index.get(call.group.as_str()).is_some_and(|it| it.index + 1 == group.index);
+            match call.function {
+                _ if asks_running => too_early(call),
+                // What is wrong with it otherwise is found when all of it is rendered.
+                Function::Workdir => Answer::path(Path::new("/")),
+                Function::Result => Answer::Later,
+            }
+        };
+        let Rendered::Failed(fault) = group.render(task, lookups, &resolve, Parts::BeforeTrain) else {
+            return;
+        };
+        if fault.message.contains(TOO_EARLY) {
+            let place = format!("{}/{}", group.name, task.task_id);
+            self.report(fault.span, format!("{} (in {place})", fault.message), None);
         }
     }
 

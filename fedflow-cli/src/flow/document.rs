@@ -8,7 +8,7 @@ use std::time::Duration;
 use fedflow_core::{Dict, ExtraOomSigns, Pin, Setting, Size, Value};
 
 use super::matrix::Axis;
-use super::property::{Argument, Identifier, LimitKeys, Node, Property, Texts, Vocabulary, is_fixed};
+use super::property::{Argument, Identifier, Key, LimitKeys, Node, Property, Texts, Vocabulary, is_fixed};
 use super::worker::WorkerEntry;
 use crate::diagnostic::Span;
 use crate::settings::{ConfigEntry, read_entries};
@@ -33,6 +33,8 @@ pub(crate) struct GroupTable {
     pub(crate) span: Span,
     pub(crate) repeat: Option<Located<NonZeroU32>>,
     pub(crate) name: Option<Property<Identifier>>,
+    /// Whether its tasks load while the group before still runs.
+    pub(crate) load_ahead: Option<Property<bool>>,
     pub(crate) keys: SharedKeys,
     pub(crate) body: Body,
 }
@@ -66,6 +68,7 @@ pub(crate) struct TaskTable {
     pub(crate) exclusive: Option<Property<bool>>,
     pub(crate) expected_load: Option<Property<Duration>>,
     pub(crate) expected_train: Option<Property<Duration>>,
+    pub(crate) keep: Option<Property<Key>>,
     pub(crate) params: Node,
     pub(crate) train_params: Node,
 }
@@ -197,6 +200,7 @@ fn read_group(texts: &mut Texts, mut table: Table<'_>, depth: usize) -> Option<G
     });
     texts.vocabulary = Vocabulary { repeat: outer.repeat || repeat.is_some(), ..Vocabulary::default() };
     let name = Property::optional(texts, &mut table, "name");
+    let load_ahead = Property::optional(texts, &mut table, "load-ahead");
     let keys = SharedKeys::read(texts, &mut table);
     let (groups, tasks) = (table.get("groups"), table.get("tasks"));
     let body = match (groups, tasks) {
@@ -222,7 +226,7 @@ fn read_group(texts: &mut Texts, mut table: Table<'_>, depth: usize) -> Option<G
     };
     table.finish(&mut texts.reader);
     texts.vocabulary = outer;
-    Some(GroupTable { span, repeat, name, keys, body: body? })
+    Some(GroupTable { span, repeat, name, load_ahead, keys, body: body? })
 }
 
 fn read_tasks(texts: &mut Texts, entry: Entry<'_>) -> Vec<Arc<TaskTable>> {
@@ -254,6 +258,7 @@ fn read_task(texts: &mut Texts, mut table: Table<'_>) -> Option<TaskTable> {
     let exclusive = Property::optional(texts, &mut table, "exclusive");
     let expected_load = Property::optional(texts, &mut table, "expected-load");
     let expected_train = Property::optional(texts, &mut table, "expected-train");
+    let keep = Property::<Key>::optional(texts, &mut table, "keep");
     let worker = Property::optional(texts, &mut table, "worker");
     let kind = Property::optional(texts, &mut table, "kind");
     texts.vocabulary.functions = true;
@@ -278,6 +283,7 @@ fn read_task(texts: &mut Texts, mut table: Table<'_>) -> Option<TaskTable> {
         exclusive,
         expected_load,
         expected_train,
+        keep,
         params: params.unwrap_or(Node::Fixed(Value::Dict(Dict::new()))),
         train_params: train_params.unwrap_or(Node::Fixed(Value::Dict(Dict::new()))),
     })
@@ -347,6 +353,11 @@ fn read_program(
                     let message = format!("a task with a command takes no {key}");
                     texts.reader.error_with_hint(span, message, hint);
                 }
+            }
+            if let Some(span) = has(table, "keep") {
+                let hint = "a worker can be kept: worker = \"..\" and kind = \"..\" instead of a command";
+                let message = "a task with a command is a new process each time: nothing of it can be kept";
+                texts.reader.error_with_hint(span, message, hint);
             }
             let load = load.map(|load| read_command(texts, load));
             let train = read_command(texts, command)?;

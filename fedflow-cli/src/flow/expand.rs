@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use fedflow_core::{ExpectedTimes, ExtraOomSigns, Limits, Name, Needs, Pin, Program, Size};
 
-use super::document::{Body, Document, GroupTable, ProgramTable, SharedKeys, TaskTable};
+use super::document::{Body, Document, GroupTable, ProgramTable, TaskTable};
 use super::matrix::{MAX_TASKS, evaluate};
 use super::plan::{GroupPlan, HeadProgram, KeySpans, Shared, TaskHead, TaskPlan};
 use super::property::{Fault, value_of};
 use super::scope::{Matrix, Rounds, Scope};
+use super::worker::WorkerEntry;
 use crate::diagnostic::{Diagnostic, Diagnostics, SourceFile, Span};
 
 /// The groups of a flow, in the order of execution.
@@ -28,7 +29,14 @@ pub(crate) fn expand(
         return Err(too_many(file, span, count).into());
     }
     let worker_limits = document.workers.iter().map(|(name, worker)| (name.clone(), worker.limits)).collect();
-    let shared = Arc::new(Shared { file: Arc::clone(file), base_dir: base_dir.to_owned(), worker_limits });
+    let reuse = |(name, worker): (&String, &WorkerEntry)| Some((name.clone(), worker.reuse?));
+    let worker_reuse = document.workers.iter().filter_map(reuse).collect();
+    let shared = Arc::new(Shared {
+        file: Arc::clone(file),
+        base_dir: base_dir.to_owned(),
+        worker_limits,
+        worker_reuse,
+    });
     let mut expander = Expander {
         flow_dir: base_dir.display().to_string().into(),
         shared,
@@ -83,6 +91,7 @@ struct Inherited {
     estimate_cuda_memory: Option<Size>,
     limits: Limits,
     oom_signs: ExtraOomSigns,
+    load_ahead: bool,
     spans: KeySpans,
 }
 
@@ -123,7 +132,7 @@ impl Expander {
     fn group(&mut self, table: &GroupTable, rounds: &[u32], outer: &Inherited) {
         let rounds = Arc::new(Rounds { flow_dir: Arc::clone(&self.flow_dir), rounds: rounds.to_vec() });
         let scope = Scope::new(&rounds, &Arc::default(), 0);
-        let inherited = match inherit(&table.keys, outer, &scope) {
+        let inherited = match inherit(table, outer, &scope) {
             Ok(inherited) => inherited,
             Err(fault) => return self.report(fault),
         };
@@ -140,6 +149,7 @@ impl Expander {
                     estimate_cuda_memory: inherited.estimate_cuda_memory,
                     limits: inherited.limits,
                     oom_signs: inherited.oom_signs,
+                    load_ahead: inherited.load_ahead,
                     tasks: Vec::new(),
                     spans: inherited.spans,
                     rounds,
@@ -218,6 +228,11 @@ impl Expander {
                     _ => "the ids of tasks are unique in their group".into(),
                 };
                 self.report_with_hint(Fault { span, message }, hint);
+                continue;
+            }
+            // Each task has its own, so it is rendered again when the task is made; here only what is wrong is found.
+            if let Err(fault) = value_of(table.keep.as_ref(), &scope) {
+                self.report(fault);
                 continue;
             }
             let head = match &common {
@@ -326,7 +341,8 @@ impl Expander {
 }
 
 /// What a group says itself, and for what it leaves open what is said around it.
-fn inherit(keys: &SharedKeys, outer: &Inherited, scope: &Scope) -> Result<Inherited, Fault> {
+fn inherit(table: &GroupTable, outer: &Inherited, scope: &Scope) -> Result<Inherited, Fault> {
+    let keys = &table.keys;
     let device = value_of(keys.device.as_ref(), scope)?;
     let cuda_memory = value_of(keys.estimate_cuda_memory.as_ref(), scope)?;
     let own = KeySpans {
@@ -339,6 +355,7 @@ fn inherit(keys: &SharedKeys, outer: &Inherited, scope: &Scope) -> Result<Inheri
         estimate_cuda_memory: cuda_memory.or(outer.estimate_cuda_memory),
         limits: keys.limits.get(scope)?.or(outer.limits),
         oom_signs: outer.oom_signs.clone().and(&keys.oom_signs),
+        load_ahead: value_of(table.load_ahead.as_ref(), scope)?.unwrap_or(outer.load_ahead),
         spans: KeySpans {
             device: own.device.or(outer.spans.device),
             estimate_cuda_memory: own.estimate_cuda_memory.or(outer.spans.estimate_cuda_memory),

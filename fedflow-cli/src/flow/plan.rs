@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fedflow_core::{
-    Dict, ExpectedTimes, ExtraOomSigns, GroupError, Limits, Name, Needs, Pin, Program, Size, TaskGroup,
-    TaskSpec, Value,
+    Dict, ExpectedTimes, ExtraOomSigns, GroupError, Limits, Name, Needs, Pin, Program, Reuse, Size,
+    TaskGroup, TaskSpec, Value,
 };
 
 use super::document::{ProgramTable, TaskTable};
 use super::lookup::{Answer, Call, Function, Lookups, Rendered};
-use super::property::{Argument, Fault, Property};
+use super::property::{Argument, Fault, Key, Property};
 use super::scope::{Matrix, Rounds, Scope};
-use super::template_value::to_template;
+use super::template_value::{TemplateError, to_template};
 use crate::diagnostic::{SourceFile, Span};
 
 /// What templates ask of the tasks that ran before.
@@ -41,6 +41,8 @@ pub struct GroupPlan {
     pub limits: Limits,
     /// By what else it is known that a task was out of memory.
     pub oom_signs: ExtraOomSigns,
+    /// Whether its tasks start and load while the group before still runs.
+    pub load_ahead: bool,
     /// Its tasks, in the order in which they are added.
     pub tasks: Vec<TaskPlan>,
     pub(super) spans: KeySpans,
@@ -84,12 +86,27 @@ pub(super) struct KeySpans {
     pub(super) estimate_cuda_memory: Option<Span>,
 }
 
+/// What of a task is rendered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Parts {
+    All,
+    /// All but the parameters for `train`.
+    BeforeTrain,
+}
+
+/// Why a template that is rendered ahead fails.
+pub(super) const TOO_EARLY: &str = "that group still runs when this one loads ahead";
+
+/// What a template says that asks for what nobody can know.
+const NOT_KNOWN: &str = "a result is not known yet";
+
 /// What all groups of a flow share.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) file: Arc<SourceFile>,
     pub(super) base_dir: PathBuf,
     pub(super) worker_limits: BTreeMap<String, Limits>,
+    pub(super) worker_reuse: BTreeMap<String, Reuse>,
 }
 
 impl GroupPlan {
@@ -99,19 +116,58 @@ impl GroupPlan {
     /// # Errors
     /// Never for a plan that came from a flow file, as its names are unique.
     pub fn build(&self, context: &dyn FlowContext) -> Result<TaskGroup, GroupError> {
-        let mut group = self.empty_group()?;
+        self.build_parts(&|call| answer_from(context, call), Parts::All)
+    }
+
+    /// The group, ready to load while the group `running` still runs: what its tasks need of that one's results is
+    /// left to [`set_train_params`](Self::set_train_params). A task that asks for it too early is in the group with
+    /// its failure.
+    ///
+    /// # Errors
+    /// Never for a plan that came from a flow file, as its names are unique.
+    pub fn build_ahead(&self, context: &dyn FlowContext, running: &Name) -> Result<TaskGroup, GroupError> {
+        let resolve = |call: &Call| {
+            if call.group == running.as_str() { too_early(call) } else { answer_from(context, call) }
+        };
+        self.build_parts(&resolve, Parts::BeforeTrain)
+    }
+
+    /// Renders the parameters for `train` of a group that was built ahead, now that the groups before it are over. A
+    /// task whose template fails has its failure.
+    ///
+    /// # Errors
+    /// The group is not this one.
+    pub fn set_train_params(
+        &self,
+        group: &mut TaskGroup,
+        context: &dyn FlowContext,
+    ) -> Result<(), GroupError> {
         let lookups = Lookups::default();
         let resolve = |call: &Call| answer_from(context, call);
         for task in &self.tasks {
-            match self.render(task, &lookups, &resolve) {
+            let scope = Scope::with_lookups(&self.rounds, &task.matrix, task.point as usize, &lookups);
+            let attempt = || Ok(dict(task.table.train_params.render(&scope)?));
+            let too_many = |error: TemplateError| Fault { span: task.table.span, message: error.0 };
+            match lookups.render(&resolve, attempt, too_many) {
+                Rendered::Done(params) => group.set_train_params(&task.task_id, params)?,
+                Rendered::Failed(fault) => group.break_task(&task.task_id, self.shared.describe(&fault))?,
+                Rendered::Later => group.break_task(&task.task_id, NOT_KNOWN.into())?,
+            }
+        }
+        Ok(())
+    }
+
+    fn build_parts(&self, resolve: &dyn Fn(&Call) -> Answer, parts: Parts) -> Result<TaskGroup, GroupError> {
+        let mut group = self.empty_group()?;
+        let lookups = Lookups::default();
+        for task in &self.tasks {
+            match self.render(task, &lookups, resolve, parts) {
                 Rendered::Done(spec) => group.add_task(spec)?,
                 Rendered::Failed(fault) => {
                     group.add_broken_task(self.outline_of(task), self.shared.describe(&fault))?;
                 }
                 // The groups before this one are over: everything is known that will ever be.
-                Rendered::Later => {
-                    group.add_broken_task(self.outline_of(task), "a result is not known yet".into())?;
-                }
+                Rendered::Later => group.add_broken_task(self.outline_of(task), NOT_KNOWN.into())?,
             }
         }
         Ok(group)
@@ -135,6 +191,7 @@ impl GroupPlan {
         task: &TaskPlan,
         lookups: &Lookups,
         resolve: &dyn Fn(&Call) -> Answer,
+        parts: Parts,
     ) -> Rendered<TaskSpec, Fault> {
         if let Some(spec) = self.fixed_spec(task) {
             return Rendered::Done(spec);
@@ -150,7 +207,9 @@ impl GroupPlan {
             };
             let mut spec = self.spec(task, program);
             spec.params = dict(task.table.params.render(&scope)?);
-            spec.train_params = dict(task.table.train_params.render(&scope)?);
+            if parts == Parts::All {
+                spec.train_params = dict(task.table.train_params.render(&scope)?);
+            }
             Ok(spec)
         };
         lookups.render(resolve, attempt, |error| Fault { span: task.table.span, message: error.0 })
@@ -196,7 +255,19 @@ impl GroupPlan {
         spec.limits = task.head.limits.or(self.limits).or(worker_limits.unwrap_or_default());
         spec.expected = task.head.expected;
         spec.oom_signs = self.oom_signs.clone().and(&task.table.keys.oom_signs);
+        if let Program::Worker { worker, .. } = spec.program.as_ref() {
+            spec.reuse = self.shared.worker_reuse.get(worker).copied();
+            spec.keep = self.keep(task);
+        }
         spec
+    }
+
+    /// Under what its process is kept. That it can be rendered was seen when the flow was read.
+    fn keep(&self, task: &TaskPlan) -> Option<Box<str>> {
+        let keep = task.table.keep.as_ref()?;
+        let scope = || Scope::new(&self.rounds, &task.matrix, task.point as usize);
+        let Key(key) = keep.fixed().cloned().or_else(|| keep.get(&scope()).ok())?;
+        Some(key)
     }
 
     fn empty_group(&self) -> Result<TaskGroup, GroupError> {
@@ -207,6 +278,7 @@ impl GroupPlan {
         group.estimate_memory = self.estimate_memory;
         group.estimate_cuda_memory = self.estimate_cuda_memory;
         group.limits = self.limits;
+        group.load_ahead = self.load_ahead;
         Ok(group)
     }
 }
@@ -297,6 +369,16 @@ impl Shared {
         let more = if text.chars().nth(SHOWN).is_some() { "…" } else { "" };
         format!("{}{more}: {}", text.chars().take(SHOWN).collect::<String>(), fault.message)
     }
+}
+
+/// What a template of a group that loads ahead is told that asks the group which still runs.
+pub(super) fn too_early(call: &Call) -> Answer {
+    Answer::Refused(format!(
+        "{}({:?}, {:?}): {TOO_EARLY}; use train-params, which are rendered when this group starts",
+        call.function.name(),
+        call.group,
+        call.task
+    ))
 }
 
 fn answer_from(context: &dyn FlowContext, call: &Call) -> Answer {

@@ -71,6 +71,10 @@ pub(crate) trait FromValue: Sized + Clone {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Identifier(pub(crate) String);
 
+/// Under what the process of a task is kept: text that is not empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Key(pub(crate) Box<str>);
+
 /// An argument of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Argument(pub(crate) String);
@@ -325,6 +329,16 @@ impl FromValue for Identifier {
             Value::Text(text) => Ok(Self(text.clone())),
             Value::Int(int) => Ok(Self(int.to_string())),
             _ => Err("expected text or a whole number".into()),
+        }
+    }
+}
+
+impl FromValue for Key {
+    fn from_value(value: &Value) -> Result<Self, String> {
+        match value.as_str() {
+            Some("") => Err("a key must not be empty".into()),
+            Some(text) => Ok(Self(text.into())),
+            None => Err("expected text, such as \"client-{{ client }}\"".into()),
         }
     }
 }

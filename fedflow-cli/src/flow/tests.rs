@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod checking;
+mod reuse;
 
 use std::time::Duration;
 
@@ -252,7 +253,10 @@ fn a_template_that_fails_when_its_group_starts_is_its_tasks_failure() {
     let lookups = lookup::Lookups::default();
     let group = &flow.groups[1];
     let none = |_: &lookup::Call| lookup::Answer::Value(().into());
-    let lookup::Rendered::Failed(fault) = group.render(&group.tasks[0], &lookups, &none) else { panic!() };
+    let lookup::Rendered::Failed(fault) = group.render(&group.tasks[0], &lookups, &none, plan::Parts::All)
+    else {
+        panic!()
+    };
     assert_eq!(fault.message, "this template fails: it uses something that is not there");
     assert_eq!(flow.source().position(fault.span.start).line, 9);
     let built = group.build(&Known::default()).unwrap();

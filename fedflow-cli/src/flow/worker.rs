@@ -1,15 +1,16 @@
 //! Worker programs, as a flow file declares them.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
-use fedflow_core::{Limits, SELF_WORKER};
+use fedflow_core::{Limits, Reuse, SELF_WORKER};
 
 use super::plan::program_path;
-use super::property::{LimitKeys, Texts, Vocabulary};
+use super::property::{Fault, LimitKeys, Property, Texts, Vocabulary, value_of};
 use super::scope::Scope;
 use crate::diagnostic::Span;
-use crate::table::{Entry, Located};
+use crate::table::{Entry, Located, Table};
 
 /// A worker program.
 #[derive(Debug, Clone)]
@@ -22,6 +23,8 @@ pub struct WorkerEntry {
     pub kinds: Option<Vec<String>>,
     /// Limits for what its tasks and their groups leave open.
     pub limits: Limits,
+    /// Whether a process of it serves several tasks, one after the other.
+    pub reuse: Option<Reuse>,
     /// Variables that are added to its environment.
     pub env: BTreeMap<String, String>,
     pub(crate) command_span: Span,
@@ -73,12 +76,14 @@ impl WorkerEntry {
             texts.reader.error(fault.span, fault.message);
             Default::default()
         });
+        let reuse = read_reuse(texts, &mut table);
         table.finish(&mut texts.reader);
         Some(Self {
             command: command?.into_iter().map(|argument| argument.value).collect(),
             protocol,
             kinds: kinds.map(|kinds| kinds.into_iter().map(|kind| kind.value).collect()),
             limits,
+            reuse,
             env,
             command_span: command_span.unwrap_or(entry.key_span),
         })
@@ -91,6 +96,7 @@ impl WorkerEntry {
             protocol: WorkerProtocol::Ipc,
             kinds: None,
             limits: Limits::default(),
+            reuse: None,
             env: BTreeMap::new(),
             command_span: Span::default(),
         }
@@ -102,6 +108,27 @@ impl WorkerEntry {
     pub fn program(&self, base_dir: &Path) -> Option<(PathBuf, &[String])> {
         let (program, arguments) = self.command.split_first()?;
         Some((program_path(base_dir, program).unwrap_or_else(|| program.into()), arguments))
+    }
+}
+
+/// `reuse = true`, with or without a limit.
+fn read_reuse(texts: &mut Texts, table: &mut Table<'_>) -> Option<Reuse> {
+    let reuse = Property::<bool>::optional(texts, table, "reuse");
+    let limit = Property::<NonZeroU32>::optional(texts, table, "reuse-limit");
+    if let Some(limit) = limit.as_ref().filter(|_| reuse.is_none()) {
+        let message = "a reuse-limit needs reuse = true";
+        let hint = "reuse = true has a process of this worker serve several tasks, reuse-limit says how many";
+        texts.reader.error_with_hint(limit.span, message, hint);
+    }
+    let scope = Scope::empty();
+    let read = || Ok((value_of(reuse.as_ref(), &scope)?, value_of(limit.as_ref(), &scope)?));
+    match read() {
+        Ok((Some(true), limit)) => Some(Reuse { limit: limit.map(NonZeroU32::get) }),
+        Ok(_) => None,
+        Err(Fault { span, message }) => {
+            texts.reader.error(span, message);
+            None
+        }
     }
 }
 

@@ -56,6 +56,16 @@ impl<L: Launcher, P: DevicePool, O: Observer, I: Inbox> Flow<L, P, O, I> {
         Ok(Opening { name, index, complete: false, announcement: Some(announcement) })
     }
 
+    /// Tasks of a group that loaded ahead can turn out to be broken when it is their turn.
+    pub(super) fn fail_broken(&mut self, group: &TaskGroup) {
+        for (place, task) in (0..).zip(group.tasks()) {
+            if let Some(message) = task.broken().filter(|_| !task.status().is_over()) {
+                let key = TaskKey { group: group.index(), place };
+                self.scheduler.break_task(self.now, key, message);
+            }
+        }
+    }
+
     pub(super) fn announce_opening(&mut self, opening: &mut Opening) {
         if let Some(event) = opening.announcement.take() {
             self.tell(event);

@@ -175,6 +175,27 @@ impl Scheduler {
         }
     }
 
+    /// A task cannot be run after all: it fails, and is not tried again.
+    pub fn break_task(&mut self, now: Time, key: TaskKey, message: &str) {
+        let Some(task) = self.task_mut(key) else { return };
+        // No retry would change it.
+        task.spent.failures = u32::MAX;
+        let failure = |stage| Failure::new(stage, FailureKind::Error, message);
+        match task.progress {
+            TaskProgress::Over => {}
+            TaskProgress::Running(id) => {
+                if let Some(stage) = self.workers.get(&id).and_then(|worker| worker.phase.stage()) {
+                    self.end(now, id, Some(failure(stage)), Severity::Asked);
+                }
+            }
+            TaskProgress::Ready | TaskProgress::Delayed => {
+                task.attempts = task.attempts.max(1);
+                self.timers.clear(Due::Retry(key));
+                self.fail_for_good(key, failure(Stage::Start), None);
+            }
+        }
+    }
+
     pub(super) fn handle_stop(&mut self, now: Time, level: StopLevel) {
         if self.stop >= Some(level) {
             return;

@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -31,8 +31,6 @@ pub(super) struct CappedLog {
     file: File,
     name: &'static str,
     limit: u64,
-    /// The unit in which the file system gives room back.
-    block: u64,
     dropped: Mutex<Dropped>,
 }
 
@@ -55,9 +53,8 @@ impl CappedLog {
     pub(super) fn create(workdir: &Path, name: &'static str, limit: u64) -> io::Result<Self> {
         let file =
             File::options().read(true).write(true).create_new(true).mode(0o644).open(workdir.join(name))?;
-        let block = file.metadata()?.blksize().next_power_of_two().max(4096);
         let limit = limit.max(LEAST_LIMIT);
-        Ok(Self { file, name, limit, block, dropped: Mutex::new(Dropped::Nothing) })
+        Ok(Self { file, name, limit, dropped: Mutex::new(Dropped::Nothing) })
     }
 
     /// The file, for reading.
@@ -100,8 +97,9 @@ impl CappedLog {
 
     /// Makes a hole between the head and the newest part, in whole blocks, so that it holds nothing that is kept.
     fn punch(&self, dropped: &mut Dropped, length: u64) -> Result<(), Errno> {
-        let start = self.head().next_multiple_of(self.block);
-        let end = (length - self.tail()) / self.block * self.block;
+        let block = self.block()?;
+        let start = self.head().next_multiple_of(block);
+        let end = (length - self.tail()) / block * block;
         let from = if let Dropped::Hole(hole) = &*dropped { hole.end } else { start };
         if from < end {
             let how = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
@@ -139,19 +137,54 @@ impl CappedLog {
     ///
     /// A file that a worker has put in its place is left alone. If it fails, the hole stays, which takes no room.
     pub(super) fn finish(&self, workdir: &Path) -> io::Result<()> {
+        self.trim(&mut self.lock(), workdir).map(drop)
+    }
+
+    /// Its process goes on to another task: the file moves on to the directory `next`, empty, and a copy of it, in the
+    /// form in which it stays, is left in its place. Blocks on the disk.
+    ///
+    /// # Errors
+    /// It is not there any more, or its name is taken in the other directory.
+    pub(super) fn move_on(&self, workdir: &Path, next: &Path) -> io::Result<()> {
         let mut dropped = self.lock();
+        let this = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        rustix::fs::linkat(CWD, this, CWD, next.join(self.name), AtFlags::SYMLINK_FOLLOW)?;
+        let left = self.trim(&mut dropped, workdir).and_then(|is_anew| match is_anew {
+            true => Ok(()),
+            false => self.replace(workdir, |new| self.copy(0..self.file.metadata()?.len(), new)),
+        });
+        *dropped = Dropped::Nothing;
+        self.file.set_len(0)?;
+        // A worker that has put something else in its place has its will.
+        drop(left);
+        Ok(())
+    }
+
+    /// Brings it into the form in which it stays; tells whether another file is in its place now.
+    fn trim(&self, dropped: &mut Dropped, workdir: &Path) -> io::Result<bool> {
         let length = self.file.metadata()?.len();
-        let hole = match &*dropped {
-            Dropped::CutBack { .. } if length > self.limit => return self.cut_back(&mut dropped, length),
-            Dropped::CutBack { .. } => return Ok(()),
-            Dropped::Nothing if length <= self.limit => return Ok(()),
+        let hole = match dropped {
+            Dropped::CutBack { .. } if length > self.limit => {
+                return self.cut_back(dropped, length).map(|()| false);
+            }
+            Dropped::CutBack { .. } => return Ok(false),
+            Dropped::Nothing if length <= self.limit => return Ok(false),
             Dropped::Nothing => self.head()..length - self.tail(),
             Dropped::Hole(hole) => hole.clone(),
         };
         let head = self.line_end_before(self.head())?;
         let newest = self.line_start_after((length.saturating_sub(self.tail())).max(hole.end))?;
         let text = format!("[… {} bytes dropped: the log's limit is {} …]\n", newest - head, self.limit);
+        self.replace(workdir, |mut new| {
+            self.copy(0..head, new)?;
+            new.write_all(text.as_bytes())?;
+            self.copy(newest..length, new)
+        })?;
+        Ok(true)
+    }
 
+    /// Puts a new file in its place, unless another one is there already.
+    fn replace(&self, workdir: &Path, write: impl FnOnce(&File) -> io::Result<()>) -> io::Result<()> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let directory = rustix::fs::openat(CWD, workdir, flags, Mode::empty())?;
         let there = rustix::fs::statat(&directory, self.name, AtFlags::SYMLINK_NOFOLLOW)?;
@@ -161,10 +194,7 @@ impl CappedLog {
         }
         let new_name = format!(".{}.new", self.name);
         let new = self.create_beside(&directory, &new_name)?;
-        let written = self
-            .copy(0..head, &new)
-            .and_then(|()| (&new).write_all(text.as_bytes()))
-            .and_then(|()| self.copy(newest..length, &new))
+        let written = write(&new)
             .and_then(|()| Ok(rustix::fs::renameat(&directory, &new_name, &directory, self.name)?));
         if written.is_err() {
             let _ = rustix::fs::unlinkat(&directory, &new_name, AtFlags::empty());
@@ -184,6 +214,12 @@ impl CappedLog {
         // Between two files std has the kernel do it.
         let copied = io::copy(&mut from.take(part.end - part.start), &mut to)?;
         if copied == part.end - part.start { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+    }
+
+    /// The unit in which the file system gives room back.
+    fn block(&self) -> Result<u64, Errno> {
+        let size = rustix::fs::fstat(&self.file)?.st_blksize;
+        Ok(u64::try_from(size).unwrap_or(0).next_power_of_two().max(4096))
     }
 
     /// How much of the beginning is kept.
@@ -241,6 +277,7 @@ pub(super) fn read_up_to(file: &File, bytes: &mut [u8], from: u64) -> io::Result
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::unix::fs::MetadataExt;
 
     use proptest::prelude::*;
     use tempfile::TempDir;
@@ -286,7 +323,11 @@ mod tests {
             log.drop_excess().unwrap();
             let metadata = log.file().metadata().unwrap();
             assert_eq!(metadata.len(), (round + 1) * 50_000, "the worker's place is not moved");
-            assert!(metadata.blocks() * 512 <= LIMIT + 4 * log.block, "{} blocks", metadata.blocks());
+            assert!(
+                metadata.blocks() * 512 <= LIMIT + 4 * log.block().unwrap(),
+                "{} blocks",
+                metadata.blocks()
+            );
         }
         log.finish(directory.path()).unwrap();
         let text = text(&directory);
@@ -297,7 +338,7 @@ mod tests {
         let missing = (tail[0] - head.last().unwrap() - 1) * 10;
         assert_eq!(notice, format!("[… {missing} bytes dropped: the log's limit is {LIMIT} …]"));
         let kept = (head.len() + tail.len()) as u64 * 10;
-        assert!(kept <= LIMIT && kept > LIMIT - 2 * LONGEST_LINE - 2 * log.block, "{kept}");
+        assert!(kept <= LIMIT && kept > LIMIT - 2 * LONGEST_LINE - 2 * log.block().unwrap(), "{kept}");
         let left: Vec<_> = fs::read_dir(directory.path()).unwrap().collect();
         assert_eq!(left.len(), 1, "{left:?}");
     }

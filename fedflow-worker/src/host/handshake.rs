@@ -216,13 +216,16 @@ mod tests {
         assert!(refusal(b"Hello without an end").contains("no hello"));
         assert!(refusal(b"Hello, world!\n").contains("no hello: \"Hello, world!\""));
         assert!(refusal(&vec![b'x'; MAX_HELLO + 5000]).contains("no hello"));
-        assert!(refusal(b"{\"version\":1}\n").contains("no hello"));
-        assert!(refusal(&hello(1, "wrong", server)).contains("wrong token"));
-        assert!(refusal(&hello(2, "right", server)).contains("this supervisor is too old"));
+        assert!(refusal(format!("{{\"version\":{VERSION}}}\n").as_bytes()).contains("no hello"));
+        assert!(refusal(&hello(VERSION, "wrong", server)).contains("wrong token"));
+        assert!(refusal(&hello(VERSION + 1, "right", server)).contains("this supervisor is too old"));
         assert!(refusal(b"{\"version\":99,\"new\":true}\n").contains("version 99"));
         for elsewhere in ["/tmp/socket", "/private/1/../2/socket", "/private/12/socket"] {
-            assert!(refusal(&hello(1, "right", elsewhere)).contains("not in the directory"), "{elsewhere}");
+            assert!(
+                refusal(&hello(VERSION, "right", elsewhere)).contains("not in the directory"),
+                "{elsewhere}"
+            );
         }
-        assert!(refusal(&hello(1, "right", server)).contains("cannot connect"));
+        assert!(refusal(&hello(VERSION, "right", server)).contains("cannot connect"));
     }
 }

@@ -6,7 +6,7 @@ use fedflow_core::Time;
 
 use crate::protocol::{HOST_BURST, HOST_RATE, MAX_KEY, MAX_KEYS};
 
-/// Counts what one worker tells. An honest worker thins out its items and never reaches these limits.
+/// Counts what one task tells. An honest worker thins out its items and never reaches these limits.
 pub(super) struct Intake {
     tokens: f64,
     counted: Time,
@@ -16,11 +16,6 @@ pub(super) struct Intake {
 impl Intake {
     pub(super) fn new(now: Time) -> Self {
         Self { tokens: HOST_BURST, counted: now, keys: HashSet::new() }
-    }
-
-    /// A new task of the same process counts its own keys.
-    pub(super) fn forget_keys(&mut self) {
-        self.keys.clear();
     }
 
     /// Whether one more message is taken.
@@ -73,7 +68,7 @@ mod tests {
         assert_eq!((0..5_000).filter(|n| intake.admit_key(&n.to_string())).count(), MAX_KEYS);
         assert!(intake.admit_key("0"), "a known key goes on");
         assert!(!intake.admit_key(""));
-        intake.forget_keys();
+        let mut intake = Intake::new(Time::ZERO);
         assert!(!intake.admit_key(&"x".repeat(MAX_KEY + 1)));
         assert!(intake.admit_key("new"));
     }

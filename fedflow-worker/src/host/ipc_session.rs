@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fedflow_core::{Assignment, FailureKind, Time};
+use fedflow_core::{Assignment, Dict, FailureKind, Time, WorkerId};
 use ipc_channel::ipc::{self, IpcReceiver};
 use ipc_channel::{IpcError, TryRecvError};
 
@@ -43,7 +43,7 @@ impl IpcReader {
         let mut link = IpcLink::new(session.orders, &self.private);
         self.listener.expect(Phase::Starting);
         let limit = self.shared.options.result_limit;
-        link.give(&self.assignment, limit).map_err(Cause::protocol)?;
+        link.give(self.listener.worker(), &self.assignment, limit).map_err(Cause::protocol)?;
         connected(Link::Ipc(link));
         hear(&session.events, &self.listener, limit)
     }
@@ -89,16 +89,14 @@ fn hear(events: &IpcReceiver<ToHost>, listener: &Listener, result_limit: u64) ->
                 continue;
             }
             (ToHost::Chunk(bytes), Some(mut parts)) => match parts.add(bytes.0)? {
-                Some(bytes) => Said::Trained(
-                    codec::decode(&bytes, result_limit)
-                        .map_err(|error| Cause::protocol(format_args!("its result: {error}")))?,
-                ),
+                Some(bytes) => Said::Trained(result_of(&bytes, result_limit)?),
                 None => {
                     assembly = Some(parts);
                     continue;
                 }
             },
             (_, Some(_)) => return Err(Cause::protocol("its result broke off")),
+            (ToHost::Whole(bytes), None) => Said::Trained(result_of(&bytes.0, result_limit)?),
             (message, None) => said(message)?,
         };
         listener.hear(said)?;
@@ -114,9 +112,13 @@ fn receive(events: &IpcReceiver<ToHost>, limit: Option<Duration>) -> Result<ToHo
     })
 }
 
+fn result_of(bytes: &[u8], limit: u64) -> Result<Dict, Cause> {
+    codec::decode(bytes, limit).map_err(|error| Cause::protocol(format_args!("its result: {error}")))
+}
+
 fn said(message: ToHost) -> Result<Said, Cause> {
     Ok(match message {
-        ToHost::Ready => Said::Ready,
+        ToHost::Ready { number } => Said::Ready(WorkerId(number)),
         ToHost::Refused { message } => Said::Refused(message),
         ToHost::Loaded => Said::Loaded,
         ToHost::Item { key, value } => {
@@ -129,7 +131,7 @@ fn said(message: ToHost) -> Result<Said, Cause> {
             let kind = if out_of_memory { FailureKind::Oom } else { FailureKind::Error };
             Said::Failed { kind, message }
         }
-        ToHost::Result { .. } | ToHost::Chunk(_) => {
+        ToHost::Result { .. } | ToHost::Chunk(_) | ToHost::Whole(_) => {
             return Err(Cause::protocol("a piece of a result came without its beginning"));
         }
     })
@@ -179,7 +181,6 @@ mod tests {
     use super::*;
     use crate::clock::Clock;
     use crate::protocol::Bytes;
-    use fedflow_core::{Dict, WorkerId};
     use ipc_channel::ipc;
 
     const LIMIT: u64 = 1 << 16;
@@ -230,8 +231,13 @@ mod tests {
         assert!(breach(vec![ToHost::Result { length: 5 }, too_long]).contains("wrong length"));
         let empty = ToHost::Chunk(Bytes(Vec::new()));
         assert!(breach(vec![ToHost::Result { length: 5 }, empty]).contains("wrong length"));
-        assert!(breach(vec![ToHost::Result { length: 5 }, ToHost::Ready]).contains("broke off"));
+        assert!(
+            breach(vec![ToHost::Result { length: 5 }, ToHost::Ready { number: 1 }]).contains("broke off")
+        );
         assert!(breach(vec![ToHost::Chunk(Bytes(vec![0]))]).contains("without its beginning"));
+        assert!(breach(vec![ToHost::Whole(Bytes(vec![7; 12]))]).contains("its result:"));
+        let piece = ToHost::Whole(Bytes(Vec::new()));
+        assert!(breach(vec![ToHost::Result { length: 5 }, piece]).contains("broke off"));
         let garbage = ToHost::Chunk(Bytes(vec![7; 12]));
         assert!(breach(vec![ToHost::Result { length: 12 }, garbage]).contains("its result:"));
         assert!(breach(vec![ToHost::Item { key: "k".into(), value: Bytes(vec![1]) }]).contains("an item:"));

@@ -56,6 +56,9 @@ impl Line {
             field("kind", kind);
             field("workdir", &assignment.workdir.to_string_lossy());
             field("checkpoint_dir", &assignment.checkpoint_dir.to_string_lossy());
+            if let Some(key) = &assignment.keep {
+                field("keep", key);
+            }
             out.push_str(&format!(",\"attempt\":{},\"params\":", assignment.attempt));
             json::write_dict(out, &assignment.params);
         })
@@ -106,7 +109,7 @@ impl JsonReader {
         let _ = lines.send(Line::task(&self.assignment, kind));
         self.listener.expect(Phase::Starting);
         connected(Link::Json(lines));
-        self.listener.hear(Said::Ready)?;
+        self.listener.hear(Said::Ready(self.listener.worker()))?;
         hear(&mut words, &self.listener, self.shared.options.result_limit)
     }
 }

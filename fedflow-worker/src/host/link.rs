@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crossbeam_channel::Sender;
-use fedflow_core::{Assignment, Dict, Lease, Program};
+use fedflow_core::{Assignment, Dict, Lease, Program, WorkerId};
 use ipc_channel::ipc::IpcSender;
 
 use super::json_session::Line;
@@ -23,10 +23,15 @@ pub(super) enum Link {
 pub(super) struct Unreachable(String);
 
 impl Link {
-    /// Gives the worker its next task.
-    pub(super) fn task(&mut self, assignment: &Assignment, result_limit: u64) -> Result<(), Unreachable> {
+    /// Gives the process its next task, of which it will be known as this worker. It has done the one before.
+    pub(super) fn task(
+        &mut self,
+        worker: WorkerId,
+        assignment: &Assignment,
+        result_limit: u64,
+    ) -> Result<(), Unreachable> {
         match (self, assignment.program.as_ref()) {
-            (Self::Ipc(link), _) => link.give(assignment, result_limit),
+            (Self::Ipc(link), _) => link.give(worker, assignment, result_limit),
             (Self::Json(lines), Program::Worker { kind, .. }) => {
                 send_line(lines, Line::task(assignment, kind))
             }
@@ -50,6 +55,20 @@ impl Link {
                 link.send(ToWorker::Train { lease: lease.into(), params })
             }
             Self::Json(lines) => send_line(lines, Line::train(&lease, &params)),
+        }
+    }
+
+    /// Tells it to train, unless its parameters are so large that they go by file: then `None`.
+    pub(super) fn train_at_once(&mut self, lease: &Lease, params: &Dict) -> Option<Result<(), Unreachable>> {
+        match self {
+            Self::Ipc(link) => {
+                // What cannot be encoded is told by whoever tries again.
+                let bytes = codec::encode(params.clone(), u64::MAX).ok()?;
+                link.inline_left = link.inline_left.checked_sub(bytes.len())?;
+                let params = Carried::Inline(Bytes(bytes));
+                Some(link.send(ToWorker::Train { lease: lease.info(false).into(), params }))
+            }
+            Self::Json(_) => Some(self.train(lease, params.clone())),
         }
     }
 
@@ -79,13 +98,24 @@ impl IpcLink {
         Self { orders, private: private.into(), inline_left: MAX_INLINE, files: 0 }
     }
 
-    /// Gives the worker its task.
-    pub(super) fn give(&mut self, assignment: &Assignment, result_limit: u64) -> Result<(), Unreachable> {
+    /// Gives the process a task. It has read everything that it was sent for the one before.
+    pub(super) fn give(
+        &mut self,
+        worker: WorkerId,
+        assignment: &Assignment,
+        result_limit: u64,
+    ) -> Result<(), Unreachable> {
         let Program::Worker { kind, .. } = assignment.program.as_ref() else {
             return Err(Unreachable("a command is no worker".into()));
         };
+        self.inline_left = MAX_INLINE;
+        for file in 1..=std::mem::take(&mut self.files) {
+            // What cannot be removed goes with the directory.
+            let _ = std::fs::remove_file(self.file(file));
+        }
         let params = self.carry(assignment.params.clone())?;
         self.send(ToWorker::Task(TaskMessage {
+            number: worker.0,
             group: assignment.group.to_string(),
             task_id: assignment.task_id.to_string(),
             attempt: assignment.attempt,
@@ -94,6 +124,7 @@ impl IpcLink {
             checkpoint_dir: assignment.checkpoint_dir.as_path().into(),
             params,
             result_limit,
+            keep: assignment.keep.clone(),
         }))
     }
 
@@ -109,8 +140,12 @@ impl IpcLink {
             return Ok(Carried::Inline(Bytes(bytes)));
         }
         self.files += 1;
-        let path = self.private.join(format!("params-{}", self.files));
+        let path = self.file(self.files);
         std::fs::write(&path, &bytes).map_err(|error| unsendable(&error))?;
         Ok(Carried::File { path: path.as_path().into(), length: bytes.len() as u64 })
+    }
+
+    fn file(&self, number: u32) -> PathBuf {
+        self.private.join(format!("params-{number}"))
     }
 }

@@ -14,13 +14,23 @@ use crate::protocol::{HOST_BACKLOG, MAX_ITEM, MAX_MESSAGE, shortened};
 /// What a worker said, whatever protocol it speaks.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Said {
-    Ready,
+    /// It has the task of this number.
+    Ready(WorkerId),
     Refused(String),
     Loaded,
-    Item { key: String, value: Value },
-    Progress { done: u64, total: u64 },
+    Item {
+        key: String,
+        value: Value,
+    },
+    Progress {
+        done: u64,
+        total: u64,
+    },
     Trained(Dict),
-    Failed { kind: FailureKind, message: String },
+    Failed {
+        kind: FailureKind,
+        message: String,
+    },
 }
 
 /// What a worker was told last, and so what it may answer.
@@ -57,9 +67,8 @@ impl Cause {
     }
 }
 
-/// Between one worker's reader, the overseer and the engine.
+/// Between the reader of one process, the overseer and the engine.
 pub(super) struct Listener {
-    worker: WorkerId,
     post: Post,
     clock: Clock,
     state: Mutex<State>,
@@ -69,6 +78,10 @@ pub(super) struct Listener {
 }
 
 struct State {
+    /// The worker that the process is known as.
+    worker: WorkerId,
+    /// Whether it was another one before: until it has its new task, it may still speak of the one before.
+    reused: bool,
     phase: Phase,
     intake: Intake,
     /// Set before the worker's end is told: nothing comes after that.
@@ -77,9 +90,9 @@ struct State {
 
 impl Listener {
     pub(super) fn new(worker: WorkerId, post: Post, clock: Clock) -> Self {
-        let state = State { phase: Phase::Idle, intake: Intake::new(clock.now()), closed: false };
+        let intake = Intake::new(clock.now());
+        let state = State { worker, reused: false, phase: Phase::Idle, intake, closed: false };
         Self {
-            worker,
             post,
             clock,
             state: Mutex::new(state),
@@ -93,8 +106,21 @@ impl Listener {
         let mut state = self.lock();
         state.phase = phase;
         if phase == Phase::Starting {
-            state.intake.forget_keys();
+            // What a task may tell does not depend on the ones before.
+            state.intake = Intake::new(self.clock.now());
         }
+    }
+
+    /// The process is known as another worker from now on.
+    pub(super) fn hand_over(&self, to: WorkerId) {
+        let mut state = self.lock();
+        state.worker = to;
+        state.reused = true;
+    }
+
+    /// The worker that the process is known as.
+    pub(super) fn worker(&self) -> WorkerId {
+        self.lock().worker
     }
 
     /// Hears a message and hands it on.
@@ -109,13 +135,15 @@ impl Listener {
         }
         let phase = state.phase;
         let event = match (phase, said) {
-            (Phase::Starting, Said::Ready) => {
+            (Phase::Starting, Said::Ready(number)) if number == state.worker => {
                 state.phase = Phase::Ready;
                 WorkerEvent::Ready
             }
             (Phase::Starting, Said::Refused(message)) => {
                 return Err(Cause::new(FailureKind::Error, shortened(message, MAX_MESSAGE)));
             }
+            // It was said before the new task was read.
+            (Phase::Starting, _) if state.reused => return Ok(()),
             // It does not want the task, and says so before it is told to load.
             (Phase::Starting | Phase::Ready, Said::Failed { kind, message }) => {
                 return Err(Cause::new(kind, shortened(message, MAX_MESSAGE)));
@@ -140,7 +168,7 @@ impl Listener {
                 return Err(Cause::protocol(format_args!("{} came {}", said.name(), phase.when())));
             }
         };
-        self.post.put(self.input(event));
+        self.post.put(Input::Worker { worker: state.worker, event });
         Ok(())
     }
 
@@ -156,7 +184,7 @@ impl Listener {
 
     /// Tells the engine what became of the worker.
     pub(super) fn tell(&self, event: WorkerEvent) {
-        self.post.put(self.input(event));
+        self.post.put(Input::Worker { worker: self.worker(), event });
     }
 
     /// Calls a function that waits for the worker.
@@ -200,12 +228,8 @@ impl Listener {
         };
         let bytes = bytes + size_of::<Input>();
         if let Some(weight) = Weight::add(&self.backlog, bytes, HOST_BACKLOG) {
-            self.post.put_weighed(self.input(event), weight);
+            self.post.put_weighed(Input::Worker { worker: state.worker, event }, weight);
         }
-    }
-
-    fn input(&self, event: WorkerEvent) -> Input {
-        Input::Worker { worker: self.worker, event }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -226,7 +250,7 @@ fn weight_of(value: &Value) -> usize {
 impl Said {
     fn name(&self) -> &'static str {
         match self {
-            Self::Ready => "`ready`",
+            Self::Ready(_) => "`ready`",
             Self::Refused(_) => "a refusal",
             Self::Loaded => "`loaded`",
             Self::Item { .. } => "an item",
@@ -269,12 +293,12 @@ mod tests {
     fn the_straight_way_is_heard() {
         let (listener, deliveries) = listener();
         for (phase, said) in [
-            (Phase::Starting, Said::Ready),
+            (Phase::Starting, Said::Ready(WorkerId(1))),
             (Phase::Loading, failed()),
             (Phase::Loading, Said::Loaded),
             (Phase::Training, failed()),
             (Phase::Training, Said::Trained(Dict::new())),
-            (Phase::Starting, Said::Ready),
+            (Phase::Starting, Said::Ready(WorkerId(1))),
         ] {
             listener.expect(phase);
             listener.hear(said).unwrap();
@@ -296,11 +320,36 @@ mod tests {
     }
 
     #[test]
+    fn what_is_late_of_the_task_before_does_not_count() {
+        let (listener, deliveries) = listener();
+        listener.expect(Phase::Training);
+        listener.hear(Said::Trained(Dict::new())).unwrap();
+        let (earlier, later) = (WorkerId(1), WorkerId(2));
+        listener.hand_over(later);
+        assert!(listener.hear(Said::Loaded).is_err(), "it was given nothing yet");
+        listener.expect(Phase::Starting);
+        for late in [Said::Loaded, failed(), Said::Trained(Dict::new()), Said::Ready(earlier)] {
+            listener.hear(late).unwrap();
+        }
+        assert_eq!(deliveries.len(), 1);
+        listener.hear(Said::Ready(later)).unwrap();
+        assert_eq!(deliveries.len(), 2);
+        assert!(listener.hear(Said::Loaded).is_err(), "now it speaks of the new one");
+    }
+
+    #[test]
+    fn an_answer_names_its_task() {
+        let (listener, _deliveries) = listener();
+        listener.expect(Phase::Starting);
+        assert!(listener.hear(Said::Ready(WorkerId(2))).is_err());
+    }
+
+    #[test]
     fn nothing_comes_after_the_end() {
         let (listener, deliveries) = listener();
         listener.expect(Phase::Starting);
         listener.close();
-        listener.hear(Said::Ready).unwrap();
+        listener.hear(Said::Ready(WorkerId(1))).unwrap();
         assert_eq!(deliveries.len(), 0);
     }
 

@@ -1,14 +1,12 @@
 //! The thread that looks after the size of the logs of running tasks.
 //!
-//! It wakes once a second while tasks run, and not at all while none does. For a worker that floods its log it wakes
+//! It wakes once a second while tasks run, and not at all while none does; a log is only put on its list. For a worker that floods its log it wakes
 //! more often, so that what is too much stays small beside the limit; a first flood can go on for a second.
 
 use std::io;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
-
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::capped_log::CappedLog;
 
@@ -18,19 +16,21 @@ const SHORTEST: Duration = Duration::from_millis(20);
 
 /// Hands logs to the thread; the thread ends when this is dropped. It forgets a log when nobody else has it.
 #[derive(Debug)]
-pub(super) struct LogKeeper(Sender<Weak<CappedLog>>);
+pub(super) struct LogKeeper(Arc<Handed>);
 
-impl LogKeeper {
-    pub(super) fn start() -> io::Result<Self> {
-        let (sender, logs) = crossbeam_channel::unbounded();
-        thread::Builder::new().name("fedflow-logs".into()).spawn(move || keep(&logs))?;
-        Ok(Self(sender))
-    }
+/// What the thread is told.
+#[derive(Debug, Default)]
+struct Handed {
+    state: Mutex<State>,
+    changed: Condvar,
+}
 
-    pub(super) fn watch(&self, log: &Arc<CappedLog>) {
-        // The thread lives as long as this sender.
-        let _ = self.0.send(Arc::downgrade(log));
-    }
+#[derive(Debug, Default)]
+struct State {
+    new: Vec<Weak<CappedLog>>,
+    /// Whether the thread has no log to look at, so that a new one must wake it.
+    idle: bool,
+    over: bool,
 }
 
 /// A log and how long it was when it was last looked at.
@@ -39,23 +39,57 @@ struct Watched {
     length: u64,
 }
 
-fn keep(new: &Receiver<Weak<CappedLog>>) {
+impl LogKeeper {
+    pub(super) fn start() -> io::Result<Self> {
+        let handed = Arc::<Handed>::default();
+        let told = Arc::clone(&handed);
+        thread::Builder::new().name("fedflow-logs".into()).spawn(move || keep(&told))?;
+        Ok(Self(handed))
+    }
+
+    pub(super) fn watch<const N: usize>(&self, logs: [&Arc<CappedLog>; N]) {
+        let mut state = self.0.lock();
+        state.new.extend(logs.map(Arc::downgrade));
+        if std::mem::take(&mut state.idle) {
+            self.0.changed.notify_one();
+        }
+    }
+}
+
+impl Drop for LogKeeper {
+    fn drop(&mut self) {
+        self.0.lock().over = true;
+        self.0.changed.notify_one();
+    }
+}
+
+impl Handed {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for a log; false if no more will come.
+    fn wait_for_log(&self) -> bool {
+        let mut state = self.lock();
+        state.idle = state.new.is_empty();
+        let waits = |state: &mut State| state.idle && !state.over;
+        !self.changed.wait_while(state, waits).unwrap_or_else(PoisonError::into_inner).over
+    }
+
+    /// Takes the new logs after a pause; `None` if no more will come.
+    fn take_after(&self, pause: Duration) -> Option<Vec<Weak<CappedLog>>> {
+        let waited = self.changed.wait_timeout_while(self.lock(), pause, |state| !state.over);
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        (!state.over).then(|| std::mem::take(&mut state.new))
+    }
+}
+
+fn keep(handed: &Handed) {
     let mut watched: Vec<Watched> = Vec::new();
     let mut pause = USUAL;
-    loop {
-        let received = if watched.is_empty() {
-            new.recv().map_err(|_| RecvTimeoutError::Disconnected)
-        } else {
-            new.recv_timeout(pause)
-        };
-        match received {
-            Ok(log) => {
-                watched.push(Watched { log, length: 0 });
-                continue;
-            }
-            Err(RecvTimeoutError::Disconnected) => return,
-            Err(RecvTimeoutError::Timeout) => {}
-        }
+    while !watched.is_empty() || handed.wait_for_log() {
+        let Some(new) = handed.take_after(pause) else { return };
+        watched.extend(new.into_iter().map(|log| Watched { log, length: 0 }));
         let slept = pause;
         pause = USUAL;
         watched.retain_mut(|watched| {
@@ -99,11 +133,12 @@ mod tests {
     fn a_log_that_nobody_has_any_more_is_forgotten_and_the_thread_ends() {
         let directory = tempfile::tempdir().unwrap();
         let log = Arc::new(CappedLog::create(directory.path(), "stdout.log", 0).unwrap());
-        let (sender, logs) = crossbeam_channel::unbounded();
-        sender.send(Arc::downgrade(&log)).unwrap();
-        let thread = thread::spawn(move || keep(&logs));
+        let handed = Arc::<Handed>::default();
+        let keeper = LogKeeper(Arc::clone(&handed));
+        keeper.watch([&log]);
+        let thread = thread::spawn(move || keep(&handed));
         drop(log);
-        drop(sender);
+        drop(keeper);
         thread.join().unwrap();
     }
 }

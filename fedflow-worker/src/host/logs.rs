@@ -17,7 +17,7 @@ const END_BYTES: u64 = 64 * 1024;
 
 /// The files that a task's processes write to. They stay open here: what is read of them later is what the
 /// processes wrote, whatever a worker has put in their place meanwhile.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Logs {
     stdout: Arc<CappedLog>,
     stderr: Arc<CappedLog>,
@@ -32,8 +32,7 @@ impl Logs {
 
     /// Has their size looked after while processes write to them.
     pub(super) fn keep_small(&self, keeper: &LogKeeper) {
-        keeper.watch(&self.stdout);
-        keeper.watch(&self.stderr);
+        keeper.watch([&self.stdout, &self.stderr]);
     }
 
     /// Descriptors for a process.
@@ -70,6 +69,16 @@ impl Logs {
             // On a full disk, say: then the file keeps its hole, and readers see that something is missing.
             let _ = log.finish(workdir);
         }
+    }
+
+    /// The process that writes to them goes on to another task: they move on, empty, to that one's directory. What was
+    /// written is left behind as a copy, in the form in which it stays. Blocks on the disk.
+    ///
+    /// # Errors
+    /// A worker has removed one of them, or the other directory has such a file.
+    pub(super) fn move_on(&self, workdir: &Path, next: &Path) -> io::Result<()> {
+        self.stdout.move_on(workdir, next)?;
+        self.stderr.move_on(workdir, next)
     }
 }
 
@@ -121,6 +130,34 @@ mod tests {
         assert_eq!(last_lines(b"xxxx", true), "xxxx");
         assert_eq!(last_lines(b"xx\nyy\xff\n\n", true), "yy\u{fffd}");
         assert_eq!(last_lines(b"xx\nyy", false), "xx\nyy");
+    }
+
+    #[test]
+    fn logs_move_on_with_their_process_and_leave_what_was_written() {
+        let root = tempfile::tempdir().unwrap();
+        let workdir = |task: usize| root.path().join(task.to_string());
+        (0..3).for_each(|task| std::fs::create_dir(workdir(task)).unwrap());
+        let logs = Logs::create(&workdir(0), 1 << 16).unwrap();
+        let (stdout, stderr) = logs.for_process().unwrap();
+        let (mut stdout, mut stderr) = (File::from(stdout), File::from(stderr));
+        let text = |task, name| std::fs::read_to_string(workdir(task).join(name)).unwrap();
+        writeln!(stdout, "first").unwrap();
+        logs.move_on(&workdir(0), &workdir(1)).unwrap();
+        // Too much for its limit, so that its copy is cut.
+        (0..20_000).for_each(|number| writeln!(stdout, "second {number}").unwrap());
+        writeln!(stderr, "second").unwrap();
+        assert_eq!(logs.stderr_tail(), "second");
+        logs.move_on(&workdir(1), &workdir(2)).unwrap();
+        writeln!(stdout, "third").unwrap();
+        assert_eq!((text(0, "stdout.log").as_str(), text(0, "stderr.log").as_str()), ("first\n", ""));
+        let second = text(1, "stdout.log");
+        assert!(second.len() < 70_000 && second.contains(" bytes dropped: "), "{} bytes", second.len());
+        assert!(second.starts_with("second 0\n") && second.ends_with("second 19999\n"));
+        assert_eq!((text(2, "stdout.log").as_str(), text(2, "stderr.log").as_str()), ("third\n", ""));
+        assert!(!logs.are_too_large());
+        std::fs::remove_file(workdir(2).join("stdout.log")).unwrap();
+        std::fs::create_dir(workdir(3)).unwrap();
+        assert!(logs.move_on(&workdir(2), &workdir(3)).is_err(), "there is nothing left that could move");
     }
 
     #[test]

@@ -11,14 +11,15 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
-use fedflow_core::{Assignment, Dict, Lease, Time, WorkerId};
+use fedflow_core::{Assignment, Dict, FailureKind, Input, Lease, Time, WorkerEvent, WorkerId};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
 use super::Shared;
 use super::ending::Asked;
 use super::link::Link;
 use super::listener::Cause;
-use super::spawner::{self, Done, Job};
+use super::logs::Logs;
+use super::spawner::{self, Done, Work};
 use super::sweep::Other;
 use crate::spawn::Process;
 use supervised::Supervised;
@@ -39,6 +40,14 @@ pub(super) enum Notice {
         lease: Lease,
         params: Dict,
     },
+    Keep(WorkerId),
+    HandOver {
+        from: WorkerId,
+        to: WorkerId,
+        assignment: Arc<Assignment>,
+    },
+    /// It could not be told something.
+    Lost(WorkerId),
     Exit(WorkerId),
     Terminate(WorkerId),
     Kill(WorkerId),
@@ -47,10 +56,15 @@ pub(super) enum Notice {
     Resume,
     /// No more orders come.
     Shutdown,
-    // From the spawner.
+    // From the spawner; here and below a worker is named by its slot.
     Spawned {
         worker: WorkerId,
         done: Result<Box<Done>, Cause>,
+    },
+    /// A process can be given its next task.
+    Prepared {
+        worker: WorkerId,
+        done: Result<Logs, Cause>,
     },
     // From a reader.
     Connected {
@@ -98,9 +112,18 @@ pub(super) fn start(shared: Arc<Shared>) -> io::Result<(Bell, JoinHandle<()>)> {
     let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
     let bell = Bell { notices: sender, wake: Arc::clone(&wake) };
     let jobs = spawner::start(Arc::clone(&shared), bell.clone())?;
-    let (workers, bell_of_ours) = (BTreeMap::new(), bell.clone());
-    let overseer =
-        Overseer { shared, notices, wake, bell: bell_of_ours, jobs, workers, paused: false, over: None };
+    let overseer = Overseer {
+        shared,
+        notices,
+        wake,
+        bell: bell.clone(),
+        jobs,
+        workers: BTreeMap::new(),
+        slots: BTreeMap::new(),
+        lost: BTreeMap::new(),
+        paused: false,
+        over: None,
+    };
     let thread = thread::Builder::new().name("fedflow-overseer".into()).spawn(move || overseer.run())?;
     Ok((bell, thread))
 }
@@ -110,8 +133,13 @@ struct Overseer {
     notices: Receiver<Notice>,
     wake: Arc<OwnedFd>,
     bell: Bell,
-    jobs: Sender<Job>,
+    jobs: Sender<Work>,
+    /// By slot.
     workers: BTreeMap<WorkerId, Supervised>,
+    /// The slots of those whose processes had other tasks before.
+    slots: BTreeMap<WorkerId, WorkerId>,
+    /// How those have ended that were kept: they may be handed over before the engine has heard of it.
+    lost: BTreeMap<WorkerId, Cause>,
     paused: bool,
     /// Set when no more orders come: until when the host waits for its processes.
     over: Option<Time>,
@@ -167,13 +195,16 @@ impl Overseer {
     fn handle(&mut self, notice: Notice) {
         match notice {
             Notice::Start { worker, assignment } => self.begin(worker, assignment),
-            Notice::Load(id) => self.with(id, Supervised::load),
+            Notice::Load(id) => self.order(id, Supervised::load),
             Notice::Train { worker, lease, params } => {
-                self.with(worker, |worker| worker.train(&lease, params))
+                self.order(worker, |worker| worker.train(&lease, params))
             }
-            Notice::Exit(id) => self.with(id, |worker| worker.ask(Asked::Exit)),
-            Notice::Terminate(id) => self.with(id, |worker| worker.ask(Asked::Terminate)),
-            Notice::Kill(id) => self.with(id, |worker| worker.ask(Asked::Kill)),
+            Notice::Keep(id) => self.order(id, Supervised::keep),
+            Notice::HandOver { from, to, assignment } => self.hand_over(from, to, assignment),
+            Notice::Lost(id) => self.order(id, Supervised::channel_lost),
+            Notice::Exit(id) => self.order(id, |worker| worker.ask(Asked::Exit)),
+            Notice::Terminate(id) => self.order(id, |worker| worker.ask(Asked::Terminate)),
+            Notice::Kill(id) => self.order(id, |worker| worker.ask(Asked::Kill)),
             Notice::Pause(done) => {
                 self.shared.clock.pause();
                 self.paused = true;
@@ -191,6 +222,7 @@ impl Overseer {
                 let started = self.workers.get(&worker).and_then(Supervised::process);
                 started.filter(|_| self.paused).into_iter().for_each(Process::pause);
             }
+            Notice::Prepared { worker, done } => self.with(worker, |worker| worker.prepared(done)),
             Notice::Swept(id) => {
                 let now = self.shared.clock.now();
                 self.with(id, |worker| worker.swept(now));
@@ -221,15 +253,49 @@ impl Overseer {
         self.with(id, |_| {});
     }
 
-    /// Lets something happen to a worker, and forgets it when it is over. One that is not known has ended: what
-    /// comes late for it changes nothing.
-    fn with(&mut self, id: WorkerId, happens: impl FnOnce(&mut Supervised)) {
-        let Some(worker) = self.workers.get_mut(&id) else { return };
+    fn hand_over(&mut self, from: WorkerId, to: WorkerId, assignment: Arc<Assignment>) {
+        let lost = self.lost.remove(&from);
+        let Some(slot) = self.slot_of(from) else {
+            // Its end was told before the engine knew better.
+            let Cause { kind, message } = lost.unwrap_or_else(|| {
+                Cause::new(FailureKind::Killed, "its process ended before it could be given this task")
+            });
+            let event =
+                WorkerEvent::Gone { kind, message, stderr_tail: String::new(), killed_for_memory: false };
+            return self.shared.post.put(Input::Worker { worker: to, event });
+        };
+        self.slots.remove(&from);
+        self.slots.insert(to, slot);
+        let is_swept = self.workers.get(&slot).is_some_and(Supervised::is_swept_before_next);
+        let others = if is_swept { self.others(slot) } else { Vec::new() };
+        self.with(slot, |worker| worker.hand_over(to, assignment, others));
+    }
+
+    /// The slot of a worker; none if it has ended, or its process is known as another one.
+    fn slot_of(&self, id: WorkerId) -> Option<WorkerId> {
+        let slot = self.slots.get(&id).copied().unwrap_or(id);
+        self.workers.get(&slot).is_some_and(|worker| worker.id() == id).then_some(slot)
+    }
+
+    /// Lets something happen to the worker of this number, which the engine wants.
+    fn order(&mut self, id: WorkerId, happens: impl FnOnce(&mut Supervised)) {
+        if let Some(slot) = self.slot_of(id) {
+            self.with(slot, happens);
+        }
+    }
+
+    /// Lets something happen to the worker in a slot, and forgets it when it is over. One that is not there has ended:
+    /// what comes late for it changes nothing.
+    fn with(&mut self, slot: WorkerId, happens: impl FnOnce(&mut Supervised)) {
+        let Some(worker) = self.workers.get_mut(&slot) else { return };
         happens(worker);
         if worker.is_over()
-            && let Some(worker) = self.workers.remove(&id)
+            && let Some(worker) = self.workers.remove(&slot)
         {
-            worker.tell_end();
+            self.slots.remove(&worker.id());
+            let lost = worker.is_kept().then(|| worker.id());
+            let cause = worker.tell_end();
+            self.lost.extend(lost.map(|id| (id, cause)));
         }
     }
 }

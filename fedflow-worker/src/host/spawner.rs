@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::thread;
 
 use crossbeam_channel::Sender;
-use fedflow_core::{Assignment, Device, FailureKind, Lease, Program, Value, WorkerId};
+use fedflow_core::{Assignment, FailureKind, Program, Value, WorkerId};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
+use super::hand_over::HandOver;
 use super::listener::Cause;
 use super::logs::Logs;
 use super::overseer::{Bell, Notice};
@@ -18,6 +19,14 @@ use super::{Protocol, Shared, WorkerProgram};
 use crate::environment::{self, Environment};
 use crate::json;
 use crate::spawn::{self, Launch, Process};
+
+/// What the spawner shall do.
+pub(super) enum Work {
+    /// Make a task's directories and start its process.
+    Start(Job),
+    /// Prepare a process for its next task.
+    HandOver(HandOver),
+}
 
 /// What the spawner shall do for one worker.
 pub(super) struct Job {
@@ -81,14 +90,22 @@ pub(super) struct Done {
 }
 
 /// Starts the thread. It ends when the sender of jobs is dropped.
-pub(super) fn start(shared: Arc<Shared>, bell: Bell) -> io::Result<Sender<Job>> {
-    let (jobs, todo) = crossbeam_channel::unbounded::<Job>();
+pub(super) fn start(shared: Arc<Shared>, bell: Bell) -> io::Result<Sender<Work>> {
+    let (jobs, todo) = crossbeam_channel::unbounded::<Work>();
     thread::Builder::new().name("fedflow-spawner".into()).spawn(move || {
         spawn::unblock_signals();
-        for job in todo {
-            let worker = job.worker;
-            let done = do_job(&shared, job);
-            bell.ring(Notice::Spawned { worker, done: done.map(Box::new) });
+        for work in todo {
+            bell.ring(match work {
+                Work::Start(job) => {
+                    let worker = job.worker;
+                    let done = do_job(&shared, job);
+                    Notice::Spawned { worker, done: done.map(Box::new) }
+                }
+                Work::HandOver(hand_over) => {
+                    let worker = hand_over.slot;
+                    Notice::Prepared { worker, done: hand_over.prepare(&shared) }
+                }
+            });
         }
     })?;
     Ok(jobs)
@@ -102,9 +119,7 @@ pub(super) fn do_job(shared: &Shared, job: Job) -> Result<Done, Cause> {
     let assignment = &job.assignment;
     let logs = match job.logs {
         Some(logs) => logs,
-        None => make_directories(shared, assignment).map_err(|error| {
-            spawn_failed(format!("cannot make {}: {error}", assignment.workdir.display()))
-        })?,
+        None => make_directories(shared, assignment).map_err(|error| no_directory(assignment, &error))?,
     };
     let Some(plan) = job.process else { return Ok(Done { logs, process: None, socket: None }) };
     let cannot = |error: io::Error| spawn_failed(format!("cannot start a process: {error}"));
@@ -135,10 +150,20 @@ fn spawn_failed(message: String) -> Cause {
     Cause::new(FailureKind::Spawn, message)
 }
 
-fn make_directories(shared: &Shared, assignment: &Assignment) -> io::Result<Logs> {
+/// Why a task has no place to work in.
+pub(super) fn no_directory(assignment: &Assignment, error: &io::Error) -> Cause {
+    spawn_failed(format!("cannot make {}: {error}", assignment.workdir.display()))
+}
+
+/// Makes a task's directories, empty for this attempt. Blocks on the file system.
+pub(super) fn make_workdir(shared: &Shared, assignment: &Assignment) -> io::Result<()> {
     let earlier = if shared.options.keep_failed_attempts { Earlier::Keep } else { Earlier::Remove };
     workdir::prepare(&assignment.workdir, assignment.attempt, earlier)?;
-    std::fs::create_dir_all(&assignment.checkpoint_dir)?;
+    std::fs::create_dir_all(&assignment.checkpoint_dir)
+}
+
+fn make_directories(shared: &Shared, assignment: &Assignment) -> io::Result<Logs> {
+    make_workdir(shared, assignment)?;
     let logs = Logs::create(&assignment.workdir, shared.options.log_limit)?;
     logs.keep_small(&shared.log_keeper);
     Ok(logs)
@@ -203,18 +228,6 @@ fn as_variable(value: &Value) -> Option<String> {
             Some(text)
         }
     }
-}
-
-/// The cards of a lease as the run names them; the device if it is no card.
-pub(super) fn cards_of(lease: &Lease) -> String {
-    let cards: Vec<String> = lease
-        .shares
-        .iter()
-        .map(|share| share.info.device)
-        .filter(|device| *device != Device::Cpu)
-        .map(|device| device.to_string())
-        .collect();
-    if cards.is_empty() { lease.device().to_string() } else { cards.join(",") }
 }
 
 /// A random text that nobody can guess.

@@ -7,7 +7,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,6 +41,8 @@ pub(super) struct Other {
     pub(super) pid: u32,
     /// What it works on.
     pub(super) assignment: Arc<Assignment>,
+    /// The directory of its first task, which the environment of what it has started names.
+    pub(super) first_workdir: Arc<Path>,
 }
 
 impl Sweep {
@@ -76,8 +78,11 @@ impl Sweep {
         if self.others.iter().any(led_by_other) {
             return None;
         }
-        let is_others =
-            |workdir: &PathBuf| self.others.iter().any(|other| other.assignment.workdir == *workdir);
+        let is_others = |workdir: &Path| {
+            let is_of =
+                |other: &Other| other.assignment.workdir == *workdir || *other.first_workdir == *workdir;
+            self.others.iter().any(is_of)
+        };
         let spared = match (marked_workdir(pid), fs::read_link(format!("/proc/{pid}/cwd"))) {
             (Some(workdir), _) => is_others(&workdir),
             (None, Ok(current)) if current.starts_with(&self.assignment.workdir) => false,

@@ -20,11 +20,15 @@ pub(super) fn prepare(workdir: &Path, attempt: u32, earlier: Earlier) -> io::Res
     // Whatever the umask is, nobody else shall write here.
     let mut builder = DirBuilder::new();
     builder.mode(0o755);
-    if let Some(parent) = workdir.parent() {
-        builder.recursive(true).create(parent)?;
-    }
-    builder.recursive(false);
-    match builder.create(workdir) {
+    let made = match (builder.create(workdir), workdir.parent()) {
+        // The first task of its group.
+        (Err(error), Some(parent)) if error.kind() == io::ErrorKind::NotFound => {
+            builder.recursive(true).create(parent)?;
+            builder.recursive(false).create(workdir)
+        }
+        (made, _) => made,
+    };
+    match made {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         made => return made,
     }

@@ -1,12 +1,15 @@
 //! The task types that a worker knows, behind one interface.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 
 use fedflow_core::{Device, Dict, LoadContext, Task, TaskError, TrainContext, Value, ValueError, from_value};
 
 /// A task of some type.
-pub(super) trait AnyTask {
+pub(super) trait AnyTask: Any {
     fn load(&mut self, ctx: &mut LoadContext<'_>) -> Result<(), TaskError>;
+    /// Loads with what an earlier task has loaded, if that is of the same type.
+    fn take_over(&mut self, earlier: Box<dyn AnyTask>, ctx: &mut LoadContext<'_>) -> Result<(), TaskError>;
     fn train(&mut self, ctx: &mut TrainContext<'_>, device: &Device) -> Result<Dict, TaskError>;
 }
 
@@ -42,6 +45,17 @@ struct Typed<T>(T);
 impl<T: Task> AnyTask for Typed<T> {
     fn load(&mut self, ctx: &mut LoadContext<'_>) -> Result<(), TaskError> {
         self.0.load(ctx)
+    }
+
+    fn take_over(&mut self, earlier: Box<dyn AnyTask>, ctx: &mut LoadContext<'_>) -> Result<(), TaskError> {
+        let earlier: Box<dyn Any> = earlier;
+        match earlier.downcast::<Self>() {
+            Ok(earlier) => self.0.take_over(earlier.0, ctx),
+            Err(other) => {
+                drop(other);
+                self.0.load(ctx)
+            }
+        }
     }
 
     fn train(&mut self, ctx: &mut TrainContext<'_>, device: &Device) -> Result<Dict, TaskError> {

@@ -3,8 +3,8 @@
 //! It takes its channels as parameters, so the tests run it without a process.
 
 use std::fs::File;
-use std::io::Read;
-use std::path::PathBuf;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
 
 use fedflow_core::{Dict, LoadContext, Name, TaskError, TaskIdentity, TrainContext};
 use ipc_channel::IpcError;
@@ -18,25 +18,50 @@ use crate::protocol::{
     Bytes, Carried, MAX_CHUNK, MAX_ITEM, TaskMessage, ToHost, ToWorker, WireLease, shortened,
 };
 
+/// What a process does to stand at another task's place.
+pub(super) type Enter<'a> = dyn FnMut(&Path, Entry) -> io::Result<()> + 'a;
+
+/// How a task comes to a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Entry {
+    /// Another task was here before.
+    pub(super) reused: bool,
+    /// The process is to stay when it is done.
+    pub(super) kept: bool,
+}
+
 /// A task that was made, and what belongs to it.
 struct Current {
     task: Box<dyn AnyTask>,
     identity: TaskIdentity,
     result_limit: u64,
+    kind: String,
+    keep: Option<String>,
+    loaded: bool,
+    /// The task before it, for which this process was kept, until it is taken over.
+    earlier: Option<Box<dyn AnyTask>>,
 }
 
 /// Serves until the supervisor sends the worker away or is gone.
-pub(super) fn serve(kinds: &Kinds, orders: &IpcReceiver<ToWorker>, events: &IpcSender<ToHost>) {
+pub(super) fn serve(
+    kinds: &Kinds,
+    orders: &IpcReceiver<ToWorker>,
+    events: &IpcSender<ToHost>,
+    enter: &mut Enter<'_>,
+) {
     let mut current: Option<Current> = None;
+    let mut used = false;
     while let Some(order) = next(orders) {
         match order {
             ToWorker::Task(message) => {
-                // What the task before had loaded is freed before the next one loads.
-                drop(current.take());
-                match take_task(kinds, message) {
+                let number = message.number;
+                let reused = std::mem::replace(&mut used, true);
+                // What the task before had loaded is freed before the next one loads, unless it is kept for that.
+                let earlier = current.take().and_then(|before| before.kept_for(&message));
+                match take_task(kinds, message, earlier, reused, enter) {
                     Ok(made) => {
                         current = Some(made);
-                        tell(events, ToHost::Ready);
+                        tell(events, ToHost::Ready { number });
                     }
                     Err(message) => tell(events, ToHost::Refused { message: fitting(message) }),
                 }
@@ -45,6 +70,20 @@ pub(super) fn serve(kinds: &Kinds, orders: &IpcReceiver<ToWorker>, events: &IpcS
             ToWorker::Train { lease, params } => train(current.as_mut(), events, lease, params),
             ToWorker::Exit => return,
         }
+    }
+}
+
+impl Current {
+    /// The task, if the process was kept with it for the one that comes; else it is dropped.
+    fn kept_for(self, next: &TaskMessage) -> Option<Box<dyn AnyTask>> {
+        let fits = self.loaded && self.keep.is_some() && self.keep == next.keep && self.kind == next.kind;
+        let task = self.task;
+        if fits {
+            return Some(task);
+        }
+        // Dropping runs user code too; that of a task that is over must not end the next one.
+        let _ = panics::catch(|| drop(task));
+        None
     }
 }
 
@@ -64,7 +103,13 @@ fn tell(events: &IpcSender<ToHost>, message: ToHost) {
     let _ = events.send(message);
 }
 
-fn take_task(kinds: &Kinds, message: TaskMessage) -> Result<Current, String> {
+fn take_task(
+    kinds: &Kinds,
+    message: TaskMessage,
+    earlier: Option<Box<dyn AnyTask>>,
+    reused: bool,
+    enter: &mut Enter<'_>,
+) -> Result<Current, String> {
     let name = |text: String| Name::new(text).map_err(|error| error.to_string());
     let identity = TaskIdentity {
         task_id: name(message.task_id)?,
@@ -73,18 +118,25 @@ fn take_task(kinds: &Kinds, message: TaskMessage) -> Result<Current, String> {
         workdir: message.workdir.into(),
         checkpoint_dir: message.checkpoint_dir.into(),
     };
-    // A process that already had a task stands in that one's directory.
-    std::env::set_current_dir(&identity.workdir)
+    enter(&identity.workdir, Entry { reused, kept: message.keep.is_some() })
         .map_err(|error| format!("cannot enter the task's directory: {error}"))?;
     let params = unpack(message.params)?;
     // Deserialising runs user code too.
     let task = panics::catch(|| kinds.make(&message.kind, params)).and_then(|made| made)?;
-    Ok(Current { task, identity, result_limit: message.result_limit })
+    let TaskMessage { kind, keep, result_limit, .. } = message;
+    Ok(Current { task, identity, result_limit, kind, keep, loaded: false, earlier })
 }
 
 fn load(current: Option<&mut Current>) -> ToHost {
-    let Some(Current { task, identity, .. }) = current else { return no_task() };
-    match panics::catch(|| task.load(&mut LoadContext::new(identity))) {
+    let Some(Current { task, identity, earlier, loaded, .. }) = current else { return no_task() };
+    let mut ctx = LoadContext::new(identity);
+    let earlier = earlier.take();
+    let outcome = panics::catch(|| match earlier {
+        Some(earlier) => task.take_over(earlier, &mut ctx),
+        None => task.load(&mut ctx),
+    });
+    *loaded = matches!(outcome, Ok(Ok(())));
+    match outcome {
         Ok(Ok(())) => ToHost::Loaded,
         Ok(Err(error)) => failed(&error),
         Err(panic) => failed(&TaskError::new(panic)),
@@ -92,7 +144,9 @@ fn load(current: Option<&mut Current>) -> ToHost {
 }
 
 fn train(current: Option<&mut Current>, events: &IpcSender<ToHost>, lease: WireLease, params: Carried) {
-    let Some(Current { task, identity, result_limit }) = current else { return tell(events, no_task()) };
+    let Some(Current { task, identity, result_limit, .. }) = current else {
+        return tell(events, no_task());
+    };
     let params = match unpack(params) {
         Ok(params) => params,
         Err(message) => return tell(events, failed(&TaskError::new(message))),
@@ -104,6 +158,8 @@ fn train(current: Option<&mut Current>, events: &IpcSender<ToHost>, lease: WireL
         task.train(&mut ctx, &lease.device)
     });
     teller.finish();
+    // A line that was begun belongs to this task's log, whoever comes next.
+    let _ = io::stdout().flush();
     match outcome {
         Ok(Ok(result)) => send_result(events, result, *result_limit),
         Ok(Err(error)) => tell(events, failed(&error)),
@@ -113,6 +169,7 @@ fn train(current: Option<&mut Current>, events: &IpcSender<ToHost>, lease: WireL
 
 fn send_result(events: &IpcSender<ToHost>, result: Dict, limit: u64) {
     match codec::encode(result, limit) {
+        Ok(bytes) if bytes.len() <= MAX_CHUNK => tell(events, ToHost::Whole(Bytes(bytes))),
         Ok(bytes) => {
             tell(events, ToHost::Result { length: bytes.len() as u64 });
             for chunk in bytes.chunks(MAX_CHUNK) {

@@ -19,6 +19,9 @@ pub(crate) struct Script {
     pub(crate) ballast: String,
     #[serde(skip)]
     pub(crate) loaded: bool,
+    /// How many tasks before it had what it has taken over.
+    #[serde(skip)]
+    pub(crate) taken_over: u32,
 }
 
 impl Script {
@@ -37,6 +40,13 @@ impl Task for Script {
         Ok(())
     }
 
+    fn take_over(&mut self, earlier: Self, _ctx: &mut LoadContext<'_>) -> Result<(), TaskError> {
+        act(&self.load)?;
+        self.loaded = earlier.loaded;
+        self.taken_over = earlier.taken_over + 1;
+        Ok(())
+    }
+
     fn train(&mut self, ctx: &mut TrainContext<'_>, device: &Device) -> Result<Dict, TaskError> {
         act(&self.train)?;
         if self.train == "helper-and-hang" {
@@ -46,10 +56,20 @@ impl Task for Script {
         let mut result = Dict::from([("loaded", self.loaded)]);
         result.insert("device", device.to_string());
         result.insert("attempt", ctx.identity().attempt);
+        result.insert("taken-over", self.taken_over);
+        result.insert("pid", std::process::id());
         result.insert("ballast", i64::try_from(self.ballast.len())?);
         result.insert("scale", ctx.params().get("scale").cloned().unwrap_or_default());
         match self.train.as_str() {
             "look" => look_around(&mut result),
+            "write" => {
+                // Without a line's end, which is still held back when the task is over.
+                print!("out of {}", ctx.identity().task_id);
+                eprintln!("err of {}", ctx.identity().task_id);
+                std::fs::write("here", "")?;
+                None
+            }
+            "leave-daemon" => result.insert("helper", start_daemon()?),
             "leave-helper" => result.insert("helper", start_helper()?),
             "count" => {
                 for step in 0..100_000_u32 {
@@ -90,6 +110,15 @@ fn start_helper() -> Result<i64, TaskError> {
     let mut command = Command::new("sleep");
     let helper = command.arg("1000").arg0("fedflow-test-helper").stdout(Stdio::null()).spawn()?;
     Ok(helper.id().into())
+}
+
+/// Starts a process that leaves the task's group and has no parent any more when this returns.
+fn start_daemon() -> Result<i64, TaskError> {
+    #[expect(clippy::disallowed_methods, reason = "the helper of a task under test")]
+    let mut command = Command::new("sh");
+    let script = "setsid sh -c 'echo $$; exec sleep 1000 >/dev/null' &";
+    let output = command.args(["-c", script]).stderr(Stdio::null()).output()?;
+    Ok(String::from_utf8(output.stdout)?.trim().parse()?)
 }
 
 /// What user code finds around it.

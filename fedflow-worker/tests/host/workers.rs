@@ -246,10 +246,10 @@ fn a_wrong_hello_is_refused() {
         )
     };
     for (script, expected) in [
-        (hello("1", "guessed", "/tmp/x"), "wrong token"),
-        (hello("2", "$FEDFLOW_TOKEN", "/tmp/x"), "this supervisor is too old"),
-        (hello("1", "$FEDFLOW_TOKEN", "/tmp/x"), "not in the directory that it was given"),
-        (hello("1", "$FEDFLOW_TOKEN", "$FEDFLOW_BOOTSTRAP/x"), "cannot connect to it"),
+        (hello("2", "guessed", "/tmp/x"), "wrong token"),
+        (hello("3", "$FEDFLOW_TOKEN", "/tmp/x"), "this supervisor is too old"),
+        (hello("2", "$FEDFLOW_TOKEN", "/tmp/x"), "not in the directory that it was given"),
+        (hello("2", "$FEDFLOW_TOKEN", "$FEDFLOW_BOOTSTRAP/x"), "cannot connect to it"),
         ("head -c 200000 /dev/zero >&0; exec sleep 1000".to_owned(), "no hello"),
     ] {
         let mut world = World::with_shell_worker(Protocol::Ipc, &script);

@@ -84,6 +84,31 @@ impl World {
         worker
     }
 
+    /// What the task of this name is given; each has a directory of its own.
+    pub(crate) fn assignment(&self, task: &str, program: Program, params: Dict) -> Assignment {
+        Assignment {
+            group: Name::new("group").unwrap(),
+            task_id: Name::new(task).unwrap(),
+            attempt: 1,
+            workdir: self.task_dir(task),
+            checkpoint_dir: self.root.path().join("checkpoint"),
+            program: Arc::new(program),
+            params,
+            keep: None,
+            oom_signs: Default::default(),
+        }
+    }
+
+    pub(crate) fn task_dir(&self, task: &str) -> PathBuf {
+        self.root.path().join("group").join(task)
+    }
+
+    /// A number that no worker has.
+    pub(crate) fn next_worker(&mut self) -> WorkerId {
+        self.workers += 1;
+        WorkerId(self.workers)
+    }
+
     /// Starts the task once more: its first attempt, or the next one.
     pub(crate) fn start(&mut self, program: Program, params: Dict) -> WorkerId {
         let attempt = u32::try_from(self.workers + 1).unwrap();
@@ -122,8 +147,13 @@ impl World {
 
     /// The next word of the only worker.
     pub(crate) fn event(&mut self) -> WorkerEvent {
+        self.event_of().1
+    }
+
+    /// The next word of any worker.
+    pub(crate) fn event_of(&mut self) -> (WorkerId, WorkerEvent) {
         match self.input() {
-            Input::Worker { event, .. } => event,
+            Input::Worker { worker, event } => (worker, event),
             other => panic!("{other:?}"),
         }
     }

@@ -64,8 +64,18 @@ fn a_worker_inherits_nothing_that_was_not_meant_for_it() {
     let mut rest = rest.lines();
     assert_eq!(rest.next().unwrap().trim(), "0000000000000000");
     let variables: BTreeSet<&str> = rest.collect();
-    let meant =
-        ["ATTEMPT", "CARD", "CHECKPOINT_DIR", "DEVICE", "GROUP", "RESULT", "RUN", "TASK_ID", "WORKDIR"];
+    let meant = [
+        "ATTEMPT",
+        "CARD",
+        "CHECKPOINT_DIR",
+        "DEVICE",
+        "GROUP",
+        "LEASE",
+        "RESULT",
+        "RUN",
+        "TASK_ID",
+        "WORKDIR",
+    ];
     let meant: Vec<String> = meant.iter().map(|name| format!("FEDFLOW_{name}")).collect();
     assert_eq!(variables, meant.iter().map(String::as_str).collect());
     assert!(!format!("{}{}", run.stdout, run.stderr).contains("hunter2"));

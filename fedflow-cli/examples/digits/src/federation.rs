@@ -136,7 +136,9 @@ impl Federation {
                 seed: self.train_seed(round, client),
                 ..TrainClient::default()
             };
-            TaskSpec::new(format!("client-{client}"), &task)
+            // Its process stays between rounds, with its digits.
+            let name = format!("client-{client}");
+            TaskSpec::new(name.clone(), &task).map(|spec| spec.with_keep(name))
         });
         group(&format!("train-{round}"), specs.collect::<Result<Vec<_>, _>>()?)
     }

@@ -96,15 +96,20 @@ impl Task for TrainClient {
     const KIND: &'static str = "train-client";
 
     fn load(&mut self, _ctx: &mut LoadContext) -> Result<(), TaskError> {
-        if self.epochs == 0 || self.batch == 0 {
-            return Err(TaskError::new("epochs and batch must be at least 1"));
-        }
         self.digits = read(&self.data, digits_from_bytes)?;
         if self.digits.is_empty() {
             return Err(TaskError::new(format!("{} holds no digits", self.data.display())));
         }
-        self.start = read(&self.model, Network::from_bytes)?;
-        Ok(())
+        self.load_model()
+    }
+
+    fn take_over(&mut self, earlier: Self, ctx: &mut LoadContext) -> Result<(), TaskError> {
+        if earlier.data != self.data {
+            return self.load(ctx);
+        }
+        // A client has the same digits in every round; the model that it starts from is another one.
+        self.digits = earlier.digits;
+        self.load_model()
     }
 
     fn train(&mut self, ctx: &mut TrainContext, _device: &Device) -> Result<Dict, TaskError> {
@@ -132,6 +137,17 @@ impl Task for TrainClient {
             ("loss", loss.into()),
             ("model", write(&ctx.workdir().join(MODEL_FILE), &network.to_bytes())?),
         ]))
+    }
+}
+
+impl TrainClient {
+    /// What is different in every round.
+    fn load_model(&mut self) -> Result<(), TaskError> {
+        if self.epochs == 0 || self.batch == 0 {
+            return Err(TaskError::new("epochs and batch must be at least 1"));
+        }
+        self.start = read(&self.model, Network::from_bytes)?;
+        Ok(())
     }
 }
 

@@ -4,8 +4,9 @@
 use std::path::Path;
 
 use fedflow_core::{
-    Device, Dict, Failure, FailureKind, LeaseInfo, LoadContext, Program, ProgressSink, RunEvent, Stage, Task,
-    TaskEntry, TaskError, TaskGroup, TaskIdentity, TaskSpec, TaskStatus, TrainContext, Value, from_value,
+    Device, Dict, Failure, FailureKind, LeaseInfo, LoadContext, Name, Program, ProgressSink, RunEvent, Stage,
+    Task, TaskEntry, TaskError, TaskGroup, TaskIdentity, TaskSpec, TaskStatus, TrainContext, Value,
+    from_value,
 };
 use fedflow_digits::{Aggregate, Federation, Split, TrainClient};
 
@@ -24,6 +25,44 @@ fn a_federation_repeats_itself() {
     let once = run(&federation, |_, _| false);
     assert_eq!(once, run(&federation, |_, _| false));
     assert_ne!(once, run(&Federation { seed: 1, ..federation }, |_, _| false));
+}
+
+#[test]
+fn clients_that_take_over_what_they_have_loaded_learn_the_same() {
+    let federation = Federation { rounds: 3, ..Federation::default() };
+    let dir = tempfile::tempdir().unwrap();
+    let mut split = federation.split_group().unwrap();
+    execute(&mut split, dir.path(), |_| false);
+    let mut latest = split.clone();
+    let mut accuracies = vec![Federation::accuracy(&latest).unwrap()];
+    let mut kept: Vec<TrainClient> = Vec::new();
+    for round in 1..=federation.rounds {
+        let mut train = federation.train_group(round, &split, &latest).unwrap();
+        let name = train.group_name();
+        for (client, spec) in train.clone().tasks().map(TaskEntry::spec).enumerate() {
+            let identity = identity(dir.path(), &name, spec);
+            let mut task: TrainClient = from_value(Value::Dict(spec.params.clone())).unwrap();
+            let mut ctx = LoadContext::new(&identity);
+            match kept.get_mut(client) {
+                Some(earlier) => {
+                    // What is read again could not be read.
+                    std::fs::write(&task.data, "").unwrap();
+                    task.take_over(std::mem::take(earlier), &mut ctx).unwrap();
+                    *earlier = task;
+                }
+                None => {
+                    task.load(&mut ctx).unwrap();
+                    kept.push(task);
+                }
+            }
+            let result = train_loaded(&mut kept[client], spec, &identity, &mut Vec::new()).unwrap();
+            events(&identity, Ok(result)).iter().for_each(|event| train.apply(event).unwrap());
+        }
+        latest = federation.aggregate_group(round, &train).unwrap();
+        execute(&mut latest, dir.path(), |_| false);
+        accuracies.push(Federation::accuracy(&latest).unwrap());
+    }
+    assert_eq!(accuracies, run(&federation, |_, _| false));
 }
 
 #[test]
@@ -139,15 +178,7 @@ fn execute(group: &mut TaskGroup, root: &Path, fails: impl Fn(&str) -> bool) -> 
     let name = group.group_name();
     let specs: Vec<TaskSpec> = group.tasks().map(TaskEntry::spec).cloned().collect();
     for spec in specs {
-        let workdir = root.join(name.as_str()).join(spec.task_id.as_str());
-        std::fs::create_dir_all(&workdir).unwrap();
-        let identity = TaskIdentity {
-            task_id: spec.task_id.clone(),
-            group: name.clone(),
-            attempt: 1,
-            checkpoint_dir: workdir.clone(),
-            workdir,
-        };
+        let identity = identity(root, &name, &spec);
         let outcome = if fails(spec.task_id.as_str()) {
             Err((Stage::Load, TaskError::new("made to fail")))
         } else {
@@ -159,6 +190,19 @@ fn execute(group: &mut TaskGroup, root: &Path, fails: impl Fn(&str) -> bool) -> 
     }
     assert!(group.finished());
     told
+}
+
+/// A task in a directory of its own.
+fn identity(root: &Path, group: &Name, spec: &TaskSpec) -> TaskIdentity {
+    let workdir = root.join(group.as_str()).join(spec.task_id.as_str());
+    std::fs::create_dir_all(&workdir).unwrap();
+    TaskIdentity {
+        task_id: spec.task_id.clone(),
+        group: group.clone(),
+        attempt: 1,
+        checkpoint_dir: workdir.clone(),
+        workdir,
+    }
 }
 
 /// What an observer is told of a task with this outcome.
@@ -230,10 +274,19 @@ fn both_phases<T: Task>(
 ) -> Result<Dict, (Stage, TaskError)> {
     let mut task: T = from_value(Value::Dict(spec.params.clone())).unwrap();
     task.load(&mut LoadContext::new(identity)).map_err(|error| (Stage::Load, error))?;
+    train_loaded(&mut task, spec, identity, told).map_err(|error| (Stage::Train, error))
+}
+
+fn train_loaded(
+    task: &mut impl Task,
+    spec: &TaskSpec,
+    identity: &TaskIdentity,
+    told: &mut Vec<String>,
+) -> Result<Dict, TaskError> {
     let lease = LeaseInfo { device: Device::Cpu, cards: vec![], memory: None };
     let mut sink = Told(told);
     let mut ctx = TrainContext::new(identity, &spec.train_params, &lease, &mut sink);
-    task.train(&mut ctx, &Device::Cpu).map_err(|error| (Stage::Train, error))
+    task.train(&mut ctx, &Device::Cpu)
 }
 
 struct Told<'a>(&'a mut Vec<String>);

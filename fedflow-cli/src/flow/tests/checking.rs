@@ -202,3 +202,39 @@ fn ids_are_unique_where_the_configuration_wants_it() {
     world.config.task.directory_grouping = false;
     assert!(world.complaint(flow).contains("both would have one directory"));
 }
+
+#[test]
+fn a_group_that_loads_ahead_does_not_ask_what_still_runs() {
+    let world = World::new();
+    let flow = |second: &str, params: &str| {
+        format!(
+            "[workers.free]\ncommand = [\"./w\"]\nprotocol = \"json\"\n[[groups]]\nname = \"a\"\n\
+             tasks = [{{ id = \"x\", command = [\"./w\"] }}]\n{second}[[groups]]\nname = \"c\"\nload-ahead = true\n\
+             [[groups.tasks]]\nid = \"t\"\nworker = \"free\"\nkind = \"k\"\n{params}\n"
+        )
+    };
+    let between = "[[groups]]\nname = \"b\"\ntasks = [{ id = \"x\", command = [\"./w\"] }]\n";
+    assert_eq!(
+        world.complaint(&flow("", "params = { model = \"{{ result('a', 'x').model }}\" }")),
+        "error: this template fails: result(\"a\", \"x\"): that group still runs when this one loads ahead; use \
+         train-params, which are rendered when this group starts (in c/t)\n  --> /flow.toml:14:20\n   |\n14 | params = { model = \"{{ \
+         result('a', 'x').model }}\" }\n   |                    ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^\n"
+    );
+    assert!(
+        world
+            .complaint(&flow("", "params = { data = \"{{ workdir('a', 'x') }}\" }"))
+            .contains("still runs when")
+    );
+    for params in [
+        "train-params = { model = \"{{ result('a', 'x').model }}\" }",
+        "train-params = { data = \"{{ workdir('a', 'x') }}\" }",
+    ] {
+        let found = world.check(&flow("", params));
+        assert!(found.is_empty(), "{found}");
+    }
+    // The group before the one that still runs is over.
+    let found = world.check(&flow(between, "params = { model = \"{{ result('a', 'x').model }}\" }"));
+    assert!(found.is_empty(), "{found}");
+    let wrong = world.complaint(&flow(between, "params = { model = \"{{ result('a', 'y').model }}\" }"));
+    assert!(wrong.contains("there is no task \"y\" in it"), "{wrong}");
+}

@@ -14,6 +14,7 @@ use fedflow_core::{
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{Shutdown, shutdown};
 
+use super::super::hand_over::HandOver;
 use super::super::inbox::{self, HostInbox};
 use super::super::ipc_session::IpcReader;
 use super::super::json_session::{JsonReader, Line};
@@ -37,6 +38,7 @@ pub(super) struct Conversation {
     protocol: Protocol,
     place: PathBuf,
     tasks: u32,
+    assignment: Arc<Assignment>,
     listener: Arc<Listener>,
     inbox: HostInbox,
     link: Arc<Mutex<Option<Link>>>,
@@ -84,7 +86,7 @@ impl Conversation {
             return Err(Cause::new(FailureKind::Spawn, "it was not started"));
         };
         let (post, deliveries) = inbox::channel();
-        let listener = Arc::new(Listener::new(worker, post.clone(), shared.clock.clone()));
+        let listener = Arc::new(Listener::new(WorkerId(1), post.clone(), shared.clock.clone()));
         let socket = Arc::new(socket);
         let link = Arc::new(Mutex::new(None));
         let (told, outcome) = crossbeam_channel::bounded(1);
@@ -94,6 +96,7 @@ impl Conversation {
             protocol: program.protocol,
             place,
             tasks: 1,
+            assignment: Arc::clone(&assignment),
             listener: Arc::clone(&listener),
             inbox: HostInbox::new(deliveries, post, shared.clock.clone(), None),
             link: Arc::clone(&link),
@@ -159,16 +162,21 @@ impl Conversation {
     /// Gives the worker another task, after it has done the first.
     pub(super) fn give(&mut self, task: (&str, Dict)) -> Result<(), Cause> {
         self.tasks += 1;
+        let worker = WorkerId(u64::from(self.tasks));
         let assignment = assignment(&self.place, self.tasks, task)?;
-        let made = std::fs::create_dir_all(&assignment.workdir)
-            .and_then(|()| std::fs::create_dir_all(&assignment.checkpoint_dir));
-        made.map_err(|error| Cause::new(FailureKind::Spawn, error.to_string()))?;
+        let (earlier, next) = (Arc::clone(&self.assignment), Arc::new(assignment));
+        let relay = (self.protocol == Protocol::Json).then(|| (self.logs.clone(), earlier));
+        // It is the only process, so nothing is swept: what it leaves behind ends with it.
+        let hand_over = HandOver { slot: worker, assignment: Arc::clone(&next), relay, sweep: None };
+        self.logs = hand_over.prepare(&self.shared)?;
+        self.assignment = Arc::clone(&next);
+        self.listener.hand_over(worker);
         self.listener.expect(Phase::Starting);
         let limit = self.shared.options.result_limit;
-        self.order(|link| drop(link.task(&assignment, limit)));
+        self.order(|link| drop(link.task(worker, &next, limit)));
         if self.protocol == Protocol::Json {
             // It is not asked whether it takes the task.
-            self.listener.hear(Said::Ready)?;
+            self.listener.hear(Said::Ready(worker))?;
         }
         Ok(())
     }

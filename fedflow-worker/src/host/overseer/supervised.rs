@@ -1,32 +1,33 @@
 //! One worker under supervision: its processes, its channel, and what it still waits for.
+//!
+//! A process that is reused is another worker with each task; what is told from inside, by its reader, the spawner or a
+//! sweeper, goes to its slot, which is the number of its first worker.
+
+mod end;
+mod orders;
 
 use std::os::fd::OwnedFd;
 use std::panic::{self, AssertUnwindSafe};
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::Sender;
-use fedflow_core::{
-    Assignment, Dict, FailureKind, Lease, LeaseId, Program, Stage, Time, WorkerEvent, WorkerId,
-};
-use rustix::net::{Shutdown, shutdown};
+use fedflow_core::{Assignment, Dict, FailureKind, LeaseId, Program, Time, WorkerEvent, WorkerId};
 use rustix::process::Signal;
 
-use super::super::ending::{self, Asked, OomCheck};
+use super::super::ending::{self, Asked};
 use super::super::ipc_session::IpcReader;
 use super::super::json_session::JsonReader;
-use super::super::lease_text::lease_text;
 use super::super::link::Link;
 use super::super::listener::{Cause, Listener, Phase};
 use super::super::logs::Logs;
-use super::super::spawner::{Done, Job, Plan, Stdin, cards_of};
+use super::super::spawner::{Done, Job, Plan, Work};
 use super::super::sweep::{Other, Sweep};
-use super::super::train_gate::Refusal;
+use super::super::switchboard::SharedLink;
 use super::super::{Protocol, Shared, WorkerProgram, result_file, turns};
 use super::{Bell, Notice};
-use crate::environment;
 use crate::process::ProcessId;
 use crate::spawn::{Ending, Process};
 
@@ -40,11 +41,18 @@ const LINGER: Duration = Duration::from_secs(1);
 
 /// A worker, from the order to start it until its end is told.
 pub(super) struct Supervised {
+    /// The worker that it is known as.
     id: WorkerId,
+    /// The first one that it was known as.
+    slot: WorkerId,
     assignment: Arc<Assignment>,
+    /// The directory of its first task, which its environment names.
+    first_workdir: Arc<Path>,
+    /// Whether it is idle, its task done.
+    kept: bool,
     shared: Arc<Shared>,
     bell: Bell,
-    jobs: Sender<Job>,
+    jobs: Sender<Work>,
     listener: Arc<Listener>,
     private: PathBuf,
     manner: Manner,
@@ -59,8 +67,8 @@ pub(super) struct Supervised {
     offspring: Vec<ProcessId>,
     /// What it was told to train on.
     lease: Option<LeaseId>,
-    /// Whether the spawner, a sweeper or a finisher is at work for it.
-    busy: bool,
+    /// How many of the spawner, a sweeper and a finisher are at work for it.
+    busy: u32,
     reader: Reader,
     deadline: Option<(Time, Overdue)>,
     asked: Asked,
@@ -72,7 +80,7 @@ pub(super) struct Supervised {
 /// What runs the task.
 enum Manner {
     /// A worker program, with a session.
-    Session { program: WorkerProgram, token: String, link: Option<Link>, socket: Option<Arc<OwnedFd>> },
+    Session { program: WorkerProgram, token: String, link: Option<SharedLink>, socket: Option<Arc<OwnedFd>> },
     /// A command, one process per phase; the phase that runs or ran last.
     Command { phase: CommandPhase },
 }
@@ -102,6 +110,8 @@ enum Overdue {
     Reader(u32),
     /// The channel is closed and the process should have ended.
     Process,
+    /// The process was given another task and should have taken it.
+    Task,
 }
 
 impl Supervised {
@@ -111,13 +121,16 @@ impl Supervised {
         assignment: Arc<Assignment>,
         shared: Arc<Shared>,
         bell: Bell,
-        jobs: Sender<Job>,
+        jobs: Sender<Work>,
     ) -> Self {
         let listener = Arc::new(Listener::new(id, shared.post.clone(), shared.clock.clone()));
         let private = shared.private.of(id);
         let mut worker = Self {
             id,
+            slot: id,
             assignment: Arc::clone(&assignment),
+            first_workdir: assignment.workdir.as_path().into(),
+            kept: false,
             shared,
             bell,
             jobs,
@@ -130,7 +143,7 @@ impl Supervised {
             killed_for_memory: false,
             offspring: Vec::new(),
             lease: None,
-            busy: false,
+            busy: 0,
             reader: Reader::None,
             deadline: None,
             asked: Asked::Nothing,
@@ -159,138 +172,16 @@ impl Supervised {
     }
 
     fn order(&mut self, process: Option<Plan>) {
-        self.busy = true;
+        self.busy += 1;
         self.oom_kills = self.shared.oom_kills.count();
         let assignment = Arc::clone(&self.assignment);
+        let job = Job { worker: self.slot, assignment, logs: self.logs.take(), process };
         // The spawner lives as long as we do.
-        let _ = self.jobs.send(Job { worker: self.id, assignment, logs: self.logs.take(), process });
+        let _ = self.jobs.send(Work::Start(job));
     }
-
-    // ---- What the engine wants.
-
-    pub(super) fn load(&mut self) {
-        match &mut self.manner {
-            Manner::Session { link: Some(link), .. } => {
-                self.listener.expect(Phase::Loading);
-                if link.load().is_err() {
-                    self.channel_lost();
-                }
-            }
-            Manner::Command { phase: CommandPhase::Idle } => match self.assignment.program.as_ref() {
-                Program::Command { load: Some(command), .. } => {
-                    let command = command.clone();
-                    self.run(command, CommandPhase::Loading, Vec::new());
-                }
-                _ => self.listener.tell(WorkerEvent::Loaded),
-            },
-            _ => {}
-        }
-    }
-
-    pub(super) fn train(&mut self, lease: &Lease, params: Dict) {
-        self.lease = Some(lease.id);
-        self.witness_lease();
-        if let Some(refusal) = self.gate_refusal(lease, &params) {
-            return self.refuse_to_train(refusal);
-        }
-        match &mut self.manner {
-            Manner::Session { link: Some(link), .. } => {
-                self.listener.expect(Phase::Training);
-                if link.train(lease, params).is_err() {
-                    self.channel_lost();
-                }
-            }
-            Manner::Command { phase: CommandPhase::Idle } => {
-                let Program::Command { train, .. } = self.assignment.program.as_ref() else { return };
-                let command = train.clone();
-                let mut environment = vec![
-                    (environment::DEVICE.to_owned(), lease.device_seen.to_string()),
-                    (environment::CARD.to_owned(), cards_of(lease)),
-                    (environment::LEASE.to_owned(), lease_text(&lease.info(true))),
-                    (environment::RESULT.to_owned(), self.result_path().to_string_lossy().into_owned()),
-                ];
-                environment.extend(lease.environment.iter().cloned());
-                self.run(command, CommandPhase::Training, environment);
-            }
-            _ => {}
-        }
-    }
-
-    fn gate_refusal(&self, lease: &Lease, params: &Dict) -> Option<Refusal> {
-        let program = match &self.manner {
-            Manner::Session { program, .. } => Some(program),
-            Manner::Command { .. } => None,
-        };
-        self.shared.options.train_gate.as_ref()?.refusal(lease, &self.assignment, params, program)
-    }
-
-    /// The task was not told to train: it waits as before, and may be given another lease.
-    fn refuse_to_train(&mut self, refusal: Refusal) {
-        let (kind, message) = match refusal {
-            Refusal::OutOfMemory(message) => (FailureKind::Oom, message),
-            Refusal::NoSize(message) => (FailureKind::Error, message),
-        };
-        self.listener.tell(WorkerEvent::Failed { kind, message });
-    }
-
-    /// Tells which process uses the lease, once both are there.
-    fn witness_lease(&self) {
-        if let (Some(witness), Some(lease), Some(process)) =
-            (&self.shared.options.lease_witness, self.lease, &self.process)
-        {
-            witness.tell(lease, process.number(), &self.assignment);
-        }
-    }
-
-    fn run(&mut self, command: Vec<String>, phase: CommandPhase, environment: Vec<(String, String)>) {
-        self.manner = Manner::Command { phase };
-        self.order(Some(Plan {
-            command,
-            stdin: Stdin::Null,
-            program_environment: Vec::new(),
-            environment,
-            private: self.private.clone(),
-        }));
-    }
-
-    /// Asks the worker to end, more or less kindly.
-    pub(super) fn ask(&mut self, asked: Asked) {
-        self.asked = self.asked.max(asked);
-        // From here on the engine's own time limits count.
-        self.deadline = self.deadline.filter(|(_, overdue)| *overdue != Overdue::Process);
-        // What the spawner is starting is asked as soon as it is there.
-        if self.busy {
-            return;
-        }
-        let Some(process) = &self.process else {
-            // A command between its phases; a session waits only for its reader.
-            if self.reader == Reader::None {
-                self.over = true;
-            }
-            return;
-        };
-        self.offspring.extend(process.descendants());
-        match (asked, &mut self.manner) {
-            (Asked::Nothing, _) => {}
-            (Asked::Exit, Manner::Session { link: Some(link), .. }) => {
-                if link.exit().is_err() {
-                    self.channel_lost();
-                }
-            }
-            // It cannot be told, so it is shown.
-            (Asked::Exit | Asked::Terminate, _) => {
-                process.signal_group(Signal::TERM);
-                // One that stopped itself would not notice.
-                process.signal_group(Signal::CONT);
-            }
-            (Asked::Kill, _) => process.signal_group(Signal::KILL),
-        }
-    }
-
-    // ---- What has happened.
 
     pub(super) fn spawned(&mut self, done: Result<Done, Cause>) {
-        self.busy = false;
+        self.busy = self.busy.saturating_sub(1);
         let done = match done {
             Ok(done) => done,
             Err(cause) => return self.fail(cause),
@@ -322,7 +213,7 @@ impl Supervised {
         let listener = Arc::clone(&self.listener);
         let assignment = Arc::clone(&self.assignment);
         let private = self.private.clone();
-        let (worker, bell) = (self.id, self.bell.clone());
+        let (worker, bell) = (self.slot, self.bell.clone());
         let read = move || {
             let connected = |link| bell.ring(Notice::Connected { worker, link });
             match protocol {
@@ -348,6 +239,8 @@ impl Supervised {
 
     pub(super) fn connected(&mut self, new: Link) {
         if let Manner::Session { link, .. } = &mut self.manner {
+            let new = Arc::new(Mutex::new(new));
+            self.shared.board.connect(self.id, &new, &self.listener);
             *link = Some(new);
         }
         if self.asked == Asked::Exit {
@@ -366,8 +259,9 @@ impl Supervised {
 
     /// The channel is closed. A process that was asked to end has the engine's time limit for that; one that was
     /// not is ending, or has broken the protocol.
-    fn channel_lost(&mut self) {
-        if self.asked == Asked::Nothing && self.deadline.is_none() {
+    pub(super) fn channel_lost(&mut self) {
+        let waits = self.deadline.is_some_and(|(_, overdue)| overdue != Overdue::Task);
+        if self.asked == Asked::Nothing && !waits {
             self.deadline = Some((self.shared.clock.now() + LINGER, Overdue::Process));
         }
     }
@@ -380,8 +274,13 @@ impl Supervised {
                 self.offspring.extend(process.descendants());
                 process.signal_group(Signal::KILL);
             }
-            None => self.over = !self.busy && self.reader != Reader::Running,
+            None => self.over = self.busy == 0 && self.reader != Reader::Running,
         }
+    }
+
+    /// The worker that it is known as.
+    pub(super) fn id(&self) -> WorkerId {
+        self.id
     }
 
     pub(super) fn deadline(&self) -> Option<Time> {
@@ -395,7 +294,8 @@ impl Supervised {
     /// The worker in the eyes of another one that has ended.
     pub(super) fn as_other(&self) -> Option<Other> {
         let pid = self.process.as_ref()?.number();
-        Some(Other { pid, assignment: Arc::clone(&self.assignment) })
+        let first_workdir = Arc::clone(&self.first_workdir);
+        Some(Other { pid, assignment: Arc::clone(&self.assignment), first_workdir })
     }
 
     /// Its process has ended: what is left of the group is killed, the process reaped, and what left the group
@@ -424,8 +324,8 @@ impl Supervised {
         if !sweep.is_needed() {
             return self.process_gone(ending, now);
         }
-        self.busy = true;
-        let (worker, bell) = (self.id, self.bell.clone());
+        self.busy += 1;
+        let (worker, bell) = (self.slot, self.bell.clone());
         let sweeper = thread::Builder::new().name("fedflow-sweep".into()).spawn(move || {
             sweep.run();
             bell.ring(Notice::Swept(worker));
@@ -438,7 +338,7 @@ impl Supervised {
 
     /// Nothing is left of its process.
     pub(super) fn swept(&mut self, now: Time) {
-        self.busy = false;
+        self.busy = self.busy.saturating_sub(1);
         if let Some(ending) = self.ending {
             self.process_gone(ending, now);
         }
@@ -451,6 +351,10 @@ impl Supervised {
             Some((_, Overdue::Process)) => {
                 self.fail(Cause::protocol("it closed its channel but did not exit"));
             }
+            Some((_, Overdue::Task)) if self.listener.phase() == Phase::Starting => {
+                self.fail(Cause::new(FailureKind::Timeout, "it did not take its next task in time"));
+            }
+            Some((_, Overdue::Task)) => {}
             Some((_, Overdue::Reader(times))) if times < DRAINS && !self.listener.is_waiting() => {
                 self.deadline = Some((now + DRAIN, Overdue::Reader(times + 1)));
             }
@@ -480,9 +384,9 @@ impl Supervised {
 
     /// Reads what a command wrote, in a thread of its own: it may be large, and the disk slow.
     fn read_result(&mut self) {
-        self.busy = true;
+        self.busy += 1;
         let (path, limit) = (self.result_path(), self.shared.options.result_limit);
-        let (worker, bell) = (self.id, self.bell.clone());
+        let (worker, bell) = (self.slot, self.bell.clone());
         let listener = Arc::clone(&self.listener);
         let read = move || {
             let is_large = std::fs::metadata(&path).is_ok_and(|file| file.len() > turns::LARGE as u64);
@@ -492,13 +396,13 @@ impl Supervised {
             bell.ring(Notice::ResultRead { worker, outcome });
         };
         if let Err(error) = thread::Builder::new().name("fedflow-result".into()).spawn(read) {
-            self.busy = false;
+            self.busy = self.busy.saturating_sub(1);
             self.fail(Cause::new(FailureKind::Spawn, format!("no thread for its result: {error}")));
         }
     }
 
     pub(super) fn result_read(&mut self, outcome: Result<Dict, Cause>) {
-        self.busy = false;
+        self.busy = self.busy.saturating_sub(1);
         self.manner = Manner::Command { phase: CommandPhase::Idle };
         match outcome {
             Ok(result) => {
@@ -511,84 +415,5 @@ impl Supervised {
 
     fn result_path(&self) -> PathBuf {
         self.private.join("result.json")
-    }
-
-    // ---- Its end.
-
-    /// The phase in which it ended, if memory can have been the cause.
-    fn stage(&self) -> Option<Stage> {
-        match self.manner {
-            Manner::Session { .. } => match self.listener.phase() {
-                Phase::Loading => Some(Stage::Load),
-                Phase::Training => Some(Stage::Train),
-                Phase::Idle | Phase::Starting | Phase::Ready | Phase::Waiting => None,
-            },
-            Manner::Command { phase: CommandPhase::Loading } => Some(Stage::Load),
-            Manner::Command { phase: CommandPhase::Training } => Some(Stage::Train),
-            Manner::Command { phase: CommandPhase::Preparing | CommandPhase::Idle } => None,
-        }
-    }
-
-    pub(super) fn is_over(&self) -> bool {
-        self.over && !self.busy
-    }
-
-    /// Tells the engine that every process of the worker is gone.
-    pub(super) fn tell_end(self) {
-        self.listener.close();
-        let mut greeted = true;
-        let signs = self.shared.options.oom_signs.with(&self.assignment.oom_signs);
-        let check = OomCheck::of(signs, self.stage(), self.cause.as_ref(), self.ending, self.asked);
-        if let Manner::Session { link, socket, .. } = self.manner {
-            greeted = link.is_some();
-            // Threads that still wait for a worker which left others behind are let go.
-            if let Some(socket) = socket {
-                let _ = shutdown(&socket, Shutdown::Both);
-            }
-        }
-        let killed_for_memory = self.killed_for_memory;
-        let in_order = self.cause.is_none() && self.asked == Asked::Exit;
-        let Cause { kind, message } = ending::describe(self.cause, self.ending, self.asked, greeted);
-        let (listener, logs, private) = (self.listener, self.logs, self.private);
-        // Not empty only if something went wrong, or a command left a result.
-        let clean = matches!(std::fs::remove_dir(&private), Ok(()));
-        // A task that failed was told to exit in order, too: its last words count.
-        let nothing_left = |logs: &Logs| in_order && clean && logs.no_stderr() && !logs.are_too_large();
-        let logs = logs.filter(|logs| !nothing_left(logs));
-        if in_order && clean && logs.is_none() {
-            return listener.tell(WorkerEvent::Gone {
-                kind,
-                message,
-                stderr_tail: String::new(),
-                killed_for_memory,
-            });
-        }
-        // The disk may be slow: it holds up this worker's end only.
-        let (last_kind, last_message, last_listener) = (kind, message.clone(), Arc::clone(&listener));
-        let workdir = self.assignment.workdir.clone();
-        let tell = move || {
-            let mut stderr_tail = String::new();
-            let mut cause = Cause { kind, message };
-            if let Some(logs) = logs {
-                stderr_tail = logs.stderr_tail();
-                if let Some(check) = check {
-                    cause = check.judge(cause, &logs.stderr_end());
-                }
-                // Before the end is told: then the next attempt may put the directory aside.
-                logs.finish(&workdir);
-            }
-            let Cause { kind, message } = cause;
-            listener.tell(WorkerEvent::Gone { kind, message, stderr_tail, killed_for_memory });
-            let _ = std::fs::remove_dir_all(&private);
-        };
-        if thread::Builder::new().name("fedflow-end".into()).spawn(tell).is_err() {
-            let (kind, message) = (last_kind, last_message);
-            last_listener.tell(WorkerEvent::Gone {
-                kind,
-                message,
-                stderr_tail: String::new(),
-                killed_for_memory,
-            });
-        }
     }
 }

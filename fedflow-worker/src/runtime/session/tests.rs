@@ -1,5 +1,6 @@
 //! The protocol loop over a real channel, without a process.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use fedflow_core::{Device, LeaseInfo, Task, Value};
@@ -30,6 +31,14 @@ impl Task for Sum {
         Ok(())
     }
 
+    fn take_over(&mut self, earlier: Self, _ctx: &mut LoadContext<'_>) -> Result<(), TaskError> {
+        if self.fail == "load" {
+            return Err(TaskError::new("no luck"));
+        }
+        self.loaded = earlier.loaded.map(|sum| sum + 1000);
+        Ok(())
+    }
+
     fn train(&mut self, ctx: &mut TrainContext<'_>, device: &Device) -> Result<Dict, TaskError> {
         if self.fail == "oom-once" {
             self.fail.clear();
@@ -44,7 +53,10 @@ impl Task for Sum {
         }
         let mut result = Dict::from([("sum", self.loaded.unwrap_or(-1))]);
         result.insert("device", device.to_string());
-        result.insert("big", vec![0_u8; 3 * MAX_CHUNK]);
+        // One result in pieces, one whole.
+        if self.fail != "small" {
+            result.insert("big", vec![0_u8; 3 * MAX_CHUNK]);
+        }
         result.insert("scale", ctx.params().get("scale").cloned().unwrap_or_default());
         Ok(result)
     }
@@ -55,6 +67,7 @@ struct Served {
     orders: IpcSender<ToWorker>,
     events: IpcReceiver<ToHost>,
     worker: thread::JoinHandle<()>,
+    given: AtomicU64,
 }
 
 impl Served {
@@ -64,15 +77,21 @@ impl Served {
         let worker = thread::spawn(move || {
             let mut kinds = Kinds::default();
             kinds.add::<Sum>();
-            serve(&kinds, &worker_orders, &worker_events);
+            serve(&kinds, &worker_orders, &worker_events, &mut |_, _| Ok(()));
         });
-        Self { orders, events, worker }
+        Self { orders, events, worker, given: AtomicU64::new(0) }
     }
 
     fn task(&self, kind: &str, params: Dict) -> ToHost {
+        self.kept_task(kind, params, None)
+    }
+
+    fn kept_task(&self, kind: &str, params: Dict, keep: Option<&str>) -> ToHost {
+        let number = self.given.fetch_add(1, Ordering::Relaxed);
         let here = std::env::current_dir().unwrap();
         self.orders
             .send(ToWorker::Task(TaskMessage {
+                number,
                 group: "g".into(),
                 task_id: "t".into(),
                 attempt: 1,
@@ -81,9 +100,12 @@ impl Served {
                 checkpoint_dir: here.as_path().into(),
                 params: inline(params),
                 result_limit: 1 << 20,
+                keep: keep.map(Into::into),
             }))
             .unwrap();
-        self.events.recv().unwrap()
+        let answer = self.events.recv().unwrap();
+        assert!(!matches!(answer, ToHost::Ready { number: other } if other != number), "{answer:?}");
+        answer
     }
 
     fn load(&self) -> ToHost {
@@ -105,6 +127,7 @@ impl Served {
                     assert_eq!(key, "step");
                     items.push(codec::decode_value(&value.0, 1 << 20).unwrap());
                 }
+                ToHost::Whole(Bytes(bytes)) => return (items, codec::decode(&bytes, 1 << 20).unwrap()),
                 ToHost::Result { length } => {
                     let mut bytes = Vec::new();
                     while (bytes.len() as u64) < length {
@@ -141,8 +164,8 @@ fn message_of(event: ToHost) -> (bool, String) {
 #[test]
 fn a_task_loads_and_trains_and_another_follows() {
     let served = Served::start();
-    for scale in [1, 2] {
-        assert!(matches!(served.task("sum", numbers("")), ToHost::Ready));
+    for (scale, size) in [(1, ""), (2, "small")] {
+        assert!(matches!(served.task("sum", numbers(size)), ToHost::Ready { .. }));
         assert!(matches!(served.load(), ToHost::Loaded));
         served.train(Dict::from([("scale", scale)]));
         let (items, result) = served.result();
@@ -188,4 +211,25 @@ fn errors_and_panics_are_told_and_the_worker_lives() {
     served.train(Dict::new());
     let (_, message) = message_of(served.events.recv().unwrap());
     assert!(message.contains("nested more than 128 levels"), "{message}");
+}
+
+#[test]
+fn what_was_loaded_is_taken_over_only_under_the_same_key_and_only_if_it_was_loaded() {
+    let served = Served::start();
+    let sum = |keep: Option<&str>| {
+        assert!(matches!(served.kept_task("sum", numbers(""), keep), ToHost::Ready { .. }));
+        assert!(matches!(served.load(), ToHost::Loaded));
+        served.train(Dict::new());
+        served.result().1.get("sum").and_then(Value::as_i64).unwrap()
+    };
+    assert_eq!(sum(Some("a")), 5);
+    assert_eq!(sum(Some("a")), 1005);
+    assert_eq!(sum(Some("a")), 2005, "on and on");
+    assert_eq!(sum(Some("b")), 5, "another key");
+    assert_eq!(sum(None), 5);
+    assert_eq!(sum(None), 5, "no key is no key");
+    assert_eq!(sum(Some("a")), 5, "it had no key");
+    served.kept_task("sum", numbers("load"), Some("a"));
+    assert_eq!(message_of(served.load()), (false, "no luck".into()));
+    assert_eq!(sum(Some("a")), 5, "the one before has loaded nothing");
 }

@@ -1,0 +1,58 @@
+//! What is done before a process gets another task: what the task before left behind is ended, and the directory and
+//! the logs of the new one are made.
+
+use std::io;
+use std::sync::Arc;
+
+use fedflow_core::{Assignment, WorkerId};
+
+use super::Shared;
+use super::listener::Cause;
+use super::logs::Logs;
+use super::spawner::{make_workdir, no_directory};
+use super::sweep::Sweep;
+
+/// A process on its way from one task to another.
+pub(super) struct HandOver {
+    /// Where it is known.
+    pub(super) slot: WorkerId,
+    /// Its next task.
+    pub(super) assignment: Arc<Assignment>,
+    /// The logs that it will go on to write to, and the task that it wrote them for; none if it opens new ones itself.
+    pub(super) relay: Option<(Logs, Arc<Assignment>)>,
+    /// What the task before may have left behind; none if it is not looked for.
+    pub(super) sweep: Option<Sweep>,
+}
+
+impl HandOver {
+    /// Prepares it; gives the logs of the next task. Blocks on the file system, and until what is swept has ended.
+    ///
+    /// # Errors
+    /// The system refuses a directory or a log.
+    pub(super) fn prepare(self, shared: &Shared) -> Result<Logs, Cause> {
+        if let Some(sweep) = self.sweep.filter(Sweep::is_needed) {
+            sweep.run();
+        }
+        let assignment = &self.assignment;
+        let logs = make_workdir(shared, assignment).and_then(|()| match self.relay {
+            Some((logs, earlier)) => relay(shared, &logs, &earlier, assignment),
+            None => new_logs(shared, assignment),
+        });
+        logs.map_err(|error| no_directory(assignment, &error))
+    }
+}
+
+fn new_logs(shared: &Shared, assignment: &Assignment) -> io::Result<Logs> {
+    let logs = Logs::create(&assignment.workdir, shared.options.log_limit)?;
+    logs.keep_small(&shared.log_keeper);
+    Ok(logs)
+}
+
+/// The files that the process writes to move on to the next task, and what was written for the one before is left as a
+/// copy. If a worker has removed its logs, what it says from now on is nobody's.
+fn relay(shared: &Shared, logs: &Logs, earlier: &Assignment, next: &Assignment) -> io::Result<Logs> {
+    match logs.move_on(&earlier.workdir, &next.workdir) {
+        Ok(()) => Ok(logs.clone()),
+        Err(_) => new_logs(shared, next),
+    }
+}
