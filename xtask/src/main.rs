@@ -18,7 +18,7 @@ commands:
   ci            all that a change must pass: format, lints, documentation, tidy, tests
   tidy          the rules of the workspace that no other tool knows
   demo [ARG..]  the built-in demonstration, optimised
-  bench [ARG..] every benchmark; arguments go to criterion
+  bench [ARG..] Fedflow beside what a user would pick instead, as one table; --help lists the arguments
   soak          the long tests: 500 runs that are killed and resumed, 10 minutes of many supervisors
 ";
 
@@ -30,6 +30,10 @@ fn main() -> ExitCode {
             ("ci", []) => ci::run(root),
             ("tidy", []) => tidy::run(root),
             ("demo", rest) => ci::demo(root, rest),
+            ("bench", [help]) if help == "--help" => {
+                print!("{}", bench::HELP);
+                Ok(())
+            }
             ("bench", rest) => bench::run(root, rest),
             ("soak", []) => ci::soak(root),
             ("help" | "--help" | "-h", _) => {
