@@ -24,6 +24,7 @@
 
 mod capped_log;
 mod conformance;
+mod crew;
 mod ending;
 #[doc(hidden)]
 pub mod fuzzing;
@@ -60,6 +61,7 @@ use crate::environment::{self, Environment};
 use crate::spawn;
 
 pub use conformance::{CheckedStep, Trial, Verdict, WorkerCheck};
+use crew::Crew;
 pub use inbox::HostInbox;
 use inbox::Post;
 use log_keeper::LogKeeper;
@@ -170,6 +172,7 @@ struct Shared {
     clock: Clock,
     post: Post,
     log_keeper: LogKeeper,
+    readers: Crew,
 }
 
 impl Host {
@@ -217,6 +220,7 @@ impl Shared {
             clock,
             post,
             log_keeper: LogKeeper::start()?,
+            readers: Crew::new("fedflow-reader"),
             options,
         }))
     }

@@ -9,7 +9,7 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -27,7 +27,7 @@ const LONGEST_LINE: u64 = 4 << 10;
 /// A log file with a limit. Whoever writes to it appends.
 #[derive(Debug)]
 pub(super) struct CappedLog {
-    /// Not for appending: such a descriptor would write at the end, whatever place it is given.
+    /// Whatever is written goes to the end.
     file: File,
     name: &'static str,
     limit: u64,
@@ -54,7 +54,7 @@ impl CappedLog {
     /// Makes the file in a task's directory.
     pub(super) fn create(workdir: &Path, name: &'static str, limit: u64) -> io::Result<Self> {
         let file =
-            File::options().read(true).write(true).create_new(true).mode(0o644).open(workdir.join(name))?;
+            File::options().read(true).append(true).create_new(true).mode(0o644).open(workdir.join(name))?;
         let block = file.metadata()?.blksize().next_power_of_two().max(4096);
         let limit = limit.max(LEAST_LIMIT);
         Ok(Self { file, name, limit, block, dropped: Mutex::new(Dropped::Nothing) })
@@ -65,9 +65,9 @@ impl CappedLog {
         &self.file
     }
 
-    /// Opens it for appending. It is the same file even if a worker has put another one in its place.
+    /// A descriptor for appending. It is the same file even if a worker has put another one in its place.
     pub(super) fn open_for_appending(&self) -> io::Result<File> {
-        File::options().append(true).open(format!("/proc/self/fd/{}", self.file.as_raw_fd()))
+        self.file.try_clone()
     }
 
     /// Whether it is larger than its limit, or something was dropped already.

@@ -6,7 +6,7 @@ mod supervised;
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -110,7 +110,7 @@ struct Overseer {
     notices: Receiver<Notice>,
     wake: Arc<OwnedFd>,
     bell: Bell,
-    jobs: Sender<Job>,
+    jobs: mpsc::Sender<Job>,
     workers: BTreeMap<WorkerId, Supervised>,
     paused: bool,
     /// Set when no more orders come: until when the host waits for its processes.

@@ -4,9 +4,9 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::mpsc::{self, Sender};
 use std::thread;
 
-use crossbeam_channel::Sender;
 use fedflow_core::{Assignment, FailureKind, WorkerId};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
@@ -81,7 +81,7 @@ pub(super) struct Done {
 
 /// Starts the thread. It ends when the sender of jobs is dropped.
 pub(super) fn start(shared: Arc<Shared>, bell: Bell) -> io::Result<Sender<Job>> {
-    let (jobs, todo) = crossbeam_channel::unbounded::<Job>();
+    let (jobs, todo) = mpsc::channel::<Job>();
     thread::Builder::new().name("fedflow-spawner".into()).spawn(move || {
         spawn::unblock_signals();
         for job in todo {

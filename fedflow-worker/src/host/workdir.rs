@@ -20,11 +20,16 @@ pub(super) fn prepare(workdir: &Path, attempt: u32, earlier: Earlier) -> io::Res
     // Whatever the umask is, nobody else shall write here.
     let mut builder = DirBuilder::new();
     builder.mode(0o755);
-    if let Some(parent) = workdir.parent() {
+    let mut made = builder.create(workdir);
+    // Only a group's first task finds no directory of its group.
+    if let (Err(error), Some(parent)) = (&made, workdir.parent())
+        && error.kind() == io::ErrorKind::NotFound
+    {
         builder.recursive(true).create(parent)?;
+        builder.recursive(false);
+        made = builder.create(workdir);
     }
-    builder.recursive(false);
-    match builder.create(workdir) {
+    match made {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         made => return made,
     }

@@ -4,10 +4,10 @@ use std::os::fd::OwnedFd;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::mpsc::Sender;
 use std::thread;
 use std::time::Duration;
 
-use crossbeam_channel::Sender;
 use fedflow_core::{
     Assignment, Device, Dict, FailureKind, Lease, LeaseId, Program, Time, WorkerEvent, WorkerId,
 };
@@ -69,6 +69,16 @@ enum Manner {
     Session { program: WorkerProgram, token: String, link: Option<Link>, socket: Option<Arc<OwnedFd>> },
     /// A command, one process per phase; the phase that runs or ran last.
     Command { phase: CommandPhase },
+}
+
+impl Manner {
+    /// How many threads of the process start no process: a Rust worker's life line beside its main thread.
+    fn own_threads(&self) -> u64 {
+        match self {
+            Self::Session { program, .. } if program.protocol == Protocol::Ipc => 2,
+            Self::Session { .. } | Self::Command { .. } => 1,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -239,7 +249,10 @@ impl Supervised {
             }
             return;
         };
-        self.offspring.extend(process.descendants());
+        // Of a worker that ends in order this is the usual case, and a look at every thread would cost more than that.
+        if asked != Asked::Exit || !process.is_childless(self.manner.own_threads()) {
+            self.offspring.extend(process.descendants());
+        }
         match (asked, &mut self.manner) {
             (Asked::Nothing, _) => {}
             (Asked::Exit, Manner::Session { link: Some(link), .. }) => {
@@ -303,15 +316,14 @@ impl Supervised {
             }
         };
         let bell = self.bell.clone();
-        let thread =
-            thread::Builder::new().name("fedflow-reader".into()).stack_size(256 * 1024).spawn(move || {
-                // Bytes that are no message can make ipc-channel panic; that is this worker's fault and end only.
-                let outcome = panic::catch_unwind(AssertUnwindSafe(read))
-                    .unwrap_or_else(|_| Err(Cause::protocol("it sent something that cannot be read")));
-                bell.ring(Notice::ReaderDone { worker, outcome });
-            });
-        match thread {
-            Ok(_) => self.reader = Reader::Running,
+        let reading = Box::new(move || {
+            // Bytes that are no message can make ipc-channel panic; that is this worker's fault and end only.
+            let outcome = panic::catch_unwind(AssertUnwindSafe(read))
+                .unwrap_or_else(|_| Err(Cause::protocol("it sent something that cannot be read")));
+            bell.ring(Notice::ReaderDone { worker, outcome });
+        });
+        match self.shared.readers.begin(reading) {
+            Ok(()) => self.reader = Reader::Running,
             Err(error) => self.fail(Cause::new(FailureKind::Spawn, format!("no thread for it: {error}"))),
         }
     }
@@ -442,8 +454,12 @@ impl Supervised {
 
     /// Reads what a command wrote, in a thread of its own: it may be large, and the disk slow.
     fn read_result(&mut self) {
-        self.busy = true;
         let (path, limit) = (self.result_path(), self.shared.options.result_limit);
+        // Most commands write none. The private directory is in memory, so to see that takes no thread.
+        if !result_file::is_there(&path) {
+            return self.result_read(Ok(Dict::new()));
+        }
+        self.busy = true;
         let (worker, bell) = (self.id, self.bell.clone());
         let read = move || {
             let outcome = result_file::read(&path, limit)
