@@ -5,6 +5,7 @@ mod python;
 mod shell;
 mod spooler;
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use super::flow_text::Rounds;
@@ -59,12 +60,21 @@ pub(super) struct Candidate {
     peer: &'static Peer,
     version: Option<String>,
     workload: Workload,
+    /// Why it did not do its work: a line of the table, not the end of all others.
+    failure: RefCell<Option<String>>,
 }
 
 /// The peers that can do a workload.
 pub(super) fn for_workload(ground: &Ground, workload: Workload) -> Vec<Candidate> {
     let peers = PEERS.iter().filter(|peer| ground.peers && (peer.does)(&workload));
-    peers.map(|peer| Candidate { peer, version: (peer.find)(ground), workload: workload.clone() }).collect()
+    peers
+        .map(|peer| Candidate {
+            peer,
+            version: (peer.find)(ground),
+            workload: workload.clone(),
+            failure: RefCell::default(),
+        })
+        .collect()
 }
 
 impl Candidate {
@@ -76,7 +86,11 @@ impl Candidate {
         self.version.as_ref()?;
         Some(move || {
             eprintln!("  {}", self.peer.name);
-            (self.peer.run)(ground, &self.workload)
+            Ok((self.peer.run)(ground, &self.workload).unwrap_or_else(|failure| {
+                eprintln!("  {failure}");
+                *self.failure.borrow_mut() = Some(failure.to_string());
+                Duration::ZERO
+            }))
         })
     }
 }
@@ -88,6 +102,11 @@ pub(super) fn lines(peers: &[Candidate], case: &str, times: &[Vec<f64>], base: &
         let Peer { name, lacks, install, .. } = candidate.peer;
         // Only those that are installed have times.
         match candidate.version.as_ref().and_then(|version| Some((version, times.next()?))) {
+            Some((version, _)) if let Some(failure) = candidate.failure.borrow().as_deref() => {
+                let first = failure.lines().next().unwrap_or_default().to_owned();
+                Outcome::new(case, &format!("{name} {version}"), "failed".into(), Figure::None)
+                    .with_note(first)
+            }
             Some((version, times)) => {
                 let figure = Figure::Shown { value: ratio(times, base), unit: Unit::Times };
                 let runner = format!("{name} {version}");

@@ -16,6 +16,9 @@ pub(super) const TASK_SPOOLER: Peer = Peer {
     run,
 };
 
+/// How often it is asked whether the last tasks have ended.
+const TRIES: u32 = 1000;
+
 fn run(ground: &Ground, workload: &Workload) -> Result<Duration, Failure> {
     let (program, tasks) = workload.as_programs(ground);
     let place = ground.directory()?;
@@ -32,15 +35,20 @@ fn run(ground: &Ground, workload: &Workload) -> Result<Duration, Failure> {
     for _ in 0..tasks {
         last = process::run_well(client(&["-n"]).args(&program))?.stdout;
     }
-    // It waits for one task only: the last ones may end in any order.
-    let last: u32 = last.trim().parse().unwrap_or(0);
-    for task in (last + 1).saturating_sub(workload.at_once())..=last {
-        process::run_well(&mut client(&["-w", &task.to_string()]))?;
+    process::run_well(&mut client(&["-w", last.trim()]))?;
+    // It waits for one task only; those before it may still run.
+    let mut finished = 0;
+    let mut wall = start.elapsed();
+    for _ in 0..TRIES {
+        let list = process::run_well(&mut client(&["-l"]))?.stdout;
+        finished = list.lines().filter(|line| line.contains("finished")).count();
+        if finished == tasks as usize {
+            break;
+        }
+        process::pause(Duration::from_millis(10));
+        wall = start.elapsed();
     }
-    let wall = start.elapsed();
-    let list = process::run_well(&mut client(&["-l"]))?.stdout;
     process::run_well(&mut client(&["-K"]))?;
-    let finished = list.lines().filter(|line| line.contains("finished")).count();
     if finished == tasks as usize {
         return Ok(wall);
     }
