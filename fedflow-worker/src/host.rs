@@ -33,6 +33,7 @@
 
 mod capped_log;
 mod conformance;
+mod crew;
 mod descriptors;
 mod ending;
 #[doc(hidden)]
@@ -79,6 +80,7 @@ use crate::environment::{self, Environment};
 use crate::spawn;
 
 pub use conformance::{CheckedStep, Trial, Verdict, WorkerCheck};
+use crew::Crew;
 use gauge::Gauges;
 pub use inbox::HostInbox;
 use inbox::Post;
@@ -202,6 +204,7 @@ struct Shared {
     oom_kills: OomKills,
     board: Switchboard,
     gauges: Gauges,
+    readers: Crew,
 }
 
 impl Host {
@@ -268,6 +271,7 @@ impl Shared {
             oom_kills: OomKills::of_own_group(),
             board: Switchboard::default(),
             gauges: Gauges::default(),
+            readers: Crew::new("fedflow-reader"),
             options,
         }))
     }

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use ending::{end, signal};
 pub use ending::{end_descendants, own_children};
-pub(crate) use tree::{children, descendants};
+pub(crate) use tree::{adopted, descendants, is_childless};
 
 /// A process, known by its number and by when it started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -111,7 +111,7 @@ pub(crate) struct Process {
 /// `/proc` cannot be read.
 pub(crate) fn strangers() -> io::Result<Vec<u32>> {
     let family = family();
-    let mut strangers = process::children(std::process::id())?;
+    let mut strangers = process::adopted()?;
     strangers.retain(|pid| !family.contains(pid) && !reap(*pid));
     Ok(strangers)
 }
@@ -186,6 +186,12 @@ impl Process {
     /// Its number.
     pub(crate) fn number(&self) -> u32 {
         self.pid.as_raw_nonzero().get().unsigned_abs()
+    }
+
+    /// Whether it is sure to have no child: it has no more than `threads` threads, of which only the main one starts
+    /// processes, and that has none.
+    pub(crate) fn is_childless(&self, threads: u64) -> bool {
+        process::is_childless(self.number(), threads)
     }
 
     /// What descends from it now, in its group or not. Nothing is left of that once it has ended.

@@ -1,20 +1,53 @@
-//! Runs every benchmark of the workspace.
+//! `cargo xtask bench`: what Fedflow reaches, side by side with a bare loop and with what a user would pick instead.
+
+mod bare;
+mod criterion;
+mod document;
+mod flow_run;
+mod flow_text;
+mod ground;
+mod machine;
+mod options;
+mod outcome;
+mod peers;
+mod process;
+mod rounds;
+mod rows;
+mod supervisor;
+mod table;
 
 use std::path::Path;
 
-use crate::manifest;
-use crate::step::{Failure, Step};
+use crate::step::Failure;
+use ground::Ground;
+use options::Options;
+use table::Table;
 
-/// Runs the benchmarks one crate after the other; arguments go to criterion.
+pub(crate) use options::HELP;
+
+/// Measures the rows that were asked for, and prints them as one table.
 pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<(), Failure> {
-    let mut found = false;
-    for manifest in manifest::read_workspace(root)?.members {
-        for bench in &manifest.benches {
-            found = true;
-            // Each by name: without it, cargo would hand criterion's arguments to the unit tests as well.
-            let words = ["bench", "-p", &manifest.name, "--bench", bench, "--"].map(str::to_owned);
-            Step::cargo(words.into_iter().chain(arguments.iter().cloned())).run(root)?;
-        }
+    if let Some((first, rest)) = arguments.split_first()
+        && first == "--criterion"
+    {
+        return criterion::run(root, rest);
     }
-    if found { Ok(()) } else { Err(Failure::Other("the workspace has no benchmark".into())) }
+    let options = Options::parse(arguments)?;
+    let ground = Ground::prepare(root, &options)?;
+    let mut table = Table::default();
+    for row in rows::ROWS.iter().filter(|row| options.wants(row.name)) {
+        eprintln!("row {}: {}", row.name, row.what);
+        table.push(row, (row.measure)(&ground)?);
+    }
+    let rendered = table.render();
+    println!("\n{rendered}");
+    if options.write {
+        document::write(root, &rendered)?;
+    }
+    Ok(())
+}
+
+/// Measures every row once in a tiny size, with the binaries that the tests have built: whether the rows work.
+pub(crate) fn run_quick(root: &Path) -> Result<(), Failure> {
+    run(root, &["--quick".to_owned()])
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use crate::bench;
 use crate::step::{Failure, Step, timed};
 use crate::tidy;
 
@@ -19,10 +20,11 @@ pub(crate) fn run(root: &Path) -> Result<(), Failure> {
     let doc = Step::of("cargo doc --workspace --no-deps").with_environment("RUSTDOCFLAGS", "-D warnings");
     times.push(("documentation", doc.run(root)?));
     times.push(("tests", Step::of(TEST_COMMAND).run(root)?));
+    times.push(("benchmark, quick", timed(|| bench::run_quick(root))?));
 
     println!("\nall passed:");
     for (name, time) in times {
-        println!("  {name:<14} {:>7.1} s", time.as_secs_f64());
+        println!("  {name:<16} {:>7.1} s", time.as_secs_f64());
     }
     Ok(())
 }

@@ -19,7 +19,7 @@ commands:
   ci            all that a change must pass: format, lints, documentation, tidy, tests
   tidy          the rules of the workspace that no other tool knows
   demo [ARG..]  the built-in demonstration, optimised
-  bench [ARG..] every benchmark; arguments go to criterion
+  bench [ARG..] Fedflow beside what a user would pick instead, as one table; --help lists the arguments
   gpu-check [CARD] [--bin-dir DIR]
                 what is promised of real cards, tried on this machine's; with DIR, from binaries that lie there
   soak          the long tests: 500 runs that are killed and resumed, 10 minutes of many supervisors
@@ -33,6 +33,10 @@ fn main() -> ExitCode {
             ("ci", []) => ci::run(root),
             ("tidy", []) => tidy::run(root),
             ("demo", rest) => ci::demo(root, rest),
+            ("bench", [help]) if help == "--help" => {
+                print!("{}", bench::HELP);
+                Ok(())
+            }
             ("bench", rest) => bench::run(root, rest),
             ("gpu-check", rest) => return gpu_check::run(root, rest),
             ("soak", []) => ci::soak(root),

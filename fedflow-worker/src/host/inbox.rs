@@ -2,10 +2,10 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, TryRecvError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 use fedflow_core::{HostSample, Inbox, Input, Time, WorkerEvent};
 
 use super::sampler::Sampler;
@@ -51,8 +51,10 @@ impl Drop for Weight {
     }
 }
 
+/// Of std: crossbeam's yields its processor several times before it blocks, which each task would pay for, and the
+/// tasks that run.
 pub(super) fn channel() -> (Post, Receiver<Delivery>) {
-    let (sender, receiver) = crossbeam_channel::unbounded();
+    let (sender, receiver) = mpsc::channel();
     (Post { deliveries: sender, turns: Turns::default() }, receiver)
 }
 

@@ -195,7 +195,7 @@ mod tests {
             sender.send(message).unwrap();
         }
         drop(sender);
-        (hear(&receiver, &listener, LIMIT), deliveries.len())
+        (hear(&receiver, &listener, LIMIT), deliveries.try_iter().count())
     }
 
     fn breach(messages: Vec<ToHost>) -> String {

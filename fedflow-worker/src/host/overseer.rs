@@ -6,7 +6,7 @@ mod supervised;
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -133,7 +133,7 @@ struct Overseer {
     notices: Receiver<Notice>,
     wake: Arc<OwnedFd>,
     bell: Bell,
-    jobs: Sender<Work>,
+    jobs: mpsc::Sender<Work>,
     /// By slot.
     workers: BTreeMap<WorkerId, Supervised>,
     /// The slots of those whose processes had other tasks before.

@@ -25,6 +25,11 @@ pub(super) enum ResultFileError {
     NotADictionary(&'static str),
 }
 
+/// Whether a command has put anything where its result belongs; what cannot be looked at counts.
+pub(super) fn is_there(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).map_or_else(|error| error.kind() != io::ErrorKind::NotFound, |_| true)
+}
+
 /// Reads a command's result; one that wrote none has an empty dictionary.
 pub(super) fn read(path: &Path, limit: u64) -> Result<Dict, ResultFileError> {
     // A link is not followed, and a pipe not waited for: the file is the command's, which may be anything.

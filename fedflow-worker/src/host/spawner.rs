@@ -4,9 +4,9 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::mpsc::{self, Sender};
 use std::thread;
 
-use crossbeam_channel::Sender;
 use fedflow_core::{Assignment, FailureKind, Program, Value, WorkerId};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
@@ -91,7 +91,7 @@ pub(super) struct Done {
 
 /// Starts the thread. It ends when the sender of jobs is dropped.
 pub(super) fn start(shared: Arc<Shared>, bell: Bell) -> io::Result<Sender<Work>> {
-    let (jobs, todo) = crossbeam_channel::unbounded::<Work>();
+    let (jobs, todo) = mpsc::channel::<Work>();
     thread::Builder::new().name("fedflow-spawner".into()).spawn(move || {
         spawn::unblock_signals();
         for work in todo {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 
 use super::{ProcessId, ProcessStat};
 
@@ -20,6 +21,33 @@ pub(crate) fn children(pid: u32) -> io::Result<Vec<u32>> {
             Ok(snapshot()?.into_iter().filter(|stat| stat.parent == pid).map(|stat| stat.id.pid).collect())
         }
     }
+}
+
+/// The numbers of the children that this process was given as a subreaper, and of those that its main thread started:
+/// the kernel gives orphans to the first thread that lives, which is the main thread. Looked at after every task, so
+/// it takes a file, not one for each thread.
+///
+/// # Errors
+/// `/proc` cannot be read.
+pub(crate) fn adopted() -> io::Result<Vec<u32>> {
+    let pid = std::process::id();
+    match fs::read_to_string(format!("/proc/self/task/{pid}/children")) {
+        Ok(text) => Ok(text.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => children(pid),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether a process is sure to have no child: it has no more threads than that, of which only the main one has
+/// children, and that has none.
+///
+/// No other thread is looked up. What was looked up of a thread the kernel has to forget when the thread ends; if that
+/// is the last one, whoever reaps the process meanwhile spins until it is done, a millisecond where cores are short.
+pub(crate) fn is_childless(pid: u32, threads: u64) -> bool {
+    let tasks = format!("/proc/{pid}/task");
+    // A directory's links are itself, its name, and its subdirectories, one for each thread.
+    let few = fs::metadata(&tasks).is_ok_and(|tasks| tasks.nlink() <= threads + 2);
+    few && fs::read(format!("{tasks}/{pid}/children")).is_ok_and(|children| children.is_empty())
 }
 
 /// All processes that descend from one, itself not included, parents before children; without those in `spare` and
@@ -102,6 +130,29 @@ mod tests {
         assert!(!descendants(std::process::id(), &[shell.id()]).unwrap().contains(&below[0]));
         end(&below, &[Signal::KILL], Duration::from_secs(60));
         assert_eq!(shell.signal(), None);
+    }
+
+    #[test]
+    fn a_process_is_childless_only_while_all_its_threads_are_known() {
+        let pid = std::process::id();
+        let (started, release) = (std::sync::Barrier::new(2), std::sync::Barrier::new(2));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                started.wait();
+                release.wait();
+            });
+            started.wait();
+            assert!(!is_childless(pid, 1), "nobody knows what the others have started");
+            release.wait();
+        });
+        let mut shell = Shell::start("echo ready; read line");
+        assert!(is_childless(shell.id().pid, 1));
+        let parent = Shell::start("sleep 3600 & echo ready; read line");
+        assert!(!is_childless(parent.id().pid, 1));
+        end(&descendants(parent.id().pid, &[]).unwrap(), &[Signal::KILL], Duration::from_secs(60));
+        shell.close_stdin();
+        shell.wait_for_end();
+        shell.signal();
     }
 
     #[test]

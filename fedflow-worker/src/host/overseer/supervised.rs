@@ -9,11 +9,11 @@ mod orders;
 use std::os::fd::OwnedFd;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use crossbeam_channel::Sender;
 use fedflow_core::{Assignment, Dict, FailureKind, LeaseId, Program, Time, WorkerEvent, WorkerId};
 use rustix::process::Signal;
 
@@ -84,6 +84,16 @@ enum Manner {
     Session { program: WorkerProgram, token: String, link: Option<SharedLink>, socket: Option<Arc<OwnedFd>> },
     /// A command, one process per phase; the phase that runs or ran last.
     Command { phase: CommandPhase },
+}
+
+impl Manner {
+    /// How many threads of the process start no process: a Rust worker's life line beside its main thread.
+    fn own_threads(&self) -> u64 {
+        match self {
+            Self::Session { program, .. } if program.protocol == Protocol::Ipc => 2,
+            Self::Session { .. } | Self::Command { .. } => 1,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -229,15 +239,14 @@ impl Supervised {
             }
         };
         let bell = self.bell.clone();
-        let thread =
-            thread::Builder::new().name("fedflow-reader".into()).stack_size(256 * 1024).spawn(move || {
-                // Bytes that are no message can make ipc-channel panic; that is this worker's fault and end only.
-                let outcome = panic::catch_unwind(AssertUnwindSafe(read))
-                    .unwrap_or_else(|_| Err(Cause::protocol("it sent something that cannot be read")));
-                bell.ring(Notice::ReaderDone { worker, outcome });
-            });
-        match thread {
-            Ok(_) => self.reader = Reader::Running,
+        let reading = Box::new(move || {
+            // Bytes that are no message can make ipc-channel panic; that is this worker's fault and end only.
+            let outcome = panic::catch_unwind(AssertUnwindSafe(read))
+                .unwrap_or_else(|_| Err(Cause::protocol("it sent something that cannot be read")));
+            bell.ring(Notice::ReaderDone { worker, outcome });
+        });
+        match self.shared.readers.begin(reading) {
+            Ok(()) => self.reader = Reader::Running,
             Err(error) => self.fail(Cause::new(FailureKind::Spawn, format!("no thread for it: {error}"))),
         }
     }
@@ -393,8 +402,12 @@ impl Supervised {
 
     /// Reads what a command wrote, in a thread of its own: it may be large, and the disk slow.
     fn read_result(&mut self) {
-        self.busy += 1;
         let (path, limit) = (self.result_path(), self.shared.options.result_limit);
+        // Most commands write none. The private directory is in memory, so to see that takes no thread.
+        if !result_file::is_there(&path) {
+            return self.result_read(Ok(Dict::new()));
+        }
+        self.busy += 1;
         let (worker, bell) = (self.slot, self.bell.clone());
         let listener = Arc::clone(&self.listener);
         let read = move || {

@@ -122,7 +122,10 @@ impl Supervised {
             }
             return;
         };
-        self.offspring.extend(process.descendants());
+        // Of a worker that ends in order this is the usual case, and a look at every thread would cost more than that.
+        if asked != Asked::Exit || !process.is_childless(self.manner.own_threads()) {
+            self.offspring.extend(process.descendants());
+        }
         match (asked, &mut self.manner) {
             (Asked::Nothing, _) => {}
             (Asked::Exit, Manner::Session { link: Some(link), .. }) => {
