@@ -1,14 +1,13 @@
 //! A group of tasks, and what is known of each of them.
 
 mod entry;
+mod places;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use indexmap::IndexMap;
-use indexmap::map::Entry;
-
 pub use entry::TaskEntry;
+use places::Places;
 
 use crate::device::{Device, Pin};
 use crate::event::RunEvent;
@@ -26,7 +25,8 @@ pub struct TaskGroup {
     index: u32,
     device: Option<Pin>,
     workdir: Option<Arc<Path>>,
-    tasks: IndexMap<Name, TaskEntry>,
+    tasks: Vec<TaskEntry>,
+    places: Places,
     over: usize,
     /// An estimate of host memory for each task that has none of its own.
     pub estimate_memory: Option<Size>,
@@ -79,7 +79,8 @@ impl TaskGroup {
             index: 0,
             device: None,
             workdir: None,
-            tasks: IndexMap::new(),
+            tasks: Vec::new(),
+            places: Places::default(),
             over: 0,
             estimate_memory: None,
             estimate_cuda_memory: None,
@@ -126,6 +127,7 @@ impl TaskGroup {
     /// Makes room for so many more tasks.
     pub fn reserve(&mut self, additional: usize) {
         self.tasks.reserve_exact(additional);
+        self.places.reserve(additional, &self.tasks);
     }
 
     /// Sets the parameters that reach a task with `start_train`.
@@ -153,25 +155,24 @@ impl TaskGroup {
     /// The task of this name.
     #[must_use]
     pub fn get_task(&self, task_id: &str) -> Option<&TaskEntry> {
-        // `Name` is compared by its text; a text that is no name is no task's.
-        Name::new(task_id).ok().and_then(|name| self.tasks.get(&name))
+        self.tasks.get(self.places.find(task_id, &self.tasks)?)
     }
 
     /// The tasks, in the order in which they were added.
     pub fn tasks(&self) -> impl ExactSizeIterator<Item = &TaskEntry> {
-        self.tasks.values()
+        self.tasks.iter()
     }
 
     /// The task at a place in the order of adding, from 0.
     #[must_use]
     pub fn task_at(&self, place: usize) -> Option<&TaskEntry> {
-        self.tasks.get_index(place).map(|(_, entry)| entry)
+        self.tasks.get(place)
     }
 
     /// The place of a task in the order of adding, from 0.
     #[must_use]
     pub fn place_of(&self, task_id: &Name) -> Option<usize> {
-        self.tasks.get_index_of(task_id)
+        self.places.find(task_id.as_str(), &self.tasks)
     }
 
     /// How many tasks there are.
@@ -216,7 +217,7 @@ impl TaskGroup {
     /// The results of all tasks that have one, by task, in the order of adding.
     #[must_use]
     pub fn result(&self) -> Dict {
-        self.tasks.values().filter_map(|task| Some((task.task_id().as_str(), task.result.clone()?))).collect()
+        self.tasks.iter().filter_map(|task| Some((task.task_id().as_str(), task.result.clone()?))).collect()
     }
 
     /// Whether every task has its outcome.
@@ -229,7 +230,7 @@ impl TaskGroup {
     /// tasks: the scheduler keeps ordered queues of its own.
     #[must_use]
     pub fn retrieve_task(&self, status: TaskStatus, random: &mut fastrand::Rng) -> Option<&TaskEntry> {
-        let candidates = self.tasks.values().filter(|task| task.status == status);
+        let candidates = self.tasks.iter().filter(|task| task.status == status);
         // Each candidate replaces the choice with the chance that makes all equally likely.
         candidates.enumerate().fold(
             None,
@@ -351,16 +352,15 @@ impl TaskGroup {
     }
 
     fn add(&mut self, mut entry: TaskEntry) -> Result<(), GroupError> {
-        if let Some((_, last)) = self.tasks.last() {
+        if self.place_of(entry.task_id()).is_some() {
+            return Err(GroupError::DuplicateId(entry.spec.task_id));
+        }
+        if let Some(last) = self.tasks.last() {
             entry.spec.share_with(&last.spec);
         }
-        match self.tasks.entry(entry.spec.task_id.clone()) {
-            Entry::Occupied(taken) => Err(GroupError::DuplicateId(taken.key().clone())),
-            Entry::Vacant(free) => {
-                free.insert(entry);
-                Ok(())
-            }
-        }
+        self.tasks.push(entry);
+        self.places.add_last(&self.tasks);
+        Ok(())
     }
 
     fn fail(&mut self, task_id: &Name, failure: Failure) -> Result<(), GroupError> {
@@ -372,7 +372,9 @@ impl TaskGroup {
     }
 
     fn entry(&mut self, task_id: &Name) -> Result<&mut TaskEntry, GroupError> {
-        self.tasks.get_mut(task_id).ok_or_else(|| GroupError::NoSuchTask(task_id.clone()))
+        let place = self.places.find(task_id.as_str(), &self.tasks);
+        let entry = place.and_then(|place| self.tasks.get_mut(place));
+        entry.ok_or_else(|| GroupError::NoSuchTask(task_id.clone()))
     }
 }
 
