@@ -176,6 +176,7 @@ fn run(federation: &Federation, fails: impl Fn(u32, u32) -> bool) -> Vec<f64> {
 fn execute(group: &mut TaskGroup, root: &Path, fails: impl Fn(&str) -> bool) -> Vec<String> {
     let mut told = Vec::new();
     let name = group.group_name();
+    group.begin(1, root.join(name.as_str()));
     let specs: Vec<TaskSpec> = group.tasks().map(TaskEntry::spec).cloned().collect();
     for spec in specs {
         let identity = identity(root, &name, &spec);
