@@ -27,6 +27,11 @@ impl Task for PassTime {
         Ok(())
     }
 
+    fn take_over(&mut self, earlier: Self, _ctx: &mut LoadContext) -> Result<(), TaskError> {
+        self.loaded = earlier.loaded;
+        Ok(())
+    }
+
     fn train(&mut self, _ctx: &mut TrainContext, _device: &Device) -> Result<Dict, TaskError> {
         let began = now();
         pass(self.train);
