@@ -1,0 +1,209 @@
+//! `SimulationPort`: the four ports through which an engine sees a simulated machine.
+
+use std::cell::RefCell;
+use std::cmp::Reverse;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::{DEATH, Fault, Simulated, World};
+use crate::device::DeviceInfo;
+use crate::event::RunEvent;
+use crate::failure::{FailureKind, Stage};
+use crate::lease::{Lease, LeaseId, LeaseRequest, Unleasable};
+use crate::ports::{
+    Assignment, DevicePool, HostSample, Inbox, Input, Launcher, Observer, TaskKey, WorkerEvent, WorkerId,
+};
+use crate::quantity::Size;
+use crate::time::Time;
+use crate::value::Dict;
+
+/// One of the ports of a [`Simulation`].
+pub struct SimulationPort {
+    pub(super) world: Rc<RefCell<World>>,
+}
+
+impl Launcher for SimulationPort {
+    fn start(&mut self, worker: WorkerId, assignment: Assignment) {
+        let mut world = self.world.borrow_mut();
+        let script = (world.script)(&assignment);
+        let uses = world.use_of(&assignment);
+        world.workers.insert(worker, Simulated { script, uses, keep: assignment.keep, dies_at: None });
+        world.play(worker, Stage::Start);
+    }
+
+    fn load(&mut self, worker: WorkerId) {
+        self.world.borrow_mut().play(worker, Stage::Load);
+    }
+
+    fn train(&mut self, worker: WorkerId, lease: &Lease, _params: &Dict) {
+        let mut world = self.world.borrow_mut();
+        if let (Some(_), Some(Simulated { uses, script, .. })) = (&world.card_use, world.workers.get(&worker))
+        {
+            let (uses, until_then) = (*uses, script.train / 10);
+            if let Err(message) = world.cards.occupy(worker, lease, uses) {
+                return world.say(
+                    worker,
+                    until_then,
+                    WorkerEvent::Failed { kind: FailureKind::Oom, message },
+                );
+            }
+        }
+        world.play(worker, Stage::Train);
+    }
+
+    fn keep(&mut self, worker: WorkerId) {
+        let mut world = self.world.borrow_mut();
+        if world.workers.get(&worker).is_some_and(|simulated| simulated.script.fault == Some(Fault::DiesKept))
+        {
+            world.die(worker, DEATH, FailureKind::Killed, "signal 9 (SIGKILL)");
+        }
+    }
+
+    fn hand_over(&mut self, from: WorkerId, to: WorkerId, assignment: Assignment) {
+        let mut world = self.world.borrow_mut();
+        let Some(Simulated { dies_at, keep, .. }) = world.workers.remove(&from) else { return };
+        let mut script = (world.script)(&assignment);
+        if keep.is_some() && keep == assignment.keep {
+            // What was loaded is taken over.
+            script.load = Duration::ZERO;
+        }
+        let uses = world.use_of(&assignment);
+        world.cards.vacate(from);
+        world.workers.insert(to, Simulated { script, uses, keep: assignment.keep, dies_at: None });
+        // One that is dying is known to be dead by its new number.
+        match dies_at {
+            Some(_) => world.die(to, DEATH, FailureKind::Killed, "signal 9 (SIGKILL)"),
+            None => world.say(to, Duration::ZERO, WorkerEvent::Ready),
+        }
+    }
+
+    fn exit(&mut self, worker: WorkerId) {
+        let mut world = self.world.borrow_mut();
+        let Some(simulated) = world.workers.get(&worker) else { return };
+        let script = simulated.script;
+        if script.fault != Some(Fault::Stays) {
+            world.die(worker, script.exit, FailureKind::Exit, "exit code 0");
+        }
+    }
+
+    fn terminate(&mut self, worker: WorkerId) {
+        let mut world = self.world.borrow_mut();
+        let Some(simulated) = world.workers.get(&worker) else { return };
+        if !matches!(simulated.script.fault, Some(Fault::HangsHard(_) | Fault::Stays)) {
+            world.die(worker, DEATH, FailureKind::Killed, "signal 15 (SIGTERM)");
+        }
+    }
+
+    fn kill(&mut self, worker: WorkerId) {
+        self.world.borrow_mut().die(worker, DEATH, FailureKind::Killed, "signal 9 (SIGKILL)");
+    }
+}
+
+impl DevicePool for SimulationPort {
+    fn devices(&self) -> Vec<DeviceInfo> {
+        self.world.borrow().table.devices()
+    }
+
+    fn check(&self, request: &LeaseRequest) -> Result<(), Unleasable> {
+        self.world.borrow().table.check(request)
+    }
+
+    fn largest_share(&self) -> Option<Size> {
+        self.world.borrow().table.largest_share()
+    }
+
+    fn try_lease(&mut self, request: &LeaseRequest) -> Option<Lease> {
+        let mut world = self.world.borrow_mut();
+        let lease = world.table.try_lease(request);
+        debug_assert_eq!(world.table.sanity_check(), Ok(()));
+        lease
+    }
+
+    fn fits_without(&self, request: &LeaseRequest, leases: &[LeaseId]) -> bool {
+        self.world.borrow().table.fits_without(request, leases)
+    }
+
+    fn end_train(&mut self, lease: LeaseId) {
+        self.world.borrow_mut().table.end_train(lease);
+    }
+
+    fn release(&mut self, lease: LeaseId) {
+        self.world.borrow_mut().table.release(lease);
+    }
+
+    fn withdraw(&mut self, holder: TaskKey) {
+        self.world.borrow_mut().table.withdraw(holder);
+    }
+
+    fn rebook(&mut self, lease: LeaseId, memory: Size) -> bool {
+        let mut world = self.world.borrow_mut();
+        let rebooked = world.table.rebook(lease, memory);
+        debug_assert_eq!(world.table.sanity_check(), Ok(()));
+        rebooked
+    }
+
+    fn peak(&self, lease: LeaseId) -> Option<Size> {
+        self.world.borrow().cards.peak(lease)
+    }
+}
+
+impl Observer for SimulationPort {
+    fn record(&mut self, number: u64, time: Time, event: &RunEvent) {
+        let mut world = self.world.borrow_mut();
+        world.events.push((time, event.clone()));
+        if let Some(sync) = world.sync.filter(|_| event.needs_durability()) {
+            let at = world.now + sync;
+            world.appoint(at, Input::Durable(number));
+        }
+    }
+
+    fn answers_durable(&self) -> bool {
+        self.world.borrow().sync.is_some()
+    }
+
+    fn announce(&mut self, _time: Time, event: &RunEvent) {
+        self.world.borrow_mut().announced.push(event.clone());
+    }
+}
+
+impl Inbox for SimulationPort {
+    fn host(&mut self) -> Option<HostSample> {
+        self.world.borrow().host
+    }
+
+    fn next(&mut self, deadline: Option<Time>) -> (Time, Input) {
+        let mut world = self.world.borrow_mut();
+        loop {
+            let due = world.agenda.peek().map(|Reverse(appointment)| appointment.at);
+            match (due, deadline) {
+                (Some(at), deadline)
+                    if deadline.is_none_or(|deadline| at.max(world.now) <= deadline.max(world.now)) =>
+                {
+                    let Some(Reverse(appointment)) = world.agenda.pop() else { continue };
+                    world.now = world.now.max(at);
+                    if let Input::Worker { worker, event } = &appointment.input {
+                        // A worker says nothing after its death, and dies once.
+                        let gone = matches!(event, WorkerEvent::Gone { .. });
+                        match world.workers.get(worker) {
+                            Some(simulated) if gone && simulated.dies_at == Some(at) => {
+                                world.workers.remove(worker);
+                                world.cards.vacate(*worker);
+                            }
+                            Some(simulated) if !gone && !simulated.dies_by(at) => {}
+                            _ => continue,
+                        }
+                    }
+                    return (world.now, appointment.input);
+                }
+                (_, Some(deadline)) => {
+                    world.now = world.now.max(deadline);
+                    return (world.now, Input::Timer);
+                }
+                (_, None) => {
+                    let stuck = "nothing will ever happen again in this simulation";
+                    return (world.now, Input::RecordingFailed(stuck.into()));
+                }
+            }
+        }
+    }
+}
