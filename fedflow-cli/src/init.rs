@@ -113,8 +113,8 @@ mod tests {
                     clippy::disallowed_methods,
                     reason = "the commands that a newcomer is given must work"
                 )]
-                let status = Command::new(&train[0])
-                    .args(&train[1..])
+                let status = Command::new(train.program().unwrap())
+                    .args(train.iter().skip(1))
                     .current_dir(&workdir)
                     .env("FEDFLOW_RESULT", workdir.join("result.json"))
                     .status()

@@ -6,19 +6,21 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fedflow_core::{
-    Config, DevicePool, DurationLearner, Durations, Flow, FlowError, GroupSummary, History, Observer, Ports,
-    RunEvent, RunOutcome, RunSettings, StartOrder, StopLevel, TaskGroup, Time,
+    Config, DevicePool, DurationLearner, Durations, Estimates, Flow, FlowError, GroupSummary, History,
+    Observer, Ports, RunEvent, RunOutcome, RunSettings, StartOrder, StopLevel, TaskGroup, Time,
 };
 use fedflow_gpu::{DeviceWatch, Pool, TelemetrySampler};
 use fedflow_report::{Report, ReportWriter};
 use fedflow_worker::store::{
-    Head, JournalNotice, JournalWriter, Order, OrderSocket, RUN_TOKEN_VARIABLE, RunDir, RunLock,
+    EstimatesFile, Head, JournalNotice, JournalWriter, Order, OrderSocket, RUN_TOKEN_VARIABLE, RunDir,
+    RunLock,
 };
 use fedflow_worker::{
     Host, HostHandle, HostInbox, HostLauncher, HostOptions, LeaseWitness, TrainGate, WorkerProgram,
 };
 
 use crate::command_error::CommandError;
+use crate::environment;
 use crate::guard::GuardWatch;
 use crate::history::EarlierRun;
 use crate::signals::SignalWatch;
@@ -55,6 +57,8 @@ pub(crate) struct Session {
     signals: SignalWatch,
     /// What `fedflow stop` reaches; none where the file system has no sockets.
     orders: Option<OrderSocket>,
+    /// Where what the run learns of tasks' memory is kept.
+    estimates: Option<EstimatesFile>,
     /// Dropped when everything is closed.
     _guard: GuardWatch,
     /// Tells the engine when devices that others had may be free; none if this run has its devices alone.
@@ -143,6 +147,7 @@ impl Session {
         let telemetry = start_telemetry(&pool, &lock, &config, listeners);
         let orders = take_orders(&lock, handle.clone(), messages.clone());
         let guard = GuardWatch::start(handle.clone(), messages.clone()).map_err(CommandError::failed)?;
+        let (learned, estimates) = load_estimates(&config, &messages);
         let signals = SignalWatch::start(handle, messages).map_err(CommandError::failed)?;
         let resumable = head.flow_file.is_some();
         let settings = RunSettings {
@@ -155,12 +160,13 @@ impl Session {
         };
         let observer = Observers { journal, report, view, learner: learner.clone() };
         let ports = Ports { launcher, pool, observer, inbox };
-        let flow = Flow::new(ports, settings, config, history);
+        let flow = Flow::new(ports, settings, config, history).with_estimates(learned);
         Ok(Self {
             flow,
             learner,
             signals,
             orders,
+            estimates,
             _devices: devices,
             telemetry,
             _guard: guard,
@@ -207,6 +213,7 @@ impl Session {
             flow,
             signals,
             orders,
+            estimates,
             _devices,
             telemetry,
             _guard,
@@ -221,6 +228,7 @@ impl Session {
             Err(FlowError::Stopped) => RunOutcome::Stopped,
             Err(_) => RunOutcome::Failed,
         };
+        let learned = flow.estimates().clone();
         let Ports { launcher, pool, observer, inbox: _ } = flow.finish(outcome);
         drop(launcher);
         // Its last look is in the report that is written below.
@@ -231,6 +239,9 @@ impl Session {
         drop(pool);
         let Observers { journal, report, view, .. } = observer;
         let messages = view.messages();
+        if let Some(Err(error)) = estimates.map(|file| file.save(&learned)) {
+            messages.say(&format!("warning: what was learned of tasks' memory is not kept: {error}"));
+        }
         let journal_end = journal.finish();
         let _report: Report = report.finish();
         let report_path = run_dir.report();
@@ -267,15 +278,23 @@ impl Session {
 
 /// Keys that can be set and do nothing yet: silence would be a lie.
 fn say_what_is_ignored(config: &Config, messages: &Messages) {
-    for (is_set, key) in [
-        (config.smtp.enable, "smtp.enable"),
-        (config.scheduler.auto_adjust, "scheduler.auto-adjust"),
-        (config.debug, "debug"),
-    ] {
+    for (is_set, key) in [(config.smtp.enable, "smtp.enable"), (config.debug, "debug")] {
         if is_set {
             messages.say(&format!("warning: {key} is set, and has no effect in this version"));
         }
     }
+}
+
+/// What earlier runs have learned of tasks' memory, and where that is kept; only with `scheduler.auto-adjust`. A run
+/// never fails for want of it.
+fn load_estimates(config: &Config, messages: &Messages) -> (Estimates, Option<EstimatesFile>) {
+    let directory = environment::estimates_directory().filter(|_| config.scheduler.auto_adjust);
+    let Some(file) = directory.map(EstimatesFile::in_directory) else { return Default::default() };
+    let learned = file.load().unwrap_or_else(|error| {
+        messages.say(&format!("warning: what was learned of tasks' memory is begun anew: {error}"));
+        Estimates::default()
+    });
+    (learned, Some(file))
 }
 
 /// Listens for `fedflow stop`. The run goes on without it.

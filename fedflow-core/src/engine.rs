@@ -12,6 +12,7 @@ use records::Records;
 use turn::Turn;
 
 use crate::config::{Config, OnFailure};
+use crate::estimates::Estimates;
 use crate::event::{RunEvent, RunOutcome};
 use crate::failure::FailureKind;
 use crate::group::{GroupError, TaskGroup};
@@ -152,6 +153,19 @@ impl<L: Launcher, P: DevicePool, O: Observer, I: Inbox> Flow<L, P, O, I> {
         next: &mut TaskGroup,
     ) -> Result<GroupSummary, FlowError> {
         self.execute_turn(&mut Turn { group: Some(group), next: Some(next) })
+    }
+
+    /// Begins with what earlier runs have learned of tasks' memory. It counts only with `scheduler.auto-adjust`.
+    #[must_use]
+    pub fn with_estimates(mut self, estimates: Estimates) -> Self {
+        self.scheduler.begin_with(estimates);
+        self
+    }
+
+    /// What is known of tasks' memory: as it was given, and with what this run has learned.
+    #[must_use]
+    pub fn estimates(&self) -> &Estimates {
+        self.scheduler.estimates()
     }
 
     /// Whether the run was asked to stop.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::device::{Device, DeviceInfo};
+use crate::estimates::MemoryUse;
 use crate::failure::Failure;
 use crate::name::Name;
 use crate::quantity::Size;
@@ -186,6 +187,23 @@ pub enum RunEvent {
         /// How long until the next attempt may start.
         delay_seconds: f64,
     },
+    /// What an attempt used of the memory that it was given. Told before its process is gone, if anything of it
+    /// was measured.
+    TaskMemory {
+        /// The task's group.
+        group: Name,
+        /// The task.
+        task: Name,
+        /// Which attempt.
+        attempt: u32,
+        /// With which tasks it is compared, for people.
+        family: String,
+        /// Host memory.
+        memory: MemoryUse,
+        /// Memory on each card, if it trained on one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cuda_memory: Option<MemoryUse>,
+    },
     /// The task's process is gone.
     TaskExited {
         /// The task's group.
@@ -242,6 +260,7 @@ impl RunEvent {
             Self::TaskFinished { .. } => "task-finished",
             Self::TaskFailed { .. } => "task-failed",
             Self::TaskRetried { .. } => "task-retried",
+            Self::TaskMemory { .. } => "task-memory",
             Self::TaskExited { .. } => "task-exited",
             Self::GroupFinished { .. } => "group-finished",
             Self::RunFinished { .. } => "run-finished",
@@ -274,6 +293,7 @@ impl RunEvent {
             | Self::TaskFinished { group, task, attempt, .. }
             | Self::TaskFailed { group, task, attempt, .. }
             | Self::TaskRetried { group, task, attempt, .. }
+            | Self::TaskMemory { group, task, attempt, .. }
             | Self::TaskExited { group, task, attempt } => Some((group, task, *attempt)),
             Self::RunStarted { .. }
             | Self::GroupStarted { .. }

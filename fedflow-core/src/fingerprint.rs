@@ -6,7 +6,17 @@ use crate::group::TaskGroup;
 use crate::value::Dict;
 
 /// FNV-1a with 64 bits (Fowler, Noll and Vo): small, stable across versions and machines, not cryptographic.
-struct Fnv1a(u64);
+pub(crate) struct Fnv1a(u64);
+
+impl Fnv1a {
+    pub(crate) fn new() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+
+    pub(crate) fn value(&self) -> u64 {
+        self.0
+    }
+}
 
 impl Write for Fnv1a {
     fn write_str(&mut self, text: &str) -> fmt::Result {
@@ -22,7 +32,7 @@ impl Write for Fnv1a {
 /// parameters for `train` of a group that loads ahead: they are not known yet when it begins.
 #[must_use]
 pub fn fingerprint(group: &TaskGroup) -> u64 {
-    let mut hash = Fnv1a(0xcbf2_9ce4_8422_2325);
+    let mut hash = Fnv1a::new();
     // Writing to the hash cannot fail.
     let _ = write!(hash, "{}\0", group.group_name());
     let later = Dict::new();
@@ -39,7 +49,7 @@ pub fn fingerprint(group: &TaskGroup) -> u64 {
             task.broken()
         );
     }
-    hash.0
+    hash.value()
 }
 
 #[cfg(test)]

@@ -3,8 +3,10 @@
 mod entry;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use indexmap::IndexMap;
+use indexmap::map::Entry;
 
 pub use entry::TaskEntry;
 
@@ -23,7 +25,7 @@ pub struct TaskGroup {
     name: Option<Name>,
     index: u32,
     device: Option<Pin>,
-    workdir: Option<PathBuf>,
+    workdir: Option<Arc<Path>>,
     tasks: IndexMap<Name, TaskEntry>,
     over: usize,
     /// An estimate of host memory for each task that has none of its own.
@@ -98,11 +100,7 @@ impl TaskGroup {
     /// # Errors
     /// There is a task of this name already.
     pub fn add_task(&mut self, spec: TaskSpec) -> Result<(), GroupError> {
-        if self.tasks.contains_key(&spec.task_id) {
-            return Err(GroupError::DuplicateId(spec.task_id));
-        }
-        self.tasks.insert(spec.task_id.clone(), TaskEntry::new(spec));
-        Ok(())
+        self.add(TaskEntry::new(spec))
     }
 
     /// Adds a task that cannot be run, such as one whose parameters could not be made: it becomes an exception
@@ -111,9 +109,9 @@ impl TaskGroup {
     /// # Errors
     /// There is a task of this name already.
     pub fn add_broken_task(&mut self, spec: TaskSpec, message: String) -> Result<(), GroupError> {
-        let task_id = spec.task_id.clone();
-        self.add_task(spec)?;
-        self.break_task(&task_id, message)
+        let mut entry = TaskEntry::new(spec);
+        entry.set_broken(message);
+        self.add(entry)
     }
 
     /// Has a task that cannot be run after all become an exception with this message when the group is executed.
@@ -121,8 +119,13 @@ impl TaskGroup {
     /// # Errors
     /// There is no such task.
     pub fn break_task(&mut self, task_id: &Name, message: String) -> Result<(), GroupError> {
-        self.entry(task_id)?.broken = Some(message.into());
+        self.entry(task_id)?.set_broken(message);
         Ok(())
+    }
+
+    /// Makes room for so many more tasks.
+    pub fn reserve(&mut self, additional: usize) {
+        self.tasks.reserve_exact(additional);
     }
 
     /// Sets the parameters that reach a task with `start_train`.
@@ -264,7 +267,7 @@ impl TaskGroup {
     /// Sets its place in the order of execution, and where it works.
     pub fn begin(&mut self, index: u32, workdir: PathBuf) {
         self.index = index;
-        self.workdir = Some(workdir);
+        self.workdir = Some(workdir.into());
     }
 
     /// Follows a run: applies what an event says of a task of this group. Events of other groups, and those
@@ -279,13 +282,14 @@ impl TaskGroup {
             return Ok(());
         }
         match event {
-            RunEvent::TaskStarted { workdir, .. } => {
+            RunEvent::TaskStarted { .. } => {
+                let workdir = self.workdir.clone();
                 let entry = self.entry(task)?;
                 if entry.status == TaskStatus::Interrupt {
                     entry.step(T::Restart)?;
                 }
                 entry.attempt = number;
-                entry.workdir = Some(workdir.into());
+                entry.started_in = workdir;
                 entry.device = None;
             }
             RunEvent::TaskLoading { .. } => {
@@ -327,10 +331,10 @@ impl TaskGroup {
 
     /// Takes a recorded outcome from the run's journal instead of running the task.
     pub(crate) fn restore(&mut self, task_id: &Name, outcome: RecordedOutcome) -> Result<(), GroupError> {
-        let workdir = self.workdir.as_ref().map(|workdir| workdir.join(task_id.as_str()));
+        let workdir = self.workdir.clone();
         let entry = self.entry(task_id)?;
         entry.attempt = outcome.attempt;
-        entry.workdir = workdir;
+        entry.started_in = workdir;
         entry.device = outcome.device;
         match outcome.result {
             Ok(result) => {
@@ -339,17 +343,30 @@ impl TaskGroup {
             }
             Err(failure) => {
                 entry.status = TaskStatus::Exception;
-                entry.failure = Some(failure);
+                entry.set_failure(failure);
             }
         }
         self.over += 1;
         Ok(())
     }
 
+    fn add(&mut self, mut entry: TaskEntry) -> Result<(), GroupError> {
+        if let Some((_, last)) = self.tasks.last() {
+            entry.spec.share_with(&last.spec);
+        }
+        match self.tasks.entry(entry.spec.task_id.clone()) {
+            Entry::Occupied(taken) => Err(GroupError::DuplicateId(taken.key().clone())),
+            Entry::Vacant(free) => {
+                free.insert(entry);
+                Ok(())
+            }
+        }
+    }
+
     fn fail(&mut self, task_id: &Name, failure: Failure) -> Result<(), GroupError> {
         let entry = self.entry(task_id)?;
         entry.step(Transition::Fail)?;
-        entry.failure = Some(failure);
+        entry.set_failure(failure);
         self.over += 1;
         Ok(())
     }

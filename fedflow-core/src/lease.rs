@@ -442,6 +442,19 @@ impl DevicePool for LeaseTable {
         }
     }
 
+    fn rebook(&mut self, lease: LeaseId, memory: Size) -> bool {
+        let held = |card: &&mut Card| card.holders.contains_key(&lease);
+        let fits = self.cards.iter().filter(|card| card.holders.contains_key(&lease)).all(|card| {
+            let others = card.holders.iter().filter(|(id, _)| **id != lease).map(|(_, holder)| holder.memory);
+            let used = others.sum::<Size>() + card.others.memory + card.foreign + memory;
+            card.capacity.is_some_and(|capacity| used <= capacity)
+        });
+        let shares = self.cards.iter_mut().filter(held).filter(|_| fits);
+        let holders = shares.filter_map(|card| card.holders.get_mut(&lease));
+        let rebooked = holders.map(|holder| (holder.memory, holder.estimated) = (memory, true));
+        rebooked.count() > 0
+    }
+
     fn withdraw(&mut self, holder: TaskKey) {
         if self.held_back.as_ref().is_some_and(|(held_for, _)| *held_for == holder) {
             self.held_back = None;

@@ -5,10 +5,12 @@
 //! [`Observer`] and an [`Inbox`]. So one and the same loop, [`Flow::execute`], runs real processes, simulates a
 //! run in virtual time, and is tested there against thousands of random worlds.
 
+mod command_line;
 mod config;
 mod device;
 mod durations;
 mod engine;
+mod estimates;
 mod event;
 mod failure;
 mod fingerprint;
@@ -29,10 +31,12 @@ mod telemetry;
 mod time;
 mod value;
 
+pub use command_line::CommandLine;
 pub use config::*;
 pub use device::{Device, DeviceError, DeviceInfo, Pin};
 pub use durations::{Basis, DurationLearner, Durations, Recorded, StageTimes};
 pub use engine::{Flow, FlowError, GroupSummary, History, Ports, RecordedGroup};
+pub use estimates::{EstimateSource, Estimates, Family, Memory, MemoryUse};
 pub use event::{RunEvent, RunOutcome};
 pub use failure::{Failure, FailureKind, Stage};
 pub use fingerprint::fingerprint;
@@ -48,10 +52,10 @@ pub use ports::{
 };
 pub use quantity::{Size, SizeError};
 pub use scheduler::{
-    Command, LeaseAnswer, PlannedOutcome, Scheduler, SchedulerSetup, Stay, TaskPlan, start_order,
+    Command, LeaseAnswer, PlanTerms, PlannedOutcome, Scheduler, SchedulerSetup, Stay, TaskPlan, start_order,
 };
-pub use simulation::{Fault, Script, SimulatedTask, Simulation, SimulationPort};
-pub use spec::{ExpectedTimes, Limits, Needs, Program, Reuse, SELF_WORKER, SpecError, TaskSpec};
+pub use simulation::{Fault, Script, SimulatedTask, SimulatedUse, Simulation, SimulationPort};
+pub use spec::{ExpectedTimes, Limits, Needs, Program, Reuse, SELF_WORKER, SpecError, TaskSpec, TaskTerms};
 pub use status::{IllegalTransition, TaskStatus, Transition};
 pub use task::{LeaseInfo, LoadContext, ProgressSink, Task, TaskError, TaskIdentity, TrainContext};
 pub use telemetry::{DeviceSample, TelemetryMerger, TelemetrySample, halve_telemetry};

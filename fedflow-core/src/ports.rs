@@ -104,6 +104,18 @@ pub trait DevicePool {
     fn release(&mut self, lease: LeaseId);
     /// The holder does not want a lease any more.
     fn withdraw(&mut self, holder: TaskKey);
+    /// The most that the holder of a lease has used of a card since it was granted; `None` if nobody knows. Asked
+    /// while it trains, and at the end of that before [`Self::end_train`].
+    fn peak(&self, lease: LeaseId) -> Option<Size> {
+        let _ = lease;
+        None
+    }
+    /// What the holder of a lease needs was learned while it trains: from now on that is booked for it, and others
+    /// may join it as if it had been estimated. False if it cannot be booked now; nothing has changed then.
+    fn rebook(&mut self, lease: LeaseId, memory: Size) -> bool {
+        let _ = (lease, memory);
+        false
+    }
     /// Whether a device is lost for good. Asked when a task failed on it: then that was no failure of the task.
     fn is_lost(&mut self, device: Device) -> bool {
         let _ = device;
@@ -204,6 +216,9 @@ pub enum WorkerEvent {
         /// Why.
         message: String,
     },
+    /// It has used so much host memory at most, all its processes together. May come several times, with larger
+    /// sizes.
+    Peak(Size),
     /// Every process of it is gone. Nothing comes after this.
     Gone {
         /// How it ended, if nobody asked it to.
@@ -316,6 +331,14 @@ impl<P: DevicePool + ?Sized> DevicePool for Box<P> {
 
     fn withdraw(&mut self, holder: TaskKey) {
         (**self).withdraw(holder);
+    }
+
+    fn peak(&self, lease: LeaseId) -> Option<Size> {
+        (**self).peak(lease)
+    }
+
+    fn rebook(&mut self, lease: LeaseId, memory: Size) -> bool {
+        (**self).rebook(lease, memory)
     }
 
     fn is_lost(&mut self, device: Device) -> bool {

@@ -12,6 +12,7 @@ mod command;
 mod depth;
 mod dispatch;
 mod ending;
+mod estimate;
 mod group;
 mod host;
 mod invariants;
@@ -29,11 +30,12 @@ use std::time::Duration;
 
 pub use command::{Command, LeaseAnswer};
 use depth::LoadDepth;
+use estimate::Learning;
 use group::{GroupState, TaskProgress};
 use host::HostBudget;
 use kept::{KeptWorkers, LeavingWorker};
 use leasing::LeaseRound;
-pub use plan::{PlannedOutcome, Stay, TaskPlan, start_order};
+pub use plan::{PlanTerms, PlannedOutcome, Stay, TaskPlan, start_order};
 use timers::{Due, Timers};
 use worker::{Phase, Severity, Worker};
 
@@ -83,6 +85,7 @@ pub struct Scheduler {
     /// Whether the last sample of the host has told what a process that was let go has given back.
     room_told: bool,
     timers: Timers,
+    learning: Learning,
     stop: Option<StopLevel>,
     commands: VecDeque<Command>,
 }
@@ -112,6 +115,7 @@ impl Scheduler {
             lease_round: LeaseRound::default(),
             room_told: true,
             timers: Timers::default(),
+            learning: Learning::default(),
             stop: None,
             commands: VecDeque::new(),
         }
@@ -160,6 +164,7 @@ impl Scheduler {
             (_, WorkerEvent::Gone { kind, message, stderr_tail }) => {
                 self.worker_gone(now, id, kind, message, stderr_tail);
             }
+            (_, WorkerEvent::Peak(peak)) => self.host_peak(task, peak),
             (Phase::Exiting { .. } | Phase::Ending { .. }, _) => {}
             (Phase::Starting, WorkerEvent::Ready) => self.ready_to_load(now, id),
             (Phase::Loading { since }, WorkerEvent::Loaded) => {
@@ -213,6 +218,7 @@ impl Scheduler {
             train_seconds,
             result,
         });
+        self.learn_memory(task);
         self.over(task);
         self.enter(now, id, Phase::Exiting { severity: Severity::Asked });
         if stays {
@@ -225,6 +231,7 @@ impl Scheduler {
     fn handle_sample(&mut self, now: Time, sample: HostSample) {
         self.host.observe(sample);
         self.room_told = true;
+        self.look_at_trials();
         let seen = |worker: &Worker| match worker.phase {
             Phase::Training { since, .. } => now.since(since) >= MEASURED_AFTER,
             _ => false,
@@ -278,6 +285,7 @@ fn event_name(event: &WorkerEvent) -> &'static str {
         WorkerEvent::Progress { .. } => "progress",
         WorkerEvent::Trained(_) => "result",
         WorkerEvent::Failed { .. } => "error",
+        WorkerEvent::Peak(_) => "peak",
         WorkerEvent::Gone { .. } => "gone",
     }
 }

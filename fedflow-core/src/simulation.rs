@@ -1,5 +1,7 @@
 //! A world in virtual time behind the four ports: what `fedflow plan` runs, and what the engine is tested in.
 
+mod cards;
+
 use std::cell::RefCell;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -17,6 +19,7 @@ use crate::ports::{
 use crate::quantity::Size;
 use crate::time::Time;
 use crate::value::Dict;
+use cards::SimulatedCards;
 
 /// How one attempt at a task goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +56,9 @@ pub enum Fault {
 /// Decides how an attempt goes.
 pub type SimulatedTask = Box<dyn FnMut(&Assignment) -> Script>;
 
+/// Decides how much memory of each of its cards an attempt really uses while it trains, and until its process is gone.
+pub type SimulatedUse = Box<dyn FnMut(&Assignment) -> Size>;
+
 /// A simulated machine. The handles that [`Simulation::ports`] gives share it.
 pub struct Simulation {
     world: Rc<RefCell<World>>,
@@ -64,6 +70,9 @@ const DEATH: Duration = Duration::from_millis(2);
 struct World {
     now: Time,
     script: SimulatedTask,
+    /// What tasks really use; without it nobody knows.
+    card_use: Option<SimulatedUse>,
+    cards: SimulatedCards,
     table: LeaseTable,
     sync: Option<Duration>,
     host: Option<HostSample>,
@@ -76,6 +85,7 @@ struct World {
 
 struct Simulated {
     script: Script,
+    uses: Size,
     /// The key under which it keeps what it has loaded.
     keep: Option<String>,
     dies_at: Option<Time>,
@@ -114,6 +124,8 @@ impl Simulation {
         let world = World {
             now: Time::ZERO,
             script: Box::new(script),
+            card_use: None,
+            cards: SimulatedCards::default(),
             table,
             sync: None,
             host: None,
@@ -130,6 +142,14 @@ impl Simulation {
     #[must_use]
     pub fn with_sync_time(self, sync: Duration) -> Self {
         self.world.borrow_mut().sync = Some(sync);
+        self
+    }
+
+    /// Has tasks use memory of their cards, whatever they leased. One that trains when a card has not got as much left
+    /// as it uses is out of memory, after a tenth of its training.
+    #[must_use]
+    pub fn with_card_use(self, card_use: impl FnMut(&Assignment) -> Size + 'static) -> Self {
+        self.world.borrow_mut().card_use = Some(Box::new(card_use));
         self
     }
 
@@ -184,6 +204,10 @@ impl Simulation {
 }
 
 impl World {
+    fn use_of(&mut self, assignment: &Assignment) -> Size {
+        self.card_use.as_mut().map(|card_use| card_use(assignment)).unwrap_or_default()
+    }
+
     fn appoint(&mut self, at: Time, input: Input) {
         self.sequence += 1;
         self.agenda.push(Reverse(Appointment { at, sequence: self.sequence, input }));
@@ -244,7 +268,8 @@ impl Launcher for SimulationPort {
     fn start(&mut self, worker: WorkerId, assignment: Assignment) {
         let mut world = self.world.borrow_mut();
         let script = (world.script)(&assignment);
-        world.workers.insert(worker, Simulated { script, keep: assignment.keep, dies_at: None });
+        let uses = world.use_of(&assignment);
+        world.workers.insert(worker, Simulated { script, uses, keep: assignment.keep, dies_at: None });
         world.play(worker, Stage::Start);
     }
 
@@ -252,8 +277,20 @@ impl Launcher for SimulationPort {
         self.world.borrow_mut().play(worker, Stage::Load);
     }
 
-    fn train(&mut self, worker: WorkerId, _lease: &Lease, _params: &Dict) {
-        self.world.borrow_mut().play(worker, Stage::Train);
+    fn train(&mut self, worker: WorkerId, lease: &Lease, _params: &Dict) {
+        let mut world = self.world.borrow_mut();
+        if let (Some(_), Some(Simulated { uses, script, .. })) = (&world.card_use, world.workers.get(&worker))
+        {
+            let (uses, until_then) = (*uses, script.train / 10);
+            if let Err(message) = world.cards.occupy(worker, lease, uses) {
+                return world.say(
+                    worker,
+                    until_then,
+                    WorkerEvent::Failed { kind: FailureKind::Oom, message },
+                );
+            }
+        }
+        world.play(worker, Stage::Train);
     }
 
     fn keep(&mut self, worker: WorkerId) {
@@ -272,7 +309,9 @@ impl Launcher for SimulationPort {
             // What was loaded is taken over.
             script.load = Duration::ZERO;
         }
-        world.workers.insert(to, Simulated { script, keep: assignment.keep, dies_at: None });
+        let uses = world.use_of(&assignment);
+        world.cards.vacate(from);
+        world.workers.insert(to, Simulated { script, uses, keep: assignment.keep, dies_at: None });
         // One that is dying is known to be dead by its new number.
         match dies_at {
             Some(_) => world.die(to, DEATH, FailureKind::Killed, "signal 9 (SIGKILL)"),
@@ -337,6 +376,17 @@ impl DevicePool for SimulationPort {
     fn withdraw(&mut self, holder: TaskKey) {
         self.world.borrow_mut().table.withdraw(holder);
     }
+
+    fn rebook(&mut self, lease: LeaseId, memory: Size) -> bool {
+        let mut world = self.world.borrow_mut();
+        let rebooked = world.table.rebook(lease, memory);
+        debug_assert_eq!(world.table.sanity_check(), Ok(()));
+        rebooked
+    }
+
+    fn peak(&self, lease: LeaseId) -> Option<Size> {
+        self.world.borrow().cards.peak(lease)
+    }
 }
 
 impl Observer for SimulationPort {
@@ -379,6 +429,7 @@ impl Inbox for SimulationPort {
                         match world.workers.get(worker) {
                             Some(simulated) if gone && simulated.dies_at == Some(at) => {
                                 world.workers.remove(worker);
+                                world.cards.vacate(*worker);
                             }
                             Some(simulated) if !gone && !simulated.dies_by(at) => {}
                             _ => continue,

@@ -1,10 +1,12 @@
 //! What is added to a group: a task's identity, program, parameters, needs and limits.
 
-use std::sync::Arc;
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::command_line::CommandLine;
 use crate::device::Pin;
 use crate::name::{IntoName, Name, NameError};
 use crate::oom::ExtraOomSigns;
@@ -30,9 +32,9 @@ pub enum Program {
     Command {
         /// Run in the load phase, without a device.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        load: Option<Vec<String>>,
+        load: Option<CommandLine>,
         /// Run in the train phase, with the lease in its environment.
-        train: Vec<String>,
+        train: CommandLine,
     },
 }
 
@@ -88,6 +90,10 @@ impl Limits {
 }
 
 /// One task, as it is added to a group.
+///
+/// What the tasks of a group mostly have in common, its [`TaskTerms`], is read and set as if it were in here
+/// (`spec.needs.devices = 2`), but shared by clones of one spec until one of them is changed: a spec is small, and
+/// a group may have a million.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TaskSpec {
     /// Its identifier, unique in its group.
@@ -98,6 +104,17 @@ pub struct TaskSpec {
     pub params: Dict,
     /// Parameters that reach it with `start_train`.
     pub train_params: Dict,
+    /// With a key, its process stays when it has its result, with what it has loaded, for the next task of the
+    /// same worker with the same key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep: Option<Box<str>>,
+    #[serde(flatten)]
+    terms: Arc<TaskTerms>,
+}
+
+/// The terms on which a task runs, which many tasks have in common.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct TaskTerms {
     /// What it needs of the machine.
     pub needs: Needs,
     /// The device that it is tied to; set at construction and never afterwards.
@@ -112,10 +129,6 @@ pub struct TaskSpec {
     /// Whether its process may serve other tasks of the same worker, one after the other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reuse: Option<Reuse>,
-    /// With a key, its process stays when it has its result, with what it has loaded, for the next task of the
-    /// same worker with the same key.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub keep: Option<Box<str>>,
 }
 
 /// A process serves several tasks of the same worker, one after the other, instead of one. They are not isolated
@@ -175,19 +188,9 @@ impl TaskSpec {
     /// Describes a task by the program that runs it.
     #[must_use]
     pub fn of(task_id: Name, program: Arc<Program>, params: Dict) -> Self {
-        Self {
-            task_id,
-            program,
-            params,
-            train_params: Dict::new(),
-            needs: Needs::default(),
-            device: None,
-            limits: Limits::default(),
-            expected: None,
-            oom_signs: ExtraOomSigns::default(),
-            reuse: None,
-            keep: None,
-        }
+        static USUAL: LazyLock<Arc<TaskTerms>> = LazyLock::new(Arc::default);
+        let terms = Arc::clone(&USUAL);
+        Self { task_id, program, params, train_params: Dict::new(), keep: None, terms }
     }
 
     /// Describes a task that is a command, given as program and arguments.
@@ -197,9 +200,9 @@ impl TaskSpec {
     pub fn command<I, S>(task_id: impl IntoName, command: I) -> Result<Self, SpecError>
     where
         I: IntoIterator<Item = S>,
-        S: Into<String>,
+        S: AsRef<str>,
     {
-        let train = command.into_iter().map(Into::into).collect();
+        let train = command.into_iter().collect();
         Ok(Self::of(task_id.into_name()?, Arc::new(Program::Command { load: None, train }), Dict::new()))
     }
 
@@ -252,5 +255,37 @@ impl TaskSpec {
     pub fn with_train_params(mut self, params: Dict) -> Self {
         self.train_params = params;
         self
+    }
+
+    /// Sets the terms on which it runs, all at once.
+    #[must_use]
+    pub fn with_terms(mut self, terms: Arc<TaskTerms>) -> Self {
+        self.terms = terms;
+        self
+    }
+
+    /// Keeps its program and its terms in the memory of another task where they are equal.
+    pub(crate) fn share_with(&mut self, other: &Self) {
+        if self.program == other.program {
+            self.program = Arc::clone(&other.program);
+        }
+        if self.terms == other.terms {
+            self.terms = Arc::clone(&other.terms);
+        }
+    }
+}
+
+impl Deref for TaskSpec {
+    type Target = TaskTerms;
+
+    fn deref(&self) -> &TaskTerms {
+        &self.terms
+    }
+}
+
+impl DerefMut for TaskSpec {
+    /// From here on it has terms of its own.
+    fn deref_mut(&mut self) -> &mut TaskTerms {
+        Arc::make_mut(&mut self.terms)
     }
 }

@@ -6,8 +6,10 @@ mod plain;
 mod ser;
 
 use std::fmt;
+use std::sync::Arc;
 
 use indexmap::IndexMap;
+use indexmap::map::Slice;
 
 pub use de::from_value;
 pub use json::non_finite_text;
@@ -131,13 +133,19 @@ value_from! {
 
 /// A dictionary from text to [`Value`], in the order in which it was filled.
 ///
+/// A clone shares the content until one of the two is changed: results go to the group, to the journal and to the
+/// report, and the tasks of a group mostly have the same parameters.
+///
 /// ```
 /// use fedflow_core::Dict;
 /// let result = Dict::from([("accuracy", 0.96), ("loss", 0.12)]);
 /// assert_eq!(result.get("accuracy").and_then(|value| value.as_f64()), Some(0.96));
 /// ```
-#[derive(Clone, PartialEq, Default)]
-pub struct Dict(IndexMap<String, Value>);
+#[derive(Clone, Default)]
+pub struct Dict(
+    /// None is empty, so that a dictionary without keys takes no memory of its own.
+    Option<Arc<IndexMap<String, Value>>>,
+);
 
 impl Dict {
     /// An empty dictionary.
@@ -149,34 +157,49 @@ impl Dict {
     /// The value under a key.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Value> {
-        self.0.get(key)
+        self.0.as_ref()?.get(key)
     }
 
     /// Sets a key; returns the value that it had.
     pub fn insert(&mut self, key: impl Into<String>, value: impl Into<Value>) -> Option<Value> {
-        self.0.insert(key.into(), value.into())
+        Arc::make_mut(self.0.get_or_insert_default()).insert(key.into(), value.into())
     }
 
     /// Removes a key and returns its value; the order of the others stays.
     pub fn remove(&mut self, key: &str) -> Option<Value> {
-        self.0.shift_remove(key)
+        let shared = self.0.as_mut().filter(|map| map.contains_key(key))?;
+        Arc::make_mut(shared).shift_remove(key)
     }
 
     /// Keys and values, in the order in which they were inserted.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Value)> {
-        self.0.iter().map(|(key, value)| (key.as_str(), value))
+        const NOTHING: &Slice<String, Value> = Slice::new();
+        let slice = self.0.as_ref().map_or(NOTHING, |map| map.as_slice());
+        slice.iter().map(|(key, value)| (key.as_str(), value))
     }
 
     /// How many keys there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.0.as_ref().map_or(0, |map| map.len())
     }
 
     /// Whether there is no key.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.len() == 0
+    }
+}
+
+impl PartialEq for Dict {
+    /// The order of keys does not count.
+    fn eq(&self, other: &Self) -> bool {
+        let shared = match (&self.0, &other.0) {
+            (Some(map), Some(other)) => return map == other,
+            (None, None) => return true,
+            (Some(map), None) | (None, Some(map)) => map,
+        };
+        shared.is_empty()
     }
 }
 
@@ -188,7 +211,8 @@ impl fmt::Debug for Dict {
 
 impl<K: Into<String>, V: Into<Value>> FromIterator<(K, V)> for Dict {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(pairs: I) -> Self {
-        Self(pairs.into_iter().map(|(key, value)| (key.into(), value.into())).collect())
+        let map: IndexMap<_, _> = pairs.into_iter().map(|(key, value)| (key.into(), value.into())).collect();
+        Self((!map.is_empty()).then(|| Arc::new(map)))
     }
 }
 
@@ -203,6 +227,6 @@ impl IntoIterator for Dict {
     type IntoIter = indexmap::map::IntoIter<String, Value>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.0.into_iter()
+        self.0.map(Arc::unwrap_or_clone).unwrap_or_default().into_iter()
     }
 }

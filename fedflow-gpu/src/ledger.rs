@@ -49,7 +49,7 @@ use crate::clock::unix_now;
 use crate::process::{ProcessId, probe_world};
 use card_lock::{CardLock, Held};
 use own_file::OwnFile;
-use record::Waiting;
+use record::{Booking, Waiting};
 
 pub(crate) use alarm::{Alarm, Woken};
 pub(crate) use card_lock::NotLocked;
@@ -277,6 +277,13 @@ impl Round<'_> {
             self.own.tell_waiting(self.waiting);
         }
         Ok(())
+    }
+
+    /// Books another amount for a lease that is booked at some of these places.
+    pub(crate) fn rebook(self, lease: LeaseId, memory: Size) {
+        self.own.with(|own| {
+            own.change(lease, |booking| Some(Booking { memory, estimated: true, ..booking }));
+        });
     }
 
     /// A request was refused: if others have something of the devices at these places, the alarm is set.

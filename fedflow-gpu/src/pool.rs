@@ -4,6 +4,7 @@ mod cards;
 mod device_watch;
 mod foreign;
 mod handout;
+mod meter;
 mod open_error;
 mod priority;
 mod returning;
@@ -29,6 +30,7 @@ use crate::environment::Environment;
 use crate::ledger::{CardKey, Directory, Ledger, NotLocked, Own, Shared};
 use crate::telemetry::{BookedMemory, TelemetrySource};
 use cards::Cards;
+use meter::CardMeter;
 use returning::Change;
 
 pub use device_watch::DeviceWatch;
@@ -76,12 +78,16 @@ impl fmt::Debug for Teller {
 #[derive(Debug, Clone)]
 pub struct LeaseHolders {
     own: Arc<Own>,
+    meter: Option<CardMeter>,
 }
 
 impl LeaseHolders {
     /// Says which process uses a lease, and for which task. A few system calls; waits for nobody.
     pub fn name(&self, lease: LeaseId, pid: u32, task: &str) {
         self.own.name_holder(lease, pid, task);
+        if let Some(meter) = &self.meter {
+            meter.name_holder(lease, pid);
+        }
     }
 }
 
@@ -202,7 +208,8 @@ impl Pool {
     /// Whom to tell which process uses a lease; `None` if no other run needs to know.
     #[must_use]
     pub fn holders(&self) -> Option<LeaseHolders> {
-        self.ledger.as_ref().map(|ledger| LeaseHolders { own: ledger.own() })
+        let meter = self.meter().cloned();
+        self.ledger.as_ref().map(|ledger| LeaseHolders { own: ledger.own(), meter })
     }
 
     /// Sets how long memory of a real card may take to come back after the process that used it has ended, 10 s unless
@@ -352,10 +359,19 @@ impl Pool {
             share.memory = Some(request.memory);
         }
         handout::equip(&mut lease);
-        if let Kind::Simulated(memory) = &self.kind {
-            memory.granted(lease.id, request.holder);
+        match &self.kind {
+            Kind::Cpu => {}
+            Kind::Simulated(memory) => memory.granted(lease.id, request.holder),
+            Kind::Cards(cards) => cards.meter().granted(&lease),
         }
         Some(lease)
+    }
+
+    fn meter(&self) -> Option<&CardMeter> {
+        match &self.kind {
+            Kind::Cpu | Kind::Simulated(_) => None,
+            Kind::Cards(cards) => Some(cards.meter()),
+        }
     }
 
     /// Tells people, and the ledger, what did not come back.
@@ -425,6 +441,30 @@ impl DevicePool for Pool {
         lease
     }
 
+    fn peak(&self, lease: LeaseId) -> Option<Size> {
+        match &self.kind {
+            Kind::Cpu => None,
+            Kind::Simulated(memory) => memory.peak(lease),
+            Kind::Cards(cards) => cards.meter().peak(lease),
+        }
+    }
+
+    fn rebook(&mut self, lease: LeaseId, memory: Size) -> bool {
+        let places = self.table.places(lease);
+        let mut round = None;
+        if let Some(ledger) = &mut self.ledger {
+            let Ok(begun) = ledger.begin(&places) else { return false };
+            places.iter().for_each(|place| self.table.set_others(*place, begun.others(*place)));
+            round = Some(begun);
+        }
+        let rebooked = self.table.rebook(lease, memory);
+        if let Some(round) = round.filter(|_| rebooked) {
+            round.rebook(lease, memory);
+        }
+        self.booked.note(&self.table);
+        rebooked
+    }
+
     fn fits_without(&self, request: &LeaseRequest, leases: &[LeaseId]) -> bool {
         self.table.fits_without(request, leases)
     }
@@ -441,6 +481,7 @@ impl DevicePool for Pool {
             Kind::Cpu => {}
             Kind::Simulated(memory) => memory.vacate(lease),
             Kind::Cards(cards) => {
+                cards.meter().released(lease);
                 let held = self.table.shares(lease);
                 held.into_iter().for_each(|(device, share)| cards.released(device, share));
             }

@@ -9,8 +9,8 @@ use std::fs::{self, File};
 use std::path::PathBuf;
 
 use fedflow_core::{
-    Device, DeviceInfo, DeviceSample, Dict, Failure, FailureKind, Name, RunEvent, RunOutcome, Size, Stage,
-    TelemetrySample, Value,
+    Device, DeviceInfo, DeviceSample, Dict, EstimateSource, Failure, FailureKind, MemoryUse, Name, RunEvent,
+    RunOutcome, Size, Stage, TelemetrySample, Value,
 };
 use fedflow_report::{
     Report, render_csv, render_group_html, render_html, render_json, render_junit, render_markdown,
@@ -291,8 +291,28 @@ impl World {
             },
         };
         self.tell(ends + 0.004, outcome);
+        self.tell(ends + 0.008, self.memory_of(&group, &task));
         self.tell(ends + 0.012, RunEvent::TaskExited { group, task, attempt });
         (trains, ends)
+    }
+
+    /// Clients ask for much more of a card than they use, and use more of the host than anybody thought.
+    fn memory_of(&self, group: &Name, task: &Name) -> RunEvent {
+        let client: u64 = task.as_str().bytes().map(u64::from).sum();
+        let given = |asked: u64, source, megabytes: u64| MemoryUse {
+            asked: Size::from_gb(asked),
+            source,
+            peak: Some(Size::from_bytes((megabytes + client % 97) * 1_000_000)),
+        };
+        let stem = group.as_str().split('-').next().unwrap_or_default();
+        RunEvent::TaskMemory {
+            group: group.clone(),
+            task: task.clone(),
+            attempt: 1,
+            family: format!("{stem}-*: digits {stem}-client"),
+            memory: given(2, EstimateSource::Default, if stem == "train" { 2_400 } else { 900 }),
+            cuda_memory: (stem == "train").then(|| given(8, EstimateSource::Given, 3_000)),
+        }
     }
 
     /// Trains on the card that is free first; returns when it begins and on which card.

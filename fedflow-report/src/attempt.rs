@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use fedflow_core::{Device, Failure, Size};
+use fedflow_core::{Device, Failure, MemoryUse, Size};
 
 /// One try at a task. Times are seconds since the Unix epoch.
 ///
@@ -30,13 +30,26 @@ pub struct Attempt {
     /// Where it trained.
     pub lane: Option<Lane>,
     /// All cards that it held, if there were several.
-    pub devices: Vec<Device>,
+    pub devices: Box<[Device]>,
     /// The memory that it leased on each card.
     pub memory: Option<Size>,
+    /// What it was given of memory and what it used, if anything of it was measured.
+    pub measured: Option<Box<Measured>>,
     /// Why it failed.
-    pub failure: Option<Failure>,
+    pub failure: Option<Box<Failure>>,
     /// What followed, if it failed and another try was granted.
     pub retry: Option<Retry>,
+}
+
+/// What was measured of a try's memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Measured {
+    /// With which tasks it is compared.
+    pub family: String,
+    /// What it was given of the host's memory, and what it used.
+    pub host: MemoryUse,
+    /// What it was given of each card's memory, and what it used, if it trained on one.
+    pub card: Option<MemoryUse>,
 }
 
 /// What follows a failed try.
@@ -94,6 +107,9 @@ pub struct Span {
     pub to: f64,
 }
 
+// There is one for each of a million tasks.
+const _: () = assert!(size_of::<Attempt>() <= 192, "a try grows: box what is rare");
+
 impl Attempt {
     pub(crate) fn new(number: u32, session: usize, started: f64) -> Self {
         Self {
@@ -106,8 +122,9 @@ impl Attempt {
             released: None,
             ended: None,
             lane: None,
-            devices: Vec::new(),
+            devices: Box::default(),
             memory: None,
+            measured: None,
             failure: None,
             retry: None,
         }

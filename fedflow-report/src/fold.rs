@@ -4,9 +4,10 @@ use std::collections::HashMap;
 
 use fedflow_core::{Device, Dict, Failure, Name, RunEvent, Value};
 
-use crate::attempt::{Attempt, Lane, Retry};
+use crate::attempt::{Attempt, Lane, Measured, Retry};
 use crate::item::push_item;
-use crate::report::{GroupReport, Outcome, Report, Session, TaskReport};
+use crate::report::{GroupReport, Outcome, Report, Session, TaskReport, Workdir};
+use crate::task_places::TaskPlaces;
 
 impl Report {
     /// Takes one event. `unix_time` is when it happened, in seconds since the Unix epoch.
@@ -38,7 +39,11 @@ impl Report {
             event => {
                 if let Some((group, task, number)) = event.task() {
                     let session = self.sessions.len() - 1;
-                    self.group_mut(group).task_mut(task).apply(session, time, number, event);
+                    let group = self.group_mut(group);
+                    if let RunEvent::TaskStarted { workdir, .. } = event {
+                        group.starts_in(task, workdir);
+                    }
+                    group.task_mut(task).apply(session, time, number, event);
                 }
             }
         }
@@ -125,22 +130,25 @@ impl GroupReport {
             order.push(task.id.clone());
             known.insert(task.id.clone(), task);
         }
-        self.places.clear();
+        self.places = TaskPlaces::with_capacity(tasks.len());
+        self.tasks.reserve_exact(tasks.len().max(order.len()));
         for id in tasks.iter().chain(&order) {
-            if self.places.contains_key(id) {
-                continue;
-            }
-            self.places.insert(id.clone(), self.tasks.len());
-            self.tasks.push(known.remove(id).unwrap_or_else(|| TaskReport::new(id.clone())));
+            self.places.find_or_push(&mut self.tasks, id, |id| {
+                known.remove(id).unwrap_or_else(|| TaskReport::new(id.clone()))
+            });
         }
     }
 
     fn task_mut(&mut self, id: &Name) -> &mut TaskReport {
-        let place = *self.places.entry(id.clone()).or_insert_with(|| {
-            self.tasks.push(TaskReport::new(id.clone()));
-            self.tasks.len() - 1
-        });
+        let place = self.places.find_or_push(&mut self.tasks, id, |id| TaskReport::new(id.clone()));
         &mut self.tasks[place]
+    }
+
+    fn starts_in(&mut self, id: &Name, workdir: &str) {
+        let inside = workdir.strip_prefix(self.workdir.as_str()).and_then(|inside| inside.strip_prefix('/'));
+        let workdir =
+            if inside == Some(id.as_str()) { Workdir::InGroup } else { Workdir::Elsewhere(workdir.into()) };
+        self.task_mut(id).workdir = workdir;
     }
 }
 
@@ -148,7 +156,7 @@ impl TaskReport {
     fn apply(&mut self, session: usize, time: f64, number: u32, event: &RunEvent) {
         self.attempts = self.attempts.max(number);
         match event {
-            RunEvent::TaskStarted { workdir, .. } => self.on_started(session, time, number, workdir),
+            RunEvent::TaskStarted { .. } => self.on_started(session, time, number),
             RunEvent::TaskLoading { .. } => {
                 self.running(session, time, number, |attempt| attempt.loading).loading = Some(time);
             }
@@ -161,7 +169,7 @@ impl TaskReport {
                 let attempt = self.running(session, time, number, |attempt| attempt.training);
                 attempt.training = Some(time);
                 attempt.lane = Some(Lane { device: *device, slot: *slot });
-                attempt.devices.clone_from(devices);
+                attempt.devices = devices.as_slice().into();
                 attempt.memory = *memory;
             }
             RunEvent::TaskItem { key, value, .. } => self.on_item(time, key, value),
@@ -178,7 +186,7 @@ impl TaskReport {
                 self.device = device.or(self.device);
                 self.load_seconds = load_seconds.or(self.load_seconds);
                 self.train_seconds = train_seconds.or(self.train_seconds);
-                self.outcome = Some(Outcome::Failed(error.clone()));
+                self.outcome = Some(Outcome::Failed(Box::new(error.clone())));
                 self.on_ended(time, number, Some(error));
             }
             RunEvent::TaskRetried { error, data_kept, delay_seconds, .. } => {
@@ -186,6 +194,12 @@ impl TaskReport {
                 let retry = Retry { at: time, data_kept: *data_kept, delay_seconds: *delay_seconds };
                 if let Some(attempt) = self.told_of(number) {
                     attempt.retry = Some(retry);
+                }
+            }
+            RunEvent::TaskMemory { family, memory, cuda_memory, .. } => {
+                if let Some(attempt) = self.told_of(number) {
+                    let measured = Measured { family: family.clone(), host: *memory, card: *cuda_memory };
+                    attempt.measured = Some(Box::new(measured));
                 }
             }
             RunEvent::TaskExited { .. } => self.on_ended(time, number, None),
@@ -198,18 +212,23 @@ impl TaskReport {
         }
     }
 
-    fn on_started(&mut self, session: usize, time: f64, number: u32, workdir: &str) {
+    fn on_started(&mut self, session: usize, time: f64, number: u32) {
         // It had an outcome in an earlier session and is done again: the old outcome does not count.
         self.outcome = None;
         self.device = None;
         self.load_seconds = None;
         self.train_seconds = None;
-        self.workdir = Some(workdir.to_owned());
         self.items.clear();
         if let Some(attempt) = self.tries.last_mut() {
             attempt.ended = attempt.ended.or(Some(time));
         }
-        self.tries.push(Attempt::new(number, session, time));
+        self.begin(Attempt::new(number, session, time));
+    }
+
+    fn begin(&mut self, attempt: Attempt) {
+        // Nearly all tasks have one try: a vector that grows would make room for four.
+        self.tries.reserve_exact(1);
+        self.tries.push(attempt);
     }
 
     fn on_item(&mut self, time: f64, key: &str, value: &Value) {
@@ -229,7 +248,7 @@ impl TaskReport {
         if let Some(attempt) = self.told_of(number) {
             attempt.ended = attempt.ended.or(Some(time));
             if failure.is_some() {
-                attempt.failure = failure.cloned();
+                attempt.failure = failure.cloned().map(Box::new);
             }
         }
     }
@@ -261,7 +280,7 @@ impl TaskReport {
             let since = kept.map_or(time, |retry| (retry.at + retry.delay_seconds.max(0.0)).min(time));
             let mut attempt = Attempt::new(number, session, since);
             attempt.loaded = kept.map(|_| since);
-            self.tries.push(attempt);
+            self.begin(attempt);
         }
         let last = self.tries.len() - 1;
         &mut self.tries[last]

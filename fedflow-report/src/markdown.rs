@@ -5,6 +5,7 @@ use std::io::Write;
 
 use crate::figure::{count, duration, energy, grouped, moment, percent};
 use crate::html::outcome_text;
+use crate::memory::memory_by_family;
 use crate::render::RenderError;
 use crate::report::{OutcomeKind, Report};
 use crate::series::result_charts;
@@ -32,6 +33,7 @@ pub fn render_markdown(report: &Report, mut out: impl Write) -> Result<(), Rende
         writeln!(out, "Started {}, ran for {total}{resumed}.\n", moment(session.started))?;
     }
     render_devices(&summary, &mut out)?;
+    render_memory(report, &mut out)?;
     render_groups(report, &mut out)?;
     render_curves(report, &mut out)?;
     render_failures(report, &mut out)?;
@@ -88,6 +90,21 @@ fn render_telemetry(summary: &Summary, out: &mut impl Write) -> Result<(), Rende
             seen.energy.map_or_else(absent, energy),
         )?;
     }
+    Ok(())
+}
+
+/// Only what should be changed: the rest is in the page.
+fn render_memory(report: &Report, out: &mut impl Write) -> Result<(), RenderError> {
+    let families = memory_by_family(report.groups());
+    let advice: Vec<_> = families.iter().filter_map(|known| Some((known, known.advice_text()?))).collect();
+    if advice.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "## Estimates to change\n")?;
+    for (known, advice) in advice.iter().take(MAX_ROWS) {
+        writeln!(out, "- {}: {}", text(&known.family), text(advice))?;
+    }
+    writeln!(out)?;
     Ok(())
 }
 

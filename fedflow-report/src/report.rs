@@ -1,12 +1,14 @@
 //! `Report`: what is known of a run, its groups and its tasks.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 
 use fedflow_core::{Device, DeviceInfo, Dict, Failure, FailureKind, Name, RunOutcome, Stage};
 
-use crate::attempt::Attempt;
+use crate::attempt::{Attempt, Measured};
 use crate::item::ItemSeries;
+use crate::task_places::TaskPlaces;
 use crate::telemetry::Telemetry;
 
 /// All that was told of a run. It starts empty; [`Report::apply`] takes one event after the other.
@@ -54,7 +56,7 @@ pub struct GroupReport {
     pub(crate) fingerprint: Option<u64>,
     pub(crate) tasks: Vec<TaskReport>,
     /// Invariant: each task's place in `tasks`.
-    pub(crate) places: HashMap<Name, usize>,
+    pub(crate) places: TaskPlaces,
 }
 
 /// What is known of a task.
@@ -63,8 +65,6 @@ pub struct GroupReport {
 pub struct TaskReport {
     /// Its identifier.
     pub id: Name,
-    /// Its directory, once it was started.
-    pub workdir: Option<String>,
     /// The highest number of an attempt that was told; 0 if it was never started.
     pub attempts: u32,
     /// The device that it trained on, last.
@@ -79,7 +79,23 @@ pub struct TaskReport {
     pub tries: Vec<Attempt>,
     /// What it told while it trained, in the latest try.
     pub items: Vec<ItemSeries>,
+    pub(crate) workdir: Workdir,
 }
+
+/// Where a task works. Nearly all work in the directory of their group that has their name: it is not kept.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum Workdir {
+    /// Nowhere yet.
+    #[default]
+    None,
+    /// In its group's directory, under its own name.
+    InGroup,
+    /// Somewhere else.
+    Elsewhere(Box<str>),
+}
+
+// There may be a million of them.
+const _: () = assert!(size_of::<TaskReport>() <= 160, "what is kept of a task grows: box what is rare");
 
 /// How a task ended.
 #[derive(Debug, Clone, PartialEq)]
@@ -87,7 +103,7 @@ pub enum Outcome {
     /// With a result.
     Finished(Dict),
     /// Without one: it failed for good or was cancelled.
-    Failed(Failure),
+    Failed(Box<Failure>),
 }
 
 /// How a task ended, in one word.
@@ -217,7 +233,7 @@ impl GroupReport {
             finished: None,
             fingerprint: None,
             tasks: Vec::new(),
-            places: HashMap::new(),
+            places: TaskPlaces::default(),
         }
     }
 
@@ -230,7 +246,17 @@ impl GroupReport {
     /// A task by its identifier.
     #[must_use]
     pub fn task(&self, id: &Name) -> Option<&TaskReport> {
-        self.places.get(id).and_then(|&place| self.tasks.get(place))
+        self.tasks.get(self.places.find(&self.tasks, id)?)
+    }
+
+    /// The directory of one of its tasks, once it was started.
+    #[must_use]
+    pub fn workdir_of<'a>(&self, task: &'a TaskReport) -> Option<Cow<'a, str>> {
+        match &task.workdir {
+            Workdir::None => None,
+            Workdir::InGroup => Some(format!("{}/{}", self.workdir, task.id).into()),
+            Workdir::Elsewhere(path) => Some(Cow::Borrowed(path)),
+        }
     }
 
     /// How many of its tasks came to what.
@@ -244,7 +270,7 @@ impl TaskReport {
     pub(crate) fn new(id: Name) -> Self {
         Self {
             id,
-            workdir: None,
+            workdir: Workdir::None,
             attempts: 0,
             device: None,
             load_seconds: None,
@@ -283,6 +309,12 @@ impl TaskReport {
     /// The tries after which another one followed.
     pub fn retries(&self) -> impl Iterator<Item = &Attempt> {
         self.tries.iter().filter(|attempt| attempt.retry.is_some())
+    }
+
+    /// What was measured of the last try of which any use of memory was.
+    #[must_use]
+    pub fn measured(&self) -> Option<&Measured> {
+        self.tries.iter().rev().find_map(|attempt| attempt.measured.as_deref())
     }
 
     /// The stage that a task without an outcome had reached.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::io::Write;
 
-use fedflow_core::{Value, non_finite_text};
+use fedflow_core::{Size, Value, non_finite_text};
 use indexmap::IndexSet;
 use rayon::prelude::*;
 
@@ -14,6 +14,8 @@ use crate::visible::visible;
 
 /// How many rows are written in one go by one thread.
 const CHUNK: usize = 512;
+/// How many chunks are in memory at once: enough for every thread of a large machine to have some.
+const CHUNKS_AT_ONCE: usize = 64;
 /// The most columns for results; further keys stand in `results.json` only.
 const MAX_KEYS: usize = 1_000;
 const COLUMNS: [&str; 10] = [
@@ -29,6 +31,10 @@ const COLUMNS: [&str; 10] = [
     "error_message",
 ];
 
+/// The last columns, if anything was measured: estimates and peaks in bytes.
+const MEMORY_COLUMNS: [&str; 4] =
+    ["memory_estimate", "memory_peak", "cuda_memory_estimate", "cuda_memory_peak"];
+
 /// Writes `results.csv`: one row a task, and one column `result.KEY` for each key of a result that holds a
 /// null, boolean, number or text, in the order in which the keys were first seen.
 ///
@@ -42,20 +48,29 @@ pub fn render_csv(report: &Report, mut out: impl Write) -> Result<(), RenderErro
     let keys = scalar_keys(rows.iter().map(|(_, task)| *task));
     let mut head = csv::Writer::from_writer(Vec::new());
     let key_columns = keys.iter().map(|key| visible(&format!("result.{key}")).into_owned());
-    head.write_record(COLUMNS.map(String::from).into_iter().chain(key_columns))?;
+    let memory = rows.iter().any(|(_, task)| task.measured().is_some());
+    let memory_columns = MEMORY_COLUMNS.map(String::from).into_iter().filter(|_| memory);
+    head.write_record(COLUMNS.map(String::from).into_iter().chain(key_columns).chain(memory_columns))?;
     out.write_all(&into_bytes(head)?)?;
-    let chunks: Vec<Vec<u8>> = rows
-        .par_chunks(CHUNK)
-        .map(|chunk| {
-            let mut table = csv::Writer::from_writer(Vec::new());
-            for (group, task) in chunk {
-                write_row(&mut table, group, task, &keys)?;
-            }
-            into_bytes(table)
-        })
-        .collect::<Result<_, RenderError>>()?;
-    for chunk in chunks {
-        out.write_all(&chunk)?;
+    // Part by part: the whole table of very many tasks would not be small.
+    for part in rows.chunks(CHUNK * CHUNKS_AT_ONCE) {
+        let chunks: Vec<Vec<u8>> = part
+            .par_chunks(CHUNK)
+            .map(|chunk| {
+                let mut table = csv::Writer::from_writer(Vec::new());
+                for (group, task) in chunk {
+                    write_row(&mut table, group, task, &keys)?;
+                    if memory {
+                        write_memory(&mut table, task)?;
+                    }
+                    table.write_record(None::<&[u8]>)?;
+                }
+                into_bytes(table)
+            })
+            .collect::<Result<_, RenderError>>()?;
+        for chunk in chunks {
+            out.write_all(&chunk)?;
+        }
     }
     out.flush()?;
     Ok(())
@@ -110,7 +125,16 @@ fn write_row(
         let value = task.result().and_then(|result| result.get(key));
         table.write_field(&*value.map_or(Cow::Borrowed(""), cell))?;
     }
-    table.write_record(None::<&[u8]>)?;
+    Ok(())
+}
+
+fn write_memory(table: &mut csv::Writer<Vec<u8>>, task: &TaskReport) -> Result<(), RenderError> {
+    let bytes = |size: Option<Size>| size.map_or_else(String::new, |size| size.bytes().to_string());
+    let tried = task.measured();
+    for used in [tried.map(|tried| tried.host), tried.and_then(|tried| tried.card)] {
+        table.write_field(bytes(used.map(|used| used.asked)))?;
+        table.write_field(bytes(used.and_then(|used| used.peak)))?;
+    }
     Ok(())
 }
 

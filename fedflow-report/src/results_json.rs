@@ -1,12 +1,13 @@
 //! `results.json`: every result, exactly, for programs.
 
+use std::borrow::Cow;
 use std::io::Write;
 
-use fedflow_core::{Device, FailureKind, PlainDict, Size, Stage};
+use fedflow_core::{Device, FailureKind, MemoryUse, PlainDict, Size, Stage};
 use serde::Serialize;
 
 use crate::render::RenderError;
-use crate::report::{OutcomeKind, Report, TaskReport};
+use crate::report::{GroupReport, OutcomeKind, Report, TaskReport};
 use crate::summary::Summary;
 use crate::usage::DeviceUse;
 
@@ -54,7 +55,7 @@ fn render_groups(report: &Report, out: &mut impl Write) -> Result<(), RenderErro
         // One after the other: to write a task costs less than to hand it to another thread and back.
         for (place, task) in group.tasks().iter().enumerate() {
             out.write_all(if place > 0 { b",\n    " } else { b"\n    " })?;
-            serde_json::to_writer(&mut *out, &TaskRow::new(task))?;
+            serde_json::to_writer(&mut *out, &TaskRow::new(group, task))?;
         }
         write!(out, "]}}")?;
     }
@@ -82,12 +83,21 @@ struct TaskRow<'a> {
     id: &'a str,
     status: &'static str,
     device: Option<Device>,
-    workdir: Option<&'a str>,
+    workdir: Option<Cow<'a, str>>,
     attempts: u32,
     load_seconds: Option<f64>,
     train_seconds: Option<f64>,
     result: Option<PlainDict<'a>>,
     error: Option<ErrorRow<'a>>,
+    /// Estimate and use of memory by the last try of which any was measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory: Option<MemoryRow>,
+}
+
+#[derive(Serialize)]
+struct MemoryRow {
+    host: Option<MemoryUse>,
+    card: Option<MemoryUse>,
 }
 
 #[derive(Serialize)]
@@ -150,7 +160,7 @@ impl<'a> DeviceRow<'a> {
 }
 
 impl<'a> TaskRow<'a> {
-    fn new(task: &'a TaskReport) -> Self {
+    fn new(group: &GroupReport, task: &'a TaskReport) -> Self {
         let kind = task.kind();
         let error = match task.failure() {
             Some(failure) => {
@@ -165,12 +175,15 @@ impl<'a> TaskRow<'a> {
             id: task.id.as_str(),
             status: recorded_status(kind),
             device: task.device,
-            workdir: task.workdir.as_deref(),
+            workdir: group.workdir_of(task),
             attempts: task.attempts,
             load_seconds: task.load_seconds,
             train_seconds: task.train_seconds,
             result: task.result().map(PlainDict),
             error,
+            memory: task
+                .measured()
+                .map(|measured| MemoryRow { host: Some(measured.host), card: measured.card }),
         }
     }
 }

@@ -21,6 +21,9 @@ use crate::results_json::render_json;
 
 /// The shortest time between two writings of the results while the run goes on.
 const INTERVAL: Duration = Duration::from_secs(5);
+/// How long the results rest after a writing, as a multiple of the time that it took: those of very many tasks take
+/// long, and the run needs the processor.
+const REST: u32 = 50;
 /// How many events may wait to be folded before the items that workers send are left out.
 const MAX_BACKLOG: usize = 100_000;
 
@@ -35,7 +38,7 @@ pub fn write_reports(report: Report, run_dir: PathBuf, warn: impl Fn(String) + S
 type Warn = Arc<dyn Fn(String) + Send + Sync>;
 
 /// Folds what is announced into a [`Report`] and writes the files of a run directory: `reports/GROUP.html` as
-/// each group ends, `results.json` and `results.csv` at most every 5 s, and all of them and `report.html` at the
+/// each group ends, `results.json` and `results.csv` at most every 5 s and more rarely where that takes long, and all of them and `report.html` at the
 /// end. Files are replaced atomically.
 ///
 /// No call of the observer waits: everything happens on a thread that sleeps while there is nothing to write. A
@@ -150,7 +153,7 @@ fn work(mut files: Files, inbox: &Receiver<Message>) -> Report {
             Ok(Message::Event(unix, event)) => {
                 let changes = files.apply(unix, &event);
                 if changes && files.due.is_none() {
-                    files.due = Some(files.written.map_or_else(now, |written| written + INTERVAL));
+                    files.due = Some(files.rests_until.unwrap_or_else(now));
                 }
             }
             Ok(Message::Telemetry(sample)) => files.report.add_telemetry(sample),
@@ -161,11 +164,17 @@ fn work(mut files: Files, inbox: &Receiver<Message>) -> Report {
             Err(false) => {}
         }
         if files.due.is_some_and(|due| due <= now()) {
+            let begun = now();
             files.write_results();
             files.due = None;
-            files.written = Some(now());
+            files.rests_until = Some(rest(begun, now()));
         }
     }
+}
+
+/// Until when the results rest after a writing.
+fn rest(begun: Instant, written: Instant) -> Instant {
+    written + INTERVAL.max(written.duration_since(begun).saturating_mul(REST))
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one clock of this crate: it only spaces writings")]
@@ -182,8 +191,8 @@ struct Files {
     stale: BTreeSet<Name>,
     /// When the results are to be written, if they changed.
     due: Option<Instant>,
-    /// When they were written last.
-    written: Option<Instant>,
+    /// Until when they rest since they were written last.
+    rests_until: Option<Instant>,
 }
 
 impl Files {
@@ -195,7 +204,7 @@ impl Files {
             .filter(|group| !page(&run_dir, &group.name).exists())
             .map(|group| group.name.clone())
             .collect();
-        Self { run_dir, report, warn, stale, due: None, written: None }
+        Self { run_dir, report, warn, stale, due: None, rests_until: None }
     }
 
     /// Folds an event and writes the page of a group that ends. Returns whether the results changed.
@@ -324,6 +333,14 @@ mod tests {
         files.write_results();
         assert!(dir.path().join("results.json").exists() && dir.path().join("results.csv").exists());
         assert!(files.stale.contains(&group));
+    }
+
+    #[test]
+    fn the_longer_a_writing_takes_the_longer_the_results_rest() {
+        let begun = now();
+        let rests = |took: Duration| rest(begun, begun + took).duration_since(begun + took);
+        assert_eq!(rests(Duration::from_millis(1)), INTERVAL);
+        assert_eq!(rests(Duration::from_secs(2)), Duration::from_secs(100));
     }
 
     #[test]

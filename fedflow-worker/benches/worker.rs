@@ -154,7 +154,7 @@ fn start_to_end(criterion: &mut Criterion) {
     let command = vec![this.display().to_string(), BARE.to_owned()];
     group.bench_function("command", |bencher| {
         bencher.iter(|| {
-            let worker = bench.start(Program::Command { load: None, train: command.clone() });
+            let worker = bench.start(Program::Command { load: None, train: command.clone().into() });
             bench.finish(worker);
         });
     });

@@ -70,7 +70,7 @@ pub fn describe(
     })?;
     let line = read_line(&ours, clock, timeout);
     process.signal_group(Signal::KILL);
-    process.finish();
+    let _ = process.finish();
     kinds_of(&line?)
 }
 

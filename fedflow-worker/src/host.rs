@@ -36,6 +36,7 @@ mod conformance;
 mod ending;
 #[doc(hidden)]
 pub mod fuzzing;
+mod gauge;
 mod hand_over;
 mod handshake;
 mod inbox;
@@ -75,6 +76,7 @@ use crate::environment::{self, Environment};
 use crate::spawn;
 
 pub use conformance::{CheckedStep, Trial, Verdict, WorkerCheck};
+use gauge::Gauges;
 pub use inbox::HostInbox;
 use inbox::Post;
 use log_keeper::LogKeeper;
@@ -194,6 +196,7 @@ struct Shared {
     post: Post,
     log_keeper: LogKeeper,
     board: Switchboard,
+    gauges: Gauges,
 }
 
 impl Host {
@@ -211,17 +214,24 @@ impl Host {
         let clock = Clock::start();
         let (post, deliveries) = inbox::channel();
         let sampler = options.sample_interval.map(|_| Arc::new(Mutex::new(Sampler::new(clock.clone()))));
-        let sampling = match (&sampler, options.sample_interval) {
-            (Some(sampler), Some(interval)) => Some(SamplerThread::start(
-                Arc::clone(sampler),
-                interval,
-                post.clone(),
-                options.adopt_orphans,
-            )?),
-            _ => None,
-        };
+        let watched = options.lease_witness.is_some() || options.train_gate.is_some();
+        let (interval, adopting) = (options.sample_interval, options.adopt_orphans);
         let watched = options.lease_witness.is_some() || options.train_gate.is_some();
         let shared = Shared::new(options, clock.clone(), post.clone())?;
+        let sampling = match (&sampler, interval) {
+            (Some(sampler), Some(interval)) => {
+                let (gauges, clock) = (shared.gauges.clone(), clock.clone());
+                let also = move || {
+                    gauges.look(&clock);
+                    if adopting {
+                        // A worker may leave more behind than the system has numbers for.
+                        let _ = spawn::strangers();
+                    }
+                };
+                Some(SamplerThread::start(Arc::clone(sampler), interval, post.clone(), also)?)
+            }
+            _ => None,
+        };
         let board = shared.board.clone();
         let (bell, overseer) = overseer::start(shared)?;
         let handle = HostHandle { post: post.clone(), bell: bell.clone(), clock: clock.clone() };
@@ -244,6 +254,7 @@ impl Shared {
             post,
             log_keeper: LogKeeper::start()?,
             board: Switchboard::default(),
+            gauges: Gauges::default(),
             options,
         }))
     }

@@ -5,6 +5,8 @@ mod tree;
 
 #[cfg(test)]
 mod sample;
+#[cfg(test)]
+pub(crate) use sample::Shell;
 
 use std::fs;
 use std::io;

@@ -32,7 +32,7 @@ const WORKER: WorkerId = WorkerId(1);
 ///     checkpoint_dir: root.path().join("checkpoints"),
 ///     program: Arc::new(Program::Command {
 ///         load: None,
-///         train: vec!["sh".into(), "-c".into(), script.into()],
+///         train: ["sh", "-c", script].into_iter().collect(),
 ///     }),
 ///     params: Dict::new(),
 ///     keep: None,
@@ -145,7 +145,7 @@ impl RunningTask {
             let failure = match self.next() {
                 WorkerEvent::Ready | WorkerEvent::Loaded => return Ok(Dict::new()),
                 WorkerEvent::Trained(result) => return Ok(result),
-                WorkerEvent::Item { .. } | WorkerEvent::Progress { .. } => continue,
+                WorkerEvent::Item { .. } | WorkerEvent::Progress { .. } | WorkerEvent::Peak(_) => continue,
                 WorkerEvent::Failed { kind, message } => Failure::new(stage, kind, message),
                 WorkerEvent::Gone { kind, message, stderr_tail } => {
                     self.alive = false;
@@ -188,7 +188,7 @@ mod tests {
             attempt: 1,
             workdir: root.path().join("t"),
             checkpoint_dir: root.path().join("checkpoints"),
-            program: Arc::new(Program::Command { load: None, train }),
+            program: Arc::new(Program::Command { load: None, train: train.into() }),
             params: Dict::new(),
             keep: None,
             oom_signs: Default::default(),

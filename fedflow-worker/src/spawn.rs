@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use fedflow_core::Size;
 use rustix::io::Errno;
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open, waitid,
@@ -121,6 +122,20 @@ fn reap(pid: u32) -> bool {
     !matches!(waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOHANG), Ok(None))
 }
 
+/// Reaps a child that has ended, and says the most memory that it has used.
+fn reap_with_peak(pid: Pid) -> Option<Size> {
+    let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
+    let mut status = 0;
+    // SAFETY: the pointers are to a status and a usage of the types that the call writes, and zeroed bytes are a usage.
+    // Neither std nor rustix has a call that waits for a child and says what it has used.
+    let (reaped, usage) = unsafe {
+        let pid = pid.as_raw_nonzero().get();
+        (libc::wait4(pid, &raw mut status, libc::WNOHANG, usage.as_mut_ptr()), usage.assume_init())
+    };
+    let kilobytes = u64::try_from(usage.ru_maxrss).ok()?;
+    (reaped > 0).then_some(Size::from_bytes(kilobytes.saturating_mul(1024)))
+}
+
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ending {
@@ -156,14 +171,16 @@ impl Process {
         }
     }
 
-    /// Kills what is left of its group, then reaps it. Call it once it has ended.
-    pub(crate) fn finish(self) {
+    /// Kills what is left of its group, then reaps it. Call it once it has ended. Returns the most memory that it, or
+    /// a process that it has waited for, has used; what this program itself had used when it started it counts as well.
+    pub(crate) fn finish(self) -> Option<Size> {
         self.signal_group(Signal::KILL);
         let wait = |options| waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED | options);
         while matches!(wait(WaitIdOptions::NOWAIT), Err(Errno::INTR)) {}
         let mut family = family();
-        let _ = wait(WaitIdOptions::NOHANG);
+        let peak = reap_with_peak(self.pid);
         family.remove(&self.number());
+        peak
     }
 
     /// Its number.

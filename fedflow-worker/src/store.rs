@@ -41,6 +41,7 @@
 
 mod clock;
 mod disk;
+mod estimates_file;
 mod follower;
 mod fresh;
 mod head;
@@ -61,6 +62,7 @@ mod writer;
 mod sample;
 
 pub use clock::unix_now;
+pub use estimates_file::{EstimatesError, EstimatesFile};
 pub use follower::JournalFollower;
 pub use head::{FORMAT_VERSION, Head, flow_checksum, new_run_token, recorded_config};
 pub use leftovers::{RUN_TOKEN_VARIABLE, end_leftovers, processes_of_run};

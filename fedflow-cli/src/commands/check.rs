@@ -54,7 +54,7 @@ fn row(group: &TaskGroup, task: &TaskEntry) -> [String; 4] {
             let reused = if spec.reuse.is_some() { ", reused" } else { "" };
             format!("{worker}: {kind}{reused}{}", kept.unwrap_or_default())
         }
-        Program::Command { train, .. } => clipped(&train.join(" ")),
+        Program::Command { train, .. } => clipped(&train.to_vec().join(" ")),
     };
     let device = spec.device.as_ref().or(group.device()).map_or_else(|| "any".into(), ToString::to_string);
     [group_cell(group), task.task_id().to_string(), runs, device]

@@ -128,6 +128,8 @@ fn refused_directory(error: RunDirError, workdir: &Path) -> CommandError {
 pub(crate) fn run_groups(mut session: Session, flow: &Flow) -> Result<(), CommandError> {
     let mut done = Done::default();
     let ended = execute_all(&mut session, flow, &mut done);
+    // The reports are written without them.
+    drop(done);
     session.close(ended)
 }
 
@@ -164,7 +166,7 @@ struct Done {
 
 impl FlowContext for Done {
     fn workdir(&self, group: &str, task: &str) -> Option<PathBuf> {
-        self.groups.get(group)?.get_task(task)?.workdir().map(Path::to_path_buf)
+        self.groups.get(group)?.get_task(task)?.workdir()
     }
 
     fn result(&self, group: &str, task: &str) -> Option<Dict> {

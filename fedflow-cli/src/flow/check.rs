@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use fedflow_core::{
-    Config, Device, LeaseRequest, Name, Pin, Program, SELF_WORKER, Size, TaskKey, Unleasable,
+    CommandLine, Config, Device, LeaseRequest, Name, Pin, Program, SELF_WORKER, Size, TaskKey, Unleasable,
 };
 
 use super::document::ProgramTable;
@@ -277,10 +277,12 @@ impl Check<'_> {
         else {
             return;
         };
-        let pairs = [(load.as_deref(), load_keys.as_deref()), (Some(train), Some(train_keys))];
+        let pairs = [(load.as_ref(), load_keys.as_deref()), (Some(train), Some(train_keys))];
         for (command, keys) in pairs {
-            let (Some([program, ..]), Some([key, ..])) = (command, keys) else { continue };
-            if seen.insert(program.clone())
+            let (Some(program), Some([key, ..])) = (command.and_then(CommandLine::program), keys) else {
+                continue;
+            };
+            if seen.insert(program.to_owned())
                 && let Err(missing) = self.find_program(program)
             {
                 self.report(key.span, missing.reason, missing.hint);

@@ -33,8 +33,15 @@ enum Form {
     },
 }
 
+/// The values of a variable for one group. Those of a range are made when they are asked for.
+#[derive(Debug)]
+pub(crate) enum Values {
+    List(Vec<minijinja::Value>),
+    Range { from: Number, step: Number, count: usize },
+}
+
 #[derive(Debug, Clone, Copy)]
-enum Number {
+pub(crate) enum Number {
     Int(i64),
     Float(f64),
 }
@@ -120,10 +127,13 @@ impl Axis {
         }
     }
 
-    fn values(&self, scope: &Scope) -> Result<Vec<minijinja::Value>, Fault> {
+    fn values(&self, scope: &Scope) -> Result<Values, Fault> {
         let fault = |message: String| Fault { span: self.span, message };
         match &self.form {
-            Form::List(nodes) => nodes.iter().map(|node| Ok(to_template(&node.render(scope)?))).collect(),
+            Form::List(nodes) => {
+                let values = nodes.iter().map(|node| Ok(to_template(&node.render(scope)?)));
+                Ok(Values::List(values.collect::<Result<_, Fault>>()?))
+            }
             Form::Range { from, to, step } => {
                 let number = |property: &Option<Property<Number>>, default| {
                     property.as_ref().map_or(Ok(Number::Int(default)), |number| number.get(scope))
@@ -139,8 +149,27 @@ impl Axis {
                         "this range has {count} values; a flow has at most {MAX_TASKS} tasks"
                     )));
                 }
-                Ok((0..count).map(|place| nth(from, step, place)).collect())
+                let count = usize::try_from(count).unwrap_or(usize::MAX);
+                Ok(Values::Range { from, step, count })
             }
+        }
+    }
+}
+
+impl Values {
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::List(values) => values.len(),
+            Self::Range { count, .. } => *count,
+        }
+    }
+
+    /// The value at a place.
+    pub(crate) fn get(&self, place: usize) -> Option<minijinja::Value> {
+        match self {
+            Self::List(values) => values.get(place).cloned(),
+            Self::Range { from, step, count } => (place < *count).then(|| nth(*from, *step, place)),
         }
     }
 }
@@ -190,7 +219,7 @@ fn count(from: Number, to: Number, step: Number) -> Result<u64, &'static str> {
     clippy::cast_possible_wrap,
     reason = "there are at most a million numbers in a range"
 )]
-fn nth(from: Number, step: Number, place: u64) -> minijinja::Value {
+fn nth(from: Number, step: Number, place: usize) -> minijinja::Value {
     match (from, step) {
         (Number::Int(from), Number::Int(step)) => {
             from.saturating_add(step.saturating_mul(place as i64)).into()

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fedflow_core::{
-    Dict, ExpectedTimes, ExtraOomSigns, GroupError, Limits, Name, Needs, Pin, Program, Reuse, Size,
-    TaskGroup, TaskSpec, Value,
+    CommandLine, Dict, ExpectedTimes, ExtraOomSigns, GroupError, Limits, Name, Needs, Pin, Program, Reuse,
+    Size, TaskGroup, TaskSpec, Value,
 };
 
 use super::document::{ProgramTable, TaskTable};
@@ -238,7 +238,7 @@ impl GroupPlan {
                 train: self.shared.written(train),
             }),
             (HeadProgram::Rendered, ProgramTable::Worker { .. }) => {
-                Arc::new(Program::Command { load: None, train: Vec::new() })
+                Arc::new(Program::Command { load: None, train: CommandLine::default() })
             }
         }
     }
@@ -331,7 +331,7 @@ impl Shared {
         &self,
         command: &[Property<Argument>],
         scope: &Scope,
-    ) -> Result<Vec<String>, Fault> {
+    ) -> Result<CommandLine, Fault> {
         let mut arguments = Vec::with_capacity(command.len());
         for argument in command {
             arguments.push(argument.get(scope)?.0);
@@ -339,7 +339,7 @@ impl Shared {
         if let Some(program) = arguments.first_mut() {
             *program = self.program(program);
         }
-        Ok(arguments)
+        Ok(arguments.into())
     }
 
     /// A program's path: with a separator it is relative to the flow file, without one it is looked for on PATH.
@@ -350,7 +350,7 @@ impl Shared {
             .unwrap_or_else(|| program.into())
     }
 
-    fn written(&self, command: &[Property<Argument>]) -> Vec<String> {
+    fn written(&self, command: &[Property<Argument>]) -> CommandLine {
         let text = |argument: &Property<Argument>| match argument.fixed() {
             Some(Argument(text)) => text.clone(),
             None => {

@@ -6,6 +6,7 @@ use minijinja::value::{Enumerator, Object};
 use minijinja::{Error, ErrorKind, State, Value};
 
 use super::lookup::{Call, Function, Lookups};
+use super::matrix::Values;
 
 /// The round of the innermost repeat.
 pub(crate) const ROUND: &str = "round";
@@ -47,7 +48,7 @@ pub(crate) struct Rounds {
 /// The values of matrix variables. A point is a number: the last variable changes fastest.
 #[derive(Debug, Default)]
 pub(crate) struct Matrix {
-    pub(crate) axes: Vec<(Arc<str>, Vec<Value>)>,
+    pub(crate) axes: Vec<(Arc<str>, Values)>,
 }
 
 /// The variables and functions that one task's templates can use. A clone shares everything.
@@ -75,7 +76,7 @@ impl Matrix {
     }
 
     /// The value of a variable at a point.
-    fn value(&self, name: &str, point: usize) -> Option<&Value> {
+    fn value(&self, name: &str, point: usize) -> Option<Value> {
         let place = self.axes.iter().position(|(axis, _)| axis.as_ref() == name)?;
         let stride: usize = self.axes[place + 1..].iter().map(|(_, values)| values.len()).product();
         let values = &self.axes[place].1;
@@ -83,7 +84,7 @@ impl Matrix {
     }
 
     /// Names and values at a point, in the order in which the variables were written.
-    pub(crate) fn at(&self, point: usize) -> impl Iterator<Item = (&str, &Value)> {
+    pub(crate) fn at(&self, point: usize) -> impl Iterator<Item = (&str, Value)> {
         self.axes.iter().filter_map(move |(name, _)| Some((name.as_ref(), self.value(name, point)?)))
     }
 }
@@ -139,7 +140,7 @@ impl Object for Names {
             FLOW_DIR => Some(self.rounds.flow_dir.as_ref().into()),
             "workdir" => callable(Function::Workdir),
             "result" => callable(Function::Result),
-            name => self.matrix.value(name, self.point).cloned(),
+            name => self.matrix.value(name, self.point),
         }
     }
 

@@ -100,7 +100,7 @@ fn the_example_of_the_documentation() {
     let seed = spec(&any, "seed-2");
     assert_eq!(seed.limits.timeout, Some(Duration::from_secs(7200)));
     let Program::Command { load: None, train } = seed.program.as_ref() else { panic!("{:?}", seed.program) };
-    assert_eq!(train.join(" "), "python3 train.py --seed 2");
+    assert_eq!(train.to_vec().join(" "), "python3 train.py --seed 2");
 }
 
 #[test]
@@ -241,7 +241,7 @@ fn a_task_that_did_not_finish_has_no_result() {
     let known = Known::default().result("a", "x", Dict::from([("score", 0.5)]));
     let group = flow.groups[1].build(&known).unwrap();
     let argument = |task| match spec(&group, task).program.as_ref() {
-        Program::Command { train, .. } => train[1..].join(" "),
+        Program::Command { train, .. } => train.to_vec()[1..].join(" "),
         other => panic!("{other:?}"),
     };
     assert_eq!((argument("x").as_str(), argument("y").as_str()), ("0.5 /flows/x", "none /flows/x"));
@@ -266,7 +266,7 @@ fn a_template_that_fails_when_its_group_starts_is_its_tasks_failure() {
         Some("\"{{ result('a', from).score }}\": this template fails: it uses something that is not there")
     );
     let Program::Command { train, .. } = spec(&built, "x").program.as_ref() else { panic!() };
-    assert_eq!(train[1], "{{ result('a', from).score }}");
+    assert_eq!(train.to_vec()[1], "{{ result('a', from).score }}");
 }
 
 #[test]

@@ -100,6 +100,7 @@ impl Board {
                 return self.end(event);
             }
             RunEvent::TaskItem { .. }
+            | RunEvent::TaskMemory { .. }
             | RunEvent::TaskExited { .. }
             | RunEvent::RunStarted { .. }
             | RunEvent::RunFinished { .. } => {}

@@ -171,6 +171,7 @@ impl<'a> Details<'a> {
             RunEvent::TaskLoading { .. }
             | RunEvent::TaskItem { .. }
             | RunEvent::TaskReleased { .. }
+            | RunEvent::TaskMemory { .. }
             | RunEvent::TaskExited { .. } => return None,
         })
     }

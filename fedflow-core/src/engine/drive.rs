@@ -37,6 +37,12 @@ impl<L: Launcher, P: DevicePool, O: Observer, I: Inbox> Flow<L, P, O, I> {
                         self.scheduler.cancel(now, task);
                     }
                 }
+                Input::Host(sample) => {
+                    self.scheduler.handle(now, Input::Host(sample));
+                    for lease in self.scheduler.watched() {
+                        self.scheduler.seen_training(now, lease, self.ports.pool.peak(lease));
+                    }
+                }
                 input => {
                     self.look_for_lost_devices(&input);
                     self.scheduler.handle(now, input);
@@ -109,7 +115,15 @@ impl<L: Launcher, P: DevicePool, O: Observer, I: Inbox> Flow<L, P, O, I> {
                     self.ports.launcher.train(worker, &lease, &task.spec().train_params);
                 }
             }
-            Command::EndTrain(lease) => self.ports.pool.end_train(lease),
+            Command::Rebook { lease, memory } => {
+                if self.ports.pool.rebook(lease, memory) {
+                    self.scheduler.rebooked(lease, memory);
+                }
+            }
+            Command::EndTrain(lease) => {
+                self.scheduler.trained_with(lease, self.ports.pool.peak(lease));
+                self.ports.pool.end_train(lease);
+            }
             Command::Release(lease) => self.ports.pool.release(lease),
             Command::Withdraw(holder) => self.ports.pool.withdraw(holder),
             Command::Keep(worker) => self.ports.launcher.keep(worker),

@@ -1,6 +1,7 @@
 //! A task of a group, as it stands.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::GroupError;
 use crate::device::Device;
@@ -14,27 +15,44 @@ use crate::value::Dict;
 #[derive(Debug, Clone)]
 pub struct TaskEntry {
     pub(super) spec: TaskSpec,
-    pub(super) status: TaskStatus,
+    pub(super) result: Option<Dict>,
+    /// The group's directory, in which it has its own; none until it was started.
+    pub(super) started_in: Option<Arc<Path>>,
+    trouble: Option<Box<Trouble>>,
     pub(super) attempt: u32,
     pub(super) device: Option<Device>,
-    pub(super) workdir: Option<PathBuf>,
-    pub(super) result: Option<Dict>,
-    pub(super) failure: Option<Failure>,
-    pub(super) broken: Option<Box<str>>,
+    pub(super) status: TaskStatus,
 }
+
+/// What most tasks never have.
+#[derive(Debug, Clone, Default)]
+struct Trouble {
+    failure: Option<Failure>,
+    broken: Option<Box<str>>,
+}
+
+// A group may have a million of them.
+const _: () = assert!(size_of::<TaskEntry>() <= 128, "an entry grows: share, derive or box what is rare");
 
 impl TaskEntry {
     pub(super) fn new(spec: TaskSpec) -> Self {
         Self {
             spec,
-            status: TaskStatus::Init,
+            result: None,
+            started_in: None,
+            trouble: None,
             attempt: 0,
             device: None,
-            workdir: None,
-            result: None,
-            failure: None,
-            broken: None,
+            status: TaskStatus::Init,
         }
+    }
+
+    pub(super) fn set_failure(&mut self, failure: Failure) {
+        self.trouble.get_or_insert_default().failure = Some(failure);
+    }
+
+    pub(super) fn set_broken(&mut self, message: String) {
+        self.trouble.get_or_insert_default().broken = Some(message.into());
     }
 
     pub(super) fn step(&mut self, step: Transition) -> Result<(), GroupError> {
@@ -65,8 +83,8 @@ impl TaskEntry {
 
     /// Its directory, an absolute path; `None` until it was started.
     #[must_use]
-    pub fn workdir(&self) -> Option<&Path> {
-        self.workdir.as_deref()
+    pub fn workdir(&self) -> Option<PathBuf> {
+        Some(self.started_in.as_ref()?.join(self.spec.task_id.as_str()))
     }
 
     /// What `train` returned; `None` until then.
@@ -84,13 +102,13 @@ impl TaskEntry {
     /// Why it failed, if it did.
     #[must_use]
     pub fn failure(&self) -> Option<&Failure> {
-        self.failure.as_ref()
+        self.trouble.as_ref()?.failure.as_ref()
     }
 
     /// Why it cannot be run, if it cannot.
     #[must_use]
     pub fn broken(&self) -> Option<&str> {
-        self.broken.as_deref()
+        self.trouble.as_ref()?.broken.as_deref()
     }
 
     /// Which attempt it is in, from 1; 0 until it was started.

@@ -3,6 +3,7 @@
 use crate::event::RunEvent;
 use crate::lease::{Lease, LeaseId, LeaseRequest, Unleasable};
 use crate::ports::{TaskKey, WorkerId};
+use crate::quantity::Size;
 
 /// One thing to do. Commands are carried out in the order in which they are polled.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,6 +48,14 @@ pub enum Command {
         task: TaskKey,
         /// The lease.
         lease: Lease,
+    },
+    /// What the holder of a lease needs was learned while it trains: book that. If it was, it is answered by
+    /// [`Scheduler::rebooked`](super::Scheduler::rebooked).
+    Rebook {
+        /// The lease.
+        lease: LeaseId,
+        /// What it needs on each card.
+        memory: Size,
     },
     /// `train` has ended: give the devices' turn back.
     EndTrain(LeaseId),

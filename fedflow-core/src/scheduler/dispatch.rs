@@ -1,6 +1,7 @@
 //! What may go on now: leases for those who have loaded, loading for those who are up, starts for those who are
 //! ready, in this order.
 
+use super::estimate::Account;
 use super::kept::KeptWorker;
 use super::plan::Stay;
 use super::worker::{Phase, Worker};
@@ -24,7 +25,7 @@ impl Scheduler {
             if self.stop.is_some() {
                 return None;
             }
-            if let Some(command) = self.next_lease_try() {
+            if let Some(command) = self.next_lease_try(now) {
                 return Some(command);
             }
             let went_on = self.load_next(now) || self.admit_next(now) || self.start_next(now);
@@ -59,7 +60,7 @@ impl Scheduler {
             return true;
         };
         let task = worker.task;
-        let memory = self.task(task).map_or(Size::ZERO, |task| task.plan.memory(&self.config));
+        let memory = self.memory_for(task).size;
         if !self.has_room(now, memory, task.group) {
             return false;
         }
@@ -84,7 +85,7 @@ impl Scheduler {
         }
         let Some(task) = next.filter(|_| ahead < depth) else { return false };
         let Some(state) = self.task(task) else { return false };
-        let (memory, stay) = (state.plan.memory(&self.config), state.plan.stay.clone());
+        let (memory, stay) = (self.memory_for(task).size, state.plan.stay.clone());
         if let Some(stay) = stay {
             let loaded = self.kept.has_key_of(&stay);
             if (loaded || self.unadmitted < SPARE) && self.hand_over(now, task, &stay, memory) {
@@ -177,7 +178,9 @@ impl Scheduler {
         let id = WorkerId(self.next_worker);
         self.next_worker += 1;
         let attempt = worker.attempt;
+        let account = Account::new(self.memory_for(worker.task));
         if let Some(task) = self.task_mut(worker.task) {
+            task.account = Some(Box::new(account));
             task.attempts = attempt;
             task.progress = TaskProgress::Running(id);
         }

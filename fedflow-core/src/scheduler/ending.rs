@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::retry::{Verdict, decide, grown};
+use super::retry::{Verdict, decide};
 use super::timers::Due;
 use super::worker::{Phase, Severity, Worker};
 use super::{Command, Scheduler, TaskProgress};
@@ -88,8 +88,7 @@ impl Scheduler {
         self.end_train(id, lease, train_seconds);
         let Some(worker) = self.workers.get(&id) else { return };
         let (key, attempt) = (worker.task, worker.attempt);
-        let (nretry, largest) = (self.config.scheduler.train_nretry, self.largest_share);
-        let default = self.config.scheduler.default_cuda_memory;
+        let nretry = self.config.scheduler.train_nretry;
         let (stopping, lost) = (self.stop.is_some(), worker.device_lost.is_some());
         let Some(task) = self.task_mut(key) else { return };
         let first_oom = failure.kind == FailureKind::Oom
@@ -102,8 +101,7 @@ impl Scheduler {
             return;
         }
         task.spent.train_oom += 1;
-        let needed = &mut task.plan.needs.cuda_memory;
-        *needed = Some(grown(needed.unwrap_or(default), largest));
+        self.grow_cuda_memory(key);
         self.tell(key, |group, task| RunEvent::TaskRetried {
             group,
             task,
@@ -256,6 +254,7 @@ impl Scheduler {
             *seconds = train_seconds;
             self.tell(task, |group, task| RunEvent::TaskReleased { group, task, attempt, train_seconds });
         }
+        self.tell_memory(task, attempt);
         self.tell(task, |group, task| RunEvent::TaskExited { group, task, attempt });
         let attempt = Attempt { number: attempt, load_seconds, trained, lost };
         match phase {
@@ -283,13 +282,12 @@ impl Scheduler {
         if let Some(device) = attempt.lost {
             failure.message.push_str(&format!("; {device} was lost"));
         }
-        let (config, largest, stopping) = (&self.config.scheduler, self.largest_share, self.stop.is_some());
+        let (config, stopping) = (&self.config.scheduler, self.stop.is_some());
         let Some(task) = self.groups.get_mut(&key.group).and_then(|g| g.tasks.get_mut(key.place as usize))
         else {
             return;
         };
         let retries = task.plan.limits.retries.unwrap_or(0);
-        let needs = &mut task.plan.needs;
         let elsewhere = attempt.lost.is_some() && task.plan.pin.is_none();
         let verdict = if elsewhere && failure.kind != FailureKind::Cancelled {
             // It costs none of the task's retries, and happens once for each device at most.
@@ -303,13 +301,12 @@ impl Scheduler {
             _ if stopping => return,
             Verdict::Again { delay } => delay,
             Verdict::MoreMemory => {
-                needs.memory = Some(grown(needs.memory.unwrap_or(config.default_memory), None));
+                self.grow_memory(key);
                 Duration::ZERO
             }
             Verdict::LargerShare { alone } => {
-                let estimate = needs.cuda_memory.unwrap_or(config.default_cuda_memory);
-                needs.cuda_memory = Some(grown(estimate, largest));
-                needs.exclusive |= alone;
+                task.plan.needs.exclusive |= alone;
+                self.grow_cuda_memory(key);
                 Duration::ZERO
             }
         };

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::estimate::Account;
 use super::ready::ReadyQueues;
 use super::retry::Spent;
 use super::{PlannedOutcome, Scheduler, TaskPlan, start_order};
@@ -35,6 +36,10 @@ pub(super) struct TaskState {
     pub(super) progress: TaskProgress,
     pub(super) attempts: u32,
     pub(super) spent: Spent,
+    /// Of its attempt, until that is over.
+    pub(super) account: Option<Box<Account>>,
+    /// What was learned of its memory does not fit the devices that it may have.
+    pub(super) distrusted: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,8 +84,14 @@ impl Scheduler {
         let mut broken = Vec::new();
         for (place, mut plan) in (0_u32..).zip(plans) {
             let (outcome, attempts) = (plan.outcome.take(), plan.attempts_before);
-            let mut task =
-                TaskState { plan, progress: TaskProgress::Ready, attempts, spent: Spent::default() };
+            let mut task = TaskState {
+                plan,
+                progress: TaskProgress::Ready,
+                attempts,
+                spent: Spent::default(),
+                account: None,
+                distrusted: false,
+            };
             match outcome {
                 None => {}
                 Some(PlannedOutcome::Recorded) => {

@@ -6,6 +6,7 @@ use super::command::LeaseAnswer;
 use super::worker::{Phase, Severity, Worker};
 use super::{Command, Scheduler};
 use crate::device::Pin;
+use crate::estimates::EstimateSource;
 use crate::event::RunEvent;
 use crate::failure::{Failure, FailureKind, Stage};
 use crate::lease::{LeaseId, LeaseRequest, Unleasable};
@@ -46,13 +47,16 @@ impl Scheduler {
         let lease = match answer {
             LeaseAnswer::Granted(lease) => lease,
             LeaseAnswer::NotNow { in_the_way } => return self.not_leased_now(now, id, request, in_the_way),
+            LeaseAnswer::Never(_) if self.distrust_estimate(id) => return,
             LeaseAnswer::Never(reason) => return self.never_leased(now, id, &reason),
         };
-        let Some(worker) = self.workers.get_mut(&id) else {
+        let Some(worker) = self.workers.get(&id) else {
             self.commands.push_back(Command::Release(lease.id));
             return;
         };
         let (task, attempt) = (worker.task, worker.attempt);
+        self.note_lease(task, &lease);
+        let Some(worker) = self.workers.get_mut(&id) else { return };
         // The new lease stands in the place of what the process held of its card.
         self.commands.extend(worker.resident.take().map(Command::Release));
         if let Some(group) = self.groups.get_mut(&task.group) {
@@ -75,7 +79,7 @@ impl Scheduler {
         self.commands.push_back(Command::Train { worker: id, task, lease });
     }
 
-    pub(super) fn next_lease_try(&mut self) -> Option<Command> {
+    pub(super) fn next_lease_try(&mut self, now: Time) -> Option<Command> {
         let turn = self.groups.get(&self.turn)?;
         if std::mem::take(&mut self.lease_round.requested) {
             self.lease_round.candidates = turn.waiting.iter().copied().collect();
@@ -85,8 +89,13 @@ impl Scheduler {
             let Some(worker) = self.workers.get(&id).filter(|w| matches!(w.phase, Phase::Waiting)) else {
                 continue;
             };
+            let task = worker.task;
+            if self.waits_for_trial(now, task) {
+                continue;
+            }
+            let Some(worker) = self.workers.get(&id) else { continue };
             // Devices are kept back for the longest waiter, so that a large task is not passed by for ever.
-            let hold = turn.waiting.front() == Some(&id);
+            let hold = self.groups.get(&self.turn)?.waiting.front() == Some(&id);
             let Some(request) = self.lease_request(worker, hold) else { continue };
             if !self.lease_round.was_refused(&request) {
                 return Some(Command::TryLease { worker: id, request });
@@ -97,7 +106,10 @@ impl Scheduler {
 
     fn lease_request(&self, worker: &Worker, hold: bool) -> Option<LeaseRequest> {
         let plan = &self.task(worker.task)?.plan;
+        let estimate = self.cuda_memory_for(worker.task);
         Some(LeaseRequest {
+            memory: estimate.size,
+            estimated: estimate.source != EstimateSource::Default,
             pin: worker.stays_on.map(Pin::Device).or_else(|| plan.pin.clone()),
             hold,
             replaces: worker.resident,

@@ -1,10 +1,12 @@
 //! What the scheduler keeps of each task: needs and limits with every default filled in.
 
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{Config, StartOrder};
 use crate::device::Pin;
+use crate::estimates::Family;
 use crate::failure::{Failure, FailureKind, Stage};
 use crate::group::TaskGroup;
 use crate::lease::LeaseRequest;
@@ -14,26 +16,38 @@ use crate::quantity::Size;
 use crate::spec::{Limits, Needs, Program, Reuse, TaskSpec};
 
 /// A task as the scheduler sees it.
+///
+/// Its [`PlanTerms`] are read and set as if they were in here, but shared by equal tasks until one is changed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TaskPlan {
     /// Its identifier.
     pub task_id: Name,
-    /// What it needs; estimates may be open.
-    pub needs: Needs,
-    /// Whether a process loads before it trains; a command without a load command has none until then.
-    pub loads: bool,
-    /// The device that it is tied to.
-    pub pin: Option<Pin>,
-    /// Its limits, with those of its group and of the configuration filled in. Shared by equal tasks.
-    pub limits: Arc<Limits>,
-    /// How long it is expected to take in all.
-    pub expected: Option<Duration>,
     /// The number of attempts that were started before, by earlier sessions of the run.
     pub attempts_before: u32,
     /// Whether it needs no run: its outcome is known.
     pub outcome: Option<PlannedOutcome>,
+    /// With which tasks its memory is compared, if that is to be learned.
+    pub family: Option<Box<Family>>,
     /// For whom its process stays afterwards; none: it ends with the task. Shared by equal tasks.
     pub stay: Option<Arc<Stay>>,
+    terms: Arc<PlanTerms>,
+}
+
+/// What a task needs and what limits it: equal for many tasks of a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlanTerms {
+    /// What it needs; estimates may be open.
+    pub needs: Needs,
+    /// What the tasks are called, for people, with which its memory is compared.
+    pub family_name: Arc<str>,
+    /// Whether a process loads before it trains; a command without a load command has none until then.
+    pub loads: bool,
+    /// The device that it is tied to.
+    pub pin: Option<Pin>,
+    /// Its limits, with those of its group and of the configuration filled in.
+    pub limits: Limits,
+    /// How long it is expected to take in all.
+    pub expected: Option<Duration>,
 }
 
 /// A process that outlives its task: for which later tasks.
@@ -59,6 +73,10 @@ impl Stay {
     }
 }
 
+// A group may have a million of them.
+const _: () =
+    assert!(size_of::<TaskPlan>() <= 64, "a plan grows: what tasks have in common goes to its terms");
+
 /// An outcome that is known before the task is run.
 #[derive(Debug, Clone, PartialEq)]
 pub enum PlannedOutcome {
@@ -72,45 +90,53 @@ impl TaskPlan {
     /// The plans of a group's tasks, in the order of adding.
     #[must_use]
     pub fn of_group(group: &TaskGroup, config: &Config) -> Vec<Self> {
-        let mut last_limits = Arc::new(group.limits.or(config.supervision.limits));
+        let group_name = group.group_name();
+        let mut last: Option<Arc<PlanTerms>> = None;
         let mut last_stay: Option<Arc<Stay>> = None;
         group
             .tasks()
             .map(|task| {
                 let spec = task.spec();
-                let limits = spec.limits.or(group.limits).or(config.supervision.limits);
-                if limits != *last_limits {
-                    last_limits = Arc::new(limits);
-                }
-                let outcome = if task.status().is_over() {
-                    Some(PlannedOutcome::Recorded)
-                } else {
-                    task.broken().map(|message| {
-                        PlannedOutcome::Broken(Box::new(Failure::new(
-                            Stage::Start,
-                            FailureKind::Error,
-                            message,
-                        )))
-                    })
-                };
-                let stay = Stay::of(spec);
-                if stay.as_ref() != last_stay.as_deref() {
-                    last_stay = stay.map(Arc::new);
-                }
-                Self {
-                    task_id: task.task_id().clone(),
+                let terms = PlanTerms {
                     needs: Needs {
                         memory: spec.needs.memory.or(group.estimate_memory),
                         cuda_memory: spec.needs.cuda_memory.or(group.estimate_cuda_memory),
                         ..spec.needs
                     },
+                    family_name: match &last {
+                        Some(last) => Family::name_like(&last.family_name, &group_name, &spec.program),
+                        None => Family::name_of(&group_name, &spec.program).into(),
+                    },
                     loads: !matches!(spec.program.as_ref(), Program::Command { load: None, .. }),
                     pin: spec.device.clone().or_else(|| group.device().cloned()),
-                    limits: last_limits.clone(),
+                    limits: spec.limits.or(group.limits).or(config.supervision.limits),
                     expected: spec.expected.map(|times| times.load.saturating_add(times.train)),
+                };
+                let terms = match &last {
+                    Some(last) if **last == terms => Arc::clone(last),
+                    _ => Arc::clone(last.insert(Arc::new(terms))),
+                };
+                let broken = |message: &str| {
+                    let failure = Failure::new(Stage::Start, FailureKind::Error, message);
+                    PlannedOutcome::Broken(Box::new(failure))
+                };
+                let outcome = if task.status().is_over() {
+                    Some(PlannedOutcome::Recorded)
+                } else {
+                    task.broken().map(broken)
+                };
+                let stay = Stay::of(spec);
+                if stay.as_ref() != last_stay.as_deref() {
+                    last_stay = stay.map(Arc::new);
+                }
+                let learns = config.scheduler.auto_adjust;
+                Self {
+                    task_id: task.task_id().clone(),
                     attempts_before: task.attempt(),
                     outcome,
+                    family: learns.then(|| Box::new(Family::of(&group_name, spec))),
                     stay: last_stay.clone(),
+                    terms,
                 }
             })
             .collect()
@@ -141,6 +167,21 @@ impl TaskPlan {
     #[must_use]
     pub fn memory(&self, config: &Config) -> Size {
         self.needs.memory.unwrap_or(config.scheduler.default_memory)
+    }
+}
+
+impl Deref for TaskPlan {
+    type Target = PlanTerms;
+
+    fn deref(&self) -> &PlanTerms {
+        &self.terms
+    }
+}
+
+impl DerefMut for TaskPlan {
+    /// From here on it has terms of its own.
+    fn deref_mut(&mut self) -> &mut PlanTerms {
+        Arc::make_mut(&mut self.terms)
     }
 }
 

@@ -38,8 +38,8 @@ impl Serialize for Value {
 impl Serialize for Dict {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let escape = looks_tagged(self);
-        let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        for (key, value) in &self.0 {
+        let mut map = serializer.serialize_map(Some(self.len()))?;
+        for (key, value) in self.iter() {
             if escape {
                 map.serialize_entry(&format!("${key}"), value)?;
             } else {

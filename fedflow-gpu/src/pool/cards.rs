@@ -6,6 +6,7 @@ use std::time::Duration;
 use fedflow_core::{Config, Device, DeviceInfo, LeaseRequest, LeaseTable, Pin, Size, Unleasable};
 
 use super::foreign::{Attributed, Foreign};
+use super::meter::CardMeter;
 use super::returning::{Change, Returning};
 use super::watch::DueReturn;
 use super::{CardWatch, NoCards, OpenError, Warning, priority, share_limit};
@@ -19,6 +20,7 @@ use crate::visible::{self, Visible};
 #[derive(Debug)]
 pub(super) struct Cards {
     driver: Arc<Driver>,
+    meter: CardMeter,
     /// The cards that this run may lease.
     cards: Vec<Card>,
     /// The UUIDs of the visible list: those that are not leased by this run included, as they count in the
@@ -92,6 +94,7 @@ impl Cards {
         }
         let uuids = visible.cards.iter().filter_map(|place| found[*place].uuid.clone()).collect();
         Ok(Self {
+            meter: CardMeter::new(Arc::clone(&driver)),
             driver,
             cards,
             visible: uuids,
@@ -110,6 +113,11 @@ impl Cards {
         self.cards.iter().any(|card| card.device == device && card.dropped.is_none())
     }
 
+    /// What holders of leases use.
+    pub(super) fn meter(&self) -> &CardMeter {
+        &self.meter
+    }
+
     pub(super) fn driver(&self) -> Arc<Driver> {
         Arc::clone(&self.driver)
     }
@@ -117,7 +125,7 @@ impl Cards {
     pub(super) fn watch(&self) -> CardWatch {
         let usable = self.cards.iter().filter(|card| card.dropped.is_none());
         let usable = usable.map(|card| (card.device, card.uuid.clone()));
-        CardWatch::new(Arc::clone(&self.driver), Arc::clone(&self.due), usable)
+        CardWatch::new(Arc::clone(&self.driver), self.meter.clone(), Arc::clone(&self.due), usable)
     }
 
     pub(super) fn set_return_bound(&mut self, bound: Duration) {

@@ -118,6 +118,12 @@ impl SimulatedMemory {
         self.lock().peaks.get(&task).copied()
     }
 
+    /// The same for the holder of a lease.
+    pub(super) fn peak(&self, lease: LeaseId) -> Option<Size> {
+        let state = self.lock();
+        state.peaks.get(state.holders.get(&lease)?).copied()
+    }
+
     /// What this run's tasks use of a card now; none if no task has said yet what it uses.
     #[must_use]
     pub fn used_on(&self, device: Device) -> Option<Size> {

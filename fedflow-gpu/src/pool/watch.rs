@@ -6,6 +6,7 @@ use std::time::Instant;
 use fedflow_core::{Device, Size};
 
 use super::Warning;
+use super::meter::CardMeter;
 use crate::clock::monotonic_now;
 use crate::nvml::{CardError, Driver};
 
@@ -17,6 +18,7 @@ use crate::nvml::{CardError, Driver};
 #[derive(Debug)]
 pub struct CardWatch {
     driver: Arc<Driver>,
+    meter: CardMeter,
     due: Arc<DueReturn>,
     cards: Vec<Watched>,
 }
@@ -72,11 +74,12 @@ impl CardChanges {
 impl CardWatch {
     pub(super) fn new(
         driver: Arc<Driver>,
+        meter: CardMeter,
         due: Arc<DueReturn>,
         cards: impl IntoIterator<Item = (Device, String)>,
     ) -> Self {
         let cards = cards.into_iter().map(|(device, uuid)| Watched { device, uuid, used: None }).collect();
-        Self { driver, due, cards }
+        Self { driver, meter, due, cards }
     }
 
     /// Looks at all cards; blocks for some calls of NVIDIA's library. A card that fails is not looked at again.
@@ -84,6 +87,7 @@ impl CardWatch {
     pub fn poll(&mut self) -> CardChanges {
         let mut changes =
             CardChanges { return_due: self.due.take(monotonic_now()), ..CardChanges::default() };
+        self.meter.look_at_all();
         let driver = &self.driver;
         self.cards.retain_mut(|card| match driver.memory(&card.uuid) {
             Ok(memory) => {

@@ -120,14 +120,15 @@ impl FailedTask {
             group: group.name.to_string(),
             task: task.id.to_string(),
             about: about.join(", "),
-            log: log(report, task).map(|path| format!("{to_root}{path}")),
+            log: log(report, group, task).map(|path| format!("{to_root}{path}")),
         }
     }
 }
 
 /// The task's stderr, as a reference from the run directory.
-fn log(report: &Report, task: &TaskReport) -> Option<String> {
-    let inside = task.workdir.as_deref()?.strip_prefix(report.workdir())?.strip_prefix('/')?;
+fn log(report: &Report, group: &GroupReport, task: &TaskReport) -> Option<String> {
+    let workdir = group.workdir_of(task)?;
+    let inside = workdir.strip_prefix(report.workdir())?.strip_prefix('/')?;
     let safe = !report.workdir().is_empty() && !inside.split('/').any(|part| part == ".." || part.is_empty());
     safe.then(|| format!("{}/stderr.log", reference(inside)))
 }

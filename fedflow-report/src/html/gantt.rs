@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::attempt::{Attempt, Lane, Phase, Span};
 use crate::figure::{count, duration, percent, tick};
-use crate::html::bar::{Bar, Class, LaneBars, merged};
+use crate::html::bar::{Bar, Class, FINEST, LaneBars};
 use crate::html::curve::round_step;
 use crate::render::RenderError;
 use crate::report::{GroupReport, TaskReport};
@@ -18,8 +18,6 @@ use crate::summary::Summary;
 use crate::timeline::Timeline;
 use crate::usage::{lane_label, lanes, unit};
 
-/// How wide the drawing is taken to be, in pixels, to decide what is too small to be seen.
-const PIXELS: f64 = 1_400.0;
 /// The most rectangles; where there are more, neighbours are merged.
 const MAX_RECTS: usize = 6_000;
 const BAR: usize = 20;
@@ -59,14 +57,10 @@ impl Chart {
         let mut lanes: BTreeMap<Option<Lane>, LaneBars> = BTreeMap::new();
         for device in &summary.devices {
             let bars = lanes.entry(Some(device.lane)).or_default();
-            bars.starved = device
-                .starved
-                .iter()
-                .map(|&(from, to)| {
-                    let title = format!("idle for {} while work waited", duration(to - from));
-                    Bar::new(Class::Starved, share(from), share(to), title)
-                })
-                .collect();
+            for &(from, to) in &device.starved {
+                let title = || format!("idle for {} while work waited", duration(to - from));
+                bars.starved.push(Bar::new(Class::Starved, share(from), share(to)), title);
+            }
         }
         let tasks = groups.iter().flat_map(|group| group.tasks().iter().map(move |task| (group, task)));
         let mut tries: Vec<_> = tasks
@@ -77,48 +71,38 @@ impl Chart {
             .collect();
         tries.sort_by(|a, b| a.0.total_cmp(&b.0));
         for (_, group, task, attempt) in tries {
-            let mut queue = Vec::new();
+            let mut queue = None;
             for span in timeline.spans(attempt) {
-                let title = title(group, task, attempt, span, summary.window.0);
+                let title = || title(group, task, attempt, span, summary.window.0);
                 let class = match span.phase {
                     Phase::Start | Phase::Load => Class::Load,
                     Phase::Wait => Class::Wait,
                     Phase::Train if attempt.failure.is_some() => Class::Failed,
                     Phase::Train => Class::Train,
                 };
-                let bar = Bar::new(class, share(span.from), share(span.to), title);
+                let bar = Bar::new(class, share(span.from), share(span.to));
                 if span.phase == Phase::Train {
                     for lane in self::lanes(attempt) {
-                        lanes.entry(Some(lane)).or_default().train.push(bar.clone());
+                        lanes.entry(Some(lane)).or_default().train.push(bar.clone(), title);
                     }
                 } else {
-                    queue.push(bar);
+                    // All of them in the row that is free when the first one begins.
+                    let row =
+                        queue.unwrap_or_else(|| lanes.entry(attempt.lane).or_default().free_row(bar.from));
+                    lanes.entry(attempt.lane).or_default().queue[row].push(bar, title);
+                    queue = Some(row);
                 }
-            }
-            if !queue.is_empty() {
-                lanes.entry(attempt.lane).or_default().enqueue(queue);
             }
         }
         Self { lanes }
     }
 
-    /// Merges what is too small to be seen, and more where there is too much.
+    /// Merges more than what is too small to be seen where there is too much.
     fn coarsen(&mut self) {
-        let mut pixel = 1.0 / PIXELS;
-        loop {
-            let rows = || self.lanes.values();
-            let bars: usize = rows().map(LaneBars::len).sum();
-            if pixel > 1.0 / PIXELS && bars <= MAX_RECTS || pixel > 0.1 {
-                return;
-            }
-            for lane in self.lanes.values_mut() {
-                lane.train = merged(&lane.train, pixel);
-                lane.starved = merged(&lane.starved, pixel);
-                for row in &mut lane.queue {
-                    *row = merged(row, pixel);
-                }
-            }
+        let mut pixel = FINEST;
+        while pixel < 0.05 && self.lanes.values().map(LaneBars::len).sum::<usize>() > MAX_RECTS {
             pixel *= 2.0;
+            self.lanes.values_mut().for_each(|lane| lane.coarsen(pixel));
         }
     }
 
@@ -246,13 +230,13 @@ impl PlacedLane {
     ) -> Result<DrawnLane, RenderError> {
         let Self { lane, bars, queue_from, top, height } = self;
         let mut rects: Vec<Rect> = Vec::with_capacity(bars.len());
-        rects.extend(bars.starved.iter().map(|bar| Rect::new(bar, 0, BAR)));
-        let mut train = bars.train;
+        rects.extend(bars.starved.bars().iter().map(|bar| Rect::new(bar, 0, BAR)));
+        let mut train: Vec<&Bar> = bars.train.bars().iter().collect();
         train.sort_by_key(|bar| bar.class);
-        rects.extend(train.iter().map(|bar| Rect::new(bar, 0, BAR)));
+        rects.extend(train.into_iter().map(|bar| Rect::new(bar, 0, BAR)));
         for (row, bars) in bars.queue.iter().enumerate() {
             let y = queue_from + row * QUEUE_ROW;
-            rects.extend(bars.iter().map(|bar| Rect::new(bar, y, QUEUE_ROW - 2)));
+            rects.extend(bars.bars().iter().map(|bar| Rect::new(bar, y, QUEUE_ROW - 2)));
         }
         let of_unit = lane.and_then(|lane| summary.devices.iter().find(|device| device.lane == lane));
         let label = match lane {

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use fedflow_core::{DeviceInfo, RunOutcome};
+use fedflow_core::{DeviceInfo, EstimateSource, RunOutcome};
 use indexmap::IndexMap;
 use minijinja::value::Value as Html;
 use serde::Serialize;
@@ -11,12 +11,14 @@ use crate::figure::{count, duration, energy, grouped, moment, percent};
 use crate::html::failures::{Failures, RetryRow, and_more, retries};
 use crate::html::table::{Share, Table, group_table, shares, task_table};
 use crate::html::{curve, environment, gantt, meters, outcome_text, reference};
+use crate::memory::{Advice, FamilyMemory, MemoryKind, memory_by_family};
 use crate::render::RenderError;
 use crate::report::{GroupReport, Report};
 use crate::series::{Charts, item_charts, result_charts};
 use crate::summary::Summary;
 use crate::timeline::Timeline;
 use crate::usage::DeviceUse;
+use crate::visible::visible;
 
 /// Renders the page of one group, or of the whole run.
 pub(super) fn render(
@@ -76,6 +78,7 @@ pub(super) fn render(
         items: item_curves,
         more_items: and_more(items.left_out, "items"),
         gantt,
+        memory: memory_rows(groups),
         devices: summary.devices.iter().map(DeviceRow::new).collect(),
         seen: summary.devices.iter().any(|device| device.telemetry.is_some()),
         groups: group_table,
@@ -109,6 +112,7 @@ struct Page<'a> {
     more_items: Option<String>,
     gantt: Option<Html>,
     devices: Vec<DeviceRow>,
+    memory: Vec<MemoryRow>,
     /// Whether anybody looked at the devices.
     seen: bool,
     groups: Option<Table>,
@@ -149,6 +153,63 @@ struct DeviceRow {
     power: Option<String>,
     energy: String,
     sort: [String; 7],
+}
+
+/// What the tasks of a family were given of memory, and what they used.
+#[derive(Serialize)]
+struct MemoryRow {
+    family: String,
+    of: &'static str,
+    tasks: usize,
+    asked: String,
+    source: &'static str,
+    peak: String,
+    mean: String,
+    advice: Option<String>,
+    /// For sorting and the bar: what was asked, the peak and the mean in bytes, and the peak as a part of the estimate.
+    sort: [u64; 3],
+    part: String,
+    over: bool,
+}
+
+/// The most families that are shown.
+const MAX_FAMILIES: usize = 100;
+
+fn memory_rows(groups: &[GroupReport]) -> Vec<MemoryRow> {
+    let mut families = memory_by_family(groups);
+    // Those about which something should be done come first.
+    families.sort_by_key(|family| family.advice().is_none());
+    families.iter().take(MAX_FAMILIES).map(MemoryRow::new).collect()
+}
+
+impl MemoryRow {
+    fn new(known: &FamilyMemory) -> Self {
+        let (least, most) = known.asked;
+        let part = known.peak.gigabytes() / most.gigabytes().max(1e-9);
+        Self {
+            family: visible(&known.family).into_owned(),
+            of: match known.kind {
+                MemoryKind::Host => "host",
+                MemoryKind::Card => "card",
+            },
+            tasks: known.tasks,
+            asked: if least == most { most.to_string() } else { format!("{least} to {most}") },
+            source: match known.source {
+                EstimateSource::Given => "given",
+                EstimateSource::Learned => "learned",
+                EstimateSource::Default => "default",
+            },
+            peak: known.peak.to_string(),
+            mean: known.mean.to_string(),
+            advice: known.advice().map(|advice| match advice {
+                Advice::Lower(size) => format!("{} = \"{size}\" would do", known.kind.key()),
+                Advice::Raise(size) => format!("{} = \"{size}\" would suffice", known.kind.key()),
+            }),
+            sort: [most.bytes(), known.peak.bytes(), known.mean.bytes()],
+            part: format!("{:.0}", (part * 100.0).min(100.0)),
+            over: known.exceeded > 0,
+        }
+    }
 }
 
 impl Neighbours {

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use fedflow_core::{Device, Dict, Failure, FailureKind, Name, RunEvent, RunOutcome, Stage, Value};
+use fedflow_core::{
+    Device, Dict, EstimateSource, Failure, FailureKind, MemoryUse, Name, RunEvent, RunOutcome, Size, Stage,
+    Value,
+};
 use fedflow_report::{
-    Lane, OutcomeKind, Phase, Report, Summary, render_csv, render_group_html, render_html, render_json,
-    render_junit, render_markdown,
+    Advice, Lane, MemoryKind, OutcomeKind, Phase, Report, Summary, memory_by_family, render_csv,
+    render_group_html, render_html, render_json, render_junit, render_markdown,
 };
 use proptest::prelude::*;
 
@@ -193,6 +196,45 @@ fn groups_come_in_the_order_of_execution() {
     assert_eq!(report.group(&name("second")).unwrap().counts().finished, 1);
 }
 
+#[test]
+fn estimates_stand_beside_what_was_used() {
+    let gb = Size::from_gb;
+    let told = |task: &str, attempt, peak| RunEvent::TaskMemory {
+        group: name("train-1"),
+        task: name(task),
+        attempt,
+        family: "train-*: w k".into(),
+        memory: MemoryUse { asked: gb(2), source: EstimateSource::Default, peak: Some(gb(1)) },
+        cuda_memory: Some(MemoryUse { asked: gb(16), source: EstimateSource::Given, peak }),
+    };
+    let report = fold([
+        (1.0, run_started(1)),
+        (1.0, group_started("train-1", 1, &["a", "b"])),
+        (1.0, started("train-1", "a", 1)),
+        (2.0, told("a", 1, Some(gb(15)))),
+        (3.0, started("train-1", "a", 2)),
+        (4.0, told("a", 2, Some(gb(5)))),
+        (5.0, started("train-1", "b", 1)),
+        (6.0, told("b", 1, Some(gb(3)))),
+    ]);
+    let families = memory_by_family(report.groups());
+    let card = families.iter().find(|family| family.kind == MemoryKind::Card).unwrap();
+    assert_eq!((card.tasks, card.peak, card.mean), (2, gb(5), gb(4)), "of each task its last try");
+    assert_eq!(card.advice(), Some(Advice::Lower(Size::from_bytes(5_500_000_000))));
+    let mut page = Vec::new();
+    render_html(&report, &mut page).unwrap();
+    let page = String::from_utf8(page).unwrap();
+    assert!(page.contains("estimate-cuda-memory = &quot;5.5GB&quot; would do"), "the page says it");
+    let mut json = Vec::new();
+    render_json(&report, &mut json).unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    assert_eq!(json["groups"][0]["tasks"][1]["memory"]["card"]["peak"], 3_000_000_000_u64);
+    let mut csv = Vec::new();
+    render_csv(&report, &mut csv).unwrap();
+    let csv = String::from_utf8(csv).unwrap();
+    assert!(csv.lines().nth(2).unwrap().ends_with(",2000000000,1000000000,16000000000,3000000000"), "{csv}");
+}
+
 fn any_name() -> impl Strategy<Value = Name> {
     prop::sample::select(vec!["a", "b-1", "b-2", "c"]).prop_map(name)
 }
@@ -218,7 +260,7 @@ fn any_result() -> impl Strategy<Value = Dict> {
 fn any_event() -> impl Strategy<Value = RunEvent> {
     let of_task = (any_name(), any_name(), 0_u32..4);
     let more = (any_device(), 0_u32..3, any::<f64>(), any_failure(), any_result(), any::<bool>());
-    (0_u32..15, of_task, more, prop::collection::vec(any_name(), 0..4)).prop_map(
+    (0_u32..16, of_task, more, prop::collection::vec(any_name(), 0..4)).prop_map(
         |(which, (group, task, attempt), (device, slot, seconds, error, result, flag), tasks)| match which {
             0 => run_started(slot),
             1 => RunEvent::GroupStarted {
@@ -266,6 +308,13 @@ fn any_event() -> impl Strategy<Value = RunEvent> {
                 delay_seconds: seconds,
             },
             13 => RunEvent::TaskExited { group, task, attempt },
+            14 => {
+                let size = Size::from_bytes(u64::from(slot));
+                let source = EstimateSource::Given;
+                let memory = MemoryUse { asked: size, source, peak: flag.then_some(size) };
+                let family = "f".to_owned();
+                RunEvent::TaskMemory { group, task, attempt, family, memory, cuda_memory: Some(memory) }
+            }
             _ if flag => RunEvent::GroupFinished { group, finished: 0, failed: 0, cancelled: 0 },
             _ => RunEvent::RunFinished { outcome: RunOutcome::Stopped },
         },

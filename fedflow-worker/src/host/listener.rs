@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fedflow_core::{Dict, FailureKind, Input, Value, WorkerEvent, WorkerId};
 
+use super::gauge::Gauge;
 use super::inbox::{Post, Weight};
 use super::intake::Intake;
 use crate::clock::Clock;
@@ -70,6 +71,8 @@ impl Cause {
 pub(super) struct Listener {
     post: Post,
     clock: Clock,
+    /// What its processes use.
+    gauge: Arc<Gauge>,
     state: Mutex<State>,
     backlog: Arc<AtomicUsize>,
     /// Whether the reader waits for the worker, rather than works on what it sent.
@@ -94,6 +97,7 @@ impl Listener {
         Self {
             post,
             clock,
+            gauge: Arc::default(),
             state: Mutex::new(state),
             backlog: Arc::default(),
             waiting: AtomicBool::new(false),
@@ -115,6 +119,8 @@ impl Listener {
         let mut state = self.lock();
         state.worker = to;
         state.reused = true;
+        drop(state);
+        self.gauge.begin_anew(&self.clock);
     }
 
     /// The worker that the process is known as.
@@ -167,8 +173,24 @@ impl Listener {
                 return Err(Cause::protocol(format_args!("{} came {}", said.name(), phase.when())));
             }
         };
+        if matches!(event, WorkerEvent::Trained(_) | WorkerEvent::Failed { .. }) {
+            // Its process lives still, and knows its own peak.
+            self.gauge.look_again(&self.clock);
+            self.tell_peak(state.worker);
+        }
         self.post.put(Input::Worker { worker: state.worker, event });
         Ok(())
+    }
+
+    /// What the worker's processes use.
+    pub(super) fn gauge(&self) -> &Arc<Gauge> {
+        &self.gauge
+    }
+
+    fn tell_peak(&self, worker: WorkerId) {
+        if let Some(peak) = self.gauge.news() {
+            self.post.put(Input::Worker { worker, event: WorkerEvent::Peak(peak) });
+        }
     }
 
     /// What the worker was told last.
@@ -183,7 +205,11 @@ impl Listener {
 
     /// Tells the engine what became of the worker.
     pub(super) fn tell(&self, event: WorkerEvent) {
-        self.post.put(Input::Worker { worker: self.worker(), event });
+        let worker = self.worker();
+        if !matches!(event, WorkerEvent::Ready) {
+            self.tell_peak(worker);
+        }
+        self.post.put(Input::Worker { worker, event });
     }
 
     /// Calls a function that waits for the worker.

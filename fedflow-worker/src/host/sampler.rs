@@ -12,7 +12,6 @@ use fedflow_core::{HostSample, Input, Size, Time};
 
 use super::inbox::Post;
 use crate::clock::Clock;
-use crate::spawn;
 
 /// Looks at memory and processors.
 #[derive(Debug)]
@@ -111,23 +110,20 @@ pub(super) struct SamplerThread {
 }
 
 impl SamplerThread {
-    /// Starts the thread. With `adopting` it also reaps, at each interval, what workers left behind and has ended: a
-    /// worker may leave more than the system has numbers for.
+    /// Starts the thread, which at each interval also does something else before the sample is told.
     pub(super) fn start(
         sampler: Arc<Mutex<Sampler>>,
         interval: Duration,
         post: Post,
-        adopting: bool,
+        also: impl Fn() + Send + 'static,
     ) -> io::Result<Self> {
         let (stop, stopped) = crossbeam_channel::bounded::<()>(0);
         let thread = thread::Builder::new().name("fedflow-sampler".into()).spawn(move || {
             loop {
+                also();
                 let sample = sampler.lock().unwrap_or_else(PoisonError::into_inner).sample();
                 if let Some(sample) = sample {
                     post.put(Input::Host(sample));
-                }
-                if adopting {
-                    let _ = spawn::strangers();
                 }
                 if stopped.recv_timeout(interval) != Err(RecvTimeoutError::Timeout) {
                     return;
@@ -174,6 +170,26 @@ mod tests {
         assert_eq!(cgroup_memory(group.path()), None);
         write("memory.max", "1000\n");
         assert_eq!(cgroup_memory(group.path()), Some((1000, 500)));
+    }
+
+    #[test]
+    fn a_containers_limit_is_the_machine() {
+        let group = tempfile::tempdir().unwrap();
+        for (name, text) in
+            [("memory.max", "1000000\n"), ("memory.current", "400000\n"), ("memory.stat", "anon 1\n")]
+        {
+            fs::write(group.path().join(name), text).unwrap();
+        }
+        let mut sampler = Sampler { clock: Clock::start(), cgroup: Some(group.path().into()), last: None };
+        let sample = sampler.sample().unwrap();
+        assert_eq!(sample.memory_total, Size::from_bytes(1_000_000));
+        assert_eq!(sample.memory_available, Size::from_bytes(600_000));
+        // A limit above what there is limits nothing.
+        fs::write(group.path().join("memory.max"), "9000000000000000\n").unwrap();
+        assert_eq!(
+            sampler.sample().unwrap().memory_total,
+            Sampler::new(Clock::start()).sample().unwrap().memory_total
+        );
     }
 
     #[test]

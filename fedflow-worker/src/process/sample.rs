@@ -9,14 +9,14 @@ use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 use super::ProcessId;
 
 /// A shell that leads a group of its own.
-pub(super) struct Shell {
+pub(crate) struct Shell {
     child: Child,
     id: ProcessId,
 }
 
 impl Shell {
     /// Starts a shell that runs a script, and waits until the script has said `ready`.
-    pub(super) fn start(script: &str) -> Self {
+    pub(crate) fn start(script: &str) -> Self {
         #[expect(clippy::disallowed_methods, reason = "the tests' one place that starts a process")]
         let mut command = Command::new("sh");
         command.args(["-c", script]).process_group(0);
@@ -27,22 +27,22 @@ impl Shell {
         Self { child, id }
     }
 
-    pub(super) fn id(&self) -> ProcessId {
+    pub(crate) fn id(&self) -> ProcessId {
         self.id
     }
 
-    pub(super) fn close_stdin(&mut self) {
+    pub(crate) fn close_stdin(&mut self) {
         drop(self.child.stdin.take());
     }
 
     /// Waits until it has ended, and leaves it unreaped.
-    pub(super) fn wait_for_end(&self) {
+    pub(crate) fn wait_for_end(&self) {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
         waitid(WaitId::Pid(Pid::from_child(&self.child)), options).unwrap();
     }
 
     /// Reaps it; the signal that ended it, if one did.
-    pub(super) fn signal(&mut self) -> Option<i32> {
+    pub(crate) fn signal(&mut self) -> Option<i32> {
         self.child.wait().unwrap().signal()
     }
 }

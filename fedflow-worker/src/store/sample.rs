@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use fedflow_core::{
-    Device, DeviceInfo, Dict, Failure, FailureKind, Name, Observer as _, RunEvent, RunOutcome, Size, Stage,
-    Time, Value,
+    Device, DeviceInfo, Dict, EstimateSource, Failure, FailureKind, MemoryUse, Name, Observer as _, RunEvent,
+    RunOutcome, Size, Stage, Time, Value,
 };
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -152,6 +152,15 @@ pub(super) fn any_event() -> impl Strategy<Value = RunEvent> {
                 slot,
                 devices: vec![device; slot as usize % 3],
                 memory: memory.map(Size::from_bytes),
+            }
+        ),
+        (of_task(), any::<String>(), any::<u64>(), prop::option::of(any::<u64>()), any::<bool>()).prop_map(
+            |((group, task, attempt), family, asked, peak, on_card)| {
+                let source = if on_card { EstimateSource::Learned } else { EstimateSource::Default };
+                let memory =
+                    MemoryUse { asked: Size::from_bytes(asked), source, peak: peak.map(Size::from_bytes) };
+                let cuda_memory = on_card.then_some(memory);
+                RunEvent::TaskMemory { group, task, attempt, family, memory, cuda_memory }
             }
         ),
         (of_task(), any::<String>(), any_value()).prop_map(|((group, task, attempt), key, value)| {

@@ -158,6 +158,7 @@ impl Fold {
             | RunEvent::TaskItem { .. }
             | RunEvent::TaskReleased { .. }
             | RunEvent::TaskRetried { .. }
+            | RunEvent::TaskMemory { .. }
             | RunEvent::TaskExited { .. } => {}
         }
         Ok(())

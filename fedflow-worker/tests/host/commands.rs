@@ -67,7 +67,8 @@ fn a_command_finds_its_environment() {
 fn both_phases_write_the_same_logs() {
     let mut world = World::new();
     let load_command = shell("echo loaded; echo data > data; echo \"device <$FEDFLOW_DEVICE>\"");
-    let program = Program::Command { load: Some(load_command), train: shell("cat data; echo trained") };
+    let program =
+        Program::Command { load: Some(load_command.into()), train: shell("cat data; echo trained").into() };
     let worker = load(&mut world, program);
     world.train(worker, Dict::new());
     world.result();
@@ -83,12 +84,13 @@ fn a_command_that_fails_is_told() {
     assert_eq!(world.gone(), (FailureKind::Exit, "exit code 3".into(), "why".into()));
     train(&mut world, "kill -SEGV $$");
     assert_eq!(world.gone(), (FailureKind::Killed, "signal 11 (SIGSEGV)".into(), String::new()));
-    let program = Program::Command { load: Some(shell("exit 4")), train: shell("true") };
+    let program = Program::Command { load: Some(shell("exit 4").into()), train: shell("true").into() };
     let worker = world.start(program, Dict::new());
     assert_eq!(world.event(), WorkerEvent::Ready);
     world.launcher().load(worker);
     assert_eq!(world.gone().1, "exit code 4");
-    let worker = load(&mut world, Program::Command { load: None, train: vec!["no-such-program".into()] });
+    let train = ["no-such-program"].into_iter().collect();
+    let worker = load(&mut world, Program::Command { load: None, train });
     world.train(worker, Dict::new());
     assert_eq!(world.gone().1, "there is no program \"no-such-program\" in PATH");
 }

@@ -152,9 +152,13 @@ impl World {
 
     /// The next word of any worker.
     pub(crate) fn event_of(&mut self) -> (WorkerId, WorkerEvent) {
-        match self.input() {
-            Input::Worker { worker, event } => (worker, event),
-            other => panic!("{other:?}"),
+        loop {
+            match self.input() {
+                // What it has used is told now and then, and is no word of its own.
+                Input::Worker { event: WorkerEvent::Peak(_), .. } => {}
+                Input::Worker { worker, event } => return (worker, event),
+                other => panic!("{other:?}"),
+            }
         }
     }
 
@@ -204,7 +208,7 @@ pub(crate) fn script_program(worker: &str) -> Program {
 }
 
 pub(crate) fn command(train: &str) -> Program {
-    Program::Command { load: None, train: shell(train) }
+    Program::Command { load: None, train: shell(train).into() }
 }
 
 pub(crate) fn shell(script: &str) -> Vec<String> {

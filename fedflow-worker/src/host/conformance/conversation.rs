@@ -258,7 +258,7 @@ impl Drop for Conversation {
     fn drop(&mut self) {
         self.listener.close();
         if let Some(process) = self.process.take() {
-            process.finish();
+            let _ = process.finish();
         }
         let _ = shutdown(&self.socket, Shutdown::Both);
     }

@@ -18,6 +18,7 @@ use fedflow_core::{Assignment, Dict, FailureKind, LeaseId, Program, Time, Worker
 use rustix::process::Signal;
 
 use super::super::ending::Asked;
+use super::super::gauge::own_peak;
 use super::super::ipc_session::IpcReader;
 use super::super::json_session::JsonReader;
 use super::super::link::Link;
@@ -120,6 +121,7 @@ impl Supervised {
         jobs: Sender<Work>,
     ) -> Self {
         let listener = Arc::new(Listener::new(id, shared.post.clone(), shared.clock.clone()));
+        shared.gauges.add(listener.gauge());
         let private = shared.private.of(id);
         let mut worker = Self {
             id,
@@ -181,6 +183,9 @@ impl Supervised {
         };
         self.logs = Some(done.logs);
         self.process = done.process;
+        if let Some(process) = &self.process {
+            self.listener.gauge().watch(process.number());
+        }
         self.witness_lease();
         let socket = done.socket.map(Arc::new);
         if self.asked != Asked::Nothing {
@@ -295,8 +300,12 @@ impl Supervised {
     /// swept up.
     pub(super) fn process_ended(&mut self, now: Time, others: Vec<Other>) {
         let Some(ending) = self.process.as_ref().and_then(Process::ending) else { return };
-        if let Some(process) = self.process.take() {
-            process.finish();
+        let gauge = self.listener.gauge();
+        gauge.unwatch();
+        // What it says of a small process may be this program's own peak.
+        let peak = self.process.take().and_then(Process::finish);
+        if let Some(peak) = peak.filter(|peak| Some(*peak) > own_peak()) {
+            gauge.note(peak);
         }
         self.ending = Some(ending);
         self.deadline = None;

@@ -31,7 +31,7 @@ impl Supervised {
             }
             Manner::Command { phase: CommandPhase::Idle } => match self.assignment.program.as_ref() {
                 Program::Command { load: Some(command), .. } => {
-                    let command = command.clone();
+                    let command = command.to_vec();
                     self.run(command, CommandPhase::Loading, Vec::new());
                 }
                 _ => self.listener.tell(WorkerEvent::Loaded),
@@ -55,7 +55,7 @@ impl Supervised {
             }
             Manner::Command { phase: CommandPhase::Idle } => {
                 let Program::Command { train, .. } = self.assignment.program.as_ref() else { return };
-                let command = train.clone();
+                let command = train.to_vec();
                 let mut environment = vec![
                     (environment::DEVICE.to_owned(), lease.device_seen.to_string()),
                     (environment::CARD.to_owned(), cards_of(lease)),

@@ -1,0 +1,47 @@
+//! What simulated tasks really use of simulated cards.
+
+use std::collections::BTreeMap;
+
+use crate::device::Device;
+use crate::lease::{Lease, LeaseId};
+use crate::ports::WorkerId;
+use crate::quantity::Size;
+
+/// Who uses how much of which card.
+#[derive(Debug, Default)]
+pub(super) struct SimulatedCards {
+    uses: BTreeMap<WorkerId, (Vec<Device>, Size)>,
+    peaks: BTreeMap<LeaseId, Size>,
+}
+
+impl SimulatedCards {
+    /// A worker uses so much of each card of a lease from now on, in place of what it used before; or it is out of
+    /// memory, and uses nothing.
+    pub(super) fn occupy(&mut self, worker: WorkerId, lease: &Lease, size: Size) -> Result<(), String> {
+        self.uses.remove(&worker);
+        let free = lease.shares.iter().filter_map(|share| Some((share.info.device, share.info.memory?)));
+        let free = free.map(|(device, memory)| (device, memory.saturating_sub(self.used(device))));
+        let least = free.min_by_key(|(_, free)| *free);
+        self.peaks.insert(lease.id, least.map_or(size, |(_, free)| free.min(size)));
+        if let Some((device, free)) = least.filter(|(_, free)| *free < size) {
+            return Err(format!("{device} is out of memory: {size} are used, {free} are free"));
+        }
+        let devices = lease.shares.iter().map(|share| share.info.device).collect();
+        self.uses.insert(worker, (devices, size));
+        Ok(())
+    }
+
+    /// A worker's process is gone, or was given another task.
+    pub(super) fn vacate(&mut self, worker: WorkerId) {
+        self.uses.remove(&worker);
+    }
+
+    /// The most that the holder of a lease has used of a card.
+    pub(super) fn peak(&self, lease: LeaseId) -> Option<Size> {
+        self.peaks.get(&lease).copied()
+    }
+
+    fn used(&self, device: Device) -> Size {
+        self.uses.values().filter(|(devices, _)| devices.contains(&device)).map(|(_, size)| *size).sum()
+    }
+}

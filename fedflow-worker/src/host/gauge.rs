@@ -1,0 +1,231 @@
+//! `Gauge`: how much host memory a worker's processes have used at most.
+//!
+//! The kernel keeps each living process's own peak (`VmHWM`). Of several processes it keeps no common one, and their
+//! sum would count many times what forked data loaders share with their parent. So the peak of a tree is the largest
+//! of its processes' peaks, or the largest sum of proportional shares (PSS) that was seen when somebody looked.
+
+use std::fs;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use fedflow_core::{Size, Time};
+
+use crate::clock::Clock;
+use crate::process::{ProcessId, descendants};
+
+/// Looking at shares takes the kernel a while for large processes; it is done so rarely that it takes at most this
+/// part of the time.
+const SHARES_EVERY: u32 = 100;
+
+/// For how long what was seen of the processes will do.
+const A_MOMENT: Duration = Duration::from_millis(100);
+
+/// The peak of one worker.
+#[derive(Debug, Default)]
+pub(super) struct Gauge(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    process: Option<ProcessId>,
+    peak: Size,
+    told: Size,
+    /// When the processes were looked at last.
+    looked: Option<Time>,
+    /// When shares may be looked at again.
+    shares_from: Time,
+}
+
+impl Gauge {
+    /// The worker's process is there.
+    pub(super) fn watch(&self, pid: u32) {
+        self.lock().process = ProcessId::of(pid).ok();
+    }
+
+    /// The process has ended, and is about to be reaped.
+    pub(super) fn unwatch(&self) {
+        self.lock().process = None;
+    }
+
+    /// The process is given another task: from here on its peak is that task's, which begins with what was kept. Where
+    /// the kernel does not let the process's own account begin anew, the larger of both counts; so it does for tasks
+    /// that follow one another so quickly that their process is not looked at after each.
+    pub(super) fn begin_anew(&self, clock: &Clock) {
+        let mut state = self.lock();
+        state.told = Size::ZERO;
+        if state.looked.is_some_and(|looked| clock.now().since(looked) < A_MOMENT) {
+            return;
+        }
+        (state.peak, state.looked) = (Size::ZERO, None);
+        if let Some(process) = state.process {
+            let _ = fs::write(format!("/proc/{}/clear_refs", process.pid), "5");
+        }
+    }
+
+    /// A process of the worker has used so much at most, as the kernel said when it was reaped.
+    pub(super) fn note(&self, peak: Size) {
+        let mut state = self.lock();
+        state.peak = state.peak.max(peak);
+    }
+
+    /// Looks at the processes, unless that was done a moment ago: a process that serves many short tasks is not
+    /// looked at after each of them.
+    pub(super) fn look_again(&self, clock: &Clock) {
+        let looked = self.lock().looked;
+        if looked.is_none_or(|looked| clock.now().since(looked) >= A_MOMENT) {
+            self.look(clock);
+        }
+    }
+
+    /// Looks at the processes: some system calls for each.
+    pub(super) fn look(&self, clock: &Clock) {
+        let (process, look_at_shares) = {
+            let state = self.lock();
+            let Some(process) = state.process else { return };
+            (process, clock.now() >= state.shares_from)
+        };
+        // Not under the lock: what takes long here must hold up nobody else.
+        let mut tree = descendants(process.pid, &[]).unwrap_or_default();
+        tree.push(process);
+        let own = tree.iter().filter_map(peak_of).max().unwrap_or_default();
+        let mut shares = Size::ZERO;
+        let mut shares_from = None;
+        if tree.len() > 1 && look_at_shares {
+            let began = clock.now();
+            shares = tree.iter().filter_map(share_of).sum();
+            shares_from = Some(began + clock.now().since(began).saturating_mul(SHARES_EVERY));
+        }
+        let mut state = self.lock();
+        state.looked = Some(clock.now());
+        // It may have ended meanwhile, and its number be another's.
+        if state.process == Some(process) && ProcessId::of(process.pid).is_ok_and(|now| now == process) {
+            state.peak = state.peak.max(own).max(shares);
+            state.shares_from = shares_from.unwrap_or(state.shares_from);
+        }
+    }
+
+    /// The peak, if it is larger than what was given last.
+    pub(super) fn news(&self) -> Option<Size> {
+        let mut state = self.lock();
+        let is_new = state.peak > state.told;
+        state.told = state.peak;
+        is_new.then_some(state.peak)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The gauges of all workers, for the thread that looks at them from time to time.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Gauges(Arc<Mutex<Vec<Weak<Gauge>>>>);
+
+impl Gauges {
+    /// Adds a gauge for as long as it lives.
+    pub(super) fn add(&self, gauge: &Arc<Gauge>) {
+        let mut gauges = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Those that are gone are forgotten now and then, so that adding costs little.
+        if gauges.len() == gauges.capacity() {
+            gauges.retain(|gauge| gauge.strong_count() > 0);
+        }
+        gauges.push(Arc::downgrade(gauge));
+    }
+
+    /// Looks at the processes of all workers.
+    pub(super) fn look(&self, clock: &Clock) {
+        let gauges: Vec<Arc<Gauge>> = {
+            let mut gauges = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            gauges.retain(|gauge| gauge.strong_count() > 0);
+            gauges.iter().filter_map(Weak::upgrade).collect()
+        };
+        gauges.iter().for_each(|gauge| gauge.look(clock));
+    }
+}
+
+/// The most that a process has used; nothing of one that has ended, as it has given all back.
+fn peak_of(process: &ProcessId) -> Option<Size> {
+    field(&fs::read_to_string(format!("/proc/{}/status", process.pid)).ok()?, "VmHWM")
+}
+
+/// What a process uses now, of which it counts its part where several have the same.
+fn share_of(process: &ProcessId) -> Option<Size> {
+    field(&fs::read_to_string(format!("/proc/{}/smaps_rollup", process.pid)).ok()?, "Pss")
+}
+
+/// The most that this process has used. What it starts begins with that as its own peak in the kernel's accounts.
+pub(super) fn own_peak() -> Option<Size> {
+    field(&fs::read_to_string("/proc/self/status").ok()?, "VmHWM")
+}
+
+fn field(text: &str, name: &str) -> Option<Size> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(Size::from_bytes(kilobytes.saturating_mul(1024)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::Shell;
+
+    #[test]
+    fn the_kernels_texts_are_read() {
+        let status = "Name:\tVmHWM\nVmPeak:\t 9 kB\nVmHWM:\t    2048 kB\nVmRSS:\t 1024 kB\n";
+        assert_eq!(field(status, "VmHWM"), Some(Size::from_bytes(2 << 20)));
+        assert_eq!(field("Pss_Anon: 1 kB\nPss:   4 kB\n", "Pss"), Some(Size::from_bytes(4096)));
+        assert_eq!(field("VmHWM: lots\n", "VmHWM"), None);
+        assert!(own_peak().unwrap() > Size::ZERO);
+    }
+
+    #[test]
+    fn a_peak_is_told_once_and_stays_when_memory_is_given_back() {
+        let clock = Clock::start();
+        // A shell holds 24 MB in a variable, forgets it, and goes on.
+        let shell = Shell::start("v=$(head -c 24000000 /dev/zero | tr '\\0' x); v=; echo ready; read line");
+        let gauge = Gauge::default();
+        gauge.watch(shell.id().pid);
+        gauge.look(&clock);
+        let peak = gauge.news().unwrap();
+        assert!(peak >= Size::from_bytes(24_000_000), "{peak}");
+        gauge.look(&clock);
+        assert_eq!(gauge.news(), None);
+        gauge.note(peak + Size::from_bytes(1));
+        assert_eq!(gauge.news(), Some(peak + Size::from_bytes(1)));
+    }
+
+    #[test]
+    fn a_process_that_gets_another_task_begins_anew() {
+        let clock = Clock::start();
+        let shell = Shell::start("v=$(head -c 24000000 /dev/zero | tr '\\0' x); v=; echo ready; read line");
+        let gauge = Gauge::default();
+        gauge.watch(shell.id().pid);
+        gauge.look(&clock);
+        let first = gauge.news().unwrap();
+        gauge.lock().looked = None;
+        gauge.begin_anew(&clock);
+        gauge.look(&clock);
+        let second = gauge.news().unwrap();
+        assert!(second < first, "{second} after {first}");
+    }
+
+    #[test]
+    fn what_descends_from_a_worker_counts() {
+        let clock = Clock::start();
+        let script = "sh -c 'v=$(head -c 24000000 /dev/zero | tr \"\\0\" x); echo ready; read line' <&3";
+        let shell = Shell::start(&format!("exec 3<&0; {script} & wait"));
+        let gauge = Gauge::default();
+        gauge.watch(shell.id().pid);
+        gauge.look(&clock);
+        assert!(gauge.news().unwrap() >= Size::from_bytes(24_000_000));
+    }
+
+    #[test]
+    fn gauges_that_are_gone_are_forgotten() {
+        let gauges = Gauges::default();
+        let kept = Arc::new(Gauge::default());
+        gauges.add(&kept);
+        (0..1000).for_each(|_| gauges.add(&Arc::new(Gauge::default())));
+        gauges.look(&Clock::start());
+        assert_eq!(gauges.0.lock().unwrap().len(), 1);
+    }
+}
