@@ -23,11 +23,15 @@ use fedflow_worker::shed_inheritance;
 use crate::args::{Cli, Command};
 use crate::command_error::CommandError;
 use crate::guard::run_guarded;
+use crate::memory::give_memory_back;
+use crate::signals::survive_file_size_limit;
 
 /// Runs the command that the process's arguments ask for.
 #[must_use]
 pub fn main() -> ExitCode {
     shed_inheritance();
+    survive_file_size_limit();
+    give_memory_back();
     match run_command(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

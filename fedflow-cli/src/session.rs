@@ -146,9 +146,9 @@ impl Session {
         };
         let telemetry = start_telemetry(&pool, &lock, &config, listeners);
         let orders = take_orders(&lock, handle.clone(), messages.clone());
-        let guard = GuardWatch::start(handle.clone(), messages.clone()).map_err(CommandError::failed)?;
+        let guard = GuardWatch::start(handle.clone(), messages.clone()).map_err(no_watch)?;
         let (learned, estimates) = load_estimates(&config, &messages);
-        let signals = SignalWatch::start(handle, messages).map_err(CommandError::failed)?;
+        let signals = SignalWatch::start(handle, messages.clone()).map_err(no_watch)?;
         let resumable = head.flow_file.is_some();
         let settings = RunSettings {
             flow: head.flow,
@@ -160,6 +160,7 @@ impl Session {
         };
         let observer = Observers { journal, report, view, learner: learner.clone() };
         let ports = Ports { launcher, pool, observer, inbox };
+        let config = within_capacity(config, &messages);
         let flow = Flow::new(ports, settings, config, history).with_estimates(learned);
         Ok(Self {
             flow,
@@ -276,6 +277,11 @@ impl Session {
     }
 }
 
+/// The system gives no descriptor or thread to watch with.
+fn no_watch(error: std::io::Error) -> CommandError {
+    CommandError::failed(format!("cannot watch for signals and for the guard: {error}"))
+}
+
 /// Keys that can be set and do nothing yet: silence would be a lie.
 fn say_what_is_ignored(config: &Config, messages: &Messages) {
     for (is_set, key) in [(config.smtp.enable, "smtp.enable"), (config.debug, "debug")] {
@@ -295,6 +301,19 @@ fn load_estimates(config: &Config, messages: &Messages) -> (Estimates, Option<Es
         Estimates::default()
     });
     (learned, Some(file))
+}
+
+/// The configuration with no more processes at once than there are descriptors for: tasks wait for each other then,
+/// instead of failing.
+fn within_capacity(mut config: Config, messages: &Messages) -> Config {
+    let capacity = Host::worker_capacity();
+    if capacity < config.scheduler.max_process {
+        messages.say(&format!(
+            "warning: at most {capacity} processes at once, as the limit of open files (`ulimit -n`) allows no more"
+        ));
+        config.scheduler.max_process = capacity;
+    }
+    config
 }
 
 /// Listens for `fedflow stop`. The run goes on without it.

@@ -2,13 +2,14 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::time::Duration;
 
 use fedflow_core::{StopLevel, Time};
 use fedflow_worker::HostHandle;
 use rustix::process::{Signal, getpid, kill_process};
-use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP};
+use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP, SIGXFSZ};
+use signal_hook::flag;
 use signal_hook::iterator::{Handle, Signals};
 
 use crate::view::Messages;
@@ -16,6 +17,13 @@ use crate::view::Messages;
 /// Signals that come within this time of the first are the same wish, told to the guard and to us, or to a process and
 /// to its group.
 const ECHO: Duration = Duration::from_millis(100);
+
+/// Has a write beyond the limit of a file's size fail, instead of killing the program. A handler, as programs that are
+/// started inherit what is ignored.
+pub(crate) fn survive_file_size_limit() {
+    // Without it such a write ends the program, as it would have without the call.
+    let _ = flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)));
+}
 
 /// Listens for signals until it is dropped.
 pub(crate) struct SignalWatch {

@@ -59,6 +59,7 @@ fn run_to_the_end(plans: Vec<TaskPlan>) -> u64 {
                 kind: FailureKind::Exit,
                 message: String::new(),
                 stderr_tail: String::new(),
+                killed_for_memory: false,
             },
         };
         scheduler.handle(now, Input::Worker { worker: WorkerId(worker), event });

@@ -227,6 +227,8 @@ pub enum WorkerEvent {
         message: String,
         /// The last lines that it wrote to stderr.
         stderr_tail: String,
+        /// Whether the kernel killed it because the host's memory was short, not that of a card.
+        killed_for_memory: bool,
     },
 }
 

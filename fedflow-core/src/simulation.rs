@@ -227,7 +227,12 @@ impl World {
         self.say(
             worker,
             after,
-            WorkerEvent::Gone { kind, message: message.into(), stderr_tail: String::new() },
+            WorkerEvent::Gone {
+                kind,
+                message: message.into(),
+                stderr_tail: String::new(),
+                killed_for_memory: false,
+            },
         );
     }
 

@@ -1,6 +1,9 @@
-//! The engine in random worlds, in virtual time: random tasks, durations, faults, stops and resumes, judged from
+//! The engine in random worlds, in virtual time: random tasks, durations, faults, stops, kills and resumes, judged from
 //! the events alone.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+#[path = "virtual_time/kills.rs"]
+mod kills;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};

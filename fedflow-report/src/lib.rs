@@ -59,6 +59,7 @@ mod series;
 mod summary;
 mod task_places;
 mod telemetry;
+mod threads;
 mod timeline;
 mod usage;
 mod visible;

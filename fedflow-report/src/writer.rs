@@ -18,6 +18,7 @@ use crate::render::RenderError;
 use crate::report::Report;
 use crate::results_csv::render_csv;
 use crate::results_json::render_json;
+use crate::threads::with_threads;
 
 /// The shortest time between two writings of the results while the run goes on.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -214,7 +215,7 @@ impl Files {
         match event {
             RunEvent::GroupFinished { group, .. } => {
                 self.stale.remove(group);
-                self.write_group(group);
+                with_threads(|| self.write_group(group));
             }
             RunEvent::GroupStarted { group, .. } => {
                 self.stale.insert(group.clone());
@@ -239,15 +240,21 @@ impl Files {
     }
 
     fn write_results(&self) {
+        with_threads(|| self.render_results());
+    }
+
+    fn render_results(&self) {
         self.write(&self.run_dir.join("results.json"), |out| render_json(&self.report, out));
         self.write(&self.run_dir.join("results.csv"), |out| render_csv(&self.report, out));
     }
 
     fn write_all(&mut self) {
         let stale = std::mem::take(&mut self.stale);
-        stale.par_iter().for_each(|group| self.write_group(group));
-        self.write_results();
-        self.write(&self.run_dir.join("report.html"), |out| render_html(&self.report, out));
+        with_threads(|| {
+            stale.par_iter().for_each(|group| self.write_group(group));
+            self.render_results();
+            self.write(&self.run_dir.join("report.html"), |out| render_html(&self.report, out));
+        });
     }
 
     fn write_group(&self, group: &Name) {

@@ -33,6 +33,7 @@
 
 mod capped_log;
 mod conformance;
+mod descriptors;
 mod ending;
 #[doc(hidden)]
 pub mod fuzzing;
@@ -48,6 +49,7 @@ mod link;
 mod listener;
 mod log_keeper;
 mod logs;
+mod oom_kills;
 mod overseer;
 mod private;
 mod result_file;
@@ -56,6 +58,7 @@ mod spawner;
 mod sweep;
 mod switchboard;
 mod train_gate;
+mod turns;
 mod witness;
 mod workdir;
 
@@ -69,7 +72,7 @@ use std::time::Duration;
 use fedflow_core::{
     Assignment, Dict, Input, Launcher, Lease, Name, OomSigns, SELF_WORKER, StopLevel, Time, WorkerId,
 };
-use rustix::process::{Resource, Rlimit, getpid, getrlimit, set_child_subreaper, setrlimit};
+use rustix::process::{getpid, set_child_subreaper};
 
 use crate::clock::Clock;
 use crate::environment::{self, Environment};
@@ -80,6 +83,7 @@ use gauge::Gauges;
 pub use inbox::HostInbox;
 use inbox::Post;
 use log_keeper::LogKeeper;
+use oom_kills::OomKills;
 use overseer::{Bell, Notice};
 use private::Private;
 use sampler::{Sampler, SamplerThread};
@@ -195,6 +199,7 @@ struct Shared {
     clock: Clock,
     post: Post,
     log_keeper: LogKeeper,
+    oom_kills: OomKills,
     board: Switchboard,
     gauges: Gauges,
 }
@@ -207,14 +212,14 @@ impl Host {
     /// # Errors
     /// The base directory is relative, or the system refuses a directory, thread or descriptor.
     pub fn start(options: HostOptions) -> Result<(HostLauncher, HostInbox, HostHandle), HostError> {
-        raise_descriptor_limit();
+        descriptors::raise_limit();
+        ipc_session::prepare().map_err(HostError::Threads)?;
         if options.adopt_orphans {
             set_child_subreaper(Some(getpid())).map_err(io::Error::from)?;
         }
         let clock = Clock::start();
         let (post, deliveries) = inbox::channel();
         let sampler = options.sample_interval.map(|_| Arc::new(Mutex::new(Sampler::new(clock.clone()))));
-        let watched = options.lease_witness.is_some() || options.train_gate.is_some();
         let (interval, adopting) = (options.sample_interval, options.adopt_orphans);
         let watched = options.lease_witness.is_some() || options.train_gate.is_some();
         let shared = Shared::new(options, clock.clone(), post.clone())?;
@@ -239,6 +244,13 @@ impl Host {
         let inbox = HostInbox::new(deliveries, post, clock, sampler);
         Ok((launcher, inbox, handle))
     }
+
+    /// How many workers fit below this program's limit of open descriptors, beside what is open now; at least 1. Call
+    /// it when everything else is open.
+    #[must_use]
+    pub fn worker_capacity() -> u32 {
+        descriptors::worker_capacity()
+    }
 }
 
 impl Shared {
@@ -253,6 +265,7 @@ impl Shared {
             clock,
             post,
             log_keeper: LogKeeper::start()?,
+            oom_kills: OomKills::of_own_group(),
             board: Switchboard::default(),
             gauges: Gauges::default(),
             options,
@@ -268,15 +281,6 @@ impl Shared {
             }
             None => None,
         }
-    }
-}
-
-fn raise_descriptor_limit() {
-    let limit = getrlimit(Resource::Nofile);
-    let wanted = limit.maximum.unwrap_or(u64::MAX).min(65_536);
-    if limit.current.is_some_and(|current| current < wanted) {
-        // What cannot be raised stays; a worker for which no descriptor is left fails with that cause.
-        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: limit.maximum });
     }
 }
 

@@ -46,6 +46,8 @@ pub(crate) const MAX_CHUNK: usize = 60 * 1024;
 pub(crate) const MAX_INLINE: usize = 32 * 1024;
 /// The longest encoded value of an item, and of an error's message.
 pub(crate) const MAX_ITEM: usize = 32 * 1024;
+/// How much is kept of an error's message: there may be thousands of them, each in several places.
+pub(crate) const MAX_MESSAGE: usize = 8 * 1024;
 /// The longest key of an item.
 pub(crate) const MAX_KEY: usize = 256;
 /// How many keys the items of one task may have.
@@ -61,7 +63,7 @@ pub(crate) const HOST_RATE: f64 = 400.0;
 /// The burst that the supervisor takes: what is held back for every key may come at once at the end of `train`.
 pub(crate) const HOST_BURST: f64 = 4.0 * MAX_KEYS as f64;
 /// Bytes of items that may wait for the engine, for one worker.
-pub(crate) const HOST_BACKLOG: usize = 8 << 20;
+pub(crate) const HOST_BACKLOG: usize = 2 << 20;
 
 /// A worker's first words: one line of JSON on descriptor 0.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

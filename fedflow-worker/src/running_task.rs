@@ -147,7 +147,7 @@ impl RunningTask {
                 WorkerEvent::Trained(result) => return Ok(result),
                 WorkerEvent::Item { .. } | WorkerEvent::Progress { .. } | WorkerEvent::Peak(_) => continue,
                 WorkerEvent::Failed { kind, message } => Failure::new(stage, kind, message),
-                WorkerEvent::Gone { kind, message, stderr_tail } => {
+                WorkerEvent::Gone { kind, message, stderr_tail, .. } => {
                     self.alive = false;
                     Failure { stderr_tail, ..Failure::new(stage, kind, message) }
                 }

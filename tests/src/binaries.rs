@@ -19,6 +19,12 @@ pub fn scripted_worker() -> PathBuf {
     binary("scripted-worker")
 }
 
+/// The library that makes the system under a program fail, for `LD_PRELOAD`.
+#[must_use]
+pub fn faulty_system() -> PathBuf {
+    binary("examples/libfaulty_system.so")
+}
+
 /// The directory of this profile's binaries, all of them built.
 fn target_directory() -> &'static Path {
     static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
@@ -28,7 +34,7 @@ fn target_directory() -> &'static Path {
         let directory = test.ancestors().nth(2).expect("a test lies in target/PROFILE/deps").to_path_buf();
         #[expect(clippy::disallowed_methods, reason = "the one place that builds what is tested")]
         let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "--bins"]);
+        build.args(["build", "--quiet", "--bins", "--example", "faulty_system"]);
         build.args(["-p", "fedflow-cli", "-p", "fedflow-digits", "-p", "fedflow-tests"]);
         if !cfg!(debug_assertions) {
             build.arg("--release");

@@ -1,8 +1,16 @@
 //! Promise 2: a supervisor that is killed at any moment loses nothing. Killed again and again, and resumed until
-//! it is done, a run ends as one that nobody disturbed: every task once, with the same result.
+//! it is done, a run ends as one that nobody disturbed: every task once, with the same result. And a worker that is
+//! killed costs its own task only.
 //!
 //! `FEDFLOW_SOAK_ROUNDS` says how many runs are treated so; `cargo xtask soak` sets it.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+#[path = "kill_loop/every_record.rs"]
+mod every_record;
+#[path = "kill_loop/every_write.rs"]
+mod every_write;
+#[path = "kill_loop/workers.rs"]
+mod workers;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -70,10 +78,21 @@ fn supervisor(run_dir: &Path) -> Option<Held> {
     }
 }
 
-/// Every task has one outcome in the journal, and none was started again after it.
+/// By what the processes of a run are known.
+fn run_token(run_dir: &Path) -> String {
+    read_journal(&RunDir::open(run_dir).unwrap(), |_| {}).unwrap().head.run_token
+}
+
+/// How many runs are treated so: what the soak says, or so many.
+fn rounds(otherwise: u64) -> u64 {
+    #[expect(clippy::disallowed_methods, reason = "how long it shall go on")]
+    std::env::var("FEDFLOW_SOAK_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
+}
+
+/// Every task has one outcome in the journal, none was started again after it, and no process is left.
 fn check_journal(run_dir: &Path) {
     let mut ended: BTreeMap<(Name, Name), u32> = BTreeMap::new();
-    read_journal(&RunDir::open(run_dir).unwrap(), |record| {
+    let recovered = read_journal(&RunDir::open(run_dir).unwrap(), |record| {
         let Some((group, task, _)) = record.event.task() else { return };
         let key = (group.clone(), task.clone());
         match record.event {
@@ -85,16 +104,14 @@ fn check_journal(run_dir: &Path) {
             }
             _ => {}
         }
-    })
-    .unwrap();
+    });
+    assert_eq!(processes_of_run(&recovered.unwrap().head.run_token).unwrap(), [], "processes are left");
     assert!(ended.values().all(|count| *count == 1), "two outcomes: {ended:?}");
 }
 
 #[test]
 fn a_run_that_is_killed_at_any_moment_ends_as_if_nothing_had_happened() {
-    #[expect(clippy::disallowed_methods, reason = "how long it shall go on")]
-    let rounds =
-        std::env::var("FEDFLOW_SOAK_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(4_u64);
+    let rounds = rounds(4);
     let undisturbed = Sandbox::new();
     undisturbed.write("flow.toml", FLOW);
     assert_eq!(undisturbed.fedflow("run flow.toml --devices cpu:2").code, 1);
@@ -137,8 +154,6 @@ fn a_run_that_is_killed_at_any_moment_ends_as_if_nothing_had_happened() {
         }
         assert_eq!(outcomes(&sandbox), expected, "seed {seed}");
         check_journal(&run_dir);
-        let token = read_journal(&RunDir::open(&run_dir).unwrap(), |_| {}).unwrap().head.run_token;
-        assert_eq!(processes_of_run(&token).unwrap(), [], "seed {seed}: processes are left");
     }
     assert!(killed > 0, "nothing was ever killed");
 }

@@ -32,6 +32,9 @@ pub(crate) fn soak(root: &Path) -> Result<(), Failure> {
     Step::of("cargo test --release -p fedflow-tests --test kill_loop -- --nocapture")
         .with_environment("FEDFLOW_SOAK_ROUNDS", "500")
         .run(root)?;
+    Step::of("cargo test --release -p fedflow-tests --test resources -- --nocapture memory")
+        .with_environment("FEDFLOW_SOAK_ROUNDS", "1")
+        .run(root)?;
     Step::of("cargo test --release -p fedflow-gpu --test ledger -- --nocapture")
         .with_environment("FEDFLOW_SOAK_SECONDS", "600")
         .run(root)

@@ -2,6 +2,7 @@
 
 mod layers;
 mod modules;
+mod named_tests;
 mod rules;
 mod source;
 mod style;
@@ -41,6 +42,7 @@ pub(crate) fn run(root: &Path) -> Result<(), Failure> {
     findings.extend(files.sources.iter().flat_map(style::check));
     findings.extend(files.texts.iter().flat_map(|(path, text)| words::check(path, text)));
     findings.extend(check_readme(&files.texts));
+    findings.extend(named_tests::check(&files.texts));
 
     for finding in &findings {
         eprintln!("{finding}");

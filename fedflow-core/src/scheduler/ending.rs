@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::retry::{Verdict, decide};
+use super::retry::{Verdict, decide, decide_host_oom};
 use super::timers::Due;
 use super::worker::{Phase, Severity, Worker};
 use super::{Command, Scheduler, TaskProgress};
@@ -234,10 +234,14 @@ impl Scheduler {
         kind: FailureKind,
         message: String,
         stderr_tail: String,
+        killed_for_memory: bool,
     ) {
         // Leave the phase in order, so that the counters and queues follow, before the worker is forgotten.
         let Some(worker) = self.workers.get(&id) else { return };
-        if let Some(stage) = worker.phase.stage() {
+        let stage = worker.phase.stage();
+        // What failed before for another cause is judged by that.
+        let host_oom = stage.is_some() && killed_for_memory;
+        if let Some(stage) = stage {
             self.end(now, id, Some(Failure::new(stage, kind, message)), Severity::Killed);
             // It is gone already: nothing needs to be ended.
             self.commands.retain(|command| *command != Command::Kill(id));
@@ -264,7 +268,7 @@ impl Scheduler {
                 if served > 0 && failure.stage == Stage::Start && failure.kind != FailureKind::Cancelled {
                     self.try_again(now, task, attempt, failure, Duration::ZERO);
                 } else {
-                    self.attempt_failed(now, task, attempt, failure);
+                    self.attempt_failed(now, task, attempt, failure, host_oom);
                 }
             }
             // It was not at work, and had to make way for somebody who could be.
@@ -278,7 +282,14 @@ impl Scheduler {
         }
     }
 
-    fn attempt_failed(&mut self, now: Time, key: TaskKey, attempt: Attempt, mut failure: Failure) {
+    fn attempt_failed(
+        &mut self,
+        now: Time,
+        key: TaskKey,
+        attempt: Attempt,
+        mut failure: Failure,
+        host_oom: bool,
+    ) {
         if let Some(device) = attempt.lost {
             failure.message.push_str(&format!("; {device} was lost"));
         }
@@ -292,6 +303,8 @@ impl Scheduler {
         let verdict = if elsewhere && failure.kind != FailureKind::Cancelled {
             // It costs none of the task's retries, and happens once for each device at most.
             Verdict::Again { delay: Duration::ZERO }
+        } else if host_oom {
+            decide_host_oom(&mut task.spent, config)
         } else {
             decide(&mut task.spent, &failure, retries, config)
         };

@@ -59,13 +59,7 @@ pub(super) fn decide(
             spent.train_oom += 1;
             Verdict::LargerShare { alone: spent.train_oom == config.train_nretry }
         }
-        (FailureKind::Oom, _) => {
-            if spent.load_oom >= config.load_nretry {
-                return Verdict::GiveUp;
-            }
-            spent.load_oom += 1;
-            Verdict::MoreMemory
-        }
+        (FailureKind::Oom, _) => decide_host_oom(spent, config),
         _ => {
             if spent.failures >= retries {
                 return Verdict::GiveUp;
@@ -75,6 +69,15 @@ pub(super) fn decide(
             Verdict::Again { delay }
         }
     }
+}
+
+/// Decides what follows when the host's memory did not suffice, whatever the stage.
+pub(super) fn decide_host_oom(spent: &mut Spent, config: &SchedulerConfig) -> Verdict {
+    if spent.load_oom >= config.load_nretry {
+        return Verdict::GiveUp;
+    }
+    spent.load_oom += 1;
+    Verdict::MoreMemory
 }
 
 /// A larger estimate, at most the largest share there is.

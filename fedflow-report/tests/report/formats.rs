@@ -103,8 +103,8 @@ fn the_page_tells_which_tasks_were_given_to_a_process_that_had_served_others() {
         render_html(&report, &mut out).unwrap();
         String::from_utf8(out).unwrap()
     };
-    // In the table, and at the two bars of its start and its load.
-    let told = |page: &str| (page.matches(">reused<").count(), page.matches("g / b, process reused").count());
+    // In the table, and at each of its bars.
+    let told = |page: &str| (page.matches(">reused<").count(), page.matches("b, process reused").count());
     assert_eq!(told(&page(true)), (1, 3), "start, load and wait");
     assert_eq!(told(&page(false)), (0, 0));
 }

@@ -45,6 +45,17 @@ pub(super) fn describe(cause: Option<Cause>, ending: Option<Ending>, asked: Aske
     }
 }
 
+/// Whether the kernel may have killed a process for memory, or the last child of a shell, which ends as that did.
+pub(super) fn may_be_oom_kill(ending: Ending) -> bool {
+    matches!(ending, Ending::Signal(9) | Ending::Code(137))
+}
+
+/// The end of a process that the kernel has killed for memory.
+pub(super) fn oom_kill(ending: Ending) -> Cause {
+    let message = format!("the kernel killed it, as the machine or its cgroup was out of memory ({ending})");
+    Cause::new(FailureKind::Oom, message)
+}
+
 /// The question whether a process that failed unasked was out of memory, though it did not say so.
 pub(super) struct OomCheck {
     signs: Arc<OomSigns>,

@@ -2,6 +2,7 @@
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::time::Duration;
 
 use fedflow_core::{FailureKind, Time};
 use ipc_channel::ipc::{self, IpcReceiver, IpcSender};
@@ -12,6 +13,9 @@ use super::listener::Cause;
 use super::private::MAX_SOCKET_PATH;
 use crate::clock::Clock;
 use crate::protocol::{Bootstrap, Hello, MAX_HELLO, OLDEST_VERSION, ToHost, ToWorker, VERSION};
+
+/// How long a worker whose server is gone may take to leave.
+const LEAVING: Duration = Duration::from_secs(1);
 
 /// The supervisor's ends of a session.
 pub(super) struct Session {
@@ -36,7 +40,7 @@ pub(super) fn shake_hands(terms: &Terms<'_>) -> Result<Option<Session>, Cause> {
     let Some(line) = read_line(terms)? else { return Ok(None) };
     let hello = parse(&line)?;
     check(&hello, terms)?;
-    answer(hello, terms).map(Some)
+    answer(hello, terms)
 }
 
 /// Reads the first line; `None` if the worker closed its end before.
@@ -123,29 +127,46 @@ fn check(hello: &Hello, terms: &Terms<'_>) -> Result<(), Cause> {
     Ok(())
 }
 
-fn answer(hello: Hello, terms: &Terms<'_>) -> Result<Session, Cause> {
-    let failed =
-        |error: &dyn std::fmt::Display| Cause::protocol(format_args!("cannot connect to it: {error}"));
-    let (orders, worker_orders) = ipc::channel().map_err(|error| failed(&error))?;
-    let (worker_events, events) = ipc::channel().map_err(|error| failed(&error))?;
+/// Sends the worker its ends of the session; `None` if it left meanwhile.
+fn answer(hello: Hello, terms: &Terms<'_>) -> Result<Option<Session>, Cause> {
+    // That is no fault of the worker's.
+    let no_channel =
+        |error: std::io::Error| Cause::new(FailureKind::Spawn, format!("no channel for it: {error}"));
+    let (orders, worker_orders) = ipc::channel().map_err(no_channel)?;
+    let (worker_events, events) = ipc::channel().map_err(no_channel)?;
     let bootstrap = Bootstrap {
         version: hello.version,
         token: terms.token.into(),
         orders: worker_orders,
         events: worker_events,
     };
-    IpcSender::connect(hello.server)
-        .map_err(|error| failed(&error))?
-        .send(bootstrap)
-        .map_err(|error| failed(&error))?;
-    Ok(Session { orders, events })
+    let sent = IpcSender::connect(hello.server)
+        .map_err(|error| error.to_string())
+        .and_then(|server| server.send(bootstrap).map_err(|error| error.to_string()));
+    match sent {
+        Ok(()) => Ok(Some(Session { orders, events })),
+        Err(_) if has_left(terms) => Ok(None),
+        Err(error) => Err(Cause::protocol(format_args!("cannot connect to it: {error}"))),
+    }
+}
+
+/// Whether the worker closes its end, now or in a moment: its server goes a little before.
+fn has_left(terms: &Terms<'_>) -> bool {
+    let until = terms.deadline.min(terms.clock.now() + LEAVING);
+    loop {
+        let left = terms.clock.until(until);
+        let mut descriptors = [PollFd::new(terms.socket, PollFlags::RDHUP)];
+        match poll(&mut descriptors, Timespec::try_from(left).ok().as_ref()) {
+            Err(Errno::INTR) => {}
+            ready => return ready.is_ok_and(|ready| ready > 0),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
-    use std::time::Duration;
 
     /// What becomes of a hello's bytes.
     fn meet(bytes: &[u8], close: bool) -> Result<bool, Cause> {

@@ -9,6 +9,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 use fedflow_core::{HostSample, Inbox, Input, Time, WorkerEvent};
 
 use super::sampler::Sampler;
+use super::turns::Turns;
 use crate::clock::Clock;
 
 /// A sample that is older than this is renewed before the engine decides on what a loaded task takes.
@@ -16,7 +17,10 @@ const FRESH: Duration = Duration::from_millis(100);
 
 /// Where inputs are put. The channel has no bound of its own: each worker's part is bounded by its listener.
 #[derive(Debug, Clone)]
-pub(super) struct Post(Sender<Delivery>);
+pub(super) struct Post {
+    deliveries: Sender<Delivery>,
+    turns: Turns,
+}
 
 /// An input on its way.
 #[derive(Debug)]
@@ -49,7 +53,7 @@ impl Drop for Weight {
 
 pub(super) fn channel() -> (Post, Receiver<Delivery>) {
     let (sender, receiver) = crossbeam_channel::unbounded();
-    (Post(sender), receiver)
+    (Post { deliveries: sender, turns: Turns::default() }, receiver)
 }
 
 impl Post {
@@ -63,7 +67,12 @@ impl Post {
 
     fn deliver(&self, delivery: Delivery) {
         // Without an engine there is nobody to tell.
-        let _ = self.0.send(delivery);
+        let _ = self.deliveries.send(delivery);
+    }
+
+    /// The turns of large messages.
+    pub(super) fn turns(&self) -> &Turns {
+        &self.turns
     }
 }
 

@@ -1,19 +1,23 @@
 //! The reader of one Rust worker: shakes hands, gives it its task, then hears it until its channel closes.
 
+use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use fedflow_core::{Assignment, Dict, FailureKind, WorkerId};
-use ipc_channel::IpcError;
-use ipc_channel::ipc::IpcReceiver;
+use fedflow_core::{Assignment, Dict, FailureKind, Time, WorkerId};
+use ipc_channel::ipc::{self, IpcReceiver};
+use ipc_channel::{IpcError, TryRecvError};
 
 use super::Shared;
 use super::handshake::{Terms, shake_hands};
 use super::link::{IpcLink, Link};
 use super::listener::{Cause, Listener, Phase, Said};
+use super::turns::{self, Turn};
 use crate::codec;
 use crate::protocol::{MAX_CHUNK, MAX_ITEM, ToHost};
+use crate::spawn::null;
 
 /// What the reader of a Rust worker needs.
 pub(super) struct IpcReader {
@@ -45,21 +49,43 @@ impl IpcReader {
     }
 }
 
+/// Has ipc-channel measure how large a packet may be. It does so once in a program, and panics for ever after if there
+/// is no descriptor for it then: better before anything runs, and with an error.
+///
+/// # Errors
+/// There is no descriptor for it.
+pub(super) fn prepare() -> io::Result<()> {
+    // A channel is a pair of sockets, and one more is measured.
+    drop([null()?, null()?, null()?, null()?]);
+    let (sender, _receiver) = ipc::channel::<()>()?;
+    sender.send(()).map_err(io::Error::other)
+}
+
 /// Hears a worker until its channel closes.
 fn hear(events: &IpcReceiver<ToHost>, listener: &Listener, result_limit: u64) -> Result<(), Cause> {
     let mut assembly: Option<Assembly> = None;
     loop {
-        let message = match listener.wait(|| events.recv()) {
+        let until = assembly.as_ref().and_then(Assembly::until);
+        let message = match listener
+            .wait(|| receive(events, until.map(|until| listener.clock().until(until))))
+        {
             Ok(message) => message,
             Err(IpcError::Io(error)) if error.kind() == std::io::ErrorKind::Interrupted => continue,
             Err(IpcError::Disconnected) => return Ok(()),
             // The kernel's word for a peer that died with messages unread.
             Err(IpcError::Io(error)) if error.kind() == std::io::ErrorKind::ConnectionReset => return Ok(()),
+            Err(IpcError::Io(error)) if error.kind() == io::ErrorKind::TimedOut => {
+                // The clock may have been paused meanwhile.
+                if until.is_some_and(|until| listener.clock().now() >= until) {
+                    return Err(turns::too_slow());
+                }
+                continue;
+            }
             Err(error) => return Err(Cause::protocol(error)),
         };
         let said = match (message, assembly.take()) {
             (ToHost::Result { length }, None) => {
-                assembly = Some(Assembly::begin(length, result_limit)?);
+                assembly = Some(Assembly::begin(length, result_limit, listener)?);
                 continue;
             }
             (ToHost::Chunk(bytes), Some(mut parts)) => match parts.add(bytes.0)? {
@@ -75,6 +101,15 @@ fn hear(events: &IpcReceiver<ToHost>, listener: &Listener, result_limit: u64) ->
         };
         listener.hear(said)?;
     }
+}
+
+/// Waits for the next message, for a limited time if there is one to keep to.
+fn receive(events: &IpcReceiver<ToHost>, limit: Option<Duration>) -> Result<ToHost, IpcError> {
+    let Some(limit) = limit else { return events.recv() };
+    events.try_recv_timeout(limit).map_err(|error| match error {
+        TryRecvError::IpcError(error) => error,
+        TryRecvError::Empty => IpcError::Io(io::ErrorKind::TimedOut.into()),
+    })
 }
 
 fn result_of(bytes: &[u8], limit: u64) -> Result<Dict, Cause> {
@@ -107,19 +142,27 @@ fn said(message: ToHost) -> Result<Said, Cause> {
 struct Assembly {
     bytes: Vec<u8>,
     length: usize,
+    /// Of a large one, that it is taken in, and until when it must be whole.
+    turn: Option<(Turn, Time)>,
 }
 
 impl Assembly {
-    fn begin(length: u64, limit: u64) -> Result<Self, Cause> {
+    fn begin(length: u64, limit: u64, listener: &Listener) -> Result<Self, Cause> {
         // The encoded form is never larger than what it takes in memory, which is what the limit counts.
         match usize::try_from(length) {
             Ok(length) if length > 0 && u64::try_from(length).is_ok_and(|bytes| bytes <= limit.max(64)) => {
-                Ok(Self { bytes: Vec::new(), length })
+                let turn = (length > turns::LARGE)
+                    .then(|| (listener.take_turn(), listener.clock().now() + turns::LONGEST));
+                Ok(Self { bytes: Vec::new(), length, turn })
             }
             _ => Err(Cause::protocol(format_args!(
                 "its result has {length} bytes; supervision.result-limit is {limit}"
             ))),
         }
+    }
+
+    fn until(&self) -> Option<Time> {
+        self.turn.as_ref().map(|(_, until)| *until)
     }
 
     /// Adds a piece; gives the whole when it is complete.

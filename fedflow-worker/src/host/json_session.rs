@@ -15,6 +15,7 @@ use super::Shared;
 use super::lease_text::lease_text;
 use super::link::Link;
 use super::listener::{Cause, Listener, Phase, Said};
+use super::turns::{self, Turn};
 use crate::clock::Clock;
 use crate::json;
 use crate::protocol::{MAX_HELLO, MAX_ITEM};
@@ -100,7 +101,7 @@ impl JsonReader {
         let clock = &self.shared.clock;
         let deadline = clock.now() + self.shared.options.start_timeout;
         let lines = start_writer(Arc::clone(&self.socket)).map_err(Cause::protocol)?;
-        let mut words = Words::of(&self.socket);
+        let mut words = Words::of(&self.socket, &self.listener);
         let _ = lines.send(Line::hello());
         let hello = self.listener.wait(|| words.next(|| MAX_HELLO, Some((clock, deadline))))?;
         let Some(hello) = hello else { return Ok(()) };
@@ -134,7 +135,7 @@ fn hear(words: &mut Words<'_>, listener: &Listener, limit: u64) -> Result<(), Ca
 /// # Errors
 /// Something does not fit what the worker was told, or is no line of the protocol.
 pub(super) fn hear_socket(socket: &OwnedFd, listener: &Listener, limit: u64) -> Result<(), Cause> {
-    hear(&mut Words::of(socket), listener, limit)
+    hear(&mut Words::of(socket, listener), listener, limit)
 }
 
 /// Reads bytes as the answer to hello.
@@ -169,11 +170,14 @@ struct Words<'a> {
     buffer: Vec<u8>,
     /// How much of the buffer holds no end of a line.
     searched: usize,
+    listener: &'a Listener,
+    /// Of a large line, that it is taken in, and until when it must be whole. Held until the next line is asked for.
+    turn: Option<(Turn, Time)>,
 }
 
 impl<'a> Words<'a> {
-    fn of(socket: &'a OwnedFd) -> Self {
-        Self { socket, buffer: Vec::new(), searched: 0 }
+    fn of(socket: &'a OwnedFd, listener: &'a Listener) -> Self {
+        Self { socket, buffer: Vec::new(), searched: 0, listener, turn: None }
     }
 
     /// The next line, without its end; `None` at the end of the file.
@@ -182,6 +186,7 @@ impl<'a> Words<'a> {
         longest: impl Fn() -> usize,
         deadline: Option<(&Clock, Time)>,
     ) -> Result<Option<Vec<u8>>, Cause> {
+        self.turn = None;
         loop {
             if let Some(end) = self.buffer[self.searched..].iter().position(|byte| *byte == b'\n') {
                 let end = self.searched + end;
@@ -197,7 +202,10 @@ impl<'a> Words<'a> {
                 return Err(Cause::protocol(format_args!("a line has more than {longest} bytes")));
             }
             if let Some((clock, deadline)) = deadline {
-                wait_readable(self.socket, clock, deadline)?;
+                wait_readable(self.socket, clock, deadline, late_hello)?;
+            }
+            if self.buffer.len() > turns::LARGE {
+                self.wait_in_turn()?;
             }
             let mut piece = [0_u8; 16 * 1024];
             match recv(self.socket, &mut piece, RecvFlags::empty()) {
@@ -210,13 +218,30 @@ impl<'a> Words<'a> {
     }
 }
 
-fn wait_readable(socket: &OwnedFd, clock: &Clock, deadline: Time) -> Result<(), Cause> {
+impl Words<'_> {
+    /// Waits for more of a large line.
+    fn wait_in_turn(&mut self) -> Result<(), Cause> {
+        // Garbage is no line, however long it becomes.
+        if !self.buffer.trim_ascii_start().starts_with(b"{") {
+            return Err(wrong_line("a line is not JSON", &self.buffer));
+        }
+        let clock = self.listener.clock();
+        let (_, until) =
+            self.turn.get_or_insert_with(|| (self.listener.take_turn(), clock.now() + turns::LONGEST));
+        wait_readable(self.socket, clock, *until, turns::too_slow)
+    }
+}
+
+fn late_hello() -> Cause {
+    let message = "it did not answer `hello` with `ready` in time; does it speak the JSON worker protocol?";
+    Cause::new(FailureKind::Timeout, message)
+}
+
+fn wait_readable(socket: &OwnedFd, clock: &Clock, deadline: Time, late: fn() -> Cause) -> Result<(), Cause> {
     loop {
         let left = clock.until(deadline);
         if left.is_zero() {
-            let message =
-                "it did not answer `hello` with `ready` in time; does it speak the JSON worker protocol?";
-            return Err(Cause::new(FailureKind::Timeout, message));
+            return Err(late());
         }
         let mut descriptors = [PollFd::new(socket, PollFlags::IN)];
         match poll(&mut descriptors, Timespec::try_from(left).ok().as_ref()) {

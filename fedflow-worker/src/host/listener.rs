@@ -8,8 +8,9 @@ use fedflow_core::{Dict, FailureKind, Input, Value, WorkerEvent, WorkerId};
 use super::gauge::Gauge;
 use super::inbox::{Post, Weight};
 use super::intake::Intake;
+use super::turns::Turn;
 use crate::clock::Clock;
-use crate::protocol::{HOST_BACKLOG, MAX_ITEM, shortened};
+use crate::protocol::{HOST_BACKLOG, MAX_ITEM, MAX_MESSAGE, shortened};
 
 /// What a worker said, whatever protocol it speaks.
 #[derive(Debug, Clone, PartialEq)]
@@ -145,13 +146,13 @@ impl Listener {
                 WorkerEvent::Ready
             }
             (Phase::Starting, Said::Refused(message)) => {
-                return Err(Cause::new(FailureKind::Error, shortened(message, MAX_ITEM)));
+                return Err(Cause::new(FailureKind::Error, shortened(message, MAX_MESSAGE)));
             }
             // It was said before the new task was read.
             (Phase::Starting, _) if state.reused => return Ok(()),
             // It does not want the task, and says so before it is told to load.
             (Phase::Starting | Phase::Ready, Said::Failed { kind, message }) => {
-                return Err(Cause::new(kind, shortened(message, MAX_ITEM)));
+                return Err(Cause::new(kind, shortened(message, MAX_MESSAGE)));
             }
             (Phase::Loading, Said::Loaded) => {
                 state.phase = Phase::Waiting;
@@ -163,7 +164,7 @@ impl Listener {
             }
             (Phase::Loading | Phase::Training, Said::Failed { kind, message }) => {
                 state.phase = if phase == Phase::Loading { Phase::Ready } else { Phase::Waiting };
-                WorkerEvent::Failed { kind, message: shortened(message, MAX_ITEM) }
+                WorkerEvent::Failed { kind, message: shortened(message, MAX_MESSAGE) }
             }
             (Phase::Training, said @ (Said::Item { .. } | Said::Progress { .. })) => {
                 self.take_news(&mut state, said);
@@ -218,6 +219,19 @@ impl Listener {
         let received = receive();
         self.waiting.store(false, Ordering::Release);
         received
+    }
+
+    /// Waits until a large message of the worker may be taken in. Called by its reader, which is not idle meanwhile.
+    pub(super) fn take_turn(&self) -> Turn {
+        let waiting = self.waiting.swap(false, Ordering::AcqRel);
+        let turn = self.post.turns().take();
+        self.waiting.store(waiting, Ordering::Release);
+        turn
+    }
+
+    /// The run's clock.
+    pub(super) fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     /// Whether the reader has nothing left to work on.

@@ -38,8 +38,12 @@ pub(super) fn read(path: &Path, limit: u64) -> Result<Dict, ResultFileError> {
         }
         Err(error) => return Err(error.into()),
     };
-    if !file.metadata()?.is_file() {
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
         return Err(ResultFileError::NotRegular);
+    }
+    if metadata.len() > limit {
+        return Err(ResultFileError::TooLarge(limit));
     }
     let mut text = Vec::new();
     file.take(limit.saturating_add(1)).read_to_end(&mut text)?;

@@ -185,7 +185,7 @@ impl World {
     /// The worker's end: kind, message and the tail of stderr.
     pub(crate) fn gone(&mut self) -> (FailureKind, String, String) {
         match self.event() {
-            WorkerEvent::Gone { kind, message, stderr_tail } => (kind, message, stderr_tail),
+            WorkerEvent::Gone { kind, message, stderr_tail, .. } => (kind, message, stderr_tail),
             other => panic!("{other:?}"),
         }
     }

@@ -120,7 +120,12 @@ impl Conversation {
             let read = read.unwrap_or_else(|_| Err(Cause::protocol("it sent something that cannot be read")));
             let _ = told.send(read);
             let kind = FailureKind::Protocol;
-            over.tell(WorkerEvent::Gone { kind, message: String::new(), stderr_tail: String::new() });
+            over.tell(WorkerEvent::Gone {
+                kind,
+                message: String::new(),
+                stderr_tail: String::new(),
+                killed_for_memory: false,
+            });
         };
         match thread::Builder::new().name("fedflow-reader".into()).spawn(read) {
             Ok(_) => Ok(conversation),

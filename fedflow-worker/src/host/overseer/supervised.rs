@@ -17,7 +17,7 @@ use crossbeam_channel::Sender;
 use fedflow_core::{Assignment, Dict, FailureKind, LeaseId, Program, Time, WorkerEvent, WorkerId};
 use rustix::process::Signal;
 
-use super::super::ending::Asked;
+use super::super::ending::{self, Asked};
 use super::super::gauge::own_peak;
 use super::super::ipc_session::IpcReader;
 use super::super::json_session::JsonReader;
@@ -27,7 +27,7 @@ use super::super::logs::Logs;
 use super::super::spawner::{Done, Job, Plan, Work};
 use super::super::sweep::{Other, Sweep};
 use super::super::switchboard::SharedLink;
-use super::super::{Protocol, Shared, WorkerProgram, result_file};
+use super::super::{Protocol, Shared, WorkerProgram, result_file, turns};
 use super::{Bell, Notice};
 use crate::process::ProcessId;
 use crate::spawn::{Ending, Process};
@@ -60,6 +60,10 @@ pub(super) struct Supervised {
     /// The files its processes write to; away while the spawner has them.
     logs: Option<Logs>,
     process: Option<Process>,
+    /// How often the kernel had killed for memory before that was started.
+    oom_kills: u64,
+    /// Whether it did so with this one.
+    killed_for_memory: bool,
     /// What descended from its process when that was last asked to end: some of it may have left the group.
     offspring: Vec<ProcessId>,
     /// What it was told to train on.
@@ -137,6 +141,8 @@ impl Supervised {
             manner: Manner::Command { phase: CommandPhase::Preparing },
             logs: None,
             process: None,
+            oom_kills: 0,
+            killed_for_memory: false,
             offspring: Vec::new(),
             lease: None,
             busy: 0,
@@ -169,6 +175,7 @@ impl Supervised {
 
     fn order(&mut self, process: Option<Plan>) {
         self.busy += 1;
+        self.oom_kills = self.shared.oom_kills.count();
         let assignment = Arc::clone(&self.assignment);
         let job = Job { worker: self.slot, assignment, logs: self.logs.take(), process };
         // The spawner lives as long as we do.
@@ -309,6 +316,14 @@ impl Supervised {
         }
         self.ending = Some(ending);
         self.deadline = None;
+        if self.cause.is_none()
+            && self.asked == Asked::Nothing
+            && ending::may_be_oom_kill(ending)
+            && self.shared.oom_kills.explain_death(self.oom_kills)
+        {
+            self.killed_for_memory = true;
+            self.cause = Some(ending::oom_kill(ending));
+        }
         let sweep = Sweep {
             offspring: std::mem::take(&mut self.offspring),
             assignment: Arc::clone(&self.assignment),
@@ -381,7 +396,10 @@ impl Supervised {
         self.busy += 1;
         let (path, limit) = (self.result_path(), self.shared.options.result_limit);
         let (worker, bell) = (self.slot, self.bell.clone());
+        let listener = Arc::clone(&self.listener);
         let read = move || {
+            let is_large = std::fs::metadata(&path).is_ok_and(|file| file.len() > turns::LARGE as u64);
+            let _turn = is_large.then(|| listener.take_turn());
             let outcome = result_file::read(&path, limit)
                 .map_err(|error| Cause::new(FailureKind::Protocol, error.to_string()));
             bell.ring(Notice::ResultRead { worker, outcome });

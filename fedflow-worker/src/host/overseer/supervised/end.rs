@@ -49,6 +49,7 @@ impl Supervised {
                 let _ = shutdown(&socket, Shutdown::Both);
             }
         }
+        let killed_for_memory = self.killed_for_memory;
         let in_order = self.cause.is_none() && self.asked == Asked::Exit;
         let cause = ending::describe(self.cause, self.ending, self.asked, greeted);
         let Cause { kind, message } = cause.clone();
@@ -59,7 +60,7 @@ impl Supervised {
         let nothing_left = |logs: &Logs| in_order && clean && logs.no_stderr() && !logs.are_too_large();
         let logs = logs.filter(|logs| !nothing_left(logs));
         if in_order && clean && logs.is_none() {
-            listener.tell(WorkerEvent::Gone { kind, message, stderr_tail: String::new() });
+            listener.tell(WorkerEvent::Gone { kind, message, stderr_tail: String::new(), killed_for_memory });
             return cause;
         }
         // The disk may be slow: it holds up this worker's end only.
@@ -77,12 +78,17 @@ impl Supervised {
                 logs.finish(&workdir);
             }
             let Cause { kind, message } = cause;
-            listener.tell(WorkerEvent::Gone { kind, message, stderr_tail });
+            listener.tell(WorkerEvent::Gone { kind, message, stderr_tail, killed_for_memory });
             let _ = std::fs::remove_dir_all(&private);
         };
         if thread::Builder::new().name("fedflow-end".into()).spawn(tell).is_err() {
             let Cause { kind, message } = cause.clone();
-            last_listener.tell(WorkerEvent::Gone { kind, message, stderr_tail: String::new() });
+            last_listener.tell(WorkerEvent::Gone {
+                kind,
+                message,
+                stderr_tail: String::new(),
+                killed_for_memory,
+            });
         }
         cause
     }

@@ -1,0 +1,153 @@
+//! A library that is loaded before all others (`LD_PRELOAD`) and stands between a program and the system: it kills the
+//! program at a chosen write, has a write or a sync fail, or has the wall clock jump. The product knows nothing of it.
+//!
+//! `FAULTY_DISK="NAME OPERATION NUMBER FAULT"` concerns the files whose path ends with NAME or `NAME.new`. At the
+//! NUMBER-th OPERATION (`write` or `sync`, from 1) FAULT happens: `kill` before it is done, `tear` after half of it,
+//! `after` after it, or it fails with an error, if FAULT is the error's number; then all later ones fail as well.
+//! `FAULTY_CLOCK=1` has the wall clock jump ten days on or back each time that it is looked at.
+
+use std::ffi::{c_int, c_long, c_void};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use libc::{CLOCK_REALTIME, SYS_clock_gettime, SYS_fdatasync, SYS_fsync, SYS_write, clockid_t, timespec};
+
+/// How far the wall clock jumps, in seconds.
+const JUMP: i64 = 10 * 24 * 3600;
+
+#[derive(Clone, Copy, PartialEq)]
+enum Operation {
+    Write,
+    Sync,
+}
+
+#[derive(Clone, Copy)]
+enum Fault {
+    Kill,
+    Tear,
+    KillAfter,
+    Error(c_int),
+}
+
+struct Plan {
+    name: String,
+    operation: Operation,
+    number: u64,
+    fault: Fault,
+}
+
+/// What happens to this operation.
+fn fault(descriptor: c_int, operation: Operation) -> Option<Fault> {
+    static PLAN: OnceLock<Option<Plan>> = OnceLock::new();
+    static DONE: AtomicU64 = AtomicU64::new(0);
+    let plan = PLAN.get_or_init(|| plan(&variable("FAULTY_DISK")?)).as_ref()?;
+    if plan.operation != operation || !is_named(descriptor, &plan.name) {
+        return None;
+    }
+    let number = DONE.fetch_add(1, Ordering::SeqCst) + 1;
+    let lasts = matches!(plan.fault, Fault::Error(_)) && number > plan.number;
+    (number == plan.number || lasts).then_some(plan.fault)
+}
+
+fn plan(text: &str) -> Option<Plan> {
+    let mut words = text.split(' ');
+    let name = words.next()?.to_owned();
+    let operation = if words.next()? == "write" { Operation::Write } else { Operation::Sync };
+    let number = words.next()?.parse().ok()?;
+    let fault = match words.next()? {
+        "kill" => Fault::Kill,
+        "tear" => Fault::Tear,
+        "after" => Fault::KillAfter,
+        error => Fault::Error(error.parse().ok()?),
+    };
+    Some(Plan { name, operation, number, fault })
+}
+
+fn variable(name: &str) -> Option<String> {
+    #[expect(clippy::disallowed_methods, reason = "the one place of this library that is told what to do")]
+    std::env::var(name).ok()
+}
+
+fn is_named(descriptor: c_int, name: &str) -> bool {
+    let path = std::fs::read_link(format!("/proc/self/fd/{descriptor}")).unwrap_or_default();
+    let path = path.to_string_lossy();
+    path.strip_suffix(".new").unwrap_or(&path).ends_with(name)
+}
+
+fn die() {
+    // SAFETY: both calls take numbers only.
+    unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
+}
+
+fn refuse(error: c_int) -> c_int {
+    // SAFETY: the location of `errno` is this thread's own and always there.
+    unsafe { *libc::__errno_location() = error };
+    -1
+}
+
+/// The C library's `write`.
+///
+/// # Safety
+/// As there.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn write(descriptor: c_int, bytes: *const c_void, length: usize) -> isize {
+    let through = |length: usize| {
+        // SAFETY: the caller keeps to the rules of `write`, and not more is written than it said.
+        let written = unsafe { libc::syscall(SYS_write, descriptor, bytes, length) };
+        isize::try_from(written).unwrap_or(-1)
+    };
+    match fault(descriptor, Operation::Write) {
+        None => return through(length),
+        Some(Fault::Error(error)) => return refuse(error) as isize,
+        Some(Fault::Kill) => {}
+        Some(Fault::Tear) => drop(through(length / 2)),
+        Some(Fault::KillAfter) => drop(through(length)),
+    }
+    die();
+    -1
+}
+
+fn sync(descriptor: c_int, call: c_long) -> c_int {
+    let through = || {
+        // SAFETY: the call takes a number only.
+        c_int::try_from(unsafe { libc::syscall(call, descriptor) }).unwrap_or(-1)
+    };
+    match fault(descriptor, Operation::Sync) {
+        None => return through(),
+        Some(Fault::Error(error)) => return refuse(error),
+        Some(Fault::Kill | Fault::Tear) => {}
+        Some(Fault::KillAfter) => drop(through()),
+    }
+    die();
+    -1
+}
+
+/// The C library's `fsync`.
+#[unsafe(no_mangle)]
+pub extern "C" fn fsync(descriptor: c_int) -> c_int {
+    sync(descriptor, SYS_fsync)
+}
+
+/// The C library's `fdatasync`.
+#[unsafe(no_mangle)]
+pub extern "C" fn fdatasync(descriptor: c_int) -> c_int {
+    sync(descriptor, SYS_fdatasync)
+}
+
+/// The C library's `clock_gettime`.
+///
+/// # Safety
+/// As there.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clock_gettime(clock: clockid_t, time: *mut timespec) -> c_int {
+    static JUMPS: OnceLock<bool> = OnceLock::new();
+    static LOOKS: AtomicI64 = AtomicI64::new(0);
+    // SAFETY: the caller keeps to the rules of `clock_gettime`.
+    let status = unsafe { libc::syscall(SYS_clock_gettime, clock, time) };
+    if clock == CLOCK_REALTIME && status == 0 && *JUMPS.get_or_init(|| variable("FAULTY_CLOCK").is_some()) {
+        let looks = LOOKS.fetch_add(1, Ordering::SeqCst);
+        // SAFETY: the system has just written there.
+        unsafe { (*time).tv_sec += JUMP * [1, -1, 2, 0, -2][(looks % 5).unsigned_abs() as usize] };
+    }
+    c_int::try_from(status).unwrap_or(-1)
+}

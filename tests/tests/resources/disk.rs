@@ -1,0 +1,135 @@
+//! The disk: full, without inodes, with a limit on the size of files, or broken.
+
+use std::path::PathBuf;
+
+use fedflow_tests::{Outcome, Sandbox, skip};
+
+use super::{TASKS, assert_no_panic, count, faulty, outcomes, sandbox};
+
+const RUN: &str = "run flow.toml --devices cpu:2 --progress none";
+
+/// Does something on a small file system that only the command sees, mounted on `small`; then the run directory
+/// `small/res` is copied out of it. None if mounting is not allowed here.
+fn on_small_disk(sandbox: &Sandbox, options: &str, script: &str) -> Option<(Outcome, PathBuf)> {
+    std::fs::create_dir(sandbox.path().join("small")).unwrap();
+    // Whoever is not root may be it in a namespace of its own.
+    for namespace in ["--mount", "--mount --map-root-user"] {
+        let mount = format!("unshare {namespace} sh -c 'mount -t tmpfs -o {options} small small'");
+        let probe = sandbox.fedflow_in_shell(&mount, "");
+        if probe.code == 0 {
+            let script = format!(
+                "mount -t tmpfs -o {options} small small || exit 99\n{script}\ncode=$?\n\
+                 cp -r small/res out || exit 98\nexit $code"
+            );
+            let path = sandbox.write("script.sh", &script);
+            let line = format!("exec timeout -s KILL 120 unshare {namespace} sh {} \"$@\"", path.display());
+            let outcome = sandbox.fedflow_in_shell(&line, "");
+            return Some((outcome, sandbox.path().join("out")));
+        }
+    }
+    skip("no file system can be mounted here");
+    None
+}
+
+#[test]
+fn a_full_disk_stops_the_run_in_order_and_a_resume_ends_it() {
+    let sandbox = sandbox();
+    let script = format!(
+        "\"$@\" {RUN} --workdir small/res; [ $? = 3 ] || exit 97\n\
+         echo --- >&2; mount -o remount,size=8m small && \"$@\" resume small/res --progress none"
+    );
+    let Some((outcome, out)) = on_small_disk(&sandbox, "size=16k", &script) else { return };
+    let (full, resumed) = outcome.stderr.split_once("---\n").unwrap();
+    assert!(full.contains("the journal cannot be written: No space left on device"), "{full}");
+    assert!(full.contains("hint: when the cause is mended, go on with `fedflow resume"), "{full}");
+    assert!(!resumed.contains("warning"), "{resumed}");
+    assert_eq!(outcome.code, 0);
+    assert_no_panic(&outcome);
+    assert_eq!(count(&outcomes(&out), "finished"), TASKS);
+}
+
+#[test]
+fn without_inodes_a_task_that_has_no_directory_could_not_be_started() {
+    let sandbox = sandbox();
+    let script = format!("\"$@\" {RUN} --workdir small/res");
+    let Some((outcome, out)) = on_small_disk(&sandbox, "nr_inodes=40", &script) else { return };
+    assert_eq!(outcome.code, 1);
+    assert_no_panic(&outcome);
+    let outcomes = outcomes(&out);
+    assert_eq!(count(&outcomes, "finished") + count(&outcomes, "spawn"), TASKS, "{outcomes:?}");
+    assert!(count(&outcomes, "finished") > 0 && count(&outcomes, "spawn") > 0, "{outcomes:?}");
+    let failed = outcomes.values().filter(|(kind, _)| kind == "spawn");
+    failed.for_each(|(_, message)| assert!(message.contains("No space left on device"), "{message}"));
+}
+
+#[test]
+fn a_limit_on_the_size_of_files_stops_the_run_when_the_journal_reaches_it() {
+    let sandbox = sandbox();
+    // In blocks of 512 bytes.
+    let outcome = sandbox.fedflow_in_shell("ulimit -f 24; exec timeout -s KILL 120 \"$@\"", RUN);
+    assert_eq!(outcome.code, 3);
+    assert!(outcome.stderr.contains("the journal cannot be written: File too large"), "{}", outcome.stderr);
+    assert_no_panic(&outcome);
+    let resumed = sandbox.fedflow("resume res --progress none");
+    assert_eq!(resumed.code, 0);
+    assert_eq!(count(&outcomes(&sandbox.path().join("res")), "finished"), TASKS);
+}
+
+#[test]
+fn a_limit_on_the_size_of_files_costs_a_report_and_the_task_that_writes_too_much() {
+    let sandbox = sandbox();
+    let task = "\n[[groups.tasks]]\nid = \"flood\"\nworker = \"scripted\"\nkind = \"scripted\"\n\
+                params = { train = [\"flood 1\"] }\n";
+    sandbox.write("flow.toml", &format!("{}{task}", super::FLOW));
+    let outcome = sandbox.fedflow_in_shell("ulimit -f 64; exec timeout -s KILL 120 \"$@\"", RUN);
+    assert_eq!(outcome.code, 1);
+    assert!(outcome.stderr.contains("report.html: cannot write the report: File too large"));
+    assert_no_panic(&outcome);
+    let outcomes = outcomes(&sandbox.path().join("res"));
+    assert_eq!(count(&outcomes, "finished"), TASKS);
+    // What the supervisor survives, a worker has not inherited.
+    let (kind, message) = &outcomes["flood"];
+    assert_eq!(kind, "killed");
+    assert!(message.contains("SIGXFSZ"), "{message}");
+}
+
+#[test]
+fn a_journal_that_cannot_be_written_ends_the_workers_and_names_the_cause() {
+    for (fault, cause) in [
+        ("journal.jsonl write 6 5", "Input/output error"),
+        ("journal.jsonl sync 3 5", "Input/output error"),
+        ("journal.jsonl write 2 28", "No space left on device"),
+        ("journal.jsonl write 4 122", "Disk quota exceeded"),
+    ] {
+        let sandbox = faulty("FAULTY_DISK", fault);
+        let hangs = "\n[[groups.tasks]]\nid = \"hangs\"\nworker = \"scripted\"\nkind = \"scripted\"\n\
+                     params = { train = [\"grandchild\", \"hang\"] }\n";
+        let flow =
+            super::FLOW.replace("[[groups]]\nname = \"g\"\n", &format!("[[groups]]\nname = \"g\"\n{hangs}"));
+        sandbox.write("flow.toml", &flow);
+        let outcome = sandbox.fedflow_in_shell(super::PATIENTLY, RUN);
+        assert_eq!(outcome.code, 3, "{fault}");
+        let told = format!("the journal cannot be written: {cause}");
+        assert!(outcome.stderr.contains(&told), "{fault}: {}", outcome.stderr);
+        assert_no_panic(&outcome);
+        // What was not safe is not told as done, and nothing of the run is left.
+        assert!(outcomes(&sandbox.path().join("res")).len() < TASKS, "{fault}");
+    }
+}
+
+#[test]
+fn a_large_result_that_finds_no_room_is_not_lost_but_run_again() {
+    let sandbox = sandbox();
+    let task = "\n[[groups.tasks]]\nid = \"large\"\ncommand = [\"sh\", \"-c\", \
+                \"printf '{\\\"x\\\": \\\"%0200000d\\\"}' 1 > $FEDFLOW_RESULT\"]\n";
+    sandbox.write("flow.toml", &format!("{}{task}", super::FLOW));
+    let script = format!(
+        "\"$@\" {RUN} --workdir small/res; [ $? = 3 ] || exit 97\n\
+         mount -o remount,size=8m small && \"$@\" resume small/res --progress none"
+    );
+    let Some((outcome, out)) = on_small_disk(&sandbox, "size=160k", &script) else { return };
+    assert_eq!(outcome.code, 0);
+    assert!(outcome.stderr.contains("the journal cannot be written: No space left"), "{}", outcome.stderr);
+    assert_no_panic(&outcome);
+    assert_eq!(count(&outcomes(&out), "finished"), TASKS + 1);
+}

@@ -1,0 +1,66 @@
+//! The tests that the README names: each must be there, under its name, in its file.
+
+use std::path::{Path, PathBuf};
+
+use super::Finding;
+
+/// Checks every "`NAME` in `FILE.rs`" of the README.
+pub(super) fn check(texts: &[(PathBuf, String)]) -> Vec<Finding> {
+    let text_of = |wanted: &Path| texts.iter().find(|(path, _)| path == wanted).map(|(_, text)| text);
+    let readme = Path::new("README.md");
+    let lines = text_of(readme).map(String::as_str).unwrap_or_default().lines();
+    let mut findings = Vec::new();
+    for (number, line) in (1..).zip(lines) {
+        for (name, file) in named_in(line) {
+            if !text_of(Path::new(file)).is_some_and(|text| has_test(text, name)) {
+                findings.push(Finding::error(readme, number, format!("there is no test {name} in {file}")));
+            }
+        }
+    }
+    findings
+}
+
+/// The tests that a line names, with their files.
+fn named_in(line: &str) -> impl Iterator<Item = (&str, &str)> {
+    let words: Vec<&str> = line.split('`').collect();
+    let is_test = |words: &&[&str]| words[1] == " in " && words[2].ends_with(".rs");
+    let found: Vec<(&str, &str)> =
+        words.windows(3).filter(is_test).map(|words| (words[0], words[2])).collect();
+    found.into_iter()
+}
+
+fn has_test(source: &str, name: &str) -> bool {
+    let signature = format!("fn {name}(");
+    let mut before = "";
+    for line in source.lines().map(str::trim) {
+        if line.starts_with(&signature) && before == "#[test]" {
+            return true;
+        }
+        before = line;
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_test_that_is_named_must_be_there() {
+        let source = "#[test]\nfn shown() {}\nfn helper() {}\n    #[test]\n    fn in_a_macro(x in 0..1) {}\n";
+        let check = |readme: &str| {
+            check(&[("README.md".into(), readme.into()), ("tests/a.rs".into(), source.into())])
+        };
+        assert!(check("| kill | end | `shown` in `tests/a.rs`, `in_a_macro` in `tests/a.rs` |").is_empty());
+        let findings = check("fine\n| `helper` in `tests/a.rs` | `shown` in `tests/b.rs` |");
+        let told: Vec<_> = findings.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            told,
+            [
+                "error: README.md:2: there is no test helper in tests/a.rs",
+                "error: README.md:2: there is no test shown in tests/b.rs"
+            ]
+        );
+        assert!(check("`cargo` in `tests`").is_empty());
+    }
+}
