@@ -44,13 +44,19 @@ fn the_next_group_loads_ahead_and_trains_in_its_turn_on_what_the_first_has_left(
     // A device is free, but it is not their turn.
     let status = sandbox.fedflow("status res --json");
     let status: Value = serde_json::from_str(&status.stdout).unwrap();
-    let stages: Vec<&Value> = status["running_tasks"].as_array().unwrap().iter().map(|task| &task["stage"]).collect();
+    let stages: Vec<&Value> =
+        status["running_tasks"].as_array().unwrap().iter().map(|task| &task["stage"]).collect();
     assert_eq!(stages, ["training", "waiting", "waiting"], "{status}");
+    let states: Vec<&Value> =
+        status["groups"].as_array().unwrap().iter().map(|group| &group["state"]).collect();
+    assert_eq!(states, ["running", "loading ahead"], "{status}");
     gate.say("go\n");
     run.wait_for("group-finished", None);
     assert_eq!(run.finish(), 0);
     let journal = told(&journal_events(&sandbox));
-    let place = |event: &str, task: &str| journal.iter().position(|told| told == &(event.to_owned(), task.to_owned()));
+    let place = |event: &str, task: &str| {
+        journal.iter().position(|told| told == &(event.to_owned(), task.to_owned()))
+    };
     let group_over = place("group-finished", "").unwrap();
     for task in ["t0", "t1"] {
         assert!(place("task-loaded", task).unwrap() < place("task-finished", "hold").unwrap());
@@ -81,7 +87,10 @@ fn train_params_that_cannot_be_rendered_are_one_exception_though_the_worker_had_
     gate.say("go\n");
     assert_eq!(run.finish(), 1);
     let tasks = sandbox.results()["groups"][1]["tasks"].clone();
-    assert_eq!((&tasks[0]["status"], &tasks[0]["result"]["params"]), (&json!("finished"), &json!({ "x": 7 })));
+    assert_eq!(
+        (&tasks[0]["status"], &tasks[0]["result"]["params"]),
+        (&json!("finished"), &json!({ "x": 7 }))
+    );
     assert_eq!((&tasks[1]["status"], &tasks[1]["attempts"]), (&json!("exception"), &json!(1)));
     assert!(tasks[1]["error"]["message"].as_str().unwrap().contains("nothing.there"), "{}", tasks[1]);
 }

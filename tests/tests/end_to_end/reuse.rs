@@ -99,7 +99,10 @@ fn a_json_worker_serves_many_tasks_and_keeps_what_it_loaded() {
         assert_eq!(task["result"]["name"], id);
         let read = |name: &str| std::fs::read_to_string(format!("{workdir}/{name}")).unwrap();
         assert_eq!(read("here"), id);
-        assert_eq!((read("stdout.log"), read("stderr.log")), (format!("out of {id}\n"), format!("err of {id}\n")));
+        assert_eq!(
+            (read("stdout.log"), read("stderr.log")),
+            (format!("out of {id}\n"), format!("err of {id}\n"))
+        );
     }
     let (many, rounds) = tasks.split_at(12);
     assert!((1..=4).contains(&served(many).len()), "{:?}", served(many));
@@ -327,7 +330,10 @@ fn a_kept_process_is_no_running_task() {
 #[test]
 fn check_and_plan_tell_what_is_reused_and_kept() {
     let sandbox = Sandbox::new();
-    let flow = rounds(3, 4, "").replace("kind = \"keeper\"\n", "kind = \"keeper\"\nexpected-load = \"60s\"\nexpected-train = \"10s\"\n");
+    let flow = rounds(3, 4, "").replace(
+        "kind = \"keeper\"\n",
+        "kind = \"keeper\"\nexpected-load = \"60s\"\nexpected-train = \"10s\"\n",
+    );
     sandbox.write("flow.toml", &flow.replace("[[groups]]\nrepeat", "reuse = true\n[[groups]]\nrepeat"));
     let told = sandbox.fedflow("check flow.toml --devices cpu:2");
     assert_eq!(told.code, 0);
