@@ -174,6 +174,15 @@ impl Reader {
     }
 }
 
+/// Keys that are looked for in another table than theirs.
+const ELSEWHERE: [(&str, &str); 5] = [
+    ("reuse", "a worker: [workers.NAME]"),
+    ("reuse-limit", "a worker: [workers.NAME]"),
+    ("keep", "a task: [[groups.tasks]]"),
+    ("load-ahead", "a group: [[groups]]"),
+    ("repeat", "a group that has groups: [[groups]]"),
+];
+
 impl<'d> Table<'d> {
     pub(crate) fn new(what: &'static str, entries: &'d DeTable<'d>, span: Span) -> Self {
         Self { what, span, entries, asked: Vec::new() }
@@ -212,7 +221,11 @@ impl<'d> Table<'d> {
             let name = key.get_ref().as_ref();
             if !self.asked.contains(&name) {
                 let message = format!("{} has no key {name:?}", self.what);
-                let hint = did_you_mean(name, self.asked.iter().copied());
+                let elsewhere = ELSEWHERE.iter().find(|(key, _)| *key == name);
+                let hint = match elsewhere {
+                    Some((_, place)) => Some(format!("{name:?} stands on {place}")),
+                    None => did_you_mean(name, self.asked.iter().copied()),
+                };
                 let error = Diagnostic::at(&reader.file, key.span().into(), message).maybe_hint(hint);
                 reader.found.push(error);
             }

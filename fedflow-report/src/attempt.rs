@@ -15,8 +15,10 @@ pub struct Attempt {
     pub number: u32,
     /// The session of the run that it belongs to: its place in [`Report::sessions`](crate::Report::sessions).
     pub session: usize,
-    /// When its process was being started.
+    /// When its process was being started, or given to it.
     pub started: f64,
+    /// Whether its process had served other tasks before.
+    pub reused: bool,
     /// When it was told to load.
     pub loading: Option<f64>,
     /// When `load` returned.
@@ -116,6 +118,7 @@ impl Attempt {
             number,
             session,
             started,
+            reused: false,
             loading: None,
             loaded: None,
             training: None,

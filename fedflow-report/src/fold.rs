@@ -156,7 +156,7 @@ impl TaskReport {
     fn apply(&mut self, session: usize, time: f64, number: u32, event: &RunEvent) {
         self.attempts = self.attempts.max(number);
         match event {
-            RunEvent::TaskStarted { .. } => self.on_started(session, time, number),
+            RunEvent::TaskStarted { reused, .. } => self.on_started(session, time, number, *reused),
             RunEvent::TaskLoading { .. } => {
                 self.running(session, time, number, |attempt| attempt.loading).loading = Some(time);
             }
@@ -212,7 +212,7 @@ impl TaskReport {
         }
     }
 
-    fn on_started(&mut self, session: usize, time: f64, number: u32) {
+    fn on_started(&mut self, session: usize, time: f64, number: u32, reused: bool) {
         // It had an outcome in an earlier session and is done again: the old outcome does not count.
         self.outcome = None;
         self.device = None;
@@ -222,7 +222,7 @@ impl TaskReport {
         if let Some(attempt) = self.tries.last_mut() {
             attempt.ended = attempt.ended.or(Some(time));
         }
-        self.begin(Attempt::new(number, session, time));
+        self.begin(Attempt { reused, ..Attempt::new(number, session, time) });
     }
 
     fn begin(&mut self, attempt: Attempt) {

@@ -2,12 +2,14 @@
 
 mod binaries;
 mod cgroup;
+mod fifo;
 mod held;
 mod peak;
 mod sandbox;
 
 pub use binaries::{binary, faulty_system, scripted_worker};
 pub use cgroup::Cgroup;
+pub use fifo::Fifo;
 pub use held::Held;
 pub use peak::{PeakAllocator, peak_of};
 pub use sandbox::{Outcome, Running, Sandbox, skip};

@@ -7,6 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use fedflow_worker::store::{LockHolder, LockState, RunDir, RunLock};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
 use tempfile::TempDir;
 
@@ -102,6 +103,19 @@ impl Sandbox {
     #[must_use]
     pub fn results(&self) -> serde_json::Value {
         serde_json::from_str(&self.read("res/results.json")).expect("results.json is JSON")
+    }
+
+    /// Who works in the run's directory.
+    ///
+    /// # Panics
+    /// Nobody does.
+    #[must_use]
+    pub fn supervisor(&self) -> LockHolder {
+        let run_dir = RunDir::open(self.path().join("res")).expect("a run directory");
+        match RunLock::probe(&run_dir).expect("a lock") {
+            LockState::Held(Some(holder)) => holder,
+            state => panic!("no supervisor: {state:?}"),
+        }
     }
 
     /// Runs `fedflow` with arguments separated by spaces, to its end.

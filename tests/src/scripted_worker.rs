@@ -43,6 +43,8 @@ impl Task for Scripted {
                         take_step("hang", &mut result)?;
                     }
                 }
+                ("exit-once", ..) if ctx.identity().attempt == 1 => std::process::exit(7),
+                ("exit-once", ..) => {}
                 ("lease", ..) => {
                     let lease = ctx.lease();
                     result.insert("bytes", lease.memory.map_or(Value::Null, |size| size.to_string().into()));
@@ -52,12 +54,44 @@ impl Task for Scripted {
                         result.insert("uuid", card.uuid.as_deref().map_or(Value::Null, Value::from));
                     }
                 }
+                ("params", ..) => {
+                    result.insert("params", ctx.params().clone());
+                }
                 ("attempt", ..) => {
                     result.insert("attempt", i64::from(ctx.identity().attempt));
                 }
                 _ => take_step(step, &mut result)?,
             }
         }
+        Ok(result)
+    }
+}
+
+/// The steps of a task that takes over what an earlier one of its key has loaded: then only `train` is done.
+#[derive(Serialize, Deserialize)]
+struct Keeper {
+    #[serde(flatten)]
+    script: Scripted,
+    /// How often what was loaded has been handed on.
+    #[serde(skip)]
+    taken_over: i64,
+}
+
+impl Task for Keeper {
+    const KIND: &'static str = "keeper";
+
+    fn load(&mut self, ctx: &mut LoadContext) -> Result<(), TaskError> {
+        self.script.load(ctx)
+    }
+
+    fn take_over(&mut self, earlier: Self, _ctx: &mut LoadContext) -> Result<(), TaskError> {
+        self.taken_over = earlier.taken_over + 1;
+        Ok(())
+    }
+
+    fn train(&mut self, ctx: &mut TrainContext, device: &Device) -> Result<Dict, TaskError> {
+        let mut result = self.script.train(ctx, device)?;
+        result.insert("taken-over", self.taken_over);
         Ok(result)
     }
 }
@@ -104,6 +138,18 @@ fn take_step(step: &str, result: &mut Dict) -> Result<(), TaskError> {
         "await" => {
             use std::io::{BufRead, BufReader};
             BufReader::new(std::fs::File::open(first)?).read_line(&mut String::new())?;
+        }
+        // Adds a line to a file, whole, whoever else does.
+        "note" => {
+            use std::io::Write;
+            let mut file = std::fs::File::options().create(true).append(true).open(first)?;
+            file.write_all(format!("{second}\n").as_bytes())?;
+        }
+        "pid" => {
+            result.insert("pid", i64::from(std::process::id()));
+        }
+        "place" => {
+            result.insert("place", std::env::current_dir()?.display().to_string());
         }
         "return" => {
             result.insert(first, second.parse::<f64>().map_or_else(|_| Value::from(second), Value::from));
@@ -175,5 +221,5 @@ fn main() -> ExitCode {
         }
         _ => {}
     }
-    Worker::new().task::<Scripted>().run()
+    Worker::new().task::<Scripted>().task::<Keeper>().run()
 }

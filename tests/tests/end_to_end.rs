@@ -13,6 +13,8 @@ mod faults;
 mod flows;
 #[path = "end_to_end/gpu_check.rs"]
 mod gpu_check;
+#[path = "end_to_end/load_ahead.rs"]
+mod load_ahead;
 #[path = "end_to_end/lost_cards.rs"]
 mod lost_cards;
 #[path = "end_to_end/out_of_memory.rs"]
@@ -25,6 +27,8 @@ mod plan;
 mod report;
 #[path = "end_to_end/resume.rs"]
 mod resume;
+#[path = "end_to_end/reuse.rs"]
+mod reuse;
 #[path = "end_to_end/simulated_memory.rs"]
 mod simulated_memory;
 #[path = "end_to_end/telemetry.rs"]

@@ -2,14 +2,10 @@
 //! ends with the task. Real processes, and nothing but events is waited for.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
-use std::path::{Display, PathBuf};
 use std::time::Duration;
 
-use fedflow_tests::{Held, Running, Sandbox};
-use fedflow_worker::store::{LockHolder, LockState, RunDir, RunLock, processes_of_run};
-use rustix::fs::{CWD, FileType, Mode, mknodat};
+use fedflow_tests::{Fifo, Held, Running, Sandbox};
+use fedflow_worker::store::processes_of_run;
 use rustix::process::Signal;
 
 /// How long anything of a run may live on.
@@ -38,37 +34,6 @@ command = ["sh", "-c", "setsid sh -c 'echo $$ > {fifo}; exec sleep 3600' & trap 
     )
 }
 
-/// A pipe with a name, through which a command and the test say something to each other.
-struct Fifo {
-    path: PathBuf,
-    /// Open for both directions, so that neither side ever waits for the other to open it.
-    file: BufReader<File>,
-}
-
-impl Fifo {
-    fn make(sandbox: &Sandbox, name: &str) -> Self {
-        let path = sandbox.path().join(name);
-        mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
-        let file = File::options().read(true).write(true).open(&path).unwrap();
-        Self { path, file: BufReader::new(file) }
-    }
-
-    /// The next line, as soon as it comes.
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.file.read_line(&mut line).unwrap();
-        line
-    }
-
-    fn say(&mut self, line: &str) {
-        self.file.get_mut().write_all(line.as_bytes()).unwrap();
-    }
-
-    fn name(&self) -> Display<'_> {
-        self.path.display()
-    }
-}
-
 /// Every process of a run, each known to be there.
 struct Processes {
     supervisor: Held,
@@ -82,7 +47,7 @@ impl Processes {
     fn of(sandbox: &Sandbox, run: &mut Running, fifo: &mut Fifo) -> Self {
         run.wait_for("task-progress", Some("worker"));
         let from_command = fifo.line();
-        let holder = holder(sandbox);
+        let holder = sandbox.supervisor();
         let token = holder.run_token.unwrap();
         let left_group = [from_command, sandbox.read("res/g/worker/left-behind")].concat();
         let left_group = Held::listed(&left_group);
@@ -107,14 +72,6 @@ impl Drop for Processes {
     fn drop(&mut self) {
         let all = self.others.iter().chain([&self.supervisor]);
         all.filter(|process| process.is_alive()).for_each(|process| process.signal(Signal::KILL));
-    }
-}
-
-fn holder(sandbox: &Sandbox) -> LockHolder {
-    let run_dir = RunDir::open(sandbox.path().join("res")).unwrap();
-    match RunLock::probe(&run_dir).unwrap() {
-        LockState::Held(Some(holder)) => holder,
-        state => panic!("no supervisor: {state:?}"),
     }
 }
 
@@ -187,7 +144,7 @@ fn an_interrupt_counts_once_and_the_run_can_be_resumed() {
     let run = sandbox.start("run flow.toml --devices cpu:1");
     assert_eq!(up.line(), "up\n");
     // As a terminal does, all that are in the foreground; and as `killall` does, all of this name.
-    let supervisor = Held::of(holder(&sandbox).process.pid);
+    let supervisor = Held::of(sandbox.supervisor().process.pid);
     run.signal_group(Signal::INT);
     supervisor.signal(Signal::INT);
     assert_eq!(run.finish(), 130);
@@ -236,7 +193,7 @@ fn a_pause_counts_for_no_time_limit() {
     sandbox.write("flow.toml", &task);
     let run = sandbox.start("run flow.toml --devices cpu:1");
     let processes = Held::listed(&[up.line(), up.line()].concat());
-    let (guard, supervisor) = (run.guard(), Held::of(holder(&sandbox).process.pid));
+    let (guard, supervisor) = (run.guard(), Held::of(sandbox.supervisor().process.pid));
     run.signal_group(Signal::TSTP);
     run.wait_until_stopped();
     assert!(processes.iter().chain([&supervisor]).all(|process| process.stops_within(PATIENCE)));

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::args::StatusArgs;
 use crate::command_error::CommandError;
-use crate::overview::{GroupState, Overview, TaskOutcome};
+use crate::overview::{GroupOverview, GroupState, Overview, TaskOutcome};
 use crate::run_access::RunAccess;
 use crate::session::shown;
 use crate::stdout;
@@ -49,7 +49,7 @@ fn render(overview: &Overview, lock: &LockState, run_dir: &str, now: f64) -> Str
             let counts = group.counts();
             let numbers = [counts.all, counts.finished, counts.failed, counts.cancelled, counts.running];
             let [all, finished, failed, cancelled, running] = numbers.map(|number| number.to_string());
-            let state = group_state(group.state, lock).into();
+            let state = group_state(overview, group, lock).into();
             [name.to_string(), all, finished, failed, cancelled, running, state]
         });
         let _ = writeln!(text, "\n{}", plain_table(header, rows));
@@ -94,9 +94,11 @@ fn sessions(number: u32) -> String {
     counted(u64::from(number), "session")
 }
 
-fn group_state(state: GroupState, lock: &LockState) -> &'static str {
-    match (state, lock) {
+fn group_state(overview: &Overview, group: &GroupOverview, lock: &LockState) -> &'static str {
+    let waits = || overview.groups.values().any(|g| g.state == GroupState::Running && g.index < group.index);
+    match (group.state, lock) {
         (GroupState::Over, _) => "over",
+        (GroupState::Running, LockState::Held(_)) if waits() => "loading ahead",
         (GroupState::Running, LockState::Held(_)) => "running",
         (GroupState::Running | GroupState::Interrupted, _) => "interrupted",
     }
@@ -144,7 +146,7 @@ fn to_json(overview: &Overview, lock: &LockState, now: f64) -> Value {
     let groups = overview.groups.iter().map(|(name, group)| {
         let counts = group.counts();
         json!({
-            "index": group.index, "name": name.as_str(), "state": group_state(group.state, lock),
+            "index": group.index, "name": name.as_str(), "state": group_state(overview, group, lock),
             "tasks": counts.all, "finished": counts.finished, "failed": counts.failed,
             "cancelled": counts.cancelled, "running": counts.running,
         })

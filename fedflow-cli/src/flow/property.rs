@@ -71,7 +71,7 @@ pub(crate) trait FromValue: Sized + Clone {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Identifier(pub(crate) String);
 
-/// Under what the process of a task is kept: text that is not empty.
+/// Under what the process of a task is kept: text that is not empty; an integer is its decimal text, as for ids.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Key(pub(crate) Box<str>);
 
@@ -335,10 +335,11 @@ impl FromValue for Identifier {
 
 impl FromValue for Key {
     fn from_value(value: &Value) -> Result<Self, String> {
-        match value.as_str() {
-            Some("") => Err("a key must not be empty".into()),
-            Some(text) => Ok(Self(text.into())),
-            None => Err("expected text, such as \"client-{{ client }}\"".into()),
+        match value {
+            Value::Text(text) if text.is_empty() => Err("a key must not be empty".into()),
+            Value::Text(text) => Ok(Self(text.as_str().into())),
+            Value::Int(int) => Ok(Self(int.to_string().into())),
+            _ => Err("expected text or a whole number, such as \"client-{{ client }}\"".into()),
         }
     }
 }

@@ -113,9 +113,10 @@ impl WorkerEntry {
 
 /// `reuse = true`, with or without a limit.
 fn read_reuse(texts: &mut Texts, table: &mut Table<'_>) -> Option<Reuse> {
+    let asked = table.get("reuse").is_some();
     let reuse = Property::<bool>::optional(texts, table, "reuse");
     let limit = Property::<NonZeroU32>::optional(texts, table, "reuse-limit");
-    if let Some(limit) = limit.as_ref().filter(|_| reuse.is_none()) {
+    if let Some(limit) = limit.as_ref().filter(|_| !asked) {
         let message = "a reuse-limit needs reuse = true";
         let hint = "reuse = true has a process of this worker serve several tasks, reuse-limit says how many";
         texts.reader.error_with_hint(limit.span, message, hint);

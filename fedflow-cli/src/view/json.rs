@@ -47,7 +47,7 @@ struct Line<'a> {
 enum Details<'a> {
     RunStarted { flow: &'a str, workdir: &'a str, session: u32, seed: u64, devices: &'a [DeviceInfo] },
     GroupStarted { index: u32, workdir: &'a str, tasks: usize },
-    Started { workdir: &'a str },
+    Started { workdir: &'a str, reused: bool },
     Loaded { load_seconds: f64 },
     Training { slot: u32, devices: &'a [Device], memory: Option<Size> },
     Progress { done: u64, total: u64 },
@@ -146,7 +146,7 @@ impl<'a> Details<'a> {
             RunEvent::GroupStarted { index, workdir, tasks, .. } => {
                 Self::GroupStarted { index: *index, workdir, tasks: tasks.len() }
             }
-            RunEvent::TaskStarted { workdir, .. } => Self::Started { workdir },
+            RunEvent::TaskStarted { workdir, reused, .. } => Self::Started { workdir, reused: *reused },
             RunEvent::TaskLoaded { load_seconds, .. } => Self::Loaded { load_seconds: *load_seconds },
             RunEvent::TaskTraining { device, slot, devices, memory, .. } => {
                 let devices = if devices.is_empty() { std::slice::from_ref(device) } else { devices };
@@ -271,7 +271,7 @@ mod tests {
         insta::assert_snapshot!(text, @r#"
         {"event":"run-started","time":1700000000.123,"group":null,"task":null,"attempt":null,"device":null,"flow":"digits","workdir":"/res","session":1,"seed":7,"devices":[{"device":"cpu","name":"CPU slot"},{"device":"cpu","name":"CPU slot"}]}
         {"event":"group-started","time":1700000000.123,"group":"g","task":null,"attempt":null,"device":null,"index":1,"workdir":"/res/g","tasks":2}
-        {"event":"task-started","time":1700000000.123,"group":"g","task":"0","attempt":1,"device":null,"workdir":"/res/g/0"}
+        {"event":"task-started","time":1700000000.123,"group":"g","task":"0","attempt":1,"device":null,"workdir":"/res/g/0","reused":false}
         {"event":"task-loaded","time":1700000001.123,"group":"g","task":"0","attempt":1,"device":null,"load_seconds":0.25}
         {"event":"task-training","time":1700000001.123,"group":"g","task":"0","attempt":1,"device":"cuda:1","slot":0,"devices":["cuda:1"],"memory":null}
         {"event":"task-progress","time":1700000002.123,"group":"g","task":"0","attempt":1,"device":"cuda:1","done":1,"total":2}

@@ -162,8 +162,14 @@ fn title(group: &GroupReport, task: &TaskReport, attempt: &Attempt, span: Span, 
     let failed = if phase == Phase::Train && attempt.failure.is_some() { ", then failed" } else { "" };
     let number = attempt.number;
     let number = if number > 1 { format!(", attempt {number}") } else { String::new() };
+    let reused = if attempt.reused { ", process reused" } else { "" };
     let took = duration(to - from);
-    format!("{} / {}{number}\n{phase} {took}{failed}, from {}", group.name, task.id, duration(from - since))
+    format!(
+        "{} / {}{number}{reused}\n{phase} {took}{failed}, from {}",
+        group.name,
+        task.id,
+        duration(from - since)
+    )
 }
 
 /// A lane and its place in the drawing, in pixels.

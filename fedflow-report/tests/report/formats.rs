@@ -79,6 +79,37 @@ train-2,a,cancelled,,1,,,load,cancelled,it did not run to its end,,,,,
 }
 
 #[test]
+fn the_page_tells_which_tasks_were_given_to_a_process_that_had_served_others() {
+    let page = |reused: bool| {
+        let mut second = started("g", "b", 1);
+        if let RunEvent::TaskStarted { reused: told, .. } = &mut second {
+            *told = reused;
+        }
+        let events = [
+            run_started(1),
+            group_started("g", 1, &["a", "b"]),
+            started("g", "a", 1),
+            finished("g", "a", 1, Dict::new()),
+            second,
+            loading("g", "b", 1),
+            loaded("g", "b", 1, 0.5),
+            finished("g", "b", 1, Dict::new()),
+        ];
+        let mut report = Report::new();
+        for (place, event) in events.iter().enumerate() {
+            report.apply(place as f64, event);
+        }
+        let mut out = Vec::new();
+        render_html(&report, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    };
+    // In the table, and at each of its bars.
+    let told = |page: &str| (page.matches(">reused<").count(), page.matches("b, process reused").count());
+    assert_eq!(told(&page(true)), (1, 3), "start, load and wait");
+    assert_eq!(told(&page(false)), (0, 0));
+}
+
+#[test]
 fn an_empty_run_is_reported_too() {
     let mut out = Vec::new();
     render_json(&Report::new(), &mut out).unwrap();

@@ -181,6 +181,9 @@ fn make_private(path: &std::path::Path) -> io::Result<()> {
 const THREADS: [&str; 4] =
     ["OMP_NUM_THREADS", "RAYON_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"];
 
+/// Has Python write what it prints at once.
+const UNBUFFERED: &str = "PYTHONUNBUFFERED";
+
 /// A process's environment: what the supervisor inherited, then the user's words, then what Fedflow must be sure
 /// of. The last one counts.
 fn environment_of(shared: &Shared, assignment: &Assignment, plan: &Plan) -> Environment {
@@ -202,6 +205,11 @@ fn environment_of(shared: &Shared, assignment: &Assignment, plan: &Plan) -> Envi
                 environment::set(&mut environment, name, threads.to_string());
             }
         }
+    }
+    // What Python holds back when it prints would end up in the log of a later task of its process, or nowhere if it
+    // is killed.
+    if !environment.iter().any(|(set, _)| set == UNBUFFERED) {
+        environment::set(&mut environment, UNBUFFERED, "1");
     }
     for (name, value) in &shared.options.base_environment {
         environment::set(&mut environment, name, value);

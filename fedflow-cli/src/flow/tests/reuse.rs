@@ -33,9 +33,11 @@ fn a_task_is_kept_under_its_own_key() {
             group.tasks().map(|task| std::sync::Arc::as_ptr(&task.spec().program)).collect();
         assert!(programs.windows(2).all(|pair| pair[0] == pair[1]), "the rest is still shared");
     }
-    let fixed = parse(&with_task("id = 1\nkeep = \"all\""));
-    let group = fixed.groups[0].build(&Known::default()).unwrap();
-    assert_eq!(spec(&group, "1").keep.as_deref(), Some("all"));
+    for (key, kept_as) in [("\"all\"", "all"), ("3", "3"), ("\"{{ 3 }}\"", "3")] {
+        let fixed = parse(&with_task(&format!("id = 1\nkeep = {key}")));
+        let group = fixed.groups[0].build(&Known::default()).unwrap();
+        assert_eq!(spec(&group, "1").keep.as_deref(), Some(kept_as));
+    }
 }
 
 #[test]
@@ -52,6 +54,9 @@ fn what_cannot_be_reused_or_kept_is_refused() {
     );
     for (keys, message) in [
         ("reuse = 1", "\"reuse\": expected true or false"),
+        ("reuse = 1\nreuse-limit = 5", "\"reuse\": expected true or false"),
+        ("keep = \"a\"", "hint: \"keep\" stands on a task"),
+        ("load-ahead = true", "hint: \"load-ahead\" stands on a group"),
         ("reuse = true\nreuse-limit = 0", "\"reuse-limit\": expected a whole number, 1 or more"),
         ("reuse = \"{{ 'yes' }}\"", "\"reuse\": expected true or false; the template gives \"yes\""),
     ] {
@@ -65,8 +70,9 @@ fn what_cannot_be_reused_or_kept_is_refused() {
          5 | keep = \"a\"\n  | ^^^^\nhint: a worker can be kept: worker = \"..\" and kind = \"..\" instead of a command\n"
     );
     for (keys, message) in [
+        ("id = 1\nreuse = true", "hint: \"reuse\" stands on a worker: [workers.NAME]"),
         ("id = 1\nkeep = \"\"", "\"keep\": a key must not be empty"),
-        ("id = 1\nkeep = 3", "\"keep\": expected text, such as \"client-{{ client }}\""),
+        ("id = 1\nkeep = 3.5", "\"keep\": expected text or a whole number, such as \"client-{{ client }}\""),
         ("matrix.c = [1, 2]\nkeep = \"{{ '' if c == 2 else 'x' }}\"", "\"keep\": a key must not be empty"),
         ("id = 1\nkeep = \"{{ result('a', 'b') }}\"", "result() cannot be called here"),
     ] {
