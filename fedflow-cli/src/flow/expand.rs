@@ -9,7 +9,7 @@ use fedflow_core::{ExpectedTimes, Limits, Name, Needs, Pin, Program, Size};
 
 use super::document::{Body, Document, GroupTable, ProgramTable, SharedKeys, TaskTable};
 use super::matrix::{MAX_TASKS, evaluate};
-use super::plan::{GroupPlan, HeadProgram, KeySpans, Shared, TaskHead, TaskPlan};
+use super::plan::{GroupPlan, HeadProgram, KeySpans, Shared, TaskHead, TaskPlan, TaskSet};
 use super::property::{Fault, value_of};
 use super::scope::{Matrix, Rounds, Scope};
 use crate::diagnostic::{Diagnostic, Diagnostics, SourceFile, Span};
@@ -218,10 +218,13 @@ impl Expander {
                 self.report_with_hint(Fault { span, message }, hint);
                 continue;
             }
-            let head = match &common {
-                Some(head) => Arc::clone(head),
+            let set = match &common {
+                Some(set) => Arc::clone(set),
                 None => match self.head(table, &scope) {
-                    Ok(head) => Arc::new(head),
+                    Ok(head) => {
+                        let (table, matrix) = (Arc::clone(table), Arc::clone(&matrix));
+                        Arc::new(TaskSet { head, table, matrix })
+                    }
                     Err(fault) => {
                         self.report(fault);
                         continue;
@@ -229,15 +232,9 @@ impl Expander {
                 },
             };
             if table.has_fixed_needs() {
-                common = Some(Arc::clone(&head));
+                common = Some(Arc::clone(&set));
             }
-            plan.tasks.push(TaskPlan {
-                task_id,
-                head,
-                table: Arc::clone(table),
-                matrix: Arc::clone(&matrix),
-                point: u32::try_from(point).unwrap_or(u32::MAX),
-            });
+            plan.tasks.push(TaskPlan { task_id, point: u32::try_from(point).unwrap_or(u32::MAX), set });
         }
     }
 
