@@ -89,7 +89,7 @@ impl Check<'_> {
         for group in &self.flow.groups {
             for task in &group.tasks {
                 if let Some(earlier) = seen.insert(&task.task_id, &group.name) {
-                    let span = task.table.id.as_ref().map_or(task.table.span, |id| id.span);
+                    let span = task.set.table.id.as_ref().map_or(task.set.table.span, |id| id.span);
                     let message = format!(
                         "the groups {:?} and {:?} both have a task {:?}",
                         earlier.as_str(),
@@ -108,12 +108,12 @@ impl Check<'_> {
         let mut seen: HashSet<*const Program> = HashSet::new();
         let flow = self.flow;
         for task in flow.groups.iter().flat_map(|group| &group.tasks) {
-            let ProgramTable::Worker { worker: worker_key, kind: kind_key } = &task.table.program else {
+            let ProgramTable::Worker { worker: worker_key, kind: kind_key } = &task.set.table.program else {
                 continue;
             };
             let Some((worker, kind)) = task.worker() else { continue };
             // Tasks of one table share their program: it is looked at once.
-            if task.head.program_address().is_some_and(|address| !seen.insert(address)) {
+            if task.set.head.program_address().is_some_and(|address| !seen.insert(address)) {
                 continue;
             }
             if !kinds_of.contains_key(worker) {
@@ -194,10 +194,10 @@ impl Check<'_> {
         let mut asked: HashMap<Asked, Result<(), Unleasable>> = HashMap::new();
         for group in &self.flow.groups {
             for task in &group.tasks {
-                let needs = task.head.needs;
+                let needs = task.set.head.needs;
                 let estimate = needs.cuda_memory.or(group.estimate_cuda_memory);
                 let key = Asked {
-                    pin: task.head.device.clone().or_else(|| group.device.clone()),
+                    pin: task.set.head.device.clone().or_else(|| group.device.clone()),
                     devices: needs.devices,
                     memory: estimate,
                 };
@@ -231,7 +231,8 @@ impl Check<'_> {
             let (lookups, ahead_lookups) = (Lookups::default(), Lookups::default());
             let mut fixed_seen: HashSet<*const Program> = HashSet::new();
             for task in &group.tasks {
-                if task.is_fixed() && task.head.program_address().is_some_and(|it| !fixed_seen.insert(it)) {
+                if task.is_fixed() && task.set.head.program_address().is_some_and(|it| !fixed_seen.insert(it))
+                {
                     continue;
                 }
                 if group.load_ahead && group.index > 1 {
@@ -273,7 +274,7 @@ impl Check<'_> {
 
     fn programs(&mut self, task: &TaskPlan, program: &Program, seen: &mut HashSet<String>) {
         let (Program::Command { load, train }, ProgramTable::Command { load: load_keys, train: train_keys }) =
-            (program, &task.table.program)
+            (program, &task.set.table.program)
         else {
             return;
         };
@@ -314,7 +315,7 @@ fn runnable(path: &Path) -> Result<(), &'static str> {
 
 /// The key that asks for what there is not.
 fn blamed(reason: &Unleasable, group: &GroupPlan, task: &TaskPlan) -> Span {
-    let table = &task.table;
+    let table = &task.set.table;
     let own_device = table.keys.device.as_ref().map(|key| key.span);
     let own_memory = table.keys.estimate_cuda_memory.as_ref().map(|key| key.span);
     let devices = table.devices.as_ref().map(|key| key.span);

@@ -9,7 +9,7 @@ use fedflow_core::{ExpectedTimes, ExtraOomSigns, Limits, Name, Needs, Pin, Progr
 
 use super::document::{Body, Document, GroupTable, ProgramTable, TaskTable};
 use super::matrix::{MAX_TASKS, evaluate};
-use super::plan::{GroupPlan, HeadProgram, KeySpans, Shared, TaskHead, TaskPlan};
+use super::plan::{GroupPlan, HeadProgram, KeySpans, Shared, TaskHead, TaskPlan, TaskSet};
 use super::property::{Fault, value_of};
 use super::scope::{Matrix, Rounds, Scope};
 use super::worker::WorkerEntry;
@@ -235,10 +235,13 @@ impl Expander {
                 self.report(fault);
                 continue;
             }
-            let head = match &common {
-                Some(head) => Arc::clone(head),
+            let set = match &common {
+                Some(set) => Arc::clone(set),
                 None => match self.head(table, &scope) {
-                    Ok(head) => Arc::new(head),
+                    Ok(head) => {
+                        let (table, matrix) = (Arc::clone(table), Arc::clone(&matrix));
+                        Arc::new(TaskSet { head, table, matrix })
+                    }
                     Err(fault) => {
                         self.report(fault);
                         continue;
@@ -246,15 +249,9 @@ impl Expander {
                 },
             };
             if table.has_fixed_needs() {
-                common = Some(Arc::clone(&head));
+                common = Some(Arc::clone(&set));
             }
-            plan.tasks.push(TaskPlan {
-                task_id,
-                head,
-                table: Arc::clone(table),
-                matrix: Arc::clone(&matrix),
-                point: u32::try_from(point).unwrap_or(u32::MAX),
-            });
+            plan.tasks.push(TaskPlan { task_id, point: u32::try_from(point).unwrap_or(u32::MAX), set });
         }
     }
 

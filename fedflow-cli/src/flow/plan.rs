@@ -55,11 +55,21 @@ pub struct GroupPlan {
 pub struct TaskPlan {
     /// Its identifier.
     pub task_id: Name,
-    pub(super) head: Arc<TaskHead>,
+    pub(super) point: u32,
+    pub(super) set: Arc<TaskSet>,
+}
+
+/// What tasks of one table share.
+#[derive(Debug)]
+pub(super) struct TaskSet {
+    pub(super) head: TaskHead,
     pub(super) table: Arc<TaskTable>,
     pub(super) matrix: Arc<Matrix>,
-    pub(super) point: u32,
 }
+
+// A flow may have a million of them.
+const _: () =
+    assert!(size_of::<TaskPlan>() <= 32, "what tasks of one table have in common goes to their set");
 
 /// What is known of a task without its parameters.
 #[derive(Debug)]
@@ -145,9 +155,9 @@ impl GroupPlan {
         let lookups = Lookups::default();
         let resolve = |call: &Call| answer_from(context, call);
         for task in &self.tasks {
-            let scope = Scope::with_lookups(&self.rounds, &task.matrix, task.point as usize, &lookups);
-            let attempt = || Ok(dict(task.table.train_params.render(&scope)?));
-            let too_many = |error: TemplateError| Fault { span: task.table.span, message: error.0 };
+            let scope = Scope::with_lookups(&self.rounds, &task.set.matrix, task.point as usize, &lookups);
+            let attempt = || Ok(dict(task.set.table.train_params.render(&scope)?));
+            let too_many = |error: TemplateError| Fault { span: task.set.table.span, message: error.0 };
             match lookups.render(&resolve, attempt, too_many) {
                 Rendered::Done(params) => group.set_train_params(&task.task_id, params)?,
                 Rendered::Failed(fault) => group.break_task(&task.task_id, self.shared.describe(&fault))?,
@@ -196,9 +206,9 @@ impl GroupPlan {
         if let Some(spec) = self.fixed_spec(task) {
             return Rendered::Done(spec);
         }
-        let scope = Scope::with_lookups(&self.rounds, &task.matrix, task.point as usize, lookups);
+        let scope = Scope::with_lookups(&self.rounds, &task.set.matrix, task.point as usize, lookups);
         let attempt = || {
-            let program = match (&task.head.program, &task.table.program) {
+            let program = match (&task.set.head.program, &task.set.table.program) {
                 (HeadProgram::Rendered, ProgramTable::Command { load, train }) => {
                     let load = load.as_deref().map(|load| self.shared.command(load, &scope)).transpose()?;
                     Arc::new(Program::Command { load, train: self.shared.command(train, &scope)? })
@@ -206,19 +216,19 @@ impl GroupPlan {
                 _ => self.known_program(task),
             };
             let mut spec = self.spec(task, program);
-            spec.params = dict(task.table.params.render(&scope)?);
+            spec.params = dict(task.set.table.params.render(&scope)?);
             if parts == Parts::All {
-                spec.train_params = dict(task.table.train_params.render(&scope)?);
+                spec.train_params = dict(task.set.table.train_params.render(&scope)?);
             }
             Ok(spec)
         };
-        lookups.render(resolve, attempt, |error| Fault { span: task.table.span, message: error.0 })
+        lookups.render(resolve, attempt, |error| Fault { span: task.set.table.span, message: error.0 })
     }
 
     /// The task if it has no template that is rendered late.
     fn fixed_spec(&self, task: &TaskPlan) -> Option<TaskSpec> {
-        let HeadProgram::Known(program) = &task.head.program else { return None };
-        let (params, train_params) = (task.table.params.fixed()?, task.table.train_params.fixed()?);
+        let HeadProgram::Known(program) = &task.set.head.program else { return None };
+        let (params, train_params) = (task.set.table.params.fixed()?, task.set.table.train_params.fixed()?);
         let mut spec = self.spec(task, Arc::clone(program));
         spec.params = dict(params.clone());
         spec.train_params = dict(train_params.clone());
@@ -231,7 +241,7 @@ impl GroupPlan {
 
     /// The task's program; of a command with templates its text as it is written.
     fn known_program(&self, task: &TaskPlan) -> Arc<Program> {
-        match (&task.head.program, &task.table.program) {
+        match (&task.set.head.program, &task.set.table.program) {
             (HeadProgram::Known(program), _) => Arc::clone(program),
             (HeadProgram::Rendered, ProgramTable::Command { load, train }) => Arc::new(Program::Command {
                 load: load.as_deref().map(|load| self.shared.written(load)),
@@ -249,12 +259,12 @@ impl GroupPlan {
             Program::Command { .. } => None,
         };
         let mut spec = TaskSpec::of(task.task_id.clone(), program, Dict::new());
-        spec.needs = task.head.needs;
-        spec.device.clone_from(&task.head.device);
+        spec.needs = task.set.head.needs;
+        spec.device.clone_from(&task.set.head.device);
         // The worker's limits come after the group's, which the group itself would add only later.
-        spec.limits = task.head.limits.or(self.limits).or(worker_limits.unwrap_or_default());
-        spec.expected = task.head.expected;
-        spec.oom_signs = self.oom_signs.clone().and(&task.table.keys.oom_signs);
+        spec.limits = task.set.head.limits.or(self.limits).or(worker_limits.unwrap_or_default());
+        spec.expected = task.set.head.expected;
+        spec.oom_signs = self.oom_signs.clone().and(&task.set.table.keys.oom_signs);
         if let Program::Worker { worker, .. } = spec.program.as_ref() {
             spec.reuse = self.shared.worker_reuse.get(worker).copied();
             spec.keep = self.keep(task);
@@ -264,8 +274,8 @@ impl GroupPlan {
 
     /// Under what its process is kept. That it can be rendered was seen when the flow was read.
     fn keep(&self, task: &TaskPlan) -> Option<Box<str>> {
-        let keep = task.table.keep.as_ref()?;
-        let scope = || Scope::new(&self.rounds, &task.matrix, task.point as usize);
+        let keep = task.set.table.keep.as_ref()?;
+        let scope = || Scope::new(&self.rounds, &task.set.matrix, task.point as usize);
         let Key(key) = keep.fixed().cloned().or_else(|| keep.get(&scope()).ok())?;
         Some(key)
     }
@@ -296,27 +306,27 @@ impl TaskHead {
 impl TaskPlan {
     /// Whether nothing of it is rendered late.
     pub(super) fn is_fixed(&self) -> bool {
-        self.head.program_address().is_some()
-            && self.table.params.fixed().is_some()
-            && self.table.train_params.fixed().is_some()
+        self.set.head.program_address().is_some()
+            && self.set.table.params.fixed().is_some()
+            && self.set.table.train_params.fixed().is_some()
     }
 
     /// What it needs of the machine, as far as it says so itself.
     #[must_use]
     pub fn needs(&self) -> Needs {
-        self.head.needs
+        self.set.head.needs
     }
 
     /// The device that it is tied to, if it says so itself.
     #[must_use]
     pub fn device(&self) -> Option<&Pin> {
-        self.head.device.as_ref()
+        self.set.head.device.as_ref()
     }
 
     /// Its worker and task kind; `None` if it runs a command.
     #[must_use]
     pub fn worker(&self) -> Option<(&str, &str)> {
-        match &self.head.program {
+        match &self.set.head.program {
             HeadProgram::Known(program) => match program.as_ref() {
                 Program::Worker { worker, kind } => Some((worker, kind)),
                 Program::Command { .. } => None,
