@@ -12,7 +12,7 @@ use ipc_channel::{IpcError, TryRecvError};
 
 use super::Shared;
 use super::handshake::{Terms, shake_hands};
-use super::link::{IpcLink, Link};
+use super::link::{IpcLink, Link, Unreachable};
 use super::listener::{Cause, Listener, Phase, Said};
 use super::turns::{self, Turn};
 use crate::codec;
@@ -43,7 +43,14 @@ impl IpcReader {
         let mut link = IpcLink::new(session.orders, &self.private);
         self.listener.expect(Phase::Starting);
         let limit = self.shared.options.result_limit;
-        link.give(self.listener.worker(), &self.assignment, limit).map_err(Cause::protocol)?;
+        match link.give(self.listener.worker(), &self.assignment, limit) {
+            Ok(()) => {}
+            // It has died since it said hello: its end tells why.
+            Err(Unreachable::Gone(_)) => return Ok(()),
+            Err(error @ Unreachable::Unsendable(_)) => {
+                return Err(Cause::new(FailureKind::Spawn, error.to_string()));
+            }
+        }
         connected(Link::Ipc(link));
         hear(&session.events, &self.listener, limit)
     }

@@ -17,10 +17,16 @@ pub(super) enum Link {
     Json(Sender<Line>),
 }
 
-/// A worker cannot be told anything any more.
+/// A worker was not told something.
 #[derive(Debug, thiserror::Error)]
-#[error("it cannot be reached: {0}")]
-pub(super) struct Unreachable(String);
+pub(super) enum Unreachable {
+    /// Its channel is closed: its end will tell why.
+    #[error("it cannot be reached: {0}")]
+    Gone(String),
+    /// What it was to be told cannot be sent.
+    #[error("it cannot be told: {0}")]
+    Unsendable(String),
+}
 
 impl Link {
     /// Gives the process its next task, of which it will be known as this worker. It has done the one before.
@@ -35,7 +41,9 @@ impl Link {
             (Self::Json(lines), Program::Worker { kind, .. }) => {
                 send_line(lines, Line::task(assignment, kind))
             }
-            (Self::Json(_), Program::Command { .. }) => Err(Unreachable("a command is no worker".into())),
+            (Self::Json(_), Program::Command { .. }) => {
+                Err(Unreachable::Unsendable("a command is no worker".into()))
+            }
         }
     }
 
@@ -81,7 +89,7 @@ impl Link {
 }
 
 fn send_line(lines: &Sender<Line>, line: Line) -> Result<(), Unreachable> {
-    lines.send(line).map_err(|_| Unreachable("its connection is closed".into()))
+    lines.send(line).map_err(|_| Unreachable::Gone("its connection is closed".into()))
 }
 
 /// Orders over ipc-channel. They are few and small: less than the socket takes of a worker that does not read.
@@ -106,7 +114,7 @@ impl IpcLink {
         result_limit: u64,
     ) -> Result<(), Unreachable> {
         let Program::Worker { kind, .. } = assignment.program.as_ref() else {
-            return Err(Unreachable("a command is no worker".into()));
+            return Err(Unreachable::Unsendable("a command is no worker".into()));
         };
         self.inline_left = MAX_INLINE;
         for file in 1..=std::mem::take(&mut self.files) {
@@ -129,11 +137,12 @@ impl IpcLink {
     }
 
     fn send(&self, order: ToWorker) -> Result<(), Unreachable> {
-        self.orders.send(order).map_err(|error| Unreachable(error.to_string()))
+        self.orders.send(order).map_err(|error| Unreachable::Gone(error.to_string()))
     }
 
     fn carry(&mut self, params: Dict) -> Result<Carried, Unreachable> {
-        let unsendable = |error: &dyn std::fmt::Display| Unreachable(format!("the parameters: {error}"));
+        let unsendable =
+            |error: &dyn std::fmt::Display| Unreachable::Unsendable(format!("the parameters: {error}"));
         let bytes = codec::encode(params, u64::MAX).map_err(|error| unsendable(&error))?;
         if bytes.len() <= self.inline_left {
             self.inline_left -= bytes.len();

@@ -21,7 +21,7 @@ use super::super::ending::{self, Asked};
 use super::super::gauge::own_peak;
 use super::super::ipc_session::IpcReader;
 use super::super::json_session::JsonReader;
-use super::super::link::Link;
+use super::super::link::{Link, Unreachable};
 use super::super::listener::{Cause, Listener, Phase};
 use super::super::logs::Logs;
 use super::super::spawner::{Done, Job, Plan, Work};
@@ -268,6 +268,14 @@ impl Supervised {
             Err(cause) => self.fail(cause),
             Ok(()) if self.process.is_some() => self.channel_lost(),
             Ok(()) => self.over = true,
+        }
+    }
+
+    /// It was not told something.
+    fn untold(&mut self, error: &Unreachable) {
+        match error {
+            Unreachable::Gone(_) => self.channel_lost(),
+            Unreachable::Unsendable(_) => self.fail(Cause::new(FailureKind::Spawn, error.to_string())),
         }
     }
 

@@ -25,8 +25,9 @@ impl Supervised {
         match &mut self.manner {
             Manner::Session { link: Some(link), .. } => {
                 self.listener.expect(Phase::Loading);
-                if lock_link(link).load().is_err() {
-                    self.channel_lost();
+                let told = lock_link(link).load();
+                if let Err(error) = told {
+                    self.untold(&error);
                 }
             }
             Manner::Command { phase: CommandPhase::Idle } => match self.assignment.program.as_ref() {
@@ -49,8 +50,9 @@ impl Supervised {
         match &mut self.manner {
             Manner::Session { link: Some(link), .. } => {
                 self.listener.expect(Phase::Training);
-                if lock_link(link).train(lease, params).is_err() {
-                    self.channel_lost();
+                let told = lock_link(link).train(lease, params);
+                if let Err(error) = told {
+                    self.untold(&error);
                 }
             }
             Manner::Command { phase: CommandPhase::Idle } => {
@@ -214,8 +216,8 @@ impl Supervised {
         self.listener.expect(Phase::Starting);
         let limit = self.shared.options.result_limit;
         let told = lock_link(link).task(self.id, &self.assignment, limit);
-        if told.is_err() {
-            return self.channel_lost();
+        if let Err(error) = told {
+            return self.untold(&error);
         }
         match program.protocol {
             Protocol::Ipc => {
