@@ -3,7 +3,7 @@
 //!
 //! `FAULTY_DISK="NAME OPERATION NUMBER FAULT"` concerns the files whose path ends with NAME or `NAME.new`. At the
 //! NUMBER-th OPERATION (`write` or `sync`, from 1) FAULT happens: `kill` before it is done, `tear` after half of it,
-//! `after` after it, or it fails with an error, if FAULT is the error's number; then all later ones fail as well.
+//! `after` after it, `hold` has it never come back, or it fails with an error, if FAULT is the error's number; then all later ones fail as well.
 //! `FAULTY_CLOCK=1` has the wall clock jump ten days on or back each time that it is looked at.
 
 use std::ffi::{c_int, c_long, c_void};
@@ -26,6 +26,7 @@ enum Fault {
     Kill,
     Tear,
     KillAfter,
+    Hold,
     Error(c_int),
 }
 
@@ -58,6 +59,7 @@ fn plan(text: &str) -> Option<Plan> {
         "kill" => Fault::Kill,
         "tear" => Fault::Tear,
         "after" => Fault::KillAfter,
+        "hold" => Fault::Hold,
         error => Fault::Error(error.parse().ok()?),
     };
     Some(Plan { name, operation, number, fault })
@@ -77,6 +79,14 @@ fn is_named(descriptor: c_int, name: &str) -> bool {
 fn die() {
     // SAFETY: both calls take numbers only.
     unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
+}
+
+/// Only the calling thread stands still.
+fn hold() -> ! {
+    loop {
+        // SAFETY: the call takes nothing.
+        unsafe { libc::pause() };
+    }
 }
 
 fn refuse(error: c_int) -> c_int {
@@ -102,6 +112,7 @@ pub unsafe extern "C" fn write(descriptor: c_int, bytes: *const c_void, length: 
         Some(Fault::Kill) => {}
         Some(Fault::Tear) => drop(through(length / 2)),
         Some(Fault::KillAfter) => drop(through(length)),
+        Some(Fault::Hold) => hold(),
     }
     die();
     -1
@@ -117,6 +128,7 @@ fn sync(descriptor: c_int, call: c_long) -> c_int {
         Some(Fault::Error(error)) => return refuse(error),
         Some(Fault::Kill | Fault::Tear) => {}
         Some(Fault::KillAfter) => drop(through()),
+        Some(Fault::Hold) => hold(),
     }
     die();
     -1

@@ -234,6 +234,12 @@ impl Running {
         panic!("the run ended without {event} of {task:?}");
     }
 
+    /// Whether an event was told of a task while another one was waited for.
+    #[must_use]
+    pub fn has_told(&self, event: &str, task: &str) -> bool {
+        self.passed.iter().any(|value| value["event"] == event && value["task"] == task)
+    }
+
     /// Waits for the next line that it prints; none if it ends.
     ///
     /// # Panics

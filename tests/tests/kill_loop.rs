@@ -5,6 +5,8 @@
 //! `FEDFLOW_SOAK_ROUNDS` says how many runs are treated so; `cargo xtask soak` sets it.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "kill_loop/announcements.rs"]
+mod announcements;
 #[path = "kill_loop/every_record.rs"]
 mod every_record;
 #[path = "kill_loop/every_write.rs"]

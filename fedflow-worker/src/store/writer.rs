@@ -154,6 +154,10 @@ impl Drop for JournalWriter {
 }
 
 impl Observer for JournalWriter {
+    fn answers_durable(&self) -> bool {
+        true
+    }
+
     fn record(&mut self, number: u64, time: Time, event: &RunEvent) {
         let since_start = time.since_start();
         // The wall clock is looked at once a session: it may jump, and records shall not.
