@@ -13,6 +13,7 @@ pub mod flow;
 mod guard;
 mod history;
 mod init;
+mod mail;
 mod memory;
 mod overview;
 mod run_access;

@@ -23,6 +23,7 @@ use crate::command_error::CommandError;
 use crate::environment;
 use crate::guard::GuardWatch;
 use crate::history::EarlierRun;
+use crate::mail::Mailer;
 use crate::signals::SignalWatch;
 use crate::telemetry::{TelemetryListeners, start_telemetry};
 use crate::view::{Messages, ProgressMode, View};
@@ -79,6 +80,7 @@ struct Observers {
     report: ReportWriter,
     view: View,
     learner: Option<DurationLearner>,
+    mailer: Option<Mailer>,
 }
 
 impl Observer for Observers {
@@ -95,6 +97,10 @@ impl Observer for Observers {
 
     fn announce(&mut self, time: Time, event: &RunEvent) {
         self.report.announce(time, event);
+        // After the report, of which it asks for what it sends.
+        if let Some(mailer) = &mut self.mailer {
+            mailer.announce(time, event);
+        }
         self.view.announce(time, event);
     }
 }
@@ -150,6 +156,7 @@ impl Session {
         let (learned, estimates) = load_estimates(&config, &messages);
         let signals = SignalWatch::start(handle, messages.clone()).map_err(no_watch)?;
         let resumable = head.flow_file.is_some();
+        let mailer = Mailer::start(&config, &head.flow, run_dir.path(), report.sender(), &messages)?;
         let settings = RunSettings {
             flow: head.flow,
             workdir: run_dir.path().to_path_buf(),
@@ -158,7 +165,7 @@ impl Session {
             on_failure: config.task.on_failure,
             grace: config.supervision.grace,
         };
-        let observer = Observers { journal, report, view, learner: learner.clone() };
+        let observer = Observers { journal, report, view, learner: learner.clone(), mailer };
         let ports = Ports { launcher, pool, observer, inbox };
         let config = within_capacity(config, &messages);
         let flow = Flow::new(ports, settings, config, history).with_estimates(learned);
@@ -230,7 +237,7 @@ impl Session {
             Err(_) => RunOutcome::Failed,
         };
         let learned = flow.estimates().clone();
-        let Ports { launcher, pool, observer, inbox: _ } = flow.finish(outcome);
+        let Ports { launcher, pool, observer, inbox: _ } = flow.finish(outcome.clone());
         drop(launcher);
         // Its last look is in the report that is written below.
         drop(telemetry);
@@ -238,13 +245,13 @@ impl Session {
         drop(orders);
         // What the workers held is given back when they are gone.
         drop(pool);
-        let Observers { journal, report, view, .. } = observer;
+        let Observers { journal, report, view, mailer, .. } = observer;
         let messages = view.messages();
         if let Some(Err(error)) = estimates.map(|file| file.save(&learned)) {
             messages.say(&format!("warning: what was learned of tasks' memory is not kept: {error}"));
         }
         let journal_end = journal.finish();
-        let _report: Report = report.finish();
+        let report = report.finish();
         let report_path = run_dir.report();
         messages.say(&view.render_summary(report_path.exists().then_some(report_path.as_path())));
         let result = match (ended, signals.signal()) {
@@ -272,6 +279,10 @@ impl Session {
                 shown(run_dir.path())
             ))),
         };
+        // Last, and after the summary: a mail server may take its time.
+        if let Some(mailer) = mailer {
+            mailer.finish(&report, &outcome);
+        }
         drop(view);
         result
     }
@@ -284,7 +295,7 @@ fn no_watch(error: std::io::Error) -> CommandError {
 
 /// Keys that can be set and do nothing yet: silence would be a lie.
 fn say_what_is_ignored(config: &Config, messages: &Messages) {
-    for (is_set, key) in [(config.smtp.enable, "smtp.enable"), (config.debug, "debug")] {
+    for (is_set, key) in [(config.debug, "debug")] {
         if is_set {
             messages.say(&format!("warning: {key} is set, and has no effect in this version"));
         }

@@ -3,11 +3,13 @@
 mod binaries;
 mod cgroup;
 mod held;
+mod mail_server;
 mod peak;
 mod sandbox;
 
 pub use binaries::{binary, faulty_system, scripted_worker};
 pub use cgroup::Cgroup;
 pub use held::Held;
+pub use mail_server::{Mail, MailServer, Manners};
 pub use peak::{PeakAllocator, peak_of};
 pub use sandbox::{Outcome, Running, Sandbox, skip};
