@@ -7,6 +7,7 @@
 mod args;
 mod command_error;
 mod commands;
+mod debug;
 pub mod diagnostic;
 mod environment;
 pub mod flow;
