@@ -383,6 +383,9 @@ pub(crate) struct ConfigArgs {
     /// A flow file whose [config] counts, too.
     #[arg(long, value_name = "FLOW.toml", value_hint = ValueHint::FilePath)]
     pub(crate) flow: Option<PathBuf>,
+    /// Send one mail as smtp.* says, instead of printing, and say what goes wrong.
+    #[arg(long)]
+    pub(crate) test_mail: bool,
     #[command(flatten)]
     pub(crate) settings: SettingArgs,
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::process::ExitCode;
 
 use crate::diagnostic::Diagnostics;
+use crate::mail::AccountError;
 
 /// How a command ended that did not succeed.
 #[derive(Debug)]
@@ -104,6 +105,13 @@ impl fmt::Display for Refusal {
             write!(f, "\nhint: {hint}")?;
         }
         Ok(())
+    }
+}
+
+impl From<AccountError> for CommandError {
+    fn from(error: AccountError) -> Self {
+        let hint = error.hint();
+        Self::refused(error).hint(hint)
     }
 }
 

@@ -7,12 +7,14 @@
 mod args;
 mod command_error;
 mod commands;
+mod debug;
 pub mod diagnostic;
 mod environment;
 pub mod flow;
 mod guard;
 mod history;
 mod init;
+mod mail;
 mod memory;
 mod overview;
 mod run_access;

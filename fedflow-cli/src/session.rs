@@ -16,13 +16,15 @@ use fedflow_worker::store::{
     RunLock,
 };
 use fedflow_worker::{
-    Host, HostHandle, HostInbox, HostLauncher, HostOptions, LeaseWitness, TrainGate, WorkerProgram,
+    Host, HostHandle, HostInbox, HostLauncher, HostOptions, HostTalk, LeaseWitness, TrainGate, WorkerProgram,
 };
 
 use crate::command_error::CommandError;
+use crate::debug::{DebugTalk, TalkingPool};
 use crate::environment;
 use crate::guard::GuardWatch;
 use crate::history::EarlierRun;
+use crate::mail::Mailer;
 use crate::signals::SignalWatch;
 use crate::telemetry::{TelemetryListeners, start_telemetry};
 use crate::view::{Messages, ProgressMode, View};
@@ -51,7 +53,7 @@ pub(crate) struct SessionPlan {
 
 /// A session that is going on.
 pub(crate) struct Session {
-    flow: Flow<HostLauncher, Pool, Observers, HostInbox>,
+    flow: Flow<HostLauncher, TalkingPool<Pool>, Observers, HostInbox>,
     /// What tasks are expected to take that declare nothing; none if the order does not depend on it.
     learner: Option<DurationLearner>,
     signals: SignalWatch,
@@ -79,10 +81,15 @@ struct Observers {
     report: ReportWriter,
     view: View,
     learner: Option<DurationLearner>,
+    mailer: Option<Mailer>,
+    talk: Option<DebugTalk>,
 }
 
 impl Observer for Observers {
     fn record(&mut self, number: u64, time: Time, event: &RunEvent) {
+        if let Some(talk) = &self.talk {
+            talk.learn(event);
+        }
         self.journal.record(number, time, event);
         if let Some(learner) = &mut self.learner {
             learner.record(number, time, event);
@@ -95,6 +102,10 @@ impl Observer for Observers {
 
     fn announce(&mut self, time: Time, event: &RunEvent) {
         self.report.announce(time, event);
+        // After the report, of which it asks for what it sends.
+        if let Some(mailer) = &mut self.mailer {
+            mailer.announce(time, event);
+        }
         self.view.announce(time, event);
     }
 }
@@ -113,10 +124,10 @@ impl Session {
         let started_unix = started.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs_f64();
         let view = View::open(progress, started).map_err(CommandError::failed)?;
         let messages = view.messages();
-        say_what_is_ignored(&config, &messages);
+        let talk = config.debug.then(|| DebugTalk::new(messages.clone()));
         let warnings = messages.clone();
         pool.tell_warnings(move |warning| warnings.say(&format!("warning: {warning}")));
-        let options = host_options(&head, &config, &pool, workers);
+        let options = host_options(&head, &config, &pool, workers, talk.clone());
         let (launcher, inbox, handle) = Host::start(options).map_err(CommandError::failed)?;
         let told = handle.clone();
         let devices = pool.start_watch(config.scheduler.interval, move || told.devices_changed());
@@ -150,6 +161,7 @@ impl Session {
         let (learned, estimates) = load_estimates(&config, &messages);
         let signals = SignalWatch::start(handle, messages.clone()).map_err(no_watch)?;
         let resumable = head.flow_file.is_some();
+        let mailer = Mailer::start(&config, &head.flow, run_dir.path(), report.sender(), &messages)?;
         let settings = RunSettings {
             flow: head.flow,
             workdir: run_dir.path().to_path_buf(),
@@ -158,8 +170,9 @@ impl Session {
             on_failure: config.task.on_failure,
             grace: config.supervision.grace,
         };
-        let observer = Observers { journal, report, view, learner: learner.clone() };
-        let ports = Ports { launcher, pool, observer, inbox };
+        let observer =
+            Observers { journal, report, view, learner: learner.clone(), mailer, talk: talk.clone() };
+        let ports = Ports { launcher, pool: TalkingPool::new(pool, talk), observer, inbox };
         let config = within_capacity(config, &messages);
         let flow = Flow::new(ports, settings, config, history).with_estimates(learned);
         Ok(Self {
@@ -230,7 +243,7 @@ impl Session {
             Err(_) => RunOutcome::Failed,
         };
         let learned = flow.estimates().clone();
-        let Ports { launcher, pool, observer, inbox: _ } = flow.finish(outcome);
+        let Ports { launcher, pool, observer, inbox: _ } = flow.finish(outcome.clone());
         drop(launcher);
         // Its last look is in the report that is written below.
         drop(telemetry);
@@ -238,13 +251,13 @@ impl Session {
         drop(orders);
         // What the workers held is given back when they are gone.
         drop(pool);
-        let Observers { journal, report, view, .. } = observer;
+        let Observers { journal, report, view, mailer, .. } = observer;
         let messages = view.messages();
         if let Some(Err(error)) = estimates.map(|file| file.save(&learned)) {
             messages.say(&format!("warning: what was learned of tasks' memory is not kept: {error}"));
         }
         let journal_end = journal.finish();
-        let _report: Report = report.finish();
+        let report = report.finish();
         let report_path = run_dir.report();
         messages.say(&view.render_summary(report_path.exists().then_some(report_path.as_path())));
         let result = match (ended, signals.signal()) {
@@ -272,6 +285,10 @@ impl Session {
                 shown(run_dir.path())
             ))),
         };
+        // Last, and after the summary: a mail server may take its time.
+        if let Some(mailer) = mailer {
+            mailer.finish(&report, &outcome);
+        }
         drop(view);
         result
     }
@@ -280,15 +297,6 @@ impl Session {
 /// The system gives no descriptor or thread to watch with.
 fn no_watch(error: std::io::Error) -> CommandError {
     CommandError::failed(format!("cannot watch for signals and for the guard: {error}"))
-}
-
-/// Keys that can be set and do nothing yet: silence would be a lie.
-fn say_what_is_ignored(config: &Config, messages: &Messages) {
-    for (is_set, key) in [(config.smtp.enable, "smtp.enable"), (config.debug, "debug")] {
-        if is_set {
-            messages.say(&format!("warning: {key} is set, and has no effect in this version"));
-        }
-    }
 }
 
 /// What earlier runs have learned of tasks' memory, and where that is kept; only with `scheduler.auto-adjust`. A run
@@ -340,6 +348,7 @@ fn host_options(
     config: &Config,
     pool: &Pool,
     workers: BTreeMap<String, WorkerProgram>,
+    talk: Option<DebugTalk>,
 ) -> HostOptions {
     let mut base_environment = pool.base_environment();
     // By it a later session finds what may be left of this one.
@@ -349,7 +358,8 @@ fn host_options(
         base_environment,
         result_limit: config.supervision.result_limit.bytes(),
         log_limit: config.supervision.log_limit.bytes(),
-        keep_failed_attempts: config.supervision.keep_failed_attempts,
+        // Who looks for a mistake wants to see what was left.
+        keep_failed_attempts: config.supervision.keep_failed_attempts || config.debug,
         threads_per_task: threads_per_task(config, pool),
         lease_witness: pool
             .holders()
@@ -358,6 +368,7 @@ fn host_options(
         train_gate: pool.simulated_memory().map(|memory| {
             TrainGate::new(move |lease, size| memory.occupy(lease, size).map_err(|oom| oom.to_string()))
         }),
+        talk: talk.map(|talk| HostTalk::new(move |text| talk.say(text))),
         sample_interval: Some(config.scheduler.interval),
         // The supervisor starts nothing but workers.
         adopt_orphans: true,

@@ -27,7 +27,7 @@ use plain::PlainView;
 use spool::Spool;
 pub use summary::RunSummary;
 use text::Palette;
-pub(crate) use text::{TerminalText, count, counted, escape, seconds, shown_lines};
+pub(crate) use text::{TerminalText, clip, count, counted, escape, seconds, shown_lines};
 
 /// How long the end of a run waits for a reader that reads nothing.
 const PATIENCE: Duration = Duration::from_secs(2);

@@ -12,6 +12,7 @@ use crate::args::SettingArgs;
 use crate::command_error::CommandError;
 use crate::environment::{config_variables, search_path};
 use crate::flow::{Flow, FlowFile, Surroundings, WorkerEntry, WorkerProtocol, validate};
+use crate::mail::check_mail;
 use crate::settings::{Layers, Settings};
 
 /// How long a worker may take to list its task kinds.
@@ -67,7 +68,8 @@ pub(crate) fn check_flow(flow: &Flow, config: &Config, pool: &Pool) -> Result<()
         leasable: &|request| pool.check(request),
     };
     let found = validate(flow, &surroundings);
-    Ok(found.or(())?)
+    found.or(())?;
+    Ok(check_mail(config)?)
 }
 
 /// The worker programs of a flow, as the host starts them.

@@ -2,7 +2,7 @@
 //!
 //! A [`Report`] is a pure fold over [`RunEvent`](fedflow_core::RunEvent)s: it knows no clock, process or device.
 //! One function for each format renders it: [`render_json`], [`render_csv`], [`render_markdown`],
-//! [`render_junit`], [`render_html`] and, for a single group, [`render_group_html`]. [`ReportWriter`] is an
+//! [`render_junit`], [`render_html`] and, for a single group, [`render_group_html`] and [`render_group_markdown`]. [`ReportWriter`] is an
 //! observer that keeps the files of a run directory up to date while the run goes on.
 //!
 //! What a worker sends (results, items, messages, what it printed) is data: it is escaped in every format, and
@@ -69,7 +69,7 @@ pub use attempt::{Attempt, Lane, Measured, Phase, Retry, Span};
 pub use html::{render_group_html, render_html};
 pub use item::{ItemPoint, ItemSeries};
 pub use junit::render_junit;
-pub use markdown::render_markdown;
+pub use markdown::{render_group_markdown, render_markdown};
 pub use memory::{Advice, FamilyMemory, MemoryKind, memory_by_family};
 pub use render::RenderError;
 pub use report::{Counts, GroupReport, Outcome, OutcomeKind, Report, Session, TaskReport};

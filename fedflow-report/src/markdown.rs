@@ -3,11 +3,13 @@
 use std::borrow::Cow;
 use std::io::Write;
 
+use fedflow_core::Name;
+
 use crate::figure::{count, duration, energy, grouped, moment, percent};
 use crate::html::outcome_text;
 use crate::memory::memory_by_family;
 use crate::render::RenderError;
-use crate::report::{OutcomeKind, Report};
+use crate::report::{GroupReport, OutcomeKind, Report};
 use crate::series::result_charts;
 use crate::summary::Summary;
 use crate::timeline::Timeline;
@@ -33,10 +35,28 @@ pub fn render_markdown(report: &Report, mut out: impl Write) -> Result<(), Rende
         writeln!(out, "Started {}, ran for {total}{resumed}.\n", moment(session.started))?;
     }
     render_devices(&summary, &mut out)?;
-    render_memory(report, &mut out)?;
-    render_groups(report, &mut out)?;
+    render_memory(report.groups(), &mut out)?;
+    render_groups(report, report.groups(), &mut out)?;
     render_curves(report, &mut out)?;
-    render_failures(report, &mut out)?;
+    render_failures(report.groups(), &mut out)?;
+    out.flush()?;
+    Ok(())
+}
+
+/// Writes the summary of one group in Markdown: outcome, devices, what to change, failures.
+///
+/// # Errors
+/// There is no such group, or the writer fails.
+pub fn render_group_markdown(report: &Report, group: &Name, mut out: impl Write) -> Result<(), RenderError> {
+    let group = report.group(group).ok_or_else(|| RenderError::NoSuchGroup(group.as_str().into()))?;
+    let summary = Summary::of_group(report, group);
+    let groups = std::slice::from_ref(group);
+    writeln!(out, "# {}\n", text(group.name.as_str()))?;
+    writeln!(out, "**{}**\n", text(&outcome_text(&summary.counts)))?;
+    render_devices(&summary, &mut out)?;
+    render_memory(groups, &mut out)?;
+    render_groups(report, groups, &mut out)?;
+    render_failures(groups, &mut out)?;
     out.flush()?;
     Ok(())
 }
@@ -94,8 +114,8 @@ fn render_telemetry(summary: &Summary, out: &mut impl Write) -> Result<(), Rende
 }
 
 /// Only what should be changed: the rest is in the page.
-fn render_memory(report: &Report, out: &mut impl Write) -> Result<(), RenderError> {
-    let families = memory_by_family(report.groups());
+fn render_memory(groups: &[GroupReport], out: &mut impl Write) -> Result<(), RenderError> {
+    let families = memory_by_family(groups);
     let advice: Vec<_> = families.iter().filter_map(|known| Some((known, known.advice_text()?))).collect();
     if advice.is_empty() {
         return Ok(());
@@ -108,15 +128,15 @@ fn render_memory(report: &Report, out: &mut impl Write) -> Result<(), RenderErro
     Ok(())
 }
 
-fn render_groups(report: &Report, out: &mut impl Write) -> Result<(), RenderError> {
-    if report.groups().is_empty() {
+fn render_groups(report: &Report, groups: &[GroupReport], out: &mut impl Write) -> Result<(), RenderError> {
+    if groups.is_empty() {
         return Ok(());
     }
     writeln!(out, "## Groups\n")?;
     writeln!(out, "| Group | Tasks | Finished | Failed | Cancelled | Not ended | Retried | Makespan |")?;
     writeln!(out, "|---|--:|--:|--:|--:|--:|--:|--:|")?;
     let timeline = Timeline::new(report);
-    for group in report.groups().iter().take(MAX_ROWS) {
+    for group in groups.iter().take(MAX_ROWS) {
         let counts = group.counts();
         let extent = timeline.extent(std::iter::once(group));
         let makespan = extent.map_or_else(|| "–".into(), |(from, to)| duration(to - from));
@@ -128,7 +148,7 @@ fn render_groups(report: &Report, out: &mut impl Write) -> Result<(), RenderErro
             "| {name} | {tasks} | {finished} | {failed} | {cancelled} | {open} | {retried} | {makespan} |",
         )?;
     }
-    more(report.groups().len(), "group", "groups", out)
+    more(groups.len(), "group", "groups", out)
 }
 
 fn render_curves(report: &Report, out: &mut impl Write) -> Result<(), RenderError> {
@@ -156,8 +176,9 @@ fn render_curves(report: &Report, out: &mut impl Write) -> Result<(), RenderErro
     Ok(())
 }
 
-fn render_failures(report: &Report, out: &mut impl Write) -> Result<(), RenderError> {
-    let failed = || report.tasks().filter(|(_, task)| task.kind() == OutcomeKind::Exception);
+fn render_failures(groups: &[GroupReport], out: &mut impl Write) -> Result<(), RenderError> {
+    let tasks = || groups.iter().flat_map(|group| group.tasks().iter().map(move |task| (group, task)));
+    let failed = || tasks().filter(|(_, task)| task.kind() == OutcomeKind::Exception);
     let total = failed().count();
     if total == 0 {
         return Ok(());

@@ -60,6 +60,7 @@ pub struct ReportSender {
 enum Message {
     Event(f64, RunEvent),
     Telemetry(TelemetrySample),
+    Look(Box<dyn FnOnce(&Report) + Send>),
     Finish,
 }
 
@@ -112,6 +113,12 @@ impl ReportSender {
             let _ = self.messages.send(Message::Telemetry(sample));
         }
     }
+
+    /// Has somebody look at the report, on the writer's thread, when all that was announced before is in it and the
+    /// pages of the groups that ended are written. Does not wait; after the writer has finished nobody looks.
+    pub fn look(&self, look: impl FnOnce(&Report) + Send + 'static) {
+        let _ = self.messages.send(Message::Look(Box::new(look)));
+    }
 }
 
 impl Drop for ReportWriter {
@@ -158,6 +165,7 @@ fn work(mut files: Files, inbox: &Receiver<Message>) -> Report {
                 }
             }
             Ok(Message::Telemetry(sample)) => files.report.add_telemetry(sample),
+            Ok(Message::Look(look)) => look(&files.report),
             Ok(Message::Finish) | Err(true) => {
                 files.write_all();
                 return files.report;

@@ -58,6 +58,7 @@ mod sampler;
 mod spawner;
 mod sweep;
 mod switchboard;
+mod talk;
 mod train_gate;
 mod turns;
 mod witness;
@@ -90,6 +91,7 @@ use overseer::{Bell, Notice};
 use private::Private;
 use sampler::{Sampler, SamplerThread};
 use switchboard::{Switchboard, Told};
+pub use talk::HostTalk;
 pub use train_gate::TrainGate;
 pub use witness::LeaseWitness;
 
@@ -140,6 +142,8 @@ pub struct HostOptions {
     pub train_gate: Option<TrainGate>,
     /// By what it is known that a process which failed was out of memory, beside what a task adds.
     pub oom_signs: Arc<OomSigns>,
+    /// Who is told in words what is done with processes and directories.
+    pub talk: Option<HostTalk>,
     /// How long a worker may take to say hello. The engine has its own, usually shorter, time limits.
     pub start_timeout: Duration,
     /// How often memory and processors are looked at; `None` is never.
@@ -167,6 +171,7 @@ impl HostOptions {
             lease_witness: None,
             train_gate: None,
             oom_signs: Arc::default(),
+            talk: None,
             start_timeout: Duration::from_secs(60),
             sample_interval: Some(Duration::from_secs(1)),
             adopt_orphans: false,
@@ -274,6 +279,13 @@ impl Shared {
             readers: Crew::new("fedflow-reader"),
             options,
         }))
+    }
+
+    /// Says what is done for a worker, if anybody wants to know.
+    fn talk(&self, assignment: &Assignment, text: impl FnOnce() -> String) {
+        if let Some(talk) = &self.options.talk {
+            talk.tell(assignment, &text());
+        }
     }
 
     /// The program of a worker's name.

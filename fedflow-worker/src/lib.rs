@@ -29,8 +29,8 @@ pub use host::fuzzing;
 
 pub use describe::{DescribeError, describe};
 pub use host::{
-    CheckedStep, Host, HostError, HostHandle, HostInbox, HostLauncher, HostOptions, LeaseWitness, Protocol,
-    TrainGate, Trial, Verdict, WorkerCheck, WorkerProgram,
+    CheckedStep, Host, HostError, HostHandle, HostInbox, HostLauncher, HostOptions, HostTalk, LeaseWitness,
+    Protocol, TrainGate, Trial, Verdict, WorkerCheck, WorkerProgram,
 };
 pub use inheritance::shed_inheritance;
 pub use log_reader::{LogPiece, LogReader};

@@ -4,6 +4,18 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+/// What cargo tells this very test of its package. A cargo that inherits it takes ring's build script, which asks for these
+/// variables, to be outdated, and builds ring and all that stands on it anew.
+const OWN_PACKAGE: [&str; 7] = [
+    "CARGO_MANIFEST_DIR",
+    "CARGO_MANIFEST_LINKS",
+    "CARGO_PKG_NAME",
+    "CARGO_PKG_VERSION_MAJOR",
+    "CARGO_PKG_VERSION_MINOR",
+    "CARGO_PKG_VERSION_PATCH",
+    "CARGO_PKG_VERSION_PRE",
+];
+
 /// A binary of the workspace, built as the tests were.
 ///
 /// # Panics
@@ -40,6 +52,9 @@ fn target_directory() -> &'static Path {
             build.arg("--release");
         }
         let target = directory.parent().expect("a profile lies in a target directory");
+        for name in OWN_PACKAGE {
+            build.env_remove(name);
+        }
         build.env("CARGO_TARGET_DIR", target).current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
         assert!(build.status().expect("cargo runs").success(), "the binaries under test cannot be built");
         directory

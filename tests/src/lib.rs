@@ -4,6 +4,7 @@ mod binaries;
 mod cgroup;
 mod fifo;
 mod held;
+mod mail_server;
 mod peak;
 mod sandbox;
 
@@ -11,5 +12,6 @@ pub use binaries::{binary, faulty_system, scripted_worker};
 pub use cgroup::Cgroup;
 pub use fifo::Fifo;
 pub use held::Held;
+pub use mail_server::{Mail, MailServer, Manners};
 pub use peak::{PeakAllocator, peak_of};
 pub use sandbox::{Outcome, Running, Sandbox, skip};

@@ -1,6 +1,8 @@
 //! A run that is looked at and stopped from another terminal, its logs' limit, and who may see and touch what.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "control/debug.rs"]
+mod debug;
 #[path = "control/log_limit.rs"]
 mod log_limit;
 #[path = "control/logs.rs"]

@@ -6,6 +6,18 @@ use std::path::Path;
 use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
+/// What cargo tells xtask of its package. A cargo that inherits it takes ring's build script, which asks for these
+/// variables, to be outdated, and builds ring and all that stands on it anew.
+const OWN_PACKAGE: [&str; 7] = [
+    "CARGO_MANIFEST_DIR",
+    "CARGO_MANIFEST_LINKS",
+    "CARGO_PKG_NAME",
+    "CARGO_PKG_VERSION_MAJOR",
+    "CARGO_PKG_VERSION_MINOR",
+    "CARGO_PKG_VERSION_PATCH",
+    "CARGO_PKG_VERSION_PRE",
+];
+
 /// A command to run in the workspace's directory.
 #[derive(Debug, Clone)]
 pub(crate) struct Step {
@@ -87,6 +99,9 @@ impl Step {
     fn end(&self, root: &Path) -> Result<ExitStatus, Failure> {
         #[expect(clippy::disallowed_methods, reason = "the one place of xtask that creates processes")]
         let mut command = Command::new(&self.program);
+        for name in OWN_PACKAGE {
+            command.env_remove(name);
+        }
         command.args(&self.arguments).envs(self.environment.iter().copied()).current_dir(root);
         command.status().map_err(|error| Failure::NotStarted(self.to_string(), error))
     }

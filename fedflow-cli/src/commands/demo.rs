@@ -10,6 +10,7 @@ use fedflow_worker::store::{Head, new_run_token, recorded_config, unix_now};
 use super::run::{begin, current_directory, say_note, with_grace};
 use crate::args::DemoArgs;
 use crate::command_error::CommandError;
+use crate::mail::check_mail;
 use crate::session::{Session, SessionPlan};
 use crate::stdout;
 use crate::table_text::plain_table;
@@ -19,6 +20,7 @@ use crate::workers::{load_settings, open_devices};
 pub(crate) fn cmd_demo(args: &DemoArgs) -> Result<(), CommandError> {
     let settings = load_settings(&args.settings, None)?;
     let config = with_grace(settings.config().clone(), args.options.grace);
+    check_mail(&config)?;
     let opened = open_devices(&args.options.devices, &config)?;
     let workdir = args.options.workdir.clone().map_or_else(free_workdir, Ok)?;
     let (run_dir, lock) = begin(&workdir, false)?;

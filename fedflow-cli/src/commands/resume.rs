@@ -8,14 +8,14 @@ use fedflow_gpu::Pool;
 use fedflow_worker::store::{Head, JournalReader, RunDir, RunLock, end_leftovers};
 
 use super::run::{run_groups, say_note, with_grace};
-use crate::args::ResumeArgs;
+use crate::args::{ResumeArgs, SettingArgs};
 use crate::command_error::CommandError;
 use crate::flow::FlowFile;
 use crate::history::{EarlierRun, read_durations, read_run};
 use crate::session::{Session, SessionPlan, shown};
 use crate::stderr;
 use crate::view::ProgressMode;
-use crate::workers::{check_flow, open_devices, worker_programs};
+use crate::workers::{check_flow, load_settings, open_devices, worker_programs};
 
 /// How long what is left of an earlier session has to end before it is killed.
 const LEFTOVER_GRACE: Duration = Duration::from_secs(2);
@@ -32,7 +32,7 @@ pub(crate) fn cmd_resume(args: &ResumeArgs) -> Result<(), CommandError> {
     let text = run_dir.kept_flow().map_err(CommandError::failed)?;
     say_if_changed(&flow_file, &text);
     let file = FlowFile::parse(text, &flow_file)?;
-    let config = with_grace(recorded_config(&head)?, args.grace);
+    let config = with_password(with_grace(recorded_config(&head)?, args.grace))?;
     let opened = open_devices(args.devices.as_deref().unwrap_or(&head.devices), &config)?;
     check_flow(&file.flow, &config, &opened.pool)?;
     say_note(opened.note.as_deref());
@@ -96,6 +96,14 @@ fn recorded_config(head: &Head) -> Result<Config, CommandError> {
     let mut config = Config::default();
     for (key, value) in head.config.iter() {
         config.set(key, value).map_err(CommandError::failed)?;
+    }
+    Ok(config)
+}
+
+/// The journal keeps no password: it is taken from where the run took it, `fedflow.toml` or the environment.
+fn with_password(mut config: Config) -> Result<Config, CommandError> {
+    if config.smtp.enable {
+        config.smtp.password = load_settings(&SettingArgs::default(), None)?.config().smtp.password.clone();
     }
     Ok(config)
 }

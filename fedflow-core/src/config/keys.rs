@@ -56,7 +56,7 @@ keys! {
     "workdir", workdir, Setting::read,
         "Where a run keeps its files.";
     "debug", debug, Setting::read,
-        "Tell more of what happens inside.";
+        "Say why tasks get devices or wait, each process, signal and clean-up; keep failed attempts.";
     "gpu-priority.strategy", gpu_priority.strategy, Setting::read,
         "Which card is taken first: pci, total-mem, remain-mem or performance.";
     "gpu-priority.reverse", gpu_priority.reverse, Setting::read,
@@ -126,19 +126,19 @@ keys! {
     "telemetry.interval", telemetry.interval, read_maybe_period,
         "How often each card's utilisation, memory, power and temperature are looked at; \"none\" is never.";
     "smtp.enable", smtp.enable, Setting::read,
-        "Send mail about the run.";
+        "Send mail when groups end and when the run ends; `fedflow config --test-mail` tries it.";
     "smtp.server-host", smtp.server_host, Setting::read,
         "The mail server's name.";
     "smtp.server-port", smtp.server_port, Setting::read,
-        "The mail server's port.";
+        "The mail server's port: 465 speaks TLS at once, others STARTTLS; on this machine none.";
     "smtp.user", smtp.user, Setting::read,
-        "The account on the mail server.";
+        "The account on the mail server, and the sender if it is an address.";
     "smtp.password", smtp.password, Setting::read,
-        "The account's password; from fedflow.toml or the environment only.";
+        "The account's password, from fedflow.toml or the environment only; without one there is no login.";
     "smtp.receiver", smtp.receiver, Setting::read,
         "Who gets the mail.";
     "smtp.min-interval", smtp.min_interval, Setting::read,
-        "The least time between two mails.";
+        "The least time between two mails; what ends in between goes into the next. The run's end does not wait.";
     "smtp.max-numbers", smtp.max_numbers, Setting::read,
-        "How many mails a run sends at most.";
+        "How many mails a run sends at most, one of them kept for its end; 0 is none.";
 }

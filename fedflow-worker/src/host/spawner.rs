@@ -14,7 +14,7 @@ use super::hand_over::HandOver;
 use super::listener::Cause;
 use super::logs::Logs;
 use super::overseer::{Bell, Notice};
-use super::workdir::{self, Earlier};
+use super::workdir::{self, Aside, Earlier};
 use super::{Protocol, Shared, WorkerProgram};
 use crate::environment::{self, Environment};
 use crate::json;
@@ -143,6 +143,8 @@ pub(super) fn do_job(shared: &Shared, job: Job) -> Result<Done, Cause> {
         stderr,
     })
     .map_err(|error| spawn_failed(error.to_string()))?;
+    shared
+        .talk(assignment, || format!("process {} is started: {}", process.number(), plan.command.join(" ")));
     Ok(Done { logs, process: Some(process), socket })
 }
 
@@ -158,7 +160,12 @@ pub(super) fn no_directory(assignment: &Assignment, error: &io::Error) -> Cause 
 /// Makes a task's directories, empty for this attempt. Blocks on the file system.
 pub(super) fn make_workdir(shared: &Shared, assignment: &Assignment) -> io::Result<()> {
     let earlier = if shared.options.keep_failed_attempts { Earlier::Keep } else { Earlier::Remove };
-    workdir::prepare(&assignment.workdir, assignment.attempt, earlier)?;
+    if let Some(aside) = workdir::prepare(&assignment.workdir, assignment.attempt, earlier)? {
+        shared.talk(assignment, || match aside {
+            Aside::Kept(path) => format!("what lay in its directory is kept as {}", path.display()),
+            Aside::Removed => "what lay in its directory is removed".into(),
+        });
+    }
     std::fs::create_dir_all(&assignment.checkpoint_dir)
 }
 

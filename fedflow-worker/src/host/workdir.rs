@@ -15,8 +15,17 @@ pub(super) enum Earlier {
     Remove,
 }
 
-/// Makes an empty directory for an attempt. Blocks on the file system.
-pub(super) fn prepare(workdir: &Path, attempt: u32, earlier: Earlier) -> io::Result<()> {
+/// What became of what lay where the directory is.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Aside {
+    /// It is kept here.
+    Kept(PathBuf),
+    /// It is removed, in the background.
+    Removed,
+}
+
+/// Makes an empty directory for an attempt, and tells what became of an earlier one that was not empty. Blocks on the file system.
+pub(super) fn prepare(workdir: &Path, attempt: u32, earlier: Earlier) -> io::Result<Option<Aside>> {
     // Whatever the umask is, nobody else shall write here.
     let mut builder = DirBuilder::new();
     builder.mode(0o755);
@@ -30,20 +39,24 @@ pub(super) fn prepare(workdir: &Path, attempt: u32, earlier: Earlier) -> io::Res
     };
     match made {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        made => return made,
+        made => return made.map(|()| None),
     }
     // A worker may have put a link or a file where its directory was: not followed, only moved away.
     let is_directory = fs::symlink_metadata(workdir)?.is_dir();
     if is_directory && fs::read_dir(workdir)?.next().is_none() {
-        return Ok(());
+        return Ok(None);
     }
     let aside = free_name(workdir, attempt)?;
     fs::rename(workdir, &aside)?;
     // Before the first attempt it is of one that a crash kept from being recorded, or somebody's: never removed.
-    if (earlier == Earlier::Remove && attempt > 1) || !is_directory {
+    let told = if (earlier == Earlier::Remove && attempt > 1) || !is_directory {
         remove(aside);
-    }
-    builder.create(workdir)
+        Aside::Removed
+    } else {
+        Aside::Kept(aside)
+    };
+    builder.create(workdir)?;
+    Ok(Some(told))
 }
 
 /// The name under which the attempt before this one is kept.

@@ -44,6 +44,7 @@ pub(super) const OWNERS: &[(&str, &str)] = &[
     ("crossterm", "fedflow-cli"),
     ("ratatui", "fedflow-cli"),
     ("comfy-table", "fedflow-cli"),
+    ("lettre", "fedflow-cli"),
     ("toml", "fedflow-cli"),
 ];
 

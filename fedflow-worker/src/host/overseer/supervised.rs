@@ -6,6 +6,7 @@
 mod end;
 mod orders;
 
+use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
@@ -294,6 +295,9 @@ impl Supervised {
         match &self.process {
             Some(process) => {
                 self.offspring.extend(process.descendants());
+                let number = process.number();
+                self.shared
+                    .talk(&self.assignment, || format!("SIGKILL is sent to process {number} and its group"));
                 process.signal_group(Signal::KILL);
             }
             None => self.over = self.busy == 0 && self.reader != Reader::Running,
@@ -326,6 +330,8 @@ impl Supervised {
         let Some(ending) = self.process.as_ref().and_then(Process::ending) else { return };
         let gauge = self.listener.gauge();
         gauge.unwatch();
+        let number = self.process.as_ref().map_or(0, Process::number);
+        self.shared.talk(&self.assignment, || format!("process {number} has ended: {ending}"));
         // What it says of a small process may be this program's own peak.
         let peak = self.process.take().and_then(Process::finish);
         if let Some(peak) = peak.filter(|peak| Some(*peak) > own_peak()) {
@@ -350,6 +356,15 @@ impl Supervised {
         if !sweep.is_needed() {
             return self.process_gone(ending, now);
         }
+        self.shared.talk(&self.assignment, || {
+            let known: BTreeSet<String> = sweep.offspring.iter().map(|left| left.pid.to_string()).collect();
+            let known = if known.is_empty() {
+                "not seen before".into()
+            } else {
+                known.into_iter().collect::<Vec<_>>().join(", ")
+            };
+            format!("what it may have left running is looked for and killed: {known}")
+        });
         self.busy += 1;
         let (worker, bell) = (self.slot, self.bell.clone());
         let sweeper = thread::Builder::new().name("fedflow-sweep".into()).spawn(move || {

@@ -128,20 +128,28 @@ impl Supervised {
         if asked != Asked::Exit || !process.is_childless(self.manner.own_threads()) {
             self.offspring.extend(process.descendants());
         }
+        let number = process.number();
         match (asked, &mut self.manner) {
             (Asked::Nothing, _) => {}
             (Asked::Exit, Manner::Session { link: Some(link), .. }) => {
+                self.shared.talk(&self.assignment, || format!("process {number} is told to exit"));
                 if lock_link(link).exit().is_err() {
                     self.channel_lost();
                 }
             }
             // It cannot be told, so it is shown.
             (Asked::Exit | Asked::Terminate, _) => {
+                self.shared
+                    .talk(&self.assignment, || format!("SIGTERM is sent to process {number} and its group"));
                 process.signal_group(Signal::TERM);
                 // One that stopped itself would not notice.
                 process.signal_group(Signal::CONT);
             }
-            (Asked::Kill, _) => process.signal_group(Signal::KILL),
+            (Asked::Kill, _) => {
+                self.shared
+                    .talk(&self.assignment, || format!("SIGKILL is sent to process {number} and its group"));
+                process.signal_group(Signal::KILL);
+            }
         }
     }
 

@@ -1,0 +1,60 @@
+//! `debug`: what a run says beside its progress, and what it keeps.
+
+use super::group;
+use fedflow_tests::Sandbox;
+
+/// The first task fails once and leaves a process behind; the second one does not go when asked to.
+fn flow() -> String {
+    let command = |id: &str, line: &str, more: &str| {
+        format!("[[groups.tasks]]\nid = \"{id}\"\ncommand = [\"sh\", \"-c\", '''{line}''']\n{more}\n")
+    };
+    let fails_once = command(
+        "a",
+        "mkfifo f; setsid sh -c 'echo up > f; sleep 1000' & cat f; test $FEDFLOW_ATTEMPT = 2",
+        "retries = 1",
+    );
+    let stays = command("b", "trap '' TERM; printf '\\033[2J' >&2; sleep 1000", "timeout = \"200ms\"");
+    format!("name = \"sweep\"\n{}", group("g", &[fails_once, stays]))
+}
+
+const RUN: &str = "run flow.toml --devices cpu:1 --progress plain --set supervision.grace=50ms \
+                   --set supervision.keep-failed-attempts=false";
+
+#[test]
+fn a_run_with_debug_tells_decisions_processes_signals_and_what_is_cleaned_up() {
+    let sandbox = Sandbox::new();
+    sandbox.write("flow.toml", &flow());
+    let run = sandbox.fedflow(&format!("{RUN} --set debug=true"));
+    assert_eq!(run.code, 1, "{}", run.stderr);
+    assert_eq!(run.stdout, "");
+    let says = |text: &str| {
+        let line = run.stderr.lines().find(|line| line.starts_with("debug: ") && line.contains(text));
+        line.unwrap_or_else(|| panic!("nobody says {text:?}:\n{}", run.stderr)).to_owned()
+    };
+    says("g/a is given cpu: it asked for one device");
+    says("g/b waits for a device: it asks for one device");
+    assert!(says("g/b waits").ends_with("leased are: cpu by g/a"), "{}", run.stderr);
+    says("g/a has given back cpu");
+    let started = says("g/a, attempt 1: process ");
+    let number: u32 = started.split(' ').nth(5).unwrap().parse().unwrap();
+    assert!(started.contains(&format!("process {number} is started: sh -c mkfifo f; ")), "{started}");
+    says(&format!("g/a, attempt 1: process {number} has ended: exit code 1"));
+    says("g/a, attempt 1: what it may have left running is looked for and killed");
+    says("g/b, attempt 1: SIGTERM is sent to process ");
+    says("g/b, attempt 1: SIGKILL is sent to process ");
+    // A command is the flow's text, and may not steer the terminal.
+    assert!(!run.stderr.contains('\u{1b}'), "{}", run.stderr);
+    says("g/a, attempt 2: what lay in its directory is kept as ");
+    assert!(sandbox.path().join("res/g/a.attempt-1/stdout.log").exists());
+}
+
+#[test]
+fn a_run_without_debug_says_none_of_it() {
+    let sandbox = Sandbox::new();
+    sandbox.write("flow.toml", &flow());
+    let run = sandbox.fedflow(RUN);
+    assert_eq!(run.code, 1, "{}", run.stderr);
+    assert!(!run.stderr.contains("debug: "), "{}", run.stderr);
+    assert!(sandbox.path().join("res/g/a/stdout.log").exists());
+    assert!(!sandbox.path().join("res/g/a.attempt-1/stdout.log").exists());
+}
