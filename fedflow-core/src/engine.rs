@@ -177,9 +177,14 @@ impl<L: Launcher, P: DevicePool, O: Observer, I: Inbox> Flow<L, P, O, I> {
     /// Ends the run, or this session of it, and gives the ports back. Blocks until every process is gone that was
     /// kept for later tasks.
     pub fn finish(mut self, outcome: RunOutcome) -> Ports<L, P, O, I> {
-        // A run that is over has no use for what was loaded ahead.
         if !self.scheduler.is_idle() {
-            self.scheduler.handle(self.now, Input::Stop(StopLevel::Graceful));
+            if outcome == RunOutcome::Complete && self.ahead.is_none() && self.stopped.is_none() {
+                // Only kept processes are left: they may exit in order.
+                self.scheduler.dismiss(self.now);
+            } else {
+                // A run that is over has no use for what was loaded ahead.
+                self.scheduler.handle(self.now, Input::Stop(StopLevel::Graceful));
+            }
             // Nothing but an event that fits no group can go wrong, and there is no group here.
             let _ = self.drive(&mut Turn::none(), |flow| flow.scheduler.is_idle());
         }

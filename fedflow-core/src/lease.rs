@@ -33,6 +33,9 @@ pub struct LeaseRequest {
     pub hold: bool,
     /// A lease whose turn has ended and in whose place it stands: what that has booked is there for this one.
     pub replaces: Option<LeaseId>,
+    /// It has run out of memory before: it goes where most is free, not where it fits best; and if it takes a card
+    /// whole, to a card of the largest size.
+    pub roomy: bool,
 }
 
 /// A granted request.

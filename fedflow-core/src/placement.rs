@@ -1,5 +1,7 @@
 //! Placement: which devices a request gets. Pure: views of cards in, places out.
 
+use std::cmp::Reverse;
+
 use crate::lease::LeaseRequest;
 use crate::quantity::Size;
 
@@ -45,6 +47,10 @@ impl CardView {
         !crowded && self.used + request.memory <= capacity
     }
 
+    fn free(&self) -> Option<Size> {
+        self.capacity.map(|capacity| capacity.saturating_sub(self.used))
+    }
+
     /// Whether the request could start on it if it were empty.
     fn could_fit(&self, request: &LeaseRequest) -> bool {
         self.suits
@@ -59,22 +65,44 @@ impl CardView {
 /// among equals those with fewer tasks training, so that a group spreads over equal cards; then the order of the
 /// table. What nobody estimated cannot be fitted: there only tasks training and the table's order count, so that
 /// it goes where `gpu-priority` says.
+///
+/// What has run out of memory before goes where most is free: what it needs is not known, but that it is more.
 #[must_use]
 pub fn place(cards: &[CardView], request: &LeaseRequest, max_per_device: u32) -> Option<Vec<usize>> {
+    let largest = largest_wanted(cards, request);
     let mut fitting: Vec<&CardView> =
-        cards.iter().filter(|card| card.fits(request, max_per_device)).collect();
-    let size = |card: &CardView| card.capacity.filter(|_| request.estimated);
-    fitting.sort_by_key(|card| (size(card), card.training, card.place));
+        cards.iter().filter(|card| card.fits(request, max_per_device) && card.capacity >= largest).collect();
+    if request.roomy {
+        fitting.sort_by_key(|card| (Reverse(card.free()), card.training, card.place));
+    } else {
+        let size = |card: &CardView| card.capacity.filter(|_| request.estimated);
+        fitting.sort_by_key(|card| (size(card), card.training, card.place));
+    }
     let wanted = request.devices as usize;
     (fitting.len() >= wanted).then(|| fitting[..wanted].iter().map(|card| card.place).collect())
+}
+
+/// The size that a card must have: the largest, if this is the last try after running out of memory, alone on a card.
+fn largest_wanted(cards: &[CardView], request: &LeaseRequest) -> Option<Size> {
+    let suiting = cards.iter().filter(|card| card.suits && request.roomy && request.exclusive);
+    let mut sizes: Vec<Option<Size>> = suiting.map(|card| card.capacity).collect();
+    sizes.sort_unstable();
+    // As many as are asked for at once must remain.
+    sizes.iter().rev().nth((request.devices as usize).saturating_sub(1)).copied().flatten()
 }
 
 /// The cards to keep back for a request that must wait: those that can be emptied for it soonest, taken to be
 /// those with the fewest tasks on them.
 #[must_use]
 pub fn hold_back(cards: &[CardView], request: &LeaseRequest) -> Vec<usize> {
-    let mut candidates: Vec<&CardView> = cards.iter().filter(|card| card.could_fit(request)).collect();
-    candidates.sort_by_key(|card| (card.training + card.resident, card.capacity, card.place));
+    let largest = largest_wanted(cards, request);
+    let mut candidates: Vec<&CardView> =
+        cards.iter().filter(|card| card.could_fit(request) && card.capacity >= largest).collect();
+    if request.roomy {
+        candidates.sort_by_key(|card| (Reverse(card.capacity), card.training + card.resident, card.place));
+    } else {
+        candidates.sort_by_key(|card| (card.training + card.resident, card.capacity, card.place));
+    }
     candidates.truncate(request.devices as usize);
     candidates.iter().map(|card| card.place).collect()
 }
@@ -86,6 +114,24 @@ mod tests {
     use super::*;
     use crate::ports::TaskKey;
 
+    #[test]
+    fn what_ran_out_of_memory_goes_where_most_is_free_and_at_last_to_the_largest() {
+        let cards = [card(0, 24, 0, 0), card(1, 48, 0, 0), card(2, 48, 40, 1)];
+        assert_eq!(place(&cards, &request(1, 3), 4), Some(vec![0]), "best fit");
+        let again = LeaseRequest { roomy: true, ..request(1, 3) };
+        assert_eq!(place(&cards, &again, 4), Some(vec![1]));
+        let alone = LeaseRequest { exclusive: true, ..again };
+        assert_eq!(place(&cards, &alone, 4), Some(vec![1]));
+        let busy = [card(0, 24, 0, 0), card(1, 48, 1, 1), card(2, 48, 40, 1)];
+        assert_eq!(place(&busy, &alone, 4), None, "it waits for a large one");
+        assert_eq!(hold_back(&busy, &alone), [1]);
+        assert_eq!(
+            place(&cards, &LeaseRequest { devices: 3, ..alone }, 4),
+            None,
+            "one of the three is taken"
+        );
+    }
+
     fn request(devices: u32, gigabytes: u64) -> LeaseRequest {
         LeaseRequest {
             holder: TaskKey { group: 1, place: 0 },
@@ -96,6 +142,7 @@ mod tests {
             pin: None,
             hold: false,
             replaces: None,
+            roomy: false,
         }
     }
 

@@ -203,6 +203,50 @@ fn a_kept_process_trains_again_on_what_it_holds_of_its_card() {
 }
 
 #[test]
+fn at_the_end_kept_processes_are_told_to_exit() {
+    let slow_to_exit = Script { exit: ms(300), ..script(1, 1) };
+    let simulation = Simulation::new(LeaseTable::of_cpu_slots(1), move |_| slow_to_exit);
+    run(&simulation, &config(&[]), &mut [group("g", [task("t").with_keep("k")])]).unwrap();
+    assert!(simulation.now().since_start() >= ms(300), "it was not given the time: {}", simulation.now());
+    assert_nothing_left(&simulation);
+}
+
+#[test]
+fn a_kept_process_whose_card_others_have_filled_gives_way_to_a_new_one() {
+    let simulation = Simulation::new(cards(&[10, 4]), |_| script(10, 10));
+    let config = config(&[]);
+    let mut flow = flow(&simulation, &config);
+    let mut first = group("a", [with_memory(task("t").with_keep("k"), 1, 3)]);
+    flow.execute(&mut first).unwrap();
+    // The kept process is on the small card; the next task with its key needs more than that has beside others.
+    let mut second = group("b", [with_memory(task("t").with_keep("k"), 1, 9)]);
+    flow.execute(&mut second).unwrap();
+    let task = second.get_task("t").unwrap();
+    assert_eq!((task.status(), task.device()), (TaskStatus::Exited, Some(Device::Sim(0))));
+    flow.finish(RunOutcome::Complete);
+    let told = simulation.events();
+    assert!(
+        told.iter().all(|(_, event)| !matches!(event, RunEvent::TaskRetried { error, .. }
+        if error.kind == FailureKind::Oom)),
+        "it was never out of memory"
+    );
+}
+
+#[test]
+fn busy_processors_do_not_stop_the_group_whose_turn_it_is() {
+    let simulation = Simulation::new(LeaseTable::of_cpu_slots(2), |_| script(20, 20)).with_host(HostSample {
+        memory_total: Size::from_gb(100),
+        memory_available: Size::from_gb(90),
+        cpu: 1.0,
+    });
+    let config = config(&[("utilization-limit.cpu", "0.5")]);
+    let mut groups: Vec<_> =
+        (0..4).map(|number| ahead(group(&format!("g{number}"), (0_u32..3).map(task)))).collect();
+    run(&simulation, &config, &mut groups).unwrap();
+    assert!(groups.iter().all(|group| group.tasks().all(|task| task.status() == TaskStatus::Exited)));
+}
+
+#[test]
 fn a_group_loads_ahead_and_trains_in_its_turn() {
     let makespan = |load_ahead: bool| {
         let simulation = Simulation::new(LeaseTable::of_cpu_slots(2), |_| script(300, 100));

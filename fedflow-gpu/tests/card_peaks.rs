@@ -22,6 +22,7 @@ fn request(place: u32, gigabytes: u64, estimated: bool) -> LeaseRequest {
         pin: None,
         hold: false,
         replaces: None,
+        roomy: false,
     }
 }
 

@@ -53,6 +53,7 @@ fn request(gigabytes: u64) -> LeaseRequest {
         pin: None,
         hold: false,
         replaces: None,
+        roomy: false,
     }
 }
 

@@ -50,6 +50,7 @@ fn request(gigabytes: u64) -> LeaseRequest {
         pin: None,
         hold: false,
         replaces: None,
+        roomy: false,
     }
 }
 

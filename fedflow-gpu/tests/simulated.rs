@@ -24,6 +24,7 @@ fn lease(pool: &mut Pool, place: u32, gigabytes: u64, pin: Option<&str>) -> Leas
         pin: pin.map(|pin| pin.parse().unwrap()),
         hold: false,
         replaces: None,
+        roomy: false,
     };
     pool.try_lease(&request).unwrap()
 }
@@ -75,6 +76,7 @@ fn each_of_several_cards_must_have_it() {
         pin: None,
         hold: false,
         replaces: None,
+        roomy: false,
     };
     let both = pool.try_lease(&request).unwrap();
     assert_eq!(memory.occupy(&both, Size::from_gb(9)).unwrap_err().device, Device::Sim(1));

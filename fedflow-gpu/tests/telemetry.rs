@@ -33,6 +33,7 @@ fn request(gigabytes: u64) -> LeaseRequest {
         pin: Some("cuda:0".parse().unwrap()),
         hold: false,
         replaces: None,
+        roomy: false,
     }
 }
 

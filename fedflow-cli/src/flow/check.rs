@@ -212,6 +212,7 @@ impl Check<'_> {
                         pin: asked.pin.clone(),
                         hold: false,
                         replaces: None,
+                        roomy: false,
                     })
                 });
                 if let Err(reason) = answer.clone() {

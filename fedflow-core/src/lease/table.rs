@@ -382,6 +382,7 @@ mod tests {
             pin: None,
             hold: false,
             replaces: None,
+            roomy: false,
         }
     }
 

@@ -133,14 +133,18 @@ impl Scheduler {
         if memory_free && self.host.processors_free() {
             return true;
         }
-        // What the last one gave back is seen in the next sample: until then nobody else must go.
-        if !memory_free && self.room_told {
-            let on_its_way = self.let_one_go(now) || (self.needs_way(group) && self.give_way(now));
-            if on_its_way {
+        let nobody_at_work = self.workers.len() == self.unadmitted;
+        if !memory_free {
+            // What the last one gave back is seen in the next sample: until then nobody else must go.
+            if !self.room_told {
+                return nobody_at_work;
+            }
+            if self.let_one_go(now) || (self.needs_way(group) && self.give_way(now)) {
                 return false;
             }
         }
-        self.workers.len() == self.unadmitted
+        // Those who have loaded ahead of their turn are not at work.
+        nobody_at_work || self.needs_way(group)
     }
 
     /// Whether it is a group's turn and none of its workers is at work, so that only others can be in its way.

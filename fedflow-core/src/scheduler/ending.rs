@@ -161,6 +161,9 @@ impl Scheduler {
                 // It has failed and is being ended: it is not tried again.
                 if let Phase::Ending { failure: Some(failure), .. } = &mut worker.phase {
                     *failure = cancelled(failure.stage);
+                } else if let (Phase::Ending { failure, .. }, None) = (&mut worker.phase, self.stop) {
+                    // It makes room for another one, and would start anew.
+                    *failure = Some(cancelled(Stage::Wait));
                 } else if let Some(stage) = worker.phase.stage() {
                     self.end(now, id, Some(cancelled(stage)), Severity::Terminated);
                 }
@@ -182,8 +185,14 @@ impl Scheduler {
         match task.progress {
             TaskProgress::Over => {}
             TaskProgress::Running(id) => {
-                if let Some(stage) = self.workers.get(&id).and_then(|worker| worker.phase.stage()) {
+                let Some(worker) = self.workers.get_mut(&id) else { return };
+                if let Some(stage) = worker.phase.stage() {
                     self.end(now, id, Some(failure(stage)), Severity::Asked);
+                } else if let (Phase::Ending { failure: none @ None, .. }, None) =
+                    (&mut worker.phase, self.stop)
+                {
+                    // It makes room for another one, and would start anew.
+                    *none = Some(failure(Stage::Wait));
                 }
             }
             TaskProgress::Ready | TaskProgress::Delayed => {

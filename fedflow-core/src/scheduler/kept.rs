@@ -193,6 +193,11 @@ impl Scheduler {
         }
     }
 
+    /// The run is over: tells every kept process to exit.
+    pub fn dismiss(&mut self, now: Time) {
+        self.let_all_go(now, Severity::Asked);
+    }
+
     /// Lets every kept process go.
     pub(super) fn let_all_go(&mut self, now: Time, severity: Severity) {
         for id in self.kept.ids() {

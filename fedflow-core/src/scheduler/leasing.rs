@@ -113,6 +113,7 @@ impl Scheduler {
             pin: worker.stays_on.map(Pin::Device).or_else(|| plan.pin.clone()),
             hold,
             replaces: worker.resident,
+            roomy: self.task(worker.task)?.spent.train_oom > 0,
             ..plan.lease_request(worker.task, &self.config)
         })
     }
@@ -127,8 +128,18 @@ impl Scheduler {
         if let Some(lease) = in_the_way {
             // Who only holds memory of a card makes room; then it is tried again.
             self.let_lease_go(now, lease);
-        } else if self.training == 0 && self.workers.get(&id).is_some_and(|worker| worker.stays_on.is_some())
+        } else if let Some(worker) = self.workers.get(&id)
+            && worker.stays_on.is_some()
+            && self.training == 0
         {
+            if worker.trained.is_none() {
+                // A kept process holds less of its card than its next task needs, and others have the rest: a new
+                // process may go to any card. One that nobody estimated needs no more than it holds, and waits.
+                if request.estimated {
+                    return self.end(now, id, None, Severity::Asked);
+                }
+                return self.lease_round.refused.push(shape(request));
+            }
             // Who waits with its data for a larger share of its card holds some of it: when nobody trains any more
             // who could make room, it is itself in the way. A new process can have the share.
             let message = "its card has no room for a larger share beside what it holds";

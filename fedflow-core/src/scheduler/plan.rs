@@ -154,6 +154,7 @@ impl TaskPlan {
             pin: self.pin.clone(),
             hold: false,
             replaces: None,
+            roomy: false,
         }
     }
 

@@ -257,6 +257,7 @@ pub(crate) fn play_member(words: &[String], environment: &Environment) {
             pin: None,
             hold: false,
             replaces: None,
+            roomy: false,
         };
         let lease = loop {
             if let Some(lease) = pool.try_lease(&request) {
