@@ -192,19 +192,22 @@ impl Account {
     }
 
     fn failed(&self, error: &lettre::transport::smtp::Error) -> SendError {
+        let text = error.to_string();
         let code = error.status().map(u16::from);
         let hint = match (code, self.password.is_empty()) {
             (Some(530 | 534 | 535 | 538), true) => Some(
                 "the server wants a login: set smtp.user, and smtp.password in fedflow.toml or FEDFLOW_CONFIG_SMTP_PASSWORD",
             ),
             (Some(534 | 535), false) => Some("smtp.user or smtp.password is not what the server expects"),
-            (None, _) if error.is_tls() || error.is_client() => Some(
-                "port 465 speaks TLS at once, port 587 after STARTTLS; the certificate must be one that this machine trusts",
+            (None, _) if text.contains("certificate") => {
+                Some("the server's certificate must be for smtp.server-host and one that this machine trusts")
+            }
+            (None, _) => Some(
+                "are smtp.server-host and smtp.server-port right? Port 465 speaks TLS at once, others after STARTTLS",
             ),
-            (None, _) => Some("are smtp.server-host and smtp.server-port right?"),
             _ => None,
         };
-        self.unsent(&error.to_string(), hint)
+        self.unsent(&text, hint)
     }
 
     /// The reason may repeat the server's words: they are data, and must not tell the password.
