@@ -213,23 +213,22 @@ fn at_the_end_kept_processes_are_told_to_exit() {
 
 #[test]
 fn a_kept_process_whose_card_others_have_filled_gives_way_to_a_new_one() {
-    let simulation = Simulation::new(cards(&[10, 4]), |_| script(10, 10));
+    let mut table = cards(&[6, 10]);
+    table.set_others(0, Others { memory: Size::from_gb(2), training: 1, ..Others::default() });
+    let simulation = Simulation::new(table, |_| script(10, 10));
     let config = config(&[]);
     let mut flow = flow(&simulation, &config);
     let mut first = group("a", [with_memory(task("t").with_keep("k"), 1, 3)]);
     flow.execute(&mut first).unwrap();
-    // The kept process is on the small card; the next task with its key needs more than that has beside others.
-    let mut second = group("b", [with_memory(task("t").with_keep("k"), 1, 9)]);
+    assert_eq!(first.get_task("t").unwrap().device(), Some(Device::Sim(0)));
+    // The next task with its key needs more than others leave of that card: a new process can go to the other one.
+    let mut second = group("b", [with_memory(task("t").with_keep("k"), 1, 5)]);
     flow.execute(&mut second).unwrap();
     let task = second.get_task("t").unwrap();
-    assert_eq!((task.status(), task.device()), (TaskStatus::Exited, Some(Device::Sim(0))));
+    assert_eq!((task.status(), task.device()), (TaskStatus::Exited, Some(Device::Sim(1))));
     flow.finish(RunOutcome::Complete);
-    let told = simulation.events();
-    assert!(
-        told.iter().all(|(_, event)| !matches!(event, RunEvent::TaskRetried { error, .. }
-        if error.kind == FailureKind::Oom)),
-        "it was never out of memory"
-    );
+    let is_oom = |event: &RunEvent| matches!(event, RunEvent::TaskRetried { error, .. } if error.kind == FailureKind::Oom);
+    assert!(!simulation.events().iter().any(|(_, event)| is_oom(event)), "it was never out of memory");
 }
 
 #[test]
