@@ -239,8 +239,9 @@ fn busy_processors_do_not_stop_the_group_whose_turn_it_is() {
         cpu: 1.0,
     });
     let config = config(&[("utilization-limit.cpu", "0.5")]);
-    let mut groups: Vec<_> =
-        (0..4).map(|number| ahead(group(&format!("g{number}"), (0_u32..3).map(task)))).collect();
+    // While the second group has its turn, the third one's tasks take over what was kept, and wait.
+    let kept = || (0_u32..3).map(|id| task(id).with_keep(format!("k{id}")));
+    let mut groups = [group("a", kept()), ahead(group("b", (0_u32..2).map(task))), ahead(group("c", kept()))];
     run(&simulation, &config, &mut groups).unwrap();
     assert!(groups.iter().all(|group| group.tasks().all(|task| task.status() == TaskStatus::Exited)));
 }
