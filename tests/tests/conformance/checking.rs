@@ -98,7 +98,7 @@ fn a_task_that_fails_is_told_with_its_message() {
         Sandbox::new().fedflow(&format!("check-worker --kind script {}", scripted_worker().display()));
     assert_eq!(outcome.code, 1);
     assert_eq!(failed(&outcome)[0], "lists its task kinds");
-    assert!(outcome.stdout.contains("\"script\" is not among them: scripted"));
+    assert!(outcome.stdout.contains("\"script\" is not among them: keeper, scripted"));
 }
 
 #[test]
