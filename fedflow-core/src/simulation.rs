@@ -231,6 +231,7 @@ impl World {
                 message: message.into(),
                 stderr_tail: String::new(),
                 killed_for_memory: false,
+                before_first_word: false,
             },
         );
     }

@@ -76,6 +76,8 @@ pub(super) struct Supervised {
     asked: Asked,
     cause: Option<Cause>,
     ending: Option<Ending>,
+    /// When its process was seen to have ended.
+    died: Option<Time>,
     over: bool,
 }
 
@@ -162,6 +164,7 @@ impl Supervised {
             asked: Asked::Nothing,
             cause: None,
             ending: None,
+            died: None,
             over: false,
         };
         match assignment.program.as_ref() {
@@ -338,6 +341,7 @@ impl Supervised {
             gauge.note(peak);
         }
         self.ending = Some(ending);
+        self.died = Some(now);
         self.deadline = None;
         if self.cause.is_none()
             && self.asked == Asked::Nothing

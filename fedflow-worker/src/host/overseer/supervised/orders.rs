@@ -222,6 +222,9 @@ impl Supervised {
         let Manner::Session { program, link: Some(link), .. } = &mut self.manner else { return };
         self.shared.board.connect(self.id, link, &self.listener);
         self.listener.expect(Phase::Starting);
+        if program.protocol == Protocol::Json {
+            self.listener.await_first_word();
+        }
         let limit = self.shared.options.result_limit;
         let told = lock_link(link).task(self.id, &self.assignment, limit);
         if let Err(error) = told {
