@@ -1,7 +1,8 @@
 //! `OomKills`: whether it was the kernel's out-of-memory killer that ended a process.
 //!
 //! The kernel says it nowhere but in a counter of the memory cgroup, and workers live in the supervisor's own. Where
-//! there is no such cgroup, the machine's counter is looked at. Each kill that was counted explains one death.
+//! there is no such cgroup, the machine's counter is looked at, where the kill may have been anybody's. Each kill that
+//! was counted explains one death, and only one that is noticed soon.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,8 +16,25 @@ const MACHINE: &str = "/proc/vmstat";
 pub(super) struct OomKills {
     /// A file with a line `oom_kill N`.
     counter: PathBuf,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
     /// Up to which count a death was found for every kill.
-    explained: Mutex<u64>,
+    explained: u64,
+    /// The count at the last look, and at the one before: a death is noticed within the time between two.
+    last: u64,
+    settled: u64,
+}
+
+/// Whose kills the counter counts that has explained a death.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Killed {
+    /// Those of the workers' own cgroup.
+    InGroup,
+    /// Those of the whole machine: it may have been another process.
+    OnMachine,
 }
 
 impl OomKills {
@@ -29,24 +47,32 @@ impl OomKills {
     }
 
     fn counted_in(counter: PathBuf) -> Self {
-        Self { counter, explained: Mutex::new(0) }
+        Self { counter, seen: Mutex::default() }
     }
 
-    /// How often it has happened so far; to be asked before a process is started.
+    /// Looks at the counter now and then: a kill from before the look before the last explains no death any more.
+    pub(super) fn look(&self) {
+        let count = self.count();
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.settled = std::mem::replace(&mut seen.last, count);
+    }
+
+    /// How often it has happened so far; to be asked before a process is started or given a task.
     pub(super) fn count(&self) -> u64 {
         count_in(&self.counter).unwrap_or(0)
     }
 
-    /// Whether a process that was started at a count, and that got a SIGKILL from somebody else, was killed for memory.
-    pub(super) fn explain_death(&self, count_before: u64) -> bool {
-        let mut explained = self.explained.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Whether a process that was given its task at a count, and that got a SIGKILL from somebody else, was killed for
+    /// memory.
+    pub(super) fn explain_death(&self, count_before: u64) -> Option<Killed> {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         // The kernel counts before it kills.
-        let known = count_before.max(*explained);
-        let is_new = self.count() > known;
-        if is_new {
-            *explained = known + 1;
+        let known = count_before.max(seen.explained).max(seen.settled);
+        if self.count() <= known {
+            return None;
         }
-        is_new
+        seen.explained = known + 1;
+        Some(if self.counter == Path::new(MACHINE) { Killed::OnMachine } else { Killed::InGroup })
     }
 }
 
@@ -120,13 +146,22 @@ mod tests {
         let kills = OomKills::counted_in(file.clone());
         let before = kills.count();
         assert_eq!(before, 3);
-        assert!(!kills.explain_death(before), "somebody else has sent it");
+        assert_eq!(kills.explain_death(before), None, "somebody else has sent it");
         set(5);
         let later = kills.count();
-        assert!(!kills.explain_death(later), "it was killed after the last one was counted");
-        assert!(kills.explain_death(before) && kills.explain_death(before));
-        assert!(!kills.explain_death(before), "two kills are no three deaths");
+        assert_eq!(kills.explain_death(later), None, "it was killed after the last one was counted");
+        assert_eq!(kills.explain_death(before), Some(Killed::InGroup));
+        assert_eq!(kills.explain_death(before), Some(Killed::InGroup));
+        assert_eq!(kills.explain_death(before), None, "two kills are no three deaths");
+        set(6);
+        kills.look();
+        assert!(kills.explain_death(before).is_some(), "it may have been counted just before");
+        set(7);
+        kills.look();
+        kills.look();
+        assert_eq!(kills.explain_death(before), None, "a kill from long ago was another process's");
+        set(8);
         fs::remove_file(&file).unwrap();
-        assert!(!kills.explain_death(before), "who cannot count says nothing");
+        assert_eq!(kills.explain_death(before), None, "who cannot count says nothing");
     }
 }

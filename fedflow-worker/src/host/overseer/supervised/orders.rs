@@ -179,6 +179,7 @@ impl Supervised {
         self.id = to;
         self.kept = false;
         self.listener.hand_over(to);
+        self.oom_kills = self.shared.oom_kills.count();
         let earlier = std::mem::replace(&mut self.assignment, Arc::clone(&assignment));
         let (Manner::Session { program, .. }, Some(process)) = (&self.manner, &self.process) else { return };
         if self.asked != Asked::Nothing || self.cause.is_some() {
