@@ -50,6 +50,7 @@ mod link;
 mod listener;
 mod log_keeper;
 mod logs;
+mod memory_group;
 mod oom_kills;
 mod overseer;
 mod private;

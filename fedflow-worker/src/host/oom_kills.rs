@@ -8,6 +8,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use super::memory_group::MemoryGroup;
+
 /// The machine's counter.
 const MACHINE: &str = "/proc/vmstat";
 
@@ -40,8 +42,7 @@ pub(super) enum Killed {
 impl OomKills {
     /// Looks at the cgroup in which this program is.
     pub(super) fn of_own_group() -> Self {
-        let read = |path| fs::read_to_string(path).unwrap_or_default();
-        let candidates = counters(&read("/proc/self/cgroup"), &read("/proc/self/mountinfo"));
+        let candidates = MemoryGroup::of_this_process().into_iter().map(|group| group.kill_counter());
         let counter = candidates.into_iter().find(|path| count_in(path).is_some());
         Self::counted_in(counter.unwrap_or_else(|| MACHINE.into()))
     }
@@ -81,59 +82,9 @@ fn count_in(path: &Path) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
 }
 
-/// The files that may count the kills of a process's memory cgroup, in the first version of cgroups and in the
-/// second, as its `/proc/PID/cgroup` and its `/proc/PID/mountinfo` tell.
-fn counters(cgroup: &str, mountinfo: &str) -> Vec<PathBuf> {
-    cgroup.lines().filter_map(|line| counter(line, mountinfo)).collect()
-}
-
-fn counter(line: &str, mountinfo: &str) -> Option<PathBuf> {
-    // `4:memory:/group`, or `0::/group` in the second version.
-    let mut fields = line.splitn(3, ':').skip(1);
-    let (controllers, group) = (fields.next()?, fields.next()?);
-    let (kind, file) = match controllers {
-        "" => ("cgroup2", "memory.events"),
-        some if some.split(',').any(|controller| controller == "memory") => ("cgroup", "memory.oom_control"),
-        _ => return None,
-    };
-    mountinfo.lines().find_map(|mount| {
-        // `36 31 0:33 ROOT POINT OPTIONS.. - KIND SOURCE OPTIONS`
-        let (place, what) = mount.split_once(" - ")?;
-        let mut what = what.split(' ');
-        let is_it = what.next() == Some(kind)
-            && (kind == "cgroup2" || what.next_back()?.split(',').any(|option| option == "memory"));
-        let mut place = place.split(' ').skip(3);
-        let (root, point) = (place.next()?, place.next()?);
-        // In a container only what is below the mount's root can be seen.
-        let below = Path::new(group).strip_prefix(root).ok().filter(|_| is_it)?;
-        Some(Path::new(point).join(below).join(file))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const OLD_MOUNTS: &str = "31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n\
-        33 31 0:30 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu\n\
-        35 31 0:32 / /sys/fs/cgroup/memory rw,relatime shared:9 - cgroup cgroup rw,memory\n\
-        41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
-
-    #[test]
-    fn the_counter_of_the_own_group_is_found() {
-        let old = counters("5:cpu,cpuacct:/a\n4:memory:/jobs/7\n1:name=systemd:/\n0::/b\n", OLD_MOUNTS);
-        let memory = Path::new("/sys/fs/cgroup/memory/jobs/7/memory.oom_control");
-        let unified = Path::new("/sys/fs/cgroup/unified/b/memory.events");
-        assert_eq!(old, [memory, unified]);
-        let mounts = "30 23 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n";
-        let path = Path::new("/sys/fs/cgroup/user.slice/a:b/memory.events");
-        assert_eq!(counters("0::/user.slice/a:b\n", mounts), [path]);
-        let bind = "30 23 0:26 /docker/x /sys/fs/cgroup/memory ro - cgroup cgroup rw,memory\n";
-        let path = Path::new("/sys/fs/cgroup/memory/memory.oom_control");
-        assert_eq!(counters("4:memory:/docker/x\n", bind), [path]);
-        assert!(counters("4:memory:/elsewhere\n", bind).is_empty());
-        assert!(counters("nonsense\n::\n", "nonsense").is_empty());
-    }
 
     #[test]
     fn each_kill_explains_one_death() {
