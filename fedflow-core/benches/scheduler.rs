@@ -60,6 +60,7 @@ fn run_to_the_end(plans: Vec<TaskPlan>) -> u64 {
                 message: String::new(),
                 stderr_tail: String::new(),
                 killed_for_memory: false,
+                before_first_word: false,
             },
         };
         scheduler.handle(now, Input::Worker { worker: WorkerId(worker), event });

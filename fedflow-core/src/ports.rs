@@ -229,6 +229,9 @@ pub enum WorkerEvent {
         stderr_tail: String,
         /// Whether the kernel killed it because the host's memory was short, not that of a card.
         killed_for_memory: bool,
+        /// Whether its process had served another task, and died in the moment after it was given this one, without a
+        /// word about it: it may have been dying already.
+        before_first_word: bool,
     },
 }
 

@@ -161,8 +161,8 @@ impl Scheduler {
         };
         let (task, attempt) = (worker.task, worker.attempt);
         match (&worker.phase, event) {
-            (_, WorkerEvent::Gone { kind, message, stderr_tail, killed_for_memory }) => {
-                self.worker_gone(now, id, kind, message, stderr_tail, killed_for_memory);
+            (_, WorkerEvent::Gone { kind, message, stderr_tail, killed_for_memory, before_first_word }) => {
+                self.worker_gone(now, id, kind, message, stderr_tail, killed_for_memory, before_first_word);
             }
             (_, WorkerEvent::Peak(peak)) => self.host_peak(task, peak),
             (Phase::Exiting { .. } | Phase::Ending { .. }, _) => {}

@@ -42,6 +42,8 @@ pub enum Fault {
     Error(Stage, FailureKind),
     /// The process dies.
     Dies(Stage),
+    /// The process dies in `load` without a word, in the moment after it was given its task.
+    DiesUnheard,
     /// Nothing is ever heard of it again; it heeds SIGTERM.
     Hangs(Stage),
     /// Nothing is ever heard of it again, and it ignores SIGTERM.
@@ -217,6 +219,17 @@ impl World {
     }
 
     fn die(&mut self, worker: WorkerId, after: Duration, kind: FailureKind, message: &str) {
+        self.die_heard(worker, after, kind, message, true);
+    }
+
+    fn die_heard(
+        &mut self,
+        worker: WorkerId,
+        after: Duration,
+        kind: FailureKind,
+        message: &str,
+        heard: bool,
+    ) {
         let death = self.now + after;
         let Some(simulated) = self.workers.get_mut(&worker) else { return };
         if simulated.dies_by(death) {
@@ -231,6 +244,7 @@ impl World {
                 message: message.into(),
                 stderr_tail: String::new(),
                 killed_for_memory: false,
+                before_first_word: !heard,
             },
         );
     }
@@ -251,6 +265,9 @@ impl World {
             }
             Some(Fault::Dies(at)) if at == stage => {
                 self.die(worker, length, FailureKind::Killed, "signal 9 (SIGKILL)");
+            }
+            Some(Fault::DiesUnheard) if stage == Stage::Load => {
+                self.die_heard(worker, length, FailureKind::Exit, "exit code 7", false);
             }
             Some(Fault::Hangs(at) | Fault::HangsHard(at)) if at == stage => {}
             fault => {

@@ -167,6 +167,24 @@ fn a_kept_process_that_dies_costs_a_reload_and_nothing_else() {
 }
 
 #[test]
+fn a_process_that_was_dying_when_it_got_its_task_costs_that_nothing() {
+    for (last_time, expected) in [(1, TaskStatus::Exited), (u32::MAX, TaskStatus::Exception)] {
+        let simulation = Simulation::new(LeaseTable::of_cpu_slots(1), move |assignment| {
+            let dies = assignment.task_id.as_str() == "last" && assignment.attempt <= last_time;
+            Script { fault: dies.then_some(Fault::DiesUnheard), ..script(10, 10) }
+        });
+        let kept = |id: u32| task(id).with_keep("shared");
+        let tasks = (0..20).map(kept).chain([task("last").with_keep("shared")]).chain((20..40).map(kept));
+        let mut groups = [group("g", tasks)];
+        let config = config(&[("scheduler.max-process", "1"), ("scheduler.load-nretry", "1")]);
+        let _ = run(&simulation, &config, &mut groups);
+        let last = groups[0].tasks().find(|task| task.task_id().as_str() == "last").unwrap();
+        assert_eq!(last.status(), expected);
+        assert_nothing_left(&simulation);
+    }
+}
+
+#[test]
 fn who_was_kept_longest_makes_room_and_those_who_are_needed_come_first() {
     let simulation = Simulation::new(LeaseTable::of_cpu_slots(2), |_| script(100, 10));
     let round = |name: &str| group(name, (0_u32..8).map(|id| task(id).with_keep(format!("c{id}"))));

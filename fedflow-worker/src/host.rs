@@ -50,6 +50,7 @@ mod link;
 mod listener;
 mod log_keeper;
 mod logs;
+mod memory_group;
 mod oom_kills;
 mod overseer;
 mod private;
@@ -206,7 +207,7 @@ struct Shared {
     clock: Clock,
     post: Post,
     log_keeper: LogKeeper,
-    oom_kills: OomKills,
+    oom_kills: Arc<OomKills>,
     board: Switchboard,
     gauges: Gauges,
     readers: Crew,
@@ -234,8 +235,10 @@ impl Host {
         let sampling = match (&sampler, interval) {
             (Some(sampler), Some(interval)) => {
                 let (gauges, clock) = (shared.gauges.clone(), clock.clone());
+                let oom_kills = Arc::clone(&shared.oom_kills);
                 let also = move || {
                     gauges.look(&clock);
+                    oom_kills.look();
                     if adopting {
                         // A worker may leave more behind than the system has numbers for.
                         let _ = spawn::strangers();
@@ -273,7 +276,7 @@ impl Shared {
             clock,
             post,
             log_keeper: LogKeeper::start()?,
-            oom_kills: OomKills::of_own_group(),
+            oom_kills: Arc::new(OomKills::of_own_group()),
             board: Switchboard::default(),
             gauges: Gauges::default(),
             readers: Crew::new("fedflow-reader"),

@@ -13,6 +13,9 @@ use crate::lease::Lease;
 use crate::ports::{StopLevel, TaskKey, WorkerId};
 use crate::time::Time;
 
+/// Up to which attempt it costs a task nothing that a process dies which had served others.
+const FREE_ATTEMPTS: u32 = 8;
+
 /// What is known of the attempt that failed.
 pub(super) struct Attempt {
     number: u32,
@@ -236,6 +239,7 @@ impl Scheduler {
     }
 
     /// Every process of a worker is gone: the attempt is over.
+    #[expect(clippy::too_many_arguments, reason = "what the event carries")]
     pub(super) fn worker_gone(
         &mut self,
         now: Time,
@@ -244,6 +248,7 @@ impl Scheduler {
         message: String,
         stderr_tail: String,
         killed_for_memory: bool,
+        before_first_word: bool,
     ) {
         // Leave the phase in order, so that the counters and queues follow, before the worker is forgotten.
         let Some(worker) = self.workers.get(&id) else { return };
@@ -274,7 +279,15 @@ impl Scheduler {
             Phase::Ending { failure: Some(mut failure), .. } => {
                 failure.stderr_tail = stderr_tail;
                 // A process that was kept and died before it had the task: that is not the task's failure.
-                if served > 0 && failure.stage == Stage::Start && failure.kind != FailureKind::Cancelled {
+                // A task of which every process dies is not given one for ever.
+                let was_dying = before_first_word
+                    && stage == Some(failure.stage)
+                    && failure.kind != FailureKind::Oom
+                    && attempt.number <= FREE_ATTEMPTS;
+                if served > 0
+                    && (failure.stage == Stage::Start || was_dying)
+                    && failure.kind != FailureKind::Cancelled
+                {
                     self.try_again(now, task, attempt, failure, Duration::ZERO);
                 } else {
                     self.attempt_failed(now, task, attempt, failure, host_oom);

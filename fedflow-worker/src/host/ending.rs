@@ -5,6 +5,7 @@ use std::sync::Arc;
 use fedflow_core::{FailureKind, OomSigns, Stage};
 
 use super::listener::Cause;
+use super::oom_kills::Killed;
 use crate::spawn::Ending;
 
 /// What the supervisor asked of a worker's processes, the most severe last.
@@ -51,8 +52,15 @@ pub(super) fn may_be_oom_kill(ending: Ending) -> bool {
 }
 
 /// The end of a process that the kernel has killed for memory.
-pub(super) fn oom_kill(ending: Ending) -> Cause {
-    let message = format!("the kernel killed it, as the machine or its cgroup was out of memory ({ending})");
+pub(super) fn oom_kill(ending: Ending, killed: Killed) -> Cause {
+    let message = match killed {
+        Killed::InGroup => {
+            format!("the kernel killed it, as the machine or its cgroup was out of memory ({ending})")
+        }
+        Killed::OnMachine => format!(
+            "perhaps the kernel killed it: at that time the machine was out of memory and a process was killed ({ending})"
+        ),
+    };
     Cause::new(FailureKind::Oom, message)
 }
 

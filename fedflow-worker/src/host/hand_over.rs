@@ -24,7 +24,17 @@ pub(super) struct HandOver {
     pub(super) sweep: Option<Sweep>,
 }
 
+/// Copying logs that are longer, in bytes, is slow.
+const LONG_LOGS: u64 = 1 << 20;
+
 impl HandOver {
+    /// Whether to prepare it may take so long that nobody should wait for it: there is something to sweep, or the logs
+    /// are long.
+    pub(super) fn is_slow(&self) -> bool {
+        self.sweep.as_ref().is_some_and(Sweep::is_needed)
+            || self.relay.as_ref().is_some_and(|(logs, _)| logs.size() > LONG_LOGS)
+    }
+
     /// Prepares it; gives the logs of the next task. Blocks on the file system, and until what is swept has ended.
     ///
     /// # Errors
@@ -54,5 +64,51 @@ fn relay(shared: &Shared, logs: &Logs, earlier: &Assignment, next: &Assignment) 
     match logs.move_on(&earlier.workdir, &next.workdir) {
         Ok(()) => Ok(logs.clone()),
         Err(_) => new_logs(shared, next),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::ProcessId;
+    use fedflow_core::{Dict, Name, Program};
+    use std::io::Write;
+    use std::path::Path;
+
+    fn assignment(workdir: &Path) -> Arc<Assignment> {
+        Arc::new(Assignment {
+            group: Name::new("group").unwrap(),
+            task_id: Name::new("task").unwrap(),
+            attempt: 1,
+            workdir: workdir.into(),
+            checkpoint_dir: workdir.join("checkpoint"),
+            program: Arc::new(Program::Worker { worker: "w".into(), kind: "k".into() }),
+            params: Dict::new(),
+            keep: None,
+            oom_signs: Default::default(),
+        })
+    }
+
+    #[test]
+    fn long_logs_and_what_was_left_behind_make_it_slow() {
+        let root = tempfile::tempdir().unwrap();
+        let assignment = assignment(root.path());
+        let logs = Logs::create(root.path(), 64 << 20).unwrap();
+        let hand_over = |offspring: Option<Vec<ProcessId>>| {
+            let sweep = offspring.map(|offspring| {
+                let assignment = Arc::clone(&assignment);
+                Sweep { offspring, assignment, others: Vec::new(), adopting: false }
+            });
+            let relay = Some((logs.clone(), Arc::clone(&assignment)));
+            HandOver { slot: WorkerId(1), assignment: Arc::clone(&assignment), relay, sweep }
+        };
+        assert!(!hand_over(None).is_slow() && !hand_over(Some(Vec::new())).is_slow());
+        let this = ProcessId::of(std::process::id()).unwrap();
+        assert!(hand_over(Some(vec![this])).is_slow());
+        let (mut stdout, _) = logs.for_process().map(|(out, err)| (std::fs::File::from(out), err)).unwrap();
+        stdout.write_all(&vec![b'x'; 1 << 20]).unwrap();
+        assert!(!hand_over(None).is_slow());
+        stdout.write_all(b"x").unwrap();
+        assert!(hand_over(None).is_slow());
     }
 }

@@ -14,7 +14,7 @@ use super::Shared;
 use super::handshake::{Terms, shake_hands};
 use super::link::{IpcLink, Link, Unreachable};
 use super::listener::{Cause, Listener, Phase, Said};
-use super::turns::{self, Turn};
+use super::turns::{LARGE, LargeMessage};
 use crate::codec;
 use crate::protocol::{MAX_CHUNK, MAX_ITEM, ToHost};
 use crate::spawn::null;
@@ -72,7 +72,7 @@ pub(super) fn prepare() -> io::Result<()> {
 fn hear(events: &IpcReceiver<ToHost>, listener: &Listener, result_limit: u64) -> Result<(), Cause> {
     let mut assembly: Option<Assembly> = None;
     loop {
-        let until = assembly.as_ref().and_then(Assembly::until);
+        let until = assembly.as_ref().and_then(Assembly::patience);
         let message = match listener
             .wait(|| receive(events, until.map(|until| listener.clock().until(until))))
         {
@@ -82,9 +82,8 @@ fn hear(events: &IpcReceiver<ToHost>, listener: &Listener, result_limit: u64) ->
             // The kernel's word for a peer that died with messages unread.
             Err(IpcError::Io(error)) if error.kind() == std::io::ErrorKind::ConnectionReset => return Ok(()),
             Err(IpcError::Io(error)) if error.kind() == io::ErrorKind::TimedOut => {
-                // The clock may have been paused meanwhile.
-                if until.is_some_and(|until| listener.clock().now() >= until) {
-                    return Err(turns::too_slow());
+                if let Some(parts) = &mut assembly {
+                    parts.late(listener.clock().now())?;
                 }
                 continue;
             }
@@ -95,7 +94,7 @@ fn hear(events: &IpcReceiver<ToHost>, listener: &Listener, result_limit: u64) ->
                 assembly = Some(Assembly::begin(length, result_limit, listener)?);
                 continue;
             }
-            (ToHost::Chunk(bytes), Some(mut parts)) => match parts.add(bytes.0)? {
+            (ToHost::Chunk(bytes), Some(mut parts)) => match parts.add(bytes.0, listener)? {
                 Some(bytes) => Said::Trained(result_of(&bytes, result_limit)?),
                 None => {
                     assembly = Some(parts);
@@ -149,8 +148,8 @@ fn said(message: ToHost) -> Result<Said, Cause> {
 struct Assembly {
     bytes: Vec<u8>,
     length: usize,
-    /// Of a large one, that it is taken in, and until when it must be whole.
-    turn: Option<(Turn, Time)>,
+    /// A large one is taken in in turn with those of others.
+    large: Option<LargeMessage>,
 }
 
 impl Assembly {
@@ -158,9 +157,8 @@ impl Assembly {
         // The encoded form is never larger than what it takes in memory, which is what the limit counts.
         match usize::try_from(length) {
             Ok(length) if length > 0 && u64::try_from(length).is_ok_and(|bytes| bytes <= limit.max(64)) => {
-                let turn = (length > turns::LARGE)
-                    .then(|| (listener.take_turn(), listener.clock().now() + turns::LONGEST));
-                Ok(Self { bytes: Vec::new(), length, turn })
+                let large = (length > LARGE).then(|| LargeMessage::begin(listener.clock().now()));
+                Ok(Self { bytes: Vec::new(), length, large })
             }
             _ => Err(Cause::protocol(format_args!(
                 "its result has {length} bytes; supervision.result-limit is {limit}"
@@ -168,14 +166,23 @@ impl Assembly {
         }
     }
 
-    fn until(&self) -> Option<Time> {
-        self.turn.as_ref().map(|(_, until)| *until)
+    /// Until when the next piece is waited for; then it is [`Self::late`].
+    fn patience(&self) -> Option<Time> {
+        self.large.as_ref().map(LargeMessage::patience)
     }
 
-    /// Adds a piece; gives the whole when it is complete.
-    fn add(&mut self, piece: Vec<u8>) -> Result<Option<Vec<u8>>, Cause> {
+    fn late(&mut self, now: Time) -> Result<(), Cause> {
+        let size = self.bytes.len();
+        self.large.as_mut().map_or(Ok(()), |large| large.late(now, size))
+    }
+
+    /// Adds a piece, when it is its turn; gives the whole when it is complete.
+    fn add(&mut self, piece: Vec<u8>, listener: &Listener) -> Result<Option<Vec<u8>>, Cause> {
         if piece.is_empty() || piece.len() > MAX_CHUNK || self.bytes.len() + piece.len() > self.length {
             return Err(Cause::protocol("a piece of its result has a wrong length"));
+        }
+        if let Some(large) = &mut self.large {
+            large.goes_on(listener, self.bytes.len())?;
         }
         self.bytes.extend(piece);
         Ok((self.bytes.len() == self.length).then(|| std::mem::take(&mut self.bytes)))

@@ -15,7 +15,7 @@ use super::Shared;
 use super::lease_text::lease_text;
 use super::link::Link;
 use super::listener::{Cause, Listener, Phase, Said};
-use super::turns::{self, Turn};
+use super::turns::{LARGE, LargeMessage};
 use crate::clock::Clock;
 use crate::json;
 use crate::protocol::{MAX_HELLO, MAX_ITEM};
@@ -171,13 +171,13 @@ struct Words<'a> {
     /// How much of the buffer holds no end of a line.
     searched: usize,
     listener: &'a Listener,
-    /// Of a large line, that it is taken in, and until when it must be whole. Held until the next line is asked for.
-    turn: Option<(Turn, Time)>,
+    /// A large line, which is taken in in turn with those of others. Held until the next line is asked for.
+    large: Option<LargeMessage>,
 }
 
 impl<'a> Words<'a> {
     fn of(socket: &'a OwnedFd, listener: &'a Listener) -> Self {
-        Self { socket, buffer: Vec::new(), searched: 0, listener, turn: None }
+        Self { socket, buffer: Vec::new(), searched: 0, listener, large: None }
     }
 
     /// The next line, without its end; `None` at the end of the file.
@@ -186,7 +186,7 @@ impl<'a> Words<'a> {
         longest: impl Fn() -> usize,
         deadline: Option<(&Clock, Time)>,
     ) -> Result<Option<Vec<u8>>, Cause> {
-        self.turn = None;
+        self.large = None;
         loop {
             if let Some(end) = self.buffer[self.searched..].iter().position(|byte| *byte == b'\n') {
                 let end = self.searched + end;
@@ -201,10 +201,12 @@ impl<'a> Words<'a> {
             if self.buffer.len() > longest {
                 return Err(Cause::protocol(format_args!("a line has more than {longest} bytes")));
             }
-            if let Some((clock, deadline)) = deadline {
-                wait_readable(self.socket, clock, deadline, late_hello)?;
+            if let Some((clock, deadline)) = deadline
+                && !wait_readable(self.socket, clock, deadline)?
+            {
+                return Err(late_hello());
             }
-            if self.buffer.len() > turns::LARGE {
+            if self.buffer.len() > LARGE {
                 self.wait_in_turn()?;
             }
             let mut piece = [0_u8; 16 * 1024];
@@ -225,10 +227,12 @@ impl Words<'_> {
         if !self.buffer.trim_ascii_start().starts_with(b"{") {
             return Err(wrong_line("a line is not JSON", &self.buffer));
         }
-        let clock = self.listener.clock();
-        let (_, until) =
-            self.turn.get_or_insert_with(|| (self.listener.take_turn(), clock.now() + turns::LONGEST));
-        wait_readable(self.socket, clock, *until, turns::too_slow)
+        let (clock, size) = (self.listener.clock(), self.buffer.len());
+        let large = self.large.get_or_insert_with(|| LargeMessage::begin(clock.now()));
+        while !wait_readable(self.socket, clock, large.patience())? {
+            large.late(clock.now(), size)?;
+        }
+        large.goes_on(self.listener, size)
     }
 }
 
@@ -237,16 +241,17 @@ fn late_hello() -> Cause {
     Cause::new(FailureKind::Timeout, message)
 }
 
-fn wait_readable(socket: &OwnedFd, clock: &Clock, deadline: Time, late: fn() -> Cause) -> Result<(), Cause> {
+/// Waits for something to read; false if nothing has come by a deadline.
+fn wait_readable(socket: &OwnedFd, clock: &Clock, deadline: Time) -> Result<bool, Cause> {
     loop {
         let left = clock.until(deadline);
         if left.is_zero() {
-            return Err(late());
+            return Ok(false);
         }
         let mut descriptors = [PollFd::new(socket, PollFlags::IN)];
         match poll(&mut descriptors, Timespec::try_from(left).ok().as_ref()) {
             Ok(0) | Err(Errno::INTR) => {}
-            Ok(_) => return Ok(()),
+            Ok(_) => return Ok(true),
             Err(error) => return Err(Cause::protocol(io::Error::from(error))),
         }
     }

@@ -2,8 +2,9 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use fedflow_core::{Dict, FailureKind, Input, Value, WorkerEvent, WorkerId};
+use fedflow_core::{Dict, FailureKind, Input, Time, Value, WorkerEvent, WorkerId};
 
 use super::gauge::Gauge;
 use super::inbox::{Post, Weight};
@@ -68,6 +69,10 @@ impl Cause {
     }
 }
 
+/// How long after it was given a task a silent death may still be that of the task before. An interpreter that exits
+/// may take its time.
+const MOMENT: Duration = Duration::from_secs(2);
+
 /// Between the reader of one process, the overseer and the engine.
 pub(super) struct Listener {
     post: Post,
@@ -87,6 +92,8 @@ struct State {
     reused: bool,
     phase: Phase,
     intake: Intake,
+    /// When the process was given a task after another one, if it does not answer that; until it speaks of it.
+    unheard: Option<Time>,
     /// Set before the worker's end is told: nothing comes after that.
     closed: bool,
 }
@@ -94,7 +101,7 @@ struct State {
 impl Listener {
     pub(super) fn new(worker: WorkerId, post: Post, clock: Clock) -> Self {
         let intake = Intake::new(clock.now());
-        let state = State { worker, reused: false, phase: Phase::Idle, intake, closed: false };
+        let state = State { worker, reused: false, phase: Phase::Idle, intake, unheard: None, closed: false };
         Self {
             post,
             clock,
@@ -120,8 +127,19 @@ impl Listener {
         let mut state = self.lock();
         state.worker = to;
         state.reused = true;
+        state.unheard = None;
         drop(state);
         self.gauge.begin_anew(&self.clock);
+    }
+
+    /// The process is given a task after another one, and does not answer that.
+    pub(super) fn await_first_word(&self) {
+        self.lock().unheard = Some(self.clock.now());
+    }
+
+    /// Whether it has ended in the moment after it was given its task, without a word about it.
+    pub(super) fn is_unheard(&self, ended: Time) -> bool {
+        self.lock().unheard.is_some_and(|since| ended.since(since) < MOMENT)
     }
 
     /// The worker that the process is known as.
@@ -174,6 +192,9 @@ impl Listener {
                 return Err(Cause::protocol(format_args!("{} came {}", said.name(), phase.when())));
             }
         };
+        if event != WorkerEvent::Ready {
+            state.unheard = None;
+        }
         if matches!(event, WorkerEvent::Trained(_) | WorkerEvent::Failed { .. }) {
             // Its process lives still, and knows its own peak.
             self.gauge.look_again(&self.clock);

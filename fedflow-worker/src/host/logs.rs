@@ -57,6 +57,12 @@ impl Logs {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
+    /// How long both files are together, in bytes; what lies in a hole counts.
+    pub(super) fn size(&self) -> u64 {
+        let size = |log: &CappedLog| log.file().metadata().map_or(0, |metadata| metadata.len());
+        size(&self.stdout).saturating_add(size(&self.stderr))
+    }
+
     /// Whether [`Self::finish`] has something to do.
     pub(super) fn are_too_large(&self) -> bool {
         self.stdout.is_over_limit() || self.stderr.is_over_limit()

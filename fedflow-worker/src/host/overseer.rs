@@ -260,8 +260,13 @@ impl Overseer {
             let Cause { kind, message } = lost.unwrap_or_else(|| {
                 Cause::new(FailureKind::Killed, "its process ended before it could be given this task")
             });
-            let event =
-                WorkerEvent::Gone { kind, message, stderr_tail: String::new(), killed_for_memory: false };
+            let event = WorkerEvent::Gone {
+                kind,
+                message,
+                stderr_tail: String::new(),
+                killed_for_memory: false,
+                before_first_word: true,
+            };
             return self.shared.post.put(Input::Worker { worker: to, event });
         };
         self.slots.remove(&from);

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -11,13 +10,14 @@ use crossbeam_channel::{RecvTimeoutError, Sender};
 use fedflow_core::{HostSample, Input, Size, Time};
 
 use super::inbox::Post;
+use super::memory_group::MemoryGroup;
 use crate::clock::Clock;
 
 /// Looks at memory and processors.
 #[derive(Debug)]
 pub(super) struct Sampler {
     clock: Clock,
-    cgroup: Option<PathBuf>,
+    groups: Vec<MemoryGroup>,
     last: Option<(Time, CpuTimes)>,
 }
 
@@ -30,16 +30,16 @@ struct CpuTimes {
 
 impl Sampler {
     pub(super) fn new(clock: Clock) -> Self {
-        Self { clock, cgroup: own_cgroup(), last: None }
+        Self { clock, groups: MemoryGroup::of_this_process(), last: None }
     }
 
     /// A sample, or `None` where the kernel does not tell.
     pub(super) fn sample(&mut self) -> Option<HostSample> {
         let (total, available) = memory_of(&fs::read_to_string("/proc/meminfo").ok()?)?;
-        let (total, available) = match self.cgroup.as_deref().and_then(cgroup_memory) {
-            Some((limit, used)) if limit < total => (limit, available.min(limit.saturating_sub(used))),
-            _ => (total, available),
-        };
+        let limits = self.groups.iter().filter_map(MemoryGroup::limit_and_left);
+        let (total, available) = limits
+            .filter(|(limit, _)| *limit < total)
+            .fold((total, available), |least, (limit, left)| (least.0.min(limit), least.1.min(left)));
         let times = cpu_times_of(&fs::read_to_string("/proc/stat").ok()?)?;
         let cpu = self.last.map_or(0.0, |(_, before)| times.busy_since(before));
         self.last = Some((self.clock.now(), times));
@@ -82,24 +82,6 @@ fn cpu_times_of(stat: &str) -> Option<CpuTimes> {
     let all: u64 = ticks.iter().sum();
     let idle = ticks.get(3)? + ticks.get(4).unwrap_or(&0);
     Some(CpuTimes { busy: all - idle, all })
-}
-
-/// Where this process's own control group lies (version 2 only).
-fn own_cgroup() -> Option<PathBuf> {
-    let text = fs::read_to_string("/proc/self/cgroup").ok()?;
-    let path = text.lines().find_map(|line| line.strip_prefix("0::"))?;
-    let directory = Path::new("/sys/fs/cgroup").join(path.trim_start_matches('/'));
-    directory.join("memory.max").exists().then_some(directory)
-}
-
-/// The limit of a control group and what is used of it, in bytes; `None` without a limit.
-fn cgroup_memory(directory: &Path) -> Option<(u64, u64)> {
-    let number = |name: &str| fs::read_to_string(directory.join(name)).ok()?.trim().parse::<u64>().ok();
-    let limit = number("memory.max")?;
-    // What files are cached is given back when somebody needs the memory.
-    let stat = fs::read_to_string(directory.join("memory.stat")).unwrap_or_default();
-    let cached = stat.lines().find_map(|line| line.strip_prefix("inactive_file ")?.parse().ok()).unwrap_or(0);
-    Some((limit, number("memory.current")?.saturating_sub(cached)))
 }
 
 /// Samples at an interval. Dropping it ends the thread.
@@ -161,18 +143,6 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_counts_without_the_cache() {
-        let group = tempfile::tempdir().unwrap();
-        let write = |name, text| fs::write(group.path().join(name), text).unwrap();
-        write("memory.max", "max\n");
-        write("memory.current", "700\n");
-        write("memory.stat", "anon 1\ninactive_file 200\n");
-        assert_eq!(cgroup_memory(group.path()), None);
-        write("memory.max", "1000\n");
-        assert_eq!(cgroup_memory(group.path()), Some((1000, 500)));
-    }
-
-    #[test]
     fn a_containers_limit_is_the_machine() {
         let group = tempfile::tempdir().unwrap();
         for (name, text) in
@@ -180,7 +150,8 @@ mod tests {
         {
             fs::write(group.path().join(name), text).unwrap();
         }
-        let mut sampler = Sampler { clock: Clock::start(), cgroup: Some(group.path().into()), last: None };
+        let groups = vec![MemoryGroup::at(group.path())];
+        let mut sampler = Sampler { clock: Clock::start(), groups, last: None };
         let sample = sampler.sample().unwrap();
         assert_eq!(sample.memory_total, Size::from_bytes(1_000_000));
         assert_eq!(sample.memory_available, Size::from_bytes(600_000));

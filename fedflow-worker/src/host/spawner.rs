@@ -101,6 +101,10 @@ pub(super) fn start(shared: Arc<Shared>, bell: Bell) -> io::Result<Sender<Work>>
                     let done = do_job(&shared, job);
                     Notice::Spawned { worker, done: done.map(Box::new) }
                 }
+                Work::HandOver(hand_over) if hand_over.is_slow() => {
+                    prepare_apart(hand_over, &shared, &bell);
+                    continue;
+                }
                 Work::HandOver(hand_over) => {
                     let worker = hand_over.slot;
                     Notice::Prepared { worker, done: hand_over.prepare(&shared) }
@@ -109,6 +113,16 @@ pub(super) fn start(shared: Arc<Shared>, bell: Bell) -> io::Result<Sender<Work>>
         }
     })?;
     Ok(jobs)
+}
+
+/// Prepares a process for its next task in a thread of its own: others are started meanwhile.
+fn prepare_apart(hand_over: HandOver, shared: &Arc<Shared>, bell: &Bell) {
+    let worker = hand_over.slot;
+    let (shared, own_bell) = (Arc::clone(shared), bell.clone());
+    let prepare = move || own_bell.ring(Notice::Prepared { worker, done: hand_over.prepare(&shared) });
+    if let Err(error) = thread::Builder::new().name("fedflow-handover".into()).spawn(prepare) {
+        bell.ring(Notice::Prepared { worker, done: Err(spawn_failed(format!("no thread for it: {error}"))) });
+    }
 }
 
 /// Makes a task's directories, unless they are there, and starts its process, if there is one to start.

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use fedflow_core::{Dict, FailureKind, Launcher, Value, WorkerEvent};
-use fedflow_worker::Protocol;
+use fedflow_worker::{Protocol, WorkerProgram};
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use crate::Test;
-use crate::world::{World, script_program};
+use crate::world::{World, script_program, shell};
 
 pub(crate) const TESTS: &[Test] = &[
     ("a_shell_speaks_the_protocol", a_shell_speaks_the_protocol),
@@ -17,11 +18,16 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_closed_channel_is_not_waited_for", a_closed_channel_is_not_waited_for),
     ("who_holds_the_channel_open_is_not_waited_for", who_holds_the_channel_open_is_not_waited_for),
     ("a_worker_that_does_not_read_holds_up_nobody", a_worker_that_does_not_read_holds_up_nobody),
+    ("half_a_large_result_holds_up_nobody", half_a_large_result_holds_up_nobody),
 ];
 
 /// A worker that answers each command with what stands in the script.
 fn worker(load: &str, train: &str) -> World {
-    let script = format!(
+    World::with_shell_worker(Protocol::Json, &script(load, train))
+}
+
+fn script(load: &str, train: &str) -> String {
+    format!(
         r#"say() {{ printf '%s\n' "$1" >&0; }}
            while read -r line; do
              printf '%s\n' "$line"
@@ -32,8 +38,7 @@ fn worker(load: &str, train: &str) -> World {
                *'"cmd":"exit"'*) exit 0 ;;
              esac
            done"#
-    );
-    World::with_shell_worker(Protocol::Json, &script)
+    )
 }
 
 const LOADED: &str = r#"say '{"event": "loaded"}'"#;
@@ -156,5 +161,39 @@ fn a_worker_that_does_not_read_holds_up_nobody() {
     world.launcher().exit(other);
     world.gone();
     world.launcher().kill(stuck);
+    assert_eq!(world.gone().0, FailureKind::Killed);
+}
+
+fn half_a_large_result_holds_up_nobody() {
+    let train = r#"{ printf '{"event":"result","data":{"a":"'; head -c 3000000 /dev/zero | tr '\0' x; } >&0
+                     [ $FEDFLOW_TASK_ID = stalls ] && { echo > ../../sent; exec sleep 1000; }
+                     say '"}}'"#;
+    let mut world = World::with(|options| {
+        let command = shell(&script(LOADED, train));
+        let program = WorkerProgram { command, protocol: Protocol::Json, env: Vec::new() };
+        options.workers.insert("shell".into(), program);
+        options.result_limit = 4 << 20;
+    });
+    let gate = world.root.path().join("sent");
+    mknodat(CWD, &gate, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    let begin = |world: &mut World, task: &str| {
+        let worker = world.next_worker();
+        let assignment = world.assignment(task, script_program("shell"), Dict::new());
+        world.launcher().start(worker, assignment);
+        assert_eq!(world.event(), WorkerEvent::Ready);
+        world.launcher().load(worker);
+        assert_eq!(world.event(), WorkerEvent::Loaded);
+        world.train(worker, Dict::new());
+        worker
+    };
+    let stalls = begin(&mut world, "stalls");
+    // Its half line is more than its socket holds, so by then it has been read.
+    std::fs::read(&gate).unwrap();
+    let whole = begin(&mut world, "whole");
+    let (worker, event) = world.event_of();
+    assert_eq!(worker, whole);
+    assert_eq!(event, WorkerEvent::Trained(Dict::from([("a", "x".repeat(3_000_000))])));
+    world.leave(whole);
+    world.launcher().kill(stalls);
     assert_eq!(world.gone().0, FailureKind::Killed);
 }

@@ -32,6 +32,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_directory_that_cannot_be_made_costs_only_its_task", a_directory_that_cannot_be_made_costs_its_task),
     ("a_command_is_not_kept", a_command_is_not_kept),
     ("a_json_worker_serves_many_tasks", a_json_worker_serves_many_tasks),
+    ("a_json_worker_that_was_dying_when_it_got_its_task", a_json_worker_that_was_dying),
     ("a_json_worker_that_speaks_while_it_is_idle_is_ended", a_json_worker_that_speaks_idly_is_ended),
 ];
 
@@ -423,5 +424,33 @@ fn a_json_worker_that_speaks_idly_is_ended() {
         let (kind, message, _) = world.gone();
         assert_eq!(kind, FailureKind::Protocol);
         assert!(message.contains(expected), "{message}");
+    }
+}
+
+fn a_json_worker_that_was_dying() {
+    // It dies without a look at its second task, or after its first word about it.
+    for (load, expected) in [("exit 7", true), (r#"say '{"event": "loaded"}'; exit 7"#, false)] {
+        let script = format!(
+            r#"say() {{ printf '%s\n' "$1" >&0; }}
+               while read -r line; do
+                 case "$line" in
+                   *'"cmd":"hello"'*) say '{{"event": "ready", "version": 1}}' ;;
+                   *'"cmd":"load"'*) if [ -n "$trained" ]; then {load}; fi; say '{{"event": "loaded"}}' ;;
+                   *'"cmd":"train"'*) trained=1; say '{{"event": "result", "data": {{}}}}' ;;
+                 esac
+               done"#
+        );
+        let mut world = World::with_shell_worker(Protocol::Json, &script);
+        let mut kept = Kept::start(&mut world, script_program("shell"), &Script::default());
+        kept.train(&mut world);
+        kept.give(&mut world, script_program("shell"), |_| {}, &Script::default());
+        assert_eq!(world.event(), WorkerEvent::Ready);
+        world.launcher().load(kept.worker);
+        let told = std::iter::repeat_with(|| world.event()).find_map(|event| match event {
+            WorkerEvent::Gone { kind: FailureKind::Exit, before_first_word, .. } => Some(before_first_word),
+            WorkerEvent::Loaded => None,
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(told, Some(expected));
     }
 }

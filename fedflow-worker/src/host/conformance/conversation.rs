@@ -125,6 +125,7 @@ impl Conversation {
                 message: String::new(),
                 stderr_tail: String::new(),
                 killed_for_memory: false,
+                before_first_word: false,
             });
         };
         match thread::Builder::new().name("fedflow-reader".into()).spawn(read) {

@@ -61,7 +61,7 @@ pub(super) struct Supervised {
     /// The files its processes write to; away while the spawner has them.
     logs: Option<Logs>,
     process: Option<Process>,
-    /// How often the kernel had killed for memory before that was started.
+    /// How often the kernel had killed for memory before that was started or given its task.
     oom_kills: u64,
     /// Whether it did so with this one.
     killed_for_memory: bool,
@@ -76,6 +76,8 @@ pub(super) struct Supervised {
     asked: Asked,
     cause: Option<Cause>,
     ending: Option<Ending>,
+    /// When its process was seen to have ended.
+    died: Option<Time>,
     over: bool,
 }
 
@@ -162,6 +164,7 @@ impl Supervised {
             asked: Asked::Nothing,
             cause: None,
             ending: None,
+            died: None,
             over: false,
         };
         match assignment.program.as_ref() {
@@ -338,14 +341,15 @@ impl Supervised {
             gauge.note(peak);
         }
         self.ending = Some(ending);
+        self.died = Some(now);
         self.deadline = None;
         if self.cause.is_none()
             && self.asked == Asked::Nothing
             && ending::may_be_oom_kill(ending)
-            && self.shared.oom_kills.explain_death(self.oom_kills)
+            && let Some(killed) = self.shared.oom_kills.explain_death(self.oom_kills)
         {
             self.killed_for_memory = true;
-            self.cause = Some(ending::oom_kill(ending));
+            self.cause = Some(ending::oom_kill(ending, killed));
         }
         let sweep = Sweep {
             offspring: std::mem::take(&mut self.offspring),

@@ -50,6 +50,7 @@ impl Supervised {
             }
         }
         let killed_for_memory = self.killed_for_memory;
+        let before_first_word = self.died.is_some_and(|died| self.listener.is_unheard(died));
         let in_order = self.cause.is_none() && self.asked == Asked::Exit;
         let cause = ending::describe(self.cause, self.ending, self.asked, greeted);
         let Cause { kind, message } = cause.clone();
@@ -60,7 +61,13 @@ impl Supervised {
         let nothing_left = |logs: &Logs| in_order && clean && logs.no_stderr() && !logs.are_too_large();
         let logs = logs.filter(|logs| !nothing_left(logs));
         if in_order && clean && logs.is_none() {
-            listener.tell(WorkerEvent::Gone { kind, message, stderr_tail: String::new(), killed_for_memory });
+            listener.tell(WorkerEvent::Gone {
+                kind,
+                message,
+                stderr_tail: String::new(),
+                killed_for_memory,
+                before_first_word,
+            });
             return cause;
         }
         // The disk may be slow: it holds up this worker's end only.
@@ -78,7 +85,13 @@ impl Supervised {
                 logs.finish(&workdir);
             }
             let Cause { kind, message } = cause;
-            listener.tell(WorkerEvent::Gone { kind, message, stderr_tail, killed_for_memory });
+            listener.tell(WorkerEvent::Gone {
+                kind,
+                message,
+                stderr_tail,
+                killed_for_memory,
+                before_first_word,
+            });
             let _ = std::fs::remove_dir_all(&private);
         };
         if thread::Builder::new().name("fedflow-end".into()).spawn(tell).is_err() {
@@ -88,6 +101,7 @@ impl Supervised {
                 message,
                 stderr_tail: String::new(),
                 killed_for_memory,
+                before_first_word,
             });
         }
         cause

@@ -179,6 +179,7 @@ impl Supervised {
         self.id = to;
         self.kept = false;
         self.listener.hand_over(to);
+        self.oom_kills = self.shared.oom_kills.count();
         let earlier = std::mem::replace(&mut self.assignment, Arc::clone(&assignment));
         let (Manner::Session { program, .. }, Some(process)) = (&self.manner, &self.process) else { return };
         if self.asked != Asked::Nothing || self.cause.is_some() {
@@ -222,6 +223,9 @@ impl Supervised {
         let Manner::Session { program, link: Some(link), .. } = &mut self.manner else { return };
         self.shared.board.connect(self.id, link, &self.listener);
         self.listener.expect(Phase::Starting);
+        if program.protocol == Protocol::Json {
+            self.listener.await_first_word();
+        }
         let limit = self.shared.options.result_limit;
         let told = lock_link(link).task(self.id, &self.assignment, limit);
         if let Err(error) = told {
