@@ -278,7 +278,8 @@ impl Scheduler {
         match phase {
             Phase::Ending { failure: Some(mut failure), .. } => {
                 failure.stderr_tail = stderr_tail;
-                // A process that was kept and died before it had the task: that is not the task's failure.
+                // A process that was kept and died before it had the task: that is not the task's failure. That it
+                // refuses the task is.
                 // A task of which every process dies is not given one for ever.
                 let was_dying = before_first_word
                     && stage == Some(failure.stage)
@@ -286,7 +287,7 @@ impl Scheduler {
                     && attempt.number <= FREE_ATTEMPTS;
                 if served > 0
                     && (failure.stage == Stage::Start || was_dying)
-                    && failure.kind != FailureKind::Cancelled
+                    && !matches!(failure.kind, FailureKind::Cancelled | FailureKind::Error)
                 {
                     self.try_again(now, task, attempt, failure, Duration::ZERO);
                 } else {
