@@ -312,7 +312,7 @@ fn a_directory_that_cannot_be_written_is_an_error() {
         assert!(error.contains("cannot be used: Permission denied"), "{error}");
     }
     let nowhere = Environment { lease_dir: Some(root.path().join("a/b")), ..Environment::default() };
-    assert!(matches!(try_open("cpu:1", &nowhere), Err(OpenError::Ledger(LedgerError::Directory { .. }))));
+    assert!(matches!(try_open("cpu:1", &nowhere), Err(OpenError::Ledger(LedgerError::Chosen { .. }))));
 }
 
 /// Puts something in the ledger's way.

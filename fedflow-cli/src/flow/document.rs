@@ -307,7 +307,8 @@ fn read_oom_signs(texts: &mut Texts, table: &mut Table<'_>) -> ExtraOomSigns {
         let list = if let Value::Text(text) = value { Value::List(vec![text.into()]) } else { value };
         match Vec::<String>::read(&list) {
             Ok(words) if words.iter().all(|word| !word.trim().is_empty()) => signs.words = words,
-            _ => texts.reader.wrong_type(entry, "a text on stderr, or a list of them"),
+            Ok(_) => texts.reader.error(entry.span, "\"oom-pattern\" must not be empty: every log would have it"),
+            Err(_) => texts.reader.wrong_type(entry, "a text on stderr, or a list of them"),
         }
     }
     if let Some(entry) = table.get("oom-exit-code")
@@ -315,7 +316,10 @@ fn read_oom_signs(texts: &mut Texts, table: &mut Table<'_>) -> ExtraOomSigns {
     {
         match Vec::<u32>::read(&value) {
             Ok(codes) if codes.iter().all(|code| (1..=255).contains(code)) => signs.exit_codes = codes,
-            _ => texts.reader.wrong_type(entry, "an exit code from 1 to 255, or a list of them"),
+            _ => {
+                let message = "\"oom-exit-code\" must be an exit code from 1 to 255, or a list of them";
+                texts.reader.error(entry.span, message);
+            }
         }
     }
     signs
