@@ -27,7 +27,7 @@ pub(crate) use watch::GuardWatch;
 /// What `run` returned, here or in the supervisor, or why there can be no guard.
 pub(crate) fn run_guarded(
     run_dir: impl FnOnce() -> Option<PathBuf>,
-    run: impl FnOnce() -> Result<(), CommandError>
+    run: impl FnOnce() -> Result<(), CommandError>,
 ) -> Result<(), CommandError> {
     if environment::guard().is_none() {
         return outer::guard_supervisor(run_dir);

@@ -123,7 +123,8 @@ pub(crate) fn measure(
     let mut waits: BTreeMap<Option<Size>, Vec<Stretch>> = BTreeMap::new();
     for capacity in units.values().map(|unit| unit.memory) {
         waits.entry(capacity).or_insert_with(|| {
-            let fits = |memory: Option<Size>| memory.zip(capacity).is_none_or(|(memory, room)| memory <= room);
+            let fits =
+                |memory: Option<Size>| memory.zip(capacity).is_none_or(|(memory, room)| memory <= room);
             union(backlog.iter().filter(|waited| fits(waited.memory)).map(|waited| waited.stretch).collect())
         });
     }

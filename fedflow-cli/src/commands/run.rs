@@ -13,8 +13,8 @@ use crate::command_error::CommandError;
 use crate::flow::{Flow, FlowContext, FlowFile};
 use crate::history::read_durations;
 use crate::session::{Session, SessionPlan, shown};
-use crate::stderr;
 use crate::settings::Settings;
+use crate::stderr;
 use crate::workers::{check_flow, load_settings, open_devices, worker_programs};
 
 /// The seed of a run that names none: the same flow makes the same choices.

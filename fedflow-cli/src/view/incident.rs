@@ -57,7 +57,8 @@ fn render_incident(palette: Palette, event: &RunEvent) -> Option<String> {
             Some(text)
         }
         RunEvent::TaskRetried { group, task, .. } if made_room(event) => Some(
-            palette.paint(Ink::Dim, format_args!("{group}/{task} made room for another task; it starts again")),
+            palette
+                .paint(Ink::Dim, format_args!("{group}/{task} made room for another task; it starts again")),
         ),
         RunEvent::TaskRetried { group, task, attempt, device, error, delay_seconds, data_kept } => {
             let mut when = match *delay_seconds {
@@ -183,7 +184,10 @@ mod tests {
         let mut limit = IncidentLimit::default();
         let told = (0..1_000).filter_map(|_| limit.tell(Palette::Bare, &event)).count();
         assert_eq!(told as u64, TOLD);
-        assert!(limit.tell(Palette::Bare, &failed("g", "a", 1, "no")).is_some(), "failures have their own limit");
+        assert!(
+            limit.tell(Palette::Bare, &failed("g", "a", 1, "no")).is_some(),
+            "failures have their own limit"
+        );
     }
 
     #[test]

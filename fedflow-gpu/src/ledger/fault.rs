@@ -92,7 +92,9 @@ impl fmt::Display for Fault {
             Self::Unprotected => {
                 f.write_str("everybody may remove files there, as the sticky bit is missing (chmod 1777)")
             }
-            Self::Relative => f.write_str("it is not an absolute path, which all runs of a machine can share"),
+            Self::Relative => {
+                f.write_str("it is not an absolute path, which all runs of a machine can share")
+            }
             Self::System(words) => f.write_str(words),
         }
     }

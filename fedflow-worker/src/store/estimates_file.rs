@@ -239,6 +239,19 @@ mod tests {
     }
 
     #[test]
+    fn a_directory_that_is_a_link_is_followed() {
+        let root = tempfile::tempdir().unwrap();
+        let (real, link) = (root.path().join("dotfiles"), root.path().join("fedflow"));
+        fs::create_dir(&real).unwrap();
+        fs::set_permissions(&real, fs::Permissions::from_mode(0o755)).unwrap();
+        symlink(&real, &link).unwrap();
+        let file = EstimatesFile::in_directory(&link);
+        file.save(&learned(&["a"])).unwrap();
+        assert!(real.join(FILE).is_file());
+        assert!(file.load().unwrap().of(&family("a"), Memory::Card).is_some());
+    }
+
+    #[test]
     fn a_damaged_file_is_told_and_begun_anew() {
         let (_root, file) = place();
         file.save(&learned(&["a"])).unwrap();
