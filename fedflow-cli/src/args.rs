@@ -20,7 +20,7 @@ Begin here:
   fedflow init                 write a commented flow file to start from
   fedflow run flow.toml        run a flow
 
-Exit codes: 0 every task finished; 1 a task did not finish; 2 wrong usage, flow or configuration, nothing was
+Exit codes: 0 every task finished; 1 a task did not finish; 2 wrong usage, flow or configuration, nothing was \
 started; 3 the run could not go on; 128 + n stopped by signal n."
 )]
 pub(crate) struct Cli {
@@ -100,7 +100,7 @@ pub(crate) struct RunOptions {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  fedflow run flow.toml                         on all GPUs, or one task a core where there is none
+  fedflow run flow.toml                         on all GPUs, or one task a core without any
   fedflow run flow.toml --devices cpu:4         four tasks at once, no GPU
   fedflow run flow.toml --devices sim:2x24GB    as if there were two cards of 24 GB
   fedflow run flow.toml --set scheduler.order=longest-first --workdir /scratch/try-2
@@ -167,15 +167,15 @@ pub(crate) struct CheckArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  fedflow plan flow.toml                           on this machine's devices, from what the tasks declare
-  fedflow plan flow.toml --from res                with the durations, devices and overheads of a run
-  fedflow plan flow.toml --from res --devices sim:1x24GB --devices sim:2x24GB --devices sim:4x24GB
+  fedflow plan flow.toml               on this machine's devices, from what the tasks declare
+  fedflow plan flow.toml --from res    with the durations, devices and overheads of a run
+  fedflow plan flow.toml --from res --devices sim:1x24GB --devices sim:2x24GB
   fedflow plan flow.toml --order added,longest-first
   fedflow plan flow.toml --from res --report plan.html
 
-How long a task takes is looked for in this order: what the run recorded of this very task; what the task declares
-(expected-load, expected-train); what the run recorded of its like (group and id differ in numbers only: client-3 of
-another round, then the other clients); the mean of its group. Failures are not foreseen, but time limits that tasks
+How long a task takes is looked for in this order: what the run recorded of this very task; what the task declares \
+(expected-load, expected-train); what the run recorded of its like (group and id differ in numbers only: client-3 of \
+another round, then the other clients); the mean of its group. Failures are not foreseen, but time limits that tasks \
 would exceed are. Host memory and busy processors are not simulated: they may delay starts.")]
 pub(crate) struct PlanArgs {
     /// The flow file.
@@ -226,11 +226,18 @@ pub(crate) struct DevicesArgs {
     #[arg(long)]
     pub(crate) watch: bool,
     /// How often to look, such as 2s; each second by default.
-    #[arg(long, value_name = "DURATION", requires = "watch", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", requires = "watch", value_parser = parse_interval)]
     pub(crate) interval: Option<std::time::Duration>,
     /// Look so many times, then end.
     #[arg(long, value_name = "N", requires = "watch")]
     pub(crate) count: Option<std::num::NonZero<u64>>,
+}
+
+/// A time between two looks, as `telemetry.interval` takes it.
+fn parse_interval(text: &str) -> Result<std::time::Duration, String> {
+    let interval = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    let more = !interval.is_zero();
+    more.then_some(interval).ok_or_else(|| "expected more than no time, such as 500ms".into())
 }
 
 /// `fedflow report`.
@@ -304,7 +311,7 @@ pub(crate) struct LogsArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  fedflow stop res                     like Ctrl-C once in the run's terminal; waits until the run has ended
+  fedflow stop res                     like Ctrl-C once; waits until the run has ended
   fedflow stop res --now               like Ctrl-C twice
   fedflow stop res train-1/client-3    the task becomes cancelled, and the flow goes on
 
@@ -327,9 +334,9 @@ pub(crate) struct StopArgs {
 Examples:
   fedflow check-worker ./worker.py
   fedflow check-worker --kind regression --params '{\"epochs\": 3}' ./worker.py
-  fedflow check-worker --kind train-client --params \"$(cat params.json)\" target/release/my-worker
+  fedflow check-worker --kind train --params \"$(cat params.json)\" target/release/my-worker
 
-Options stand before the program: what follows it are its arguments. As in a run, a program with a separator is
+Options stand before the program: what follows it are its arguments. As in a run, a program with a separator is \
 relative to the current directory, and the worker's own current directory is that of its task.
 
 Exit codes: 0 it does all that was tried; 1 it does not; 2 wrong usage.")]

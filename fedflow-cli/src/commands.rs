@@ -45,8 +45,8 @@ pub fn main() -> ExitCode {
 
 fn run_command(command: Command) -> Result<(), CommandError> {
     match command {
-        Command::Run(args) => run_guarded(|| run::cmd_run(&args)),
-        Command::Resume(args) => run_guarded(|| resume::cmd_resume(&args)),
+        Command::Run(args) => run_guarded(|| run::run_dir_of(&args), || run::cmd_run(&args)),
+        Command::Resume(args) => run_guarded(|| Some(args.run_dir.clone()), || resume::cmd_resume(&args)),
         Command::Check(args) => check::cmd_check(&args),
         Command::Plan(args) => plan::cmd_plan(&args),
         Command::Devices(args) => devices::cmd_devices(&args),
@@ -57,7 +57,7 @@ fn run_command(command: Command) -> Result<(), CommandError> {
         Command::CheckWorker(args) => check_worker::cmd_check_worker(args),
         Command::Init(args) => init::cmd_init(&args),
         Command::Config(args) => config::cmd_config(&args),
-        Command::Demo(args) => run_guarded(|| demo::cmd_demo(&args)),
+        Command::Demo(args) => run_guarded(|| None, || demo::cmd_demo(&args)),
         Command::Completions { shell } => completions::cmd_completions(shell),
     }
 }

@@ -13,6 +13,8 @@
 mod outer;
 mod watch;
 
+use std::path::PathBuf;
+
 use crate::command_error::CommandError;
 use crate::environment;
 
@@ -23,9 +25,12 @@ pub(crate) use watch::GuardWatch;
 ///
 /// # Errors
 /// What `run` returned, here or in the supervisor, or why there can be no guard.
-pub(crate) fn run_guarded(run: impl FnOnce() -> Result<(), CommandError>) -> Result<(), CommandError> {
+pub(crate) fn run_guarded(
+    run_dir: impl FnOnce() -> Option<PathBuf>,
+    run: impl FnOnce() -> Result<(), CommandError>,
+) -> Result<(), CommandError> {
     if environment::guard().is_none() {
-        return outer::guard_supervisor();
+        return outer::guard_supervisor(run_dir);
     }
     watch::begin()?;
     run()

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use fedflow_core::{Config, DevicePool};
-use fedflow_gpu::{DeviceChoice, Environment, Opened, Pool};
+use fedflow_gpu::{DeviceChoice, Environment, LedgerError, OpenError, Opened, Pool};
 use fedflow_worker::{Protocol, WorkerProgram, describe};
 
 use crate::args::SettingArgs;
@@ -40,8 +40,17 @@ pub(crate) fn load_settings(args: &SettingArgs, flow: Option<&FlowFile>) -> Resu
 pub(crate) fn open_devices(text: &str, config: &Config) -> Result<Opened, CommandError> {
     let choice: DeviceChoice = text.parse().map_err(CommandError::refused)?;
     Pool::open(&choice, config, &Environment::from_process()).map_err(|error| {
-        CommandError::refused(error)
-            .hint("`fedflow devices` shows what there is; --devices cpu:2 needs no card")
+        let hint = match &error {
+            OpenError::Ledger(LedgerError::Chosen { .. }) => {
+                "FEDFLOW_LEASE_DIR names, by its whole path, a directory that all runs of this machine can write to; \
+                 unset it for the usual place"
+            }
+            OpenError::Ledger(_) => {
+                "FEDFLOW_LEASE_DIR can name another directory; --devices cpu:2 needs no card and no leases"
+            }
+            _ => "`fedflow devices` shows what there is; --devices cpu:2 needs no card",
+        };
+        CommandError::refused(error).hint(hint)
     })
 }
 

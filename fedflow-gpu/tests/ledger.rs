@@ -312,8 +312,14 @@ fn a_directory_that_cannot_be_written_is_an_error() {
         let error = Remote::refusal(&environment, NOBODY);
         assert!(error.contains("cannot be used: Permission denied"), "{error}");
     }
+    let relative = Environment { lease_dir: Some("leases".into()), ..Environment::default() };
+    let error = try_open("cpu:1", &relative).unwrap_err().to_string();
+    assert!(
+        error.starts_with("FEDFLOW_LEASE_DIR=leases cannot be used: it is not an absolute path"),
+        "{error}"
+    );
     let nowhere = Environment { lease_dir: Some(root.path().join("a/b")), ..Environment::default() };
-    assert!(matches!(try_open("cpu:1", &nowhere), Err(OpenError::Ledger(LedgerError::Directory { .. }))));
+    assert!(matches!(try_open("cpu:1", &nowhere), Err(OpenError::Ledger(LedgerError::Chosen { .. }))));
 }
 
 /// Puts something in the ledger's way.

@@ -72,6 +72,22 @@ pub(crate) fn number(number: f64) -> String {
     text.replace('-', "−")
 }
 
+/// A number among others that lie `step` apart and are as large as `largest`: with as many digits as tell them apart.
+pub(crate) fn number_by(value: f64, step: f64, largest: f64) -> String {
+    let place = |number: f64| number.abs().log10().floor();
+    let digits = place(largest) - place(step);
+    // Four digits are what `number` shows in any case.
+    if !(4.0..=15.0).contains(&digits) {
+        return number(value);
+    }
+    let text = if largest < 1e13 && step >= 1e-9 {
+        format!("{value:.*}", (-place(step)).max(0.0) as usize)
+    } else {
+        format!("{value:.*e}", digits as usize)
+    };
+    text.replace('-', "−")
+}
+
 /// A share from 0 to 1 in percent.
 pub(crate) fn percent(share: f64) -> String {
     let percent = share * 100.0;

@@ -20,8 +20,10 @@ pub struct FamilyMemory {
     pub kind: MemoryKind,
     /// How many tasks were measured; of each the last try.
     pub tasks: usize,
-    /// The smallest and the largest estimate.
+    /// The smallest and the largest estimate, as they were before a task ran out of memory.
     pub asked: (Size, Size),
+    /// The most that a task was given when it was tried again with more, if one was.
+    pub raised: Option<Size>,
     /// Who made the largest one.
     pub source: EstimateSource,
     /// The most that one of them used.
@@ -108,26 +110,28 @@ impl FamilyMemory {
 #[must_use]
 pub fn memory_by_family(groups: &[GroupReport]) -> Vec<FamilyMemory> {
     let mut families: IndexMap<(&str, MemoryKind), FamilyMemory> = IndexMap::new();
-    for (family, kind, used, peak) in groups.iter().flat_map(GroupReport::tasks).flat_map(measured) {
+    for (family, kind, used, asked, peak) in groups.iter().flat_map(GroupReport::tasks).flat_map(measured) {
         let known = families.entry((family, kind)).or_insert_with(|| FamilyMemory {
             family: family.to_owned(),
             kind,
             tasks: 0,
-            asked: (used.asked, used.asked),
+            asked: (asked, asked),
+            raised: None,
             source: used.source,
             peak,
             mean: Size::ZERO,
             exceeded: 0,
         });
-        if used.asked > known.asked.1 {
+        if asked > known.asked.1 {
             known.source = used.source;
         }
-        known.asked = (known.asked.0.min(used.asked), known.asked.1.max(used.asked));
+        known.asked = (known.asked.0.min(asked), known.asked.1.max(asked));
+        known.raised = known.raised.max((used.asked > asked).then_some(used.asked));
         known.tasks += 1;
         known.peak = known.peak.max(peak);
         // A sum until all are counted.
         known.mean = known.mean + peak;
-        known.exceeded += usize::from(peak > used.asked);
+        known.exceeded += usize::from(peak > asked);
     }
     let mut families: Vec<FamilyMemory> = families.into_values().collect();
     for family in &mut families {
@@ -137,13 +141,38 @@ pub fn memory_by_family(groups: &[GroupReport]) -> Vec<FamilyMemory> {
     families
 }
 
-/// What was measured of a task's last try.
-fn measured(task: &TaskReport) -> impl Iterator<Item = (&str, MemoryKind, MemoryUse, Size)> {
+/// What was measured of a task's last try, what it was given at first, and the peak.
+fn measured(task: &TaskReport) -> impl Iterator<Item = (&str, MemoryKind, MemoryUse, Size, Size)> {
     let uses = task.measured().into_iter().flat_map(|measured| {
         let both = [(MemoryKind::Host, Some(measured.host)), (MemoryKind::Card, measured.card)];
         both.map(|(kind, used)| (measured.family.as_str(), kind, used))
     });
-    uses.filter_map(|(family, kind, used)| Some((family, kind, used?, used?.peak?)))
+    uses.filter_map(move |(family, kind, used)| {
+        let used = used?;
+        Some((
+            family,
+            kind,
+            used,
+            first_asked(task, kind).map_or(used.asked, |first| first.min(used.asked)),
+            used.peak?,
+        ))
+    })
+}
+
+/// What the task's first try in the last session was given: a later one may have been given more.
+fn first_asked(task: &TaskReport, kind: MemoryKind) -> Option<Size> {
+    let session = task.tries.last()?.session;
+    let mut tries = task.tries.iter().filter(|attempt| attempt.session == session);
+    tries.find_map(|attempt| {
+        let measured = attempt.measured.as_deref();
+        match kind {
+            MemoryKind::Host => measured.map(|measured| measured.host.asked),
+            // A try that keeps its process is measured only when that ends.
+            MemoryKind::Card => {
+                attempt.memory.or_else(|| measured.and_then(|measured| Some(measured.card?.asked)))
+            }
+        }
+    })
 }
 
 /// Rounded up to two digits, as people write sizes.
@@ -160,6 +189,7 @@ mod tests {
     fn family(asked: u64, peak: u64, source: EstimateSource) -> FamilyMemory {
         let [asked, peak] = [asked, peak].map(|megabytes| Size::from_bytes(megabytes * 1_000_000));
         FamilyMemory {
+            raised: None,
             family: "train-*: mlp".into(),
             kind: MemoryKind::Card,
             tasks: 4,

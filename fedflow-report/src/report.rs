@@ -306,9 +306,13 @@ impl TaskReport {
         if let Some(Outcome::Failed(failure)) = &self.outcome { Some(failure) } else { None }
     }
 
-    /// The tries after which another one followed.
+    /// The tries that failed and after which another one followed. One that only made room for another task before
+    /// it could train did not fail.
     pub fn retries(&self) -> impl Iterator<Item = &Attempt> {
-        self.tries.iter().filter(|attempt| attempt.retry.is_some())
+        let made_room = |attempt: &Attempt| {
+            attempt.failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::Cancelled)
+        };
+        self.tries.iter().filter(move |attempt| attempt.retry.is_some() && !made_room(attempt))
     }
 
     /// What was measured of the last try of which any use of memory was.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use fedflow_core::{Device, DeviceInfo};
+use fedflow_core::{Device, DeviceInfo, Size};
 
 use crate::attempt::{Attempt, Lane, Phase};
 use crate::backlog::backlog;
@@ -27,8 +27,9 @@ pub struct DeviceUse {
     pub loading_seconds: f64,
     /// How long none did.
     pub idle_seconds: f64,
-    /// How long none did although a task of the running group waited: loaded, or ready to start. The task may have
-    /// waited for another device, if it is pinned, or for memory of the host, so this is an upper bound.
+    /// How long none did although a task of the running group waited: loaded, or ready to start. A task that is known
+    /// to need more memory than the card has does not count. It may still have waited for another device, if it is
+    /// pinned, or for memory of the host, so this is an upper bound.
     pub starved_seconds: f64,
     /// What was seen of the device, if anybody looked; nothing for CPU slots.
     pub telemetry: Option<DeviceTelemetry>,
@@ -84,6 +85,8 @@ pub(crate) fn lanes(attempt: &Attempt) -> impl Iterator<Item = Lane> {
 #[derive(Default)]
 struct Unit<'a> {
     name: &'a str,
+    /// All of the card's memory, if it is known.
+    memory: Option<Size>,
     trained: Vec<Stretch>,
     loading: Vec<Stretch>,
 }
@@ -101,7 +104,7 @@ pub(crate) fn measure(
         while lane.device == Device::Cpu && units.contains_key(&lane) {
             lane.slot += 1;
         }
-        units.insert(lane, Unit { name: &info.name, ..Unit::default() });
+        units.insert(lane, Unit { name: &info.name, memory: info.memory, ..Unit::default() });
     }
     let cpu_name = devices.iter().find(|info| info.device == Device::Cpu).map_or("", |info| &info.name);
     let within = |stretch: Stretch| (stretch.0.max(window.0), stretch.1.min(window.1));
@@ -115,14 +118,23 @@ pub(crate) fn measure(
             of_unit.loading.extend(loading.map(within).filter(is_some));
         }
     }
-    let waits = union(backlog(groups, timeline));
+    let backlog = backlog(groups, timeline);
+    // Few kinds of cards, and many waits: once for each kind.
+    let mut waits: BTreeMap<Option<Size>, Vec<Stretch>> = BTreeMap::new();
+    for capacity in units.values().map(|unit| unit.memory) {
+        waits.entry(capacity).or_insert_with(|| {
+            let fits =
+                |memory: Option<Size>| memory.zip(capacity).is_none_or(|(memory, room)| memory <= room);
+            union(backlog.iter().filter(|waited| fits(waited.memory)).map(|waited| waited.stretch).collect())
+        });
+    }
     units
         .into_iter()
-        .map(|(lane, Unit { name, trained: stretches, loading })| {
+        .map(|(lane, Unit { name, memory, trained: stretches, loading })| {
             let trained = stretches.len();
             let busy = union(stretches);
             let idle = gaps(&busy, window);
-            let starved = intersection(&idle, &waits);
+            let starved = intersection(&idle, waits.get(&memory).map_or(&[], Vec::as_slice));
             DeviceUse {
                 lane,
                 name: name.to_owned(),

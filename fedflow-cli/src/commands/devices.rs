@@ -55,7 +55,8 @@ fn write_table(out: &mut dyn Write, inventory: &Inventory) -> io::Result<()> {
     for waiting in &inventory.waiting {
         writeln!(out, "{}", waiting_line(waiting))?;
     }
-    write_notes(out, inventory)
+    write_notes(out, inventory)?;
+    write_reason(out, inventory)
 }
 
 fn driver_line(inventory: &Inventory) -> Option<String> {
@@ -80,6 +81,11 @@ fn write_notes(out: &mut dyn Write, inventory: &Inventory) -> io::Result<()> {
     for warning in &inventory.warnings {
         writeln!(out, "note: {warning}")?;
     }
+    Ok(())
+}
+
+/// Why there is no card, if there is none, and what then.
+fn write_reason(out: &mut dyn Write, inventory: &Inventory) -> io::Result<()> {
     if let Some(reason) = &inventory.reason {
         writeln!(out, "no GPU: {reason}")?;
         writeln!(

@@ -12,7 +12,7 @@ use fedflow_core::{
     Basis, Config, Device, DeviceInfo, DevicePool, Durations, FlowError, Forecast, LeaseTable, PlannedTimes,
     Scenario, TaskGroup,
 };
-use fedflow_gpu::leasable_memory;
+use fedflow_gpu::{DeviceChoice, leasable_memory};
 use fedflow_report::{Report, render_html};
 use fedflow_worker::store::unix_now;
 
@@ -178,11 +178,17 @@ fn simulated_table(infos: &[DeviceInfo], config: &Config) -> LeaseTable {
     table
 }
 
-/// What devices are called in one word: `cpu:4`, `sim:0,sim:1`, `8 cards`.
+/// What devices are called in one word: `cpu:4`, `sim:1x24GB+1x8GB`, `cuda:0,cuda:1`, `8 cards`.
 fn label(infos: &[DeviceInfo]) -> String {
     const NAMED: usize = 4;
     if infos.iter().all(|info| info.device == Device::Cpu) {
         return format!("cpu:{}", infos.len());
+    }
+    let simulated = |info: &DeviceInfo| info.memory.filter(|_| matches!(info.device, Device::Sim(_)));
+    if let Some(sizes) = infos.iter().map(simulated).collect::<Option<Vec<_>>>()
+        && sizes.chunk_by(|a, b| a == b).count() <= NAMED
+    {
+        return DeviceChoice::Sim(sizes).to_string();
     }
     if infos.len() > NAMED {
         return format!("{} cards", infos.len());
@@ -203,4 +209,27 @@ fn nothing_known(from: Option<&Path>, earlier: Option<&std::path::PathBuf>) -> C
             }
             _ => "or take it from a run, also of a part of the flow: --from RUN_DIR".into(),
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use fedflow_core::Size;
+
+    use super::*;
+
+    #[test]
+    fn simulated_cards_are_called_what_can_be_typed_back() {
+        let cards = |sizes: &[u64]| -> Vec<DeviceInfo> {
+            let card = |(place, &gb): (u32, &u64)| DeviceInfo {
+                device: Device::Sim(place),
+                uuid: None,
+                name: String::new(),
+                memory: Some(Size::from_gb(gb)),
+            };
+            (0..).zip(sizes).map(card).collect()
+        };
+        assert_eq!(label(&cards(&[24, 12])), "sim:1x24GB+1x12GB");
+        assert_eq!(label(&cards(&[24; 8])), "sim:8x24GB");
+        assert_eq!(label(&cards(&[1, 2, 3, 4, 5])), "5 cards");
+    }
 }

@@ -13,6 +13,7 @@ use crate::command_error::CommandError;
 use crate::flow::{Flow, FlowContext, FlowFile};
 use crate::history::read_durations;
 use crate::session::{Session, SessionPlan, shown};
+use crate::settings::Settings;
 use crate::stderr;
 use crate::workers::{check_flow, load_settings, open_devices, worker_programs};
 
@@ -26,10 +27,7 @@ pub(crate) fn cmd_run(args: &RunArgs) -> Result<(), CommandError> {
     let config = with_grace(settings.config().clone(), args.options.grace);
     let opened = open_devices(&args.options.devices, &config)?;
     check_flow(&file.flow, &config, &opened.pool)?;
-    let workdir = match &args.options.workdir {
-        Some(workdir) => workdir.clone(),
-        None => settings.workdir(&file.flow.base_dir, &current_directory()?),
-    };
+    let workdir = workdir_of(args, &file, &settings)?;
     say_note(opened.note.as_deref());
     if args.resume {
         let run_dir = RunDir::open(&workdir)
@@ -66,6 +64,21 @@ pub(crate) fn cmd_run(args: &RunArgs) -> Result<(), CommandError> {
         progress,
     };
     run_groups(Session::open(plan)?, &file.flow)
+}
+
+/// The run directory of a run, as far as it can be told from outside.
+#[must_use]
+pub(crate) fn run_dir_of(args: &RunArgs) -> Option<PathBuf> {
+    let file = FlowFile::read(&args.flow).ok()?;
+    let settings = load_settings(&args.settings, Some(&file)).ok()?;
+    workdir_of(args, &file, &settings).ok()
+}
+
+fn workdir_of(args: &RunArgs, file: &FlowFile, settings: &Settings) -> Result<PathBuf, CommandError> {
+    Ok(match &args.options.workdir {
+        Some(workdir) => workdir.clone(),
+        None => settings.workdir(&file.flow.base_dir, &current_directory()?),
+    })
 }
 
 /// What earlier runs say of how long tasks take, for the order that asks: the run that is named, or the one that

@@ -111,7 +111,12 @@ fn running(overview: &Overview, until: f64) -> impl Iterator<Item = [String; 5]>
         let devices: Vec<String> = activity.devices.iter().map(ToString::to_string).collect();
         let devices = if devices.is_empty() { "-".into() } else { devices.join(",") };
         let time = seconds(until - activity.since);
-        Some([format!("{group}/{name}"), task.attempt.to_string(), activity.stage.into(), devices, time])
+        // The journal does not tell one from the other.
+        let stage = match activity.stage {
+            "starting" => "starting or waiting for room",
+            stage => stage,
+        };
+        Some([format!("{group}/{name}"), task.attempt.to_string(), stage.into(), devices, time])
     })
 }
 

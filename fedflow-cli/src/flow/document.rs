@@ -307,7 +307,10 @@ fn read_oom_signs(texts: &mut Texts, table: &mut Table<'_>) -> ExtraOomSigns {
         let list = if let Value::Text(text) = value { Value::List(vec![text.into()]) } else { value };
         match Vec::<String>::read(&list) {
             Ok(words) if words.iter().all(|word| !word.trim().is_empty()) => signs.words = words,
-            _ => texts.reader.wrong_type(entry, "a text on stderr, or a list of them"),
+            Ok(_) => {
+                texts.reader.error(entry.span, "\"oom-pattern\" must not be empty: every log would have it")
+            }
+            Err(_) => texts.reader.wrong_type(entry, "a text on stderr, or a list of them"),
         }
     }
     if let Some(entry) = table.get("oom-exit-code")
@@ -315,7 +318,10 @@ fn read_oom_signs(texts: &mut Texts, table: &mut Table<'_>) -> ExtraOomSigns {
     {
         match Vec::<u32>::read(&value) {
             Ok(codes) if codes.iter().all(|code| (1..=255).contains(code)) => signs.exit_codes = codes,
-            _ => texts.reader.wrong_type(entry, "an exit code from 1 to 255, or a list of them"),
+            _ => {
+                let message = "\"oom-exit-code\" must be an exit code from 1 to 255, or a list of them";
+                texts.reader.error(entry.span, message);
+            }
         }
     }
     signs
@@ -327,7 +333,36 @@ fn read_env(texts: &mut Texts, entry: Entry<'_>) -> Option<Node> {
     for entry in table.entries().filter(|entry| entry.key.is_empty() || entry.key.contains(['=', '\0'])) {
         texts.reader.error(entry.key_span, format!("{:?} cannot be the name of a variable", entry.key));
     }
+    for entry in table.entries() {
+        refuse_own_variable(texts, entry);
+        if let (SIM_USE, toml::de::DeValue::String(text)) = (entry.key, entry.value)
+            && !text.contains("{{")
+            && !text.contains("{%")
+            && let Err(error) = text.parse::<Size>()
+        {
+            texts.reader.error(entry.span, format!("{SIM_USE}: {error}"));
+        }
+    }
     Node::read(texts, entry)
+}
+
+/// What a task on a simulated card says that it uses.
+const SIM_USE: &str = "FEDFLOW_SIM_USE";
+
+/// Reports a variable that Fedflow itself sets for each task: it would be overridden without a word.
+pub(super) fn refuse_own_variable(texts: &mut Texts, entry: Entry<'_>) {
+    let hint = match entry.key {
+        SIM_USE => return,
+        "CUDA_VISIBLE_DEVICES" | "CUDA_DEVICE_ORDER" => {
+            "a task sees the cards that it has leased; `device` ties it to one"
+        }
+        key if key.starts_with("FEDFLOW_") => {
+            "names that begin with FEDFLOW_ are kept for what it tells its tasks"
+        }
+        _ => return,
+    };
+    let message = format!("{:?} is set by Fedflow for each task", entry.key);
+    texts.reader.error_with_hint(entry.key_span, message, hint);
 }
 
 /// A task has a worker and a kind, or a command.

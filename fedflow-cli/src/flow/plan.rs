@@ -384,7 +384,8 @@ impl Shared {
 /// What a template of a group that loads ahead is told that asks the group which still runs.
 pub(super) fn too_early(call: &Call) -> Answer {
     Answer::Refused(format!(
-        "{}({:?}, {:?}): {TOO_EARLY}; use train-params, which are rendered when this group starts",
+        "{}({:?}, {:?}): {TOO_EARLY}; ask in a worker's train-params, which are rendered when this group starts, or leave \
+         out load-ahead",
         call.function.name(),
         call.group,
         call.task

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use fedflow_core::{Limits, Reuse, SELF_WORKER};
 
+use super::document::refuse_own_variable;
 use super::plan::program_path;
 use super::property::{Fault, LimitKeys, Property, Texts, Vocabulary, value_of};
 use super::scope::Scope;
@@ -137,6 +138,7 @@ fn read_env(texts: &mut Texts, entry: Entry<'_>) -> BTreeMap<String, String> {
     let Some(table) = texts.reader.table("an environment", entry) else { return BTreeMap::new() };
     let mut env = BTreeMap::new();
     for entry in table.entries() {
+        refuse_own_variable(texts, entry);
         if entry.key.is_empty() || entry.key.contains(['=', '\0']) {
             texts.reader.error(entry.key_span, format!("{:?} cannot be the name of a variable", entry.key));
         } else if let Some(text) = texts.reader.text(entry) {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
+use fedflow_worker::store::RunDir;
 use fedflow_worker::{ProcessId, end_descendants, own_children};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -18,13 +19,14 @@ use signal_hook::iterator::Signals;
 
 use crate::command_error::CommandError;
 use crate::environment;
+use crate::session::shown;
 use crate::signals::is_ignored;
 
 /// How long killed processes are waited for. Only the kernel can hold them.
 const SWEEP: Duration = Duration::from_millis(2500);
 
 /// Runs the supervisor and ends with it; nothing of the run is left then.
-pub(super) fn guard_supervisor() -> Result<(), CommandError> {
+pub(super) fn guard_supervisor(run_dir: impl FnOnce() -> Option<PathBuf>) -> Result<(), CommandError> {
     let cannot = |error: io::Error| CommandError::failed(format!("cannot start the supervisor: {error}"));
     set_child_subreaper(Some(getpid())).map_err(|error| cannot(error.into()))?;
     // A shell that becomes this program by `exec` may have started others before: they are not ours.
@@ -34,7 +36,7 @@ pub(super) fn guard_supervisor() -> Result<(), CommandError> {
     let supervisor = start_supervisor().map_err(cannot)?;
     let ending = attend(supervisor, &mut signals);
     let left = end_descendants(&before, SWEEP);
-    conclude(ending, left)
+    conclude(ending, left, run_dir)
 }
 
 /// The signals that are handed on. Those that were ignored when we were started stay so, as under nohup.
@@ -150,7 +152,11 @@ fn ending(status: &WaitIdStatus) -> Ending {
 }
 
 /// Ends as the supervisor did, and says what it could not say itself.
-fn conclude(ending: Ending, left: io::Result<Vec<ProcessId>>) -> Result<(), CommandError> {
+fn conclude(
+    ending: Ending,
+    left: io::Result<Vec<ProcessId>>,
+    run_dir: impl FnOnce() -> Option<PathBuf>,
+) -> Result<(), CommandError> {
     match left {
         Ok(left) if left.is_empty() => {}
         Ok(left) => {
@@ -164,9 +170,12 @@ fn conclude(ending: Ending, left: io::Result<Vec<ProcessId>>) -> Result<(), Comm
         Ending::Code(code) => Err(CommandError::Told { code: u8::try_from(code).unwrap_or(u8::MAX) }),
         Ending::Signal(signal) => {
             say(&format!(
-                "error: the supervisor was killed by signal {signal}; every process of the run was ended\n\
-                 hint: go on with `fedflow resume RUN_DIR`"
+                "error: the supervisor was killed by signal {signal}; every process of the run was ended"
             ));
+            // It may have been killed before there was a run.
+            if let Some(run_dir) = run_dir().and_then(|run_dir| RunDir::open(run_dir).ok()) {
+                say(&format!("hint: go on with `fedflow resume {}`", shown(run_dir.path())));
+            }
             Err(CommandError::Stopped { signal })
         }
     }

@@ -43,7 +43,9 @@ pub(crate) fn starter_text() -> String {
         let name = enter_section(&mut out, &mut section, key);
         let _ = writeln!(out, "# {}", key.help);
         let value = defaults.get(key.name).unwrap_or_default();
-        let _ = writeln!(out, "# {name} = {}", toml(&value));
+        // There "none" is a word for what the line above says, not for no limit.
+        let meant = if key.name.starts_with("remain-limit.") { "  # that default" } else { "" };
+        let _ = writeln!(out, "# {name} = {}{meant}", toml(&value));
     }
     out
 }

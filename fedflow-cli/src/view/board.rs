@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use fedflow_core::{Device, FailureKind, Name, RunEvent, Time};
 
+use super::incident::made_room;
 use super::text;
 
 /// A fold over the run's events. Its size depends on what runs, not on how many tasks there are.
@@ -113,6 +114,11 @@ impl Board {
         self.groups.front()
     }
 
+    /// The counts of a group that has begun and is not over.
+    pub(super) fn count_of(&self, name: &Name) -> Option<&GroupCount> {
+        self.groups.iter().find(|count| count.name == *name)
+    }
+
     /// The running tasks, those that train first, and then in the order in which they were started.
     pub(super) fn running(&self) -> Vec<(&Name, &Name, &Running)> {
         let mut all: Vec<_> = self.running.iter().map(|((group, task), it)| (group, task, it)).collect();
@@ -163,6 +169,7 @@ impl Board {
                 count.cancelled += 1;
             }
             RunEvent::TaskFailed { .. } => count.failed += 1,
+            _ if made_room(event) => {}
             _ => count.retried += 1,
         }
     }

@@ -15,15 +15,21 @@ const SHOWN_LINES: usize = 10;
 #[derive(Debug, Default)]
 pub(super) struct IncidentLimit {
     seen: u64,
+    /// Tasks that made room for others. They did not fail, and have a limit of their own.
+    moved: u64,
 }
 
 impl IncidentLimit {
     /// The text for an event that is an incident, as long as there are not too many. Starts anew with each group.
     pub(super) fn tell(&mut self, palette: Palette, event: &RunEvent) -> Option<String> {
         if let RunEvent::GroupStarted { .. } = event {
-            self.seen = 0;
+            *self = Self::default();
         }
         let text = render_incident(palette, event)?;
+        if made_room(event) {
+            self.moved += 1;
+            return (self.moved <= TOLD).then_some(text);
+        }
         self.seen += 1;
         match self.seen {
             ..=TOLD => Some(text),
@@ -50,11 +56,18 @@ fn render_incident(palette: Palette, event: &RunEvent) -> Option<String> {
             push_details(&mut text, palette, error);
             Some(text)
         }
-        RunEvent::TaskRetried { group, task, attempt, device, error, delay_seconds, .. } => {
-            let when = match *delay_seconds {
+        RunEvent::TaskRetried { group, task, .. } if made_room(event) => Some(
+            palette
+                .paint(Ink::Dim, format_args!("{group}/{task} made room for another task; it starts again")),
+        ),
+        RunEvent::TaskRetried { group, task, attempt, device, error, delay_seconds, data_kept } => {
+            let mut when = match *delay_seconds {
                 delay if delay > 0.0 => format!("in {}", text::seconds(delay)),
                 _ => "now".into(),
             };
+            if *data_kept {
+                when.push_str(" with its data");
+            }
             let head = palette.paint(Ink::Warn, format_args!("{group}/{task} is tried again {when}"));
             let mut text = format!("{head}: attempt {attempt}: {}", cause(error, *device));
             if let Some(line) = text::shown_lines(&error.message).next() {
@@ -64,6 +77,11 @@ fn render_incident(palette: Palette, event: &RunEvent) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// Whether a task that could not train yet gave way to another one: it is begun anew, and nothing failed.
+pub(super) fn made_room(event: &RunEvent) -> bool {
+    matches!(event, RunEvent::TaskRetried { error, .. } if error.kind == FailureKind::Cancelled)
 }
 
 /// Kind and place of a failure, in words.
@@ -91,6 +109,9 @@ fn place(stage: Stage, device: Option<Device>) -> String {
 /// The cause of a failure on one line, for lists.
 pub(crate) fn one_line(error: &Failure) -> String {
     let mut line = cause(error, None);
+    if error.kind == FailureKind::Cancelled && error.message == "it was cancelled" {
+        return line;
+    }
     if let Some(message) = text::shown_lines(&error.message).next() {
         let _ = write!(line, ": {message}");
     }
@@ -144,6 +165,34 @@ mod tests {
     fn a_retry_takes_one_line() {
         let text = render_incident(Palette::Bare, &retried("g", "b", 1, false)).unwrap();
         insta::assert_snapshot!(text, @r"g/b is tried again in 2.0s: attempt 1: out of memory in train on cuda:0: no room for 2GB");
+    }
+
+    #[test]
+    fn a_retry_that_keeps_its_data_says_so() {
+        let text = render_incident(Palette::Bare, &retried("g", "b", 1, true)).unwrap();
+        insta::assert_snapshot!(text, @"g/b is tried again in 2.0s with its data: attempt 1: out of memory in train on cuda:0: no room for 2GB");
+    }
+
+    #[test]
+    fn a_task_that_makes_room_has_not_failed() {
+        let mut event = retried("g", "b", 1, false);
+        if let RunEvent::TaskRetried { error, .. } = &mut event {
+            error.kind = FailureKind::Cancelled;
+        }
+        let text = render_incident(Palette::Bare, &event).unwrap();
+        insta::assert_snapshot!(text, @"g/b made room for another task; it starts again");
+        let mut limit = IncidentLimit::default();
+        let told = (0..1_000).filter_map(|_| limit.tell(Palette::Bare, &event)).count();
+        assert_eq!(told as u64, TOLD);
+        assert!(
+            limit.tell(Palette::Bare, &failed("g", "a", 1, "no")).is_some(),
+            "failures have their own limit"
+        );
+    }
+
+    #[test]
+    fn a_cancelled_task_is_not_told_twice_that_it_was() {
+        assert_eq!(one_line(&failure(FailureKind::Cancelled, "it was cancelled", "")), "cancelled in train");
     }
 
     #[test]

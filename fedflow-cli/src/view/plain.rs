@@ -158,7 +158,7 @@ mod tests {
         [     0s] digits starts in /res on 2 devices
         [     0s] train-1 started: 3 tasks
         [     2s] train-1/0 finished on cpu (load 250ms, train 1.5s)
-        [ 1m 05s] train-1/1 is tried again in 2.0s: attempt 1: out of memory in train on cuda:0: no room for 2GB
+        [ 1m 05s] train-1/1 is tried again in 2.0s with its data: attempt 1: out of memory in train on cuda:0: no room for 2GB
         [ 1m 06s] train-1/1 failed: killed in train on cuda:0 (attempt 2): signal 9
             | epoch 3
             | epoch 4

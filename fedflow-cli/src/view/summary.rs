@@ -19,6 +19,8 @@ const LISTED: usize = 10;
 pub struct RunSummary {
     flow: String,
     workdir: PathBuf,
+    /// Above 1 for a run that goes on: then only what this session brought is counted.
+    session: u32,
     began: Time,
     ended: Time,
     outcome: Option<RunOutcome>,
@@ -48,7 +50,7 @@ struct FailedTask {
 }
 
 impl RunSummary {
-    /// How many tasks came to which end so far.
+    /// How many tasks came to which end so far; of a run that goes on, in this session.
     #[must_use]
     pub fn counts(&self) -> Counts {
         let mut counts = self.closed;
@@ -66,6 +68,12 @@ impl RunSummary {
         self.outcome.as_ref()
     }
 
+    /// How many tasks ran when the run was stopped, and have no outcome.
+    fn interrupted(&self) -> u64 {
+        let stopped = self.outcome == Some(RunOutcome::Stopped);
+        if stopped { self.board.running().len() as u64 } else { 0 }
+    }
+
     /// From the first event to the last.
     #[must_use]
     pub fn wall_time(&self) -> Duration {
@@ -76,9 +84,15 @@ impl RunSummary {
 impl Observer for RunSummary {
     fn announce(&mut self, time: Time, event: &RunEvent) {
         self.ended = time;
+        // The group's count is gone from the board once its end is applied.
+        let seen = match event {
+            RunEvent::GroupFinished { group, .. } => self.board.count_of(group).cloned(),
+            _ => None,
+        };
         let gone = self.board.apply(time, event);
         match event {
-            RunEvent::RunStarted { flow, workdir, .. } => {
+            RunEvent::RunStarted { flow, workdir, session, .. } => {
+                self.session = *session;
                 self.flow.clone_from(flow);
                 self.workdir = workdir.into();
                 self.began = time;
@@ -93,8 +107,13 @@ impl Observer for RunSummary {
                     workdir: gone.map(|task| task.workdir),
                 });
             }
-            // The engine's counts include what an earlier session finished; what was counted here does not.
+            // The engine's counts include what earlier sessions finished of this group, but nobody tells of the
+            // groups that were over by then: the sum would be neither the run's nor this session's.
             RunEvent::GroupFinished { finished, failed, cancelled, .. } => {
+                let (finished, failed, cancelled) = match seen {
+                    Some(seen) if self.session > 1 => (seen.finished, seen.failed, seen.cancelled),
+                    _ => (*finished, *failed, *cancelled),
+                };
                 self.closed.finished += finished;
                 self.closed.failed += failed;
                 self.closed.cancelled += cancelled;
@@ -112,9 +131,15 @@ pub(super) fn render_summary(palette: Palette, summary: &RunSummary, report: Opt
     let finished = format!("{} finished", text::counted(counts.finished, "task"));
     let mut parts = vec![palette.paint(ink, finished)];
     parts.extend(exceptions(palette, counts.failed, counts.cancelled));
+    let interrupted = summary.interrupted();
+    if interrupted > 0 {
+        let interrupted = format!("{} interrupted", text::count(interrupted));
+        parts.push(palette.paint(Ink::Warn, interrupted));
+    }
     let flow = palette.paint(Ink::Strong, text::escape(&summary.flow));
     let took = text::duration(summary.wall_time());
-    let mut text = format!("{flow}: {} in {took}\n", text::list(parts));
+    let session = if summary.session > 1 { " in this session," } else { "" };
+    let mut text = format!("{flow}: {}{session} in {took}\n", text::list(parts));
 
     for failed in &summary.failed {
         let name = palette.paint(Ink::Bad, format_args!("{}/{}", failed.group, failed.task));
@@ -223,6 +248,42 @@ mod tests {
         ]);
         assert!(!text.contains("stderr.log"), "{text}");
         assert!(text.contains("could not go on"), "the run has no end: {text}");
+    }
+
+    #[test]
+    fn a_session_that_goes_on_tells_what_it_brought_itself() {
+        let mut again = run_started();
+        if let RunEvent::RunStarted { session, .. } = &mut again {
+            *session = 2;
+        }
+        let text = told([
+            (at(0), again),
+            (at(0), group_started("g", 9)),
+            (at(1), finished("g", "8", 1)),
+            (at(1), group_finished("g", 9, 0, 0)),
+            (at(2), run_finished(RunOutcome::Complete)),
+        ]);
+        insta::assert_snapshot!(text, @r"
+        digits: 1 task finished in this session, in 2.0s
+        report: /res/report.html
+        ");
+    }
+
+    #[test]
+    fn a_stopped_run_counts_what_it_interrupted() {
+        let text = told([
+            (at(0), run_started()),
+            (at(0), group_started("g", 3)),
+            (at(0), started("g", "0", 1)),
+            (at(0), started("g", "1", 1)),
+            (at(1), finished("g", "0", 1)),
+            (at(2), run_finished(RunOutcome::Stopped)),
+        ]);
+        insta::assert_snapshot!(text, @r"
+        digits: 1 task finished, 1 interrupted in 2.0s
+        the run was stopped
+        report: /res/report.html
+        ");
     }
 
     #[test]

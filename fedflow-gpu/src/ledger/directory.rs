@@ -81,20 +81,21 @@ impl Directory {
         let places = Places::of(environment);
         let shared_memory = places.shared_memory.join(NAME);
         let of_user = places.of_user.map(|path| path.join(NAME));
-        let candidates = match places.chosen {
-            Some(chosen) => vec![chosen],
-            None => [Some(places.of_administrator), Some(&*shared_memory), of_user.as_deref()]
-                .into_iter()
-                .flatten()
-                .collect(),
-        };
-        let first = candidates.into_iter().find(|path| rustix::fs::lstat(*path).is_ok());
+        if let Some(chosen) = places.chosen {
+            Self::refuse_relative(chosen)?;
+            let there = rustix::fs::lstat(chosen).is_ok();
+            let open = || Self::open_at(chosen, Shared::Yes).map_err(|error| of_chosen(chosen, error));
+            return there.then(open).transpose();
+        }
+        let candidates = [Some(places.of_administrator), Some(&*shared_memory), of_user.as_deref()];
+        let first = candidates.into_iter().flatten().find(|path| rustix::fs::lstat(*path).is_ok());
         first.map(|path| Self::open_at(path, Shared::Yes)).transpose()
     }
 
     fn find(places: Places<'_>) -> Result<Self, LedgerError> {
         if let Some(chosen) = places.chosen {
-            return Self::create(chosen).map_err(|fault| LedgerError::directory(chosen, fault));
+            Self::refuse_relative(chosen)?;
+            return Self::create(chosen).map_err(|fault| LedgerError::chosen(chosen, fault));
         }
         // One that is there and cannot be used is an error: in another one the others would not be seen.
         if rustix::fs::lstat(places.of_administrator).is_ok() {
@@ -118,14 +119,16 @@ impl Directory {
         Ok(Self { shared: Shared::No, ..directory })
     }
 
+    fn refuse_relative(chosen: &Path) -> Result<(), LedgerError> {
+        let absolute = chosen.is_absolute();
+        if absolute { Ok(()) } else { Err(LedgerError::chosen(chosen, Fault::Relative)) }
+    }
+
     fn create(path: &Path) -> Result<Self, Fault> {
         if matches!(rustix::fs::lstat(path), Err(Errno::NOENT)) {
             make(path)?;
         }
-        Self::open_writable(path).map_err(|error| match error {
-            LedgerError::Directory { fault, .. } | LedgerError::File { fault, .. } => fault,
-            error @ LedgerError::NoPlace { .. } => Fault::System(error.to_string()),
-        })
+        Self::open_writable(path).map_err(fault_of)
     }
 
     fn open_writable(path: &Path) -> Result<Self, LedgerError> {
@@ -278,6 +281,21 @@ pub(super) fn read_whole(file: &File, limit: usize) -> Result<Vec<u8>, Fault> {
     let mut bytes = Vec::with_capacity(size.min(limit) + 1);
     file.take(limit as u64 + 1).read_to_end(&mut bytes)?;
     if bytes.len() > limit { Err(Fault::TooLarge) } else { Ok(bytes) }
+}
+
+/// What is wrong, without where.
+fn fault_of(error: LedgerError) -> Fault {
+    match error {
+        LedgerError::Directory { fault, .. }
+        | LedgerError::Chosen { fault, .. }
+        | LedgerError::File { fault, .. } => fault,
+        error @ LedgerError::NoPlace { .. } => Fault::System(error.to_string()),
+    }
+}
+
+/// An error that says who chose the directory.
+fn of_chosen(chosen: &Path, error: LedgerError) -> LedgerError {
+    LedgerError::chosen(chosen, fault_of(error))
 }
 
 /// Makes a directory that everybody may use. It appears under its name only when it is ready.

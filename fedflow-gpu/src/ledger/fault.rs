@@ -15,6 +15,14 @@ pub enum LedgerError {
         /// Why not.
         fault: Fault,
     },
+    /// The directory that `FEDFLOW_LEASE_DIR` names cannot be used.
+    #[error("FEDFLOW_LEASE_DIR={} cannot be used: {fault}", path.display())]
+    Chosen {
+        /// The directory.
+        path: PathBuf,
+        /// Why not.
+        fault: Fault,
+    },
     /// Something in it is not what its name says, or cannot be used. It was not followed and not changed.
     #[error("{} is in the way of the machine's leases: {fault}", path.display())]
     File {
@@ -50,6 +58,8 @@ pub enum Fault {
     Version(u32),
     /// Everybody may remove what others have put there, as its sticky bit is missing.
     Unprotected,
+    /// It is relative to the current directory: two runs of one machine could mean different places.
+    Relative,
     /// The system refuses it. Holds the system's words.
     System(String),
 }
@@ -57,6 +67,10 @@ pub enum Fault {
 impl LedgerError {
     pub(super) fn directory(path: &Path, fault: impl Into<Fault>) -> Self {
         Self::Directory { path: path.into(), fault: fault.into() }
+    }
+
+    pub(super) fn chosen(path: &Path, fault: impl Into<Fault>) -> Self {
+        Self::Chosen { path: path.into(), fault: fault.into() }
     }
 
     pub(super) fn file(path: impl Into<PathBuf>, fault: impl Into<Fault>) -> Self {
@@ -77,6 +91,9 @@ impl fmt::Display for Fault {
             }
             Self::Unprotected => {
                 f.write_str("everybody may remove files there, as the sticky bit is missing (chmod 1777)")
+            }
+            Self::Relative => {
+                f.write_str("it is not an absolute path, which all runs of a machine can share")
             }
             Self::System(words) => f.write_str(words),
         }

@@ -8,16 +8,19 @@ use minijinja::Environment;
 use minijinja::value::Value;
 use serde::Serialize;
 
-use crate::figure::{count, duration, number, tick};
+use crate::figure::{count, duration, number, number_by, tick};
 use crate::render::RenderError;
 use crate::series::{Axis, ChartData, Line};
 
 const WIDTH: f64 = 420.0;
 const HEIGHT: f64 = 240.0;
+/// Of the vertical axis, unless its labels need more.
 const LEFT: f64 = 56.0;
 const RIGHT: f64 = 22.0;
 const TOP: f64 = 10.0;
 const BOTTOM: f64 = 30.0;
+/// How wide a digit of a label is.
+const DIGIT: f64 = 7.0;
 /// The most steps between an axis' ticks.
 const MAX_TICKS: usize = 6;
 /// With more points than this on a line, dots would touch.
@@ -83,9 +86,12 @@ impl<'a> Drawing<'a> {
         let points = || chart.lines.iter().flat_map(|line| &line.points);
         let whole = chart.axis != Axis::Seconds;
         let margin = if whole { Margin::WholeTicks } else { Margin::None };
-        let x = Scale::new(points().map(|point| point.x), (LEFT, WIDTH - RIGHT), margin);
         let values = points().flat_map(|point| [point.min, point.max]);
         let y = Scale::new(values, (HEIGHT - BOTTOM, TOP), Margin::RoundNumbers);
+        let y_ticks = y.ticks(&|value| number_by(value, y.step, y.first.abs().max(y.last.abs())));
+        let longest = y_ticks.iter().map(|tick| tick.label.chars().count()).max().unwrap_or(0);
+        let left = (DIGIT * longest as f64 + 14.0).clamp(LEFT, WIDTH / 3.0);
+        let x = Scale::new(points().map(|point| point.x), (left, WIDTH - RIGHT), margin);
         let x_labels: fn(f64) -> String = match chart.axis {
             Axis::Seconds => tick,
             Axis::Round | Axis::Task => |x| format!("{x}"),
@@ -101,11 +107,11 @@ impl<'a> Drawing<'a> {
             description: description(chart),
             width: WIDTH,
             height: HEIGHT,
-            left: LEFT,
+            left,
             right: WIDTH - RIGHT,
             bottom: HEIGHT - BOTTOM,
-            x_ticks: x.ticks(x_labels),
-            y_ticks: y.ticks(number),
+            x_ticks: x.ticks(&x_labels),
+            y_ticks,
             lines: chart.lines.iter().map(|line| DrawnLine::new(line, chart.axis, &x, &y)).collect(),
             readings: readings(chart, &x),
             more_lines: chart.more_lines,
@@ -161,7 +167,7 @@ fn readings(chart: &ChartData, x: &Scale) -> Vec<Reading> {
     let edge = |a: f64, b: f64| f64::midpoint(x.at(a), x.at(b));
     (0..places.len())
         .map(|place| {
-            let from = if place > 0 { edge(places[place - 1], places[place]) } else { LEFT };
+            let from = if place > 0 { edge(places[place - 1], places[place]) } else { x.from };
             let to = places.get(place + 1).map_or(WIDTH - RIGHT, |&next| edge(places[place], next));
             Reading {
                 x: format!("{from:.1}"),
@@ -242,7 +248,7 @@ impl Scale {
         self.from + (value - self.first) / (self.last - self.first) * (self.to - self.from)
     }
 
-    fn ticks(&self, label: fn(f64) -> String) -> Vec<Tick> {
+    fn ticks(&self, label: &dyn Fn(f64) -> String) -> Vec<Tick> {
         let step = self.step;
         let begin = (self.first / step - 1e-6).ceil();
         (0..=2 * MAX_TICKS)
@@ -277,11 +283,21 @@ mod tests {
     #[test]
     fn ticks_are_round() {
         let scale = Scale::new([0.62, 0.97].into_iter(), (0.0, 100.0), Margin::RoundNumbers);
-        let labels: Vec<_> = scale.ticks(number).into_iter().map(|tick| tick.label).collect();
+        let labels: Vec<_> = scale.ticks(&number).into_iter().map(|tick| tick.label).collect();
         assert_eq!(labels, ["0.6", "0.7", "0.8", "0.9", "1"]);
         let scale = Scale::new([1.0, 30.0].into_iter(), (0.0, 100.0), Margin::WholeTicks);
-        let labels: Vec<_> = scale.ticks(number).into_iter().map(|tick| tick.label).collect();
+        let labels: Vec<_> = scale.ticks(&number).into_iter().map(|tick| tick.label).collect();
         assert_eq!(labels, ["5", "10", "15", "20", "25", "30"]);
+    }
+
+    #[test]
+    fn ticks_of_large_values_that_differ_little_differ() {
+        for values in [[1_795_012_340.0, 1_795_012_410.0], [1e15, 1e15 + 40.0], [0.123_456_1, 0.123_456_9]] {
+            let scale = Scale::new(values.into_iter(), (0.0, 100.0), Margin::RoundNumbers);
+            let ticks = scale.ticks(&|value| number_by(value, scale.step, scale.last));
+            let labels: std::collections::BTreeSet<_> = ticks.iter().map(|tick| &tick.label).collect();
+            assert!(labels.len() == ticks.len() && labels.len() > 2, "{labels:?}");
+        }
     }
 
     proptest! {
@@ -292,7 +308,7 @@ mod tests {
                 for value in &values {
                     prop_assert!((9.9..110.1).contains(&scale.at(*value)), "{} of {:?}", value, values);
                 }
-                prop_assert!(scale.ticks(number).len() < 12);
+                prop_assert!(scale.ticks(&number).len() < 12);
             }
         }
 
@@ -301,7 +317,7 @@ mod tests {
             let other = f64::from_bits(value.to_bits() + ulps);
             let scale = Scale::new([value, other].into_iter(), (0.0, 1.0), Margin::RoundNumbers);
             prop_assert!(scale.at(value).is_finite());
-            prop_assert!(scale.ticks(number).len() < 12);
+            prop_assert!(scale.ticks(&number).len() < 12);
         }
     }
 }

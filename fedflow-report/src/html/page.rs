@@ -14,7 +14,7 @@ use crate::html::{curve, environment, gantt, meters, outcome_text, reference};
 use crate::memory::{Advice, FamilyMemory, MemoryKind, memory_by_family};
 use crate::render::RenderError;
 use crate::report::{GroupReport, Report};
-use crate::series::{Charts, item_charts, result_charts};
+use crate::series::{Axis, Charts, item_charts, result_charts};
 use crate::summary::Summary;
 use crate::timeline::Timeline;
 use crate::usage::DeviceUse;
@@ -73,6 +73,7 @@ pub(super) fn render(
         tiles: tiles(&summary),
         shares: shares(&summary.counts),
         failures: Failures::new(report, groups, to_root),
+        has_lines: results.charts.iter().any(|chart| chart.axis != Axis::Task),
         curves: result_curves,
         more_curves: and_more(results.left_out, "results"),
         items: item_curves,
@@ -106,6 +107,7 @@ struct Page<'a> {
     tiles: Vec<Tile>,
     shares: Vec<Share>,
     failures: Failures,
+    has_lines: bool,
     curves: Vec<Html>,
     more_curves: Option<String>,
     items: Vec<Html>,
@@ -193,7 +195,10 @@ impl MemoryRow {
                 MemoryKind::Card => "card",
             },
             tasks: known.tasks,
-            asked: if least == most { most.to_string() } else { format!("{least} to {most}") },
+            asked: {
+                let asked = if least == most { most.to_string() } else { format!("{least} to {most}") };
+                known.raised.map_or_else(|| asked.clone(), |raised| format!("{asked}, raised to {raised}"))
+            },
             source: match known.source {
                 EstimateSource::Given => "given",
                 EstimateSource::Learned => "learned",

@@ -218,6 +218,7 @@ fn estimates_stand_beside_what_was_used() {
         (6.0, told("b", 1, Some(gb(3)))),
     ]);
     let families = memory_by_family(report.groups());
+    assert!(families.iter().all(|family| family.raised.is_none()));
     let card = families.iter().find(|family| family.kind == MemoryKind::Card).unwrap();
     assert_eq!((card.tasks, card.peak, card.mean), (2, gb(5), gb(4)), "of each task its last try");
     assert_eq!(card.advice(), Some(Advice::Lower(Size::from_bytes(5_500_000_000))));
@@ -402,6 +403,71 @@ fn work_waits_while_a_task_is_loaded_or_could_be_started() {
     assert_eq!((first.busy_seconds, first.starved_seconds, first.idle_seconds), (7.0, 3.0, 9.0));
     assert_eq!((second.busy_seconds, second.starved_seconds), (0.0, 3.0));
     assert_eq!((first.loading_seconds, second.loading_seconds), (0.0, 0.0));
+}
+
+/// A run on cards of 8 GB and 24 GB, of one task that trains twice with these sizes, on the second card.
+fn run_on_unequal_cards(leased: [u64; 2]) -> Report {
+    let mut begin = run_started(1);
+    if let RunEvent::RunStarted { devices, .. } = &mut begin {
+        devices.iter_mut().zip([8, 24]).for_each(|(card, gb)| card.memory = Some(Size::from_gb(gb)));
+    }
+    let trains = |gb| {
+        let mut event = training("g", "a", 1, 1);
+        if let RunEvent::TaskTraining { memory, .. } = &mut event {
+            *memory = Some(Size::from_gb(gb));
+        }
+        event
+    };
+    let oom = RunEvent::TaskRetried {
+        group: name("g"),
+        task: name("a"),
+        attempt: 1,
+        device: Some(Device::Cuda(1)),
+        error: Failure::new(Stage::Train, FailureKind::Oom, "no room"),
+        data_kept: true,
+        delay_seconds: 0.0,
+    };
+    fold([
+        (100.0, begin),
+        (100.0, group_started("g", 1, &["a"])),
+        (100.0, started("g", "a", 1)),
+        (100.0, loading("g", "a", 1)),
+        (101.0, loaded("g", "a", 1, 1.0)),
+        (104.0, trains(leased[0])),
+        (105.0, oom),
+        (106.0, trains(leased[1])),
+        (
+            107.0,
+            RunEvent::TaskMemory {
+                group: name("g"),
+                task: name("a"),
+                attempt: 1,
+                family: "g: w k".into(),
+                memory: MemoryUse { asked: Size::from_gb(2), source: EstimateSource::Default, peak: None },
+                cuda_memory: Some(MemoryUse {
+                    asked: Size::from_gb(leased[1]),
+                    source: EstimateSource::Given,
+                    peak: Some(Size::from_gb(leased[1])),
+                }),
+            },
+        ),
+        (108.0, finished("g", "a", 1, Dict::new())),
+        (108.0, group_finished("g")),
+    ])
+}
+
+#[test]
+fn a_card_that_is_too_small_does_not_idle_while_work_waits() {
+    let starved = |leased| Summary::of_run(&run_on_unequal_cards(leased)).devices[0].starved_seconds;
+    assert_eq!(starved([9, 12]), 0.0);
+    assert!(starved([6, 9]) >= 3.0, "the first try would have fitted");
+}
+
+#[test]
+fn an_estimate_that_was_raised_was_not_given() {
+    let families = memory_by_family(run_on_unequal_cards([9, 12]).groups());
+    let card = families.iter().find(|family| family.kind == MemoryKind::Card).unwrap();
+    assert_eq!((card.asked.1, card.raised, card.exceeded), (Size::from_gb(9), Some(Size::from_gb(12)), 1));
 }
 
 #[test]

@@ -96,7 +96,7 @@ impl EstimatesFile {
     /// # Errors
     /// The file cannot be read, is damaged, or comes from a later version.
     pub fn load(&self) -> Result<Estimates, EstimatesError> {
-        match PrivateDir::open(&self.directory) {
+        match PrivateDir::open(&self.place()) {
             Ok(directory) => self.read(&directory),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Estimates::default()),
             Err(error) => Err(failed(&self.directory)(error)),
@@ -112,10 +112,11 @@ impl EstimatesFile {
         if !learned.has_news() {
             return Ok(());
         }
-        if let Some(parent) = self.directory.parent() {
+        let place = self.place();
+        if let Some(parent) = place.parent() {
             std::fs::create_dir_all(parent).map_err(failed(parent))?;
         }
-        let directory = PrivateDir::create(&self.directory).map_err(failed(&self.directory))?;
+        let directory = PrivateDir::create(&place).map_err(failed(&self.directory))?;
         let _locked = self.lock(&directory)?;
         let mut estimates = match self.read(&directory) {
             Ok(estimates) => estimates,
@@ -128,6 +129,12 @@ impl EstimatesFile {
         text.push(b'\n');
         directory.write_durably(FILE, &text).map_err(failed(&self.path()))?;
         Ok(())
+    }
+
+    /// Where the directory is: it may be a link, as programs make that keep a user's configuration elsewhere. Whose it is
+    /// and who may write to it is seen when it is opened; links inside it are not followed.
+    fn place(&self) -> PathBuf {
+        std::fs::canonicalize(&self.directory).unwrap_or_else(|_| self.directory.clone())
     }
 
     fn read(&self, directory: &PrivateDir) -> Result<Estimates, EstimatesError> {
@@ -229,6 +236,19 @@ mod tests {
         });
         let all = file.load().unwrap();
         assert!(groups.iter().all(|group| all.of(&family(group), Memory::Card).is_some()));
+    }
+
+    #[test]
+    fn a_directory_that_is_a_link_is_followed() {
+        let root = tempfile::tempdir().unwrap();
+        let (real, link) = (root.path().join("dotfiles"), root.path().join("fedflow"));
+        fs::create_dir(&real).unwrap();
+        fs::set_permissions(&real, fs::Permissions::from_mode(0o755)).unwrap();
+        symlink(&real, &link).unwrap();
+        let file = EstimatesFile::in_directory(&link);
+        file.save(&learned(&["a"])).unwrap();
+        assert!(real.join(FILE).is_file());
+        assert!(file.load().unwrap().of(&family("a"), Memory::Card).is_some());
     }
 
     #[test]

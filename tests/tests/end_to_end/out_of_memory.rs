@@ -87,7 +87,8 @@ fn a_load_that_fills_the_host_is_tried_again_in_a_new_process() {
 #[test]
 fn a_pattern_that_would_be_found_everywhere_is_refused() {
     let sandbox = Sandbox::new();
-    for (key, part) in [("oom-pattern = \"\"", "a text on stderr"), ("oom-exit-code = 0", "exit code from 1")]
+    for (key, part) in
+        [("oom-pattern = \"\"", "must not be empty"), ("oom-exit-code = 0", "exit code from 1")]
     {
         sandbox.write("flow.toml", &flow(key, "exit 1"));
         let outcome = sandbox.fedflow("check flow.toml");

@@ -74,7 +74,7 @@ fn what_is_no_size_is_an_error_of_the_task() {
     let sandbox = Sandbox::new();
     sandbox.write(
         "flow.toml",
-        "[[groups]]\nname = \"g\"\n[[groups.tasks]]\nid = \"t\"\nenv = { FEDFLOW_SIM_USE = \"much\" }\n\
+        "[[groups]]\nname = \"g\"\n[[groups.tasks]]\nid = \"t\"\nenv = { FEDFLOW_SIM_USE = \"{{ 'much' }}\" }\n\
          command = [\"true\"]\n",
     );
     assert_eq!(sandbox.fedflow("run flow.toml --devices sim:1x8GB").code, 1);

@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use serde::Serialize;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use super::{card_table, device_of, driver_line, write_notes};
+use super::{card_table, device_of, driver_line, write_notes, write_reason};
 use crate::args::DevicesArgs;
 use crate::command_error::CommandError;
 use crate::signals::is_ignored;
@@ -35,7 +35,8 @@ pub(crate) fn cmd_watch(args: &DevicesArgs) -> Result<(), CommandError> {
     let mut left = args.count.map(NonZero::get);
     loop {
         let inventory = source.look();
-        let shown = if args.json { json_line(&inventory) } else { frame(&inventory, unix_now()) };
+        let shown =
+            if args.json { json_line(&inventory) } else { frame(&inventory, unix_now(), screen.is_fresh()) };
         let printed =
             shown.and_then(|text| if args.json { screen.append(&text) } else { screen.show(&text) });
         match printed {
@@ -68,8 +69,8 @@ fn json_line(inventory: &Inventory) -> io::Result<String> {
     Ok(text)
 }
 
-/// What people see at one time.
-fn frame(inventory: &Inventory, now: f64) -> io::Result<String> {
+/// What people see at one time; why there is no card need not be told again below what tells it.
+fn frame(inventory: &Inventory, now: f64, with_reason: bool) -> io::Result<String> {
     let mut out = Vec::new();
     let at = Duration::try_from_secs_f64(now).unwrap_or_default();
     let at = humantime::format_rfc3339_seconds(std::time::UNIX_EPOCH + at);
@@ -91,6 +92,9 @@ fn frame(inventory: &Inventory, now: f64) -> io::Result<String> {
         writeln!(out, "\n{}", plain_table(header, rows))?;
     }
     write_notes(&mut out, inventory)?;
+    if with_reason {
+        write_reason(&mut out, inventory)?;
+    }
     String::from_utf8(out).map_err(io::Error::other)
 }
 
@@ -146,6 +150,11 @@ impl Screen {
     fn of_stdout() -> Self {
         let terminal = io::stdout().is_terminal().then(console::Term::stdout);
         Self { terminal, lines: 0, frames: 0 }
+    }
+
+    /// Whether nothing that was shown before will still be there.
+    fn is_fresh(&self) -> bool {
+        self.terminal.is_some() || self.frames == 0
     }
 
     fn show(&mut self, frame: &str) -> io::Result<()> {
@@ -271,7 +280,7 @@ mod tests {
         };
         let inventory = Inventory { leases: vec![lease()], waiting: vec![waiting], ..Inventory::default() };
         assert_eq!(
-            frame(&inventory, 1_090.0).unwrap(),
+            frame(&inventory, 1_090.0, true).unwrap(),
             "1970-01-01T00:18:10Z\n\
              \n\
              device  task          user           memory  for     state     process\n\

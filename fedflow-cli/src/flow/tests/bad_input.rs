@@ -64,6 +64,20 @@ fn a_wrong_type_is_named() {
 }
 
 #[test]
+fn variables_that_fedflow_sets_are_refused() {
+    for (env, message) in [
+        ("CUDA_VISIBLE_DEVICES = \"1\"", "\"CUDA_VISIBLE_DEVICES\" is set by Fedflow"),
+        ("FEDFLOW_DEVICE = \"{{ flow_dir }}\"", "\"FEDFLOW_DEVICE\" is set by Fedflow"),
+        ("FEDFLOW_SIM_USE = \"much\"", "FEDFLOW_SIM_USE: \"much\" is no size"),
+    ] {
+        let task = format!("id = 1\ncommand = [\"x\"]\nenv = {{ {env} }}");
+        let found = complaint(&format!("[[groups]]\n[[groups.tasks]]\n{task}"));
+        assert!(found.contains(message), "{env}:\n{found}");
+        assert_eq!(errors_in(&found), 1, "one error each:\n{found}");
+    }
+}
+
+#[test]
 fn a_task_says_what_runs_it() {
     for (task, message) in [
         ("id = 1", "this task does not say what runs it"),

@@ -216,8 +216,8 @@ fn a_group_that_loads_ahead_does_not_ask_what_still_runs() {
     let between = "[[groups]]\nname = \"b\"\ntasks = [{ id = \"x\", command = [\"./w\"] }]\n";
     assert_eq!(
         world.complaint(&flow("", "params = { model = \"{{ result('a', 'x').model }}\" }")),
-        "error: this template fails: result(\"a\", \"x\"): that group still runs when this one loads ahead; use \
-         train-params, which are rendered when this group starts (in c/t)\n  --> /flow.toml:14:20\n   |\n14 | params = { model = \"{{ \
+        "error: this template fails: result(\"a\", \"x\"): that group still runs when this one loads ahead; ask \
+         in a worker's train-params, which are rendered when this group starts, or leave out load-ahead (in c/t)\n  --> /flow.toml:14:20\n   |\n14 | params = { model = \"{{ \
          result('a', 'x').model }}\" }\n   |                    ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^\n"
     );
     assert!(

@@ -121,7 +121,10 @@ fn what_is_asked_too_early_is_the_tasks_failure() {
     let flow = parse(&ROUNDS.replace(data, "").replace("train-params = {", "params = {"));
     let group = flow.groups[3].build_ahead(&Known::default(), &flow.groups[2].name).unwrap();
     let broken = group.get_task("c").unwrap().broken().unwrap();
-    assert!(broken.contains("that group still runs when this one loads ahead; use train-params"), "{broken}");
+    assert!(
+        broken.contains("that group still runs when this one loads ahead; ask in a worker's train-params"),
+        "{broken}"
+    );
 }
 
 #[test]
