@@ -17,7 +17,7 @@ use crate::quantity::Size;
 use crate::time::Time;
 use crate::value::Dict;
 
-/// One of the ports of a [`Simulation`].
+/// One of the ports of a [`Simulation`](super::Simulation).
 pub struct SimulationPort {
     pub(super) world: Rc<RefCell<World>>,
 }
