@@ -146,11 +146,6 @@ impl Scheduler {
         }
     }
 
-    /// Cancels a task that has no outcome yet.
-    pub fn cancel(&mut self, now: Time, task: TaskKey) {
-        self.handle_cancel(now, task);
-    }
-
     fn handle_worker(&mut self, now: Time, id: WorkerId, event: WorkerEvent) {
         let Some(worker) = self.workers.get(&id) else {
             // What comes from a worker that is gone belongs to an attempt that has ended.

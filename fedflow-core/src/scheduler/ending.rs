@@ -154,54 +154,50 @@ impl Scheduler {
         self.end(now, id, Some(failure), Severity::Terminated);
     }
 
-    pub(super) fn handle_cancel(&mut self, now: Time, key: TaskKey) {
-        let Some(task) = self.task_mut(key) else { return };
+    /// Cancels a task that has no outcome yet.
+    pub fn cancel(&mut self, now: Time, key: TaskKey) {
         let cancelled = |stage| Failure::new(stage, FailureKind::Cancelled, "it was cancelled");
-        match task.progress {
-            TaskProgress::Over => {}
-            TaskProgress::Running(id) => {
-                let Some(worker) = self.workers.get_mut(&id) else { return };
-                // It has failed and is being ended: it is not tried again.
-                if let Phase::Ending { failure: Some(failure), .. } = &mut worker.phase {
-                    *failure = cancelled(failure.stage);
-                } else if let (Phase::Ending { failure, .. }, None) = (&mut worker.phase, self.stop) {
-                    // It makes room for another one, and would start anew.
-                    *failure = Some(cancelled(Stage::Wait));
-                } else if let Some(stage) = worker.phase.stage() {
-                    self.end(now, id, Some(cancelled(stage)), Severity::Terminated);
-                }
-            }
-            TaskProgress::Ready | TaskProgress::Delayed => {
-                task.attempts = task.attempts.max(1);
-                self.timers.clear(Due::Retry(key));
-                self.fail_for_good(key, cancelled(Stage::Start), None);
-            }
-        }
+        self.give_up(now, key, cancelled, Severity::Terminated);
     }
 
     /// A task cannot be run after all: it fails, and is not tried again.
     pub fn break_task(&mut self, now: Time, key: TaskKey, message: &str) {
-        let Some(task) = self.task_mut(key) else { return };
         // No retry would change it.
-        task.spent.failures = u32::MAX;
-        let failure = |stage| Failure::new(stage, FailureKind::Error, message);
+        if let Some(task) = self.task_mut(key) {
+            task.spent.failures = u32::MAX;
+        }
+        self.give_up(now, key, |stage| Failure::new(stage, FailureKind::Error, message), Severity::Asked);
+    }
+
+    /// Ends a task that has no outcome yet, wherever it is.
+    fn give_up(
+        &mut self,
+        now: Time,
+        key: TaskKey,
+        failure_at: impl Fn(Stage) -> Failure,
+        severity: Severity,
+    ) {
+        let Some(task) = self.task_mut(key) else { return };
         match task.progress {
             TaskProgress::Over => {}
             TaskProgress::Running(id) => {
                 let Some(worker) = self.workers.get_mut(&id) else { return };
-                if let Some(stage) = worker.phase.stage() {
-                    self.end(now, id, Some(failure(stage)), Severity::Asked);
-                } else if let (Phase::Ending { failure: none @ None, .. }, None) =
-                    (&mut worker.phase, self.stop)
-                {
+                match (&mut worker.phase, self.stop) {
+                    // It has failed and is being ended: it is not tried again.
+                    (Phase::Ending { failure: Some(failure), .. }, _) => *failure = failure_at(failure.stage),
                     // It makes room for another one, and would start anew.
-                    *none = Some(failure(Stage::Wait));
+                    (Phase::Ending { failure, .. }, None) => *failure = Some(failure_at(Stage::Wait)),
+                    (phase, _) => {
+                        if let Some(stage) = phase.stage() {
+                            self.end(now, id, Some(failure_at(stage)), severity);
+                        }
+                    }
                 }
             }
             TaskProgress::Ready | TaskProgress::Delayed => {
                 task.attempts = task.attempts.max(1);
                 self.timers.clear(Due::Retry(key));
-                self.fail_for_good(key, failure(Stage::Start), None);
+                self.fail_for_good(key, failure_at(Stage::Start), None);
             }
         }
     }
