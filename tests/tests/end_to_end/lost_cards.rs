@@ -93,16 +93,22 @@ fn a_pinned_task_ends_with_the_cards_error_and_never_moves() {
     assert!(waits.contains("no device cuda:0") && waits.contains("fallen off the bus"), "{waits}");
 }
 
-#[test]
-fn when_the_driver_goes_away_what_runs_ends_and_what_waits_says_so() {
-    let stand_in = StandIn::install(&Script::of(cards()).then_gone(Code::DriverNotLoaded)).unwrap();
-    let sandbox = sandbox(&stand_in);
+/// A run of four tasks on two cards, of which the first two train when the script moves on.
+fn four_tasks_whose_cards_change(stand_in: &StandIn) -> (Sandbox, Running) {
+    let sandbox = sandbox(stand_in);
     let tasks: String = (0..4).map(|i| task(&format!("t{i}"), "", false)).collect();
     sandbox.write("flow.toml", &format!("[[groups]]\nname = \"g\"\n{tasks}"));
     let mut run = sandbox.start("run flow.toml");
     wait_until_both_train(&mut run);
     stand_in.advance(1).unwrap();
     go(&sandbox);
+    (sandbox, run)
+}
+
+#[test]
+fn when_the_driver_goes_away_what_runs_ends_and_what_waits_says_so() {
+    let stand_in = StandIn::install(&Script::of(cards()).then_gone(Code::DriverNotLoaded)).unwrap();
+    let (sandbox, run) = four_tasks_whose_cards_change(&stand_in);
     assert_eq!(run.finish(), 1);
     let results = sandbox.results();
     for (id, status) in [("t0", "finished"), ("t1", "finished"), ("t2", "exception"), ("t3", "exception")] {
@@ -119,13 +125,7 @@ fn a_card_that_only_stumbles_at_one_call_is_dropped_and_the_other_goes_on() {
     let [a, b] = cards();
     let stumbling = [a, b.failing("nvmlDeviceGetMemoryInfo", Code::Unknown)];
     let stand_in = StandIn::install(&Script::of(cards()).then(stumbling)).unwrap();
-    let sandbox = sandbox(&stand_in);
-    let tasks: String = (0..4).map(|i| task(&format!("t{i}"), "", false)).collect();
-    sandbox.write("flow.toml", &format!("[[groups]]\nname = \"g\"\n{tasks}"));
-    let mut run = sandbox.start("run flow.toml");
-    wait_until_both_train(&mut run);
-    stand_in.advance(1).unwrap();
-    go(&sandbox);
+    let (sandbox, run) = four_tasks_whose_cards_change(&stand_in);
     assert_eq!(run.finish(), 0);
     let results = sandbox.results();
     for id in ["t2", "t3"] {
