@@ -38,6 +38,10 @@ impl Observer for Observers {
         self.journal.answers_durable()
     }
 
+    fn flush(&mut self) {
+        self.journal.flush();
+    }
+
     fn announce(&mut self, time: Time, event: &RunEvent) {
         self.report.announce(time, event);
     }

@@ -100,6 +100,10 @@ impl Observer for Observers {
         self.journal.answers_durable()
     }
 
+    fn flush(&mut self) {
+        self.journal.flush();
+    }
+
     fn announce(&mut self, time: Time, event: &RunEvent) {
         self.report.announce(time, event);
         // After the report, of which it asks for what it sends.

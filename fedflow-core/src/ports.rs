@@ -137,6 +137,10 @@ pub trait Observer {
         false
     }
 
+    /// The engine waits for the answer to what it has recorded: whatever is held back, so that one sync serves many
+    /// records, is written now. Must not block on a disk.
+    fn flush(&mut self) {}
+
     /// Tells people. An event that needs durability is announced only when it is durable.
     fn announce(&mut self, time: Time, event: &RunEvent) {
         let _ = (time, event);
@@ -281,6 +285,10 @@ impl<O: Observer + ?Sized> Observer for Box<O> {
         (**self).answers_durable()
     }
 
+    fn flush(&mut self) {
+        (**self).flush();
+    }
+
     fn announce(&mut self, time: Time, event: &RunEvent) {
         (**self).announce(time, event);
     }
@@ -296,6 +304,10 @@ impl<O: Observer> Observer for Vec<O> {
 
     fn answers_durable(&self) -> bool {
         self.iter().any(Observer::answers_durable)
+    }
+
+    fn flush(&mut self) {
+        self.iter_mut().for_each(Observer::flush);
     }
 
     fn announce(&mut self, time: Time, event: &RunEvent) {

@@ -49,6 +49,7 @@ mod fold;
 mod html;
 mod item;
 mod junit;
+mod mailbox;
 mod markdown;
 mod memory;
 mod render;

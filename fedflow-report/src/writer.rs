@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
 use fedflow_core::{Name, Observer, RunEvent, TelemetrySample, Time};
 use rayon::prelude::*;
 
 use crate::html::{render_group_html, render_html};
+use crate::mailbox::{Mailbox, Slot, mailbox};
 use crate::render::RenderError;
 use crate::report::Report;
 use crate::results_csv::render_csv;
@@ -54,7 +54,7 @@ pub struct ReportWriter {
 #[derive(Clone)]
 pub struct ReportSender {
     started_unix: f64,
-    messages: Sender<Message>,
+    messages: Slot<Message>,
 }
 
 enum Message {
@@ -76,7 +76,7 @@ impl ReportWriter {
         warn: impl Fn(String) + Send + Sync + 'static,
     ) -> Self {
         let warn: Warn = Arc::new(warn);
-        let (messages, inbox) = unbounded();
+        let (messages, inbox) = mailbox();
         let files = Files::new(run_dir, report, Arc::clone(&warn));
         let thread = thread::Builder::new().name("fedflow-report".into()).spawn(move || work(files, &inbox));
         let thread = thread.map_err(|error| warn(format!("no report is written: {error}"))).ok();
@@ -97,7 +97,7 @@ impl ReportWriter {
 
     fn join(&mut self) -> Report {
         let Some(thread) = self.thread.take() else { return Report::new() };
-        let _ = self.sender.messages.send(Message::Finish);
+        self.sender.messages.put_urgently(Message::Finish);
         thread.join().unwrap_or_else(|_| {
             (self.warn)("the report is incomplete: its writer failed".into());
             Report::new()
@@ -108,16 +108,15 @@ impl ReportWriter {
 impl ReportSender {
     /// Tells the writer what was seen of the devices; left out while the writer is far behind. Does not wait.
     pub fn add_telemetry(&self, sample: TelemetrySample) {
-        if self.messages.len() < MAX_BACKLOG {
-            // It fails only when the writer has finished; then nobody wants to know.
-            let _ = self.messages.send(Message::Telemetry(sample));
+        if self.messages.waiting() < MAX_BACKLOG {
+            self.messages.put(Message::Telemetry(sample));
         }
     }
 
     /// Has somebody look at the report, on the writer's thread, when all that was announced before is in it and the
     /// pages of the groups that ended are written. Does not wait; after the writer has finished nobody looks.
     pub fn look(&self, look: impl FnOnce(&Report) + Send + 'static) {
-        let _ = self.messages.send(Message::Look(Box::new(look)));
+        self.messages.put_urgently(Message::Look(Box::new(look)));
     }
 }
 
@@ -139,38 +138,35 @@ impl Observer for ReportSender {
         let unneeded = match event {
             RunEvent::TaskProgress { .. } => true,
             // What workers send must not outgrow the supervisor while a disk is slow.
-            RunEvent::TaskItem { .. } => self.messages.len() >= MAX_BACKLOG,
+            RunEvent::TaskItem { .. } => self.messages.waiting() >= MAX_BACKLOG,
             _ => false,
         };
         if !unneeded {
             let unix = self.started_unix + time.since_start().as_secs_f64();
-            // It fails only when the writer has finished; then nobody wants to know.
-            let _ = self.messages.send(Message::Event(unix, event.clone()));
+            self.messages.put(Message::Event(unix, event.clone()));
         }
     }
 }
 
-fn work(mut files: Files, inbox: &Receiver<Message>) -> Report {
+fn work(mut files: Files, inbox: &Mailbox<Message>) -> Report {
     loop {
         // Woken by time only while something waits to be written.
-        let message = match files.due {
-            Some(due) => inbox.recv_deadline(due).map_err(|error| error.is_disconnected()),
-            None => inbox.recv().map_err(|_| true),
-        };
-        match message {
-            Ok(Message::Event(unix, event)) => {
-                let changes = files.apply(unix, &event);
-                if changes && files.due.is_none() {
-                    files.due = Some(files.rests_until.unwrap_or_else(now));
+        let patience = files.due.map(|due| due.saturating_duration_since(now()));
+        for message in inbox.take(patience) {
+            match message {
+                Message::Event(unix, event) => {
+                    let changes = files.apply(unix, &event);
+                    if changes && files.due.is_none() {
+                        files.due = Some(files.rests_until.unwrap_or_else(now));
+                    }
+                }
+                Message::Telemetry(sample) => files.report.add_telemetry(sample),
+                Message::Look(look) => look(&files.report),
+                Message::Finish => {
+                    files.write_all();
+                    return files.report;
                 }
             }
-            Ok(Message::Telemetry(sample)) => files.report.add_telemetry(sample),
-            Ok(Message::Look(look)) => look(&files.report),
-            Ok(Message::Finish) | Err(true) => {
-                files.write_all();
-                return files.report;
-            }
-            Err(false) => {}
         }
         if files.due.is_some_and(|due| due <= now()) {
             let begun = now();

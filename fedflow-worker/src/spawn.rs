@@ -132,8 +132,24 @@ fn reap_with_peak(pid: Pid) -> Option<Size> {
         let pid = pid.as_raw_nonzero().get();
         (libc::wait4(pid, &raw mut status, libc::WNOHANG, usage.as_mut_ptr()), usage.assume_init())
     };
+    if reaped > 0 { peak_in(&usage) } else { None }
+}
+
+/// The most memory that this program has used. What it starts begins with that as its own peak in the kernel's accounts.
+pub(crate) fn own_peak() -> Option<Size> {
+    let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: the pointer is to a usage of the type that the call writes, and zeroed bytes are a usage. Neither std nor
+    // rustix has such a call, and the kernel's text that says the same takes ten times as long.
+    let usage = unsafe {
+        libc::getrusage(libc::RUSAGE_SELF, usage.as_mut_ptr());
+        usage.assume_init()
+    };
+    peak_in(&usage)
+}
+
+fn peak_in(usage: &libc::rusage) -> Option<Size> {
     let kilobytes = u64::try_from(usage.ru_maxrss).ok()?;
-    (reaped > 0).then_some(Size::from_bytes(kilobytes.saturating_mul(1024)))
+    Some(Size::from_bytes(kilobytes.saturating_mul(1024)))
 }
 
 /// How a process ended.

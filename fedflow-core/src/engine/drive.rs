@@ -65,6 +65,9 @@ impl<L: Launcher, P: DevicePool, O: Observer, I: Inbox> Flow<L, P, O, I> {
 
     /// Waits until every record that must be durable is.
     pub(super) fn settle(&mut self, turn: &mut Turn<'_>) -> Result<(), FlowError> {
+        if self.records.any_pending() {
+            self.ports.observer.flush();
+        }
         self.drive(turn, |flow| flow.broken.is_some() || !flow.records.any_pending())?;
         match &self.broken {
             Some(reason) => Err(FlowError::Recording(reason.clone())),

@@ -132,6 +132,11 @@ impl Observer for Mortal {
         self.port.answers_durable()
     }
 
+    fn flush(&mut self) {
+        self.life.step();
+        self.port.flush();
+    }
+
     fn announce(&mut self, time: Time, event: &RunEvent) {
         self.life.step();
         self.port.announce(time, event);

@@ -27,7 +27,7 @@ const LONGEST_LINE: u64 = 4 << 10;
 /// A log file with a limit. Whoever writes to it appends.
 #[derive(Debug)]
 pub(super) struct CappedLog {
-    /// Not for appending: such a descriptor would write at the end, whatever place it is given.
+    /// For appending, as the processes share it: never read or written at its own place, which is theirs.
     file: File,
     name: &'static str,
     limit: u64,
@@ -52,7 +52,7 @@ impl CappedLog {
     /// Makes the file in a task's directory.
     pub(super) fn create(workdir: &Path, name: &'static str, limit: u64) -> io::Result<Self> {
         let file =
-            File::options().read(true).write(true).create_new(true).mode(0o644).open(workdir.join(name))?;
+            File::options().read(true).append(true).create_new(true).mode(0o644).open(workdir.join(name))?;
         let limit = limit.max(LEAST_LIMIT);
         Ok(Self { file, name, limit, dropped: Mutex::new(Dropped::Nothing) })
     }
@@ -62,9 +62,9 @@ impl CappedLog {
         &self.file
     }
 
-    /// Opens it for appending. It is the same file even if a worker has put another one in its place.
-    pub(super) fn open_for_appending(&self) -> io::Result<File> {
-        File::options().append(true).open(format!("/proc/self/fd/{}", self.file.as_raw_fd()))
+    /// A descriptor for who appends to it. It is the same file even if a worker has put another one in its place.
+    pub(super) fn for_appending(&self) -> io::Result<File> {
+        self.file.try_clone()
     }
 
     /// Whether it is larger than its limit, or something was dropped already.
@@ -125,9 +125,9 @@ impl CappedLog {
         self.file.read_exact_at(&mut kept, newest)?;
         let bytes = before + newest.saturating_sub(head + notice);
         let text = format!("[… at least {bytes} bytes dropped: the log's limit is {} …]\n", self.limit);
-        let mut end = self.open_for_appending()?;
         self.file.set_len(head)?;
         *dropped = Dropped::CutBack { head, notice: text.len() as u64, bytes };
+        let mut end = &self.file;
         end.write_all(text.as_bytes())?;
         end.write_all(&kept)
     }
@@ -147,8 +147,7 @@ impl CappedLog {
     /// It is not there any more, or its name is taken in the other directory.
     pub(super) fn move_on(&self, workdir: &Path, next: &Path) -> io::Result<()> {
         let mut dropped = self.lock();
-        let this = format!("/proc/self/fd/{}", self.file.as_raw_fd());
-        rustix::fs::linkat(CWD, this, CWD, next.join(self.name), AtFlags::SYMLINK_FOLLOW)?;
+        rustix::fs::linkat(CWD, self.own_path(), CWD, next.join(self.name), AtFlags::SYMLINK_FOLLOW)?;
         let left = self.trim(&mut dropped, workdir).and_then(|is_anew| match is_anew {
             true => Ok(()),
             false => self.replace(workdir, |new| self.copy(0..self.file.metadata()?.len(), new)),
@@ -209,11 +208,17 @@ impl CappedLog {
     }
 
     fn copy(&self, part: Range<u64>, mut to: &File) -> io::Result<()> {
-        let mut from = &self.file;
+        // With a place of its own.
+        let mut from = File::open(self.own_path())?;
         from.seek(SeekFrom::Start(part.start))?;
         // Between two files std has the kernel do it.
         let copied = io::copy(&mut from.take(part.end - part.start), &mut to)?;
         if copied == part.end - part.start { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+    }
+
+    /// A path to this very file, whatever lies where it was made.
+    fn own_path(&self) -> String {
+        format!("/proc/self/fd/{}", self.file.as_raw_fd())
     }
 
     /// The unit in which the file system gives room back.
@@ -317,7 +322,7 @@ mod tests {
     #[test]
     fn what_a_flood_leaves_is_head_and_tail_and_says_what_is_missing() {
         let (directory, log) = log();
-        let mut end = log.open_for_appending().unwrap();
+        let mut end = log.for_appending().unwrap();
         for round in 0..40 {
             end.write_all(&lines(round * 5_000..(round + 1) * 5_000)).unwrap();
             log.drop_excess().unwrap();
@@ -346,7 +351,7 @@ mod tests {
     #[test]
     fn a_flood_that_was_over_before_anybody_looked_is_cut_as_well() {
         let (directory, log) = log();
-        log.open_for_appending().unwrap().write_all(&lines(0..20_000)).unwrap();
+        log.for_appending().unwrap().write_all(&lines(0..20_000)).unwrap();
         assert!(log.is_over_limit());
         log.finish(directory.path()).unwrap();
         let (head, _, tail) = parts(&text(&directory));
@@ -356,7 +361,7 @@ mod tests {
     #[test]
     fn without_holes_the_file_is_cut_back() {
         let (directory, log) = log();
-        let mut end = log.open_for_appending().unwrap();
+        let mut end = log.for_appending().unwrap();
         for round in 0..40 {
             end.write_all(&lines(round * 5_000..(round + 1) * 5_000)).unwrap();
             let length = log.file().metadata().unwrap().len();
@@ -379,7 +384,7 @@ mod tests {
     fn a_log_within_its_limit_is_left_as_it_is() {
         let (directory, log) = log();
         let whole = lines(0..LIMIT / 10);
-        log.open_for_appending().unwrap().write_all(&whole).unwrap();
+        log.for_appending().unwrap().write_all(&whole).unwrap();
         log.drop_excess().unwrap();
         assert!(!log.is_over_limit());
         log.finish(directory.path()).unwrap();
@@ -390,7 +395,7 @@ mod tests {
     fn what_a_worker_put_in_its_place_is_not_touched() {
         let (directory, log) = log();
         let path = directory.path().join("stdout.log");
-        log.open_for_appending().unwrap().write_all(&lines(0..20_000)).unwrap();
+        log.for_appending().unwrap().write_all(&lines(0..20_000)).unwrap();
         fs::remove_file(&path).unwrap();
         let precious = directory.path().join("precious");
         fs::write(&precious, "x").unwrap();
@@ -408,7 +413,7 @@ mod tests {
             writes in prop::collection::vec((1_usize..30_000, 0_u8..3), 1..30),
         ) {
             let (directory, log) = log();
-            let mut end = log.open_for_appending().unwrap();
+            let mut end = log.for_appending().unwrap();
             let mut written = Vec::new();
             for (number, (length, look)) in writes.into_iter().enumerate() {
                 let letter = b'a' + u8::try_from(number % 26).unwrap();

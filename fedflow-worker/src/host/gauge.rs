@@ -26,7 +26,8 @@ pub(super) struct Gauge(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    process: Option<ProcessId>,
+    /// Its number is its own until it is reaped, and before that nobody watches it any more.
+    process: Option<u32>,
     peak: Size,
     told: Size,
     /// When the processes were looked at last.
@@ -38,7 +39,7 @@ struct State {
 impl Gauge {
     /// The worker's process is there.
     pub(super) fn watch(&self, pid: u32) {
-        self.lock().process = ProcessId::of(pid).ok();
+        self.lock().process = Some(pid);
     }
 
     /// The process has ended, and is about to be reaped.
@@ -56,8 +57,8 @@ impl Gauge {
             return;
         }
         (state.peak, state.looked) = (Size::ZERO, None);
-        if let Some(process) = state.process {
-            let _ = fs::write(format!("/proc/{}/clear_refs", process.pid), "5");
+        if let Some(pid) = state.process {
+            let _ = fs::write(format!("/proc/{pid}/clear_refs"), "5");
         }
     }
 
@@ -80,7 +81,8 @@ impl Gauge {
     pub(super) fn look(&self, clock: &Clock) {
         let (process, look_at_shares) = {
             let state = self.lock();
-            let Some(process) = state.process else { return };
+            // While it is watched it is not reaped, so this is the very process.
+            let Some(Ok(process)) = state.process.map(ProcessId::of) else { return };
             (process, clock.now() >= state.shares_from)
         };
         // Not under the lock: what takes long here must hold up nobody else.
@@ -97,7 +99,7 @@ impl Gauge {
         let mut state = self.lock();
         state.looked = Some(clock.now());
         // It may have ended meanwhile, and its number be another's.
-        if state.process == Some(process) && ProcessId::of(process.pid).is_ok_and(|now| now == process) {
+        if state.process == Some(process.pid) && ProcessId::of(process.pid).is_ok_and(|now| now == process) {
             state.peak = state.peak.max(own).max(shares);
             state.shares_from = shares_from.unwrap_or(state.shares_from);
         }
@@ -152,11 +154,6 @@ fn share_of(process: &ProcessId) -> Option<Size> {
     field(&fs::read_to_string(format!("/proc/{}/smaps_rollup", process.pid)).ok()?, "Pss")
 }
 
-/// The most that this process has used. What it starts begins with that as its own peak in the kernel's accounts.
-pub(super) fn own_peak() -> Option<Size> {
-    field(&fs::read_to_string("/proc/self/status").ok()?, "VmHWM")
-}
-
 fn field(text: &str, name: &str) -> Option<Size> {
     let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
     let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
@@ -174,7 +171,6 @@ mod tests {
         assert_eq!(field(status, "VmHWM"), Some(Size::from_bytes(2 << 20)));
         assert_eq!(field("Pss_Anon: 1 kB\nPss:   4 kB\n", "Pss"), Some(Size::from_bytes(4096)));
         assert_eq!(field("VmHWM: lots\n", "VmHWM"), None);
-        assert!(own_peak().unwrap() > Size::ZERO);
     }
 
     #[test]

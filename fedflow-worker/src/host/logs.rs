@@ -37,7 +37,7 @@ impl Logs {
 
     /// Descriptors for a process.
     pub(super) fn for_process(&self) -> io::Result<(OwnedFd, OwnedFd)> {
-        Ok((self.stdout.open_for_appending()?.into(), self.stderr.open_for_appending()?.into()))
+        Ok((self.stdout.for_appending()?.into(), self.stderr.for_appending()?.into()))
     }
 
     /// Whether nothing was written to stderr.

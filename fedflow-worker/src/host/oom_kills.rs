@@ -4,11 +4,12 @@
 //! there is no such cgroup, the machine's counter is looked at, where the kill may have been anybody's. Each kill that
 //! was counted explains one death, and only one that is noticed soon.
 
-use std::fs;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use super::memory_group::MemoryGroup;
+use crate::process::read_again;
 
 /// The machine's counter.
 const MACHINE: &str = "/proc/vmstat";
@@ -16,9 +17,15 @@ const MACHINE: &str = "/proc/vmstat";
 /// Knows how often the kernel has killed for memory, and which of that is explained.
 #[derive(Debug)]
 pub(super) struct OomKills {
-    /// A file with a line `oom_kill N`.
-    counter: PathBuf,
+    counter: Counter,
     seen: Mutex<Seen>,
+}
+
+/// A file with a line `oom_kill N`; open, as it is read before every task.
+#[derive(Debug)]
+struct Counter {
+    path: PathBuf,
+    file: Option<File>,
 }
 
 #[derive(Debug, Default)]
@@ -43,11 +50,11 @@ impl OomKills {
     /// Looks at the cgroup in which this program is.
     pub(super) fn of_own_group() -> Self {
         let candidates = MemoryGroup::of_this_process().into_iter().map(|group| group.kill_counter());
-        let counter = candidates.into_iter().find(|path| count_in(path).is_some());
-        Self::counted_in(counter.unwrap_or_else(|| MACHINE.into()))
+        let counter = candidates.map(Counter::open).find(|counter| counter.count().is_some());
+        Self::counted_by(counter.unwrap_or_else(|| Counter::open(MACHINE.into())))
     }
 
-    fn counted_in(counter: PathBuf) -> Self {
+    fn counted_by(counter: Counter) -> Self {
         Self { counter, seen: Mutex::default() }
     }
 
@@ -60,7 +67,7 @@ impl OomKills {
 
     /// How often it has happened so far; to be asked before a process is started or given a task.
     pub(super) fn count(&self) -> u64 {
-        count_in(&self.counter).unwrap_or(0)
+        self.counter.count().unwrap_or(0)
     }
 
     /// Whether a process that was given its task at a count, and that got a SIGKILL from somebody else, was killed for
@@ -73,17 +80,27 @@ impl OomKills {
             return None;
         }
         seen.explained = known + 1;
-        Some(if self.counter == Path::new(MACHINE) { Killed::OnMachine } else { Killed::InGroup })
+        Some(if self.counter.path == Path::new(MACHINE) { Killed::OnMachine } else { Killed::InGroup })
     }
 }
 
-fn count_in(path: &Path) -> Option<u64> {
-    let text = fs::read_to_string(path).ok()?;
-    text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
+impl Counter {
+    fn open(path: PathBuf) -> Self {
+        Self { file: File::open(&path).ok(), path }
+    }
+
+    /// What it says now.
+    fn count(&self) -> Option<u64> {
+        let text = read_again(self.file.as_ref()?).ok()?;
+        let text = String::from_utf8_lossy(&text);
+        text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -94,7 +111,7 @@ mod tests {
             fs::write(&file, format!("low 0\noom 9\noom_kill {count}\noom_group_kill 0\n")).unwrap();
         };
         set(3);
-        let kills = OomKills::counted_in(file.clone());
+        let kills = OomKills::counted_by(Counter::open(file.clone()));
         let before = kills.count();
         assert_eq!(before, 3);
         assert_eq!(kills.explain_death(before), None, "somebody else has sent it");
@@ -112,7 +129,7 @@ mod tests {
         kills.look();
         assert_eq!(kills.explain_death(before), None, "a kill from long ago was another process's");
         set(8);
-        fs::remove_file(&file).unwrap();
-        assert_eq!(kills.explain_death(before), None, "who cannot count says nothing");
+        let mute = OomKills::counted_by(Counter::open(root.path().join("none")));
+        assert_eq!(mute.explain_death(0), None, "who cannot count says nothing");
     }
 }

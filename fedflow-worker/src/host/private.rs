@@ -55,6 +55,11 @@ impl Private {
     pub(super) fn of(&self, worker: WorkerId) -> PathBuf {
         self.directory.path().join(worker.0.to_string())
     }
+
+    /// Where a command may put its result.
+    pub(super) fn result_of(&self, worker: WorkerId) -> PathBuf {
+        self.directory.path().join(format!("{}.json", worker.0))
+    }
 }
 
 /// Removes what hosts of this user left behind that are gone.

@@ -30,6 +30,11 @@ pub(super) fn is_there(path: &Path) -> bool {
     std::fs::symlink_metadata(path).map_or_else(|error| error.kind() != io::ErrorKind::NotFound, |_| true)
 }
 
+/// Removes a command's result, if it has written any; tells whether nothing is left of it.
+pub(super) fn remove(path: &Path) -> bool {
+    std::fs::remove_file(path).map_or_else(|error| error.kind() == io::ErrorKind::NotFound, |()| true)
+}
+
 /// Reads a command's result; one that wrote none has an empty dictionary.
 pub(super) fn read(path: &Path, limit: u64) -> Result<Dict, ResultFileError> {
     // A link is not followed, and a pipe not waited for: the file is the command's, which may be anything.

@@ -46,8 +46,8 @@ pub(super) struct Plan {
     pub(super) program_environment: Vec<(String, String)>,
     /// Variables of this phase: the lease, the token.
     pub(super) environment: Vec<(String, String)>,
-    /// A directory of the worker's own, made for the process.
-    pub(super) private: PathBuf,
+    /// A directory of the worker's own, made for the process, if it has a session.
+    pub(super) private: Option<PathBuf>,
 }
 
 impl Plan {
@@ -67,7 +67,7 @@ impl Plan {
             stdin: Stdin::Socket,
             program_environment: program.env.clone(),
             environment,
-            private,
+            private: Some(private),
         };
         Ok((plan, token))
     }
@@ -137,7 +137,7 @@ pub(super) fn do_job(shared: &Shared, job: Job) -> Result<Done, Cause> {
     };
     let Some(plan) = job.process else { return Ok(Done { logs, process: None, socket: None }) };
     let cannot = |error: io::Error| spawn_failed(format!("cannot start a process: {error}"));
-    make_private(&plan.private).map_err(cannot)?;
+    plan.private.as_ref().map_or(Ok(()), std::fs::create_dir).map_err(cannot)?;
     let (socket, stdin) = match plan.stdin {
         Stdin::Null => (None, None),
         Stdin::Socket => {
@@ -188,14 +188,6 @@ fn make_directories(shared: &Shared, assignment: &Assignment) -> io::Result<Logs
     let logs = Logs::create(&assignment.workdir, shared.options.log_limit)?;
     logs.keep_small(&shared.log_keeper);
     Ok(logs)
-}
-
-fn make_private(path: &std::path::Path) -> io::Result<()> {
-    match std::fs::create_dir(path) {
-        // The second process of a command task.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        made => made,
-    }
 }
 
 /// The libraries that would otherwise start a thread on each core, for each task.

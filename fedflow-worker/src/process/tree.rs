@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 
-use super::{ProcessId, ProcessStat};
+use super::{ProcessId, ProcessStat, read_short};
 
 /// The numbers of a process's children, those included that have ended and were not waited for.
 ///
@@ -31,8 +31,11 @@ pub(crate) fn children(pid: u32) -> io::Result<Vec<u32>> {
 /// `/proc` cannot be read.
 pub(crate) fn adopted() -> io::Result<Vec<u32>> {
     let pid = std::process::id();
-    match fs::read_to_string(format!("/proc/self/task/{pid}/children")) {
-        Ok(text) => Ok(text.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect()),
+    match read_short(format!("/proc/self/task/{pid}/children")) {
+        Ok(text) => {
+            let text = String::from_utf8_lossy(&text);
+            Ok(text.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect())
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => children(pid),
         Err(error) => Err(error),
     }
@@ -47,7 +50,7 @@ pub(crate) fn is_childless(pid: u32, threads: u64) -> bool {
     let tasks = format!("/proc/{pid}/task");
     // A directory's links are itself, its name, and its subdirectories, one for each thread.
     let few = fs::metadata(&tasks).is_ok_and(|tasks| tasks.nlink() <= threads + 2);
-    few && fs::read(format!("{tasks}/{pid}/children")).is_ok_and(|children| children.is_empty())
+    few && read_short(format!("{tasks}/{pid}/children")).is_ok_and(|children| children.is_empty())
 }
 
 /// All processes that descend from one, itself not included, parents before children; without those in `spare` and

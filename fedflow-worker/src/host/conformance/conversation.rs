@@ -78,8 +78,8 @@ impl Conversation {
     ) -> Result<Self, Cause> {
         let worker = WorkerId(number);
         let assignment = Arc::new(assignment(&place, 1, task)?);
-        let (plan, token) = Plan::of_worker(program, shared.private.of(worker))?;
-        let private = plan.private.clone();
+        let private = shared.private.of(worker);
+        let (plan, token) = Plan::of_worker(program, private.clone())?;
         let job = Job { worker, assignment: Arc::clone(&assignment), logs: None, process: Some(plan) };
         let done = do_job(shared, job)?;
         let (Some(process), Some(socket)) = (done.process, done.socket) else {

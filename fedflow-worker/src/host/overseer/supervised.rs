@@ -19,7 +19,6 @@ use fedflow_core::{Assignment, Dict, FailureKind, LeaseId, Program, Time, Worker
 use rustix::process::Signal;
 
 use super::super::ending::{self, Asked};
-use super::super::gauge::own_peak;
 use super::super::ipc_session::IpcReader;
 use super::super::json_session::JsonReader;
 use super::super::link::{Link, Unreachable};
@@ -31,7 +30,7 @@ use super::super::switchboard::SharedLink;
 use super::super::{Protocol, Shared, WorkerProgram, result_file, turns};
 use super::{Bell, Notice};
 use crate::process::ProcessId;
-use crate::spawn::{Ending, Process};
+use crate::spawn::{Ending, Process, own_peak};
 
 /// How long a reader may still wait for its channel to close after the process was reaped: only processes that left
 /// the worker's group can hold it open.
@@ -463,6 +462,6 @@ impl Supervised {
     }
 
     fn result_path(&self) -> PathBuf {
-        self.private.join("result.json")
+        self.shared.private.result_of(self.slot)
     }
 }

@@ -9,6 +9,7 @@ use rustix::net::{Shutdown, shutdown};
 use super::super::super::ending::{self, Asked, OomCheck};
 use super::super::super::listener::{Cause, Phase};
 use super::super::super::logs::Logs;
+use super::super::super::result_file;
 use super::{CommandPhase, Manner, Supervised};
 
 impl Supervised {
@@ -42,6 +43,8 @@ impl Supervised {
         let mut greeted = true;
         let signs = self.shared.options.oom_signs.with(&self.assignment.oom_signs);
         let check = OomCheck::of(signs, self.stage(), self.cause.as_ref(), self.ending, self.asked);
+        let is_command = matches!(self.manner, Manner::Command { .. });
+        let result = is_command.then(|| self.result_path());
         if let Manner::Session { link, socket, .. } = self.manner {
             greeted = link.is_some();
             // Threads that still wait for a worker which left others behind are let go.
@@ -54,9 +57,9 @@ impl Supervised {
         let in_order = self.cause.is_none() && self.asked == Asked::Exit;
         let cause = ending::describe(self.cause, self.ending, self.asked, greeted);
         let Cause { kind, message } = cause.clone();
-        let (listener, logs, private) = (self.listener, self.logs, self.private);
-        // Not empty only if something went wrong, or a command left a result.
-        let clean = matches!(std::fs::remove_dir(&private), Ok(()));
+        let (listener, logs, left) = (self.listener, self.logs, result.unwrap_or(self.private));
+        // In memory, so this takes no time. A directory is not empty only if something went wrong.
+        let clean = if is_command { result_file::remove(&left) } else { std::fs::remove_dir(&left).is_ok() };
         // A task that failed was told to exit in order, too: its last words count.
         let nothing_left = |logs: &Logs| in_order && clean && logs.no_stderr() && !logs.are_too_large();
         let logs = logs.filter(|logs| !nothing_left(logs));
@@ -92,7 +95,7 @@ impl Supervised {
                 killed_for_memory,
                 before_first_word,
             });
-            let _ = std::fs::remove_dir_all(&private);
+            let _ = std::fs::remove_dir_all(&left);
         };
         if thread::Builder::new().name("fedflow-end".into()).spawn(tell).is_err() {
             let Cause { kind, message } = cause.clone();

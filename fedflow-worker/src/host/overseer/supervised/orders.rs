@@ -104,7 +104,7 @@ impl Supervised {
             stdin: Stdin::Null,
             program_environment: Vec::new(),
             environment,
-            private: self.private.clone(),
+            private: None,
         }));
     }
 

@@ -1,0 +1,108 @@
+//! The thread that writes: whole lines, with as few syncs as will do.
+
+use std::io;
+use std::time::Duration;
+
+use super::super::disk::Disk;
+use super::waiting::{Batch, Shared};
+use super::{JournalNotice, KEPT_BUFFER, MAX_UNSYNCED, Notify, PIECE};
+
+/// How long the thread rests after it has written, unless somebody waits for what came meanwhile: one write and one sync
+/// then serve many records, and tasks that come and go in a millisecond do not wake it several times each. What is
+/// announced is announced so much later at most.
+const REST: Duration = Duration::from_millis(4);
+
+/// The writer's thread.
+pub(super) struct Writing<D> {
+    disk: D,
+    notify: Notify,
+    /// How long the journal is.
+    length: u64,
+    /// Where its last whole line ends.
+    whole: u64,
+    /// How much of it is synced.
+    synced: u64,
+}
+
+impl<D: Disk> Writing<D> {
+    /// Goes on with a journal that is so long.
+    pub(super) fn new(disk: D, length: u64, notify: Notify) -> Self {
+        Self { disk, notify, length, whole: length, synced: length }
+    }
+
+    pub(super) fn run(mut self, shared: &Shared) -> Result<(), String> {
+        let mut buffer = Vec::new();
+        let mut rest = Duration::ZERO;
+        loop {
+            let batch = shared.take(buffer, rest);
+            rest = REST;
+            let last = batch.closed && batch.is_empty();
+            if let Err(error) = self.write(&batch, batch.sync || last) {
+                shared.fail();
+                let text = format!("the journal cannot be written: {error}");
+                (self.notify)(JournalNotice::Failed(text.clone()));
+                return Err(text);
+            }
+            if last {
+                return Ok(());
+            }
+            buffer = batch.lines;
+            buffer.clear();
+            buffer.shrink_to(KEPT_BUFFER);
+        }
+    }
+
+    fn write(&mut self, batch: &Batch, sync: bool) -> io::Result<()> {
+        if let Some(reason) = &batch.broken {
+            return Err(io::Error::other(reason.clone()));
+        }
+        // A file is durable before the line that names it is written.
+        self.disk.keep_outside(&batch.outside)?;
+        for piece in batch.lines.chunks(PIECE) {
+            self.write_piece(piece)?;
+            if self.length - self.synced > MAX_UNSYNCED {
+                self.sync()?;
+            }
+        }
+        if sync && self.synced < self.length {
+            self.sync()?;
+        }
+        if !batch.is_empty() && self.synced == self.length {
+            (self.notify)(JournalNotice::Durable(batch.number));
+        }
+        Ok(())
+    }
+
+    fn write_piece(&mut self, mut piece: &[u8]) -> io::Result<()> {
+        while !piece.is_empty() {
+            let written = match self.disk.write(piece) {
+                Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                written => written,
+            };
+            let written = written.inspect_err(|_| {
+                // Of a line that is only there in part nothing stays. If that fails too, the next session cuts it.
+                let _ = self.disk.truncate(self.whole);
+            })?;
+            let (done, rest) = piece.split_at_checked(written).unwrap_or((piece, &[]));
+            if let Some(place) = done.iter().rposition(|byte| *byte == b'\n') {
+                self.whole = self.length + place as u64 + 1;
+            }
+            self.length += done.len() as u64;
+            piece = rest;
+        }
+        Ok(())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        if let Err(error) = self.disk.sync() {
+            // The kernel may have dropped what it could not write and yet show it to the next reader, so nothing
+            // that is not known to be on disk may stay. Syncing again would only say that all is well.
+            let _ = self.disk.truncate(self.synced);
+            return Err(error);
+        }
+        self.synced = self.length;
+        Ok(())
+    }
+}
+
