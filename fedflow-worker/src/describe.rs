@@ -1,7 +1,7 @@
 //! Asks a worker program which task kinds it knows.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, recv, socke
 use rustix::process::Signal;
 
 use crate::clock::Clock;
-use crate::environment;
+use crate::environment::{self, Environment};
 use crate::protocol::MAX_HELLO;
 use crate::spawn::{self, Launch, SpawnError};
 
@@ -54,20 +54,20 @@ pub fn describe(
     let clock = Clock::start();
     let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
         .map_err(io::Error::from)?;
-    let mut environment = environment::inherited();
+    let mut environment = Environment::inherited();
     for (name, value) in variables {
-        environment::set(&mut environment, name, value);
+        environment.set(name, value);
     }
-    environment::set(&mut environment, environment::DESCRIBE, "1");
+    environment.set(environment::DESCRIBE, "1");
+    let null = spawn::null()?;
     let process = spawn::spawn(Launch {
         command,
         base_dir,
         current_dir: base_dir,
-        environment,
-        stdin: None,
-        stdout: theirs,
-        stderr: spawn::null()?,
+        environment: &environment,
+        streams: [null.as_fd(), theirs.as_fd(), null.as_fd()],
     })?;
+    drop(theirs);
     let line = read_line(&ours, clock, timeout);
     process.signal_group(Signal::KILL);
     let _ = process.finish();

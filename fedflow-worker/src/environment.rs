@@ -1,10 +1,13 @@
 //! The one place that reads and changes this process's environment, and the names of Fedflow's own variables.
 
+mod block;
+
 use std::env;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+
+pub(crate) use block::Environment;
 
 /// Names of variables that a task's process finds.
 pub(crate) const TASK_ID: &str = "FEDFLOW_TASK_ID";
@@ -26,36 +29,9 @@ pub(crate) const BOOTSTRAP: &str = "FEDFLOW_BOOTSTRAP";
 
 const PREFIX: &[u8] = b"FEDFLOW_";
 
-/// A process's environment.
-pub(crate) type Environment = Vec<(OsString, OsString)>;
-
 /// A variable of this process, if it is set and not empty.
 pub(crate) fn get(name: &str) -> Option<OsString> {
     read(name).filter(|value| !value.is_empty())
-}
-
-/// What this process's environment gives to others: everything but Fedflow's own variables, which were meant for
-/// this process or hold secrets.
-pub(crate) fn inherited() -> Environment {
-    env::vars_os().filter(|(name, _)| !name.as_bytes().starts_with(PREFIX)).collect()
-}
-
-/// Sets a variable in an environment, over an earlier value.
-pub(crate) fn set(environment: &mut Environment, name: impl AsRef<OsStr>, value: impl Into<OsString>) {
-    let name = name.as_ref();
-    environment.retain(|(other, _)| other != name);
-    environment.push((name.into(), value.into()));
-}
-
-/// Where a program is that is named without a separator, by an environment's `PATH`.
-pub(crate) fn find_program(name: &OsStr, environment: &Environment) -> Option<PathBuf> {
-    let path = environment.iter().find(|(variable, _)| variable == "PATH").map(|(_, value)| value)?;
-    env::split_paths(path)
-        .filter(|directory| directory.is_absolute())
-        .map(|directory| directory.join(name))
-        .find(|candidate| {
-            rustix::fs::access(candidate, rustix::fs::Access::EXEC_OK).is_ok() && candidate.is_file()
-        })
 }
 
 /// A directory on a memory file system that only this user can enter, if the machine has one.
@@ -114,27 +90,4 @@ pub(crate) unsafe fn forget_supervisor() {
 #[expect(clippy::disallowed_methods, reason = "this is the one file that reads the environment")]
 fn read(name: &str) -> Option<OsString> {
     env::var_os(name)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_program_is_found_by_the_path_it_will_have() {
-        let path = |value: &str| vec![("PATH".into(), value.into())];
-        assert!(find_program("sh".as_ref(), &path("/nowhere:/bin:/usr/bin")).is_some());
-        assert_eq!(find_program("sh".as_ref(), &path("/nowhere")), None);
-        assert_eq!(find_program("sh".as_ref(), &Environment::new()), None);
-        assert_eq!(find_program("bin".as_ref(), &path("/")), None, "a directory is no program");
-    }
-
-    #[test]
-    fn a_variable_is_set_once() {
-        let mut environment = Environment::new();
-        set(&mut environment, "A", "1");
-        set(&mut environment, "B", "2");
-        set(&mut environment, "A", "3");
-        assert_eq!(environment, [("B".into(), "2".into()), ("A".into(), "3".into())]);
-    }
 }

@@ -2,10 +2,10 @@
 //!
 //! # Threads
 //!
-//! * The engine's own thread calls the [`HostLauncher`], which only hands orders on (to load and to train, straight to
-//!   the worker), and waits in the [`HostInbox`].
-//! * The *overseer* knows every worker. It waits for orders, exits and deadlines at once and never touches a file
-//!   system that could be slow, so a kill is never late.
+//! * The engine's own thread gives orders to the [`HostLauncher`] and waits in the [`HostInbox`]. Both share the
+//!   *overseer*, which knows every worker: it sends orders, and while the engine waits it waits for messages, exits and
+//!   deadlines at once. It never touches a file system that could be slow, so a kill is never late. That it has no thread
+//!   of its own saves each task several wake-ups, which are what short tasks spend most of their time on.
 //! * The *spawner* makes directories and starts processes. It lives as long as the host, as the kernel ties a
 //!   worker's parent-death signal to the thread that started it.
 //! * One *reader* per worker shakes hands and then blocks in its channel. Whatever a worker sends, it holds up
@@ -58,7 +58,6 @@ mod result_file;
 mod sampler;
 mod spawner;
 mod sweep;
-mod switchboard;
 mod talk;
 mod train_gate;
 mod turns;
@@ -67,9 +66,9 @@ mod workdir;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::time::Duration;
 
 use fedflow_core::{
@@ -78,7 +77,7 @@ use fedflow_core::{
 use rustix::process::{getpid, set_child_subreaper};
 
 use crate::clock::Clock;
-use crate::environment::{self, Environment};
+use crate::environment::Environment;
 use crate::spawn;
 
 pub use conformance::{CheckedStep, Trial, Verdict, WorkerCheck};
@@ -88,10 +87,9 @@ pub use inbox::HostInbox;
 use inbox::Post;
 use log_keeper::LogKeeper;
 use oom_kills::OomKills;
-use overseer::{Bell, Notice};
+use overseer::{Notice, Overseer};
 use private::Private;
 use sampler::{Sampler, SamplerThread};
-use switchboard::{Switchboard, Told};
 pub use talk::HostTalk;
 pub use train_gate::TrainGate;
 pub use witness::LeaseWitness;
@@ -202,13 +200,15 @@ pub struct Host;
 struct Shared {
     options: HostOptions,
     own_program: String,
+    /// What the environments of all processes begin with.
     environment: Environment,
+    /// What a process reads that is to read nothing.
+    null: OwnedFd,
     private: Private,
     clock: Clock,
     post: Post,
     log_keeper: LogKeeper,
     oom_kills: Arc<OomKills>,
-    board: Switchboard,
     gauges: Gauges,
     readers: Crew,
 }
@@ -227,10 +227,9 @@ impl Host {
             set_child_subreaper(Some(getpid())).map_err(io::Error::from)?;
         }
         let clock = Clock::start();
-        let (post, deliveries) = inbox::channel();
+        let post = Post::open()?;
         let sampler = options.sample_interval.map(|_| Arc::new(Mutex::new(Sampler::new(clock.clone()))));
         let (interval, adopting) = (options.sample_interval, options.adopt_orphans);
-        let watched = options.lease_witness.is_some() || options.train_gate.is_some();
         let shared = Shared::new(options, clock.clone(), post.clone())?;
         let sampling = match (&sampler, interval) {
             (Some(sampler), Some(interval)) => {
@@ -248,11 +247,10 @@ impl Host {
             }
             _ => None,
         };
-        let board = shared.board.clone();
-        let (bell, overseer) = overseer::start(shared)?;
-        let handle = HostHandle { post: post.clone(), bell: bell.clone(), clock: clock.clone() };
-        let launcher = HostLauncher { bell, board, watched, overseer: Some(overseer), _sampling: sampling };
-        let inbox = HostInbox::new(deliveries, post, clock, sampler);
+        let overseer = Arc::new(Mutex::new(Overseer::start(shared)?));
+        let handle = HostHandle { post: post.clone(), clock: clock.clone() };
+        let launcher = HostLauncher { overseer: Arc::clone(&overseer), post, _sampling: sampling };
+        let inbox = HostInbox::new(overseer, clock, sampler);
         Ok((launcher, inbox, handle))
     }
 
@@ -271,13 +269,13 @@ impl Shared {
         }
         Ok(Arc::new(Self {
             own_program: spawn::own_program().to_string_lossy().into_owned(),
-            environment: environment::inherited(),
+            environment: Environment::inherited().into_common(),
+            null: spawn::null()?,
             private: Private::make().map_err(HostError::PrivateDirectory)?,
             clock,
             post,
             log_keeper: LogKeeper::start()?,
             oom_kills: Arc::new(OomKills::of_own_group()),
-            board: Switchboard::default(),
             gauges: Gauges::default(),
             readers: Crew::new("fedflow-reader"),
             options,
@@ -303,71 +301,68 @@ impl Shared {
     }
 }
 
-/// Starts workers and tells them what to do: the engine's [`Launcher`]. Its calls only hand orders on.
+/// Starts workers and tells them what to do: the engine's [`Launcher`].
 ///
-/// Dropping it kills every worker that is left and waits for that, at most a few seconds.
+/// No call blocks; what follows from an order happens while somebody waits in the [`HostInbox`]. Dropping it kills every
+/// worker that is left and waits for that, at most a few seconds.
 #[derive(Debug)]
 pub struct HostLauncher {
-    bell: Bell,
-    board: Switchboard,
-    /// Whether somebody is told of leases; that is the overseer's part.
-    /// Whether the overseer must see each order to train.
-    watched: bool,
-    overseer: Option<JoinHandle<()>>,
+    overseer: Arc<Mutex<Overseer>>,
+    post: Post,
     _sampling: Option<SamplerThread>,
+}
+
+impl HostLauncher {
+    fn order(&self, order: Notice) {
+        match self.overseer.try_lock() {
+            Ok(mut overseer) => overseer.order(order),
+            // Another thread waits in the inbox, and will see to it.
+            Err(_) => self.post.notify(order),
+        }
+    }
 }
 
 impl Launcher for HostLauncher {
     fn start(&mut self, worker: WorkerId, assignment: Assignment) {
-        self.bell.ring(Notice::Start { worker, assignment: Arc::new(assignment) });
+        self.order(Notice::Start { worker, assignment: Arc::new(assignment) });
     }
 
     fn load(&mut self, worker: WorkerId) {
-        match self.board.load(worker) {
-            Told::Yes => {}
-            Told::No => self.bell.ring(Notice::Load(worker)),
-            Told::Lost => self.bell.ring(Notice::Lost(worker)),
-        }
+        self.order(Notice::Load(worker));
     }
 
     fn train(&mut self, worker: WorkerId, lease: &Lease, params: &Dict) {
-        match if self.watched { Told::No } else { self.board.train(worker, lease, params) } {
-            Told::Yes => {}
-            Told::No => {
-                self.bell.ring(Notice::Train { worker, lease: lease.clone(), params: params.clone() });
-            }
-            Told::Lost => self.bell.ring(Notice::Lost(worker)),
-        }
+        self.order(Notice::Train { worker, lease: lease.clone(), params: params.clone() });
     }
 
     fn keep(&mut self, worker: WorkerId) {
-        self.bell.ring(Notice::Keep(worker));
+        self.order(Notice::Keep(worker));
     }
 
     fn hand_over(&mut self, from: WorkerId, to: WorkerId, assignment: Assignment) {
-        self.board.disconnect(from);
-        self.bell.ring(Notice::HandOver { from, to, assignment: Arc::new(assignment) });
+        self.order(Notice::HandOver { from, to, assignment: Arc::new(assignment) });
     }
 
     fn exit(&mut self, worker: WorkerId) {
-        self.bell.ring(Notice::Exit(worker));
+        self.order(Notice::Exit(worker));
     }
 
     fn terminate(&mut self, worker: WorkerId) {
-        self.bell.ring(Notice::Terminate(worker));
+        self.order(Notice::Terminate(worker));
     }
 
     fn kill(&mut self, worker: WorkerId) {
-        self.bell.ring(Notice::Kill(worker));
+        self.order(Notice::Kill(worker));
     }
 }
 
 impl Drop for HostLauncher {
     fn drop(&mut self) {
-        self.bell.ring(Notice::Shutdown);
-        if let Some(overseer) = self.overseer.take() {
-            let _ = overseer.join();
+        if let Err(TryLockError::WouldBlock) = self.overseer.try_lock() {
+            // Another thread waits in the inbox; it shall not do so for ever.
+            self.post.put(Input::Timer);
         }
+        self.overseer.lock().unwrap_or_else(PoisonError::into_inner).shut_down();
     }
 }
 
@@ -375,7 +370,6 @@ impl Drop for HostLauncher {
 #[derive(Debug, Clone)]
 pub struct HostHandle {
     post: Post,
-    bell: Bell,
     clock: Clock,
 }
 
@@ -386,17 +380,17 @@ impl HostHandle {
     }
 
     /// Stops every worker, with all that descends from it, and the run's clock. Blocks until they stand still, which
-    /// takes a moment.
+    /// takes a moment once somebody waits in the [`HostInbox`]; not to be called by that thread.
     pub fn pause(&self) {
         let (done, paused) = crossbeam_channel::bounded(1);
-        self.bell.ring(Notice::Pause(done));
+        self.post.notify(Notice::Pause(done));
         // An error is a host that has ended: there is nothing left to stop.
         let _ = paused.recv();
     }
 
     /// Has everything go on after [`pause`](Self::pause).
     pub fn resume(&self) {
-        self.bell.ring(Notice::Resume);
+        self.post.notify(Notice::Resume);
     }
 
     /// The run's time.

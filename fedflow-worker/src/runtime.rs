@@ -83,6 +83,7 @@ impl Worker {
                 let mut place = Place::default();
                 let mut enter = |workdir: &Path, entry| place.enter(workdir, entry);
                 session::serve(&self.kinds, &channels.orders, &channels.events, &mut enter);
+                place::leave();
                 ExitCode::SUCCESS
             }
             Err(error) => {

@@ -1,17 +1,17 @@
 //! The one file that creates processes, signals them and waits for them.
 //!
-//! Every process leads a group of its own, so that its helpers end with it. There is never a `pre_exec`: std would
-//! then copy the supervisor with `fork` instead of `posix_spawn`, which takes a hundred times as long once the
-//! supervisor is large. What must happen inside the child a Rust worker does itself.
+//! Every process leads a group of its own, so that its helpers end with it. None is started by `fork`: to copy the
+//! supervisor takes a hundred times as long as `posix_spawn` once the supervisor is large. What must happen inside the
+//! child a Rust worker does itself.
+
+mod posix;
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use fedflow_core::Size;
@@ -20,8 +20,9 @@ use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open, waitid,
 };
 
-use crate::environment::{self, Environment};
+use crate::environment::Environment;
 use crate::process::{self, ProcessId};
+use posix::Start;
 
 /// The numbers of the processes that were started here and not yet reaped. One for the whole program, as the kernel
 /// has one list of children for it; held while a process is started or reaped, so that none is taken for a stranger.
@@ -33,11 +34,9 @@ pub(crate) struct Launch<'a> {
     pub(crate) command: &'a [String],
     pub(crate) base_dir: &'a Path,
     pub(crate) current_dir: &'a Path,
-    pub(crate) environment: Environment,
-    /// Its standard input; none is `/dev/null`.
-    pub(crate) stdin: Option<OwnedFd>,
-    pub(crate) stdout: OwnedFd,
-    pub(crate) stderr: OwnedFd,
+    pub(crate) environment: &'a Environment,
+    /// Its standard input, output and error.
+    pub(crate) streams: [BorrowedFd<'a>; 3],
 }
 
 /// Why a process could not be started.
@@ -55,34 +54,27 @@ pub(crate) enum SpawnError {
 ///
 /// Its parent, in the sense of the kernel's parent-death signal, is the calling thread.
 pub(crate) fn spawn(launch: Launch<'_>) -> Result<Process, SpawnError> {
-    let Some((name, arguments)) = launch.command.split_first() else { return Err(SpawnError::Empty) };
-    // Resolved here: std would have to fork if it searched a `PATH` that is not its own.
-    let program = resolve(name, launch.base_dir, &launch.environment)?;
+    let Some(name) = launch.command.first() else { return Err(SpawnError::Empty) };
+    let program = resolve(name, launch.base_dir, launch.environment)?;
     let failed = |source| SpawnError::Start { program: program.clone(), source };
-    #[expect(clippy::disallowed_methods, reason = "this is the one file that creates processes")]
-    let mut command = Command::new(&program);
+    let start = Start {
+        program: &program,
+        arguments: launch.command,
+        environment: launch.environment,
+        current_dir: launch.current_dir,
+        streams: launch.streams,
+    };
     let mut family = family();
-    let child = command
-        .arg0(name)
-        .args(arguments)
-        .env_clear()
-        .envs(launch.environment)
-        .current_dir(launch.current_dir)
-        .stdin(launch.stdin.map_or_else(Stdio::null, Stdio::from))
-        .stdout(launch.stdout)
-        .stderr(launch.stderr)
-        .process_group(0)
-        .spawn()
-        .map_err(failed)?;
+    let pid = start.start().map_err(failed)?;
     // Nobody but us waits for it, so the number stays its own until `reap`.
-    let pid = Pid::from_child(&child);
     let pidfd = pidfd_open(pid, PidfdFlags::empty()).map_err(|error| {
         let _ = kill_process_group(pid, Signal::KILL);
         let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED);
         failed(error.into())
     })?;
-    family.insert(child.id());
-    Ok(Process { pid, pidfd })
+    let process = Process { pid, pidfd };
+    family.insert(process.number());
+    Ok(process)
 }
 
 fn family() -> MutexGuard<'static, BTreeSet<u32>> {
@@ -93,8 +85,7 @@ fn resolve(name: &str, base_dir: &Path, environment: &Environment) -> Result<Pat
     if name.contains('/') {
         return Ok(base_dir.join(name));
     }
-    environment::find_program(OsStr::new(name), environment)
-        .ok_or_else(|| SpawnError::NotFound(name.to_owned()))
+    environment.find_program(OsStr::new(name)).ok_or_else(|| SpawnError::NotFound(name.to_owned()))
 }
 
 /// A process that was started and not yet reaped: until then its number and its group's number are its own.

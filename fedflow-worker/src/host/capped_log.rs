@@ -9,7 +9,7 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -63,8 +63,8 @@ impl CappedLog {
     }
 
     /// A descriptor for who appends to it. It is the same file even if a worker has put another one in its place.
-    pub(super) fn for_appending(&self) -> io::Result<File> {
-        self.file.try_clone()
+    pub(super) fn for_appending(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
     }
 
     /// Whether it is larger than its limit, or something was dropped already.
@@ -280,6 +280,13 @@ pub(super) fn read_up_to(file: &File, bytes: &mut [u8], from: u64) -> io::Result
 }
 
 #[cfg(test)]
+impl CappedLog {
+    fn appender(&self) -> File {
+        self.file.try_clone().unwrap()
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use std::fs;
     use std::os::unix::fs::MetadataExt;
@@ -322,7 +329,7 @@ mod tests {
     #[test]
     fn what_a_flood_leaves_is_head_and_tail_and_says_what_is_missing() {
         let (directory, log) = log();
-        let mut end = log.for_appending().unwrap();
+        let mut end = log.appender();
         for round in 0..40 {
             end.write_all(&lines(round * 5_000..(round + 1) * 5_000)).unwrap();
             log.drop_excess().unwrap();
@@ -351,7 +358,7 @@ mod tests {
     #[test]
     fn a_flood_that_was_over_before_anybody_looked_is_cut_as_well() {
         let (directory, log) = log();
-        log.for_appending().unwrap().write_all(&lines(0..20_000)).unwrap();
+        log.appender().write_all(&lines(0..20_000)).unwrap();
         assert!(log.is_over_limit());
         log.finish(directory.path()).unwrap();
         let (head, _, tail) = parts(&text(&directory));
@@ -361,7 +368,7 @@ mod tests {
     #[test]
     fn without_holes_the_file_is_cut_back() {
         let (directory, log) = log();
-        let mut end = log.for_appending().unwrap();
+        let mut end = log.appender();
         for round in 0..40 {
             end.write_all(&lines(round * 5_000..(round + 1) * 5_000)).unwrap();
             let length = log.file().metadata().unwrap().len();
@@ -384,7 +391,7 @@ mod tests {
     fn a_log_within_its_limit_is_left_as_it_is() {
         let (directory, log) = log();
         let whole = lines(0..LIMIT / 10);
-        log.for_appending().unwrap().write_all(&whole).unwrap();
+        log.appender().write_all(&whole).unwrap();
         log.drop_excess().unwrap();
         assert!(!log.is_over_limit());
         log.finish(directory.path()).unwrap();
@@ -395,7 +402,7 @@ mod tests {
     fn what_a_worker_put_in_its_place_is_not_touched() {
         let (directory, log) = log();
         let path = directory.path().join("stdout.log");
-        log.for_appending().unwrap().write_all(&lines(0..20_000)).unwrap();
+        log.appender().write_all(&lines(0..20_000)).unwrap();
         fs::remove_file(&path).unwrap();
         let precious = directory.path().join("precious");
         fs::write(&precious, "x").unwrap();
@@ -413,7 +420,7 @@ mod tests {
             writes in prop::collection::vec((1_usize..30_000, 0_u8..3), 1..30),
         ) {
             let (directory, log) = log();
-            let mut end = log.for_appending().unwrap();
+            let mut end = log.appender();
             let mut written = Vec::new();
             for (number, (length, look)) in writes.into_iter().enumerate() {
                 let letter = b'a' + u8::try_from(number % 26).unwrap();

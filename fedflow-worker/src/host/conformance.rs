@@ -14,7 +14,8 @@ use std::time::Duration;
 use fedflow_core::{Device, Dict};
 use tempfile::TempDir;
 
-use super::{HostError, HostOptions, Protocol, Shared, WorkerProgram, inbox};
+use super::inbox::Post;
+use super::{HostError, HostOptions, Protocol, Shared, WorkerProgram};
 use crate::clock::Clock;
 use crate::describe::describe;
 use conversation::Conversation;
@@ -99,7 +100,7 @@ impl WorkerCheck {
         let mut options = HostOptions::new(&self.base_dir);
         // What is late is noticed here first, and can then still be heard.
         options.start_timeout = self.limit + 10 * LAST_WORDS;
-        let shared = Shared::new(options, Clock::start(), inbox::channel().0)?;
+        let shared = Shared::new(options, Clock::start(), Post::open()?)?;
         let root = tempfile::Builder::new().prefix("fedflow-check-").tempdir();
         let root = root.map_err(HostError::PrivateDirectory)?;
         let mut run =

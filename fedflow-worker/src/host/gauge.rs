@@ -34,6 +34,33 @@ struct State {
     looked: Option<Time>,
     /// When shares may be looked at again.
     shares_from: Time,
+    budget: Option<Arc<Budget>>,
+}
+
+/// How much time first looks at processes may take, all together. A look takes a tenth of a millisecond, and what was
+/// looked up of a process the kernel has to forget before it can be reaped, which takes as long again.
+#[derive(Debug, Default)]
+struct Budget {
+    spent: Mutex<Duration>,
+}
+
+impl Budget {
+    /// What is free at the beginning: of a run of few tasks each is looked at.
+    const FREE: Duration = Duration::from_millis(20);
+    /// The part of the time that may be spent later.
+    const PART: u32 = 200;
+
+    fn allows(&self, now: Time) -> bool {
+        *self.lock() <= Self::FREE + now.since_start() / Self::PART
+    }
+
+    fn spend(&self, time: Duration) {
+        *self.lock() += time;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Duration> {
+        self.spent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Gauge {
@@ -69,11 +96,20 @@ impl Gauge {
     }
 
     /// Looks at the processes, unless that was done a moment ago: a process that serves many short tasks is not
-    /// looked at after each of them.
+    /// looked at after each of them. Nor is each of very many processes that are there for a moment only.
     pub(super) fn look_again(&self, clock: &Clock) {
-        let looked = self.lock().looked;
-        if looked.is_none_or(|looked| clock.now().since(looked) >= A_MOMENT) {
+        let (looked, budget) = {
+            let state = self.lock();
+            (state.looked, state.budget.clone())
+        };
+        let now = clock.now();
+        let is_due = match looked {
+            Some(looked) => now.since(looked) >= A_MOMENT,
+            None => budget.as_ref().is_none_or(|budget| budget.allows(now)),
+        };
+        if is_due {
             self.look(clock);
+            budget.into_iter().for_each(|budget| budget.spend(clock.now().since(now)));
         }
     }
 
@@ -120,12 +156,16 @@ impl Gauge {
 
 /// The gauges of all workers, for the thread that looks at them from time to time.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Gauges(Arc<Mutex<Vec<Weak<Gauge>>>>);
+pub(super) struct Gauges {
+    all: Arc<Mutex<Vec<Weak<Gauge>>>>,
+    budget: Arc<Budget>,
+}
 
 impl Gauges {
     /// Adds a gauge for as long as it lives.
     pub(super) fn add(&self, gauge: &Arc<Gauge>) {
-        let mut gauges = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut gauges = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        gauge.lock().budget = Some(Arc::clone(&self.budget));
         // Those that are gone are forgotten now and then, so that adding costs little.
         if gauges.len() == gauges.capacity() {
             gauges.retain(|gauge| gauge.strong_count() > 0);
@@ -136,7 +176,7 @@ impl Gauges {
     /// Looks at the processes of all workers.
     pub(super) fn look(&self, clock: &Clock) {
         let gauges: Vec<Arc<Gauge>> = {
-            let mut gauges = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut gauges = self.all.lock().unwrap_or_else(PoisonError::into_inner);
             gauges.retain(|gauge| gauge.strong_count() > 0);
             gauges.iter().filter_map(Weak::upgrade).collect()
         };
@@ -216,12 +256,22 @@ mod tests {
     }
 
     #[test]
+    fn looks_may_take_a_small_part_of_the_time() {
+        let budget = Budget::default();
+        budget.spend(Budget::FREE);
+        assert!(budget.allows(Time::ZERO));
+        budget.spend(Duration::from_millis(1));
+        assert!(!budget.allows(Time::after(Duration::from_millis(100))));
+        assert!(budget.allows(Time::after(Duration::from_millis(200))));
+    }
+
+    #[test]
     fn gauges_that_are_gone_are_forgotten() {
         let gauges = Gauges::default();
         let kept = Arc::new(Gauge::default());
         gauges.add(&kept);
         (0..1000).for_each(|_| gauges.add(&Arc::new(Gauge::default())));
         gauges.look(&Clock::start());
-        assert_eq!(gauges.0.lock().unwrap().len(), 1);
+        assert_eq!(gauges.all.lock().unwrap().len(), 1);
     }
 }

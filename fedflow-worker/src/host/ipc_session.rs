@@ -191,7 +191,7 @@ impl Assembly {
 
 #[cfg(test)]
 mod tests {
-    use super::super::inbox;
+    use super::super::inbox::Post;
     use super::*;
     use crate::clock::Clock;
     use crate::protocol::Bytes;
@@ -201,15 +201,15 @@ mod tests {
 
     /// What becomes of messages that a worker sends while it should train, and how many reach the engine.
     fn heard(messages: Vec<ToHost>) -> (Result<(), Cause>, usize) {
-        let (post, deliveries) = inbox::channel();
-        let listener = Listener::new(WorkerId(1), post, Clock::start());
+        let post = Post::open().unwrap();
+        let listener = Listener::new(WorkerId(1), post.clone(), Clock::start());
         listener.expect(Phase::Training);
         let (sender, receiver) = ipc::channel().unwrap();
         for message in messages {
             sender.send(message).unwrap();
         }
         drop(sender);
-        (hear(&receiver, &listener, LIMIT), deliveries.try_iter().count())
+        (hear(&receiver, &listener, LIMIT), post.count_inputs())
     }
 
     fn breach(messages: Vec<ToHost>) -> String {
@@ -262,8 +262,7 @@ mod tests {
 
     #[test]
     fn bytes_that_are_no_message_are_a_breach() {
-        let (post, _deliveries) = inbox::channel();
-        let listener = Listener::new(WorkerId(1), post, Clock::start());
+        let listener = Listener::new(WorkerId(1), Post::open().unwrap(), Clock::start());
         let (sender, receiver) = ipc::channel::<u64>().unwrap();
         sender.send(u64::MAX).unwrap();
         let cause = hear(&receiver.to_opaque().to(), &listener, LIMIT).unwrap_err();

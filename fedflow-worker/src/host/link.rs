@@ -66,20 +66,6 @@ impl Link {
         }
     }
 
-    /// Tells it to train, unless its parameters are so large that they go by file: then `None`.
-    pub(super) fn train_at_once(&mut self, lease: &Lease, params: &Dict) -> Option<Result<(), Unreachable>> {
-        match self {
-            Self::Ipc(link) => {
-                // What cannot be encoded is told by whoever tries again.
-                let bytes = codec::encode(params.clone(), u64::MAX).ok()?;
-                link.inline_left = link.inline_left.checked_sub(bytes.len())?;
-                let params = Carried::Inline(Bytes(bytes));
-                Some(link.send(ToWorker::Train { lease: lease.info(false).into(), params }))
-            }
-            Self::Json(_) => Some(self.train(lease, params.clone())),
-        }
-    }
-
     pub(super) fn exit(&mut self) -> Result<(), Unreachable> {
         match self {
             Self::Ipc(link) => link.send(ToWorker::Exit),

@@ -323,13 +323,11 @@ impl Phase {
 
 #[cfg(test)]
 mod tests {
-    use super::super::inbox;
     use super::*;
-    use std::sync::mpsc::Receiver;
 
-    fn listener() -> (Listener, Receiver<inbox::Delivery>) {
-        let (post, deliveries) = inbox::channel();
-        (Listener::new(WorkerId(1), post, Clock::start()), deliveries)
+    fn listener() -> (Listener, Post) {
+        let post = Post::open().unwrap();
+        (Listener::new(WorkerId(1), post.clone(), Clock::start()), post)
     }
 
     fn failed() -> Said {
@@ -338,7 +336,7 @@ mod tests {
 
     #[test]
     fn the_straight_way_is_heard() {
-        let (listener, deliveries) = listener();
+        let (listener, post) = listener();
         for (phase, said) in [
             (Phase::Starting, Said::Ready(WorkerId(1))),
             (Phase::Loading, failed()),
@@ -350,12 +348,12 @@ mod tests {
             listener.expect(phase);
             listener.hear(said).unwrap();
         }
-        assert_eq!(deliveries.try_iter().count(), 6);
+        assert_eq!(post.count_inputs(), 6);
     }
 
     #[test]
     fn what_is_out_of_order_is_a_breach() {
-        let (listener, deliveries) = listener();
+        let (listener, post) = listener();
         let early = listener.hear(Said::Trained(Dict::new())).unwrap_err();
         assert_eq!(early.kind, FailureKind::Protocol);
         assert_eq!(early.message, "it broke the worker protocol: a result came when the worker had no task");
@@ -363,12 +361,12 @@ mod tests {
         assert!(listener.hear(Said::Progress { done: 1, total: 2 }).is_err());
         listener.hear(Said::Loaded).unwrap();
         assert!(listener.hear(Said::Loaded).is_err(), "an answer comes once");
-        assert_eq!(deliveries.try_iter().count(), 1);
+        assert_eq!(post.count_inputs(), 1);
     }
 
     #[test]
     fn what_is_late_of_the_task_before_does_not_count() {
-        let (listener, deliveries) = listener();
+        let (listener, post) = listener();
         listener.expect(Phase::Training);
         listener.hear(Said::Trained(Dict::new())).unwrap();
         let (earlier, later) = (WorkerId(1), WorkerId(2));
@@ -378,37 +376,37 @@ mod tests {
         for late in [Said::Loaded, failed(), Said::Trained(Dict::new()), Said::Ready(earlier)] {
             listener.hear(late).unwrap();
         }
-        assert_eq!(deliveries.try_iter().count(), 1);
+        assert_eq!(post.count_inputs(), 1);
         listener.hear(Said::Ready(later)).unwrap();
-        assert_eq!(deliveries.try_iter().count(), 1);
+        assert_eq!(post.count_inputs(), 1);
         assert!(listener.hear(Said::Loaded).is_err(), "now it speaks of the new one");
     }
 
     #[test]
     fn an_answer_names_its_task() {
-        let (listener, _deliveries) = listener();
+        let (listener, _post) = listener();
         listener.expect(Phase::Starting);
         assert!(listener.hear(Said::Ready(WorkerId(2))).is_err());
     }
 
     #[test]
     fn nothing_comes_after_the_end() {
-        let (listener, deliveries) = listener();
+        let (listener, post) = listener();
         listener.expect(Phase::Starting);
         listener.close();
         listener.hear(Said::Ready(WorkerId(1))).unwrap();
-        assert_eq!(deliveries.try_iter().count(), 0);
+        assert_eq!(post.count_inputs(), 0);
     }
 
     #[test]
     fn a_flood_does_not_pile_up() {
-        let (listener, deliveries) = listener();
+        let (listener, post) = listener();
         listener.expect(Phase::Training);
         let value = Value::Text("x".repeat(30_000));
         for _ in 0..20_000 {
             listener.hear(Said::Item { key: "k".into(), value: value.clone() }).unwrap();
         }
-        let waiting = deliveries.try_iter().count();
+        let waiting = post.count_inputs();
         assert!(waiting <= HOST_BACKLOG / 30_000, "{waiting}");
         listener.hear(Said::Trained(Dict::new())).unwrap();
     }

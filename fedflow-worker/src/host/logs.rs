@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -36,8 +36,8 @@ impl Logs {
     }
 
     /// Descriptors for a process.
-    pub(super) fn for_process(&self) -> io::Result<(OwnedFd, OwnedFd)> {
-        Ok((self.stdout.for_appending()?.into(), self.stderr.for_appending()?.into()))
+    pub(super) fn for_process(&self) -> (BorrowedFd<'_>, BorrowedFd<'_>) {
+        (self.stdout.for_appending(), self.stderr.for_appending())
     }
 
     /// Whether nothing was written to stderr.
@@ -120,7 +120,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let logs = Logs::create(directory.path(), 1 << 20).unwrap();
         assert_eq!(logs.stderr_tail(), "");
-        let mut stderr = File::from(logs.for_process().unwrap().1);
+        let mut stderr = File::from(logs.for_process().1.try_clone_to_owned().unwrap());
         for line in 0..1000 {
             writeln!(stderr, "line {line}").unwrap();
         }
@@ -144,8 +144,9 @@ mod tests {
         let workdir = |task: usize| root.path().join(task.to_string());
         (0..3).for_each(|task| std::fs::create_dir(workdir(task)).unwrap());
         let logs = Logs::create(&workdir(0), 1 << 16).unwrap();
-        let (stdout, stderr) = logs.for_process().unwrap();
-        let (mut stdout, mut stderr) = (File::from(stdout), File::from(stderr));
+        let (stdout, stderr) = logs.for_process();
+        let file = |descriptor: BorrowedFd<'_>| File::from(descriptor.try_clone_to_owned().unwrap());
+        let (mut stdout, mut stderr) = (file(stdout), file(stderr));
         let text = |task, name| std::fs::read_to_string(workdir(task).join(name)).unwrap();
         writeln!(stdout, "first").unwrap();
         logs.move_on(&workdir(0), &workdir(1)).unwrap();

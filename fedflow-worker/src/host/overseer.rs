@@ -1,25 +1,26 @@
-//! The thread that knows every worker: it takes orders, notices exits and deadlines, and tells each worker's end
-//! exactly once.
+//! Who knows every worker: takes orders, notices exits and deadlines, and tells each worker's end exactly once.
+//!
+//! It has no thread: it works while the engine waits or gives an order. So an order costs a call and an exit one wake-up,
+//! and what the engine does next is done by the thread that is awake already.
 
 mod supervised;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Arc, mpsc};
-use std::thread::{self, JoinHandle};
+use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::Sender;
 use fedflow_core::{Assignment, Dict, FailureKind, Input, Lease, Time, WorkerEvent, WorkerId};
-use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
 use super::Shared;
 use super::ending::Asked;
+use super::inbox::{Delivery, Post};
 use super::link::Link;
 use super::listener::Cause;
 use super::logs::Logs;
-use super::spawner::{self, Done, Work};
+use super::spawner::{self, Done, Jobs};
 use super::sweep::Other;
 use crate::spawn::Process;
 use supervised::Supervised;
@@ -46,16 +47,12 @@ pub(super) enum Notice {
         to: WorkerId,
         assignment: Arc<Assignment>,
     },
-    /// It could not be told something.
-    Lost(WorkerId),
     Exit(WorkerId),
     Terminate(WorkerId),
     Kill(WorkerId),
     /// Workers and time stand still. Answered when they do.
     Pause(Sender<()>),
     Resume,
-    /// No more orders come.
-    Shutdown,
     // From the spawner; here and below a worker is named by its slot.
     Spawned {
         worker: WorkerId,
@@ -84,56 +81,19 @@ pub(super) enum Notice {
     },
 }
 
-/// Rings for the overseer: hands it a notice and wakes it.
-#[derive(Clone)]
-pub(super) struct Bell {
-    notices: Sender<Notice>,
-    wake: Arc<OwnedFd>,
-}
-
-impl Bell {
-    pub(super) fn ring(&self, notice: Notice) {
-        // An overseer that has ended has killed every worker; there is nothing left to do.
-        if self.notices.send(notice).is_ok() {
-            let _ = rustix::io::write(&*self.wake, &1_u64.to_ne_bytes());
-        }
-    }
-}
-
-impl std::fmt::Debug for Bell {
+impl std::fmt::Debug for Notice {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Bell")
+        f.write_str("Notice")
     }
 }
 
-/// Starts the overseer and its spawner.
-pub(super) fn start(shared: Arc<Shared>) -> io::Result<(Bell, JoinHandle<()>)> {
-    let (sender, notices) = crossbeam_channel::unbounded();
-    let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
-    let bell = Bell { notices: sender, wake: Arc::clone(&wake) };
-    let jobs = spawner::start(Arc::clone(&shared), bell.clone())?;
-    let overseer = Overseer {
-        shared,
-        notices,
-        wake,
-        bell: bell.clone(),
-        jobs,
-        workers: BTreeMap::new(),
-        slots: BTreeMap::new(),
-        lost: BTreeMap::new(),
-        paused: false,
-        over: None,
-    };
-    let thread = thread::Builder::new().name("fedflow-overseer".into()).spawn(move || overseer.run())?;
-    Ok((bell, thread))
-}
+/// How many times in a row inputs are taken without a look at the processes, while more and more arrive.
+const TAKES: u32 = 64;
 
-struct Overseer {
+/// Knows every worker.
+pub(super) struct Overseer {
     shared: Arc<Shared>,
-    notices: Receiver<Notice>,
-    wake: Arc<OwnedFd>,
-    bell: Bell,
-    jobs: mpsc::Sender<Work>,
+    jobs: Arc<Jobs>,
     /// By slot.
     workers: BTreeMap<WorkerId, Supervised>,
     /// The slots of those whose processes had other tasks before.
@@ -141,70 +101,115 @@ struct Overseer {
     /// How those have ended that were kept: they may be handed over before the engine has heard of it.
     lost: BTreeMap<WorkerId, Cause>,
     paused: bool,
-    /// Set when no more orders come: until when the host waits for its processes.
-    over: Option<Time>,
+    /// How many times inputs were taken since the processes were looked at.
+    takes: u32,
 }
 
 impl Overseer {
-    fn run(mut self) {
+    /// Starts the spawner; no process yet.
+    pub(super) fn start(shared: Arc<Shared>) -> io::Result<Self> {
+        let jobs = spawner::start(Arc::clone(&shared))?;
+        Ok(Self {
+            shared,
+            jobs,
+            workers: BTreeMap::new(),
+            slots: BTreeMap::new(),
+            lost: BTreeMap::new(),
+            paused: false,
+            takes: 0,
+        })
+    }
+
+    /// Does what an order says, after all that was told before it.
+    pub(super) fn order(&mut self, order: Notice) {
+        for notice in self.post().take_notices() {
+            self.handle(notice);
+        }
+        self.handle(order);
+    }
+
+    /// Takes the inputs that have arrived, and does what else there is to do. Where there is nothing, it blocks until
+    /// there is, or until a time.
+    pub(super) fn turn(&mut self, until: Option<Time>, inputs: &mut VecDeque<Delivery>) {
+        self.take(inputs);
+        self.takes += 1;
+        if inputs.is_empty() || self.takes > TAKES {
+            self.takes = 0;
+            let patience = if inputs.is_empty() { self.patience(until) } else { Some(Duration::ZERO) };
+            self.look(patience);
+            self.take(inputs);
+        }
+    }
+
+    /// Kills every worker and waits for that, for some seconds at most.
+    pub(super) fn shut_down(&mut self) {
+        let until = self.shared.clock.now() + LAST_WAIT;
+        let ids: Vec<WorkerId> = self.workers.keys().copied().collect();
+        for id in ids {
+            self.with(id, |worker| worker.ask(Asked::Kill));
+        }
+        let mut inputs = VecDeque::new();
+        while !self.workers.is_empty() && !self.shared.clock.until(until).is_zero() {
+            self.take(&mut inputs);
+            self.look(self.patience(Some(until)));
+        }
+        self.take(&mut inputs);
+        self.post().close(inputs);
+    }
+
+    fn post(&self) -> &Post {
+        &self.shared.post
+    }
+
+    /// Takes what has arrived, and what comes of that.
+    fn take(&mut self, inputs: &mut VecDeque<Delivery>) {
         loop {
-            let ended = self.wait();
-            let mut counter = [0_u8; 8];
-            let _ = rustix::io::read(&*self.wake, &mut counter);
-            while let Ok(notice) = self.notices.try_recv() {
-                self.handle(notice);
-            }
-            let now = self.shared.clock.now();
-            for id in ended {
-                let others = self.others(id);
-                self.with(id, |worker| worker.process_ended(now, others));
-            }
-            let is_due = |worker: &Supervised| worker.deadline().is_some_and(|deadline| deadline <= now);
-            let due: Vec<WorkerId> =
-                self.workers.iter().filter(|(_, worker)| is_due(worker)).map(|(id, _)| *id).collect();
-            for id in due {
-                self.with(id, |worker| worker.deadline_passed(now));
-            }
-            if self.over.is_some_and(|until| self.workers.is_empty() || now >= until) {
+            let notices = self.post().take(inputs);
+            if notices.is_empty() {
                 return;
+            }
+            for notice in notices {
+                self.handle(notice);
             }
         }
     }
 
-    /// Blocks until there is a notice, an exit or a deadline; tells whose processes have ended.
-    fn wait(&self) -> Vec<WorkerId> {
-        let deadlines = self.workers.values().filter_map(Supervised::deadline).chain(self.over);
-        let timeout = deadlines.min().map(|deadline| self.shared.clock.until(deadline));
-        // A millisecond more: what is due must be due when the wait ends.
-        let timeout = timeout.and_then(|left| Timespec::try_from(left + Duration::from_millis(1)).ok());
-        let processes: Vec<_> =
-            self.workers.iter().filter_map(|(id, worker)| Some((*id, worker.process()?.as_fd()))).collect();
-        let mut descriptors = vec![PollFd::new(&*self.wake, PollFlags::IN)];
-        descriptors
-            .extend(processes.iter().map(|(_, pidfd)| PollFd::from_borrowed_fd(*pidfd, PollFlags::IN)));
-        match poll(&mut descriptors, timeout.as_ref()) {
-            Ok(_) => {
-                let exits = descriptors[1..].iter().zip(&processes);
-                exits.filter(|(pidfd, _)| !pidfd.revents().is_empty()).map(|(_, (id, _))| *id).collect()
-            }
-            // An interrupted wait is one that ends early.
-            Err(_) => Vec::new(),
+    /// How long may be waited.
+    fn patience(&self, until: Option<Time>) -> Option<Duration> {
+        let deadlines = self.workers.values().filter_map(Supervised::deadline).chain(until);
+        deadlines.min().map(|deadline| self.shared.clock.until(deadline))
+    }
+
+    /// Waits for an arrival, an exit or a deadline, and sees to exits and deadlines.
+    fn look(&mut self, patience: Option<Duration>) {
+        let (ids, processes): (Vec<_>, Vec<_>) =
+            self.workers.iter().filter_map(|(id, worker)| Some((*id, worker.process()?.as_fd()))).unzip();
+        let ended = self.post().wait(&processes, patience);
+        let now = self.shared.clock.now();
+        for (id, _) in ids.into_iter().zip(ended).filter(|(_, ended)| *ended) {
+            let others = self.others(id);
+            self.with(id, |worker| worker.process_ended(now, others));
+        }
+        let is_due = |worker: &Supervised| worker.deadline().is_some_and(|deadline| deadline <= now);
+        let due: Vec<WorkerId> =
+            self.workers.iter().filter(|(_, worker)| is_due(worker)).map(|(id, _)| *id).collect();
+        for id in due {
+            self.with(id, |worker| worker.deadline_passed(now));
         }
     }
 
     fn handle(&mut self, notice: Notice) {
         match notice {
             Notice::Start { worker, assignment } => self.begin(worker, assignment),
-            Notice::Load(id) => self.order(id, Supervised::load),
+            Notice::Load(id) => self.tell(id, Supervised::load),
             Notice::Train { worker, lease, params } => {
-                self.order(worker, |worker| worker.train(&lease, params))
+                self.tell(worker, |worker| worker.train(&lease, params))
             }
-            Notice::Keep(id) => self.order(id, Supervised::keep),
+            Notice::Keep(id) => self.tell(id, Supervised::keep),
             Notice::HandOver { from, to, assignment } => self.hand_over(from, to, assignment),
-            Notice::Lost(id) => self.order(id, Supervised::channel_lost),
-            Notice::Exit(id) => self.order(id, |worker| worker.ask(Asked::Exit)),
-            Notice::Terminate(id) => self.order(id, |worker| worker.ask(Asked::Terminate)),
-            Notice::Kill(id) => self.order(id, |worker| worker.ask(Asked::Kill)),
+            Notice::Exit(id) => self.tell(id, |worker| worker.ask(Asked::Exit)),
+            Notice::Terminate(id) => self.tell(id, |worker| worker.ask(Asked::Terminate)),
+            Notice::Kill(id) => self.tell(id, |worker| worker.ask(Asked::Kill)),
             Notice::Pause(done) => {
                 self.shared.clock.pause();
                 self.paused = true;
@@ -230,13 +235,6 @@ impl Overseer {
             Notice::Connected { worker, link } => self.with(worker, |worker| worker.connected(link)),
             Notice::ReaderDone { worker, outcome } => self.with(worker, |worker| worker.reader_done(outcome)),
             Notice::ResultRead { worker, outcome } => self.with(worker, |worker| worker.result_read(outcome)),
-            Notice::Shutdown => {
-                self.over = Some(self.shared.clock.now() + LAST_WAIT);
-                let ids: Vec<WorkerId> = self.workers.keys().copied().collect();
-                for id in ids {
-                    self.with(id, |worker| worker.ask(Asked::Kill));
-                }
-            }
         }
     }
 
@@ -247,8 +245,7 @@ impl Overseer {
     }
 
     fn begin(&mut self, id: WorkerId, assignment: Arc<Assignment>) {
-        let worker =
-            Supervised::begin(id, assignment, Arc::clone(&self.shared), self.bell.clone(), self.jobs.clone());
+        let worker = Supervised::begin(id, assignment, Arc::clone(&self.shared), Arc::clone(&self.jobs));
         self.workers.insert(id, worker);
         self.with(id, |_| {});
     }
@@ -267,7 +264,7 @@ impl Overseer {
                 killed_for_memory: false,
                 before_first_word: true,
             };
-            return self.shared.post.put(Input::Worker { worker: to, event });
+            return self.post().put(Input::Worker { worker: to, event });
         };
         self.slots.remove(&from);
         self.slots.insert(to, slot);
@@ -283,7 +280,7 @@ impl Overseer {
     }
 
     /// Lets something happen to the worker of this number, which the engine wants.
-    fn order(&mut self, id: WorkerId, happens: impl FnOnce(&mut Supervised)) {
+    fn tell(&mut self, id: WorkerId, happens: impl FnOnce(&mut Supervised)) {
         if let Some(slot) = self.slot_of(id) {
             self.with(slot, happens);
         }
@@ -302,5 +299,18 @@ impl Overseer {
             let cause = worker.tell_end();
             self.lost.extend(lost.map(|id| (id, cause)));
         }
+    }
+}
+
+impl Drop for Overseer {
+    /// Nobody waits for an answer any more.
+    fn drop(&mut self) {
+        self.post().close(VecDeque::new());
+    }
+}
+
+impl std::fmt::Debug for Overseer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Overseer")
     }
 }

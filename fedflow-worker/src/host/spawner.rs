@@ -1,10 +1,11 @@
 //! The thread that makes directories and starts processes; it may block on a file system, nothing else may.
 
+mod jobs;
+
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{self, Sender};
 use std::thread;
 
 use fedflow_core::{Assignment, FailureKind, Program, Value, WorkerId};
@@ -13,12 +14,13 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use super::hand_over::HandOver;
 use super::listener::Cause;
 use super::logs::Logs;
-use super::overseer::{Bell, Notice};
+use super::overseer::Notice;
 use super::workdir::{self, Aside, Earlier};
 use super::{Protocol, Shared, WorkerProgram};
 use crate::environment::{self, Environment};
 use crate::json;
 use crate::spawn::{self, Launch, Process};
+pub(super) use jobs::Jobs;
 
 /// What the spawner shall do.
 pub(super) enum Work {
@@ -26,6 +28,18 @@ pub(super) enum Work {
     Start(Job),
     /// Prepare a process for its next task.
     HandOver(HandOver),
+}
+
+impl Work {
+    /// Whether a device waits for it: a command is given its lease before its process is started.
+    fn is_urgent(&self) -> bool {
+        match self {
+            Self::Start(Job { process: Some(_), assignment, .. }) => {
+                matches!(assignment.program.as_ref(), Program::Command { .. })
+            }
+            Self::Start(_) | Self::HandOver(_) => false,
+        }
+    }
 }
 
 /// What the spawner shall do for one worker.
@@ -89,20 +103,20 @@ pub(super) struct Done {
     pub(super) socket: Option<OwnedFd>,
 }
 
-/// Starts the thread. It ends when the sender of jobs is dropped.
-pub(super) fn start(shared: Arc<Shared>, bell: Bell) -> io::Result<Sender<Work>> {
-    let (jobs, todo) = mpsc::channel::<Work>();
+/// Starts the thread. It ends when nobody can leave it work any more.
+pub(super) fn start(shared: Arc<Shared>) -> io::Result<Arc<Jobs>> {
+    let (jobs, todo) = jobs::queue();
     thread::Builder::new().name("fedflow-spawner".into()).spawn(move || {
         spawn::unblock_signals();
         for work in todo {
-            bell.ring(match work {
+            shared.post.notify(match work {
                 Work::Start(job) => {
                     let worker = job.worker;
                     let done = do_job(&shared, job);
                     Notice::Spawned { worker, done: done.map(Box::new) }
                 }
                 Work::HandOver(hand_over) if hand_over.is_slow() => {
-                    prepare_apart(hand_over, &shared, &bell);
+                    prepare_apart(hand_over, &shared);
                     continue;
                 }
                 Work::HandOver(hand_over) => {
@@ -112,16 +126,17 @@ pub(super) fn start(shared: Arc<Shared>, bell: Bell) -> io::Result<Sender<Work>>
             });
         }
     })?;
-    Ok(jobs)
+    Ok(Arc::new(jobs))
 }
 
 /// Prepares a process for its next task in a thread of its own: others are started meanwhile.
-fn prepare_apart(hand_over: HandOver, shared: &Arc<Shared>, bell: &Bell) {
+fn prepare_apart(hand_over: HandOver, shared: &Arc<Shared>) {
     let worker = hand_over.slot;
-    let (shared, own_bell) = (Arc::clone(shared), bell.clone());
-    let prepare = move || own_bell.ring(Notice::Prepared { worker, done: hand_over.prepare(&shared) });
+    let own = Arc::clone(shared);
+    let prepare = move || own.post.notify(Notice::Prepared { worker, done: hand_over.prepare(&own) });
     if let Err(error) = thread::Builder::new().name("fedflow-handover".into()).spawn(prepare) {
-        bell.ring(Notice::Prepared { worker, done: Err(spawn_failed(format!("no thread for it: {error}"))) });
+        let done = Err(spawn_failed(format!("no thread for it: {error}")));
+        shared.post.notify(Notice::Prepared { worker, done });
     }
 }
 
@@ -146,15 +161,14 @@ pub(super) fn do_job(shared: &Shared, job: Job) -> Result<Done, Cause> {
             (Some(ours), Some(theirs))
         }
     };
-    let (stdout, stderr) = logs.for_process().map_err(cannot)?;
+    let stdin = stdin.as_ref().unwrap_or(&shared.null).as_fd();
+    let (stdout, stderr) = logs.for_process();
     let process = spawn::spawn(Launch {
         command: &plan.command,
         base_dir: &shared.options.base_dir,
         current_dir: &assignment.workdir,
-        environment: environment_of(shared, assignment, &plan),
-        stdin,
-        stdout,
-        stderr,
+        environment: &environment_of(shared, assignment, &plan),
+        streams: [stdin, stdout, stderr],
     })
     .map_err(|error| spawn_failed(error.to_string()))?;
     shared
@@ -202,38 +216,34 @@ const UNBUFFERED: &str = "PYTHONUNBUFFERED";
 fn environment_of(shared: &Shared, assignment: &Assignment, plan: &Plan) -> Environment {
     let mut environment = shared.environment.clone();
     for (name, value) in &plan.program_environment {
-        environment::set(&mut environment, name, value);
+        environment.set(name, value);
     }
     // That is how parameters reach a command.
     if matches!(assignment.program.as_ref(), Program::Command { .. }) {
         for (name, value) in assignment.params.iter() {
             if let Some(value) = as_variable(value) {
-                environment::set(&mut environment, name, value);
+                environment.set(name, value);
             }
         }
     }
     if let Some(threads) = shared.options.threads_per_task {
         for name in THREADS {
-            if !environment.iter().any(|(set, _)| set == name) {
-                environment::set(&mut environment, name, threads.to_string());
-            }
+            environment.set_if_missing(name, threads.to_string());
         }
     }
     // What Python holds back when it prints would end up in the log of a later task of its process, or nowhere if it
     // is killed.
-    if !environment.iter().any(|(set, _)| set == UNBUFFERED) {
-        environment::set(&mut environment, UNBUFFERED, "1");
-    }
+    environment.set_if_missing(UNBUFFERED, "1");
     for (name, value) in &shared.options.base_environment {
-        environment::set(&mut environment, name, value);
+        environment.set(name, value);
     }
-    environment::set(&mut environment, environment::TASK_ID, assignment.task_id.as_str());
-    environment::set(&mut environment, environment::GROUP, assignment.group.as_str());
-    environment::set(&mut environment, environment::ATTEMPT, assignment.attempt.to_string());
-    environment::set(&mut environment, environment::WORKDIR, assignment.workdir.as_os_str());
-    environment::set(&mut environment, environment::CHECKPOINT_DIR, assignment.checkpoint_dir.as_os_str());
+    environment.set(environment::TASK_ID, assignment.task_id.as_str());
+    environment.set(environment::GROUP, assignment.group.as_str());
+    environment.set(environment::ATTEMPT, assignment.attempt.to_string());
+    environment.set(environment::WORKDIR, &assignment.workdir);
+    environment.set(environment::CHECKPOINT_DIR, &assignment.checkpoint_dir);
     for (name, value) in &plan.environment {
-        environment::set(&mut environment, name, value);
+        environment.set(name, value);
     }
     environment
 }

@@ -182,7 +182,7 @@ impl LargeMessage {
 
 #[cfg(test)]
 mod tests {
-    use super::super::inbox;
+    use super::super::inbox::Post;
     use super::*;
     use crate::clock::Clock;
     use fedflow_core::WorkerId;
@@ -245,8 +245,7 @@ mod tests {
         });
         assert_eq!(turns.lock().parked, LARGE + BRISK + 1);
         assert_eq!(message.patience(), Time::ZERO + LONGEST);
-        let (post, _deliveries) = inbox::channel();
-        let listener = Listener::new(WorkerId(1), post, Clock::start());
+        let listener = Listener::new(WorkerId(1), Post::open().unwrap(), Clock::start());
         message.goes_on(&listener, LARGE + BRISK + 1).unwrap();
         assert!(has_turn(&message));
         assert_eq!(turns.lock().parked, 0);

@@ -15,7 +15,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{Shutdown, shutdown};
 
 use super::super::hand_over::HandOver;
-use super::super::inbox::{self, HostInbox};
+use super::super::inbox::{HostInbox, Post};
 use super::super::ipc_session::IpcReader;
 use super::super::json_session::{JsonReader, Line};
 use super::super::link::Link;
@@ -85,7 +85,8 @@ impl Conversation {
         let (Some(process), Some(socket)) = (done.process, done.socket) else {
             return Err(Cause::new(FailureKind::Spawn, "it was not started"));
         };
-        let (post, deliveries) = inbox::channel();
+        let post = Post::open()
+            .map_err(|error| Cause::new(FailureKind::Spawn, format!("no descriptor: {error}")))?;
         let listener = Arc::new(Listener::new(WorkerId(1), post.clone(), shared.clock.clone()));
         let socket = Arc::new(socket);
         let link = Arc::new(Mutex::new(None));
@@ -98,7 +99,7 @@ impl Conversation {
             tasks: 1,
             assignment: Arc::clone(&assignment),
             listener: Arc::clone(&listener),
-            inbox: HostInbox::new(deliveries, post, shared.clock.clone(), None),
+            inbox: HostInbox::of(post, shared.clock.clone()),
             link: Arc::clone(&link),
             outcome,
             socket: Arc::clone(&socket),

@@ -10,8 +10,7 @@ use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -24,11 +23,10 @@ use super::super::json_session::JsonReader;
 use super::super::link::{Link, Unreachable};
 use super::super::listener::{Cause, Listener, Phase};
 use super::super::logs::Logs;
-use super::super::spawner::{Done, Job, Plan, Work};
+use super::super::spawner::{Done, Job, Jobs, Plan, Work};
 use super::super::sweep::{Other, Sweep};
-use super::super::switchboard::SharedLink;
 use super::super::{Protocol, Shared, WorkerProgram, result_file, turns};
-use super::{Bell, Notice};
+use super::Notice;
 use crate::process::ProcessId;
 use crate::spawn::{Ending, Process, own_peak};
 
@@ -52,8 +50,7 @@ pub(super) struct Supervised {
     /// Whether it is idle, its task done.
     kept: bool,
     shared: Arc<Shared>,
-    bell: Bell,
-    jobs: Sender<Work>,
+    jobs: Arc<Jobs>,
     listener: Arc<Listener>,
     private: PathBuf,
     manner: Manner,
@@ -83,7 +80,7 @@ pub(super) struct Supervised {
 /// What runs the task.
 enum Manner {
     /// A worker program, with a session.
-    Session { program: WorkerProgram, token: String, link: Option<SharedLink>, socket: Option<Arc<OwnedFd>> },
+    Session { program: WorkerProgram, token: String, link: Option<Link>, socket: Option<Arc<OwnedFd>> },
     /// A command, one process per phase; the phase that runs or ran last.
     Command { phase: CommandPhase },
 }
@@ -133,8 +130,7 @@ impl Supervised {
         id: WorkerId,
         assignment: Arc<Assignment>,
         shared: Arc<Shared>,
-        bell: Bell,
-        jobs: Sender<Work>,
+        jobs: Arc<Jobs>,
     ) -> Self {
         let listener = Arc::new(Listener::new(id, shared.post.clone(), shared.clock.clone()));
         shared.gauges.add(listener.gauge());
@@ -146,7 +142,6 @@ impl Supervised {
             first_workdir: assignment.workdir.as_path().into(),
             kept: false,
             shared,
-            bell,
             jobs,
             listener,
             private,
@@ -191,8 +186,7 @@ impl Supervised {
         self.oom_kills = self.shared.oom_kills.count();
         let assignment = Arc::clone(&self.assignment);
         let job = Job { worker: self.slot, assignment, logs: self.logs.take(), process };
-        // The spawner lives as long as we do.
-        let _ = self.jobs.send(Work::Start(job));
+        self.jobs.add(Work::Start(job));
     }
 
     pub(super) fn spawned(&mut self, done: Result<Done, Cause>) {
@@ -231,9 +225,9 @@ impl Supervised {
         let listener = Arc::clone(&self.listener);
         let assignment = Arc::clone(&self.assignment);
         let private = self.private.clone();
-        let (worker, bell) = (self.slot, self.bell.clone());
+        let (worker, post) = (self.slot, self.shared.post.clone());
         let read = move || {
-            let connected = |link| bell.ring(Notice::Connected { worker, link });
+            let connected = |link| post.notify(Notice::Connected { worker, link });
             match protocol {
                 Protocol::Ipc => {
                     IpcReader { shared, listener, assignment, socket, token, private }.run(connected)
@@ -241,12 +235,12 @@ impl Supervised {
                 Protocol::Json => JsonReader { shared, listener, assignment, socket }.run(connected),
             }
         };
-        let bell = self.bell.clone();
+        let post = self.shared.post.clone();
         let reading = Box::new(move || {
             // Bytes that are no message can make ipc-channel panic; that is this worker's fault and end only.
             let outcome = panic::catch_unwind(AssertUnwindSafe(read))
                 .unwrap_or_else(|_| Err(Cause::protocol("it sent something that cannot be read")));
-            bell.ring(Notice::ReaderDone { worker, outcome });
+            post.notify(Notice::ReaderDone { worker, outcome });
         });
         match self.shared.readers.begin(reading) {
             Ok(()) => self.reader = Reader::Running,
@@ -256,8 +250,6 @@ impl Supervised {
 
     pub(super) fn connected(&mut self, new: Link) {
         if let Manner::Session { link, .. } = &mut self.manner {
-            let new = Arc::new(Mutex::new(new));
-            self.shared.board.connect(self.id, &new, &self.listener);
             *link = Some(new);
         }
         if self.asked == Asked::Exit {
@@ -284,7 +276,7 @@ impl Supervised {
 
     /// The channel is closed. A process that was asked to end has the engine's time limit for that; one that was
     /// not is ending, or has broken the protocol.
-    pub(super) fn channel_lost(&mut self) {
+    fn channel_lost(&mut self) {
         let waits = self.deadline.is_some_and(|(_, overdue)| overdue != Overdue::Task);
         if self.asked == Asked::Nothing && !waits {
             self.deadline = Some((self.shared.clock.now() + LINGER, Overdue::Process));
@@ -369,10 +361,10 @@ impl Supervised {
             format!("what it may have left running is looked for and killed: {known}")
         });
         self.busy += 1;
-        let (worker, bell) = (self.slot, self.bell.clone());
+        let (worker, post) = (self.slot, self.shared.post.clone());
         let sweeper = thread::Builder::new().name("fedflow-sweep".into()).spawn(move || {
             sweep.run();
-            bell.ring(Notice::Swept(worker));
+            post.notify(Notice::Swept(worker));
         });
         // Without a thread for it, it is left to the next one's sweep.
         if sweeper.is_err() {
@@ -434,14 +426,14 @@ impl Supervised {
             return self.result_read(Ok(Dict::new()));
         }
         self.busy += 1;
-        let (worker, bell) = (self.slot, self.bell.clone());
+        let (worker, post) = (self.slot, self.shared.post.clone());
         let listener = Arc::clone(&self.listener);
         let read = move || {
             let is_large = std::fs::metadata(&path).is_ok_and(|file| file.len() > turns::LARGE as u64);
             let _turn = is_large.then(|| listener.take_turn());
             let outcome = result_file::read(&path, limit)
                 .map_err(|error| Cause::new(FailureKind::Protocol, error.to_string()));
-            bell.ring(Notice::ResultRead { worker, outcome });
+            post.notify(Notice::ResultRead { worker, outcome });
         };
         if let Err(error) = thread::Builder::new().name("fedflow-result".into()).spawn(read) {
             self.busy = self.busy.saturating_sub(1);

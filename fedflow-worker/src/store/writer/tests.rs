@@ -1,4 +1,5 @@
 use std::fs;
+use std::io;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use fedflow_core::{Dict, Name, RunOutcome, Value};
@@ -125,7 +126,25 @@ fn one_sync_serves_all_that_came_meanwhile() {
     bench.allow();
     bench.writer.finish().unwrap();
     assert_eq!(bench.steps.try_iter().collect::<Vec<_>>(), [Step::Sync], "the end is synced, too");
-    assert!(bench.notices.try_recv().is_err());
+    assert_eq!(bench.notices.try_recv(), Ok(JournalNotice::Durable(5)));
+}
+
+#[test]
+fn who_waits_for_a_sync_has_it_at_once() {
+    let mut bench = bench();
+    bench.record(1, &finished("1"));
+    bench.lines();
+    bench.allow();
+    assert_eq!(bench.step(), Step::Sync);
+    bench.record(2, &finished("2"));
+    bench.writer.flush();
+    bench.allow();
+    assert_eq!(bench.lines().0, 1);
+    bench.allow();
+    assert_eq!(bench.step(), Step::Sync);
+    bench.allow();
+    assert_eq!(bench.notices.recv().unwrap(), JournalNotice::Durable(1));
+    assert_eq!(bench.notices.recv().unwrap(), JournalNotice::Durable(2));
 }
 
 #[test]
@@ -240,10 +259,7 @@ fn a_journal_is_begun_once_and_continued() {
     let run = sample::new_run(root.path());
     let lock = RunLock::acquire(&run).unwrap();
     let mut writer = JournalWriter::create(&lock, &sample::head(), ignore()).unwrap();
-    assert!(matches!(
-        JournalWriter::create(&lock, &sample::head(), ignore()),
-        Err(JournalError::Exists(_))
-    ));
+    assert!(matches!(JournalWriter::create(&lock, &sample::head(), ignore()), Err(JournalError::Exists(_))));
     writer.record(1, Time::after(Duration::from_secs(5)), &started(1));
     writer.record(2, Time::after(Duration::from_millis(7500)), &started(2));
     drop(writer);

@@ -26,7 +26,7 @@ pub(super) struct Batch {
     /// Nothing can be written any more.
     pub(super) failed: bool,
     /// Somebody waits for it: the thread does not rest.
-    urgent: bool,
+    pub(super) urgent: bool,
     /// The thread sleeps until something comes.
     asleep: bool,
 }
@@ -46,11 +46,9 @@ impl Shared {
         }
     }
 
-    /// What waits is wanted now.
+    /// What waits, or is written and not yet synced, is wanted now.
     pub(super) fn hurry(&self) {
-        let mut batch = self.waiting();
-        batch.urgent = !batch.is_empty();
-        drop(batch);
+        self.waiting().urgent = true;
         self.wake.notify_one();
     }
 
@@ -60,16 +58,23 @@ impl Shared {
         self.wake.notify_one();
     }
 
-    /// Rests, unless somebody is in a hurry; then waits until there is something to write, or no more will come, and
-    /// takes it. Leaves a buffer in exchange.
-    pub(super) fn take(&self, buffer: Vec<u8>, rest: Duration) -> Batch {
+    /// Rests, unless somebody is in a hurry; then waits until there is something to write or no more will come, but no
+    /// longer than for a time, and takes it. Leaves a buffer in exchange.
+    pub(super) fn take(&self, buffer: Vec<u8>, rest: Duration, patience: Option<Duration>) -> Batch {
         let rests = |batch: &mut Batch| !batch.urgent && !batch.closed;
         let rested = self.wake.wait_timeout_while(self.waiting(), rest, rests);
         let (mut batch, _) = rested.unwrap_or_else(PoisonError::into_inner);
-        while batch.is_empty() && !batch.closed {
-            batch.asleep = true;
-            batch = self.wake.wait(batch).unwrap_or_else(PoisonError::into_inner);
-        }
+        batch.asleep = true;
+        let mut batch = match patience {
+            None => {
+                let waits = |batch: &mut Batch| batch.is_empty() && !batch.closed;
+                self.wake.wait_while(batch, waits).unwrap_or_else(PoisonError::into_inner)
+            }
+            Some(patience) => {
+                let waits = |batch: &mut Batch| batch.is_empty() && rests(batch);
+                self.wake.wait_timeout_while(batch, patience, waits).unwrap_or_else(PoisonError::into_inner).0
+            }
+        };
         let fresh = Batch { lines: buffer, number: batch.number, closed: batch.closed, ..Batch::default() };
         std::mem::replace(&mut *batch, fresh)
     }

@@ -3,14 +3,19 @@
 use std::io;
 use std::time::Duration;
 
+use fedflow_core::Time;
+
 use super::super::disk::Disk;
 use super::waiting::{Batch, Shared};
 use super::{JournalNotice, KEPT_BUFFER, MAX_UNSYNCED, Notify, PIECE};
+use crate::clock::Clock;
 
-/// How long the thread rests after it has written, unless somebody waits for what came meanwhile: one write and one sync
-/// then serve many records, and tasks that come and go in a millisecond do not wake it several times each. What is
-/// announced is announced so much later at most.
-const REST: Duration = Duration::from_millis(4);
+/// How long the thread rests after it has written, unless somebody waits for what came meanwhile: tasks that come and go
+/// in a millisecond do not wake it several times each. Who looks at the journal sees what happened so much later at most.
+const REST: Duration = Duration::from_millis(2);
+/// How long the next sync is put off after one, unless somebody waits for it, so that it serves many records. What must
+/// be durable before it is announced is announced so much later at most.
+const SYNC_REST: Duration = Duration::from_millis(8);
 
 /// The writer's thread.
 pub(super) struct Writing<D> {
@@ -22,22 +27,37 @@ pub(super) struct Writing<D> {
     whole: u64,
     /// How much of it is synced.
     synced: u64,
+    /// Whether what is not synced has to be.
+    owes_sync: bool,
+    clock: Clock,
+    /// From when on the next sync is not put off.
+    sync_from: Time,
 }
 
 impl<D: Disk> Writing<D> {
     /// Goes on with a journal that is so long.
     pub(super) fn new(disk: D, length: u64, notify: Notify) -> Self {
-        Self { disk, notify, length, whole: length, synced: length }
+        Self {
+            disk,
+            notify,
+            length,
+            whole: length,
+            synced: length,
+            owes_sync: false,
+            clock: Clock::start(),
+            sync_from: Time::ZERO,
+        }
     }
 
     pub(super) fn run(mut self, shared: &Shared) -> Result<(), String> {
         let mut buffer = Vec::new();
         let mut rest = Duration::ZERO;
         loop {
-            let batch = shared.take(buffer, rest);
+            let patience = self.owes_sync.then(|| self.clock.until(self.sync_from));
+            let batch = shared.take(buffer, rest, patience);
             rest = REST;
             let last = batch.closed && batch.is_empty();
-            if let Err(error) = self.write(&batch, batch.sync || last) {
+            if let Err(error) = self.write(&batch, batch.urgent || last) {
                 shared.fail();
                 let text = format!("the journal cannot be written: {error}");
                 (self.notify)(JournalNotice::Failed(text.clone()));
@@ -52,23 +72,29 @@ impl<D: Disk> Writing<D> {
         }
     }
 
-    fn write(&mut self, batch: &Batch, sync: bool) -> io::Result<()> {
+    fn write(&mut self, batch: &Batch, in_a_hurry: bool) -> io::Result<()> {
         if let Some(reason) = &batch.broken {
             return Err(io::Error::other(reason.clone()));
         }
         // A file is durable before the line that names it is written.
         self.disk.keep_outside(&batch.outside)?;
+        let synced = self.synced;
         for piece in batch.lines.chunks(PIECE) {
             self.write_piece(piece)?;
             if self.length - self.synced > MAX_UNSYNCED {
                 self.sync()?;
             }
         }
-        if sync && self.synced < self.length {
+        self.owes_sync |= batch.sync || batch.closed;
+        let is_time = in_a_hurry || self.clock.until(self.sync_from).is_zero();
+        if self.owes_sync && is_time && self.synced < self.length {
             self.sync()?;
         }
-        if !batch.is_empty() && self.synced == self.length {
-            (self.notify)(JournalNotice::Durable(batch.number));
+        if self.synced == self.length {
+            self.owes_sync = false;
+            if self.synced > synced {
+                (self.notify)(JournalNotice::Durable(batch.number));
+            }
         }
         Ok(())
     }
@@ -102,7 +128,7 @@ impl<D: Disk> Writing<D> {
             return Err(error);
         }
         self.synced = self.length;
+        self.sync_from = self.clock.now() + SYNC_REST;
         Ok(())
     }
 }
-

@@ -38,7 +38,6 @@ impl Supervised {
 
     /// Tells the engine that every process of the worker is gone, and how it ended.
     pub(in super::super) fn tell_end(self) -> Cause {
-        self.shared.board.disconnect(self.id);
         self.listener.close();
         let mut greeted = true;
         let signs = self.shared.options.oom_signs.with(&self.assignment.oom_signs);

@@ -14,7 +14,6 @@ use super::super::super::listener::{Cause, Phase, Said};
 use super::super::super::logs::Logs;
 use super::super::super::spawner::{Plan, Stdin, Work};
 use super::super::super::sweep::{Other, Sweep};
-use super::super::super::switchboard::lock_link;
 use super::super::super::train_gate::Refusal;
 use super::{CommandPhase, Manner, Overdue, Reader, Supervised};
 use crate::environment;
@@ -25,8 +24,7 @@ impl Supervised {
         match &mut self.manner {
             Manner::Session { link: Some(link), .. } => {
                 self.listener.expect(Phase::Loading);
-                let told = lock_link(link).load();
-                if let Err(error) = told {
+                if let Err(error) = link.load() {
                     self.untold(&error);
                 }
             }
@@ -50,8 +48,7 @@ impl Supervised {
         match &mut self.manner {
             Manner::Session { link: Some(link), .. } => {
                 self.listener.expect(Phase::Training);
-                let told = lock_link(link).train(lease, params);
-                if let Err(error) = told {
+                if let Err(error) = link.train(lease, params) {
                     self.untold(&error);
                 }
             }
@@ -124,8 +121,10 @@ impl Supervised {
             }
             return;
         };
-        // Of a worker that ends in order this is the usual case, and a look at every thread would cost more than that.
-        if asked != Asked::Exit || !process.is_childless(self.manner.own_threads()) {
+        // That a worker which ends in order has no child is the usual case, and to look at every thread would cost more.
+        let leaves_nothing = asked == Asked::Exit
+            && (self.sees_to_its_children() || process.is_childless(self.manner.own_threads()));
+        if !leaves_nothing {
             self.offspring.extend(process.descendants());
         }
         let number = process.number();
@@ -133,7 +132,7 @@ impl Supervised {
             (Asked::Nothing, _) => {}
             (Asked::Exit, Manner::Session { link: Some(link), .. }) => {
                 self.shared.talk(&self.assignment, || format!("process {number} is told to exit"));
-                if lock_link(link).exit().is_err() {
+                if link.exit().is_err() {
                     self.channel_lost();
                 }
             }
@@ -150,6 +149,18 @@ impl Supervised {
                     .talk(&self.assignment, || format!("SIGKILL is sent to process {number} and its group"));
                 process.signal_group(Signal::KILL);
             }
+        }
+    }
+
+    /// Whether it ends its children itself when it is told to exit, as a Rust worker does. What gets away from it all the
+    /// same is found where this program adopts it. To look before is not cheap: what was looked up of a process the kernel
+    /// has to forget before it can be reaped.
+    fn sees_to_its_children(&self) -> bool {
+        match &self.manner {
+            Manner::Session { program, .. } => {
+                program.protocol == Protocol::Ipc && self.shared.options.adopt_orphans
+            }
+            Manner::Command { .. } => false,
         }
     }
 
@@ -194,8 +205,7 @@ impl Supervised {
         });
         let relay = if relayed { self.logs.take().map(|logs| (logs, earlier)) } else { None };
         self.busy += 1;
-        // The spawner lives as long as we do.
-        let _ = self.jobs.send(Work::HandOver(HandOver { slot: self.slot, assignment, relay, sweep }));
+        self.jobs.add(Work::HandOver(HandOver { slot: self.slot, assignment, relay, sweep }));
     }
 
     /// Whether what its task has left behind is looked for before it gets another one. A Rust worker does that itself,
@@ -221,14 +231,12 @@ impl Supervised {
             return;
         }
         let Manner::Session { program, link: Some(link), .. } = &mut self.manner else { return };
-        self.shared.board.connect(self.id, link, &self.listener);
         self.listener.expect(Phase::Starting);
         if program.protocol == Protocol::Json {
             self.listener.await_first_word();
         }
         let limit = self.shared.options.result_limit;
-        let told = lock_link(link).task(self.id, &self.assignment, limit);
-        if let Err(error) = told {
+        if let Err(error) = link.task(self.id, &self.assignment, limit) {
             return self.untold(&error);
         }
         match program.protocol {

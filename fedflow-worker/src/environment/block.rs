@@ -1,0 +1,153 @@
+//! `Environment`: a process's environment, as the kernel takes it.
+
+use std::env;
+use std::ffi::{CStr, CString, OsStr, OsString};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::PREFIX;
+
+/// The variables of a process: one text `NAME=value` for each. A clone shares what was [made common](Self::into_common).
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Environment {
+    common: Arc<[CString]>,
+    /// What counts before that, and what was set last before what was set first.
+    own: Vec<CString>,
+    /// A variable that no process can have: the kernel's texts end at the first zero.
+    unfit: Option<OsString>,
+}
+
+impl Environment {
+    /// What this process's environment gives to others: everything but Fedflow's own variables, which were meant for
+    /// this process or hold secrets.
+    pub(crate) fn inherited() -> Self {
+        let mut environment = Self::default();
+        for (name, value) in env::vars_os().filter(|(name, _)| !name.as_bytes().starts_with(PREFIX)) {
+            environment.set(name, value);
+        }
+        environment
+    }
+
+    /// Sets a variable, over an earlier value.
+    pub(crate) fn set(&mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) {
+        let (name, value) = (name.as_ref(), value.as_ref());
+        self.own.retain(|text| value_in(text, name).is_none());
+        let mut text = Vec::with_capacity(name.len() + value.len() + 2);
+        text.extend_from_slice(name.as_bytes());
+        text.push(b'=');
+        text.extend_from_slice(value.as_bytes());
+        match CString::new(text) {
+            Ok(text) => self.own.push(text),
+            Err(_) => self.unfit = Some(name.into()),
+        }
+    }
+
+    /// Sets a variable that is not set.
+    pub(crate) fn set_if_missing(&mut self, name: &str, value: impl AsRef<OsStr>) {
+        if self.get(name).is_none() {
+            self.set(name, value);
+        }
+    }
+
+    /// What a variable is set to.
+    pub(crate) fn get(&self, name: &str) -> Option<&OsStr> {
+        self.own.iter().chain(&*self.common).find_map(|text| value_in(text, name.as_ref()))
+    }
+
+    /// The same variables, of which copies take no time.
+    pub(crate) fn into_common(self) -> Self {
+        let common = self.texts().map(CStr::to_owned).collect();
+        Self { common, own: Vec::new(), unfit: self.unfit }
+    }
+
+    /// Every variable once.
+    ///
+    /// # Errors
+    /// The name or the value of one holds a zero.
+    pub(crate) fn checked_texts(&self) -> io::Result<impl Iterator<Item = &CStr>> {
+        match &self.unfit {
+            None => Ok(self.texts()),
+            Some(name) => {
+                let text = format!("the variable {} holds a zero byte", name.display());
+                Err(io::Error::new(io::ErrorKind::InvalidInput, text))
+            }
+        }
+    }
+
+    fn texts(&self) -> impl Iterator<Item = &CStr> {
+        let is_hidden = |text: &CString| {
+            let name = name_of(text);
+            self.own.iter().any(|own| name_of(own) == name)
+        };
+        let common = self.common.iter().filter(move |text| !is_hidden(text));
+        common.chain(&self.own).map(CString::as_c_str)
+    }
+
+    /// Where a program is that is named without a separator, by the `PATH` of these variables.
+    pub(crate) fn find_program(&self, name: &OsStr) -> Option<PathBuf> {
+        env::split_paths(self.get("PATH")?)
+            .filter(|directory| directory.is_absolute())
+            .map(|directory| directory.join(name))
+            .find(|candidate| {
+                rustix::fs::access(candidate, rustix::fs::Access::EXEC_OK).is_ok() && candidate.is_file()
+            })
+    }
+}
+
+fn name_of(text: &CString) -> &[u8] {
+    let bytes = text.as_bytes();
+    bytes.split(|byte| *byte == b'=').next().unwrap_or(bytes)
+}
+
+/// The value in a text of a variable of this name.
+fn value_in<'a>(text: &'a CString, name: &OsStr) -> Option<&'a OsStr> {
+    let value = text.as_bytes().strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
+    Some(OsStr::from_bytes(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(name: &str, value: &str) -> Environment {
+        let mut environment = Environment::default();
+        environment.set(name, value);
+        environment
+    }
+
+    fn texts(environment: &Environment) -> Vec<&str> {
+        environment.checked_texts().unwrap().map(|text| text.to_str().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_program_is_found_by_the_path_it_will_have() {
+        assert!(with("PATH", "/nowhere:/bin:/usr/bin").find_program("sh".as_ref()).is_some());
+        assert_eq!(with("PATH", "/nowhere").find_program("sh".as_ref()), None);
+        assert_eq!(Environment::default().find_program("sh".as_ref()), None);
+        assert_eq!(with("PATH", "/").find_program("bin".as_ref()), None, "a directory is no program");
+    }
+
+    #[test]
+    fn a_variable_is_set_once_and_the_last_value_counts() {
+        let mut environment = with("A", "1");
+        environment.set("AB", "2");
+        environment.set("A", "3=4");
+        assert_eq!(texts(&environment), ["AB=2", "A=3=4"]);
+        let mut copy = environment.into_common();
+        copy.set("AB", "5");
+        copy.set_if_missing("A", "6");
+        copy.set_if_missing("C", "7");
+        assert_eq!(texts(&copy), ["A=3=4", "AB=5", "C=7"]);
+        assert_eq!(copy.get("A"), Some(OsStr::new("3=4")));
+    }
+
+    #[test]
+    fn what_no_process_can_be_given_is_an_error() {
+        let mut environment = with("A", "1");
+        environment.set("B", "2\0C=3");
+        let error = environment.checked_texts().err().unwrap();
+        assert_eq!(error.to_string(), "the variable B holds a zero byte");
+    }
+}
