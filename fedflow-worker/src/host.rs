@@ -40,11 +40,13 @@ mod ending;
 pub mod fuzzing;
 mod gauge;
 mod hand_over;
+mod handle;
 mod handshake;
 mod inbox;
 mod intake;
 mod ipc_session;
 mod json_session;
+mod launcher;
 mod lease_text;
 mod link;
 mod listener;
@@ -52,7 +54,9 @@ mod log_keeper;
 mod logs;
 mod memory_group;
 mod oom_kills;
+mod options;
 mod overseer;
+mod post;
 mod private;
 mod result_file;
 mod sampler;
@@ -64,16 +68,12 @@ mod turns;
 mod witness;
 mod workdir;
 
-use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError, TryLockError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
 
-use fedflow_core::{
-    Assignment, Dict, Input, Launcher, Lease, Name, OomSigns, SELF_WORKER, StopLevel, Time, WorkerId,
-};
+use fedflow_core::{Assignment, SELF_WORKER};
 use rustix::process::{getpid, set_child_subreaper};
 
 use crate::clock::Clock;
@@ -83,100 +83,19 @@ use crate::spawn;
 pub use conformance::{CheckedStep, Trial, Verdict, WorkerCheck};
 use crew::Crew;
 use gauge::Gauges;
+pub use handle::HostHandle;
 pub use inbox::HostInbox;
-use inbox::Post;
+pub use launcher::HostLauncher;
 use log_keeper::LogKeeper;
 use oom_kills::OomKills;
-use overseer::{Notice, Overseer};
+pub use options::{HostOptions, Protocol, WorkerProgram};
+use overseer::Overseer;
+use post::Post;
 use private::Private;
 use sampler::{Sampler, SamplerThread};
 pub use talk::HostTalk;
 pub use train_gate::TrainGate;
 pub use witness::LeaseWitness;
-
-/// How a worker program talks to its supervisor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Protocol {
-    /// Over ipc-channel: a Rust program built on [`Worker`](crate::Worker).
-    #[default]
-    Ipc,
-    /// One JSON object a line, over standard input: a program in any language.
-    Json,
-}
-
-/// A program that runs tasks of several kinds.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct WorkerProgram {
-    /// Program and arguments. A program with a separator is relative to [`HostOptions::base_dir`], another one is
-    /// looked up in `PATH`.
-    pub command: Vec<String>,
-    /// How it talks.
-    pub protocol: Protocol,
-    /// Variables for its environment.
-    pub env: Vec<(String, String)>,
-}
-
-/// What a host needs to know.
-#[derive(Debug, Clone)]
-pub struct HostOptions {
-    /// The worker programs by name. [`SELF_WORKER`] is the running program itself and need not be named.
-    pub workers: BTreeMap<String, WorkerProgram>,
-    /// What relative program paths are relative to; an absolute path.
-    pub base_dir: PathBuf,
-    /// Variables for every process, from the device pool.
-    pub base_environment: Vec<(String, String)>,
-    /// The memory that a result may take, in bytes.
-    pub result_limit: u64,
-    /// How much of each of a task's two logs is kept, in bytes, at least 64 KiB: the head and the newest part. While
-    /// the task writes, its file may take more for up to a second.
-    pub log_limit: u64,
-    /// Whether the directory of a failed attempt is kept beside the task's as `ID.attempt-K`; else it is removed.
-    pub keep_failed_attempts: bool,
-    /// The threads that each task's numeric libraries may use, unless the user set a number; `None` leaves it to
-    /// them, which is all cores for each.
-    pub threads_per_task: Option<u32>,
-    /// Who is told which process uses a lease.
-    pub lease_witness: Option<LeaseWitness>,
-    /// Who is asked whether simulated cards have the memory that a task says it uses.
-    pub train_gate: Option<TrainGate>,
-    /// By what it is known that a process which failed was out of memory, beside what a task adds.
-    pub oom_signs: Arc<OomSigns>,
-    /// Who is told in words what is done with processes and directories.
-    pub talk: Option<HostTalk>,
-    /// How long a worker may take to say hello. The engine has its own, usually shorter, time limits.
-    pub start_timeout: Duration,
-    /// How often memory and processors are looked at; `None` is never.
-    pub sample_interval: Option<Duration>,
-    /// Whether what workers leave behind is ended also if it left its process group: the program becomes a subreaper,
-    /// and *every* child of it that is no worker is taken for an orphan. Only for a program that starts no other
-    /// processes, and has no children from before.
-    pub adopt_orphans: bool,
-}
-
-impl HostOptions {
-    /// Options for programs relative to a directory, with the defaults of the configuration: results of up to
-    /// 64 MiB, logs of up to 256 MiB, failed attempts kept, 60 s for a hello, a sample each second, no orphans
-    /// adopted.
-    #[must_use]
-    pub fn new(base_dir: impl Into<PathBuf>) -> Self {
-        Self {
-            workers: BTreeMap::new(),
-            base_dir: base_dir.into(),
-            base_environment: Vec::new(),
-            result_limit: 64 << 20,
-            log_limit: 256 << 20,
-            keep_failed_attempts: true,
-            threads_per_task: None,
-            lease_witness: None,
-            train_gate: None,
-            oom_signs: Arc::default(),
-            talk: None,
-            start_timeout: Duration::from_secs(60),
-            sample_interval: Some(Duration::from_secs(1)),
-            adopt_orphans: false,
-        }
-    }
-}
 
 /// Why a host cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -298,124 +217,5 @@ impl Shared {
             }
             None => None,
         }
-    }
-}
-
-/// Starts workers and tells them what to do: the engine's [`Launcher`].
-///
-/// No call blocks; what follows from an order happens while somebody waits in the [`HostInbox`]. Dropping it kills every
-/// worker that is left and waits for that, at most a few seconds.
-#[derive(Debug)]
-pub struct HostLauncher {
-    overseer: Arc<Mutex<Overseer>>,
-    post: Post,
-    _sampling: Option<SamplerThread>,
-}
-
-impl HostLauncher {
-    fn order(&self, order: Notice) {
-        match self.overseer.try_lock() {
-            Ok(mut overseer) => overseer.order(order),
-            // Another thread waits in the inbox, and will see to it.
-            Err(_) => self.post.notify(order),
-        }
-    }
-}
-
-impl Launcher for HostLauncher {
-    fn start(&mut self, worker: WorkerId, assignment: Assignment) {
-        self.order(Notice::Start { worker, assignment: Arc::new(assignment) });
-    }
-
-    fn load(&mut self, worker: WorkerId) {
-        self.order(Notice::Load(worker));
-    }
-
-    fn train(&mut self, worker: WorkerId, lease: &Lease, params: &Dict) {
-        self.order(Notice::Train { worker, lease: lease.clone(), params: params.clone() });
-    }
-
-    fn keep(&mut self, worker: WorkerId) {
-        self.order(Notice::Keep(worker));
-    }
-
-    fn hand_over(&mut self, from: WorkerId, to: WorkerId, assignment: Assignment) {
-        self.order(Notice::HandOver { from, to, assignment: Arc::new(assignment) });
-    }
-
-    fn exit(&mut self, worker: WorkerId) {
-        self.order(Notice::Exit(worker));
-    }
-
-    fn terminate(&mut self, worker: WorkerId) {
-        self.order(Notice::Terminate(worker));
-    }
-
-    fn kill(&mut self, worker: WorkerId) {
-        self.order(Notice::Kill(worker));
-    }
-}
-
-impl Drop for HostLauncher {
-    fn drop(&mut self) {
-        if let Err(TryLockError::WouldBlock) = self.overseer.try_lock() {
-            // Another thread waits in the inbox; it shall not do so for ever.
-            self.post.put(Input::Timer);
-        }
-        self.overseer.lock().unwrap_or_else(PoisonError::into_inner).shut_down();
-    }
-}
-
-/// Puts into the [`HostInbox`] what the host itself does not know of. Cheap to clone; may be used from any thread.
-#[derive(Debug, Clone)]
-pub struct HostHandle {
-    post: Post,
-    clock: Clock,
-}
-
-impl HostHandle {
-    /// The run shall stop.
-    pub fn stop(&self, level: StopLevel) {
-        self.post.put(Input::Stop(level));
-    }
-
-    /// Stops every worker, with all that descends from it, and the run's clock. Blocks until they stand still, which
-    /// takes a moment once somebody waits in the [`HostInbox`]; not to be called by that thread.
-    pub fn pause(&self) {
-        let (done, paused) = crossbeam_channel::bounded(1);
-        self.post.notify(Notice::Pause(done));
-        // An error is a host that has ended: there is nothing left to stop.
-        let _ = paused.recv();
-    }
-
-    /// Has everything go on after [`pause`](Self::pause).
-    pub fn resume(&self) {
-        self.post.notify(Notice::Resume);
-    }
-
-    /// The run's time.
-    #[must_use]
-    pub fn now(&self) -> Time {
-        self.clock.now()
-    }
-
-    /// One task shall be cancelled.
-    pub fn cancel(&self, group: Name, task: Name) {
-        self.post.put(Input::Cancel { group, task });
-    }
-
-    /// All records up to this number are durable.
-    pub fn durable(&self, number: u64) {
-        self.post.put(Input::Durable(number));
-    }
-
-    /// Records cannot be written any more.
-    pub fn recording_failed(&self, cause: impl Into<String>) {
-        self.post.put(Input::RecordingFailed(cause.into()));
-    }
-
-    /// Leases may succeed that did not before.
-    pub fn devices_changed(&self) {
-        self.post.put(Input::DevicesChanged);
     }
 }

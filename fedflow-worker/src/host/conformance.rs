@@ -14,7 +14,7 @@ use std::time::Duration;
 use fedflow_core::{Device, Dict};
 use tempfile::TempDir;
 
-use super::inbox::Post;
+use super::post::Post;
 use super::{HostError, HostOptions, Protocol, Shared, WorkerProgram};
 use crate::clock::Clock;
 use crate::describe::describe;

@@ -8,9 +8,9 @@ use rustix::net::{
     AddressFamily, SendFlags, Shutdown, SocketFlags, SocketType, send, shutdown, socketpair, sockopt,
 };
 
-use super::inbox::Post;
 use super::json_session;
 use super::listener::{Listener, Phase};
+use super::post::Post;
 use crate::clock::Clock;
 use crate::codec;
 

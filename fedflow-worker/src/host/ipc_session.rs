@@ -191,7 +191,7 @@ impl Assembly {
 
 #[cfg(test)]
 mod tests {
-    use super::super::inbox::Post;
+    use super::super::post::Post;
     use super::*;
     use crate::clock::Clock;
     use crate::protocol::Bytes;

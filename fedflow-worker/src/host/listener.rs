@@ -7,8 +7,8 @@ use std::time::Duration;
 use fedflow_core::{Dict, FailureKind, Input, Time, Value, WorkerEvent, WorkerId};
 
 use super::gauge::Gauge;
-use super::inbox::{Post, Weight};
 use super::intake::Intake;
+use super::post::{Post, Weight};
 use super::turns::Turn;
 use crate::clock::Clock;
 use crate::protocol::{HOST_BACKLOG, MAX_ITEM, MAX_MESSAGE, shortened};

@@ -16,10 +16,10 @@ use fedflow_core::{Assignment, Dict, FailureKind, Input, Lease, Time, WorkerEven
 
 use super::Shared;
 use super::ending::Asked;
-use super::inbox::{Delivery, Post};
 use super::link::Link;
 use super::listener::Cause;
 use super::logs::Logs;
+use super::post::{Delivery, Post};
 use super::spawner::{self, Done, Jobs};
 use super::sweep::Other;
 use crate::spawn::Process;

@@ -9,8 +9,8 @@ use std::time::Duration;
 use crossbeam_channel::{RecvTimeoutError, Sender};
 use fedflow_core::{HostSample, Input, Size, Time};
 
-use super::inbox::Post;
 use super::memory_group::MemoryGroup;
+use super::post::Post;
 use crate::clock::Clock;
 
 /// Looks at memory and processors.

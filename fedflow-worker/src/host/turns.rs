@@ -182,7 +182,7 @@ impl LargeMessage {
 
 #[cfg(test)]
 mod tests {
-    use super::super::inbox::Post;
+    use super::super::post::Post;
     use super::*;
     use crate::clock::Clock;
     use fedflow_core::WorkerId;

@@ -83,7 +83,7 @@ pub(super) const MODULES: &[ModuleRule] = &[
     },
     ModuleRule { krate: "fedflow-core", module: "value", edge: Edge::UsesOnly(&[]) },
     // The run directory knows nothing of workers, and workers nothing of it.
-    ModuleRule { krate: "fedflow-worker", module: "store", edge: Edge::UsesOnly(&["process"]) },
+    ModuleRule { krate: "fedflow-worker", module: "store", edge: Edge::UsesOnly(&["clock", "process"]) },
     ModuleRule { krate: "fedflow-worker", module: "store", edge: Edge::UsedOnlyBy(&[]) },
     // The two ends of the protocol meet in the protocol alone. A running task is a host with one worker.
     ModuleRule { krate: "fedflow-worker", module: "host", edge: Edge::UsedOnlyBy(&["running_task"]) },

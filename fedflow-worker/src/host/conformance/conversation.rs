@@ -15,12 +15,13 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{Shutdown, shutdown};
 
 use super::super::hand_over::HandOver;
-use super::super::inbox::{HostInbox, Post};
+use super::super::inbox::HostInbox;
 use super::super::ipc_session::IpcReader;
 use super::super::json_session::{JsonReader, Line};
 use super::super::link::Link;
 use super::super::listener::{Cause, Listener, Phase, Said};
 use super::super::logs::Logs;
+use super::super::post::Post;
 use super::super::spawner::{Job, Plan, do_job};
 use super::super::{Protocol, Shared, WorkerProgram};
 use crate::spawn::{Ending, Process};

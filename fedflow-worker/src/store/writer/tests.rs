@@ -1,3 +1,5 @@
+//! The journal's writer over a disk whose every step is seen and allowed.
+
 use std::fs;
 use std::io;
 use std::sync::mpsc::{Receiver, Sender, channel};

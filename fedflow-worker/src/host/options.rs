@@ -1,0 +1,96 @@
+//! What a host needs to know: the worker programs, and the limits that hold for them.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fedflow_core::OomSigns;
+
+use super::talk::HostTalk;
+use super::train_gate::TrainGate;
+use super::witness::LeaseWitness;
+
+/// How a worker program talks to its supervisor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Protocol {
+    /// Over ipc-channel: a Rust program built on [`Worker`](crate::Worker).
+    #[default]
+    Ipc,
+    /// One JSON object a line, over standard input: a program in any language.
+    Json,
+}
+
+/// A program that runs tasks of several kinds.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct WorkerProgram {
+    /// Program and arguments. A program with a separator is relative to [`HostOptions::base_dir`], another one is
+    /// looked up in `PATH`.
+    pub command: Vec<String>,
+    /// How it talks.
+    pub protocol: Protocol,
+    /// Variables for its environment.
+    pub env: Vec<(String, String)>,
+}
+
+/// What a host needs to know.
+#[derive(Debug, Clone)]
+pub struct HostOptions {
+    /// The worker programs by name. [`SELF_WORKER`] is the running program itself and need not be named.
+    pub workers: BTreeMap<String, WorkerProgram>,
+    /// What relative program paths are relative to; an absolute path.
+    pub base_dir: PathBuf,
+    /// Variables for every process, from the device pool.
+    pub base_environment: Vec<(String, String)>,
+    /// The memory that a result may take, in bytes.
+    pub result_limit: u64,
+    /// How much of each of a task's two logs is kept, in bytes, at least 64 KiB: the head and the newest part. While
+    /// the task writes, its file may take more for up to a second.
+    pub log_limit: u64,
+    /// Whether the directory of a failed attempt is kept beside the task's as `ID.attempt-K`; else it is removed.
+    pub keep_failed_attempts: bool,
+    /// The threads that each task's numeric libraries may use, unless the user set a number; `None` leaves it to
+    /// them, which is all cores for each.
+    pub threads_per_task: Option<u32>,
+    /// Who is told which process uses a lease.
+    pub lease_witness: Option<LeaseWitness>,
+    /// Who is asked whether simulated cards have the memory that a task says it uses.
+    pub train_gate: Option<TrainGate>,
+    /// By what it is known that a process which failed was out of memory, beside what a task adds.
+    pub oom_signs: Arc<OomSigns>,
+    /// Who is told in words what is done with processes and directories.
+    pub talk: Option<HostTalk>,
+    /// How long a worker may take to say hello. The engine has its own, usually shorter, time limits.
+    pub start_timeout: Duration,
+    /// How often memory and processors are looked at; `None` is never.
+    pub sample_interval: Option<Duration>,
+    /// Whether what workers leave behind is ended also if it left its process group: the program becomes a subreaper,
+    /// and *every* child of it that is no worker is taken for an orphan. Only for a program that starts no other
+    /// processes, and has no children from before.
+    pub adopt_orphans: bool,
+}
+
+impl HostOptions {
+    /// Options for programs relative to a directory, with the defaults of the configuration: results of up to
+    /// 64 MiB, logs of up to 256 MiB, failed attempts kept, 60 s for a hello, a sample each second, no orphans
+    /// adopted.
+    #[must_use]
+    pub fn new(base_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            workers: BTreeMap::new(),
+            base_dir: base_dir.into(),
+            base_environment: Vec::new(),
+            result_limit: 64 << 20,
+            log_limit: 256 << 20,
+            keep_failed_attempts: true,
+            threads_per_task: None,
+            lease_witness: None,
+            train_gate: None,
+            oom_signs: Arc::default(),
+            talk: None,
+            start_timeout: Duration::from_secs(60),
+            sample_interval: Some(Duration::from_secs(1)),
+            adopt_orphans: false,
+        }
+    }
+}
