@@ -218,3 +218,39 @@ fn longest_first_learns_from_rounds_and_from_earlier_runs() {
     assert!(refused.stderr.contains("longest-first"), "{}", refused.stderr);
     assert_eq!(run("--durations nowhere --workdir third").code, 2);
 }
+
+#[test]
+fn longest_first_learns_for_groups_that_load_ahead() {
+    let sandbox = Sandbox::new();
+    let rounds = |count: u32| {
+        format!(
+            "{WORKER}[[groups]]\nrepeat = {count}\n[[groups.groups]]\nname = \"train-{{{{ round }}}}\"\n\
+             load-ahead = true\n[[groups.groups.tasks]]\nmatrix = {{ i = [20, 160, 300] }}\n\
+             id = \"client-{{{{ i }}}}\"\nworker = \"scripted\"\nkind = \"scripted\"\n\
+             params = {{ train = [\"wait {{{{ i }}}}\"] }}\n"
+        )
+    };
+    sandbox.write("flow.toml", &rounds(3));
+    let run = |options: &str| {
+        let options = format!("--devices cpu:1 --progress json {options}");
+        sandbox.fedflow(&format!("run flow.toml --set scheduler.order=longest-first {options}"))
+    };
+    let added = ["client-20", "client-160", "client-300"];
+    let longest = ["client-300", "client-160", "client-20"];
+    let first = run("");
+    for (group, order) in [("train-1", added), ("train-2", added), ("train-3", longest)] {
+        assert_eq!(started(&first, group), order, "{group}: round 2 starts when round 1 has shown nothing yet");
+    }
+    for options in ["--durations res --workdir other", "--fresh"] {
+        let run = run(options);
+        for group in ["train-1", "train-2", "train-3"] {
+            assert_eq!(started(&run, group), longest, "{group}, {options}");
+        }
+    }
+    // A resume knows what the sessions before it have shown; groups that had not begun may be added.
+    sandbox.write("flow.toml", &rounds(5));
+    let resumed = run("--resume");
+    for group in ["train-4", "train-5"] {
+        assert_eq!(started(&resumed, group), longest, "{group}");
+    }
+}
