@@ -158,6 +158,49 @@ fn a_recorded_run_of_several_groups_is_forecast_and_its_failures_are_told() {
     assert!(told.stdout.contains("note: in res 2 attempts failed and held devices for"));
 }
 
+/// Runs three rounds of four clients on two slots, and plans them from what was recorded.
+fn plan_of_rounds(settings: &str, of_group: &str, of_task: &str) -> Value {
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        "flow.toml",
+        &format!(
+            "{WORKER}{settings}[[groups]]\nrepeat = 3\n[[groups.groups]]\nname = \"train-{{{{ round }}}}\"\n\
+             {of_group}[[groups.groups.tasks]]\nmatrix = {{ i = {{ from = 0, to = 4 }} }}\n\
+             id = \"client-{{{{ i }}}}\"\nworker = \"scripted\"\n{of_task}\
+             params = {{ load = [\"wait 250\"], train = [\"wait 120\"] }}\n"
+        ),
+    );
+    assert_eq!(sandbox.fedflow("run flow.toml --devices cpu:2").code, 0);
+    let plan = json(&sandbox.fedflow("plan flow.toml --from res --format json"));
+    assert_eq!(plan["durations"]["recorded"], 12);
+    plan
+}
+
+#[test]
+fn a_recorded_run_with_kept_data_is_forecast() {
+    const KEEP: &str = "keep = \"client-{{ i }}\"\n";
+    // One takes over what was loaded, the other one loads it again each time.
+    let taken_over = plan_of_rounds("", "", &format!("{KEEP}kind = \"keeper\"\n"));
+    let loaded_again = plan_of_rounds("", "", &format!("{KEEP}kind = \"scripted\"\n"));
+    for plan in [&taken_over, &loaded_again] {
+        assert!(off(plan) < 0.05, "{plan:#}");
+    }
+    let makespan = |plan: &Value| plan["plans"][0]["makespan_seconds"].as_f64().unwrap();
+    assert!(makespan(&loaded_again) > makespan(&taken_over) + 0.4, "two loads more, one after the other");
+}
+
+#[test]
+fn a_recorded_run_that_reuses_processes_is_forecast() {
+    let plan = plan_of_rounds("reuse = true\n", "", "kind = \"scripted\"\n");
+    assert!(off(&plan) < 0.05, "{plan:#}");
+}
+
+#[test]
+fn a_recorded_run_that_loads_ahead_is_forecast() {
+    let plan = plan_of_rounds("", "load-ahead = true\n", "kind = \"scripted\"\n");
+    assert!(off(&plan) < 0.05, "{plan:#}");
+}
+
 #[test]
 fn what_cannot_be_planned_is_told() {
     let sandbox = Sandbox::new();
@@ -239,7 +282,11 @@ fn longest_first_learns_for_groups_that_load_ahead() {
     let longest = ["client-300", "client-160", "client-20"];
     let first = run("");
     for (group, order) in [("train-1", added), ("train-2", added), ("train-3", longest)] {
-        assert_eq!(started(&first, group), order, "{group}: round 2 starts when round 1 has shown nothing yet");
+        assert_eq!(
+            started(&first, group),
+            order,
+            "{group}: round 2 starts when round 1 has shown nothing yet"
+        );
     }
     for options in ["--durations res --workdir other", "--fresh"] {
         let run = run(options);
