@@ -1,7 +1,7 @@
 //! `fedflow plan`: the same scheduler in virtual time, against what really happens; and the order that learns.
 
 use fedflow_tests::{Outcome, Sandbox};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// A group of tasks that load and train so long, in milliseconds.
 fn scripted(name: &str, matrix: &str, load: &str, train: &str) -> String {
@@ -13,7 +13,7 @@ fn scripted(name: &str, matrix: &str, load: &str, train: &str) -> String {
 
 const WORKER: &str = "[workers.scripted]\ncommand = [\"{scripted}\"]\n";
 
-fn json(outcome: &Outcome) -> Value {
+fn planned(outcome: &Outcome) -> Value {
     assert_eq!(outcome.code, 0, "{}", outcome.stderr);
     serde_json::from_str(&outcome.stdout).unwrap()
 }
@@ -104,13 +104,66 @@ fn devices_orders_and_overlap_are_compared() {
     let arguments = "plan flow.toml --devices sim:1x8GB --devices sim:2x8GB --no-overlap";
     let told = sandbox.fedflow(arguments);
     assert!(told.stdout.contains("sim:1x8GB: task t: there is no device cuda:1"));
-    let plan = json(&sandbox.fedflow(&format!("{arguments} --format json")));
+    let plan = planned(&sandbox.fedflow(&format!("{arguments} --format json")));
     assert!(plan["plans"][0]["error"].as_str().unwrap().contains("cuda:1"));
     let second = &plan["plans"][1];
     assert_eq!((&second["overlap"], &second["makespan_seconds"]), (&false.into(), &7.0.into()));
     assert_eq!(second["lanes"][1]["busy_seconds"], 4.0, "what it holds while it loads is not used");
     let refused = sandbox.fedflow("plan flow.toml --devices sim:1x8GB");
     assert_eq!((refused.code, refused.stdout.as_str()), (2, ""));
+}
+
+#[test]
+fn limits_that_hold_loading_back_are_told() {
+    let sandbox = Sandbox::new();
+    // Eight slots use up two loads of 20 s in the time of one training: more must load at once than the limits allow.
+    let flow = |load: &str| {
+        format!(
+            "[[groups]]\nname = \"g\"\n[[groups.tasks]]\nmatrix = {{ i = {{ from = 0, to = 160 }} }}\n\
+             id = \"t{{{{ i }}}}\"\ncommand = [\"true\"]\nload-command = [\"true\"]\nexpected-load = \"{load}\"\n\
+             expected-train = \"10s\"\n"
+        )
+    };
+    sandbox.write("flow.toml", &flow("20s"));
+    let plan = |options: &str| sandbox.fedflow(&format!("plan flow.toml --devices cpu:8 {options}"));
+    let seconds = |plan: &Value| plan["makespan_seconds"].as_f64().unwrap();
+    let whole = planned(&plan("--format json"))["plans"][0].clone();
+    let limited = whole["limited_by"].clone();
+    let limits: Vec<_> = limited["limits"].as_array().unwrap().iter().collect();
+    let keys: Vec<_> = limits.iter().map(|limit| (&limit["key"], &limit["value"])).collect();
+    assert_eq!(
+        keys,
+        [(&json!("scheduler.max-waiting"), &json!(10)), (&json!("scheduler.max-process"), &json!(20))]
+    );
+    assert!(seconds(&limited) < 0.98 * seconds(&whole), "{whole:#}");
+    let enough = |place: usize| limits[place]["enough"].as_u64().unwrap();
+    let told = plan("").stdout;
+    let line = format!(
+        "note: limited by scheduler.max-waiting = 10 and scheduler.max-process = 20; with {} and {} it would take 3m 40s\n",
+        enough(0),
+        enough(1)
+    );
+    assert!(told.contains(&line), "{line}{told}");
+    // That is what comes of it, and then nothing is left to say.
+    let higher =
+        format!("--set scheduler.max-waiting={} --set scheduler.max-process={}", enough(0), enough(1));
+    let then = planned(&plan(&format!("--format json {higher}")))["plans"][0].clone();
+    assert_eq!(
+        (&then["makespan_seconds"], &then["limited_by"]),
+        (&limited["makespan_seconds"], &Value::Null)
+    );
+    // One of them alone.
+    let processes = format!("--set scheduler.max-process={}", enough(1));
+    let told = plan(&processes).stdout;
+    assert!(told.contains("note: limited by scheduler.max-waiting = 10; with "), "{told}");
+    let waiting = format!("--set scheduler.max-waiting={}", enough(0));
+    let told = plan(&waiting).stdout;
+    assert!(told.contains("note: limited by scheduler.max-process = 20; with "), "{told}");
+    let told = plan("--devices cpu:4").stdout;
+    assert!(told.contains("note: on cpu:8, added: limited by "), "{told}");
+    // Loads that keep up are not held back, though devices wait for the first of them.
+    sandbox.write("flow.toml", &flow("10s"));
+    assert!(!plan("").stdout.contains("limited by"));
 }
 
 #[test]
@@ -121,11 +174,11 @@ fn forty_tasks_take_as_long_as_was_planned() {
         "flow.toml",
         &format!("{WORKER}{tasks}expected-load = \"200ms\"\nexpected-train = \"200ms\"\n"),
     );
-    let declared = json(&sandbox.fedflow("plan flow.toml --devices cpu:2 --format json"));
+    let declared = planned(&sandbox.fedflow("plan flow.toml --devices cpu:2 --format json"));
     assert_eq!(declared["plans"][0]["makespan_seconds"], 4.2);
     assert_eq!(declared["plans"][1]["makespan_seconds"], 8.0, "without overlap");
     assert_eq!(sandbox.fedflow("run flow.toml --devices cpu:2").code, 0);
-    let plan = json(&sandbox.fedflow("plan flow.toml --from res --format json"));
+    let plan = planned(&sandbox.fedflow("plan flow.toml --from res --format json"));
     assert_eq!(plan["plans"][0]["devices"], "cpu:2", "those of the run");
     assert_eq!(plan["durations"]["recorded"], 40);
     assert!(off(&plan) < 0.05, "{plan:#}");
@@ -151,7 +204,7 @@ fn a_recorded_run_of_several_groups_is_forecast_and_its_failures_are_told() {
          [[groups.groups]]\nname = \"average-{{ round }}\"\ntasks = [{ id = \"average\", command = [\"sleep\", \"0.1\"] }]\n";
     sandbox.write("flow.toml", &format!("{WORKER}{rounds}"));
     assert_eq!(sandbox.fedflow("run flow.toml --devices cpu:2").code, 0);
-    let plan = json(&sandbox.fedflow("plan flow.toml --from res --format json"));
+    let plan = planned(&sandbox.fedflow("plan flow.toml --from res --format json"));
     assert_eq!(plan["durations"]["recorded"], 18);
     assert!(off(&plan) < 0.05, "{plan:#}");
 
@@ -161,7 +214,7 @@ fn a_recorded_run_of_several_groups_is_forecast_and_its_failures_are_told() {
     let page = sandbox.read("plan.html");
     assert!(page.contains("flow (simulated)") && page.contains("average-3") && page.contains("<svg"));
     sandbox.write("flow.toml", &format!("{WORKER}{rounds}").replace("repeat = 3", "repeat = 5"));
-    let plan = json(&sandbox.fedflow("plan flow.toml --from res --format json"));
+    let plan = planned(&sandbox.fedflow("plan flow.toml --from res --format json"));
     assert_eq!((&plan["durations"]["recorded"], &plan["durations"]["alike"]), (&18.into(), &12.into()));
 
     let failing =
@@ -186,7 +239,7 @@ fn plan_of_rounds(settings: &str, of_group: &str, of_task: &str) -> Value {
         ),
     );
     assert_eq!(sandbox.fedflow("run flow.toml --devices cpu:2").code, 0);
-    let plan = json(&sandbox.fedflow("plan flow.toml --from res --format json"));
+    let plan = planned(&sandbox.fedflow("plan flow.toml --from res --format json"));
     assert_eq!(plan["durations"]["recorded"], 12);
     plan
 }
