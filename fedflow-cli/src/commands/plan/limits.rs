@@ -1,6 +1,7 @@
 //! `LoadingLimits`: which limits of the configuration keep tasks from loading while devices idle, found by simulating
 //! without them.
 
+use std::cell::RefCell;
 use std::iter::successors;
 use std::time::Duration;
 
@@ -8,8 +9,10 @@ use fedflow_core::{Config, Forecast};
 
 /// What a limit must cost to be told, as a share of the makespan.
 const WORTH: f64 = 0.02;
-/// How much longer than without any limit it may take, as a share.
+/// How much longer than with the highest limits it may take, as a share.
 const ENOUGH: f64 = 0.005;
+/// How often higher than it is a limit is tried at most, and how many for each device: no machine starts all at once.
+const HIGHEST: u32 = 32;
 
 /// The limits that hold loading back.
 pub(super) struct LoadingLimits {
@@ -50,37 +53,46 @@ impl LoadingLimits {
         if waits / lanes <= forecast.makespan.mul_f64(WORTH) {
             return None;
         }
+        // Simulating a large flow takes its time: nothing is asked twice.
+        let known: RefCell<Vec<(Limits, Option<Duration>)>> = RefCell::default();
         let with = |limits: Limits| {
+            let of = |(asked, makespan): &(Limits, _)| (*asked == limits).then_some(*makespan);
+            if let Some(makespan) = known.borrow().iter().find_map(of) {
+                return makespan;
+            }
             let mut config = config.clone();
             config.scheduler.max_waiting = limits.waiting;
             config.scheduler.max_process = limits.processes;
-            simulate(&config)
+            let makespan = simulate(&config);
+            known.borrow_mut().push((limits, makespan));
+            makespan
         };
         let is = Limits { waiting: config.scheduler.max_waiting, processes: config.scheduler.max_process };
-        let most = u32::try_from(tasks).unwrap_or(u32::MAX);
-        let none = Limits {
+        let most =
+            u32::try_from(tasks).unwrap_or(u32::MAX).min(is.waiting.max(lanes).saturating_mul(HIGHEST));
+        let highest = Limits {
             waiting: is.waiting.max(most),
-            processes: is.processes.max(most.saturating_add(is.processes)),
+            processes: is.processes.saturating_add(is.waiting.max(most)).saturating_add(lanes),
         };
-        let best = with(none)?;
+        let best = with(highest)?;
         if best >= forecast.makespan.mul_f64(1.0 - WORTH) {
             return None;
         }
         let enough =
             |limits: &Limits| with(*limits).is_some_and(|makespan| makespan <= best.mul_f64(1.0 + ENOUGH));
         let waiting = |processes: u32| {
-            steps(is.waiting, none.waiting).map(move |waiting| Limits { waiting, processes })
+            steps(is.waiting, highest.waiting).map(move |waiting| Limits { waiting, processes })
         };
         let processes = |waiting: u32| {
-            steps(is.processes, none.processes).map(move |processes| Limits { waiting, processes })
+            steps(is.processes, highest.processes).map(move |processes| Limits { waiting, processes })
         };
         // One of them alone, if that is enough.
-        let found = if enough(&Limits { processes: is.processes, ..none }) {
+        let found = if enough(&Limits { processes: is.processes, ..highest }) {
             waiting(is.processes).find(enough)?
-        } else if enough(&Limits { waiting: is.waiting, ..none }) {
+        } else if enough(&Limits { waiting: is.waiting, ..highest }) {
             processes(is.waiting).find(enough)?
         } else {
-            let Limits { waiting, .. } = waiting(none.processes).find(enough)?;
+            let Limits { waiting, .. } = waiting(highest.processes).find(enough)?;
             processes(waiting).find(enough)?
         };
         let limits = [
