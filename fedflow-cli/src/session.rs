@@ -200,9 +200,7 @@ impl Session {
     /// # Errors
     /// As there.
     pub(crate) fn execute(&mut self, group: &mut TaskGroup) -> Result<GroupSummary, FlowError> {
-        if let Some(learner) = &self.learner {
-            learner.expect(group);
-        }
+        self.expect(group);
         let summary = self.flow.execute(group)?;
         self.any_failed |= summary.failed + summary.cancelled > 0;
         Ok(summary)
@@ -217,9 +215,19 @@ impl Session {
         group: &mut TaskGroup,
         next: &mut TaskGroup,
     ) -> Result<GroupSummary, FlowError> {
+        // The next one is opened now: in what order it starts is decided here, not when its turn comes.
+        self.expect(group);
+        self.expect(next);
         let summary = self.flow.execute_and_load(group, next)?;
         self.any_failed |= summary.failed + summary.cancelled > 0;
         Ok(summary)
+    }
+
+    /// Has the tasks of a group that is to be opened expect to take as long as is known by now, if the order asks.
+    fn expect(&self, group: &mut TaskGroup) {
+        if let Some(learner) = &self.learner {
+            learner.expect(group);
+        }
     }
 
     /// Closes everything: the journal's last record, the reports, the view; then prints the summary.

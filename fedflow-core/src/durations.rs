@@ -22,10 +22,22 @@ pub struct StageTimes {
     pub start: Duration,
     /// The load phase.
     pub load: Duration,
+    /// What comes before the training when the task is given to a process that has served others; `None` if that was
+    /// never seen.
+    pub handed_over: Option<Lead>,
     /// The train phase: how long its devices are held.
     pub train: Duration,
-    /// From the end of `train` until the process is gone.
+    /// From the end of `train` until the process is gone, if it does not stay for another task.
     pub exit: Duration,
+}
+
+/// How long it takes until a task can train.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Lead {
+    /// Until it is told to load.
+    pub start: Duration,
+    /// The load phase.
+    pub load: Duration,
 }
 
 /// What an estimate rests on, the surest first.
@@ -71,20 +83,43 @@ pub enum Basis {
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct Durations {
-    finished: BTreeMap<(Name, Name), StageTimes>,
+    finished: BTreeMap<(Name, Name), Seen>,
     /// By the group's name without its numbers, and the task.
     rounds: BTreeMap<(Box<str>, Name), MeanTimes>,
     /// By both names without their numbers.
     families: BTreeMap<(Box<str>, Box<str>), MeanTimes>,
     /// How far those came that never finished.
-    failed: BTreeMap<(Name, Name), StageTimes>,
+    failed: BTreeMap<(Name, Name), Seen>,
     under_way: BTreeMap<(Name, Name), UnderWay>,
     history: Recorded,
-    /// When a group was over, until the next thing happens.
-    group_over: Option<f64>,
+    /// Whether any task was given to a process that had served others.
+    any_reused: bool,
+    /// The last group that was over, until the next one has begun.
+    group_over: Option<GroupOver>,
     /// When the session began that is going on, and when the last thing happened in it.
     session: Option<(f64, f64)>,
     between_groups: Mean,
+    /// From the end of the last group until the run was over, where processes had stayed until then.
+    dismissal: Mean,
+}
+
+/// A group that is over.
+#[derive(Debug, Clone, Copy)]
+struct GroupOver {
+    at: f64,
+    /// Whether nothing has happened since.
+    last: bool,
+}
+
+/// What an attempt took.
+#[derive(Debug, Clone, Copy, Default)]
+struct Seen {
+    lead: Lead,
+    /// Whether that was in a process that had served others.
+    reused: bool,
+    train: Duration,
+    /// None while the process is there, and if it stayed for another task.
+    exit: Option<Duration>,
 }
 
 /// What was recorded of a run as a whole.
@@ -108,8 +143,11 @@ pub struct Recorded {
 #[derive(Debug, Clone, Default)]
 struct UnderWay {
     started: f64,
+    reused: bool,
     start: Option<f64>,
     load: Option<f64>,
+    /// When it had loaded.
+    loaded: f64,
     train: Option<f64>,
     released: Option<f64>,
 }
@@ -124,8 +162,10 @@ impl Durations {
         }
         let key = (group.clone(), task.clone());
         match event {
-            RunEvent::TaskStarted { .. } => {
-                self.under_way.insert(key, UnderWay { started: seconds, ..UnderWay::default() });
+            RunEvent::TaskStarted { reused, .. } => {
+                self.any_reused |= reused;
+                let under_way = UnderWay { started: seconds, reused: *reused, ..UnderWay::default() };
+                self.under_way.insert(key, under_way);
             }
             RunEvent::TaskLoading { .. } => {
                 if let Some(attempt) = self.under_way.get_mut(&key) {
@@ -135,6 +175,17 @@ impl Durations {
             RunEvent::TaskLoaded { load_seconds, .. } => {
                 if let Some(attempt) = self.under_way.get_mut(&key) {
                     attempt.load = Some(*load_seconds);
+                    attempt.loaded = seconds;
+                }
+            }
+            RunEvent::TaskTraining { .. } => {
+                let over = self.group_over.take();
+                let loaded = self.under_way.get(&key).map(|attempt| attempt.loaded);
+                // One that had loaded ahead has only waited for the end of the group before.
+                if let (Some(GroupOver { at, .. }), Some(loaded)) = (over, loaded)
+                    && loaded <= at
+                {
+                    self.between_groups.add(seconds - at);
                 }
             }
             RunEvent::TaskReleased { train_seconds, .. } => {
@@ -144,8 +195,13 @@ impl Durations {
                 }
             }
             RunEvent::TaskFinished { load_seconds, train_seconds, .. } => {
-                let start = self.under_way.get(&key).and_then(|attempt| attempt.start);
-                self.finish(key, start, *load_seconds, *train_seconds);
+                let attempt = self.under_way.get(&key);
+                let lead = Lead {
+                    start: duration(attempt.and_then(|attempt| attempt.start).unwrap_or_default()),
+                    load: duration(*load_seconds),
+                };
+                let reused = attempt.is_some_and(|attempt| attempt.reused);
+                self.finish(key, Seen { lead, reused, train: duration(*train_seconds), exit: None });
             }
             RunEvent::TaskRetried { .. } | RunEvent::TaskFailed { .. } => self.fail(key),
             RunEvent::TaskExited { .. } => self.exit(key, seconds),
@@ -169,30 +225,31 @@ impl Durations {
         let last_now = last.max(seconds);
         self.session = Some((began, last_now));
         self.history.makespan += duration(last_now - last);
-        // What else happens in between comes of a group that loads ahead: then it is not seen how long it took.
-        let group_over = self.group_over.take();
-        match (event, group_over) {
-            (RunEvent::GroupFinished { .. }, _) => self.group_over = Some(seconds),
-            (RunEvent::GroupStarted { .. } | RunEvent::RunFinished { .. }, Some(over)) => {
-                self.between_groups.add(seconds - over);
+        // What else happens in between comes of a group that loads ahead: then its start does not show how long it took.
+        match (event, &mut self.group_over) {
+            (RunEvent::GroupFinished { .. }, over) => *over = Some(GroupOver { at: seconds, last: true }),
+            (RunEvent::GroupStarted { .. }, Some(GroupOver { at, last: true })) => {
+                self.between_groups.add(seconds - *at);
+                self.group_over = None;
             }
-            _ => {}
+            (RunEvent::RunFinished { .. }, Some(GroupOver { at, last: true })) => {
+                let stayed = self.finished.values().any(|seen| seen.exit.is_none());
+                let mean = if stayed { &mut self.dismissal } else { &mut self.between_groups };
+                mean.add(seconds - *at);
+                self.group_over = None;
+            }
+            (_, Some(over)) => over.last = false,
+            (_, None) => {}
         }
     }
 
-    fn finish(&mut self, key: (Name, Name), start: Option<f64>, load: f64, train: f64) {
-        let times = StageTimes {
-            start: duration(start.unwrap_or_default()),
-            load: duration(load),
-            train: duration(train),
-            exit: Duration::ZERO,
-        };
+    fn finish(&mut self, key: (Name, Name), seen: Seen) {
         self.history.finished += 1;
         let (group, task) = family(&key);
-        self.rounds.entry((group.clone(), key.1.clone())).or_default().add(times);
-        self.families.entry((group, task)).or_default().add(times);
+        self.rounds.entry((group.clone(), key.1.clone())).or_default().add(seen);
+        self.families.entry((group, task)).or_default().add(seen);
         self.failed.remove(&key);
-        self.finished.insert(key, times);
+        self.finished.insert(key, seen);
     }
 
     fn fail(&mut self, key: (Name, Name)) {
@@ -201,15 +258,19 @@ impl Durations {
         let (load, train) = (attempt.load.unwrap_or_default(), attempt.train.take().unwrap_or_default());
         self.history.failed_training += duration(train);
         let start = duration(attempt.start.unwrap_or_default());
-        let times = StageTimes { start, load: duration(load), train: duration(train), exit: Duration::ZERO };
-        self.failed.insert(key, times);
+        let lead = Lead { start, load: duration(load) };
+        self.failed.insert(key, Seen { lead, reused: attempt.reused, train: duration(train), exit: None });
     }
 
     fn exit(&mut self, key: (Name, Name), seconds: f64) {
         let Some(attempt) = self.under_way.remove(&key) else { return };
-        let (Some(released), Some(times)) = (attempt.released, self.finished.get_mut(&key)) else { return };
+        let (Some(released), Some(seen)) = (attempt.released, self.finished.get_mut(&key)) else { return };
+        // A process that stays is told of in the moment in which the training ended.
+        if seconds <= released {
+            return;
+        }
         let exit = duration(seconds - released);
-        times.exit = exit;
+        seen.exit = Some(exit);
         let (group, task) = family(&key);
         if let Some(mean) = self.rounds.get_mut(&(group.clone(), key.1)) {
             mean.add_exit(exit);
@@ -224,16 +285,42 @@ impl Durations {
     #[must_use]
     pub fn estimate(&self, group: &Name, task: &Name) -> Option<(StageTimes, Basis)> {
         let key = (group.clone(), task.clone());
-        if let Some(times) = self.finished.get(&key) {
-            return Some((*times, Basis::Recorded));
+        let seen = self.finished.get(&key);
+        if let Some(seen) = seen.filter(|_| !self.any_reused) {
+            return Some((self.times(*seen, &[]), Basis::Recorded));
         }
         let (group_family, task_family) = family(&key);
-        let rounds = (group_family, key.1.clone());
-        let alike = self.rounds.get(&rounds).or_else(|| self.families.get(&(rounds.0, task_family)));
-        if let Some(mean) = alike {
-            return Some((mean.get(), Basis::Alike));
+        let round = self.rounds.get(&(group_family.clone(), task.clone()));
+        let alike = [round, self.families.get(&(group_family, task_family))];
+        let alike: Vec<&MeanTimes> = alike.into_iter().flatten().collect();
+        if let Some(seen) = seen {
+            return Some((self.times(*seen, &alike), Basis::Recorded));
         }
-        self.failed.get(&key).map(|times| (*times, Basis::Failed))
+        if let Some(mean) = alike.first() {
+            let lead = mean.own().or(mean.handed_over()).unwrap_or_default();
+            let reused = mean.own().is_none();
+            let seen = Seen { lead, reused, train: mean.train(), exit: mean.exit() };
+            return Some((self.times(seen, &alike), Basis::Alike));
+        }
+        self.failed.get(&key).map(|seen| (self.times(*seen, &[]), Basis::Failed))
+    }
+
+    /// What an attempt took, and what it would take in another process than it had: as its like has shown, the more
+    /// alike first.
+    fn times(&self, seen: Seen, alike: &[&MeanTimes]) -> StageTimes {
+        let elsewhere = |of: fn(&MeanTimes) -> Option<Lead>| alike.iter().find_map(|mean| of(mean));
+        let (own, handed_over) = if seen.reused {
+            (elsewhere(MeanTimes::own).unwrap_or(seen.lead), Some(seen.lead))
+        } else {
+            (seen.lead, elsewhere(MeanTimes::handed_over))
+        };
+        let exit = seen.exit.or_else(|| self.exit_of_kept()).unwrap_or_default();
+        StageTimes { start: own.start, load: own.load, handed_over, train: seen.train, exit }
+    }
+
+    /// How long processes took to exit that had stayed: what the end of the run took longer than that of a group.
+    fn exit_of_kept(&self) -> Option<Duration> {
+        Some(duration(self.dismissal.get()? - self.between_groups.get().unwrap_or_default()))
     }
 
     /// Has those of a group's tasks that declare nothing expect to take as long as was learned.
@@ -260,7 +347,8 @@ impl Durations {
     }
 
     /// How long it took on average from the end of a group until the next one began or the run was over: its last
-    /// records were being made durable.
+    /// records were being made durable. An end of the run for which processes had stayed that had to exit first does
+    /// not count.
     #[must_use]
     pub fn between_groups(&self) -> Option<Duration> {
         self.between_groups.get().map(duration)

@@ -13,7 +13,7 @@ pub use lanes::{LaneUse, Turn};
 pub use planned::PlannedTimes;
 
 use crate::config::Config;
-use crate::durations::StageTimes;
+use crate::durations::{Lead, StageTimes};
 use crate::engine::{Flow, FlowError, History};
 use crate::event::{RunEvent, RunOutcome};
 use crate::failure::Failure;
@@ -21,7 +21,7 @@ use crate::group::{GroupError, TaskGroup};
 use crate::lease::LeaseTable;
 use crate::name::Name;
 use crate::ports::{Assignment, DevicePool, RunSettings};
-use crate::simulation::{Script, Simulation};
+use crate::simulation::{HandOver, Script, Simulation};
 use crate::spec::Limits;
 use crate::time::Time;
 
@@ -94,9 +94,12 @@ impl Forecast {
             config.supervision.limits = Limits::default();
             groups = groups.iter().map(as_elsewhere).collect::<Result<_, GroupError>>()?;
         }
-        let scripts = Rc::clone(times);
+        let (scripts, leads) = (Rc::clone(times), Rc::clone(times));
         let simulation = Simulation::new(devices, move |assignment: &Assignment| {
             script(scripts.get(&assignment.group, &assignment.task_id), overlap)
+        })
+        .with_hand_over(move |assignment, how| {
+            handed_over(leads.get(&assignment.group, &assignment.task_id), how)
         });
         let simulation = match times.between_groups() {
             Some(sync) => simulation.with_sync_time(sync),
@@ -171,12 +174,22 @@ where
 }
 
 fn script(times: StageTimes, overlap: bool) -> Script {
-    let StageTimes { start, load, train, exit } = times;
+    let StageTimes { start, load, train, exit, handed_over: _ } = times;
     if overlap {
         return Script { start, load, train, exit, fault: None };
     }
     let whole = before_train(times).saturating_add(train).saturating_add(exit);
     Script { start: Duration::ZERO, load: Duration::ZERO, train: whole, exit: Duration::ZERO, fault: None }
+}
+
+/// How a task begins in a process that has served others. Where that was never seen, nothing is started, and what was
+/// loaded under its key is there.
+fn handed_over(times: StageTimes, how: HandOver) -> Lead {
+    let load = match how {
+        HandOver::Kept => Duration::ZERO,
+        HandOver::Reused => times.load,
+    };
+    times.handed_over.unwrap_or(Lead { start: Duration::ZERO, load })
 }
 
 /// How long a task takes until it can train.

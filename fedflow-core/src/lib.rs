@@ -34,7 +34,7 @@ mod value;
 pub use command_line::CommandLine;
 pub use config::*;
 pub use device::{Device, DeviceError, DeviceInfo, Pin};
-pub use durations::{Basis, DurationLearner, Durations, Recorded, StageTimes};
+pub use durations::{Basis, DurationLearner, Durations, Lead, Recorded, StageTimes};
 pub use engine::{Flow, FlowError, GroupSummary, History, Ports, RecordedGroup};
 pub use estimates::{EstimateSource, Estimates, Family, Memory, MemoryUse};
 pub use event::{RunEvent, RunOutcome};
@@ -54,7 +54,9 @@ pub use quantity::{Size, SizeError};
 pub use scheduler::{
     Command, LeaseAnswer, PlanTerms, PlannedOutcome, Scheduler, SchedulerSetup, Stay, TaskPlan, start_order,
 };
-pub use simulation::{Fault, Script, SimulatedTask, SimulatedUse, Simulation, SimulationPort};
+pub use simulation::{
+    Fault, HandOver, Script, SimulatedHandOver, SimulatedTask, SimulatedUse, Simulation, SimulationPort,
+};
 pub use spec::{ExpectedTimes, Limits, Needs, Program, Reuse, SELF_WORKER, SpecError, TaskSpec, TaskTerms};
 pub use status::{IllegalTransition, TaskStatus, Transition};
 pub use task::{LeaseInfo, LoadContext, ProgressSink, Task, TaskError, TaskIdentity, TrainContext};

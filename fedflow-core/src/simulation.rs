@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::durations::Lead;
 use crate::engine::Ports;
 use crate::event::RunEvent;
 use crate::failure::{FailureKind, Stage};
@@ -54,6 +55,18 @@ pub enum Fault {
     DiesKept,
 }
 
+/// How a task comes to a process that has served others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HandOver {
+    /// By its key: the process has loaded for another task of it.
+    Kept,
+    /// As a task of the same worker.
+    Reused,
+}
+
+/// Decides how an attempt begins in a process that has served others.
+pub type SimulatedHandOver = Box<dyn FnMut(&Assignment, HandOver) -> Lead>;
+
 /// Decides how an attempt goes.
 pub type SimulatedTask = Box<dyn FnMut(&Assignment) -> Script>;
 
@@ -71,6 +84,8 @@ const DEATH: Duration = Duration::from_millis(2);
 struct World {
     now: Time,
     script: SimulatedTask,
+    /// Without it such an attempt begins at once, with what was loaded under its key.
+    hand_over: Option<SimulatedHandOver>,
     /// What tasks really use; without it nobody knows.
     card_use: Option<SimulatedUse>,
     cards: SimulatedCards,
@@ -125,6 +140,7 @@ impl Simulation {
         let world = World {
             now: Time::ZERO,
             script: Box::new(script),
+            hand_over: None,
             card_use: None,
             cards: SimulatedCards::default(),
             table,
@@ -143,6 +159,14 @@ impl Simulation {
     #[must_use]
     pub fn with_sync_time(self, sync: Duration) -> Self {
         self.world.borrow_mut().sync = Some(sync);
+        self
+    }
+
+    /// Has attempts begin so in a process that has served others, in place of what their scripts say. Without it they
+    /// begin at once, and those that come by their key have nothing to load.
+    #[must_use]
+    pub fn with_hand_over(self, hand_over: impl FnMut(&Assignment, HandOver) -> Lead + 'static) -> Self {
+        self.world.borrow_mut().hand_over = Some(Box::new(hand_over));
         self
     }
 
@@ -205,6 +229,16 @@ impl Simulation {
 }
 
 impl World {
+    fn lead_of(&mut self, assignment: &Assignment, how: HandOver, script: Script) -> Lead {
+        match &mut self.hand_over {
+            Some(hand_over) => hand_over(assignment, how),
+            None => {
+                let load = if how == HandOver::Kept { Duration::ZERO } else { script.load };
+                Lead { start: Duration::ZERO, load }
+            }
+        }
+    }
+
     fn use_of(&mut self, assignment: &Assignment) -> Size {
         self.card_use.as_mut().map(|card_use| card_use(assignment)).unwrap_or_default()
     }

@@ -2,11 +2,11 @@
 
 use std::io::{self, Write};
 
-use fedflow_core::{Program, TaskEntry, TaskGroup};
+use fedflow_core::{GroupError, Program, TaskEntry, TaskGroup};
 
 use crate::args::CheckArgs;
 use crate::command_error::CommandError;
-use crate::flow::FlowFile;
+use crate::flow::{FlowFile, GroupPlan};
 use crate::stdout;
 use crate::table_text::plain_table;
 use crate::view::{counted, escape};
@@ -21,24 +21,21 @@ pub(crate) fn cmd_check(args: &CheckArgs) -> Result<(), CommandError> {
     let settings = load_settings(&args.settings, Some(&file))?;
     let opened = open_devices(&args.devices, settings.config())?;
     check_flow(&file.flow, settings.config(), &opened.pool)?;
-    let groups: Vec<TaskGroup> = file
-        .flow
-        .groups
-        .iter()
-        .map(|plan| plan.outline())
-        .collect::<Result<_, _>>()
-        .map_err(CommandError::refused)?;
-    stdout::print(|out| write_flow(out, &file.flow.name, &groups, args.all))
+    let shown = if args.all { usize::MAX } else { SHOWN_TASKS };
+    let outline = |plan: &GroupPlan| Ok((plan.outline_of_first(shown)?, plan.tasks.len()));
+    let groups = file.flow.groups.iter().map(outline).collect::<Result<Vec<_>, GroupError>>();
+    let groups = groups.map_err(CommandError::refused)?;
+    stdout::print(|out| write_flow(out, &file.flow.name, &groups))
 }
 
-fn write_flow(out: &mut dyn Write, name: &str, groups: &[TaskGroup], all: bool) -> io::Result<()> {
-    let tasks: usize = groups.iter().map(TaskGroup::len).sum();
+/// Prints the groups, each with the tasks that are shown of it and the number of all that it has.
+fn write_flow(out: &mut dyn Write, name: &str, groups: &[(TaskGroup, usize)]) -> io::Result<()> {
+    let tasks: usize = groups.iter().map(|(_, tasks)| tasks).sum();
     let number = |count: usize, noun: &str| counted(u64::try_from(count).unwrap_or(u64::MAX), noun);
     writeln!(out, "{name}: {}, {}, no errors\n", number(groups.len(), "group"), number(tasks, "task"))?;
-    let rows = groups.iter().flat_map(|group| {
-        let shown = if all { group.len() } else { SHOWN_TASKS };
-        let more = group.len().saturating_sub(shown);
-        let rows = group.tasks().take(shown).map(|task| row(group, task));
+    let rows = groups.iter().flat_map(|(group, tasks)| {
+        let more = tasks.saturating_sub(group.len());
+        let rows = group.tasks().map(|task| row(group, task));
         let rest =
             (more > 0).then(|| [group_cell(group), format!("… {more} more"), String::new(), String::new()]);
         rows.chain(rest).collect::<Vec<_>>()

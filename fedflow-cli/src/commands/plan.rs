@@ -3,6 +3,7 @@
 mod chart;
 mod earlier;
 mod json;
+mod limits;
 mod text;
 
 use std::path::Path;
@@ -17,6 +18,7 @@ use fedflow_report::{Report, render_html};
 use fedflow_worker::store::unix_now;
 
 use self::earlier::EarlierDurations;
+use self::limits::LoadingLimits;
 use super::run::{DEFAULT_SEED, say_note};
 use crate::args::{PlanArgs, PlanFormat};
 use crate::command_error::CommandError;
@@ -42,6 +44,8 @@ struct Case {
     overlap: bool,
     /// The forecast, or why the flow cannot run so.
     forecast: Result<Forecast, FlowError>,
+    /// What of the configuration keeps tasks from loading while devices idle, if anything does.
+    limited: Option<LoadingLimits>,
 }
 
 /// Simulates the flow and prints makespan, lower bound and idle time.
@@ -127,15 +131,23 @@ impl Planned {
         seed: u64,
         overlap: bool,
     ) {
-        let scenario = Scenario {
-            flow: format!("{} (simulated)", self.flow),
-            devices: simulated_table(infos, config),
-            config: config.clone(),
-            seed,
-            overlap,
+        let simulate = |config: &Config| {
+            let scenario = Scenario {
+                flow: format!("{} (simulated)", self.flow),
+                devices: simulated_table(infos, config),
+                config: config.clone(),
+                seed,
+                overlap,
+            };
+            Forecast::of(scenario, self.groups.clone(), &self.times)
         };
-        let forecast = Forecast::of(scenario, self.groups.clone(), &self.times);
-        self.cases.push(Case { devices: devices.clone(), order: order.clone(), overlap, forecast });
+        let forecast = simulate(config);
+        let limited = forecast.as_ref().ok().filter(|_| overlap).and_then(|forecast| {
+            let makespan = |config: &Config| Some(simulate(config).ok()?.makespan);
+            LoadingLimits::find(forecast, self.times.len(), config, makespan)
+        });
+        let (devices, order) = (devices.clone(), order.clone());
+        self.cases.push(Case { devices, order, overlap, forecast, limited });
     }
 
     /// Renders the first case as if it had been run from now on.

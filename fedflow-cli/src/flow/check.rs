@@ -1,5 +1,6 @@
 //! Checks across a flow that need more than its text: programs, task kinds, devices, and what its tasks ask of others.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsStr;
 use std::os::unix::fs::PermissionsExt as _;
@@ -60,13 +61,19 @@ struct Check<'a> {
 
 /// Which tasks a group has.
 struct GroupIndex<'a> {
-    index: u32,
-    tasks: HashSet<&'a str>,
+    group: &'a GroupPlan,
+    /// Made when a template first asks for one: most groups are large, and hardly any is asked.
+    tasks: OnceCell<HashSet<&'a str>>,
 }
 
 impl<'a> GroupIndex<'a> {
     fn of(group: &'a GroupPlan) -> Self {
-        Self { index: group.index, tasks: group.tasks.iter().map(|task| task.task_id.as_str()).collect() }
+        Self { group, tasks: OnceCell::new() }
+    }
+
+    fn tasks(&self) -> &HashSet<&'a str> {
+        let ids = || self.group.tasks.iter().map(|task| task.task_id.as_str()).collect();
+        self.tasks.get_or_init(ids)
     }
 }
 
@@ -256,7 +263,8 @@ impl Check<'_> {
     fn ahead(&mut self, group: &GroupPlan, task: &TaskPlan, lookups: &Lookups) {
         let index = &self.index;
         let resolve = |call: &Call| {
-            let asks_running = index.get(call.group.as_str()).is_some_and(|it| it.index + 1 == group.index);
+            let asks_running =
+                index.get(call.group.as_str()).is_some_and(|it| it.group.index + 1 == group.index);
             match call.function {
                 _ if asks_running => too_early(call),
                 // What is wrong with it otherwise is found when all of it is rendered.
@@ -348,14 +356,14 @@ fn answer(index: &HashMap<&str, GroupIndex<'_>>, group: &GroupPlan, call: &Call)
         let meant = did_you_mean(&call.group, index.keys().copied());
         return refused(format!("there is no group {:?}{}", call.group, hint(meant)));
     };
-    if !other.tasks.contains(call.task.as_str()) {
-        let meant = did_you_mean(&call.task, other.tasks.iter().copied());
+    if !other.tasks().contains(call.task.as_str()) {
+        let meant = did_you_mean(&call.task, other.tasks().iter().copied());
         return refused(format!("there is no task {:?} in it{}", call.task, hint(meant)));
     }
-    if other.index == group.index {
+    if other.group.index == group.index {
         return refused("the tasks of one group run at the same time; put it into an earlier group".into());
     }
-    if other.index > group.index {
+    if other.group.index > group.index {
         return refused("that group runs later".into());
     }
     match call.function {

@@ -188,8 +188,16 @@ impl GroupPlan {
     /// # Errors
     /// Never for a plan that came from a flow file, as its names are unique.
     pub fn outline(&self) -> Result<TaskGroup, GroupError> {
+        self.outline_of_first(self.tasks.len())
+    }
+
+    /// As [`outline`](Self::outline), with no more than the first so many tasks.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn outline_of_first(&self, tasks: usize) -> Result<TaskGroup, GroupError> {
         let mut group = self.empty_group()?;
-        for task in &self.tasks {
+        for task in self.tasks.iter().take(tasks) {
             group.add_task(self.outline_of(task))?;
         }
         Ok(group)

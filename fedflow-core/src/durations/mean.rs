@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{StageTimes, duration};
+use super::{Lead, Seen, duration};
 
 /// A mean of seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -11,13 +11,21 @@ pub(super) struct Mean {
     count: f64,
 }
 
-/// The means of each part of some attempts. Fewer have told how long they took to exit.
+/// The means of each part of some attempts. Some began in a process of their own, others in one that had served
+/// before; fewer have told how long they took to exit.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(super) struct MeanTimes {
-    start: Mean,
-    load: Mean,
+    own: MeanLead,
+    handed_over: MeanLead,
     train: Mean,
     exit: Mean,
+}
+
+/// The means of what comes before the training.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+struct MeanLead {
+    start: Mean,
+    load: Mean,
 }
 
 impl Mean {
@@ -34,25 +42,41 @@ impl Mean {
     }
 }
 
+impl MeanLead {
+    fn get(self) -> Option<Lead> {
+        Some(Lead { start: duration(self.start.get()?), load: duration(self.load.get()?) })
+    }
+}
+
 impl MeanTimes {
     /// Takes an attempt whose exit is still to be told.
-    pub(super) fn add(&mut self, times: StageTimes) {
-        self.start.add(times.start.as_secs_f64());
-        self.load.add(times.load.as_secs_f64());
-        self.train.add(times.train.as_secs_f64());
+    pub(super) fn add(&mut self, seen: Seen) {
+        let lead = if seen.reused { &mut self.handed_over } else { &mut self.own };
+        lead.start.add(seen.lead.start.as_secs_f64());
+        lead.load.add(seen.lead.load.as_secs_f64());
+        self.train.add(seen.train.as_secs_f64());
     }
 
     pub(super) fn add_exit(&mut self, exit: Duration) {
         self.exit.add(exit.as_secs_f64());
     }
 
-    pub(super) fn get(&self) -> StageTimes {
-        let mean = |mean: Mean| duration(mean.get().unwrap_or_default());
-        StageTimes {
-            start: mean(self.start),
-            load: mean(self.load),
-            train: mean(self.train),
-            exit: mean(self.exit),
-        }
+    /// How those began that had a process of their own, if any had.
+    pub(super) fn own(&self) -> Option<Lead> {
+        self.own.get()
+    }
+
+    /// How those began that were given a process that had served others, if any were.
+    pub(super) fn handed_over(&self) -> Option<Lead> {
+        self.handed_over.get()
+    }
+
+    pub(super) fn train(&self) -> Duration {
+        duration(self.train.get().unwrap_or_default())
+    }
+
+    /// How long they took to exit, as far as their processes did.
+    pub(super) fn exit(&self) -> Option<Duration> {
+        self.exit.get().map(duration)
     }
 }

@@ -72,7 +72,92 @@ fn each_part_of_an_attempt_is_measured() {
     let (times, basis) = durations.estimate(&name("train"), &name("a")).unwrap();
     assert_eq!(basis, Basis::Recorded);
     let ms = Duration::from_millis;
-    assert_eq!(times, StageTimes { start: ms(500), load: ms(2000), train: ms(8000), exit: ms(250) });
+    let expected =
+        StageTimes { start: ms(500), load: ms(2000), handed_over: None, train: ms(8000), exit: ms(250) };
+    assert_eq!(times, expected);
+}
+
+/// The same attempt in a process that has served others and stays for more, with another load.
+fn reused(mut events: Vec<(f64, RunEvent)>, load: f64) -> Vec<(f64, RunEvent)> {
+    let released = events[3].0;
+    for (seconds, event) in &mut events {
+        match event {
+            RunEvent::TaskStarted { reused, .. } => *reused = true,
+            RunEvent::TaskLoaded { load_seconds, .. } | RunEvent::TaskFinished { load_seconds, .. } => {
+                *load_seconds = load;
+            }
+            RunEvent::TaskExited { .. } => *seconds = released,
+            _ => {}
+        }
+    }
+    events
+}
+
+#[test]
+fn what_a_process_of_its_own_takes_and_what_one_that_stayed_takes_are_learned_apart() {
+    let durations = learned(
+        [
+            attempt("round-1", "client-1", 0.0, 10.0),
+            reused(attempt("round-2", "client-1", 0.0, 10.0), 0.25),
+            reused(attempt("round-3", "client-1", 0.0, 10.0), 0.75),
+            reused(attempt("round-3", "client-2", 0.0, 10.0), 0.5),
+        ]
+        .concat(),
+    );
+    // Loads in a process of its own, and in one that has served others, in milliseconds.
+    let loads = |group: &str, task: &str| {
+        let (times, basis) = durations.estimate(&name(group), &name(task)).unwrap();
+        let handed_over = times.handed_over.map(|lead| lead.load.as_millis());
+        (basis, times.load.as_millis(), handed_over, times.exit.as_millis())
+    };
+    assert_eq!(loads("round-1", "client-1"), (Basis::Recorded, 2000, Some(500), 250));
+    assert_eq!(loads("round-2", "client-1"), (Basis::Recorded, 2000, Some(250), 0), "its process stayed");
+    assert_eq!(loads("round-9", "client-1"), (Basis::Alike, 2000, Some(500), 250));
+    assert_eq!(loads("round-9", "client-2"), (Basis::Alike, 2000, Some(500), 0), "as the other clients");
+    assert_eq!(loads("round-9", "client-3"), (Basis::Alike, 2000, Some(500), 250));
+}
+
+#[test]
+fn the_end_of_a_group_is_told_by_the_next_one_that_waited_for_it() {
+    let (group, task, attempt) = (name("g-2"), name("t"), 1);
+    let over =
+        |group: &str| RunEvent::GroupFinished { group: name(group), finished: 1, failed: 0, cancelled: 0 };
+    let loaded = |seconds: f64| {
+        let event = |event: RunEvent| (seconds, event);
+        [
+            event(RunEvent::TaskStarted {
+                group: group.clone(),
+                task: task.clone(),
+                attempt,
+                workdir: "/".into(),
+                reused: false,
+            }),
+            event(RunEvent::TaskLoaded {
+                group: group.clone(),
+                task: task.clone(),
+                attempt,
+                load_seconds: 0.5,
+            }),
+        ]
+    };
+    let training = RunEvent::TaskTraining {
+        group: group.clone(),
+        task: task.clone(),
+        attempt,
+        device: Device::Cpu,
+        slot: 0,
+        devices: Vec::new(),
+        memory: None,
+    };
+    let between = |loaded_at: f64| {
+        let mut events = vec![(10.0, over("g-1"))];
+        events.extend(loaded(loaded_at));
+        events.push((10.5, training.clone()));
+        events.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+        learned(events).between_groups()
+    };
+    assert_eq!(between(9.0), Some(Duration::from_millis(500)));
+    assert_eq!(between(10.25), None, "it was not yet ready");
 }
 
 #[test]

@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{PlannedTimes, before_train};
+use super::{PlannedTimes, before_train, handed_over};
 use crate::config::Config;
 use crate::device::Pin;
+use crate::durations::Lead;
 use crate::group::TaskGroup;
 use crate::lease::LeaseTable;
 use crate::ports::DevicePool;
 use crate::quantity::Size;
 use crate::scheduler::TaskPlan;
+use crate::simulation::HandOver;
 
 /// The bound of each group, one after the other.
 pub(super) fn lower_bound(
@@ -33,11 +35,14 @@ fn of_group(group: &TaskGroup, times: &PlannedTimes, devices: &LeaseTable, confi
     let mut pinned: BTreeMap<String, (Pin, f64)> = BTreeMap::new();
     for plan in TaskPlan::of_group(group, config) {
         let of_task = times.get(&name, &plan.task_id);
-        // A group that loads ahead may have loaded all when its turn comes, and a process that stayed has all it needs.
+        // A group that loads ahead may have loaded all when its turn comes, and a process may have stayed.
         let load = match plan.stay.as_deref() {
             _ if group.load_ahead => Duration::ZERO,
-            Some(stay) if stay.keep.is_some() => Duration::ZERO,
-            Some(_) => of_task.load,
+            Some(stay) => {
+                let how = if stay.keep.is_some() { HandOver::Kept } else { HandOver::Reused };
+                let Lead { start, load } = handed_over(of_task, how);
+                start.saturating_add(load).min(before_train(of_task))
+            }
             None => before_train(of_task),
         };
         let load = load.as_secs_f64();

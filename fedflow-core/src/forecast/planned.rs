@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::durations::{Basis, Durations, StageTimes};
+use crate::durations::{Basis, Durations, Lead, StageTimes};
 use crate::group::TaskGroup;
 use crate::name::Name;
 use crate::spec::ExpectedTimes;
@@ -101,17 +101,28 @@ fn declared(expected: ExpectedTimes) -> (StageTimes, Basis) {
 
 fn mean(times: impl Iterator<Item = StageTimes>) -> Option<StageTimes> {
     let mut sum = StageTimes::default();
-    let mut count = 0_u32;
-    for StageTimes { start, load, train, exit } in times {
+    let mut sum_handed_over = Lead::default();
+    let (mut count, mut count_handed_over) = (0_u32, 0_u32);
+    for StageTimes { start, load, handed_over, train, exit } in times {
         sum.start = sum.start.saturating_add(start);
         sum.load = sum.load.saturating_add(load);
         sum.train = sum.train.saturating_add(train);
         sum.exit = sum.exit.saturating_add(exit);
         count += 1;
+        if let Some(Lead { start, load }) = handed_over {
+            sum_handed_over.start = sum_handed_over.start.saturating_add(start);
+            sum_handed_over.load = sum_handed_over.load.saturating_add(load);
+            count_handed_over += 1;
+        }
     }
+    let handed_over = (count_handed_over > 0).then(|| Lead {
+        start: sum_handed_over.start / count_handed_over,
+        load: sum_handed_over.load / count_handed_over,
+    });
     (count > 0).then(|| StageTimes {
         start: sum.start / count,
         load: sum.load / count,
+        handed_over,
         train: sum.train / count,
         exit: sum.exit / count,
     })

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::config::StartOrder;
 use crate::durations::{Basis, Durations};
-use crate::spec::{ExpectedTimes, TaskSpec};
+use crate::spec::{ExpectedTimes, Reuse, TaskSpec};
 use crate::{Device, DeviceInfo, Needs, Size};
 
 fn ms(milliseconds: u64) -> Duration {
@@ -56,57 +56,82 @@ fn tasks() -> impl Strategy<Value = Vec<(u64, u64)>> {
     prop::collection::vec((0_u64..400, 1_u64..900), 1..30)
 }
 
+/// Runs groups on a simulated machine: how long that takes, and what is learned of it.
+fn record(simulation: &Simulation, asked: &Scenario, groups: &[TaskGroup]) -> (Duration, Durations) {
+    let settings = RunSettings {
+        flow: "test".into(),
+        workdir: "/".into(),
+        seed: asked.seed,
+        session: 1,
+        on_failure: crate::OnFailure::Continue,
+        grace: ms(1),
+    };
+    let mut run = Flow::new(simulation.ports(), settings, asked.config.clone(), History::default());
+    execute_all(&mut run, &mut groups.to_vec()).unwrap();
+    run.finish(RunOutcome::Complete);
+    let mut durations = Durations::default();
+    let events = simulation.events();
+    for (time, event) in &events {
+        durations.observe(time.since_start().as_secs_f64(), event);
+    }
+    (events.last().unwrap().0.since_start(), durations)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
 
-    /// A run is forecast exactly from what was recorded of it, whatever its tasks took besides load and train.
+    /// A run is forecast exactly from what was recorded of it, whatever its tasks took besides load and train, and
+    /// however long they take to begin in a process that has served others.
     #[test]
     fn a_run_is_forecast_from_its_own_record(
         tasks in prop::collection::vec(tasks(), 1..4),
-        overhead in prop::collection::vec((0_u64..40, 0_u64..40), 1..9),
+        // No process exits at once: that is how those are told that stay.
+        overhead in prop::collection::vec((0_u64..40, 1_u64..40), 1..9),
         slots in 1_u32..5,
         sync in 0_u64..30,
         order in prop_oneof![Just(StartOrder::Added), Just(StartOrder::Random)],
         load_ahead in any::<bool>(),
+        (keep, reuse) in (any::<bool>(), prop::option::of(prop::option::of(1_u32..5))),
+        hand_overs in prop::collection::vec((0_u64..40, 0_u64..400), 1..9),
     ) {
-        let mut groups: Vec<TaskGroup> =
-            (1..).zip(&tasks).map(|(index, tasks)| group(&format!("g-{index}"), tasks)).collect();
-        for group in &mut groups {
-            group.load_ahead = load_ahead;
+        let mut groups = Vec::new();
+        for (index, tasks) in (1..).zip(&tasks) {
+            let mut of = TaskGroup::new(format!("g-{index}")).unwrap();
+            for task in group("any", tasks).tasks() {
+                let mut spec = task.spec().clone();
+                if keep {
+                    spec = spec.with_keep(task.task_id().as_str());
+                }
+                spec.reuse = reuse.map(|limit| Reuse { limit });
+                of.add_task(spec).unwrap();
+            }
+            of.load_ahead = load_ahead;
+            groups.push(of);
         }
         let expected = PlannedTimes::of(&mut groups.clone(), &Durations::default());
+        let place = |assignment: &Assignment| assignment.task_id.as_str().parse::<usize>().unwrap();
+        let stays = keep || reuse.is_some();
         let simulation = Simulation::new(LeaseTable::of_cpu_slots(slots), move |assignment| {
-            let place: usize = assignment.task_id.as_str().parse().unwrap();
-            let (start, exit) = overhead[place % overhead.len()];
+            let (start, exit) = overhead[place(assignment) % overhead.len()];
+            // Of processes that stay, only how long the last of them took to exit is told.
+            let exit = if stays { overhead[0].1 } else { exit };
             let times = expected.get(&assignment.group, &assignment.task_id);
             Script { start: ms(start), load: times.load, train: times.train, exit: ms(exit), fault: None }
+        })
+        .with_hand_over(move |assignment, _| {
+            let (start, load) = hand_overs[place(assignment) % hand_overs.len()];
+            Lead { start: ms(start), load: ms(load) }
         })
         .with_sync_time(ms(sync));
         let mut asked = scenario(slots);
         asked.config.scheduler.order = order;
-        let settings = RunSettings {
-            flow: "test".into(),
-            workdir: "/".into(),
-            seed: asked.seed,
-            session: 1,
-            on_failure: crate::OnFailure::Continue,
-            grace: ms(1),
-        };
-        let mut run = Flow::new(simulation.ports(), settings, asked.config.clone(), History::default());
-        let mut executed = groups.clone();
-        execute_all(&mut run, &mut executed).unwrap();
-        run.finish(RunOutcome::Complete);
-
-        let mut durations = Durations::default();
-        let events = simulation.events();
-        for (time, event) in &events {
-            durations.observe(time.since_start().as_secs_f64(), event);
-        }
+        // Nobody has to go who is kept: how long that takes is not told.
+        asked.config.scheduler.max_process = 100;
+        let (real, durations) = record(&simulation, &asked, &groups);
         let mut again = groups;
         let times = Rc::new(PlannedTimes::of(&mut again, &durations));
         prop_assert_eq!(times.bases().into_keys().collect::<Vec<_>>(), [Basis::Recorded]);
         let forecast = Forecast::of(asked, again, &times).unwrap();
-        let real = events.last().unwrap().0.since_start();
         // Seconds are added up as floats.
         prop_assert!(durations.recorded().makespan.abs_diff(real) < Duration::from_micros(1));
         prop_assert_eq!(forecast.makespan, real);
@@ -157,6 +182,42 @@ proptest! {
             prop_assert_eq!(lane.busy + lane.waiting + lane.tail, forecast.makespan, "{:?}", lane);
         }
     }
+}
+
+/// Four clients keep their data over three rounds. Where only two processes may live, those of the other two have to
+/// go: they load anew, and that takes as long as the first time, not as long as taking over.
+#[test]
+fn with_fewer_processes_than_keys_it_is_planned_that_they_load_again() {
+    let groups: Vec<TaskGroup> = (1..=3)
+        .map(|round| {
+            let mut of = TaskGroup::new(format!("train-{round}")).unwrap();
+            for task in group("any", &[(400, 100); 4]).tasks() {
+                let key = task.task_id().as_str().to_owned();
+                of.add_task(task.spec().clone().with_keep(key)).unwrap();
+            }
+            of
+        })
+        .collect();
+    let machine = || {
+        let script = |_: &Assignment| Script {
+            start: ms(20),
+            load: ms(400),
+            train: ms(100),
+            exit: ms(10),
+            fault: None,
+        };
+        let simulation = Simulation::new(LeaseTable::of_cpu_slots(2), script);
+        simulation.with_hand_over(|_, _| Lead { start: ms(5), load: ms(150) })
+    };
+    let mut few = scenario(2);
+    few.config.scheduler.max_process = 2;
+    let (kept, durations) = record(&machine(), &scenario(2), &groups);
+    let (reloaded, _) = record(&machine(), &few, &groups);
+    assert!(reloaded > kept + ms(1000), "{reloaded:?} against {kept:?}: nothing would be shown");
+    let mut again = groups;
+    let times = Rc::new(PlannedTimes::of(&mut again, &durations));
+    assert_eq!(Forecast::of(scenario(2), again.clone(), &times).unwrap().makespan, kept);
+    assert_eq!(Forecast::of(few, again, &times).unwrap().makespan, reloaded);
 }
 
 /// 200 tasks on four devices: longest first comes within a tenth of the lower bound, whatever the tasks are like.

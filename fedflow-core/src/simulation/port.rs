@@ -3,10 +3,10 @@
 use std::cell::RefCell;
 use std::cmp::Reverse;
 use std::rc::Rc;
-use std::time::Duration;
 
-use super::{DEATH, Fault, Simulated, World};
+use super::{DEATH, Fault, HandOver, Simulated, World};
 use crate::device::DeviceInfo;
+use crate::durations::Lead;
 use crate::event::RunEvent;
 use crate::failure::{FailureKind, Stage};
 use crate::lease::{Lease, LeaseId, LeaseRequest, Unleasable};
@@ -63,17 +63,15 @@ impl Launcher for SimulationPort {
         let mut world = self.world.borrow_mut();
         let Some(Simulated { dies_at, keep, .. }) = world.workers.remove(&from) else { return };
         let mut script = (world.script)(&assignment);
-        if keep.is_some() && keep == assignment.keep {
-            // What was loaded is taken over.
-            script.load = Duration::ZERO;
-        }
+        let how = if keep.is_some() && keep == assignment.keep { HandOver::Kept } else { HandOver::Reused };
+        Lead { start: script.start, load: script.load } = world.lead_of(&assignment, how, script);
         let uses = world.use_of(&assignment);
         world.cards.vacate(from);
         world.workers.insert(to, Simulated { script, uses, keep: assignment.keep, dies_at: None });
         // One that is dying is known to be dead by its new number.
         match dies_at {
             Some(_) => world.die(to, DEATH, FailureKind::Killed, "signal 9 (SIGKILL)"),
-            None => world.say(to, Duration::ZERO, WorkerEvent::Ready),
+            None => world.say(to, script.start, WorkerEvent::Ready),
         }
     }
 

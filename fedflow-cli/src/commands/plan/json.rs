@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use fedflow_core::{Basis, Forecast};
 use serde::Serialize;
 
+use super::limits::{LoadingLimit, LoadingLimits};
 use super::{Case, Planned};
 
 /// The version of the format; it only gains.
@@ -82,8 +83,23 @@ struct Plan<'a> {
     order: &'a str,
     overlap: bool,
     error: Option<String>,
+    limited_by: Option<LimitedBy>,
     #[serde(flatten)]
     figures: Option<Figures>,
+}
+
+/// What keeps devices idle though tasks wait to load, and what would come of higher limits.
+#[derive(Serialize)]
+struct LimitedBy {
+    limits: Vec<Limit>,
+    makespan_seconds: f64,
+}
+
+#[derive(Serialize)]
+struct Limit {
+    key: &'static str,
+    value: u32,
+    enough: u32,
 }
 
 #[derive(Serialize)]
@@ -125,13 +141,24 @@ struct Failed {
 
 impl<'a> Plan<'a> {
     fn of(case: &'a Case) -> Self {
-        let Case { devices, order, overlap, forecast } = case;
+        let Case { devices, order, overlap, forecast, limited } = case;
         Self {
             devices,
             order,
             overlap: *overlap,
             error: forecast.as_ref().err().map(ToString::to_string),
+            limited_by: limited.as_ref().map(LimitedBy::of),
             figures: forecast.as_ref().ok().map(Figures::of),
+        }
+    }
+}
+
+impl LimitedBy {
+    fn of(limited: &LoadingLimits) -> Self {
+        let limit = |limit: &LoadingLimit| Limit { key: limit.key, value: limit.value, enough: limit.enough };
+        Self {
+            limits: limited.limits.iter().map(limit).collect(),
+            makespan_seconds: limited.makespan.as_secs_f64(),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use fedflow_core::{Basis, Device, Forecast, LaneUse, TaskGroup};
 
+use super::limits::{LoadingLimit, LoadingLimits};
 use super::{Case, Planned, chart};
 use crate::table_text::plain_table;
 use crate::view::{count, counted, escape};
@@ -18,7 +19,7 @@ const LABEL: usize = 16;
 
 /// One way to run a flow, in full; the second case is the same without overlap.
 pub(super) fn write_single(out: &mut dyn Write, planned: &Planned) -> io::Result<()> {
-    let Some(Case { devices, order, overlap, forecast: Ok(forecast) }) = planned.cases.first() else {
+    let Some(Case { devices, order, overlap, forecast: Ok(forecast), .. }) = planned.cases.first() else {
         return Ok(());
     };
     write_head(out, planned)?;
@@ -172,6 +173,12 @@ fn write_notes(out: &mut dyn Write, planned: &Planned) -> io::Result<()> {
             )?;
         }
     }
+    let several = planned.cases.iter().filter(|case| case.overlap).count() > 1;
+    for Case { devices, order, limited, .. } in &planned.cases {
+        let Some(limited) = limited else { continue };
+        let case = if several { format!("on {devices}, {order}: ") } else { String::new() };
+        writeln!(out, "note: {case}{}", limited_by(limited))?;
+    }
     for case in &planned.cases {
         let Ok(forecast) = &case.forecast else { continue };
         if let Some((group, task, failure)) = forecast.failed.first() {
@@ -186,6 +193,15 @@ fn write_notes(out: &mut dyn Write, planned: &Planned) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// What keeps devices idle though tasks wait to load, and what would come of a higher limit.
+fn limited_by(limited: &LoadingLimits) -> String {
+    let joined =
+        |part: fn(&LoadingLimit) -> String| limited.limits.iter().map(part).collect::<Vec<_>>().join(" and ");
+    let are = joined(|limit| format!("{} = {}", limit.key, limit.value));
+    let enough = joined(|limit| limit.enough.to_string());
+    format!("limited by {are}; with {enough} it would take {}", span(limited.makespan))
 }
 
 fn lane_label(lane: &LaneUse) -> String {
