@@ -105,6 +105,7 @@ impl<L: Launcher, P: DevicePool, O: Observer, I: Inbox> Flow<L, P, O, I> {
             config: config.clone(),
             seed: settings.seed,
             largest_share: ports.pool.largest_share(),
+            devices: u32::try_from(ports.pool.devices().len()).unwrap_or(u32::MAX),
             host: None,
         };
         let mut flow = Self {

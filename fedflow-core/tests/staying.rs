@@ -1,6 +1,9 @@
 //! Processes that stay for later tasks, and groups that load ahead of their turn, in virtual time.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "staying/ties.rs"]
+mod ties;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,6 +1,7 @@
 //! The loop: inputs to the scheduler, its commands to the ports.
 
 use super::{Flow, FlowError, Turn};
+use crate::device::Pin;
 use crate::event::RunEvent;
 use crate::lease::{LeaseId, LeaseRequest};
 use crate::ports::{
@@ -103,7 +104,10 @@ impl<L: Launcher, P: DevicePool, O: Observer, I: Inbox> Flow<L, P, O, I> {
                 let answer = match self.ports.pool.try_lease(&request) {
                     Some(lease) => LeaseAnswer::Granted(lease),
                     None => match self.ports.pool.check(&request) {
-                        Ok(()) => LeaseAnswer::NotNow { in_the_way: self.in_the_way(worker, &request) },
+                        Ok(()) => LeaseAnswer::NotNow {
+                            in_the_way: self.in_the_way(worker, &request),
+                            elsewhere: self.elsewhere(worker, &request),
+                        },
                         Err(reason) => LeaseAnswer::Never(reason),
                     },
                 };
@@ -145,6 +149,18 @@ impl<L: Launcher, P: DevicePool, O: Observer, I: Inbox> Flow<L, P, O, I> {
         let helps = |leases: &[LeaseId]| pool.fits_without(request, leases);
         let first = idle.first().filter(|_| helps(&idle))?;
         idle.iter().find(|lease| helps(std::slice::from_ref(lease))).or(Some(first)).copied()
+    }
+
+    /// How many other devices could meet a request that was refused, if its process were not tied to one.
+    fn elsewhere(&self, asker: WorkerId, request: &LeaseRequest) -> u32 {
+        let Some((tied, request)) = self.scheduler.untied(asker, request) else { return 0 };
+        let pool = &self.ports.pool;
+        let on = |device| LeaseRequest { pin: Some(Pin::Device(device)), ..request.clone() };
+        let free = pool
+            .devices()
+            .into_iter()
+            .filter(|info| info.device != tied && pool.fits_without(&on(info.device), &[]));
+        u32::try_from(free.count()).unwrap_or(u32::MAX)
     }
 
     /// Tells that an attempt begins, and makes what its worker is given.

@@ -82,6 +82,9 @@ pub enum LeaseAnswer {
     NotNow {
         /// One of the [idle leases](super::Scheduler::idle_leases) but for which it would be.
         in_the_way: Option<LeaseId>,
+        /// How many other devices could meet what is asked but for [where the process is
+        /// tied](super::Scheduler::untied).
+        elsewhere: u32,
     },
     /// It can never be met.
     Never(Unleasable),

@@ -40,9 +40,14 @@ impl LoadDepth {
         self.lanes = self.lanes.max(tasks);
     }
 
+    /// Whether the times are known.
+    pub(super) fn is_known(&self) -> bool {
+        self.lead.count >= TRUSTED_AFTER && self.train.count >= TRUSTED_AFTER && self.lanes > 0
+    }
+
     /// How many tasks shall be starting, loading or waiting, at most `limit`.
     pub(super) fn wanted(&self, limit: u32) -> u32 {
-        if self.lead.count < TRUSTED_AFTER || self.train.count < TRUSTED_AFTER || self.lanes == 0 {
+        if !self.is_known() {
             return limit;
         }
         let lead = self.lead.mean + 2.0 * self.lead.deviation;

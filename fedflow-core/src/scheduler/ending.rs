@@ -39,6 +39,7 @@ impl Scheduler {
         }
         let was_waiting = matches!(worker.phase, Phase::Waiting);
         let task = worker.task;
+        self.stay_tied(id);
         self.enter(now, id, Phase::Ending { failure, severity });
         self.unreserve(id);
         if was_waiting {
@@ -293,7 +294,11 @@ impl Scheduler {
             // It was not at work, and had to make way for somebody who could be.
             Phase::Ending { failure: None, .. } if self.stop.is_none() => {
                 self.room_told = false;
-                let message = "its process had to make room for another task before it could train";
+                let message = if self.task(task).is_some_and(|task| task.moves) {
+                    "another card was free, and its process is tied to the one that it trained on before"
+                } else {
+                    "its process had to make room for another task before it could train"
+                };
                 let failure = Failure::new(Stage::Wait, FailureKind::Cancelled, message);
                 self.try_again(now, task, attempt, failure, Duration::ZERO);
             }

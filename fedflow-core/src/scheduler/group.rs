@@ -21,10 +21,9 @@ pub(super) struct GroupState {
     pub(super) workers: usize,
     /// How many of them are starting, loading or waiting.
     pub(super) ahead: u32,
+    /// How many of those may load: the others are only up, or will be.
+    pub(super) admitted: u32,
     pub(super) ready: ReadyQueues,
-    /// Tasks for which a process was kept when the group was added: they start first, before what was kept must
-    /// make room for others.
-    pub(super) takeovers: VecDeque<u32>,
     /// Workers that have loaded, the one that has waited longest first.
     pub(super) waiting: VecDeque<WorkerId>,
 }
@@ -40,6 +39,8 @@ pub(super) struct TaskState {
     pub(super) account: Option<Box<Account>>,
     /// What was learned of its memory does not fit the devices that it may have.
     pub(super) distrusted: bool,
+    /// Its last process was ended as another card was free: it is not given to one that waits for a busy card.
+    pub(super) moves: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,14 +56,11 @@ pub(super) enum TaskProgress {
 }
 
 impl GroupState {
-    /// The next task to start: one that a kept process waits for, else the first of the ready queues.
+    /// The next task to start.
     pub(super) fn peek(&mut self) -> Option<u32> {
         let tasks = &self.tasks;
         let gone = |place: u32| tasks.get(place as usize).is_none_or(|t| t.progress != TaskProgress::Ready);
-        while self.takeovers.front().is_some_and(|&place| gone(place)) {
-            self.takeovers.pop_front();
-        }
-        self.takeovers.front().copied().or_else(|| self.ready.peek(gone))
+        self.ready.peek(gone)
     }
 }
 
@@ -77,8 +75,8 @@ impl Scheduler {
             open: plans.len(),
             workers: 0,
             ahead: 0,
+            admitted: 0,
             ready: ReadyQueues::default(),
-            takeovers: VecDeque::new(),
             waiting: VecDeque::new(),
         };
         let mut broken = Vec::new();
@@ -91,6 +89,7 @@ impl Scheduler {
                 spent: Spent::default(),
                 account: None,
                 distrusted: false,
+                moves: false,
             };
             match outcome {
                 None => {}
@@ -111,8 +110,8 @@ impl Scheduler {
             let Some(task) = group.tasks.get(place as usize) else { continue };
             if task.progress == TaskProgress::Ready {
                 group.ready.push(task.plan.pin.as_ref(), rank, place);
-                if task.plan.stay.as_deref().is_some_and(|stay| self.kept.has_key_of(stay)) {
-                    group.takeovers.push_back(place);
+                if let Some(card) = task.plan.stay.as_deref().and_then(|stay| self.kept.card_of_key(stay)) {
+                    group.ready.push_takeover(task.plan.pin.as_ref(), card, rank, place);
                 }
             }
         }

@@ -55,6 +55,8 @@ pub struct PlanTerms {
 pub struct Stay {
     /// Those of this worker program.
     pub worker: Box<str>,
+    /// The task's kind: what was loaded is found by tasks of the same kind.
+    pub kind: Box<str>,
     /// Those with this key, which find what was loaded.
     pub keep: Option<Box<str>>,
     /// Any of the worker's tasks without a key, if this allows it.
@@ -64,9 +66,10 @@ pub struct Stay {
 impl Stay {
     /// What becomes of a task's process; a command is never kept.
     fn of(spec: &TaskSpec) -> Option<Self> {
-        let Program::Worker { worker, .. } = spec.program.as_ref() else { return None };
+        let Program::Worker { worker, kind } = spec.program.as_ref() else { return None };
         (spec.keep.is_some() || spec.reuse.is_some()).then(|| Self {
             worker: worker.as_str().into(),
+            kind: kind.as_str().into(),
             keep: spec.keep.clone(),
             reuse: spec.reuse,
         })
