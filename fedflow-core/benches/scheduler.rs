@@ -20,7 +20,8 @@ fn plans(tasks: u32) -> Vec<TaskPlan> {
 
 /// Runs a group to its end; every task loads and trains for a while on one of eight slots.
 fn run_to_the_end(plans: Vec<TaskPlan>) -> u64 {
-    let setup = SchedulerSetup { config: Config::default(), seed: 1, largest_share: None, devices: 8, host: None };
+    let setup =
+        SchedulerSetup { config: Config::default(), seed: 1, largest_share: None, devices: 8, host: None };
     let mut pool = LeaseTable::of_cpu_slots(8);
     let mut scheduler = Scheduler::new(setup);
     scheduler.add_group(1, Name::new("bench").expect("a legal name"), plans);
@@ -38,7 +39,7 @@ fn run_to_the_end(plans: Vec<TaskPlan>) -> u64 {
                 Command::Start { worker, .. } => agenda.push(after(now, worker, 1, 0)),
                 Command::Load(worker) => agenda.push(after(now, worker, 5, 1)),
                 Command::TryLease { worker, request } => {
-                    let refused = LeaseAnswer::NotNow { in_the_way: None, elsewhere: 0 };
+                    let refused = LeaseAnswer::NotNow { in_the_way: None, elsewhere: Vec::new() };
                     let answer = pool.try_lease(&request).map_or(refused, LeaseAnswer::Granted);
                     scheduler.lease_answered(now, worker, &request, answer);
                 }

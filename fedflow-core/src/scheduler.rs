@@ -253,7 +253,7 @@ impl Scheduler {
                         self.worker_timed_out(now, id);
                     }
                 }
-                Due::Move(_) => self.lease_round.request(),
+                Due::Move(id) => self.move_due(id),
                 Due::Retry(task) => self.retry_due(task),
                 Due::Grace => self.handle_stop(now, StopLevel::AtOnce),
             }

@@ -1,7 +1,7 @@
 //! The loop: inputs to the scheduler, its commands to the ports.
 
 use super::{Flow, FlowError, Turn};
-use crate::device::Pin;
+use crate::device::{Device, Pin};
 use crate::event::RunEvent;
 use crate::lease::{LeaseId, LeaseRequest};
 use crate::ports::{
@@ -151,16 +151,13 @@ impl<L: Launcher, P: DevicePool, O: Observer, I: Inbox> Flow<L, P, O, I> {
         idle.iter().find(|lease| helps(std::slice::from_ref(lease))).or(Some(first)).copied()
     }
 
-    /// How many other devices could meet a request that was refused, if its process were not tied to one.
-    fn elsewhere(&self, asker: WorkerId, request: &LeaseRequest) -> u32 {
-        let Some((tied, request)) = self.scheduler.untied(asker, request) else { return 0 };
+    /// The other devices that could meet a request that was refused, if its process were not tied to one.
+    fn elsewhere(&self, asker: WorkerId, request: &LeaseRequest) -> Vec<Device> {
+        let Some((tied, request)) = self.scheduler.untied(asker, request) else { return Vec::new() };
         let pool = &self.ports.pool;
         let on = |device| LeaseRequest { pin: Some(Pin::Device(device)), ..request.clone() };
-        let free = pool
-            .devices()
-            .into_iter()
-            .filter(|info| info.device != tied && pool.fits_without(&on(info.device), &[]));
-        u32::try_from(free.count()).unwrap_or(u32::MAX)
+        let others = pool.devices().into_iter().map(|info| info.device).filter(|device| *device != tied);
+        others.filter(|device| pool.fits_without(&on(*device), &[])).collect()
     }
 
     /// Tells that an attempt begins, and makes what its worker is given.

@@ -1,5 +1,7 @@
 //! How many tasks load ahead of the devices: as many as it takes that a freed device finds a loaded one, and no more.
 
+use std::time::Duration;
+
 /// Learns how long tasks take from their start until they have loaded, and how long they train.
 ///
 /// While one task trains, the others must get ready: with a lead time of `L`, a training time of `T` and `n` tasks
@@ -40,33 +42,37 @@ impl LoadDepth {
         self.lanes = self.lanes.max(tasks);
     }
 
-    /// Whether the times are known.
-    pub(super) fn is_known(&self) -> bool {
-        self.lead.count >= TRUSTED_AFTER && self.train.count >= TRUSTED_AFTER && self.lanes > 0
+    /// How long a task trains on average, if that is known.
+    pub(super) fn train_time(&self) -> Option<Duration> {
+        (self.train.count >= TRUSTED_AFTER).then(|| Duration::try_from_secs_f64(self.train.mean).ok())?
+    }
+
+    /// How many tasks the devices use up while one gets ready, at least one; none if that is not known yet.
+    pub(super) fn used_up(&self) -> Option<u32> {
+        if self.lead.count < TRUSTED_AFTER || self.train.count < TRUSTED_AFTER || self.lanes == 0 {
+            return None;
+        }
+        let lead = self.lead.mean + 2.0 * self.lead.deviation;
+        let train = (self.train.mean - self.train.deviation).max(self.train.mean / 2.0);
+        // A hair less, so that a deviation that has all but died out does not round up.
+        let used_up = f64::from(self.lanes) * lead / train.max(f64::MIN_POSITIVE) - 0.01;
+        Some(bounded(used_up.ceil().max(1.0)))
     }
 
     /// How many tasks shall be starting, loading or waiting, at most `limit`.
     pub(super) fn wanted(&self, limit: u32) -> u32 {
-        if !self.is_known() {
-            return limit;
-        }
-        let lead = self.lead.mean + 2.0 * self.lead.deviation;
-        let train = (self.train.mean - self.train.deviation).max(self.train.mean / 2.0);
-        let lanes = f64::from(self.lanes);
-        // A hair less, so that a deviation that has all but died out does not round up.
-        let used_up = (lanes * lead / train.max(f64::MIN_POSITIVE) - 0.01).ceil().max(1.0);
-        let wanted = used_up + lanes + 1.0;
-        if wanted < f64::from(limit) { bounded(wanted) } else { limit }
+        self.used_up()
+            .map_or(limit, |used_up| limit.min(used_up.saturating_add(self.lanes).saturating_add(1)))
     }
 }
 
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "positive, and below a number of 32 bits"
+    reason = "positive, and what is too large is the largest"
 )]
-fn bounded(wanted: f64) -> u32 {
-    wanted as u32
+fn bounded(number: f64) -> u32 {
+    number as u32
 }
 
 impl Average {

@@ -6,7 +6,7 @@ use super::kept::KeptWorker;
 use super::plan::Stay;
 use super::ready::LaneName;
 use super::ties::Effort;
-use super::worker::{Phase, Worker};
+use super::worker::{Moving, Phase, Worker};
 use super::{Command, Scheduler, TaskProgress};
 use crate::event::RunEvent;
 use crate::ports::{TaskKey, WorkerId};
@@ -148,12 +148,14 @@ impl Scheduler {
     fn waits_for_reuse(&self, task: TaskKey) -> bool {
         let Some(state) = self.task(task).filter(|state| !state.moves) else { return false };
         let ahead: u32 = self.groups.range(..=task.group).map(|(_, group)| group.ahead).sum();
-        ahead >= self.most_tied().saturating_mul(self.devices) && self.kept.any_to_reuse(&state.plan)
+        let enough = self.most_tied().saturating_mul(self.devices).min(self.wanted_ahead());
+        ahead >= enough && self.kept.any_to_reuse(&state.plan)
     }
 
     /// How many tasks that must load first may be ahead of one card in processes that are tied to it.
     fn most_tied(&self) -> u32 {
-        if self.depth.is_known() { ((self.wanted_ahead() - 1) / self.devices).max(1) } else { 1 }
+        let most = self.depth.used_up().unwrap_or(0) / self.devices + 1;
+        most.min(self.wanted_ahead().div_ceil(self.devices))
     }
 
     /// Gives a task to a process that was kept for the like of it, if there is one.
@@ -224,7 +226,7 @@ impl Scheduler {
             resident: None,
             holds_since: None,
             stays_on: None,
-            moves_at: None,
+            moving: Moving::No,
             effort: Effort::default(),
             took_over: false,
             device_lost: None,

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use super::command::LeaseAnswer;
 use super::worker::{Phase, Severity, Worker};
 use super::{Command, Scheduler};
-use crate::device::Pin;
+use crate::device::{Device, Pin};
 use crate::estimates::EstimateSource;
 use crate::event::RunEvent;
 use crate::failure::{Failure, FailureKind, Stage};
@@ -145,7 +145,7 @@ impl Scheduler {
         id: WorkerId,
         request: &LeaseRequest,
         in_the_way: Option<LeaseId>,
-        elsewhere: u32,
+        elsewhere: Vec<Device>,
     ) {
         if let Some(lease) = in_the_way {
             // Who only holds memory of a card makes room; then it is tried again.
@@ -167,7 +167,7 @@ impl Scheduler {
             let message = "its card has no room for a larger share beside what it holds";
             self.end(now, id, Some(Failure::new(Stage::Train, FailureKind::Oom, message)), Severity::Asked);
             return;
-        } else if self.look_elsewhere(now, id, request, elsewhere) {
+        } else if self.look_elsewhere(now, id, request, &elsewhere) {
             return;
         }
         self.lease_round.refused.push(shape(request));

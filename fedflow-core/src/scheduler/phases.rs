@@ -122,8 +122,8 @@ impl Scheduler {
             },
         };
         // One that is only up ahead of need has not begun.
-        let at_work = worker.phase.stage().is_some()
-            && (worker.admitted || !matches!(worker.phase, Phase::Available));
+        let at_work =
+            worker.phase.stage().is_some() && (worker.admitted || !matches!(worker.phase, Phase::Available));
         let whole = limits.timeout.filter(|_| at_work);
         let deadlines = [phase_limit.map(|limit| now + limit), whole.map(|limit| worker.started + limit)];
         match deadlines.into_iter().flatten().min() {

@@ -99,7 +99,8 @@ impl ReadyQueues {
             lane.forget(&gone);
         }
         // Who may go anywhere is on no lane's device yet: new ones are started after those who have loaded.
-        let loaded = self.lanes.values().any(|lane| lane.takeovers.front().is_some_and(|first| !first.pinned));
+        let loaded =
+            self.lanes.values().any(|lane| lane.takeovers.front().is_some_and(|first| !first.pinned));
         let lanes = self.lanes.iter().filter_map(|(name, lane)| {
             let (first, kept) = lane.first()?;
             let waits = loaded && !kept && !name.is_tied();

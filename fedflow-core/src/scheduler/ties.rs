@@ -3,15 +3,16 @@
 //!
 //! What a process holds of a card, its CUDA context above all, cannot be moved: trained on another card it would hold
 //! both. So it trains where it has trained before, and where that would leave another card idle it is ended, and its
-//! task starts anew. That costs a start and a load; it is done when the task has waited as long as that takes, while
-//! a card that suits it was free. So it never costs more than twice what would have been best.
+//! task starts anew. That costs a start and a load; it is done when its card is expected to be busy for longer, else
+//! when the task has waited as long as that takes while a card that suits it was free. So, whatever is expected, it
+//! costs at most twice what would have been best.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Scheduler;
 use super::timers::Due;
-use super::worker::{Phase, Severity, Worker};
+use super::worker::{Moving, Phase, Severity, Worker};
 use crate::device::Device;
 use crate::lease::LeaseRequest;
 use crate::ports::WorkerId;
@@ -65,36 +66,38 @@ impl Scheduler {
         Some((device, LeaseRequest { pin: None, replaces: None, hold: false, ..request.clone() }))
     }
 
-    /// A tied worker was refused its card, while so many others could take its task. Says whether it starts anew.
+    /// A tied worker was refused its card, while others could take its task. Says whether it starts anew.
     pub(super) fn look_elsewhere(
         &mut self,
         now: Time,
         id: WorkerId,
         request: &LeaseRequest,
-        others: u32,
+        others: &[Device],
     ) -> bool {
         let Some(worker) = self.workers.get(&id).filter(|worker| worker.may_move()) else { return false };
-        if others == 0 {
+        if others.is_empty() {
             self.lease_round.note_nothing_else(request);
         }
-        // Those who are on their way and tied to no card will take the free ones.
-        if others == 0 || self.on_their_way() >= others as usize {
+        // Others who are on their way will take the free ones, those whom they are tied to or any.
+        if others.len() <= self.on_their_way(others) {
             self.stay_tied(id);
             return false;
         }
-        match worker.moves_at {
-            Some(at) if at <= now => {
+        match worker.moving {
+            Moving::Due => {
                 if let Some(task) = self.task_mut(worker.task) {
                     task.moves = true;
                 }
                 self.end(now, id, None, Severity::Asked);
                 true
             }
-            Some(_) => false,
-            None => {
-                let at = now + worker.effort.time();
+            Moving::Soon => false,
+            Moving::No => {
+                let effort = worker.effort.time();
+                // At once means when all others have asked for the free ones.
+                let at = if self.is_busy_for(now, worker, effort) { now } else { now + effort };
                 if let Some(worker) = self.workers.get_mut(&id) {
-                    worker.moves_at = Some(at);
+                    worker.moving = Moving::Soon;
                 }
                 self.timers.set(Due::Move(id), at);
                 false
@@ -102,19 +105,42 @@ impl Scheduler {
         }
     }
 
+    /// A worker has waited for its card as long as it should while another one is free.
+    pub(super) fn move_due(&mut self, id: WorkerId) {
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.moving = Moving::Due;
+            self.lease_round.request();
+        }
+    }
+
     /// There is no reason any more for a worker to be started anew.
     pub(super) fn stay_tied(&mut self, id: WorkerId) {
         if let Some(worker) = self.workers.get_mut(&id)
-            && worker.moves_at.take().is_some()
+            && std::mem::take(&mut worker.moving) == Moving::Soon
         {
             self.timers.clear(Due::Move(id));
         }
     }
 
-    /// How many tasks whose turn it is will have loaded before long, and can train on any card.
-    fn on_their_way(&self) -> usize {
+    /// Whether those who train on a worker's card are expected to do so for longer than this.
+    fn is_busy_for(&self, now: Time, worker: &Worker, time: Duration) -> bool {
+        let left = |other: &Worker| match &other.phase {
+            Phase::Training { lease, since } if Some(lease.device()) == worker.stays_on => {
+                let declared = self.task(other.task).and_then(|task| task.plan.expected);
+                let expected = declared.map(|times| times.train).or_else(|| self.depth.train_time());
+                Some(expected.unwrap_or_default().saturating_sub(now.since(*since)))
+            }
+            _ => None,
+        };
+        self.workers.values().filter_map(left).min().is_some_and(|left| left > time)
+    }
+
+    /// How many tasks whose turn it is will have loaded before long, and can train on some of these devices.
+    fn on_their_way(&self, devices: &[Device]) -> usize {
         let comes = |worker: &Worker| match worker.phase {
-            Phase::Starting | Phase::Available | Phase::Loading { .. } => worker.stays_on.is_none(),
+            Phase::Starting | Phase::Available | Phase::Loading { .. } => {
+                worker.stays_on.is_none_or(|device| devices.contains(&device))
+            }
             Phase::Ending { failure: None, .. } => true,
             _ => false,
         };

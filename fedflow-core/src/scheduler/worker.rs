@@ -41,8 +41,8 @@ pub(super) struct Worker {
     pub(super) holds_since: Option<Time>,
     /// Where it must train, as it has trained there before: what a process keeps on a card cannot be moved.
     pub(super) stays_on: Option<Device>,
-    /// When it is started anew, if another card is free then.
-    pub(super) moves_at: Option<Time>,
+    /// Whether it is to be started anew, if another card is free then.
+    pub(super) moving: Moving,
     /// What it takes to have its task in a new process.
     pub(super) effort: Effort,
     /// Whether what it needs was loaded for an earlier task.
@@ -56,6 +56,18 @@ impl Worker {
     pub(super) fn idle_lease(&self) -> Option<LeaseId> {
         self.resident.filter(|_| self.ahead && self.trained.is_none())
     }
+}
+
+/// Whether a worker that waits for the card to which it is tied is started anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Moving {
+    /// There is no reason.
+    #[default]
+    No,
+    /// Another card is free: a timer runs.
+    Soon,
+    /// If another card is free now.
+    Due,
 }
 
 /// Where a worker is.

@@ -7,7 +7,7 @@ fn seconds(load: u64, train: u64) -> Script {
 }
 
 /// Cards on which one task trains at a time.
-fn single(count: u32) -> LeaseTable {
+pub(super) fn single(count: u32) -> LeaseTable {
     let mut table = LeaseTable::new(1);
     for ordinal in 0..count {
         let info = DeviceInfo { device: Device::Sim(ordinal), uuid: None, name: "sim".into(), memory: None };
@@ -36,7 +36,16 @@ fn makespan(simulation: &Simulation, config: &Config, groups: &mut [TaskGroup]) 
 /// Tasks of 5, 20 and 60 s, that load for a second.
 fn mixed(assignment: &Assignment) -> Script {
     let place: u64 = assignment.task_id.as_str().parse().unwrap();
-    seconds(1, if place % 7 == 0 { 60 } else if place % 2 == 1 { 5 } else { 20 })
+    seconds(
+        1,
+        if place % 7 == 0 {
+            60
+        } else if place % 2 == 1 {
+            5
+        } else {
+            20
+        },
+    )
 }
 
 #[test]
@@ -45,9 +54,8 @@ fn reused_processes_leave_no_card_idle() {
         let with = |reuse: bool| {
             let simulation = Simulation::new(single(4), mixed);
             let tasks = |from: u32| {
-                (from..from + 40).map(move |id| {
-                    if reuse { task(id).with_reuse(Reuse { limit: None }) } else { task(id) }
-                })
+                (from..from + 40)
+                    .map(move |id| if reuse { task(id).with_reuse(Reuse { limit: None }) } else { task(id) })
             };
             let mut second = group("b", tasks(40));
             second.load_ahead = load_ahead;
@@ -89,9 +97,75 @@ fn kept_processes_on_one_card_do_not_leave_the_other_idle() {
 #[test]
 fn who_would_load_for_longer_than_it_waits_stays_where_its_data_is() {
     let simulation = Simulation::new(single(2), |_| seconds(100, 10));
-    let round = |name: &str, clients: &[u32]| group(name, clients.iter().map(|id| task(*id).with_keep(format!("c{id}"))));
+    let round = |name: &str, clients: &[u32]| {
+        group(name, clients.iter().map(|id| task(*id).with_keep(format!("c{id}"))))
+    };
     let mut groups = [round("one", &[0, 1, 2, 3]), round("two", &[0, 2])];
     let config = unlimited(&[("supervision.load-timeout", "1h")]);
     makespan(&simulation, &config, &mut groups);
     assert_eq!(starts(&simulation), (4, 2), "nobody loads again");
+}
+
+/// A random flow of rounds over some of the same tasks, with and without processes that stay: how long each takes.
+fn with_and_without(random: &mut fastrand::Rng) -> (f64, f64) {
+    let devices = random.u32(1..5);
+    let load = [0, 50, 1000, 5000][random.usize(0..4)];
+    let longest = [100, 3000, 60_000][random.usize(0..3)];
+    let scripts: Vec<Script> = (0..random.u32(4..80)).map(|_| script(load, random.u64(1..longest))).collect();
+    let rounds: Vec<Vec<u32>> = (0..random.u32(1..4))
+        .map(|_| (0_u32..).zip(&scripts).map(|(id, _)| id).filter(|_| random.bool()).collect())
+        .collect();
+    let (load_ahead, keep, reuse) = (random.bool(), random.bool(), random.bool());
+    let makespan = |stay: bool| {
+        let scripts = scripts.clone();
+        let simulation = Simulation::new(single(devices), move |assignment| {
+            scripts[assignment.task_id.as_str().parse::<usize>().unwrap()]
+        });
+        let one = |id: &u32| {
+            let task = task(*id);
+            let task = if stay && (keep || !reuse) { task.with_keep(format!("c{id}")) } else { task };
+            if stay && reuse { task.with_reuse(Reuse { limit: None }) } else { task }
+        };
+        let mut groups: Vec<TaskGroup> =
+            (0..).zip(&rounds).map(|(round, ids)| group(&format!("g{round}"), ids.iter().map(one))).collect();
+        groups.iter_mut().for_each(|group| group.load_ahead = load_ahead);
+        makespan(&simulation, &unlimited(&[("supervision.load-timeout", "1h")]), &mut groups)
+    };
+    (makespan(true), makespan(false))
+}
+
+#[test]
+fn processes_that_stay_cost_no_time_in_random_flows() {
+    let mut random = fastrand::Rng::with_seed(3);
+    let ratios: Vec<f64> = (0..150)
+        .map(|_| {
+            let (stay, alone) = with_and_without(&mut random);
+            stay / alone
+        })
+        .collect();
+    // Another order of the same tasks is a little better or worse.
+    let mean = ratios.iter().sum::<f64>() / 150.0;
+    assert!(mean <= 1.002, "{mean} times as long on average");
+    let worst = ratios.iter().copied().fold(0.0, f64::max);
+    assert!(worst < 1.25, "{worst} times as long");
+}
+
+#[test]
+fn kept_processes_of_pinned_tasks_keep_to_their_cards_lanes() {
+    let with = |keep: bool| {
+        let simulation = Simulation::new(single(2), |_| seconds(1, 10));
+        let round = |name: String| {
+            let client = |id: u32| {
+                let pin = Pin::Device(Device::Cuda(id / 9));
+                let task = task(id).with_device(pin);
+                if keep { task.with_keep(format!("c{id}")) } else { task }
+            };
+            group(&name, (0..18).map(client))
+        };
+        let mut groups: Vec<TaskGroup> = (0..3).map(|number| round(format!("g{number}"))).collect();
+        makespan(&simulation, &unlimited(&[("scheduler.max-process", "40")]), &mut groups)
+    };
+    let (alone, kept) = (with(false), with(true));
+    assert!(kept <= alone, "{kept} s with kept data, {alone} s without");
+    assert!(kept < 273.0, "{kept} s for three times nine times 10 s on each card");
 }
