@@ -20,6 +20,7 @@ mod kept;
 mod leasing;
 mod phases;
 mod plan;
+mod postponed;
 mod ready;
 mod retry;
 mod ties;
@@ -227,6 +228,7 @@ impl Scheduler {
             self.keep(id, lease);
         } else {
             self.commands.push_back(Command::Exit(id));
+            self.look_whom_it_served(task);
         }
     }
 

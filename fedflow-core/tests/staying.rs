@@ -1,6 +1,8 @@
 //! Processes that stay for later tasks, and groups that load ahead of their turn, in virtual time.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "staying/loading_ahead.rs"]
+mod loading_ahead;
 #[path = "staying/ties.rs"]
 mod ties;
 

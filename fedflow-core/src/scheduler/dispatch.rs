@@ -101,10 +101,13 @@ impl Scheduler {
     /// Starts one task, if the limits allow it.
     fn start_next(&mut self, now: Time) -> bool {
         let first = self.groups.iter_mut().find_map(|(&group, state)| {
-            let place = state.peek()?;
-            Some(TaskKey { group, place })
+            let (place, rank) = state.peek()?;
+            Some((TaskKey { group, place }, rank))
         });
-        let Some(task) = first else { return false };
+        let Some((task, rank)) = first else { return false };
+        if self.postpone(task, rank) {
+            return true;
+        }
         let Some(state) = self.task(task) else { return false };
         let (loads, stay) = (state.plan.loads, state.plan.stay.clone());
         let (memory, may_load) = (self.memory_for(task).size, self.may_load(task));

@@ -45,6 +45,7 @@ impl Scheduler {
         if was_waiting {
             self.leave_queue(id, task);
         }
+        self.look_whom_it_served(task);
         self.commands.push_back(match severity {
             Severity::Asked => Command::Exit(id),
             Severity::Terminated => Command::Terminate(id),
@@ -195,7 +196,7 @@ impl Scheduler {
                     }
                 }
             }
-            TaskProgress::Ready | TaskProgress::Delayed => {
+            TaskProgress::Ready | TaskProgress::Delayed | TaskProgress::Postponed => {
                 task.attempts = task.attempts.max(1);
                 self.timers.clear(Due::Retry(key));
                 self.fail_for_good(key, failure_at(Stage::Start), None);

@@ -1,8 +1,10 @@
 //! The groups that are being scheduled: the one whose turn it is, and one that loads ahead of its turn.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::estimate::Account;
+use super::kept::Shelf;
+use super::postponed::Postponed;
 use super::ready::ReadyQueues;
 use super::retry::Spent;
 use super::{PlannedOutcome, Scheduler, TaskPlan, start_order};
@@ -24,6 +26,7 @@ pub(super) struct GroupState {
     /// How many of those may load: the others are only up, or will be.
     pub(super) admitted: u32,
     pub(super) ready: ReadyQueues,
+    pub(super) postponed: BTreeMap<Shelf, VecDeque<Postponed>>,
     /// Workers that have loaded, the one that has waited longest first.
     pub(super) waiting: VecDeque<WorkerId>,
 }
@@ -47,6 +50,8 @@ pub(super) struct TaskState {
 pub(super) enum TaskProgress {
     /// In a ready queue.
     Ready,
+    /// It waits for the process that a task before it still has.
+    Postponed,
     /// A worker is at it.
     Running(WorkerId),
     /// It waits until its next attempt may start.
@@ -56,8 +61,8 @@ pub(super) enum TaskProgress {
 }
 
 impl GroupState {
-    /// The next task to start.
-    pub(super) fn peek(&mut self) -> Option<u32> {
+    /// The next task to start, and its rank in the order of start.
+    pub(super) fn peek(&mut self) -> Option<(u32, u32)> {
         let tasks = &self.tasks;
         let gone = |place: u32| tasks.get(place as usize).is_none_or(|t| t.progress != TaskProgress::Ready);
         self.ready.peek(gone)
@@ -77,6 +82,7 @@ impl Scheduler {
             ahead: 0,
             admitted: 0,
             ready: ReadyQueues::default(),
+            postponed: BTreeMap::new(),
             waiting: VecDeque::new(),
         };
         let mut broken = Vec::new();
@@ -124,6 +130,7 @@ impl Scheduler {
     /// From now on the tasks of this group may train.
     pub fn begin_turn(&mut self, index: u32) {
         self.turn = index;
+        self.resume_all_postponed(index);
         self.lease_round.request();
     }
 

@@ -43,13 +43,23 @@ impl KeptWorker {
 }
 
 /// The worker program; and the task kind and the key, if it was kept with what it has loaded.
-type Shelf = (Box<str>, Option<(Box<str>, Box<str>)>);
+pub(super) type Shelf = (Box<str>, Option<(Box<str>, Box<str>)>);
 
 impl Stay {
     /// Where a process is kept after such a task.
-    fn shelf(&self) -> Shelf {
+    pub(super) fn shelf(&self) -> Shelf {
         let key = self.keep.as_ref().map(|key| (self.kind.clone(), key.clone()));
         (self.worker.clone(), key)
+    }
+
+    /// Whether what such a task leaves is found by tasks of another one.
+    pub(super) fn keeps_the_same_as(&self, other: &Self) -> bool {
+        (&self.worker, &self.kind, &self.keep) == (&other.worker, &other.kind, &other.keep)
+    }
+
+    /// Whether a process stays after such a task that has served so many before.
+    pub(super) fn serves_after(&self, served: u32) -> bool {
+        served + 1 < self.reuse.and_then(|reuse| reuse.limit).unwrap_or(u32::MAX)
     }
 
     /// Where the processes are that any task of its worker may have.
@@ -200,8 +210,7 @@ impl Scheduler {
         let Some(stay) = self.task(worker.task).and_then(|task| task.plan.stay.as_deref()) else {
             return false;
         };
-        let limit = stay.reuse.and_then(|reuse| reuse.limit).unwrap_or(u32::MAX);
-        self.stop.is_none() && worker.served + 1 < limit && lease.shares.len() == 1
+        self.stop.is_none() && stay.serves_after(worker.served) && lease.shares.len() == 1
     }
 
     /// Keeps the process of a worker whose task has its result.
@@ -227,6 +236,7 @@ impl Scheduler {
         }
         self.commands.push_back(Command::Keep(id));
         self.kept.insert(id, kept);
+        self.look_at_postponed(&stay);
     }
 
     /// Lets the process go that has been idle longest. Says whether room is on its way.

@@ -93,8 +93,8 @@ impl ReadyQueues {
         self.lane(LaneName::of(pin, card)).takeovers.push_back(entry);
     }
 
-    /// The task that should start next. Tasks for which `gone` is true are forgotten.
-    pub(super) fn peek(&mut self, gone: impl Fn(u32) -> bool) -> Option<u32> {
+    /// The task that should start next, and its rank. Tasks for which `gone` is true are forgotten.
+    pub(super) fn peek(&mut self, gone: impl Fn(u32) -> bool) -> Option<(u32, u32)> {
         for lane in self.lanes.values_mut() {
             lane.forget(&gone);
         }
@@ -106,7 +106,9 @@ impl ReadyQueues {
             let waits = loaded && !kept && !name.is_tied();
             (!waits).then_some((lane.ahead, !kept, first))
         });
-        lanes.min_by_key(|(ahead, new, first)| (*ahead, *new, first.rank)).map(|(.., first)| first.place)
+        lanes
+            .min_by_key(|(ahead, new, first)| (*ahead, *new, first.rank))
+            .map(|(.., first)| (first.place, first.rank))
     }
 
     /// How many tasks of a lane are ahead of the devices.

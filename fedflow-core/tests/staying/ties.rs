@@ -38,9 +38,9 @@ fn mixed(assignment: &Assignment) -> Script {
     let place: u64 = assignment.task_id.as_str().parse().unwrap();
     seconds(
         1,
-        if place % 7 == 0 {
+        if place.is_multiple_of(7) {
             60
-        } else if place % 2 == 1 {
+        } else if !place.is_multiple_of(2) {
             5
         } else {
             20
