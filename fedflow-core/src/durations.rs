@@ -127,9 +127,10 @@ impl Durations {
             RunEvent::TaskStarted { .. } => {
                 self.under_way.insert(key, UnderWay { started: seconds, ..UnderWay::default() });
             }
-            RunEvent::TaskLoading { .. } => {
+            RunEvent::TaskLoading { start_seconds, .. } => {
                 if let Some(attempt) = self.under_way.get_mut(&key) {
-                    attempt.start = Some(seconds - attempt.started);
+                    // A process may be up before its time.
+                    attempt.start = Some(start_seconds.unwrap_or(seconds - attempt.started));
                 }
             }
             RunEvent::TaskLoaded { load_seconds, .. } => {

@@ -49,8 +49,9 @@ impl Scheduler {
             return true;
         };
         let (task, attempt) = (worker.task, worker.attempt);
+        let start_seconds = worker.was_spare.then_some(worker.lead_seconds);
         self.enter(now, id, Phase::Loading { since: now });
-        self.tell(task, |group, task| RunEvent::TaskLoading { group, task, attempt });
+        self.tell(task, |group, task| RunEvent::TaskLoading { group, task, attempt, start_seconds });
         self.commands.push_back(Command::Load(id));
         true
     }
@@ -75,6 +76,7 @@ impl Scheduler {
         if let Some(worker) = self.workers.get_mut(&id) {
             // It was up before its time.
             worker.started = now;
+            worker.was_spare = true;
         }
         self.admit(id);
         self.set_deadline(now, id);
@@ -223,6 +225,7 @@ impl Scheduler {
             trained: None,
             reserved: Size::ZERO,
             admitted: false,
+            was_spare: false,
             ahead: false,
             booked: false,
             served: 0,

@@ -29,6 +29,8 @@ pub(super) struct Worker {
     pub(super) reserved: Size,
     /// Whether the host has room for what it will load; until then it is only up.
     pub(super) admitted: bool,
+    /// Whether it was up before there was.
+    pub(super) was_spare: bool,
     /// Whether it still counts among those that are ahead of the devices.
     pub(super) ahead: bool,
     /// Whether it counts as one of those, being admitted: not one that is only up.
