@@ -166,6 +166,7 @@ impl Scheduler {
         match (&worker.phase, event) {
             (_, WorkerEvent::Gone { kind, message, stderr_tail, killed_for_memory, before_first_word }) => {
                 self.worker_gone(now, id, kind, message, stderr_tail, killed_for_memory, before_first_word);
+                self.forget_if_left(task.group);
             }
             (_, WorkerEvent::Peak(peak)) => self.host_peak(task, peak),
             (Phase::Exiting { .. } | Phase::Ending { .. }, _) => {}

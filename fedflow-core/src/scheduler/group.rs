@@ -27,6 +27,8 @@ pub(super) struct GroupState {
     pub(super) admitted: u32,
     pub(super) ready: ReadyQueues,
     pub(super) postponed: BTreeMap<Shelf, VecDeque<Postponed>>,
+    /// Whether it is done, and only waits for its processes to exit.
+    pub(super) left: bool,
     /// Workers that have loaded, the one that has waited longest first.
     pub(super) waiting: VecDeque<WorkerId>,
 }
@@ -83,6 +85,7 @@ impl Scheduler {
             admitted: 0,
             ready: ReadyQueues::default(),
             postponed: BTreeMap::new(),
+            left: false,
             waiting: VecDeque::new(),
         };
         let mut broken = Vec::new();
@@ -134,16 +137,31 @@ impl Scheduler {
         self.lease_round.request();
     }
 
-    /// Forgets a group that is done.
+    /// Forgets a group that is done, at the latest when the last of its processes is gone.
     pub fn remove_group(&mut self, index: u32) {
-        self.groups.remove(&index);
+        if let Some(group) = self.groups.get_mut(&index) {
+            group.left = true;
+        }
+        self.forget_if_left(index);
+    }
+
+    /// A process that was at a group's tasks is gone.
+    pub(super) fn forget_if_left(&mut self, index: u32) {
+        if self.groups.get(&index).is_some_and(|group| group.left && group.workers == 0) {
+            self.groups.remove(&index);
+        }
     }
 
     /// Whether there is nothing left to do for a group: every task has its outcome and no worker is at any of
     /// them, or the run is being stopped and every process is gone.
+    ///
+    /// For a group that has loaded ahead of its turn, it need not be waited until the processes have exited whose tasks
+    /// have their outcome.
     #[must_use]
     pub fn is_done(&self, index: u32) -> bool {
-        let over = || self.groups.get(&index).is_none_or(|group| group.open == 0 && group.workers == 0);
+        let someone_waits = || self.groups.range(index + 1..).next().is_some();
+        let over = |group: &GroupState| group.open == 0 && (group.workers == 0 || someone_waits());
+        let over = || self.groups.get(&index).is_none_or(over);
         self.commands.is_empty() && if self.stop.is_some() { self.is_idle() } else { over() }
     }
 

@@ -73,3 +73,43 @@ fn more_tasks_of_a_key_than_there_are_processes_do_not_wait() {
     assert_eq!(starts(&simulation), (3, 1));
     assert!(simulation.now() < Time::after(ms(4100)), "{}", simulation.now());
 }
+
+/// Groups of one task that have loaded ahead; each process takes half a second to exit.
+fn slow_to_exit(fault: Option<Fault>) -> (Simulation, Vec<TaskGroup>) {
+    let simulation =
+        Simulation::new(cards(&[10]), move |_| Script { exit: ms(500), fault, ..script(10, 50) });
+    let one = |number: u32| ahead(group(&format!("g{number}"), [with_memory(task("t"), 1, 2)]));
+    (simulation, (0..4).map(one).collect())
+}
+
+#[test]
+fn a_group_that_has_loaded_does_not_wait_until_the_one_before_has_exited() {
+    let (simulation, mut groups) = slow_to_exit(None);
+    run(&simulation, &patient(), &mut groups).unwrap();
+    // Four times a start and a load, of which the first alone is not hidden, and 50 ms of training; then the last exit.
+    assert!(simulation.now() < Time::after(ms(4 * 61 + 500)), "{}", simulation.now());
+    assert!(groups.iter().all(|group| group.get_task("t").unwrap().status() == TaskStatus::Exited));
+    let events = simulation.events();
+    let exited = events.iter().filter(|(_, event)| event.name() == "task-exited").count();
+    assert_eq!((exited, events.last().unwrap().1.name()), (4, "run-finished"));
+    assert_nothing_left(&simulation);
+}
+
+#[test]
+fn processes_of_a_group_that_is_over_are_ended_if_they_do_not_exit() {
+    let (simulation, mut groups) = slow_to_exit(Some(Fault::Stays));
+    run(&simulation, &patient(), &mut groups).unwrap();
+    assert!(groups.iter().all(|group| group.get_task("t").unwrap().status() == TaskStatus::Exited));
+    assert_nothing_left(&simulation);
+}
+
+#[test]
+fn what_exiting_processes_hold_of_a_card_is_given_back_to_the_next_group() {
+    let simulation = Simulation::new(cards(&[10]), |_| Script { exit: ms(500), ..script(10, 50) });
+    let one = |number: u32| ahead(group(&format!("g{number}"), [with_memory(task("t"), 1, 8)]));
+    let mut groups: Vec<TaskGroup> = (0..3).map(one).collect();
+    run(&simulation, &patient(), &mut groups).unwrap();
+    assert!(groups.iter().all(|group| group.get_task("t").unwrap().status() == TaskStatus::Exited));
+    assert!(simulation.now() > Time::after(ms(3 * 550)), "the memory of a card was given twice");
+    assert_nothing_left(&simulation);
+}
