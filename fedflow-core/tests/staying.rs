@@ -1,6 +1,8 @@
 //! Processes that stay for later tasks, and groups that load ahead of their turn, in virtual time.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "staying/depth.rs"]
+mod depth;
 #[path = "staying/loading_ahead.rs"]
 mod loading_ahead;
 #[path = "staying/ties.rs"]
@@ -352,31 +354,6 @@ fn who_loads_ahead_is_not_in_the_way() {
     run(&simulation, &config, &mut groups).unwrap();
     assert!(groups.iter().all(|group| group.tasks().all(|task| task.status() == TaskStatus::Exited)));
     assert_nothing_left(&simulation);
-}
-
-#[test]
-fn no_more_is_loaded_ahead_than_the_devices_use_up() {
-    let loaded_at_once = |train: u64| {
-        let simulation = Simulation::new(LeaseTable::of_cpu_slots(2), move |_| script(20, train));
-        run(&simulation, &config(&[]), &mut [group("g", (0_u32..60).map(task))]).unwrap();
-        // The second half of the run, when the times are known.
-        let (mut waiting, mut most, mut finished) = (0_i32, 0, 0);
-        for (_, event) in simulation.events() {
-            match event {
-                RunEvent::TaskLoaded { .. } => waiting += 1,
-                RunEvent::TaskTraining { .. } => waiting -= 1,
-                RunEvent::TaskFinished { .. } => finished += 1,
-                _ => {}
-            }
-            if finished > 30 {
-                most = most.max(waiting);
-            }
-        }
-        (most, simulation.now().since_start())
-    };
-    let (waiting, makespan) = loaded_at_once(200);
-    assert!(waiting <= 4, "{waiting} tasks had loaded and waited");
-    assert_eq!(makespan, ms(60 / 2 * 200 + 20 + 2), "and no device was idle");
 }
 
 #[derive(Debug, Clone)]

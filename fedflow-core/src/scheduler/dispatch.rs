@@ -1,6 +1,7 @@
 //! What may go on now: leases for those who have loaded, loading for those who are up, starts for those who are
 //! ready, in this order.
 
+use super::depth::Declared;
 use super::estimate::Account;
 use super::kept::KeptWorker;
 use super::plan::Stay;
@@ -8,6 +9,7 @@ use super::ready::LaneName;
 use super::ties::Effort;
 use super::worker::{Moving, Phase, Worker};
 use super::{Command, Scheduler, TaskProgress};
+use crate::estimates::EstimateSource;
 use crate::event::RunEvent;
 use crate::ports::{TaskKey, WorkerId};
 use crate::quantity::Size;
@@ -88,7 +90,7 @@ impl Scheduler {
     /// Whether one more task of a group may be ahead of the devices, and load.
     fn may_load(&self, task: TaskKey) -> bool {
         let ahead: u32 = self.groups.range(..=task.group).map(|(_, group)| group.admitted).sum();
-        ahead < self.wanted_ahead()
+        ahead < self.wanted_ahead(task)
     }
 
     /// How many workers of a group, and of those before it, are only up, or will be.
@@ -96,8 +98,21 @@ impl Scheduler {
         self.groups.range(..=group).map(|(_, group)| group.ahead - group.admitted).sum()
     }
 
-    fn wanted_ahead(&self) -> u32 {
-        self.depth.wanted(self.config.scheduler.max_waiting)
+    fn wanted_ahead(&self, task: TaskKey) -> u32 {
+        self.depth.wanted(self.config.scheduler.max_waiting, self.declared(task))
+    }
+
+    /// What is declared of a task's times, and for how many of its like the devices have room.
+    fn declared(&self, key: TaskKey) -> Option<Declared> {
+        let plan = &self.task(key)?.plan;
+        let times = plan.expected?;
+        let estimate = self.cuda_memory_for(key);
+        let shares = self.largest_share.filter(|_| {
+            !plan.needs.exclusive && estimate.source != EstimateSource::Default && estimate.size > Size::ZERO
+        });
+        let on_each = shares.map_or(1, |share| share.bytes() / estimate.size.bytes());
+        let lanes = u64::from(self.devices).saturating_mul(on_each) / u64::from(plan.needs.devices.max(1));
+        Some(Declared { times, lanes: u32::try_from(lanes).unwrap_or(u32::MAX).max(1) })
     }
 
     /// Starts one task, if the limits allow it.
@@ -153,21 +168,21 @@ impl Scheduler {
     fn waits_for_reuse(&self, task: TaskKey) -> bool {
         let Some(state) = self.task(task).filter(|state| !state.moves) else { return false };
         let ahead: u32 = self.groups.range(..=task.group).map(|(_, group)| group.ahead).sum();
-        let enough = self.most_tied().saturating_mul(self.devices).min(self.wanted_ahead());
+        let enough = self.most_tied(task).saturating_mul(self.devices).min(self.wanted_ahead(task));
         ahead >= enough && self.kept.any_to_reuse(&state.plan)
     }
 
     /// How many tasks that must load first may be ahead of one card in processes that are tied to it.
-    fn most_tied(&self) -> u32 {
-        let most = self.depth.used_up().unwrap_or(0) / self.devices + 1;
-        most.min(self.wanted_ahead().div_ceil(self.devices))
+    fn most_tied(&self, task: TaskKey) -> u32 {
+        let most = self.depth.wanted_for_each(self.devices, self.declared(task));
+        most.min(self.wanted_ahead(task).div_ceil(self.devices))
     }
 
     /// Gives a task to a process that was kept for the like of it, if there is one.
     fn hand_over(&mut self, now: Time, task: TaskKey, memory: Size) -> bool {
         let tasks = self.groups.get(&task.group).map(|group| &group.tasks);
         let Some(state) = tasks.and_then(|tasks| tasks.get(task.place as usize)) else { return false };
-        let most = self.most_tied();
+        let most = self.most_tied(task);
         let Some((from, kept, loaded)) = self.kept.take_for(state, &self.cards, most) else { return false };
         let KeptWorker { served, resident, stays_on, effort, .. } = kept;
         let worker =
