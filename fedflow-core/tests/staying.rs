@@ -137,6 +137,27 @@ fn rounds_load_once() {
 }
 
 #[test]
+fn tasks_of_another_kind_do_not_find_what_was_loaded() {
+    let simulation = Simulation::new(LeaseTable::of_cpu_slots(1), |_| script(500, 50));
+    let of_kind = |kind: &str, id: u32| {
+        let program = Program::Worker { worker: "w".into(), kind: kind.into() };
+        let task = TaskSpec::of(Name::from(id), Arc::new(program), Dict::new());
+        task.with_keep(format!("client-{id}"))
+    };
+    let mut groups = Vec::new();
+    for round in 0..4 {
+        for kind in ["train", "test"] {
+            groups.push(group(&format!("{kind}-{round}"), (0..2).map(|id| of_kind(kind, id))));
+        }
+    }
+    run(&simulation, &config(&[]), &mut groups).unwrap();
+    assert_eq!(starts(&simulation), (4, 12), "each kind has a process for each client");
+    // Two groups load, at once within each; the others only train.
+    assert!(simulation.now() < Time::after(ms(2 * 510 + 16 * 55)), "{}", simulation.now());
+    assert_nothing_left(&simulation);
+}
+
+#[test]
 fn a_process_serves_as_many_tasks_as_it_may() {
     let simulation = Simulation::new(LeaseTable::of_cpu_slots(1), |_| script(1, 5));
     let tasks = (0_u32..20).map(|id| task(id).with_reuse(Reuse { limit: Some(4) }));

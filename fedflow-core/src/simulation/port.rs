@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::cmp::Reverse;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{DEATH, Fault, Simulated, World};
@@ -14,6 +15,7 @@ use crate::ports::{
     Assignment, DevicePool, HostSample, Inbox, Input, Launcher, Observer, TaskKey, WorkerEvent, WorkerId,
 };
 use crate::quantity::Size;
+use crate::spec::Program;
 use crate::time::Time;
 use crate::value::Dict;
 
@@ -22,12 +24,17 @@ pub struct SimulationPort {
     pub(super) world: Rc<RefCell<World>>,
 }
 
+fn key_of(assignment: Assignment) -> Option<(String, Arc<Program>)> {
+    Some((assignment.keep?, assignment.program))
+}
+
 impl Launcher for SimulationPort {
     fn start(&mut self, worker: WorkerId, assignment: Assignment) {
         let mut world = self.world.borrow_mut();
         let script = (world.script)(&assignment);
         let uses = world.use_of(&assignment);
-        world.workers.insert(worker, Simulated { script, uses, keep: assignment.keep, dies_at: None });
+        let keep = key_of(assignment);
+        world.workers.insert(worker, Simulated { script, uses, keep, dies_at: None });
         world.play(worker, Stage::Start);
     }
 
@@ -63,13 +70,14 @@ impl Launcher for SimulationPort {
         let mut world = self.world.borrow_mut();
         let Some(Simulated { dies_at, keep, .. }) = world.workers.remove(&from) else { return };
         let mut script = (world.script)(&assignment);
-        if keep.is_some() && keep == assignment.keep {
+        let uses = world.use_of(&assignment);
+        let next = key_of(assignment);
+        if keep.is_some() && keep == next {
             // What was loaded is taken over.
             script.load = Duration::ZERO;
         }
-        let uses = world.use_of(&assignment);
         world.cards.vacate(from);
-        world.workers.insert(to, Simulated { script, uses, keep: assignment.keep, dies_at: None });
+        world.workers.insert(to, Simulated { script, uses, keep: next, dies_at: None });
         // One that is dying is known to be dead by its new number.
         match dies_at {
             Some(_) => world.die(to, DEATH, FailureKind::Killed, "signal 9 (SIGKILL)"),
