@@ -225,6 +225,62 @@ fn who_was_kept_longest_makes_room_and_those_who_are_needed_come_first() {
     assert_nothing_left(&simulation);
 }
 
+/// The tasks of a group that were given to processes that had served others.
+fn reused_in(simulation: &Simulation, wanted: &str) -> Vec<String> {
+    let reused = |(_, event): (Time, RunEvent)| match event {
+        RunEvent::TaskStarted { group, task, reused: true, .. } if group.as_str() == wanted => {
+            Some(task.as_str().to_owned())
+        }
+        _ => None,
+    };
+    let mut tasks: Vec<String> = simulation.events().into_iter().filter_map(reused).collect();
+    tasks.sort_unstable();
+    tasks
+}
+
+#[test]
+fn the_process_that_was_unused_longest_is_the_one_that_goes() {
+    let simulation = Simulation::new(LeaseTable::of_cpu_slots(1), |_| script(100, 10));
+    let kept = |name: &str, ids: &[&str]| group(name, ids.iter().map(|id| task(*id).with_keep(*id)));
+    // After the second group it is "b" that was used least recently, though "a" is the oldest.
+    let other = group("other", [task("x")]);
+    let mut groups =
+        [kept("one", &["a", "b", "c"]), kept("two", &["a"]), other, kept("again", &["a", "b", "c"])];
+    run(&simulation, &config(&[("scheduler.max-process", "3")]), &mut groups).unwrap();
+    assert_eq!(reused_in(&simulation, "two"), ["a"]);
+    assert_eq!(reused_in(&simulation, "again"), ["a", "c"]);
+    assert_nothing_left(&simulation);
+}
+
+#[test]
+fn kept_processes_are_let_go_for_memory_of_the_host() {
+    let host = |available: u64| HostSample {
+        memory_total: Size::from_gb(100),
+        memory_available: Size::from_gb(available),
+        cpu: 0.0,
+    };
+    let kept_after = |available: u64| {
+        let simulation = Simulation::new(LeaseTable::of_cpu_slots(1), |_| script(10, 1000));
+        // 20 GB must stay free. What the three processes hold is seen while the last one trains.
+        simulation.at(Time::after(ms(2500)), Input::Host(host(available)));
+        // What the first one that goes has held is not enough, what two have held is.
+        simulation.at(Time::after(ms(3100)), Input::Host(host(available + 5)));
+        simulation.at(Time::after(ms(3200)), Input::Host(host(available + 20)));
+        let kept = |id: &str| with_memory(task(id).with_keep(id), 10, 1);
+        let large = |id: u32| with_memory(task(id), 30, 1);
+        let mut groups = [
+            group("one", ["a", "b", "c"].map(kept)),
+            group("large", [large(0), large(1)]),
+            group("again", ["a", "b", "c"].map(kept)),
+        ];
+        run(&simulation, &config(&[]), &mut groups).unwrap();
+        assert_nothing_left(&simulation);
+        reused_in(&simulation, "again")
+    };
+    assert_eq!(kept_after(90), ["a", "b", "c"], "there is room for all");
+    assert_eq!(kept_after(40), ["c"], "the two that were unused longest have gone");
+}
+
 #[test]
 fn memory_of_a_card_is_given_up_for_who_needs_it() {
     let simulation = Simulation::new(cards(&[10]), |_| script(10, 10));
