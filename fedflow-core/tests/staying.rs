@@ -437,7 +437,11 @@ fn who_loads_ahead_is_not_in_the_way() {
 struct RandomTask {
     keep: Option<u8>,
     reuse: Option<u32>,
-    memory: (u64, u64),
+    /// Of the host, and of a card.
+    memory: (u64, Option<u64>),
+    pin: Option<u32>,
+    /// Whether the times of its script are declared.
+    declares: bool,
     script: Script,
 }
 
@@ -454,11 +458,15 @@ fn random_task() -> impl Strategy<Value = RandomTask> {
     ];
     let keep = proptest::option::of(0_u8..4);
     let reuse = proptest::option::of(1_u32..5);
-    (keep, reuse, (1_u64..30, 1_u64..9), (1_u64..50, 1_u64..50), fault).prop_map(
-        |(keep, reuse, memory, (load, train), fault)| RandomTask {
+    let memory = (1_u64..30, proptest::option::of(1_u64..9));
+    let pin = proptest::option::weighted(0.2, 0_u32..2);
+    (keep, reuse, memory, pin, any::<bool>(), (1_u64..50, 1_u64..50), fault).prop_map(
+        |(keep, reuse, memory, pin, declares, (load, train), fault)| RandomTask {
             keep,
             reuse,
             memory,
+            pin,
+            declares,
             script: Script { fault, ..script(load, train) },
         },
     )
@@ -468,14 +476,18 @@ proptest! {
     #[test]
     fn every_task_has_one_outcome_whoever_stays_or_loads_ahead(
         groups in proptest::collection::vec(
-            (any::<bool>(), proptest::collection::vec(random_task(), 0..7)), 1..5),
-        on_cards in any::<bool>(),
+            (any::<bool>(), proptest::collection::vec(random_task(), 0..12)), 1..5),
+        devices in 0_u32..4,
         max_process in 1_u32..7,
         max_waiting in 1_u32..5,
         retries in 0_u32..2,
         stop in proptest::option::of(1_u64..400),
     ) {
-        let table = if on_cards { cards(&[10, 9]) } else { LeaseTable::of_cpu_slots(2) };
+        let table = match devices {
+            0 => LeaseTable::of_cpu_slots(2),
+            1 => cards(&[10, 9]),
+            more => ties::single(more),
+        };
         let tasks: Vec<Vec<RandomTask>> = groups.iter().map(|(_, tasks)| tasks.clone()).collect();
         let simulation = Simulation::new(table, move |assignment| {
             let group: usize = assignment.group.as_str()[1..].parse().unwrap();
@@ -497,7 +509,12 @@ proptest! {
         ]);
         let mut made: Vec<TaskGroup> = (0..).zip(&groups).map(|(number, (load_ahead, tasks))| {
             let specs = (0_u32..).zip(tasks).map(|(place, random)| {
-                let mut spec = with_memory(task(place), random.memory.0, random.memory.1);
+                let mut spec = task(place);
+                spec.needs.memory = Some(Size::from_gb(random.memory.0));
+                spec.needs.cuda_memory = random.memory.1.map(Size::from_gb);
+                spec.device = random.pin.filter(|_| devices > 0).map(|card| Pin::Device(Device::Sim(card)));
+                let Script { load, train, .. } = random.script;
+                spec.expected = random.declares.then_some(ExpectedTimes { load, train });
                 spec.keep = random.keep.map(|key| format!("k{key}").into());
                 spec.reuse = random.reuse.map(|limit| Reuse { limit: Some(limit) });
                 spec
