@@ -208,7 +208,15 @@ fn reported(tasks: u32) -> Report {
                     reused: false,
                 },
             ),
-            (0.01, RunEvent::TaskLoading { group: group.clone(), task: task.clone(), attempt }),
+            (
+                0.01,
+                RunEvent::TaskLoading {
+                    group: group.clone(),
+                    task: task.clone(),
+                    attempt,
+                    start_seconds: None,
+                },
+            ),
             (0.02, RunEvent::TaskLoaded { group: group.clone(), task: task.clone(), attempt, load_seconds }),
             (
                 0.03,

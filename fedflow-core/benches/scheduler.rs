@@ -4,23 +4,67 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use fedflow_core::*;
 
-fn plans(tasks: u32) -> Vec<TaskPlan> {
-    let mut group = TaskGroup::new("bench").expect("a legal name");
-    for id in 0..tasks {
-        let spec = TaskSpec::command(id, ["work"]).expect("a legal name");
-        group.add_task(spec).expect("ids are unique");
+/// What the tasks of a group are.
+#[derive(Clone, Copy)]
+enum Kind {
+    /// Commands, in the order of adding.
+    Commands,
+    /// Commands of which the longest starts first.
+    LongestFirst,
+    /// Tasks of a worker whose processes are kept under one of sixteen keys.
+    Kept,
+    /// Tasks of a worker whose processes are kept under a key of their own, until somebody needs their place.
+    KeptInVain,
+    /// Tasks of a worker whose processes serve one after the other.
+    Reused,
+}
+
+impl Kind {
+    fn spec(self, id: u32) -> TaskSpec {
+        let worker = || {
+            let program = Program::Worker { worker: "worker".into(), kind: "kind".into() };
+            TaskSpec::of(Name::from(id), Arc::new(program), Dict::new())
+        };
+        match self {
+            Self::Commands | Self::LongestFirst => {
+                let mut spec = TaskSpec::command(id, ["work"]).expect("a legal name");
+                let train = Duration::from_secs(u64::from(id.wrapping_mul(2_654_435_761) % 1000));
+                let expected = ExpectedTimes { load: Duration::ZERO, train };
+                spec.expected = matches!(self, Self::LongestFirst).then_some(expected);
+                spec
+            }
+            Self::Kept => worker().with_keep(format!("{}", id % 16)),
+            Self::KeptInVain => worker().with_keep(format!("{id}")),
+            Self::Reused => worker().with_reuse(Reuse { limit: None }),
+        }
     }
-    TaskPlan::of_group(&group, &Config::default())
+
+    fn config(self) -> Config {
+        let mut config = Config::default();
+        if matches!(self, Self::LongestFirst) {
+            config.scheduler.order = StartOrder::LongestFirst;
+        }
+        config
+    }
+
+    fn plans(self, tasks: u32) -> Vec<TaskPlan> {
+        let mut group = TaskGroup::new("bench").expect("a legal name");
+        for id in 0..tasks {
+            group.add_task(self.spec(id)).expect("ids are unique");
+        }
+        TaskPlan::of_group(&group, &self.config())
+    }
 }
 
 /// Runs a group to its end; every task loads and trains for a while on one of eight slots.
-fn run_to_the_end(plans: Vec<TaskPlan>) -> u64 {
-    let setup = SchedulerSetup { config: Config::default(), seed: 1, largest_share: None, host: None };
+fn run_to_the_end(config: Config, plans: Vec<TaskPlan>) -> u64 {
+    let setup = SchedulerSetup { config, seed: 1, largest_share: None, devices: 8, host: None };
     let mut pool = LeaseTable::of_cpu_slots(8);
     let mut scheduler = Scheduler::new(setup);
     scheduler.add_group(1, Name::new("bench").expect("a legal name"), plans);
@@ -35,10 +79,12 @@ fn run_to_the_end(plans: Vec<TaskPlan>) -> u64 {
         while let Some(command) = scheduler.poll_command(now) {
             decisions += 1;
             match command {
-                Command::Start { worker, .. } => agenda.push(after(now, worker, 1, 0)),
+                Command::Start { worker, .. } | Command::HandOver { to: worker, .. } => {
+                    agenda.push(after(now, worker, 1, 0));
+                }
                 Command::Load(worker) => agenda.push(after(now, worker, 5, 1)),
                 Command::TryLease { worker, request } => {
-                    let refused = LeaseAnswer::NotNow { in_the_way: None };
+                    let refused = LeaseAnswer::NotNow { in_the_way: None, elsewhere: Vec::new() };
                     let answer = pool.try_lease(&request).map_or(refused, LeaseAnswer::Granted);
                     scheduler.lease_answered(now, worker, &request, answer);
                 }
@@ -70,14 +116,25 @@ fn run_to_the_end(plans: Vec<TaskPlan>) -> u64 {
 }
 
 fn decisions(criterion: &mut Criterion) {
+    let kinds = [
+        ("tasks", Kind::Commands),
+        ("longest first", Kind::LongestFirst),
+        ("kept", Kind::Kept),
+        ("kept in vain", Kind::KeptInVain),
+        ("reused", Kind::Reused),
+    ];
     let mut group = criterion.benchmark_group("scheduler");
-    for tasks in [100_u32, 10_000, 1_000_000] {
-        let plans = plans(tasks);
-        group.throughput(Throughput::Elements(tasks.into()));
-        group.sample_size(10);
-        group.bench_function(BenchmarkId::new("tasks", tasks), |bencher| {
-            bencher.iter_batched(|| plans.clone(), run_to_the_end, criterion::BatchSize::PerIteration);
-        });
+    for (name, kind) in kinds {
+        for tasks in [100_u32, 10_000, 1_000_000] {
+            group.throughput(Throughput::Elements(tasks.into()));
+            group.sample_size(10);
+            group.bench_function(BenchmarkId::new(name, tasks), |bencher| {
+                // Made here, so that those that are not asked for cost nothing.
+                let plans = kind.plans(tasks);
+                let run = |plans| run_to_the_end(kind.config(), plans);
+                bencher.iter_batched(|| plans.clone(), run, criterion::BatchSize::PerIteration);
+            });
+        }
     }
     group.finish();
 }

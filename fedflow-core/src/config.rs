@@ -127,7 +127,7 @@ pub struct SchedulerConfig {
     pub default_cuda_memory: Size,
     /// Whether estimates are learned from what tasks used.
     pub auto_adjust: bool,
-    /// How many tasks may be ahead of the devices: starting, loading, or loaded and waiting.
+    /// How many tasks may be ahead of the devices: loading, or loaded and waiting.
     pub max_waiting: u32,
     /// How many processes may live at once.
     pub max_process: u32,

@@ -167,9 +167,10 @@ impl Durations {
                 let under_way = UnderWay { started: seconds, reused: *reused, ..UnderWay::default() };
                 self.under_way.insert(key, under_way);
             }
-            RunEvent::TaskLoading { .. } => {
+            RunEvent::TaskLoading { start_seconds, .. } => {
                 if let Some(attempt) = self.under_way.get_mut(&key) {
-                    attempt.start = Some(seconds - attempt.started);
+                    // A process may be up before its time.
+                    attempt.start = Some(start_seconds.unwrap_or(seconds - attempt.started));
                 }
             }
             RunEvent::TaskLoaded { load_seconds, .. } => {

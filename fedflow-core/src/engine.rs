@@ -105,6 +105,7 @@ impl<L: Launcher, P: DevicePool, O: Observer, I: Inbox> Flow<L, P, O, I> {
             config: config.clone(),
             seed: settings.seed,
             largest_share: ports.pool.largest_share(),
+            devices: u32::try_from(ports.pool.devices().len()).unwrap_or(u32::MAX),
             host: None,
         };
         let mut flow = Self {
@@ -143,7 +144,8 @@ impl<L: Launcher, P: DevicePool, O: Observer, I: Inbox> Flow<L, P, O, I> {
     }
 
     /// Executes a group as [`Self::execute`] does, while the tasks of the one that will be executed next start and
-    /// load. None of them trains before it is executed.
+    /// load. None of them trains before it is executed. Processes of this group whose tasks have their outcome may
+    /// still be exiting when it returns.
     ///
     /// # Errors
     /// As for [`Self::execute`], of either group.
@@ -233,6 +235,7 @@ impl<L: Launcher, P: DevicePool, O: Observer, I: Inbox> Flow<L, P, O, I> {
             return Err(FlowError::Stopped);
         }
         let Some(group) = &mut turn.group else { return Ok(GroupSummary::default()) };
+        group.leave_processes();
         let summary = self.summarise(group);
         self.tell(RunEvent::GroupFinished {
             group: opening.name,

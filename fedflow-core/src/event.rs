@@ -64,6 +64,9 @@ pub enum RunEvent {
         task: Name,
         /// Which attempt.
         attempt: u32,
+        /// How long it took until its process was up, if that was before it could be told.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        start_seconds: Option<f64>,
     },
     /// `load` returned; the task waits for a device.
     TaskLoaded {
@@ -284,7 +287,7 @@ impl RunEvent {
     pub fn task(&self) -> Option<(&Name, &Name, u32)> {
         match self {
             Self::TaskStarted { group, task, attempt, .. }
-            | Self::TaskLoading { group, task, attempt }
+            | Self::TaskLoading { group, task, attempt, .. }
             | Self::TaskLoaded { group, task, attempt, .. }
             | Self::TaskTraining { group, task, attempt, .. }
             | Self::TaskProgress { group, task, attempt, .. }

@@ -12,7 +12,7 @@ use bound::lower_bound;
 pub use lanes::{LaneUse, Turn};
 pub use planned::PlannedTimes;
 
-use crate::config::Config;
+use crate::config::{Config, StartOrder};
 use crate::durations::{Lead, StageTimes};
 use crate::engine::{Flow, FlowError, History};
 use crate::event::{RunEvent, RunOutcome};
@@ -90,6 +90,9 @@ impl Forecast {
         let Scenario { flow, devices, mut config, seed, overlap } = scenario;
         let lower_bound = lower_bound(&groups, times, &devices, &config);
         let infos = devices.devices();
+        if config.scheduler.order == StartOrder::LongestFirst {
+            groups.iter_mut().for_each(|group| times.tell(group));
+        }
         if !overlap {
             config.supervision.limits = Limits::default();
             groups = groups.iter().map(as_elsewhere).collect::<Result<_, GroupError>>()?;

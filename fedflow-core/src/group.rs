@@ -324,6 +324,13 @@ impl TaskGroup {
         Ok(())
     }
 
+    /// The processes of tasks that have finished are not waited for any more.
+    pub(crate) fn leave_processes(&mut self) {
+        for entry in self.tasks.iter_mut().filter(|entry| entry.status == TaskStatus::Finished) {
+            entry.status = TaskStatus::Exited;
+        }
+    }
+
     /// Takes the number of the last attempt that an earlier session of the run started.
     pub(crate) fn restore_attempt(&mut self, task_id: &Name, attempt: u32) -> Result<(), GroupError> {
         self.entry(task_id)?.attempt = attempt;

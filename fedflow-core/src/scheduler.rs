@@ -20,8 +20,10 @@ mod kept;
 mod leasing;
 mod phases;
 mod plan;
+mod postponed;
 mod ready;
 mod retry;
+mod ties;
 mod timers;
 mod worker;
 
@@ -36,6 +38,7 @@ use host::HostBudget;
 use kept::{KeptWorkers, LeavingWorker};
 use leasing::LeaseRound;
 pub use plan::{PlanTerms, PlannedOutcome, Stay, TaskPlan, start_order};
+use ties::CardUses;
 use timers::{Due, Timers};
 use worker::{Phase, Severity, Worker};
 
@@ -59,6 +62,8 @@ pub struct Scheduler {
     seed: u64,
     /// The largest share of a card that can be leased; none if memory does not count.
     largest_share: Option<Size>,
+    /// How many devices there are.
+    devices: u32,
     /// The groups that are not done, by index.
     groups: BTreeMap<u32, GroupState>,
     /// The index of the group whose tasks may train.
@@ -79,6 +84,7 @@ pub struct Scheduler {
     busy: u32,
     /// How many workers train.
     training: u32,
+    cards: CardUses,
     depth: LoadDepth,
     lease_round: LeaseRound,
     host: HostBudget,
@@ -94,12 +100,13 @@ impl Scheduler {
     /// Makes a scheduler that has no group yet.
     #[must_use]
     pub fn new(setup: SchedulerSetup) -> Self {
-        let SchedulerSetup { config, seed, largest_share, host } = setup;
+        let SchedulerSetup { config, seed, largest_share, devices, host } = setup;
         Self {
             host: HostBudget::new(config.utilization_limit, config.remain_limit, host),
             config,
             seed,
             largest_share,
+            devices: devices.max(1),
             groups: BTreeMap::new(),
             turn: 0,
             workers: BTreeMap::new(),
@@ -111,6 +118,7 @@ impl Scheduler {
             unadmitted: 0,
             busy: 0,
             training: 0,
+            cards: CardUses::default(),
             depth: LoadDepth::default(),
             lease_round: LeaseRound::default(),
             room_told: true,
@@ -158,6 +166,7 @@ impl Scheduler {
         match (&worker.phase, event) {
             (_, WorkerEvent::Gone { kind, message, stderr_tail, killed_for_memory, before_first_word }) => {
                 self.worker_gone(now, id, kind, message, stderr_tail, killed_for_memory, before_first_word);
+                self.forget_if_left(task.group);
             }
             (_, WorkerEvent::Peak(peak)) => self.host_peak(task, peak),
             (Phase::Exiting { .. } | Phase::Ending { .. }, _) => {}
@@ -220,6 +229,7 @@ impl Scheduler {
             self.keep(id, lease);
         } else {
             self.commands.push_back(Command::Exit(id));
+            self.look_whom_it_served(task);
         }
     }
 
@@ -246,6 +256,7 @@ impl Scheduler {
                         self.worker_timed_out(now, id);
                     }
                 }
+                Due::Move(id) => self.move_due(id),
                 Due::Retry(task) => self.retry_due(task),
                 Due::Grace => self.handle_stop(now, StopLevel::AtOnce),
             }
@@ -268,6 +279,8 @@ pub struct SchedulerSetup {
     pub seed: u64,
     /// The largest share of a card that can be leased; none if memory does not count.
     pub largest_share: Option<Size>,
+    /// How many devices there are.
+    pub devices: u32,
     /// The last sample of the host, if there is one.
     pub host: Option<HostSample>,
 }

@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::durations::Lead;
@@ -16,6 +17,7 @@ use crate::failure::{FailureKind, Stage};
 use crate::lease::LeaseTable;
 use crate::ports::{Assignment, HostSample, Input, WorkerEvent, WorkerId};
 use crate::quantity::Size;
+use crate::spec::Program;
 use crate::time::Time;
 use crate::value::Dict;
 use cards::SimulatedCards;
@@ -102,8 +104,8 @@ struct World {
 struct Simulated {
     script: Script,
     uses: Size,
-    /// The key under which it keeps what it has loaded.
-    keep: Option<String>,
+    /// The key under which it keeps what it has loaded, for tasks of this program and kind.
+    keep: Option<(String, Arc<Program>)>,
     dies_at: Option<Time>,
 }
 

@@ -29,7 +29,7 @@ pub enum TaskStatus {
     Training,
     /// `train` returned a result.
     Finished,
-    /// Finished, and its process is gone.
+    /// Finished, and its process is gone; or it exits, and is not waited for.
     Exited,
     /// It failed for good: no result will come.
     Exception,

@@ -1,6 +1,13 @@
 //! Processes that stay for later tasks, and groups that load ahead of their turn, in virtual time.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "staying/depth.rs"]
+mod depth;
+#[path = "staying/loading_ahead.rs"]
+mod loading_ahead;
+#[path = "staying/ties.rs"]
+mod ties;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -130,6 +137,27 @@ fn rounds_load_once() {
 }
 
 #[test]
+fn tasks_of_another_kind_do_not_find_what_was_loaded() {
+    let simulation = Simulation::new(LeaseTable::of_cpu_slots(1), |_| script(500, 50));
+    let of_kind = |kind: &str, id: u32| {
+        let program = Program::Worker { worker: "w".into(), kind: kind.into() };
+        let task = TaskSpec::of(Name::from(id), Arc::new(program), Dict::new());
+        task.with_keep(format!("client-{id}"))
+    };
+    let mut groups = Vec::new();
+    for round in 0..4 {
+        for kind in ["train", "test"] {
+            groups.push(group(&format!("{kind}-{round}"), (0..2).map(|id| of_kind(kind, id))));
+        }
+    }
+    run(&simulation, &config(&[]), &mut groups).unwrap();
+    assert_eq!(starts(&simulation), (4, 12), "each kind has a process for each client");
+    // Two groups load, at once within each; the others only train.
+    assert!(simulation.now() < Time::after(ms(2 * 510 + 16 * 55)), "{}", simulation.now());
+    assert_nothing_left(&simulation);
+}
+
+#[test]
 fn a_process_serves_as_many_tasks_as_it_may() {
     let simulation = Simulation::new(LeaseTable::of_cpu_slots(1), |_| script(1, 5));
     let tasks = (0_u32..20).map(|id| task(id).with_reuse(Reuse { limit: Some(4) }));
@@ -195,6 +223,62 @@ fn who_was_kept_longest_makes_room_and_those_who_are_needed_come_first() {
     // Six processes at most: in each later round at least five find their data, as they go first.
     assert!(reused >= 10, "{reused} tasks found what was loaded");
     assert_nothing_left(&simulation);
+}
+
+/// The tasks of a group that were given to processes that had served others.
+fn reused_in(simulation: &Simulation, wanted: &str) -> Vec<String> {
+    let reused = |(_, event): (Time, RunEvent)| match event {
+        RunEvent::TaskStarted { group, task, reused: true, .. } if group.as_str() == wanted => {
+            Some(task.as_str().to_owned())
+        }
+        _ => None,
+    };
+    let mut tasks: Vec<String> = simulation.events().into_iter().filter_map(reused).collect();
+    tasks.sort_unstable();
+    tasks
+}
+
+#[test]
+fn the_process_that_was_unused_longest_is_the_one_that_goes() {
+    let simulation = Simulation::new(LeaseTable::of_cpu_slots(1), |_| script(100, 10));
+    let kept = |name: &str, ids: &[&str]| group(name, ids.iter().map(|id| task(*id).with_keep(*id)));
+    // After the second group it is "b" that was used least recently, though "a" is the oldest.
+    let other = group("other", [task("x")]);
+    let mut groups =
+        [kept("one", &["a", "b", "c"]), kept("two", &["a"]), other, kept("again", &["a", "b", "c"])];
+    run(&simulation, &config(&[("scheduler.max-process", "3")]), &mut groups).unwrap();
+    assert_eq!(reused_in(&simulation, "two"), ["a"]);
+    assert_eq!(reused_in(&simulation, "again"), ["a", "c"]);
+    assert_nothing_left(&simulation);
+}
+
+#[test]
+fn kept_processes_are_let_go_for_memory_of_the_host() {
+    let host = |available: u64| HostSample {
+        memory_total: Size::from_gb(100),
+        memory_available: Size::from_gb(available),
+        cpu: 0.0,
+    };
+    let kept_after = |available: u64| {
+        let simulation = Simulation::new(LeaseTable::of_cpu_slots(1), |_| script(10, 1000));
+        // 20 GB must stay free. What the three processes hold is seen while the last one trains.
+        simulation.at(Time::after(ms(2500)), Input::Host(host(available)));
+        // What the first one that goes has held is not enough, what two have held is.
+        simulation.at(Time::after(ms(3100)), Input::Host(host(available + 5)));
+        simulation.at(Time::after(ms(3200)), Input::Host(host(available + 20)));
+        let kept = |id: &str| with_memory(task(id).with_keep(id), 10, 1);
+        let large = |id: u32| with_memory(task(id), 30, 1);
+        let mut groups = [
+            group("one", ["a", "b", "c"].map(kept)),
+            group("large", [large(0), large(1)]),
+            group("again", ["a", "b", "c"].map(kept)),
+        ];
+        run(&simulation, &config(&[]), &mut groups).unwrap();
+        assert_nothing_left(&simulation);
+        reused_in(&simulation, "again")
+    };
+    assert_eq!(kept_after(90), ["a", "b", "c"], "there is room for all");
+    assert_eq!(kept_after(40), ["c"], "the two that were unused longest have gone");
 }
 
 #[test]
@@ -349,36 +433,15 @@ fn who_loads_ahead_is_not_in_the_way() {
     assert_nothing_left(&simulation);
 }
 
-#[test]
-fn no_more_is_loaded_ahead_than_the_devices_use_up() {
-    let loaded_at_once = |train: u64| {
-        let simulation = Simulation::new(LeaseTable::of_cpu_slots(2), move |_| script(20, train));
-        run(&simulation, &config(&[]), &mut [group("g", (0_u32..60).map(task))]).unwrap();
-        // The second half of the run, when the times are known.
-        let (mut waiting, mut most, mut finished) = (0_i32, 0, 0);
-        for (_, event) in simulation.events() {
-            match event {
-                RunEvent::TaskLoaded { .. } => waiting += 1,
-                RunEvent::TaskTraining { .. } => waiting -= 1,
-                RunEvent::TaskFinished { .. } => finished += 1,
-                _ => {}
-            }
-            if finished > 30 {
-                most = most.max(waiting);
-            }
-        }
-        (most, simulation.now().since_start())
-    };
-    let (waiting, makespan) = loaded_at_once(200);
-    assert!(waiting <= 4, "{waiting} tasks had loaded and waited");
-    assert_eq!(makespan, ms(60 / 2 * 200 + 20 + 2), "and no device was idle");
-}
-
 #[derive(Debug, Clone)]
 struct RandomTask {
     keep: Option<u8>,
     reuse: Option<u32>,
-    memory: (u64, u64),
+    /// Of the host, and of a card.
+    memory: (u64, Option<u64>),
+    pin: Option<u32>,
+    /// Whether the times of its script are declared.
+    declares: bool,
     script: Script,
 }
 
@@ -395,11 +458,15 @@ fn random_task() -> impl Strategy<Value = RandomTask> {
     ];
     let keep = proptest::option::of(0_u8..4);
     let reuse = proptest::option::of(1_u32..5);
-    (keep, reuse, (1_u64..30, 1_u64..9), (1_u64..50, 1_u64..50), fault).prop_map(
-        |(keep, reuse, memory, (load, train), fault)| RandomTask {
+    let memory = (1_u64..30, proptest::option::of(1_u64..9));
+    let pin = proptest::option::weighted(0.2, 0_u32..2);
+    (keep, reuse, memory, pin, any::<bool>(), (1_u64..50, 1_u64..50), fault).prop_map(
+        |(keep, reuse, memory, pin, declares, (load, train), fault)| RandomTask {
             keep,
             reuse,
             memory,
+            pin,
+            declares,
             script: Script { fault, ..script(load, train) },
         },
     )
@@ -409,14 +476,18 @@ proptest! {
     #[test]
     fn every_task_has_one_outcome_whoever_stays_or_loads_ahead(
         groups in proptest::collection::vec(
-            (any::<bool>(), proptest::collection::vec(random_task(), 0..7)), 1..5),
-        on_cards in any::<bool>(),
+            (any::<bool>(), proptest::collection::vec(random_task(), 0..12)), 1..5),
+        devices in 0_u32..4,
         max_process in 1_u32..7,
         max_waiting in 1_u32..5,
         retries in 0_u32..2,
         stop in proptest::option::of(1_u64..400),
     ) {
-        let table = if on_cards { cards(&[10, 9]) } else { LeaseTable::of_cpu_slots(2) };
+        let table = match devices {
+            0 => LeaseTable::of_cpu_slots(2),
+            1 => cards(&[10, 9]),
+            more => ties::single(more),
+        };
         let tasks: Vec<Vec<RandomTask>> = groups.iter().map(|(_, tasks)| tasks.clone()).collect();
         let simulation = Simulation::new(table, move |assignment| {
             let group: usize = assignment.group.as_str()[1..].parse().unwrap();
@@ -438,7 +509,12 @@ proptest! {
         ]);
         let mut made: Vec<TaskGroup> = (0..).zip(&groups).map(|(number, (load_ahead, tasks))| {
             let specs = (0_u32..).zip(tasks).map(|(place, random)| {
-                let mut spec = with_memory(task(place), random.memory.0, random.memory.1);
+                let mut spec = task(place);
+                spec.needs.memory = Some(Size::from_gb(random.memory.0));
+                spec.needs.cuda_memory = random.memory.1.map(Size::from_gb);
+                spec.device = random.pin.filter(|_| devices > 0).map(|card| Pin::Device(Device::Sim(card)));
+                let Script { load, train, .. } = random.script;
+                spec.expected = random.declares.then_some(ExpectedTimes { load, train });
                 spec.keep = random.keep.map(|key| format!("k{key}").into());
                 spec.reuse = random.reuse.map(|limit| Reuse { limit: Some(limit) });
                 spec

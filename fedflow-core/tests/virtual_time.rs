@@ -4,6 +4,8 @@
 
 #[path = "virtual_time/kills.rs"]
 mod kills;
+#[path = "virtual_time/spares.rs"]
+mod spares;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};

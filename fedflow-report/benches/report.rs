@@ -54,7 +54,7 @@ fn push_task(events: &mut Vec<(f64, RunEvent)>, group: &Name, task: &Name, at: f
     let workdir = format!("/res/{group}/{task}");
     events.push((at, RunEvent::TaskStarted { group, task, attempt, workdir, reused: false }));
     let (group, task) = ids();
-    events.push((at + 0.1, RunEvent::TaskLoading { group, task, attempt }));
+    events.push((at + 0.1, RunEvent::TaskLoading { group, task, attempt, start_seconds: None }));
     let (group, task) = ids();
     events.push((at + 0.5, RunEvent::TaskLoaded { group, task, attempt, load_seconds: 0.4 }));
     let (group, task) = ids();

@@ -233,7 +233,7 @@ impl World {
         let (g, t) = ids();
         self.tell(begin, RunEvent::TaskStarted { group: g, task: t, attempt, workdir, reused: false });
         let (g, t) = ids();
-        self.tell(begin + 0.01, RunEvent::TaskLoading { group: g, task: t, attempt });
+        self.tell(begin + 0.01, RunEvent::TaskLoading { group: g, task: t, attempt, start_seconds: None });
         let loaded = begin + 0.01 + planned.load;
         let (g, t) = ids();
         self.tell(loaded, RunEvent::TaskLoaded { group: g, task: t, attempt, load_seconds: planned.load });

@@ -329,7 +329,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut files = files(dir.path());
         let (group, task) = (Name::from(1_u32), Name::from(2_u32));
-        let loading = RunEvent::TaskLoading { group: group.clone(), task: task.clone(), attempt: 1 };
+        let loading = RunEvent::TaskLoading {
+            group: group.clone(),
+            task: task.clone(),
+            attempt: 1,
+            start_seconds: None,
+        };
         assert!(!files.apply(0.0, &loading));
         let finished = RunEvent::TaskFinished {
             group: group.clone(),

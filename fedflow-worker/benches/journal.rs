@@ -48,7 +48,7 @@ fn events_of(task: u32) -> Vec<RunEvent> {
             attempt,
             reused: false,
         },
-        RunEvent::TaskLoading { group: group.clone(), task: task.clone(), attempt },
+        RunEvent::TaskLoading { group: group.clone(), task: task.clone(), attempt, start_seconds: None },
         RunEvent::TaskLoaded { group: group.clone(), task: task.clone(), attempt, load_seconds: 0.203_117 },
         RunEvent::TaskTraining {
             group: group.clone(),

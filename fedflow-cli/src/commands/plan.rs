@@ -54,7 +54,7 @@ pub(crate) fn cmd_plan(args: &PlanArgs) -> Result<(), CommandError> {
     let settings = load_settings(&args.settings, Some(&file))?;
     let config = settings.config();
     let earlier = args.from.as_deref().map(EarlierDurations::read).transpose()?;
-    let mut groups = file
+    let groups = file
         .flow
         .groups
         .iter()
@@ -63,7 +63,7 @@ pub(crate) fn cmd_plan(args: &PlanArgs) -> Result<(), CommandError> {
         .map_err(CommandError::refused)?;
     let none = Durations::default();
     let durations = earlier.as_ref().map_or(&none, |earlier| &earlier.durations);
-    let times = PlannedTimes::of(&mut groups, durations);
+    let times = PlannedTimes::of(&groups, durations);
     if times.bases().get(&Basis::Unknown).is_some_and(|unknown| *unknown == times.len()) {
         let workdir = settings.workdir(&file.flow.base_dir, &super::run::current_directory()?);
         return Err(nothing_known(args.from.as_deref(), earlier_run_in(&workdir).then_some(&workdir)));

@@ -41,7 +41,7 @@ pub(super) fn started(group: &str, task: &str, attempt: u32) -> RunEvent {
 }
 
 pub(super) fn loading(group: &str, task: &str, attempt: u32) -> RunEvent {
-    RunEvent::TaskLoading { group: name(group), task: name(task), attempt }
+    RunEvent::TaskLoading { group: name(group), task: name(task), attempt, start_seconds: None }
 }
 
 pub(super) fn loaded(group: &str, task: &str, attempt: u32) -> RunEvent {

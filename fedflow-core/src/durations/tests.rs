@@ -23,7 +23,10 @@ fn attempt(group: &str, id: &str, begin: f64, train: f64) -> Vec<(f64, RunEvent)
                 reused: false,
             },
         ),
-        (loading, RunEvent::TaskLoading { group: group.clone(), task: task.clone(), attempt }),
+        (
+            loading,
+            RunEvent::TaskLoading { group: group.clone(), task: task.clone(), attempt, start_seconds: None },
+        ),
         (
             loaded,
             RunEvent::TaskLoaded { group: group.clone(), task: task.clone(), attempt, load_seconds: 2.0 },

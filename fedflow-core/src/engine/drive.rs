@@ -1,6 +1,7 @@
 //! The loop: inputs to the scheduler, its commands to the ports.
 
 use super::{Flow, FlowError, Turn};
+use crate::device::{Device, Pin};
 use crate::event::RunEvent;
 use crate::lease::{LeaseId, LeaseRequest};
 use crate::ports::{
@@ -106,7 +107,10 @@ impl<L: Launcher, P: DevicePool, O: Observer, I: Inbox> Flow<L, P, O, I> {
                 let answer = match self.ports.pool.try_lease(&request) {
                     Some(lease) => LeaseAnswer::Granted(lease),
                     None => match self.ports.pool.check(&request) {
-                        Ok(()) => LeaseAnswer::NotNow { in_the_way: self.in_the_way(worker, &request) },
+                        Ok(()) => LeaseAnswer::NotNow {
+                            in_the_way: self.in_the_way(worker, &request),
+                            elsewhere: self.elsewhere(worker, &request),
+                        },
                         Err(reason) => LeaseAnswer::Never(reason),
                     },
                 };
@@ -148,6 +152,15 @@ impl<L: Launcher, P: DevicePool, O: Observer, I: Inbox> Flow<L, P, O, I> {
         let helps = |leases: &[LeaseId]| pool.fits_without(request, leases);
         let first = idle.first().filter(|_| helps(&idle))?;
         idle.iter().find(|lease| helps(std::slice::from_ref(lease))).or(Some(first)).copied()
+    }
+
+    /// The other devices that could meet a request that was refused, if its process were not tied to one.
+    fn elsewhere(&self, asker: WorkerId, request: &LeaseRequest) -> Vec<Device> {
+        let Some((tied, request)) = self.scheduler.untied(asker, request) else { return Vec::new() };
+        let pool = &self.ports.pool;
+        let on = |device| LeaseRequest { pin: Some(Pin::Device(device)), ..request.clone() };
+        let others = pool.devices().into_iter().map(|info| info.device).filter(|device| *device != tied);
+        others.filter(|device| pool.fits_without(&on(*device), &[])).collect()
     }
 
     /// Tells that an attempt begins, and makes what its worker is given.

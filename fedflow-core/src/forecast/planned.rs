@@ -17,10 +17,9 @@ pub struct PlannedTimes {
 
 impl PlannedTimes {
     /// Looks for the times of each task: what an earlier run recorded of this task, what the task declares, what the
-    /// earlier run recorded of its like, and if there is none of these the mean of its group. The tasks are told,
-    /// so that `longest-first` knows them.
+    /// earlier run recorded of its like, and if there is none of these the mean of its group.
     #[must_use]
-    pub fn of(groups: &mut [TaskGroup], earlier: &Durations) -> Self {
+    pub fn of(groups: &[TaskGroup], earlier: &Durations) -> Self {
         let mut planned = Self { times: BTreeMap::new(), between_groups: earlier.between_groups() };
         for group in groups {
             planned.add(group, earlier);
@@ -28,7 +27,7 @@ impl PlannedTimes {
         planned
     }
 
-    fn add(&mut self, group: &mut TaskGroup, earlier: &Durations) {
+    fn add(&mut self, group: &TaskGroup, earlier: &Durations) {
         let name = group.group_name();
         let found: Vec<(Name, Option<(StageTimes, Basis)>)> = group
             .tasks()
@@ -43,9 +42,6 @@ impl PlannedTimes {
         let rest = mean(known).map_or((StageTimes::default(), Basis::Unknown), |times| (times, Basis::Group));
         for (task, found) in found {
             let (times, basis) = found.unwrap_or(rest);
-            let expected = ExpectedTimes { load: times.load, train: times.train };
-            // The tasks are the group's own.
-            let _ = group.set_expected(&task, (basis != Basis::Unknown).then_some(expected));
             self.times.insert((name.clone(), task), (times, basis));
         }
     }
@@ -54,6 +50,20 @@ impl PlannedTimes {
     #[must_use]
     pub fn get(&self, group: &Name, task: &Name) -> StageTimes {
         self.times.get(&(group.clone(), task.clone())).map_or_else(StageTimes::default, |(times, _)| *times)
+    }
+
+    /// Tells a group's tasks how long they are expected to take, as a run does whose order depends on it. Any other one
+    /// goes by what tasks declare, and so does its forecast.
+    pub(super) fn tell(&self, group: &mut TaskGroup) {
+        let name = group.group_name();
+        let tasks: Vec<Name> = group.tasks().map(|task| task.task_id().clone()).collect();
+        for task in tasks {
+            let known = self.times.get(&(name.clone(), task.clone()));
+            let known = known.filter(|(_, basis)| *basis != Basis::Unknown);
+            let expected = known.map(|(times, _)| ExpectedTimes { load: times.load, train: times.train });
+            // The tasks are the group's own.
+            let _ = group.set_expected(&task, expected);
+        }
     }
 
     /// How many tasks there are.

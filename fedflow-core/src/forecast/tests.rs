@@ -37,8 +37,8 @@ fn scenario(slots: u32) -> Scenario {
     }
 }
 
-fn forecast(scenario: Scenario, mut groups: Vec<TaskGroup>) -> Forecast {
-    let times = Rc::new(PlannedTimes::of(&mut groups, &Durations::default()));
+fn forecast(scenario: Scenario, groups: Vec<TaskGroup>) -> Forecast {
+    let times = Rc::new(PlannedTimes::of(&groups, &Durations::default()));
     Forecast::of(scenario, groups, &times).unwrap()
 }
 
@@ -108,7 +108,7 @@ proptest! {
             of.load_ahead = load_ahead;
             groups.push(of);
         }
-        let expected = PlannedTimes::of(&mut groups.clone(), &Durations::default());
+        let expected = PlannedTimes::of(&groups, &Durations::default());
         let place = |assignment: &Assignment| assignment.task_id.as_str().parse::<usize>().unwrap();
         let stays = keep || reuse.is_some();
         let simulation = Simulation::new(LeaseTable::of_cpu_slots(slots), move |assignment| {
@@ -128,8 +128,8 @@ proptest! {
         // Nobody has to go who is kept: how long that takes is not told.
         asked.config.scheduler.max_process = 100;
         let (real, durations) = record(&simulation, &asked, &groups);
-        let mut again = groups;
-        let times = Rc::new(PlannedTimes::of(&mut again, &durations));
+        let again = groups;
+        let times = Rc::new(PlannedTimes::of(&again, &durations));
         prop_assert_eq!(times.bases().into_keys().collect::<Vec<_>>(), [Basis::Recorded]);
         let forecast = Forecast::of(asked, again, &times).unwrap();
         // Seconds are added up as floats.
@@ -214,8 +214,8 @@ fn with_fewer_processes_than_keys_it_is_planned_that_they_load_again() {
     let (kept, durations) = record(&machine(), &scenario(2), &groups);
     let (reloaded, _) = record(&machine(), &few, &groups);
     assert!(reloaded > kept + ms(1000), "{reloaded:?} against {kept:?}: nothing would be shown");
-    let mut again = groups;
-    let times = Rc::new(PlannedTimes::of(&mut again, &durations));
+    let again = groups;
+    let times = Rc::new(PlannedTimes::of(&again, &durations));
     assert_eq!(Forecast::of(scenario(2), again.clone(), &times).unwrap().makespan, kept);
     assert_eq!(Forecast::of(few, again, &times).unwrap().makespan, reloaded);
 }
@@ -305,7 +305,7 @@ fn what_nobody_knows_is_the_mean_of_its_group_or_nothing() {
     let mut groups = vec![group("a", &[(10, 20), (30, 40), (0, 0)]), group("b", &[(0, 0)])];
     groups[0].set_expected(&Name::from(2_u32), None).unwrap();
     groups[1].set_expected(&Name::from(0_u32), None).unwrap();
-    let times = PlannedTimes::of(&mut groups, &Durations::default());
+    let times = PlannedTimes::of(&groups, &Durations::default());
     let bases: Vec<_> = times.bases().into_iter().collect();
     assert_eq!(bases, [(Basis::Declared, 2), (Basis::Group, 1), (Basis::Unknown, 1)]);
     let of = times.get(&Name::new("a").unwrap(), &Name::from(2_u32));

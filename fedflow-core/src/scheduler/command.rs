@@ -1,5 +1,6 @@
 //! What the scheduler wants done.
 
+use crate::device::Device;
 use crate::event::RunEvent;
 use crate::lease::{Lease, LeaseId, LeaseRequest, Unleasable};
 use crate::ports::{TaskKey, WorkerId};
@@ -82,6 +83,9 @@ pub enum LeaseAnswer {
     NotNow {
         /// One of the [idle leases](super::Scheduler::idle_leases) but for which it would be.
         in_the_way: Option<LeaseId>,
+        /// The other devices that could meet what is asked but for [where the process is
+        /// tied](super::Scheduler::untied).
+        elsewhere: Vec<Device>,
     },
     /// It can never be met.
     Never(Unleasable),

@@ -1,5 +1,9 @@
 //! How many tasks load ahead of the devices: as many as it takes that a freed device finds a loaded one, and no more.
 
+use std::time::Duration;
+
+use crate::spec::ExpectedTimes;
+
 /// Learns how long tasks take from their start until they have loaded, and how long they train.
 ///
 /// While one task trains, the others must get ready: with a lead time of `L`, a training time of `T` and `n` tasks
@@ -40,28 +44,59 @@ impl LoadDepth {
         self.lanes = self.lanes.max(tasks);
     }
 
-    /// How many tasks shall be starting, loading or waiting, at most `limit`.
-    pub(super) fn wanted(&self, limit: u32) -> u32 {
-        if self.lead.count < TRUSTED_AFTER || self.train.count < TRUSTED_AFTER || self.lanes == 0 {
-            return limit;
-        }
-        let lead = self.lead.mean + 2.0 * self.lead.deviation;
-        let train = (self.train.mean - self.train.deviation).max(self.train.mean / 2.0);
-        let lanes = f64::from(self.lanes);
-        // A hair less, so that a deviation that has all but died out does not round up.
-        let used_up = (lanes * lead / train.max(f64::MIN_POSITIVE) - 0.01).ceil().max(1.0);
-        let wanted = used_up + lanes + 1.0;
-        if wanted < f64::from(limit) { bounded(wanted) } else { limit }
+    /// How long a task trains on average, if that is known.
+    pub(super) fn train_time(&self) -> Option<Duration> {
+        (self.train.count >= TRUSTED_AFTER).then(|| Duration::try_from_secs_f64(self.train.mean).ok())?
     }
+
+    /// How many tasks the devices use up while one gets ready, at least one, and how many train at once; none if that
+    /// is not known. Until it is learned, what is `declared` of the next task counts.
+    fn needs(&self, declared: Option<Declared>) -> Option<(u32, u32)> {
+        let (lead, train, lanes) = if self.is_known() {
+            let lead = self.lead.mean + 2.0 * self.lead.deviation;
+            let train = (self.train.mean - self.train.deviation).max(self.train.mean / 2.0);
+            (lead, train, self.lanes)
+        } else {
+            let Declared { times, lanes } = declared?;
+            (times.load.as_secs_f64(), times.train.as_secs_f64(), lanes.max(self.lanes))
+        };
+        // A hair less, so that a deviation that has all but died out does not round up.
+        let used_up = f64::from(lanes) * lead / train.max(f64::MIN_POSITIVE) - 0.01;
+        Some((bounded(used_up.ceil().max(1.0)), lanes))
+    }
+
+    /// Whether the times have been learned.
+    fn is_known(&self) -> bool {
+        self.lead.count >= TRUSTED_AFTER && self.train.count >= TRUSTED_AFTER && self.lanes > 0
+    }
+
+    /// How many tasks shall be starting, loading or waiting, at most `limit`.
+    pub(super) fn wanted(&self, limit: u32, declared: Option<Declared>) -> u32 {
+        self.needs(declared)
+            .map_or(limit, |(used_up, lanes)| limit.min(used_up.saturating_add(lanes).saturating_add(1)))
+    }
+
+    /// How many of them each of so many cards uses up, beside one in hand.
+    pub(super) fn wanted_for_each(&self, cards: u32, declared: Option<Declared>) -> u32 {
+        self.needs(declared).map_or(0, |(used_up, _)| used_up) / cards + 1
+    }
+}
+
+/// What is declared of the next task.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Declared {
+    pub(super) times: ExpectedTimes,
+    /// How many of its like the devices have room for at once.
+    pub(super) lanes: u32,
 }
 
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "positive, and below a number of 32 bits"
+    reason = "positive, and what is too large is the largest"
 )]
-fn bounded(wanted: f64) -> u32 {
-    wanted as u32
+fn bounded(number: f64) -> u32 {
+    number as u32
 }
 
 impl Average {
@@ -93,23 +128,34 @@ mod tests {
 
     #[test]
     fn before_anything_is_known_it_is_the_limit() {
-        assert_eq!(LoadDepth::default().wanted(10), 10);
+        assert_eq!(LoadDepth::default().wanted(10, None), 10);
+    }
+
+    #[test]
+    fn what_is_declared_counts_until_more_is_known() {
+        let times = ExpectedTimes { load: Duration::from_secs(1), train: Duration::from_secs(60) };
+        let declared = Some(Declared { times, lanes: 2 });
+        assert_eq!(LoadDepth::default().wanted(10, declared), 4);
+        assert_eq!(learned(30.0, 1.0, 4).wanted(10, declared), 10);
+        let mut depth = LoadDepth::default();
+        depth.training(5);
+        assert_eq!(depth.wanted(10, declared), 7, "more train at once than there seemed to be room for");
     }
 
     #[test]
     fn quick_loading_needs_few_and_slow_loading_many() {
         assert_eq!(
-            learned(0.001, 60.0, 2).wanted(10),
+            learned(0.001, 60.0, 2).wanted(10, None),
             4,
             "one in hand for each, one getting ready, one spare"
         );
-        assert_eq!(learned(0.2, 0.2, 2).wanted(10), 5);
-        assert_eq!(learned(30.0, 1.0, 4).wanted(1000), 125);
-        assert_eq!(learned(30.0, 1.0, 4).wanted(10), 10);
+        assert_eq!(learned(0.2, 0.2, 2).wanted(10, None), 5);
+        assert_eq!(learned(30.0, 1.0, 4).wanted(1000, None), 125);
+        assert_eq!(learned(30.0, 1.0, 4).wanted(10, None), 10);
     }
 
     #[test]
     fn what_trains_for_no_time_needs_as_many_as_there_may_be() {
-        assert_eq!(learned(0.5, 0.0, 2).wanted(10), 10);
+        assert_eq!(learned(0.5, 0.0, 2).wanted(10, None), 10);
     }
 }

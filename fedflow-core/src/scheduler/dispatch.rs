@@ -1,18 +1,23 @@
 //! What may go on now: leases for those who have loaded, loading for those who are up, starts for those who are
 //! ready, in this order.
 
+use super::depth::Declared;
 use super::estimate::Account;
 use super::kept::KeptWorker;
 use super::plan::Stay;
-use super::worker::{Phase, Worker};
+use super::ready::LaneName;
+use super::ties::Effort;
+use super::worker::{Moving, Phase, Worker};
 use super::{Command, Scheduler, TaskProgress};
+use crate::estimates::EstimateSource;
 use crate::event::RunEvent;
 use crate::ports::{TaskKey, WorkerId};
 use crate::quantity::Size;
 use crate::time::Time;
 
-/// How many processes are started ahead of need: up and past their handshake when the host gets room for them.
-const SPARE: usize = 2;
+/// How many processes are started ahead of need: up and past their handshake when the host gets room for them, or when
+/// one more task may be ahead of the devices.
+const SPARE: u32 = 2;
 
 impl Scheduler {
     /// The next thing to do, if there is one now.
@@ -46,75 +51,142 @@ impl Scheduler {
             return true;
         };
         let (task, attempt) = (worker.task, worker.attempt);
+        let start_seconds = worker.was_spare.then_some(worker.lead_seconds);
         self.enter(now, id, Phase::Loading { since: now });
-        self.tell(task, |group, task| RunEvent::TaskLoading { group, task, attempt });
+        self.tell(task, |group, task| RunEvent::TaskLoading { group, task, attempt, start_seconds });
         self.commands.push_back(Command::Load(id));
         true
     }
 
-    /// Makes room on the host for one worker that is up ahead of need.
+    /// Makes room for one worker that is up ahead of need: on the host, and among those who may be ahead of the devices.
     fn admit_next(&mut self, now: Time) -> bool {
-        let Some(&id) = self.spare.front() else { return false };
-        let Some(worker) = self.workers.get(&id).filter(|w| matches!(w.phase, Phase::Available)) else {
-            self.spare.pop_front();
-            return true;
+        let workers = &self.workers;
+        self.spare.retain(|id| workers.get(id).is_some_and(|w| matches!(w.phase, Phase::Available)));
+        let order = |id: &WorkerId| {
+            let worker = self.workers.get(id)?;
+            let group = self.groups.get(&worker.task.group)?;
+            let pin = self.task(worker.task)?.plan.pin.as_ref();
+            Some((worker.task.group, group.ready.ahead(&LaneName::of(pin, worker.stays_on))))
         };
-        let task = worker.task;
+        let Some(id) = self.spare.iter().copied().min_by_key(order) else { return false };
+        let Some(task) = self.workers.get(&id).map(|worker| worker.task) else { return false };
         let memory = self.memory_for(task).size;
-        if !self.has_room(now, memory, task.group) {
+        if !self.may_load(task) || !self.has_room(now, memory, task.group) {
             return false;
         }
-        self.spare.pop_front();
+        self.spare.retain(|spare| *spare != id);
+        if let Some(worker) = self.workers.get_mut(&id) {
+            // It was up before its time.
+            worker.started = now;
+            worker.was_spare = true;
+        }
         self.admit(id);
+        self.set_deadline(now, id);
         self.reserve(id, memory);
         self.available.push_back(id);
         true
     }
 
+    /// Whether one more task of a group may be ahead of the devices, and load.
+    fn may_load(&self, task: TaskKey) -> bool {
+        let ahead: u32 = self.groups.range(..=task.group).map(|(_, group)| group.admitted).sum();
+        ahead < self.wanted_ahead(task)
+    }
+
+    /// How many workers of a group, and of those before it, are only up, or will be.
+    fn spares(&self, group: u32) -> u32 {
+        self.groups.range(..=group).map(|(_, group)| group.ahead - group.admitted).sum()
+    }
+
+    fn wanted_ahead(&self, task: TaskKey) -> u32 {
+        self.depth.wanted(self.config.scheduler.max_waiting, self.declared(task))
+    }
+
+    /// What is declared of a task's times, and for how many of its like the devices have room.
+    fn declared(&self, key: TaskKey) -> Option<Declared> {
+        let plan = &self.task(key)?.plan;
+        let times = plan.expected?;
+        let estimate = self.cuda_memory_for(key);
+        let shares = self.largest_share.filter(|_| {
+            !plan.needs.exclusive && estimate.source != EstimateSource::Default && estimate.size > Size::ZERO
+        });
+        let on_each = shares.map_or(1, |share| share.bytes() / estimate.size.bytes());
+        let lanes = u64::from(self.devices).saturating_mul(on_each) / u64::from(plan.needs.devices.max(1));
+        Some(Declared { times, lanes: u32::try_from(lanes).unwrap_or(u32::MAX).max(1) })
+    }
+
     /// Starts one task, if the limits allow it.
     fn start_next(&mut self, now: Time) -> bool {
-        let mut ahead = 0;
-        let depth = self.depth.wanted(self.config.scheduler.max_waiting);
-        let mut next = None;
-        for (&index, group) in &mut self.groups {
-            ahead += group.ahead;
-            if let Some(place) = group.peek() {
-                next = Some(TaskKey { group: index, place });
-                break;
-            }
+        let first = self.groups.iter_mut().find_map(|(&group, state)| {
+            let (place, rank) = state.peek()?;
+            Some((TaskKey { group, place }, rank))
+        });
+        let Some((task, rank)) = first else { return false };
+        if self.postpone(task, rank) {
+            return true;
         }
-        let Some(task) = next.filter(|_| ahead < depth) else { return false };
         let Some(state) = self.task(task) else { return false };
-        let (memory, stay) = (self.memory_for(task).size, state.plan.stay.clone());
-        if let Some(stay) = stay {
-            let loaded = self.kept.has_key_of(&stay);
-            if (loaded || self.unadmitted < SPARE) && self.hand_over(now, task, &stay, memory) {
+        let (loads, stay) = (state.plan.loads, state.plan.stay.clone());
+        let (memory, may_load) = (self.memory_for(task).size, self.may_load(task));
+        let room_for_spare = self.spares(task.group) < SPARE;
+        if let Some(stay) = stay.as_deref().filter(|_| may_load) {
+            let loaded = self.kept.has_key_of(stay);
+            if (loaded || room_for_spare) && self.hand_over(now, task, memory) {
                 return true;
             }
+            if self.waits_for_reuse(task) {
+                return false;
+            }
+        }
+        // Beyond those who may load, a process is started ahead of need where that saves anything.
+        let is_spare = !may_load;
+        let served = |stay: &Stay| stay.reuse.is_some() || self.kept.has_key_of(stay);
+        let saves = loads && !stay.as_deref().is_some_and(served);
+        if is_spare && !(saves && room_for_spare) {
+            return false;
         }
         if self.processes() >= self.config.scheduler.max_process as usize {
             // Somebody may have to go first; the start follows when it is gone.
-            if !self.let_one_go(now) && self.needs_way(task.group) {
+            if !is_spare && !self.let_one_go(now) && self.needs_way(task.group) {
                 self.give_way(now);
             }
             return false;
         }
-        if self.unadmitted >= SPARE {
+        if !room_for_spare {
             return false;
         }
         let (worker, attempt) = self.begin_attempt(now, self.worker(now, task));
-        self.admit_if_room(now, worker, memory, task.group);
+        if may_load {
+            self.admit_if_room(now, worker, memory, task.group);
+        }
         self.commands.push_back(Command::Start { worker, task, attempt });
         true
     }
 
+    /// Whether a task should not have a new process, as there are enough that wait to serve another one: each card has
+    /// as many tasks ahead as it needs, or will have.
+    fn waits_for_reuse(&self, task: TaskKey) -> bool {
+        let Some(state) = self.task(task).filter(|state| !state.moves) else { return false };
+        let ahead: u32 = self.groups.range(..=task.group).map(|(_, group)| group.ahead).sum();
+        let enough = self.most_tied(task).saturating_mul(self.devices).min(self.wanted_ahead(task));
+        ahead >= enough && self.kept.any_to_reuse(&state.plan)
+    }
+
+    /// How many tasks that must load first may be ahead of one card in processes that are tied to it.
+    fn most_tied(&self, task: TaskKey) -> u32 {
+        let most = self.depth.wanted_for_each(self.devices, self.declared(task));
+        most.min(self.wanted_ahead(task).div_ceil(self.devices))
+    }
+
     /// Gives a task to a process that was kept for the like of it, if there is one.
-    fn hand_over(&mut self, now: Time, task: TaskKey, stay: &Stay, memory: Size) -> bool {
+    fn hand_over(&mut self, now: Time, task: TaskKey, memory: Size) -> bool {
         let tasks = self.groups.get(&task.group).map(|group| &group.tasks);
         let Some(state) = tasks.and_then(|tasks| tasks.get(task.place as usize)) else { return false };
-        let Some((from, kept, loaded)) = self.kept.take_for(stay, &state.plan) else { return false };
-        let KeptWorker { served, resident, stays_on, .. } = kept;
-        let worker = Worker { served, resident, stays_on, ..self.worker(now, task) };
+        let most = self.most_tied(task);
+        let Some((from, kept, loaded)) = self.kept.take_for(state, &self.cards, most) else { return false };
+        let KeptWorker { served, resident, stays_on, effort, .. } = kept;
+        let worker =
+            Worker { served, resident, stays_on, effort, took_over: loaded, ..self.worker(now, task) };
         let (to, attempt) = self.begin_attempt(now, worker);
         if loaded {
             // What it has loaded is in what was measured of the host.
@@ -168,11 +240,16 @@ impl Scheduler {
             trained: None,
             reserved: Size::ZERO,
             admitted: false,
+            was_spare: false,
             ahead: false,
+            booked: false,
             served: 0,
             resident: None,
             holds_since: None,
             stays_on: None,
+            moving: Moving::No,
+            effort: Effort::default(),
+            took_over: false,
             device_lost: None,
         }
     }
@@ -186,6 +263,7 @@ impl Scheduler {
         if let Some(task) = self.task_mut(worker.task) {
             task.account = Some(Box::new(account));
             task.attempts = attempt;
+            task.moves = false;
             task.progress = TaskProgress::Running(id);
         }
         if let Some(group) = self.groups.get_mut(&worker.task.group) {
@@ -199,7 +277,7 @@ impl Scheduler {
 
     fn admit_if_room(&mut self, now: Time, id: WorkerId, memory: Size, group: u32) {
         // Those who are up already come first.
-        if self.unadmitted == 1 && self.has_room(now, memory, group) {
+        if self.spares(group) == 1 && self.has_room(now, memory, group) {
             self.admit(id);
             self.reserve(id, memory);
         }

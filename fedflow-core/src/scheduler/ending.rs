@@ -39,11 +39,13 @@ impl Scheduler {
         }
         let was_waiting = matches!(worker.phase, Phase::Waiting);
         let task = worker.task;
+        self.stay_tied(id);
         self.enter(now, id, Phase::Ending { failure, severity });
         self.unreserve(id);
         if was_waiting {
             self.leave_queue(id, task);
         }
+        self.look_whom_it_served(task);
         self.commands.push_back(match severity {
             Severity::Asked => Command::Exit(id),
             Severity::Terminated => Command::Terminate(id),
@@ -194,7 +196,7 @@ impl Scheduler {
                     }
                 }
             }
-            TaskProgress::Ready | TaskProgress::Delayed => {
+            TaskProgress::Ready | TaskProgress::Delayed | TaskProgress::Postponed => {
                 task.attempts = task.attempts.max(1);
                 self.timers.clear(Due::Retry(key));
                 self.fail_for_good(key, failure_at(Stage::Start), None);
@@ -293,7 +295,11 @@ impl Scheduler {
             // It was not at work, and had to make way for somebody who could be.
             Phase::Ending { failure: None, .. } if self.stop.is_none() => {
                 self.room_told = false;
-                let message = "its process had to make room for another task before it could train";
+                let message = if self.task(task).is_some_and(|task| task.moves) {
+                    "another card was free, and its process is tied to the one that it trained on before"
+                } else {
+                    "its process had to make room for another task before it could train"
+                };
                 let failure = Failure::new(Stage::Wait, FailureKind::Cancelled, message);
                 self.try_again(now, task, attempt, failure, Duration::ZERO);
             }

@@ -1,8 +1,10 @@
 //! The groups that are being scheduled: the one whose turn it is, and one that loads ahead of its turn.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::estimate::Account;
+use super::kept::Shelf;
+use super::postponed::Postponed;
 use super::ready::ReadyQueues;
 use super::retry::Spent;
 use super::{PlannedOutcome, Scheduler, TaskPlan, start_order};
@@ -21,10 +23,12 @@ pub(super) struct GroupState {
     pub(super) workers: usize,
     /// How many of them are starting, loading or waiting.
     pub(super) ahead: u32,
+    /// How many of those may load: the others are only up, or will be.
+    pub(super) admitted: u32,
     pub(super) ready: ReadyQueues,
-    /// Tasks for which a process was kept when the group was added: they start first, before what was kept must
-    /// make room for others.
-    pub(super) takeovers: VecDeque<u32>,
+    pub(super) postponed: BTreeMap<Shelf, VecDeque<Postponed>>,
+    /// Whether it is done, and only waits for its processes to exit.
+    pub(super) left: bool,
     /// Workers that have loaded, the one that has waited longest first.
     pub(super) waiting: VecDeque<WorkerId>,
 }
@@ -40,12 +44,16 @@ pub(super) struct TaskState {
     pub(super) account: Option<Box<Account>>,
     /// What was learned of its memory does not fit the devices that it may have.
     pub(super) distrusted: bool,
+    /// Its last process was ended as another card was free: it is not given to one that waits for a busy card.
+    pub(super) moves: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TaskProgress {
     /// In a ready queue.
     Ready,
+    /// It waits for the process that a task before it still has.
+    Postponed,
     /// A worker is at it.
     Running(WorkerId),
     /// It waits until its next attempt may start.
@@ -55,14 +63,11 @@ pub(super) enum TaskProgress {
 }
 
 impl GroupState {
-    /// The next task to start: one that a kept process waits for, else the first of the ready queues.
-    pub(super) fn peek(&mut self) -> Option<u32> {
+    /// The next task to start, and its rank in the order of start.
+    pub(super) fn peek(&mut self) -> Option<(u32, u32)> {
         let tasks = &self.tasks;
         let gone = |place: u32| tasks.get(place as usize).is_none_or(|t| t.progress != TaskProgress::Ready);
-        while self.takeovers.front().is_some_and(|&place| gone(place)) {
-            self.takeovers.pop_front();
-        }
-        self.takeovers.front().copied().or_else(|| self.ready.peek(gone))
+        self.ready.peek(gone)
     }
 }
 
@@ -77,8 +82,10 @@ impl Scheduler {
             open: plans.len(),
             workers: 0,
             ahead: 0,
+            admitted: 0,
             ready: ReadyQueues::default(),
-            takeovers: VecDeque::new(),
+            postponed: BTreeMap::new(),
+            left: false,
             waiting: VecDeque::new(),
         };
         let mut broken = Vec::new();
@@ -91,6 +98,7 @@ impl Scheduler {
                 spent: Spent::default(),
                 account: None,
                 distrusted: false,
+                moves: false,
             };
             match outcome {
                 None => {}
@@ -111,8 +119,8 @@ impl Scheduler {
             let Some(task) = group.tasks.get(place as usize) else { continue };
             if task.progress == TaskProgress::Ready {
                 group.ready.push(task.plan.pin.as_ref(), rank, place);
-                if task.plan.stay.as_deref().is_some_and(|stay| self.kept.has_key_of(stay)) {
-                    group.takeovers.push_back(place);
+                if let Some(card) = task.plan.stay.as_deref().and_then(|stay| self.kept.card_of_key(stay)) {
+                    group.ready.push_takeover(task.plan.pin.as_ref(), card, rank, place);
                 }
             }
         }
@@ -125,19 +133,35 @@ impl Scheduler {
     /// From now on the tasks of this group may train.
     pub fn begin_turn(&mut self, index: u32) {
         self.turn = index;
+        self.resume_all_postponed(index);
         self.lease_round.request();
     }
 
-    /// Forgets a group that is done.
+    /// Forgets a group that is done, at the latest when the last of its processes is gone.
     pub fn remove_group(&mut self, index: u32) {
-        self.groups.remove(&index);
+        if let Some(group) = self.groups.get_mut(&index) {
+            group.left = true;
+        }
+        self.forget_if_left(index);
+    }
+
+    /// A process that was at a group's tasks is gone.
+    pub(super) fn forget_if_left(&mut self, index: u32) {
+        if self.groups.get(&index).is_some_and(|group| group.left && group.workers == 0) {
+            self.groups.remove(&index);
+        }
     }
 
     /// Whether there is nothing left to do for a group: every task has its outcome and no worker is at any of
     /// them, or the run is being stopped and every process is gone.
+    ///
+    /// For a group that has loaded ahead of its turn, it need not be waited until the processes have exited whose tasks
+    /// have their outcome.
     #[must_use]
     pub fn is_done(&self, index: u32) -> bool {
-        let over = || self.groups.get(&index).is_none_or(|group| group.open == 0 && group.workers == 0);
+        let someone_waits = || self.groups.range(index + 1..).next().is_some();
+        let over = |group: &GroupState| group.open == 0 && (group.workers == 0 || someone_waits());
+        let over = || self.groups.get(&index).is_none_or(over);
         self.commands.is_empty() && if self.stop.is_some() { self.is_idle() } else { over() }
     }
 

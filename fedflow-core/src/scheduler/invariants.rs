@@ -15,7 +15,13 @@ impl Scheduler {
             let ahead = of_group().filter(|worker| worker.ahead).count();
             // Who waits again with its data after an out-of-memory was not started for it: it does not count.
             let again = of_group().filter(|worker| worker.ahead && worker.trained.is_some()).count();
-            if ahead != group.ahead as usize || ahead - again > self.config.scheduler.max_waiting as usize {
+            let may_load = of_group().filter(|worker| worker.ahead && worker.admitted).count();
+            if may_load != group.admitted as usize
+                || may_load - again > self.config.scheduler.max_waiting as usize
+            {
+                return Err(format!("{may_load} workers may load, booked are {}", group.admitted));
+            }
+            if ahead != group.ahead as usize {
                 return Err(format!("{ahead} workers are ahead of the devices, booked are {}", group.ahead));
             }
             if of_group().filter(|worker| matches!(worker.phase, Phase::Waiting)).count()

@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::group::TaskState;
 use super::plan::{Stay, TaskPlan};
+use super::ties::{CardUse, CardUses, Effort};
 use super::timers::Due;
 use super::worker::{Severity, Worker};
 use super::{Command, Scheduler};
@@ -23,6 +25,8 @@ pub(super) struct KeptWorker {
     pub(super) resident: Option<LeaseId>,
     /// That card: its context cannot be moved.
     pub(super) stays_on: Option<Device>,
+    /// What it would take to have such a process again.
+    pub(super) effort: Effort,
     /// To which device its task was tied.
     pin: Option<Pin>,
 }
@@ -38,8 +42,31 @@ impl KeptWorker {
     }
 }
 
-/// The worker program, and the key, if it was kept with what it has loaded.
-type Shelf = (Box<str>, Option<Box<str>>);
+/// The worker program; and the task kind and the key, if it was kept with what it has loaded.
+pub(super) type Shelf = (Box<str>, Option<(Box<str>, Box<str>)>);
+
+impl Stay {
+    /// Where a process is kept after such a task.
+    pub(super) fn shelf(&self) -> Shelf {
+        let key = self.keep.as_ref().map(|key| (self.kind.clone(), key.clone()));
+        (self.worker.clone(), key)
+    }
+
+    /// Whether what such a task leaves is found by tasks of another one.
+    pub(super) fn keeps_the_same_as(&self, other: &Self) -> bool {
+        (&self.worker, &self.kind, &self.keep) == (&other.worker, &other.kind, &other.keep)
+    }
+
+    /// Whether a process stays after such a task that has served so many before.
+    pub(super) fn serves_after(&self, served: u32) -> bool {
+        served + 1 < self.reuse.and_then(|reuse| reuse.limit).unwrap_or(u32::MAX)
+    }
+
+    /// Where the processes are that any task of its worker may have.
+    fn shelf_of_reuse(&self) -> Shelf {
+        (self.worker.clone(), None)
+    }
+}
 
 /// All processes that are kept, the one that has been idle longest first.
 #[derive(Debug, Clone, Default)]
@@ -63,23 +90,64 @@ impl KeptWorkers {
 
     /// Whether a process is kept under the task's key.
     pub(super) fn has_key_of(&self, stay: &Stay) -> bool {
-        stay.keep.is_some() && self.shelves.contains_key(&(stay.worker.clone(), stay.keep.clone()))
+        stay.keep.is_some() && self.shelves.contains_key(&stay.shelf())
     }
 
-    /// The process that a task takes, if there is one, and whether it has what the task needs loaded.
-    pub(super) fn take_for(&mut self, stay: &Stay, plan: &TaskPlan) -> Option<(WorkerId, KeptWorker, bool)> {
-        let mut take = |key: Option<Box<str>>| {
-            let shelf = self.shelves.get(&(stay.worker.clone(), key))?;
-            let suits = |id: &&WorkerId| self.workers.get(id).is_some_and(|(_, kept)| kept.suits(plan));
-            // The one that was used last: what it has in caches is freshest.
-            let id = *shelf.iter().rev().find(suits)?;
-            Some((id, self.remove(id)?))
+    /// To which card the process is tied, if one is, that is kept under the task's key; none if there is no process.
+    pub(super) fn card_of_key(&self, stay: &Stay) -> Option<Option<Device>> {
+        let shelf = self.shelves.get(&stay.shelf()).filter(|_| stay.keep.is_some())?;
+        let (_, kept) = self.workers.get(shelf.back()?)?;
+        Some(kept.stays_on)
+    }
+
+    /// The process that a task takes, if there is one, and whether it has what the task needs loaded. One that would
+    /// have to load is taken only if fewer than `most` tasks are ahead of the card to which it is tied.
+    pub(super) fn take_for(
+        &mut self,
+        task: &TaskState,
+        cards: &CardUses,
+        most: u32,
+    ) -> Option<(WorkerId, KeptWorker, bool)> {
+        let stay = task.plan.stay.as_deref()?;
+        let suiting = |kept: &KeptWorker| {
+            let card = cards.of(kept.stays_on);
+            (!task.moves || card.training == 0).then_some(card)
         };
-        if let Some((id, kept)) = stay.keep.clone().and_then(|key| take(Some(key))) {
-            return Some((id, kept, true));
+        if stay.keep.is_some()
+            && let Some(id) = self.best(&stay.shelf(), &task.plan, suiting)
+        {
+            return Some((id, self.remove(id)?, true));
         }
-        let (id, kept) = stay.reuse.and_then(|_| take(None))?;
-        Some((id, kept, false))
+        let unloaded = |kept: &KeptWorker| suiting(kept).filter(|card| card.ahead < most);
+        stay.reuse?;
+        let id = self.best(&stay.shelf_of_reuse(), &task.plan, unloaded)?;
+        Some((id, self.remove(id)?, false))
+    }
+
+    /// Whether processes are kept that would have to load, and could serve the task on their cards.
+    pub(super) fn any_to_reuse(&self, plan: &TaskPlan) -> bool {
+        let Some(stay) = plan.stay.as_deref().filter(|stay| stay.reuse.is_some()) else { return false };
+        self.best(&stay.shelf_of_reuse(), plan, |_| Some(CardUse::default())).is_some()
+    }
+
+    /// The process on a shelf on whose card the least goes on; among those the one that was used last, as what it has
+    /// in caches is freshest.
+    fn best(
+        &self,
+        shelf: &Shelf,
+        plan: &TaskPlan,
+        card: impl Fn(&KeptWorker) -> Option<CardUse>,
+    ) -> Option<WorkerId> {
+        let mut best: Option<(CardUse, WorkerId)> = None;
+        for id in self.shelves.get(shelf)?.iter().rev() {
+            let Some((_, kept)) = self.workers.get(id).filter(|(_, kept)| kept.suits(plan)) else { continue };
+            match card(kept) {
+                Some(card) if card == CardUse::default() => return Some(*id),
+                Some(card) if best.is_none_or(|(least, _)| card < least) => best = Some((card, *id)),
+                _ => {}
+            }
+        }
+        best.map(|(_, id)| id)
     }
 
     pub(super) fn insert(&mut self, id: WorkerId, kept: KeptWorker) {
@@ -142,8 +210,7 @@ impl Scheduler {
         let Some(stay) = self.task(worker.task).and_then(|task| task.plan.stay.as_deref()) else {
             return false;
         };
-        let limit = stay.reuse.and_then(|reuse| reuse.limit).unwrap_or(u32::MAX);
-        self.stop.is_none() && worker.served + 1 < limit && lease.shares.len() == 1
+        self.stop.is_none() && stay.serves_after(worker.served) && lease.shares.len() == 1
     }
 
     /// Keeps the process of a worker whose task has its result.
@@ -155,10 +222,11 @@ impl Scheduler {
         let pin = self.task(worker.task).and_then(|task| task.plan.pin.clone());
         let mut kept = KeptWorker {
             pin,
-            shelf: (stay.worker.clone(), stay.keep.clone()),
+            shelf: stay.shelf(),
             served: worker.served + 1,
             resident: worker.resident,
             stays_on: None,
+            effort: worker.effort,
         };
         if lease.shares.iter().any(|share| share.memory.is_some()) {
             kept.stays_on = Some(lease.device());
@@ -168,6 +236,7 @@ impl Scheduler {
         }
         self.commands.push_back(Command::Keep(id));
         self.kept.insert(id, kept);
+        self.look_at_postponed(&stay);
     }
 
     /// Lets the process go that has been idle longest. Says whether room is on its way.

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use super::command::LeaseAnswer;
 use super::worker::{Phase, Severity, Worker};
 use super::{Command, Scheduler};
-use crate::device::Pin;
+use crate::device::{Device, Pin};
 use crate::estimates::EstimateSource;
 use crate::event::RunEvent;
 use crate::failure::{Failure, FailureKind, Stage};
@@ -21,6 +21,8 @@ pub(super) struct LeaseRound {
     candidates: VecDeque<WorkerId>,
     /// What was refused in this pass; the like of it need not be tried again.
     refused: Vec<Shape>,
+    /// What no device could meet in this pass, even where nobody is tied.
+    nowhere: Vec<Shape>,
 }
 
 type Shape = (u32, Size, bool, bool, Option<Pin>);
@@ -29,10 +31,25 @@ fn shape(request: &LeaseRequest) -> Shape {
     (request.devices, request.memory, request.estimated, request.exclusive, request.pin.clone())
 }
 
+fn untied_shape(request: &LeaseRequest) -> Shape {
+    (request.devices, request.memory, request.estimated, request.exclusive, None)
+}
+
 impl LeaseRound {
     /// Something has changed: leases may succeed that did not before.
     pub(super) fn request(&mut self) {
         self.requested = true;
+    }
+
+    /// Whether the like of it is known to be met by no other device, wherever it is tied.
+    pub(super) fn found_nothing_else(&self, request: &LeaseRequest) -> bool {
+        self.nowhere.contains(&untied_shape(request))
+    }
+
+    pub(super) fn note_nothing_else(&mut self, request: &LeaseRequest) {
+        if !self.found_nothing_else(request) {
+            self.nowhere.push(untied_shape(request));
+        }
     }
 
     fn was_refused(&self, request: &LeaseRequest) -> bool {
@@ -46,7 +63,9 @@ impl Scheduler {
     pub fn lease_answered(&mut self, now: Time, id: WorkerId, request: &LeaseRequest, answer: LeaseAnswer) {
         let lease = match answer {
             LeaseAnswer::Granted(lease) => lease,
-            LeaseAnswer::NotNow { in_the_way } => return self.not_leased_now(now, id, request, in_the_way),
+            LeaseAnswer::NotNow { in_the_way, elsewhere } => {
+                return self.not_leased_now(now, id, request, in_the_way, elsewhere);
+            }
             LeaseAnswer::Never(_) if self.distrust_estimate(id) => return,
             LeaseAnswer::Never(reason) => return self.never_leased(now, id, &reason),
         };
@@ -55,6 +74,7 @@ impl Scheduler {
             return;
         };
         let (task, attempt) = (worker.task, worker.attempt);
+        self.stay_tied(id);
         self.note_lease(task, &lease);
         let Some(worker) = self.workers.get_mut(&id) else { return };
         // The new lease stands in the place of what the process held of its card.
@@ -84,6 +104,7 @@ impl Scheduler {
         if std::mem::take(&mut self.lease_round.requested) {
             self.lease_round.candidates = turn.waiting.iter().copied().collect();
             self.lease_round.refused.clear();
+            self.lease_round.nowhere.clear();
         }
         while let Some(id) = self.lease_round.candidates.pop_front() {
             let Some(worker) = self.workers.get(&id).filter(|w| matches!(w.phase, Phase::Waiting)) else {
@@ -124,6 +145,7 @@ impl Scheduler {
         id: WorkerId,
         request: &LeaseRequest,
         in_the_way: Option<LeaseId>,
+        elsewhere: Vec<Device>,
     ) {
         if let Some(lease) = in_the_way {
             // Who only holds memory of a card makes room; then it is tried again.
@@ -144,6 +166,8 @@ impl Scheduler {
             // who could make room, it is itself in the way. A new process can have the share.
             let message = "its card has no room for a larger share beside what it holds";
             self.end(now, id, Some(Failure::new(Stage::Train, FailureKind::Oom, message)), Severity::Asked);
+            return;
+        } else if self.look_elsewhere(now, id, request, &elsewhere) {
             return;
         }
         self.lease_round.refused.push(shape(request));

@@ -1,5 +1,6 @@
 //! A worker's way through its phases, and the counters, queues and deadlines that follow it.
 
+use super::ready::LaneName;
 use super::timers::Due;
 use super::worker::{Phase, Severity, Worker};
 use super::{Command, Scheduler};
@@ -14,6 +15,9 @@ impl Scheduler {
         self.enter(now, id, Phase::Available);
         let Some(worker) = self.workers.get_mut(&id) else { return };
         worker.lead_seconds = now.since(worker.started).as_secs_f64();
+        if worker.served == 0 {
+            worker.effort.start_seconds = worker.lead_seconds;
+        }
         if worker.admitted { &mut self.available } else { &mut self.spare }.push_back(id);
     }
 
@@ -22,6 +26,9 @@ impl Scheduler {
         self.enter(now, id, Phase::Waiting);
         let Some(worker) = self.workers.get_mut(&id) else { return };
         worker.load_seconds = Some(load_seconds);
+        if !worker.took_over {
+            worker.effort.load_seconds = load_seconds;
+        }
         let (task, attempt) = (worker.task, worker.attempt);
         self.depth.loaded(worker.lead_seconds + load_seconds);
         // A command that loads nothing has no process yet: what it will need cannot have been measured.
@@ -57,22 +64,46 @@ impl Scheduler {
         self.depth.training(self.training);
         let stays_ahead =
             matches!(phase, Phase::Starting | Phase::Available | Phase::Loading { .. } | Phase::Waiting);
+        for (phase, starts) in [(&worker.phase, false), (&phase, true)] {
+            if let Phase::Training { lease, .. } = phase {
+                let training = &mut self.cards.at(lease.device()).training;
+                *training = if starts { *training + 1 } else { training.saturating_sub(1) };
+            }
+        }
         worker.phase = phase;
         if worker.ahead != stays_ahead {
             worker.ahead = stays_ahead;
-            let task = worker.task;
+            let (task, card) = (worker.task, worker.stays_on);
+            if let Some(card) = card {
+                let ahead = &mut self.cards.at(card).ahead;
+                *ahead = if stays_ahead { *ahead + 1 } else { ahead.saturating_sub(1) };
+            }
             if let Some(group) = self.groups.get_mut(&task.group) {
                 let pin = group.tasks.get(task.place as usize).and_then(|task| task.plan.pin.as_ref());
+                let lane = LaneName::of(pin, card);
                 if stays_ahead {
                     group.ahead += 1;
-                    group.ready.went_ahead(pin);
+                    group.ready.went_ahead(lane);
                 } else {
                     group.ahead -= 1;
-                    group.ready.came_back(pin);
+                    group.ready.came_back(&lane);
                 }
             }
         }
+        self.book(id);
         self.set_deadline(now, id);
+    }
+
+    /// Counts a worker among those of its group who may load and are ahead of the devices, or not any more.
+    fn book(&mut self, id: WorkerId) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        let booked = worker.ahead && worker.admitted;
+        if let Some(group) = self.groups.get_mut(&worker.task.group)
+            && booked != worker.booked
+        {
+            worker.booked = booked;
+            group.admitted = if booked { group.admitted + 1 } else { group.admitted - 1 };
+        }
     }
 
     pub(super) fn set_deadline(&mut self, now: Time, id: WorkerId) {
@@ -90,7 +121,10 @@ impl Scheduler {
                 Severity::Killed => None,
             },
         };
-        let whole = if worker.phase.stage().is_some() { limits.timeout } else { None };
+        // One that is only up ahead of need has not begun.
+        let at_work =
+            worker.phase.stage().is_some() && (worker.admitted || !matches!(worker.phase, Phase::Available));
+        let whole = limits.timeout.filter(|_| at_work);
         let deadlines = [phase_limit.map(|limit| now + limit), whole.map(|limit| worker.started + limit)];
         match deadlines.into_iter().flatten().min() {
             Some(deadline) => self.timers.set(Due::Worker(id), deadline),
@@ -113,6 +147,7 @@ impl Scheduler {
             worker.admitted = true;
             self.unadmitted -= 1;
         }
+        self.book(id);
     }
 
     /// Takes a worker that has nothing more to do for its task out of all counts.

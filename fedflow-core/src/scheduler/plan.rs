@@ -13,7 +13,7 @@ use crate::lease::LeaseRequest;
 use crate::name::Name;
 use crate::ports::TaskKey;
 use crate::quantity::Size;
-use crate::spec::{Limits, Needs, Program, Reuse, TaskSpec};
+use crate::spec::{ExpectedTimes, Limits, Needs, Program, Reuse, TaskSpec};
 
 /// A task as the scheduler sees it.
 ///
@@ -46,8 +46,8 @@ pub struct PlanTerms {
     pub pin: Option<Pin>,
     /// Its limits, with those of its group and of the configuration filled in.
     pub limits: Limits,
-    /// How long it is expected to take in all.
-    pub expected: Option<Duration>,
+    /// How long it is expected to take.
+    pub expected: Option<ExpectedTimes>,
 }
 
 /// A process that outlives its task: for which later tasks.
@@ -55,6 +55,8 @@ pub struct PlanTerms {
 pub struct Stay {
     /// Those of this worker program.
     pub worker: Box<str>,
+    /// The task's kind: what was loaded is found by tasks of the same kind.
+    pub kind: Box<str>,
     /// Those with this key, which find what was loaded.
     pub keep: Option<Box<str>>,
     /// Any of the worker's tasks without a key, if this allows it.
@@ -64,9 +66,10 @@ pub struct Stay {
 impl Stay {
     /// What becomes of a task's process; a command is never kept.
     fn of(spec: &TaskSpec) -> Option<Self> {
-        let Program::Worker { worker, .. } = spec.program.as_ref() else { return None };
+        let Program::Worker { worker, kind } = spec.program.as_ref() else { return None };
         (spec.keep.is_some() || spec.reuse.is_some()).then(|| Self {
             worker: worker.as_str().into(),
+            kind: kind.as_str().into(),
             keep: spec.keep.clone(),
             reuse: spec.reuse,
         })
@@ -110,7 +113,7 @@ impl TaskPlan {
                     loads: !matches!(spec.program.as_ref(), Program::Command { load: None, .. }),
                     pin: spec.device.clone().or_else(|| group.device().cloned()),
                     limits: spec.limits.or(group.limits).or(config.supervision.limits),
-                    expected: spec.expected.map(|times| times.load.saturating_add(times.train)),
+                    expected: spec.expected,
                 };
                 let terms = match &last {
                     Some(last) if **last == terms => Arc::clone(last),
@@ -158,6 +161,11 @@ impl TaskPlan {
         }
     }
 
+    /// How long it is expected to take in all.
+    fn expected_in_all(&self) -> Option<Duration> {
+        self.expected.map(|times| times.load.saturating_add(times.train))
+    }
+
     /// The memory that it needs on each card.
     #[must_use]
     pub fn cuda_memory(&self, config: &Config) -> Size {
@@ -196,7 +204,9 @@ pub fn start_order(plans: &[TaskPlan], order: StartOrder, seed: u64) -> Vec<u32>
         StartOrder::Random => fastrand::Rng::with_seed(seed).shuffle(&mut places),
         StartOrder::LongestFirst => {
             let mean = mean_expected(plans);
-            places.sort_by_key(|&place| std::cmp::Reverse(plans[place as usize].expected.unwrap_or(mean)));
+            places.sort_by_key(|&place| {
+                std::cmp::Reverse(plans[place as usize].expected_in_all().unwrap_or(mean))
+            });
         }
     }
     places
@@ -204,7 +214,7 @@ pub fn start_order(plans: &[TaskPlan], order: StartOrder, seed: u64) -> Vec<u32>
 
 /// How long the tasks are expected to take on average, as far as anybody knows.
 fn mean_expected(plans: &[TaskPlan]) -> Duration {
-    let known = plans.iter().filter_map(|plan| plan.expected);
+    let known = plans.iter().filter_map(TaskPlan::expected_in_all);
     let (sum, count) = known.fold((Duration::ZERO, 0_u32), |(sum, count), expected| {
         (sum.saturating_add(expected), count.saturating_add(1))
     });

@@ -10,6 +10,8 @@ use crate::time::Time;
 pub(super) enum Due {
     /// A worker's time in its phase, or its whole time, is over.
     Worker(WorkerId),
+    /// A worker has waited so long for its card that it is started anew if another one is free.
+    Move(WorkerId),
     /// A task's delay before its next attempt is over.
     Retry(TaskKey),
     /// What still runs after a stop was asked for is ended.

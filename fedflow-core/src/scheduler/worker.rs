@@ -1,5 +1,6 @@
 //! A living worker, as the scheduler sees it: each phase owns its data.
 
+use super::ties::Effort;
 use crate::device::Device;
 use crate::failure::{Failure, Stage};
 use crate::lease::{Lease, LeaseId};
@@ -28,8 +29,12 @@ pub(super) struct Worker {
     pub(super) reserved: Size,
     /// Whether the host has room for what it will load; until then it is only up.
     pub(super) admitted: bool,
+    /// Whether it was up before there was.
+    pub(super) was_spare: bool,
     /// Whether it still counts among those that are ahead of the devices.
     pub(super) ahead: bool,
+    /// Whether it counts as one of those, being admitted: not one that is only up.
+    pub(super) booked: bool,
     /// How many tasks its process has served before.
     pub(super) served: u32,
     /// A lease that is given back when the process is gone: its turn has ended, or it is being ended in `train`.
@@ -38,6 +43,12 @@ pub(super) struct Worker {
     pub(super) holds_since: Option<Time>,
     /// Where it must train, as it has trained there before: what a process keeps on a card cannot be moved.
     pub(super) stays_on: Option<Device>,
+    /// Whether it is to be started anew, if another card is free then.
+    pub(super) moving: Moving,
+    /// What it takes to have its task in a new process.
+    pub(super) effort: Effort,
+    /// Whether what it needs was loaded for an earlier task.
+    pub(super) took_over: bool,
     /// The device that was lost while it trained there.
     pub(super) device_lost: Option<Device>,
 }
@@ -47,6 +58,18 @@ impl Worker {
     pub(super) fn idle_lease(&self) -> Option<LeaseId> {
         self.resident.filter(|_| self.ahead && self.trained.is_none())
     }
+}
+
+/// Whether a worker that waits for the card to which it is tied is started anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Moving {
+    /// There is no reason.
+    #[default]
+    No,
+    /// Another card is free: a timer runs.
+    Soon,
+    /// If another card is free now.
+    Due,
 }
 
 /// Where a worker is.

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::cmp::Reverse;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::{DEATH, Fault, HandOver, Simulated, World};
 use crate::device::DeviceInfo;
@@ -14,6 +15,7 @@ use crate::ports::{
     Assignment, DevicePool, HostSample, Inbox, Input, Launcher, Observer, TaskKey, WorkerEvent, WorkerId,
 };
 use crate::quantity::Size;
+use crate::spec::Program;
 use crate::time::Time;
 use crate::value::Dict;
 
@@ -22,12 +24,17 @@ pub struct SimulationPort {
     pub(super) world: Rc<RefCell<World>>,
 }
 
+fn key_of(assignment: &Assignment) -> Option<(String, Arc<Program>)> {
+    Some((assignment.keep.clone()?, Arc::clone(&assignment.program)))
+}
+
 impl Launcher for SimulationPort {
     fn start(&mut self, worker: WorkerId, assignment: Assignment) {
         let mut world = self.world.borrow_mut();
         let script = (world.script)(&assignment);
         let uses = world.use_of(&assignment);
-        world.workers.insert(worker, Simulated { script, uses, keep: assignment.keep, dies_at: None });
+        let keep = key_of(&assignment);
+        world.workers.insert(worker, Simulated { script, uses, keep, dies_at: None });
         world.play(worker, Stage::Start);
     }
 
@@ -63,11 +70,12 @@ impl Launcher for SimulationPort {
         let mut world = self.world.borrow_mut();
         let Some(Simulated { dies_at, keep, .. }) = world.workers.remove(&from) else { return };
         let mut script = (world.script)(&assignment);
-        let how = if keep.is_some() && keep == assignment.keep { HandOver::Kept } else { HandOver::Reused };
+        let next = key_of(&assignment);
+        let how = if keep.is_some() && keep == next { HandOver::Kept } else { HandOver::Reused };
         Lead { start: script.start, load: script.load } = world.lead_of(&assignment, how, script);
         let uses = world.use_of(&assignment);
         world.cards.vacate(from);
-        world.workers.insert(to, Simulated { script, uses, keep: assignment.keep, dies_at: None });
+        world.workers.insert(to, Simulated { script, uses, keep: next, dies_at: None });
         // One that is dying is known to be dead by its new number.
         match dies_at {
             Some(_) => world.die(to, DEATH, FailureKind::Killed, "signal 9 (SIGKILL)"),

@@ -163,6 +163,8 @@ struct Run<'a> {
     scripts: &'a [Script],
     config: &'a Config,
     sync: Duration,
+    /// Whether the second group loads ahead of its turn.
+    load_ahead: bool,
     journal: Vec<(Time, RunEvent)>,
 }
 
@@ -190,9 +192,9 @@ impl Run<'_> {
         let history = history(&self.journal);
         let lived = catch_unwind(AssertUnwindSafe(|| {
             let mut flow = Flow::new(ports, settings(7), self.config.clone(), history);
-            for group in &mut groups {
-                flow.execute(group).unwrap();
-            }
+            let [one, two] = &mut groups;
+            if self.load_ahead { flow.execute_and_load(one, two) } else { flow.execute(one) }.unwrap();
+            flow.execute(two).unwrap();
             flow.finish(RunOutcome::Complete);
         }));
         let recorded = world.events();
@@ -246,9 +248,10 @@ proptest! {
         config in any_config(),
         scripts in prop::collection::vec(any_script(), 1..20),
         sync in 0_u64..30,
+        load_ahead in any::<bool>(),
         kills in prop::collection::vec((0_u64..600, any::<usize>()), 1..6),
     ) {
-        let mut run = Run { scripts: &scripts, config: &config, sync: ms(sync), journal: Vec::new() };
+        let mut run = Run { scripts: &scripts, config: &config, sync: ms(sync), load_ahead, journal: Vec::new() };
         let mut ended = None;
         for (steps, survives) in kills.into_iter().chain([(u64::MAX, 0)]) {
             ended = run.go_on(steps, survives);

@@ -41,7 +41,7 @@ pub(crate) fn started(group: &str, task: &str, attempt: u32) -> RunEvent {
 }
 
 pub(crate) fn loading(group: &str, task: &str, attempt: u32) -> RunEvent {
-    RunEvent::TaskLoading { group: name(group), task: name(task), attempt }
+    RunEvent::TaskLoading { group: name(group), task: name(task), attempt, start_seconds: None }
 }
 
 pub(crate) fn loaded(group: &str, task: &str, attempt: u32, load_seconds: f64) -> RunEvent {

@@ -272,7 +272,7 @@ fn any_event() -> impl Strategy<Value = RunEvent> {
                 tasks,
             },
             2 => RunEvent::TaskStarted { group, task, attempt, workdir: "/res/x".into(), reused: false },
-            3 => RunEvent::TaskLoading { group, task, attempt },
+            3 => RunEvent::TaskLoading { group, task, attempt, start_seconds: None },
             4 => RunEvent::TaskLoaded { group, task, attempt, load_seconds: seconds },
             5 | 6 => {
                 let devices = if flag { vec![device, Device::Cuda(9)] } else { Vec::new() };

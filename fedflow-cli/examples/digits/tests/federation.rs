@@ -213,7 +213,7 @@ fn events(identity: &TaskIdentity, outcome: Result<Dict, (Stage, TaskError)>) ->
     let task = || identity.task_id.clone();
     let workdir = identity.workdir.to_str().unwrap().into();
     let started = RunEvent::TaskStarted { group: group(), task: task(), attempt, workdir, reused: false };
-    let loading = RunEvent::TaskLoading { group: group(), task: task(), attempt };
+    let loading = RunEvent::TaskLoading { group: group(), task: task(), attempt, start_seconds: None };
     match outcome {
         Ok(result) => vec![
             started,
