@@ -161,13 +161,17 @@ fn work(mut files: Files, inbox: &Mailbox<Message>) -> Report {
                     }
                 }
                 Message::Telemetry(sample) => files.report.add_telemetry(sample),
-                Message::Look(look) => look(&files.report),
+                Message::Look(look) => {
+                    files.write_ended();
+                    look(&files.report);
+                }
                 Message::Finish => {
                     files.write_all();
                     return files.report;
                 }
             }
         }
+        files.write_ended();
         if files.due.is_some_and(|due| due <= now()) {
             let begun = now();
             files.write_results();
@@ -194,6 +198,8 @@ struct Files {
     warn: Warn,
     /// The groups whose page does not tell the latest.
     stale: BTreeSet<Name>,
+    /// Those of them that have ended, so that it can be written.
+    ended: Vec<Name>,
     /// When the results are to be written, if they changed.
     due: Option<Instant>,
     /// Until when they rest since they were written last.
@@ -209,17 +215,17 @@ impl Files {
             .filter(|group| !page(&run_dir, &group.name).exists())
             .map(|group| group.name.clone())
             .collect();
-        Self { run_dir, report, warn, stale, due: None, rests_until: None }
+        Self { run_dir, report, warn, stale, ended: Vec::new(), due: None, rests_until: None }
     }
 
-    /// Folds an event and writes the page of a group that ends. Returns whether the results changed.
+    /// Folds an event. Returns whether the results changed.
     fn apply(&mut self, unix: f64, event: &RunEvent) -> bool {
         self.report.apply(unix, event);
         let group = event.task().map(|(group, _, _)| group);
         match event {
             RunEvent::GroupFinished { group, .. } => {
-                self.stale.remove(group);
-                with_threads(|| self.write_group(group));
+                self.stale.insert(group.clone());
+                self.ended.push(group.clone());
             }
             RunEvent::GroupStarted { group, .. } => {
                 self.stale.insert(group.clone());
@@ -252,13 +258,20 @@ impl Files {
         self.write(&self.run_dir.join("results.csv"), |out| render_csv(&self.report, out));
     }
 
+    /// Writes the pages of the groups that have ended.
+    fn write_ended(&mut self) {
+        let ended = std::mem::take(&mut self.ended);
+        if !ended.is_empty() {
+            with_threads(|| ended.par_iter().for_each(|group| self.write_group(group)));
+        }
+        self.stale.retain(|group| !ended.contains(group));
+    }
+
     fn write_all(&mut self) {
         let stale = std::mem::take(&mut self.stale);
-        with_threads(|| {
-            stale.par_iter().for_each(|group| self.write_group(group));
-            self.render_results();
-            self.write(&self.run_dir.join("report.html"), |out| render_html(&self.report, out));
-        });
+        let report = || self.write(&self.run_dir.join("report.html"), |out| render_html(&self.report, out));
+        let pages = || stale.par_iter().for_each(|group| self.write_group(group));
+        with_threads(|| rayon::join(report, || rayon::join(pages, || self.render_results())));
     }
 
     fn write_group(&self, group: &Name) {
@@ -319,8 +332,9 @@ mod tests {
         assert!(!page(dir.path(), &group).exists());
         let finished = RunEvent::GroupFinished { group: group.clone(), finished: 0, failed: 0, cancelled: 0 };
         assert!(files.apply(1.0, &finished));
+        files.write_ended();
         assert!(page(dir.path(), &group).exists());
-        assert!(files.stale.is_empty());
+        assert!(files.stale.is_empty() && files.ended.is_empty());
         assert!(!dir.path().join("report.html").exists());
     }
 

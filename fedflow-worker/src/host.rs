@@ -6,7 +6,7 @@
 //!   *overseer*, which knows every worker: it sends orders, and while the engine waits it waits for messages, exits and
 //!   deadlines at once. It never touches a file system that could be slow, so a kill is never late. That it has no thread
 //!   of its own saves each task several wake-ups, which are what short tasks spend most of their time on.
-//! * The *spawner* makes directories and starts processes. It lives as long as the host, as the kernel ties a
+//! * The *spawner*, a few threads, makes directories and starts processes. They live as long as the host, as the kernel ties a
 //!   worker's parent-death signal to the thread that started it.
 //! * One *reader* per worker shakes hands and then blocks in its channel. Whatever a worker sends, it holds up
 //!   nobody but its own reader.

@@ -12,7 +12,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 use fedflow_core::Size;
 use rustix::io::Errno;
@@ -25,8 +25,12 @@ use crate::process::{self, ProcessId};
 use posix::Start;
 
 /// The numbers of the processes that were started here and not yet reaped. One for the whole program, as the kernel
-/// has one list of children for it; held while a process is started or reaped, so that none is taken for a stranger.
+/// has one list of children for it; held while a process is reaped.
 static FAMILY: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
+
+/// Held for reading while a process is started: it lives before its number is known. Whoever must know every number
+/// waits for those that are on the way; processes do not wait for each other.
+static STARTING: RwLock<()> = RwLock::new(());
 
 /// A process to be started.
 pub(crate) struct Launch<'a> {
@@ -64,7 +68,7 @@ pub(crate) fn spawn(launch: Launch<'_>) -> Result<Process, SpawnError> {
         current_dir: launch.current_dir,
         streams: launch.streams,
     };
-    let mut family = family();
+    let _starting = STARTING.read().unwrap_or_else(PoisonError::into_inner);
     let pid = start.start().map_err(failed)?;
     // Nobody but us waits for it, so the number stays its own until `reap`.
     let pidfd = pidfd_open(pid, PidfdFlags::empty()).map_err(|error| {
@@ -73,7 +77,7 @@ pub(crate) fn spawn(launch: Launch<'_>) -> Result<Process, SpawnError> {
         failed(error.into())
     })?;
     let process = Process { pid, pidfd };
-    family.insert(process.number());
+    family().insert(process.number());
     Ok(process)
 }
 
@@ -101,8 +105,14 @@ pub(crate) struct Process {
 /// # Errors
 /// `/proc` cannot be read.
 pub(crate) fn strangers() -> io::Result<Vec<u32>> {
-    let family = family();
     let mut strangers = process::adopted()?;
+    strangers.retain(|pid| !family().contains(pid));
+    if strangers.is_empty() {
+        return Ok(strangers);
+    }
+    // What was not known yet may be one of our own.
+    drop(STARTING.write().unwrap_or_else(PoisonError::into_inner));
+    let family = family();
     strangers.retain(|pid| !family.contains(pid) && !reap(*pid));
     Ok(strangers)
 }

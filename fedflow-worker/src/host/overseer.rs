@@ -108,7 +108,7 @@ pub(super) struct Overseer {
 impl Overseer {
     /// Starts the spawner; no process yet.
     pub(super) fn start(shared: Arc<Shared>) -> io::Result<Self> {
-        let jobs = spawner::start(Arc::clone(&shared))?;
+        let jobs = spawner::start(&shared)?;
         Ok(Self {
             shared,
             jobs,

@@ -1,8 +1,9 @@
-//! The thread that makes directories and starts processes; it may block on a file system, nothing else may.
+//! The threads that make directories and start processes; they may block on a file system, nothing else may.
 
 mod jobs;
 
 use std::io;
+use std::num::NonZero;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use crate::environment::{self, Environment};
 use crate::json;
 use crate::spawn::{self, Launch, Process};
 pub(super) use jobs::Jobs;
+use jobs::Todo;
 
 /// What the spawner shall do.
 pub(super) enum Work {
@@ -103,30 +105,39 @@ pub(super) struct Done {
     pub(super) socket: Option<OwnedFd>,
 }
 
-/// Starts the thread. It ends when nobody can leave it work any more.
-pub(super) fn start(shared: Arc<Shared>) -> io::Result<Arc<Jobs>> {
-    let (jobs, todo) = jobs::queue();
-    thread::Builder::new().name("fedflow-spawner".into()).spawn(move || {
-        spawn::unblock_signals();
-        for work in todo {
-            shared.post.notify(match work {
-                Work::Start(job) => {
-                    let worker = job.worker;
-                    let done = do_job(&shared, job);
-                    Notice::Spawned { worker, done: done.map(Box::new) }
-                }
-                Work::HandOver(hand_over) if hand_over.is_slow() => {
-                    prepare_apart(hand_over, &shared);
-                    continue;
-                }
-                Work::HandOver(hand_over) => {
-                    let worker = hand_over.slot;
-                    Notice::Prepared { worker, done: hand_over.prepare(&shared) }
-                }
-            });
-        }
-    })?;
+/// The most threads. A start keeps its thread until the new process has become its program, which needs a processor.
+const MOST_THREADS: usize = 4;
+
+/// Starts the threads. They end when nobody can leave them work any more.
+pub(super) fn start(shared: &Arc<Shared>) -> io::Result<Arc<Jobs>> {
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    let (jobs, todos) = jobs::queue(cores.min(MOST_THREADS));
+    for todo in todos {
+        let shared = Arc::clone(shared);
+        thread::Builder::new().name("fedflow-spawner".into()).spawn(move || work(&shared, todo))?;
+    }
     Ok(Arc::new(jobs))
+}
+
+fn work(shared: &Arc<Shared>, todo: Todo) {
+    spawn::unblock_signals();
+    for work in todo {
+        shared.post.notify(match work {
+            Work::Start(job) => {
+                let worker = job.worker;
+                let done = do_job(shared, job);
+                Notice::Spawned { worker, done: done.map(Box::new) }
+            }
+            Work::HandOver(hand_over) if hand_over.is_slow() => {
+                prepare_apart(hand_over, shared);
+                continue;
+            }
+            Work::HandOver(hand_over) => {
+                let worker = hand_over.slot;
+                Notice::Prepared { worker, done: hand_over.prepare(shared) }
+            }
+        });
+    }
 }
 
 /// Prepares a process for its next task in a thread of its own: others are started meanwhile.

@@ -23,6 +23,8 @@ pub(super) struct Ground {
     pub(super) python: PathBuf,
     rounds: Option<usize>,
     directory: PathBuf,
+    /// Whether that stays.
+    keep: bool,
     next: AtomicU32,
 }
 
@@ -96,6 +98,7 @@ impl Ground {
             python: options.python.clone(),
             rounds: options.rounds,
             directory,
+            keep: options.keep,
             next: AtomicU32::new(0),
         })
     }
@@ -116,8 +119,10 @@ impl Ground {
 
 impl Drop for Ground {
     fn drop(&mut self) {
-        // What cannot be removed lies in the target directory, where nothing is kept.
-        let _ = fs::remove_dir_all(&self.directory);
+        if !self.keep {
+            // What cannot be removed lies in the target directory, where nothing is kept.
+            let _ = fs::remove_dir_all(&self.directory);
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use crate::step::Failure;
 
 /// What the command's help says of the arguments.
 pub(crate) const HELP: &str = "\
-usage: cargo xtask bench [--quick] [--row ROW,..] [--peers | --no-peers] [--python PATH] [--rounds N] [--write]
+usage: cargo xtask bench [--quick] [--row ROW,..] [--peers | --no-peers] [--python PATH] [--rounds N] [--keep] [--write]
        cargo xtask bench --criterion [ARG..]
 
   --quick        tiny sizes and no optimiser: says whether every row works, and nothing about time
@@ -14,6 +14,8 @@ usage: cargo xtask bench [--quick] [--row ROW,..] [--peers | --no-peers] [--pyth
   --no-peers     without the other runners; --peers has them in a quick table too
   --python PATH  the Python that has joblib, ray, flwr and fedflow, if it is not python3
   --rounds N     how often each side of a row is measured, instead of the row's own number
+  --keep         leave the runs' directories in target/bench: after thousands of files were removed, ext4 makes new
+                 ones more slowly for minutes, which the next table would show
   --write        put the table into docs/benchmarks.md
   --criterion    the criterion benchmarks of the crates instead; what follows goes to criterion
 ";
@@ -23,6 +25,7 @@ usage: cargo xtask bench [--quick] [--row ROW,..] [--peers | --no-peers] [--pyth
 pub(super) struct Options {
     pub(super) quick: bool,
     pub(super) write: bool,
+    pub(super) keep: bool,
     pub(super) peers: bool,
     pub(super) python: PathBuf,
     pub(super) rounds: Option<usize>,
@@ -35,6 +38,7 @@ impl Options {
         let mut options = Self {
             quick: false,
             write: false,
+            keep: false,
             peers: true,
             python: "python3".into(),
             rounds: None,
@@ -50,6 +54,7 @@ impl Options {
             match argument.as_str() {
                 "--quick" => options.quick = true,
                 "--write" => options.write = true,
+                "--keep" => options.keep = true,
                 "--peers" => peers = Some(true),
                 "--no-peers" => peers = Some(false),
                 "--python" => options.python = value()?.into(),

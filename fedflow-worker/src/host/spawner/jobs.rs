@@ -8,13 +8,18 @@ use super::Work;
 /// Where work is left for the spawner, which ends when this is dropped.
 pub(in super::super) struct Jobs(Arc<Queue>);
 
-/// Where the spawner takes its work.
-pub(super) struct Todo(Arc<Queue>);
+/// Where a thread takes its work.
+pub(super) struct Todo {
+    queue: Arc<Queue>,
+    is_first: bool,
+}
 
 #[derive(Default)]
 struct Queue {
     state: Mutex<State>,
-    changed: Condvar,
+    /// For the first of the threads, and for those that help it.
+    first: Condvar,
+    helpers: Condvar,
 }
 
 #[derive(Default)]
@@ -22,13 +27,18 @@ struct State {
     /// For these a device waits.
     urgent: VecDeque<Work>,
     usual: VecDeque<Work>,
+    /// The first thread waits for work. What comes goes to it rather than to another one, which slept for longer.
+    first_waits: bool,
     /// No more will come.
     over: bool,
 }
 
-pub(super) fn queue() -> (Jobs, Todo) {
+/// A queue, and the thread's end of it for each of so many threads.
+pub(super) fn queue(threads: usize) -> (Jobs, Vec<Todo>) {
     let queue = Arc::<Queue>::default();
-    (Jobs(Arc::clone(&queue)), Todo(queue))
+    let todo = |number| Todo { queue: Arc::clone(&queue), is_first: number == 0 };
+    let todos = (0..threads).map(todo).collect();
+    (Jobs(queue), todos)
 }
 
 impl Jobs {
@@ -36,15 +46,17 @@ impl Jobs {
     pub(in super::super) fn add(&self, work: Work) {
         let mut state = self.0.lock();
         if work.is_urgent() { &mut state.urgent } else { &mut state.usual }.push_back(work);
+        let first_waits = std::mem::take(&mut state.first_waits);
         drop(state);
-        self.0.changed.notify_one();
+        if first_waits { &self.0.first } else { &self.0.helpers }.notify_one();
     }
 }
 
 impl Drop for Jobs {
     fn drop(&mut self) {
         self.0.lock().over = true;
-        self.0.changed.notify_one();
+        self.0.first.notify_one();
+        self.0.helpers.notify_all();
     }
 }
 
@@ -53,7 +65,7 @@ impl Iterator for Todo {
 
     /// The next work; waits for it. None when no more will come.
     fn next(&mut self) -> Option<Work> {
-        let mut state = self.0.lock();
+        let mut state = self.queue.lock();
         loop {
             if let Some(work) = state.urgent.pop_front() {
                 return Some(work);
@@ -64,7 +76,9 @@ impl Iterator for Todo {
             if state.over {
                 return None;
             }
-            state = self.0.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.first_waits |= self.is_first;
+            let changed = if self.is_first { &self.queue.first } else { &self.queue.helpers };
+            state = changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
 }
