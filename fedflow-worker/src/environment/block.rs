@@ -12,11 +12,43 @@ use super::PREFIX;
 /// The variables of a process: one text `NAME=value` for each. A clone shares what was [made common](Self::into_common).
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Environment {
-    common: Arc<[CString]>,
-    /// What counts before that, and what was set last before what was set first.
-    own: Vec<CString>,
+    common: Arc<[Variable]>,
+    /// What counts before that.
+    own: Vec<Variable>,
     /// A variable that no process can have: the kernel's texts end at the first zero.
     unfit: Option<OsString>,
+}
+
+/// A variable as the kernel takes it.
+#[derive(Debug, Clone)]
+struct Variable {
+    /// `NAME=value`.
+    text: CString,
+    /// How long the name is, with the sign after it.
+    name: usize,
+}
+
+impl Variable {
+    fn new(name: &OsStr, value: &OsStr) -> Option<Self> {
+        let mut text = Vec::with_capacity(name.len() + value.len() + 2);
+        text.extend_from_slice(name.as_bytes());
+        text.push(b'=');
+        text.extend_from_slice(value.as_bytes());
+        Some(Self { text: CString::new(text).ok()?, name: name.len() + 1 })
+    }
+
+    /// The name and the sign after it: what no other variable's text begins with.
+    fn name(&self) -> &[u8] {
+        &self.text.as_bytes()[..self.name]
+    }
+
+    fn is(&self, name: &OsStr) -> bool {
+        self.name().split_last().is_some_and(|(_, own)| own == name.as_bytes())
+    }
+
+    fn value(&self) -> &OsStr {
+        OsStr::from_bytes(&self.text.as_bytes()[self.name..])
+    }
 }
 
 impl Environment {
@@ -33,14 +65,10 @@ impl Environment {
     /// Sets a variable, over an earlier value.
     pub(crate) fn set(&mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) {
         let (name, value) = (name.as_ref(), value.as_ref());
-        self.own.retain(|text| value_in(text, name).is_none());
-        let mut text = Vec::with_capacity(name.len() + value.len() + 2);
-        text.extend_from_slice(name.as_bytes());
-        text.push(b'=');
-        text.extend_from_slice(value.as_bytes());
-        match CString::new(text) {
-            Ok(text) => self.own.push(text),
-            Err(_) => self.unfit = Some(name.into()),
+        self.own.retain(|variable| !variable.is(name));
+        match Variable::new(name, value) {
+            Some(variable) => self.own.push(variable),
+            None => self.unfit = Some(name.into()),
         }
     }
 
@@ -53,12 +81,13 @@ impl Environment {
 
     /// What a variable is set to.
     pub(crate) fn get(&self, name: &str) -> Option<&OsStr> {
-        self.own.iter().chain(&*self.common).find_map(|text| value_in(text, name.as_ref()))
+        let all = self.own.iter().chain(&*self.common);
+        all.into_iter().find(|variable| variable.is(name.as_ref())).map(Variable::value)
     }
 
     /// The same variables, of which copies take no time.
     pub(crate) fn into_common(self) -> Self {
-        let common = self.texts().map(CStr::to_owned).collect();
+        let common = self.all().cloned().collect();
         Self { common, own: Vec::new(), unfit: self.unfit }
     }
 
@@ -68,7 +97,7 @@ impl Environment {
     /// The name or the value of one holds a zero.
     pub(crate) fn checked_texts(&self) -> io::Result<impl Iterator<Item = &CStr>> {
         match &self.unfit {
-            None => Ok(self.texts()),
+            None => Ok(self.all().map(|variable| variable.text.as_c_str())),
             Some(name) => {
                 let text = format!("the variable {} holds a zero byte", name.display());
                 Err(io::Error::new(io::ErrorKind::InvalidInput, text))
@@ -76,13 +105,13 @@ impl Environment {
         }
     }
 
-    fn texts(&self) -> impl Iterator<Item = &CStr> {
-        let is_hidden = |text: &CString| {
-            let name = name_of(text);
-            self.own.iter().any(|own| name_of(own) == name)
+    fn all(&self) -> impl Iterator<Item = &Variable> {
+        let is_hidden = |variable: &Variable| {
+            let text = variable.text.as_bytes();
+            self.own.iter().any(|own| text.starts_with(own.name()))
         };
-        let common = self.common.iter().filter(move |text| !is_hidden(text));
-        common.chain(&self.own).map(CString::as_c_str)
+        let common = self.common.iter().filter(move |variable| !is_hidden(variable));
+        common.chain(&self.own)
     }
 
     /// Where a program is that is named without a separator, by the `PATH` of these variables.
@@ -94,17 +123,6 @@ impl Environment {
                 rustix::fs::access(candidate, rustix::fs::Access::EXEC_OK).is_ok() && candidate.is_file()
             })
     }
-}
-
-fn name_of(text: &CString) -> &[u8] {
-    let bytes = text.as_bytes();
-    bytes.split(|byte| *byte == b'=').next().unwrap_or(bytes)
-}
-
-/// The value in a text of a variable of this name.
-fn value_in<'a>(text: &'a CString, name: &OsStr) -> Option<&'a OsStr> {
-    let value = text.as_bytes().strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
-    Some(OsStr::from_bytes(value))
 }
 
 #[cfg(test)]

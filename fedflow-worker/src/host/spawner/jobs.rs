@@ -1,4 +1,7 @@
 //! `Jobs`: what the spawner shall do, the most urgent first.
+//!
+//! What is not urgent one thread does alone, one after the other: so tasks get ready in the order in which they were
+//! started, whichever thread is quicker.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -27,7 +30,7 @@ struct State {
     /// For these a device waits.
     urgent: VecDeque<Work>,
     usual: VecDeque<Work>,
-    /// The first thread waits for work. What comes goes to it rather than to another one, which slept for longer.
+    /// The first thread waits for work. What comes goes to it rather than to a helper, which slept for longer.
     first_waits: bool,
     /// No more will come.
     over: bool,
@@ -44,11 +47,17 @@ pub(super) fn queue(threads: usize) -> (Jobs, Vec<Todo>) {
 impl Jobs {
     /// Leaves work. Does not wait.
     pub(in super::super) fn add(&self, work: Work) {
+        let urgent = work.is_urgent();
         let mut state = self.0.lock();
-        if work.is_urgent() { &mut state.urgent } else { &mut state.usual }.push_back(work);
+        if urgent { &mut state.urgent } else { &mut state.usual }.push_back(work);
         let first_waits = std::mem::take(&mut state.first_waits);
         drop(state);
-        if first_waits { &self.0.first } else { &self.0.helpers }.notify_one();
+        // A first thread that does not wait looks again when it has done what it does.
+        if first_waits {
+            self.0.first.notify_one();
+        } else if urgent {
+            self.0.helpers.notify_one();
+        }
     }
 }
 
@@ -70,7 +79,9 @@ impl Iterator for Todo {
             if let Some(work) = state.urgent.pop_front() {
                 return Some(work);
             }
-            if let Some(work) = state.usual.pop_front() {
+            if self.is_first
+                && let Some(work) = state.usual.pop_front()
+            {
                 return Some(work);
             }
             if state.over {
