@@ -195,12 +195,13 @@ impl Listener {
         if event != WorkerEvent::Ready {
             state.unheard = None;
         }
-        if matches!(event, WorkerEvent::Trained(_) | WorkerEvent::Failed { .. }) {
-            // Its process lives still, and knows its own peak.
+        let is_done = !matches!(event, WorkerEvent::Ready);
+        self.post.put(Input::Worker { worker: state.worker, event });
+        if is_done {
+            // Its process lives still, and knows its own peak. Not before the engine knows: a device may wait for that.
             self.gauge.look_again(&self.clock);
             self.tell_peak(state.worker);
         }
-        self.post.put(Input::Worker { worker: state.worker, event });
         Ok(())
     }
 
