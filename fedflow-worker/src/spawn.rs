@@ -28,9 +28,12 @@ use posix::Start;
 /// has one list of children for it; held while a process is reaped.
 static FAMILY: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
 
-/// Held for reading while a process is started: it lives before its number is known. Whoever must know every number
-/// waits for those that are on the way; processes do not wait for each other.
+/// Held for reading while a process is started: it lives before its number is known. Whoever must know every number tries
+/// for a moment to have it alone; processes wait for nobody.
 static STARTING: RwLock<()> = RwLock::new(());
+
+/// How often it is tried to have [`STARTING`] alone.
+const MOMENT: u32 = 1000;
 
 /// A process to be started.
 pub(crate) struct Launch<'a> {
@@ -110,11 +113,25 @@ pub(crate) fn strangers() -> io::Result<Vec<u32>> {
     if strangers.is_empty() {
         return Ok(strangers);
     }
-    // What was not known yet may be one of our own.
-    drop(STARTING.write().unwrap_or_else(PoisonError::into_inner));
+    // What was not known yet may be one of our own. While a program takes long to start, from a slow file system, it is
+    // not known: then there is another time.
+    if !(0..MOMENT).any(|_| STARTING.try_write().is_ok() || yields()) {
+        return Ok(Vec::new());
+    }
     let family = family();
     strangers.retain(|pid| !family.contains(pid) && !reap(*pid));
     Ok(strangers)
+}
+
+/// Whether this program may have [`strangers`]. Does not wait.
+pub(crate) fn may_have_strangers() -> bool {
+    process::adopted().is_ok_and(|children| children.iter().any(|pid| !family().contains(pid)))
+}
+
+/// Lets others go on; false.
+fn yields() -> bool {
+    std::thread::yield_now();
+    false
 }
 
 /// Reaps a child if it has ended; tells whether it is gone.

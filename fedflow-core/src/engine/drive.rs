@@ -17,9 +17,15 @@ impl<L: Launcher, P: DevicePool, O: Observer, I: Inbox> Flow<L, P, O, I> {
         reached: impl Fn(&Self) -> bool,
     ) -> Result<(), FlowError> {
         loop {
+            // A process that is told to exit is in no hurry; the next one on its device is.
+            let mut leaving = Vec::new();
             while let Some(command) = self.scheduler.poll_command(self.now) {
-                self.carry_out(command, turn)?;
+                match command {
+                    Command::Exit(worker) => leaving.push(worker),
+                    command => self.carry_out(command, turn)?,
+                }
             }
+            leaving.into_iter().for_each(|worker| self.ports.launcher.exit(worker));
             debug_assert_eq!(self.scheduler.sanity_check(), Ok(()));
             if reached(self) {
                 return Ok(());
@@ -134,6 +140,7 @@ impl<L: Launcher, P: DevicePool, O: Observer, I: Inbox> Flow<L, P, O, I> {
             Command::Release(lease) => self.ports.pool.release(lease),
             Command::Withdraw(holder) => self.ports.pool.withdraw(holder),
             Command::Keep(worker) => self.ports.launcher.keep(worker),
+            // Told by whoever polls, when all else is done.
             Command::Exit(worker) => self.ports.launcher.exit(worker),
             Command::Terminate(worker) => self.ports.launcher.terminate(worker),
             Command::Kill(worker) => self.ports.launcher.kill(worker),
@@ -154,13 +161,15 @@ impl<L: Launcher, P: DevicePool, O: Observer, I: Inbox> Flow<L, P, O, I> {
         idle.iter().find(|lease| helps(std::slice::from_ref(lease))).or(Some(first)).copied()
     }
 
-    /// The other devices that could meet a request that was refused, if its process were not tied to one.
+    /// The other devices that could meet a request that was refused, if its process were not tied to one. Who only idles
+    /// there is asked to go then.
     fn elsewhere(&self, asker: WorkerId, request: &LeaseRequest) -> Vec<Device> {
         let Some((tied, request)) = self.scheduler.untied(asker, request) else { return Vec::new() };
         let pool = &self.ports.pool;
+        let idle = self.scheduler.idle_leases(asker);
         let on = |device| LeaseRequest { pin: Some(Pin::Device(device)), ..request.clone() };
         let others = pool.devices().into_iter().map(|info| info.device).filter(|device| *device != tied);
-        others.filter(|device| pool.fits_without(&on(*device), &[])).collect()
+        others.filter(|device| pool.fits_without(&on(*device), &idle)).collect()
     }
 
     /// Tells that an attempt begins, and makes what its worker is given.

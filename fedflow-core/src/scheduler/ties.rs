@@ -75,6 +75,10 @@ impl Scheduler {
         others: &[Device],
     ) -> bool {
         let Some(worker) = self.workers.get(&id).filter(|worker| worker.may_move()) else { return false };
+        if self.task(worker.task).is_some_and(|task| task.plan.pin.is_some()) {
+            // Nobody has asked for it: that there is nothing else would say nothing of others like it.
+            return false;
+        }
         if others.is_empty() {
             self.lease_round.note_nothing_else(request);
         }

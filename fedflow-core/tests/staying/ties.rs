@@ -106,6 +106,46 @@ fn who_would_load_for_longer_than_it_waits_stays_where_its_data_is() {
     assert_eq!(starts(&simulation), (4, 2), "nobody loads again");
 }
 
+/// When the last group's task has finished that is tied to the first of two cards, on which another one trains for
+/// long. The third one is kept on a card as well; `settle` says where.
+fn tied_beside_a_long_one(large: u64, settle: impl Fn(TaskSpec) -> TaskSpec) -> f64 {
+    let simulation = Simulation::new(cards(&[16, 16]), |assignment| {
+        match (assignment.group.as_str(), assignment.task_id.as_str()) {
+            ("c", "long") => seconds(1, 1000),
+            ("c", "tied") => seconds(1, 300),
+            _ => seconds(1, 5),
+        }
+    })
+    .with_hand_over(|assignment, _| {
+        // It asks for its card when the others have asked for theirs.
+        let load = if assignment.task_id.as_str() == "tied" { ms(500) } else { ms(0) };
+        Lead { start: ms(1), load }
+    });
+    let of = |id: &str, card: u64| with_memory(task(id), 1, card).with_keep(id);
+    let long = || of("long", 2).with_device("sim:0".parse().unwrap());
+    let mut groups = [
+        group("a", [of("tied", 2)]),
+        group("b", [long(), settle(of("third", 2))]),
+        group("c", [long(), settle(of("third", large)), of("tied", large)]),
+    ];
+    makespan(&simulation, &unlimited(&[]), &mut groups);
+    let events = simulation.events();
+    let is_end = |event: &RunEvent| matches!(event, RunEvent::TaskFinished { group, task, .. } if group.as_str() == "c" && task.as_str() == "tied");
+    events.iter().find(|(_, event)| is_end(event)).unwrap().0.since_start().as_secs_f64()
+}
+
+#[test]
+fn who_only_idles_on_the_other_card_does_not_keep_a_tied_task_from_it() {
+    let finished = tied_beside_a_long_one(15, |task| task);
+    assert!(finished < 400.0, "it finished at {finished} s; the long one trains for 1000 s");
+}
+
+#[test]
+fn a_pinned_task_that_waits_does_not_keep_others_where_they_are() {
+    let finished = tied_beside_a_long_one(15, |task| task.with_device("sim:0".parse().unwrap()));
+    assert!(finished < 400.0, "it finished at {finished} s; the long one trains for 1000 s");
+}
+
 /// A random flow of rounds over some of the same tasks, with and without processes that stay: how long each takes.
 fn with_and_without(random: &mut fastrand::Rng) -> (f64, f64) {
     let devices = random.u32(1..5);

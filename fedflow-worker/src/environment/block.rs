@@ -66,6 +66,7 @@ impl Environment {
     pub(crate) fn set(&mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) {
         let (name, value) = (name.as_ref(), value.as_ref());
         self.own.retain(|variable| !variable.is(name));
+        self.unfit.take_if(|unfit| unfit == name);
         match Variable::new(name, value) {
             Some(variable) => self.own.push(variable),
             None => self.unfit = Some(name.into()),
@@ -167,5 +168,7 @@ mod tests {
         environment.set("B", "2\0C=3");
         let error = environment.checked_texts().err().unwrap();
         assert_eq!(error.to_string(), "the variable B holds a zero byte");
+        environment.set("B", "2");
+        assert_eq!(texts(&environment), ["A=1", "B=2"]);
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use fedflow_core::{Size, Time};
 
 use crate::clock::Clock;
-use crate::process::{ProcessId, descendants};
+use crate::process::{ProcessId, descendants, read_short};
 
 /// Looking at shares takes the kernel a while for large processes; it is done so rarely that it takes at most this
 /// part of the time.
@@ -121,24 +121,25 @@ impl Gauge {
             let Some(Ok(process)) = state.process.map(ProcessId::of) else { return };
             (process, clock.now() >= state.shares_from)
         };
-        // Not under the lock: what takes long here must hold up nobody else.
+        // Not under the lock: what takes long here must hold up nobody else. So it may end meanwhile, and its number become
+        // another's; its own peak is read first.
+        let is_the_same = || ProcessId::of(process.pid).is_ok_and(|now| now == process);
+        let own = peak_of(&process).filter(|_| is_the_same());
         let mut tree = descendants(process.pid, &[]).unwrap_or_default();
-        tree.push(process);
-        let own = tree.iter().filter_map(peak_of).max().unwrap_or_default();
-        let mut shares = Size::ZERO;
+        let below = tree.iter().filter_map(peak_of).max();
+        let mut shares = None;
         let mut shares_from = None;
-        if tree.len() > 1 && look_at_shares {
+        if !tree.is_empty() && look_at_shares {
+            tree.push(process);
             let began = clock.now();
-            shares = tree.iter().filter_map(share_of).sum();
+            shares = Some(tree.iter().filter_map(share_of).sum());
             shares_from = Some(began + clock.now().since(began).saturating_mul(SHARES_EVERY));
         }
+        let seen = [below, shares].into_iter().flatten().max().filter(|_| is_the_same());
         let mut state = self.lock();
         state.looked = Some(clock.now());
-        // It may have ended meanwhile, and its number be another's.
-        if state.process == Some(process.pid) && ProcessId::of(process.pid).is_ok_and(|now| now == process) {
-            state.peak = state.peak.max(own).max(shares);
-            state.shares_from = shares_from.unwrap_or(state.shares_from);
-        }
+        state.peak = own.into_iter().chain(seen).fold(state.peak, Size::max);
+        state.shares_from = shares_from.unwrap_or(state.shares_from);
     }
 
     /// The peak, if it is larger than what was given last.
@@ -186,7 +187,8 @@ impl Gauges {
 
 /// The most that a process has used; nothing of one that has ended, as it has given all back.
 fn peak_of(process: &ProcessId) -> Option<Size> {
-    field(&fs::read_to_string(format!("/proc/{}/status", process.pid)).ok()?, "VmHWM")
+    let text = read_short(format!("/proc/{}/status", process.pid)).ok()?;
+    field(&String::from_utf8_lossy(&text), "VmHWM")
 }
 
 /// What a process uses now, of which it counts its part where several have the same.

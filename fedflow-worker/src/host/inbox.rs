@@ -61,8 +61,15 @@ impl HostInbox {
             let is_over = deadline.is_some_and(|deadline| self.clock.until(deadline).is_zero());
             match &self.arrivals {
                 Arrivals::Overseen(overseer) => {
-                    let mut overseer = overseer.lock().unwrap_or_else(PoisonError::into_inner);
-                    overseer.turn(deadline, &mut self.next);
+                    let is_closing = {
+                        let mut overseer = overseer.lock().unwrap_or_else(PoisonError::into_inner);
+                        overseer.turn(deadline, &mut self.next);
+                        overseer.is_closing()
+                    };
+                    if is_closing {
+                        // The launcher is being dropped, and wants the lock.
+                        std::thread::yield_now();
+                    }
                 }
                 Arrivals::Alone(post) => {
                     let take = |inputs: &mut VecDeque<Delivery>| drop(post.take(inputs));

@@ -1,8 +1,8 @@
 //! `HostLauncher`: the engine's way to the workers.
 
-use std::sync::{Arc, Mutex, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, TryLockError};
 
-use fedflow_core::{Assignment, Dict, Input, Launcher, Lease, WorkerId};
+use fedflow_core::{Assignment, Dict, Launcher, Lease, WorkerId};
 
 use super::overseer::{Notice, Overseer};
 use super::post::Post;
@@ -65,10 +65,50 @@ impl Launcher for HostLauncher {
 
 impl Drop for HostLauncher {
     fn drop(&mut self) {
-        if let Err(TryLockError::WouldBlock) = self.overseer.try_lock() {
-            // Another thread waits in the inbox; it shall not do so for ever.
-            self.post.put(Input::Timer);
+        loop {
+            match self.overseer.try_lock() {
+                Ok(mut overseer) => return overseer.shut_down(),
+                Err(TryLockError::Poisoned(poisoned)) => return poisoned.into_inner().shut_down(),
+                // Another thread waits in the inbox; from now on it does not do so with the lock in its hand.
+                Err(TryLockError::WouldBlock) => {
+                    self.post.begin_closing();
+                    std::thread::yield_now();
+                }
+            }
         }
-        self.overseer.lock().unwrap_or_else(PoisonError::into_inner).shut_down();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+    use std::thread;
+    use std::time::Duration;
+
+    use fedflow_core::Inbox as _;
+
+    use super::*;
+    use crate::host::{Host, HostOptions};
+
+    #[test]
+    fn it_can_be_dropped_while_another_thread_waits_in_the_inbox() {
+        let root = tempfile::tempdir().unwrap();
+        let options = HostOptions { sample_interval: None, ..HostOptions::new(root.path()) };
+        let (launcher, mut inbox, _handle) = Host::start(options).unwrap();
+        // It never ends: what it waits for does not come.
+        thread::spawn(move || {
+            loop {
+                inbox.next(None);
+            }
+        });
+        while launcher.overseer.try_lock().is_ok() {
+            thread::yield_now();
+        }
+        let (dropped, told) = channel();
+        thread::spawn(move || {
+            drop(launcher);
+            dropped.send(()).unwrap();
+        });
+        told.recv_timeout(Duration::from_secs(60)).unwrap();
     }
 }

@@ -141,6 +141,11 @@ impl Overseer {
         }
     }
 
+    /// Whether another thread wants to [shut it down](Self::shut_down).
+    pub(super) fn is_closing(&self) -> bool {
+        self.post().is_closing()
+    }
+
     /// Kills every worker and waits for that, for some seconds at most.
     pub(super) fn shut_down(&mut self) {
         let until = self.shared.clock.now() + LAST_WAIT;

@@ -34,6 +34,8 @@ struct Arrived {
     notices: Vec<Notice>,
     /// Whoever takes them waits, and must be woken: else putting something takes no system call.
     asleep: bool,
+    /// Somebody wants to close it: nobody may fall asleep over it any more.
+    closing: bool,
     /// Nobody takes them any more.
     closed: bool,
 }
@@ -141,8 +143,18 @@ impl Post {
     /// From here on who comes has to wake; false if something is there already.
     fn fall_asleep(&self) -> bool {
         let mut arrived = self.arrived();
-        arrived.asleep = arrived.inputs.is_empty() && arrived.notices.is_empty();
+        arrived.asleep = arrived.inputs.is_empty() && arrived.notices.is_empty() && !arrived.closing;
         arrived.asleep
+    }
+
+    /// Whoever waits for arrivals does so no longer, until it is closed.
+    pub(super) fn begin_closing(&self) {
+        self.push(|arrived| arrived.closing = true);
+    }
+
+    /// Whether somebody waits until nobody waits for arrivals.
+    pub(super) fn is_closing(&self) -> bool {
+        self.arrived().closing
     }
 
     /// No more is taken in: notices are dropped, and so is whatever comes. These inputs, and those that have arrived after

@@ -16,6 +16,8 @@ pub(super) const MAX_SOCKET_PATH: usize = 107;
 const PREFIX: &str = "fedflow-";
 /// Locked as long as the directory's host lives.
 const OWNER: &str = "owner";
+/// Where commands put their results: apart, as what else a command does there is its own business.
+const RESULTS: &str = "results";
 
 /// A directory that only this user can enter, on a memory file system if there is one. Removed when dropped; what a
 /// host left that was killed, the next one removes.
@@ -44,6 +46,7 @@ impl Private {
             .permissions(fs::Permissions::from_mode(0o700))
             .tempdir_in(parent)?;
         // It gets its name once it is locked, so nobody can take it for abandoned.
+        fs::create_dir(directory.path().join(RESULTS))?;
         let unnamed = directory.path().join("new");
         let owner = File::create_new(&unnamed)?;
         owner.lock()?;
@@ -58,7 +61,7 @@ impl Private {
 
     /// Where a command may put its result.
     pub(super) fn result_of(&self, worker: WorkerId) -> PathBuf {
-        self.directory.path().join(format!("{}.json", worker.0))
+        self.directory.path().join(RESULTS).join(format!("{}.json", worker.0))
     }
 }
 

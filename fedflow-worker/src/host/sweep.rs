@@ -46,9 +46,9 @@ pub(super) struct Other {
 }
 
 impl Sweep {
-    /// Whether there is anything to do: most processes leave nothing behind.
+    /// Whether there may be anything to do: most processes leave nothing behind. Does not wait.
     pub(super) fn is_needed(&self) -> bool {
-        !self.offspring.is_empty() || (self.adopting && spawn::strangers().is_ok_and(|left| !left.is_empty()))
+        !self.offspring.is_empty() || (self.adopting && spawn::may_have_strangers())
     }
 
     /// Ends it. Blocks until it has ended, at most a few seconds.

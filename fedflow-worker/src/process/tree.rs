@@ -60,8 +60,13 @@ pub(crate) fn is_childless(pid: u32, threads: u64) -> bool {
 /// # Errors
 /// `/proc` cannot be read, or there is no such process.
 pub(crate) fn descendants(pid: u32, spare: &[ProcessId]) -> io::Result<Vec<ProcessId>> {
-    if listed_children(pid)?.is_some() {
-        let listed = |pid| listed_children(pid).ok().flatten().unwrap_or_default();
+    if let Some(first) = listed_children(pid)? {
+        let mut first = Some(first);
+        let mut listed = |parent| match first.take() {
+            // Of the process itself, which is asked for before all others.
+            Some(first) => first,
+            None => listed_children(parent).ok().flatten().unwrap_or_default(),
+        };
         let known = |pid| listed(pid).into_iter().filter_map(|pid| ProcessId::of(pid).ok()).collect();
         return Ok(below(pid, spare, known));
     }
@@ -94,8 +99,11 @@ fn listed_children(pid: u32) -> io::Result<Option<Vec<u32>>> {
     let mut found = Vec::new();
     for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
         let thread = thread?.path();
-        match fs::read_to_string(thread.join("children")) {
-            Ok(text) => found.extend(text.split_ascii_whitespace().filter_map(|pid| pid.parse::<u32>().ok())),
+        match read_short(thread.join("children")) {
+            Ok(text) => {
+                let text = String::from_utf8_lossy(&text);
+                found.extend(text.split_ascii_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
+            }
             // A thread that has ended meanwhile has given its children to another one.
             Err(_) if !thread.exists() => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

@@ -62,7 +62,7 @@ struct Actions(libc::posix_spawn_file_actions_t);
 
 impl Actions {
     fn new(streams: &[BorrowedFd<'_>], current_dir: &CStr) -> io::Result<Self> {
-        let mut actions = MaybeUninit::uninit();
+        let mut actions = MaybeUninit::zeroed();
         // SAFETY: the call initialises the value that it is given; where it fails, that is not used.
         let mut actions = unsafe {
             check(libc::posix_spawn_file_actions_init(actions.as_mut_ptr()))?;
@@ -94,13 +94,13 @@ struct Attributes(libc::posix_spawnattr_t);
 
 impl Attributes {
     fn new() -> io::Result<Self> {
-        let mut attributes = MaybeUninit::uninit();
+        let mut attributes = MaybeUninit::zeroed();
         // SAFETY: the call initialises the value that it is given; where it fails, that is not used.
         let mut attributes = unsafe {
             check(libc::posix_spawnattr_init(attributes.as_mut_ptr()))?;
             Self(attributes.assume_init())
         };
-        let mut signals = MaybeUninit::uninit();
+        let mut signals = MaybeUninit::zeroed();
         let flags = libc::POSIX_SPAWN_SETPGROUP | libc::POSIX_SPAWN_SETSIGMASK | libc::POSIX_SPAWN_SETSIGDEF;
         let flags = flags.try_into().map_err(io::Error::other)?;
         // SAFETY: the attributes are initialised, and so is the set of signals before it is read. What the calls are
