@@ -87,7 +87,6 @@ mod tests {
 
     use fedflow_core::Inbox as _;
 
-    use super::*;
     use crate::host::{Host, HostOptions};
 
     #[test]
