@@ -6,7 +6,7 @@ use super::overseer::Notice;
 use super::post::Post;
 use crate::clock::Clock;
 
-/// Puts into the [`HostInbox`] what the host itself does not know of. Cheap to clone; may be used from any thread.
+/// Puts into the [`HostInbox`](super::HostInbox) what the host itself does not know of. Cheap to clone; may be used from any thread.
 #[derive(Debug, Clone)]
 pub struct HostHandle {
     pub(super) post: Post,
@@ -20,7 +20,7 @@ impl HostHandle {
     }
 
     /// Stops every worker, with all that descends from it, and the run's clock. Blocks until they stand still, which
-    /// takes a moment once somebody waits in the [`HostInbox`]; not to be called by that thread.
+    /// takes a moment once somebody waits in the [`HostInbox`](super::HostInbox); not to be called by that thread.
     pub fn pause(&self) {
         let (done, paused) = crossbeam_channel::bounded(1);
         self.post.notify(Notice::Pause(done));

@@ -10,7 +10,7 @@ use super::sampler::SamplerThread;
 
 /// Starts workers and tells them what to do: the engine's [`Launcher`].
 ///
-/// No call blocks; what follows from an order happens while somebody waits in the [`HostInbox`]. Dropping it kills every
+/// No call blocks; what follows from an order happens while somebody waits in the [`HostInbox`](super::HostInbox). Dropping it kills every
 /// worker that is left and waits for that, at most a few seconds.
 #[derive(Debug)]
 pub struct HostLauncher {

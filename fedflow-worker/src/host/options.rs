@@ -36,7 +36,7 @@ pub struct WorkerProgram {
 /// What a host needs to know.
 #[derive(Debug, Clone)]
 pub struct HostOptions {
-    /// The worker programs by name. [`SELF_WORKER`] is the running program itself and need not be named.
+    /// The worker programs by name. [`SELF_WORKER`](fedflow_core::SELF_WORKER) is the running program itself and need not be named.
     pub workers: BTreeMap<String, WorkerProgram>,
     /// What relative program paths are relative to; an absolute path.
     pub base_dir: PathBuf,
