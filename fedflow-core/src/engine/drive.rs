@@ -21,11 +21,13 @@ impl<L: Launcher, P: DevicePool, O: Observer, I: Inbox> Flow<L, P, O, I> {
             let mut leaving = Vec::new();
             while let Some(command) = self.scheduler.poll_command(self.now) {
                 match command {
-                    Command::Exit(worker) => leaving.push(worker),
-                    command => self.carry_out(command, turn)?,
+                    Command::Exit(_) => leaving.push(command),
+                    _ => self.carry_out(command, turn)?,
                 }
             }
-            leaving.into_iter().for_each(|worker| self.ports.launcher.exit(worker));
+            for command in leaving {
+                self.carry_out(command, turn)?;
+            }
             debug_assert_eq!(self.scheduler.sanity_check(), Ok(()));
             if reached(self) {
                 return Ok(());
@@ -140,7 +142,6 @@ impl<L: Launcher, P: DevicePool, O: Observer, I: Inbox> Flow<L, P, O, I> {
             Command::Release(lease) => self.ports.pool.release(lease),
             Command::Withdraw(holder) => self.ports.pool.withdraw(holder),
             Command::Keep(worker) => self.ports.launcher.keep(worker),
-            // Told by whoever polls, when all else is done.
             Command::Exit(worker) => self.ports.launcher.exit(worker),
             Command::Terminate(worker) => self.ports.launcher.terminate(worker),
             Command::Kill(worker) => self.ports.launcher.kill(worker),
