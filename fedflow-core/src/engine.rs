@@ -11,17 +11,17 @@ use opening::Opening;
 use records::Records;
 use turn::Turn;
 
-use crate::config::{Config, OnFailure};
-use crate::estimates::Estimates;
-use crate::event::{RunEvent, RunOutcome};
-use crate::failure::FailureKind;
-use crate::group::{GroupError, TaskGroup};
-use crate::lease::Unleasable;
-use crate::name::Name;
+use crate::learning::estimates::Estimates;
+use crate::leasing::lease::Unleasable;
+use crate::model::config::{Config, OnFailure};
+use crate::model::failure::FailureKind;
+use crate::model::name::Name;
+use crate::model::status::TaskStatus;
+use crate::model::time::Time;
+use crate::ports::event::{RunEvent, RunOutcome};
 use crate::ports::{DevicePool, Inbox, Input, Launcher, Observer, RunSettings, StopLevel};
 use crate::scheduler::{Scheduler, SchedulerSetup};
-use crate::status::TaskStatus;
-use crate::time::Time;
+use crate::work::group::{GroupError, TaskGroup};
 
 /// The four ports of a flow.
 pub struct Ports<L, P, O, I> {

@@ -5,61 +5,50 @@
 //! [`Observer`] and an [`Inbox`]. So one and the same loop, [`Flow::execute`], runs real processes, simulates a
 //! run in virtual time, and is tested there against thousands of random worlds.
 
-mod command_line;
-mod config;
-mod device;
-mod durations;
-mod engine;
-mod estimates;
-mod event;
-mod failure;
-mod fingerprint;
-mod forecast;
-mod group;
-mod lease;
-mod name;
-mod oom;
-mod placement;
-mod ports;
-mod quantity;
-mod scheduler;
-mod simulation;
-mod spec;
-mod status;
-mod task;
-mod telemetry;
-mod time;
-mod value;
+mod model;
+mod work;
 
-pub use command_line::CommandLine;
-pub use config::*;
-pub use device::{Device, DeviceError, DeviceInfo, Pin};
-pub use durations::{Basis, DurationLearner, Durations, Lead, Recorded, StageTimes};
+mod learning;
+mod leasing;
+mod ports;
+mod scheduler;
+
+mod engine;
+mod simulation;
+
 pub use engine::{Flow, FlowError, GroupSummary, History, Ports, RecordedGroup};
-pub use estimates::{EstimateSource, Estimates, Family, Memory, MemoryUse};
-pub use event::{RunEvent, RunOutcome};
-pub use failure::{Failure, FailureKind, Stage};
-pub use fingerprint::fingerprint;
-pub use forecast::{Forecast, GroupSpan, LaneUse, PlannedTimes, Scenario, Turn};
-pub use group::{GroupError, RecordedOutcome, TaskEntry, TaskGroup};
-pub use lease::{Lease, LeaseId, LeaseRequest, LeaseTable, Others, Share, Unleasable};
-pub use name::{IntoName, MAX_NAME_BYTES, Name, NameError};
-pub use oom::{CARD_WORDS, ExtraOomSigns, HOST_WORDS, OomSigns};
-pub use placement::{CardView, hold_back, place};
-pub use ports::{
-    Assignment, DevicePool, HostSample, Inbox, Input, Launcher, Observer, RunSettings, StopLevel, TaskKey,
-    WorkerEvent, WorkerId,
+pub use learning::durations::{Basis, DurationLearner, Durations, Lead, Recorded, StageTimes};
+pub use learning::estimates::{EstimateSource, Estimates, Family, Memory, MemoryUse};
+pub use leasing::lease::{Lease, LeaseId, LeaseRequest, LeaseTable, Others, Share, Unleasable};
+pub use leasing::placement::{CardView, hold_back, place};
+pub use model::config::*;
+pub use model::device::{Device, DeviceError, DeviceInfo, Pin};
+pub use model::failure::{Failure, FailureKind, Stage};
+pub use model::identity::{TaskKey, WorkerId};
+pub use model::name::{IntoName, MAX_NAME_BYTES, Name, NameError};
+pub use model::oom::{CARD_WORDS, ExtraOomSigns, HOST_WORDS, OomSigns};
+pub use model::quantity::{Size, SizeError};
+pub use model::status::{IllegalTransition, TaskStatus, Transition};
+pub use model::time::Time;
+pub use model::value::{
+    Dict, MAX_DEPTH, PlainDict, Value, ValueError, from_value, non_finite_text, to_value,
 };
-pub use quantity::{Size, SizeError};
+pub use ports::event::{RunEvent, RunOutcome};
+pub use ports::telemetry::{DeviceSample, TelemetryMerger, TelemetrySample, halve_telemetry};
+pub use ports::{
+    Assignment, DevicePool, HostSample, Inbox, Input, Launcher, Observer, RunSettings, StopLevel, WorkerEvent,
+};
 pub use scheduler::{
     Command, LeaseAnswer, PlanTerms, PlannedOutcome, Scheduler, SchedulerSetup, Stay, TaskPlan, start_order,
 };
+pub use simulation::forecast::{Forecast, GroupSpan, LaneUse, PlannedTimes, Scenario, Turn};
 pub use simulation::{
     Fault, HandOver, Script, SimulatedHandOver, SimulatedTask, SimulatedUse, Simulation, SimulationPort,
 };
-pub use spec::{ExpectedTimes, Limits, Needs, Program, Reuse, SELF_WORKER, SpecError, TaskSpec, TaskTerms};
-pub use status::{IllegalTransition, TaskStatus, Transition};
-pub use task::{LeaseInfo, LoadContext, ProgressSink, Task, TaskError, TaskIdentity, TrainContext};
-pub use telemetry::{DeviceSample, TelemetryMerger, TelemetrySample, halve_telemetry};
-pub use time::Time;
-pub use value::{Dict, MAX_DEPTH, PlainDict, Value, ValueError, from_value, non_finite_text, to_value};
+pub use work::command_line::CommandLine;
+pub use work::fingerprint::fingerprint;
+pub use work::group::{GroupError, RecordedOutcome, TaskEntry, TaskGroup};
+pub use work::spec::{
+    ExpectedTimes, Limits, Needs, Program, Reuse, SELF_WORKER, SpecError, TaskSpec, TaskTerms,
+};
+pub use work::task::{LeaseInfo, LoadContext, ProgressSink, Task, TaskError, TaskIdentity, TrainContext};

@@ -1,34 +1,24 @@
 //! The engine's ports: what it asks of the world, and what the world tells it. This file is the contract.
 
+pub(crate) mod event;
+pub(crate) mod telemetry;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::OnFailure;
-use crate::device::{Device, DeviceInfo};
-use crate::event::RunEvent;
-use crate::failure::FailureKind;
-use crate::lease::{Lease, LeaseId, LeaseRequest, Unleasable};
-use crate::name::Name;
-use crate::oom::ExtraOomSigns;
-use crate::quantity::Size;
-use crate::spec::Program;
-use crate::time::Time;
-use crate::value::{Dict, Value};
-
-/// A task of the flow: its group's index and its place in the group, both cheap to copy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TaskKey {
-    /// The group's place in the order of execution, from 1.
-    pub group: u32,
-    /// The task's place in its group, from 0.
-    pub place: u32,
-}
-
-/// A worker: one process, or for a command task one process per phase. Never used twice in a run, so what comes
-/// late from an earlier attempt is known by it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct WorkerId(pub u64);
+use crate::leasing::lease::{Lease, LeaseId, LeaseRequest, Unleasable};
+use crate::model::config::OnFailure;
+use crate::model::device::{Device, DeviceInfo};
+use crate::model::failure::FailureKind;
+use crate::model::identity::{TaskKey, WorkerId};
+use crate::model::name::Name;
+use crate::model::oom::ExtraOomSigns;
+use crate::model::quantity::Size;
+use crate::model::time::Time;
+use crate::model::value::{Dict, Value};
+use crate::ports::event::RunEvent;
+use crate::work::spec::Program;
 
 /// One attempt at a task, as it is given to a worker.
 #[derive(Debug, Clone, PartialEq)]

@@ -42,15 +42,16 @@ use ties::CardUses;
 use timers::{Due, Timers};
 use worker::{Phase, Severity, Worker};
 
-use crate::config::Config;
-use crate::event::RunEvent;
-use crate::failure::{Failure, FailureKind, Stage};
-use crate::lease::Lease;
-use crate::name::Name;
-use crate::ports::{HostSample, Input, StopLevel, TaskKey, WorkerEvent, WorkerId};
-use crate::quantity::Size;
-use crate::time::Time;
-use crate::value::Dict;
+use crate::leasing::lease::Lease;
+use crate::model::config::Config;
+use crate::model::failure::{Failure, FailureKind, Stage};
+use crate::model::identity::{TaskKey, WorkerId};
+use crate::model::name::Name;
+use crate::model::quantity::Size;
+use crate::model::time::Time;
+use crate::model::value::Dict;
+use crate::ports::event::RunEvent;
+use crate::ports::{HostSample, Input, StopLevel, WorkerEvent};
 
 /// How long a process that was started for `train` has until its memory counts as measured.
 const MEASURED_AFTER: Duration = Duration::from_secs(5);

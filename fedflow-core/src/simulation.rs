@@ -1,6 +1,7 @@
 //! A world in virtual time behind the four ports: what `fedflow plan` runs, and what the engine is tested in.
 
 mod cards;
+pub(crate) mod forecast;
 mod port;
 
 use std::cell::RefCell;
@@ -10,16 +11,17 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::durations::Lead;
 use crate::engine::Ports;
-use crate::event::RunEvent;
-use crate::failure::{FailureKind, Stage};
-use crate::lease::LeaseTable;
-use crate::ports::{Assignment, HostSample, Input, WorkerEvent, WorkerId};
-use crate::quantity::Size;
-use crate::spec::Program;
-use crate::time::Time;
-use crate::value::Dict;
+use crate::learning::durations::Lead;
+use crate::leasing::lease::LeaseTable;
+use crate::model::failure::{FailureKind, Stage};
+use crate::model::identity::WorkerId;
+use crate::model::quantity::Size;
+use crate::model::time::Time;
+use crate::model::value::Dict;
+use crate::ports::event::RunEvent;
+use crate::ports::{Assignment, HostSample, Input, WorkerEvent};
+use crate::work::spec::Program;
 use cards::SimulatedCards;
 pub use port::SimulationPort;
 

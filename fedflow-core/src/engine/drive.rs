@@ -1,12 +1,11 @@
 //! The loop: inputs to the scheduler, its commands to the ports.
 
 use super::{Flow, FlowError, Turn};
-use crate::device::{Device, Pin};
-use crate::event::RunEvent;
-use crate::lease::{LeaseId, LeaseRequest};
-use crate::ports::{
-    Assignment, DevicePool, Inbox, Input, Launcher, Observer, StopLevel, TaskKey, WorkerEvent, WorkerId,
-};
+use crate::leasing::lease::{LeaseId, LeaseRequest};
+use crate::model::device::{Device, Pin};
+use crate::model::identity::{TaskKey, WorkerId};
+use crate::ports::event::RunEvent;
+use crate::ports::{Assignment, DevicePool, Inbox, Input, Launcher, Observer, StopLevel, WorkerEvent};
 use crate::scheduler::{Command, LeaseAnswer};
 
 impl<L: Launcher, P: DevicePool, O: Observer, I: Inbox> Flow<L, P, O, I> {

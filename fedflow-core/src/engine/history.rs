@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::FlowError;
-use crate::group::{GroupError, RecordedOutcome, TaskGroup};
-use crate::name::Name;
+use crate::model::name::Name;
+use crate::work::group::{GroupError, RecordedOutcome, TaskGroup};
 
 /// The recorded groups of a run; empty for a new run.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use super::{Flow, FlowError};
-use crate::event::RunEvent;
-use crate::fingerprint::fingerprint;
-use crate::group::TaskGroup;
-use crate::name::Name;
-use crate::ports::{DevicePool, Inbox, Launcher, Observer, TaskKey};
+use crate::model::identity::TaskKey;
+use crate::model::name::Name;
+use crate::ports::event::RunEvent;
+use crate::ports::{DevicePool, Inbox, Launcher, Observer};
 use crate::scheduler::TaskPlan;
+use crate::work::fingerprint::fingerprint;
+use crate::work::group::TaskGroup;
 
 /// A group that was opened.
 pub(super) struct Opening {

@@ -1,9 +1,9 @@
 //! The groups that a call of the engine works on.
 
-use crate::event::RunEvent;
-use crate::group::{GroupError, TaskGroup};
-use crate::name::Name;
-use crate::ports::TaskKey;
+use crate::model::identity::TaskKey;
+use crate::model::name::Name;
+use crate::ports::event::RunEvent;
+use crate::work::group::{GroupError, TaskGroup};
 
 /// The group whose turn it is, and the one that loads ahead.
 pub(super) struct Turn<'g> {

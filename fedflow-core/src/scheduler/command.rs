@@ -1,10 +1,10 @@
 //! What the scheduler wants done.
 
-use crate::device::Device;
-use crate::event::RunEvent;
-use crate::lease::{Lease, LeaseId, LeaseRequest, Unleasable};
-use crate::ports::{TaskKey, WorkerId};
-use crate::quantity::Size;
+use crate::leasing::lease::{Lease, LeaseId, LeaseRequest, Unleasable};
+use crate::model::device::Device;
+use crate::model::identity::{TaskKey, WorkerId};
+use crate::model::quantity::Size;
+use crate::ports::event::RunEvent;
 
 /// One thing to do. Commands are carried out in the order in which they are polled.
 #[derive(Debug, Clone, PartialEq)]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::spec::ExpectedTimes;
+use crate::work::spec::ExpectedTimes;
 
 /// Learns how long tasks take from their start until they have loaded, and how long they train.
 ///

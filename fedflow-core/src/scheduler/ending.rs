@@ -6,12 +6,13 @@ use super::retry::{Verdict, decide, decide_host_oom};
 use super::timers::Due;
 use super::worker::{Phase, Severity, Worker};
 use super::{Command, Scheduler, TaskProgress};
-use crate::device::Device;
-use crate::event::RunEvent;
-use crate::failure::{Failure, FailureKind, Stage};
-use crate::lease::Lease;
-use crate::ports::{StopLevel, TaskKey, WorkerId};
-use crate::time::Time;
+use crate::leasing::lease::Lease;
+use crate::model::device::Device;
+use crate::model::failure::{Failure, FailureKind, Stage};
+use crate::model::identity::{TaskKey, WorkerId};
+use crate::model::time::Time;
+use crate::ports::StopLevel;
+use crate::ports::event::RunEvent;
 
 /// Up to which attempt it costs a task nothing that a process dies which had served others.
 const FREE_ATTEMPTS: u32 = 8;

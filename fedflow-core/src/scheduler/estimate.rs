@@ -9,12 +9,12 @@ use super::group::TaskState;
 use super::retry::grown;
 use super::worker::{Phase, Worker};
 use super::{Command, Scheduler, TaskPlan, TaskProgress};
-use crate::estimates::{EstimateSource, Estimates, Family, Memory, MemoryUse};
-use crate::event::RunEvent;
-use crate::lease::{Lease, LeaseId};
-use crate::ports::{TaskKey, WorkerId};
-use crate::quantity::Size;
-use crate::time::Time;
+use crate::learning::estimates::{EstimateSource, Estimates, Family, Memory, MemoryUse};
+use crate::leasing::lease::{Lease, LeaseId};
+use crate::model::identity::{TaskKey, WorkerId};
+use crate::model::quantity::Size;
+use crate::model::time::Time;
+use crate::ports::event::RunEvent;
 
 /// How much memory a task is expected to need, and who says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

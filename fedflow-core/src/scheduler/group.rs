@@ -8,9 +8,9 @@ use super::postponed::Postponed;
 use super::ready::ReadyQueues;
 use super::retry::Spent;
 use super::{PlannedOutcome, Scheduler, TaskPlan, start_order};
-use crate::name::Name;
-use crate::ports::{TaskKey, WorkerId};
-use crate::time::Time;
+use crate::model::identity::{TaskKey, WorkerId};
+use crate::model::name::Name;
+use crate::model::time::Time;
 
 /// A group whose tasks are being scheduled.
 #[derive(Debug, Clone)]

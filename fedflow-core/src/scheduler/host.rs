@@ -1,8 +1,8 @@
 //! Whether the host has room for one more task to start or to load.
 
-use crate::config::{RemainLimit, UtilizationLimit};
+use crate::model::config::{RemainLimit, UtilizationLimit};
+use crate::model::quantity::Size;
 use crate::ports::HostSample;
-use crate::quantity::Size;
 
 /// The host's memory and processors, as far as they limit starting and loading.
 ///

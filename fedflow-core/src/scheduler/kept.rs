@@ -9,11 +9,11 @@ use super::ties::{CardUse, CardUses, Effort};
 use super::timers::Due;
 use super::worker::{Severity, Worker};
 use super::{Command, Scheduler};
-use crate::device::{Device, Pin};
-use crate::event::RunEvent;
-use crate::lease::{Lease, LeaseId};
-use crate::ports::WorkerId;
-use crate::time::Time;
+use crate::leasing::lease::{Lease, LeaseId};
+use crate::model::device::{Device, Pin};
+use crate::model::identity::WorkerId;
+use crate::model::time::Time;
+use crate::ports::event::RunEvent;
 
 /// A process without a task.
 #[derive(Debug, Clone)]

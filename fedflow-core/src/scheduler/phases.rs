@@ -4,10 +4,10 @@ use super::ready::LaneName;
 use super::timers::Due;
 use super::worker::{Phase, Severity, Worker};
 use super::{Command, Scheduler};
-use crate::event::RunEvent;
-use crate::lease::Lease;
-use crate::ports::WorkerId;
-use crate::time::Time;
+use crate::leasing::lease::Lease;
+use crate::model::identity::WorkerId;
+use crate::model::time::Time;
+use crate::ports::event::RunEvent;
 
 impl Scheduler {
     /// A worker is up and has its task.

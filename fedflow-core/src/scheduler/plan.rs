@@ -4,16 +4,16 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{Config, StartOrder};
-use crate::device::Pin;
-use crate::estimates::Family;
-use crate::failure::{Failure, FailureKind, Stage};
-use crate::group::TaskGroup;
-use crate::lease::LeaseRequest;
-use crate::name::Name;
-use crate::ports::TaskKey;
-use crate::quantity::Size;
-use crate::spec::{ExpectedTimes, Limits, Needs, Program, Reuse, TaskSpec};
+use crate::learning::estimates::Family;
+use crate::leasing::lease::LeaseRequest;
+use crate::model::config::{Config, StartOrder};
+use crate::model::device::Pin;
+use crate::model::failure::{Failure, FailureKind, Stage};
+use crate::model::identity::TaskKey;
+use crate::model::name::Name;
+use crate::model::quantity::Size;
+use crate::work::group::TaskGroup;
+use crate::work::spec::{ExpectedTimes, Limits, Needs, Program, Reuse, TaskSpec};
 
 /// A task as the scheduler sees it.
 ///

@@ -5,7 +5,7 @@ use super::group::GroupState;
 use super::plan::Stay;
 use super::worker::Worker;
 use super::{Scheduler, TaskProgress};
-use crate::ports::TaskKey;
+use crate::model::identity::TaskKey;
 
 /// A task that was postponed.
 #[derive(Debug, Clone, Copy)]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::device::{Device, Pin};
+use crate::model::device::{Device, Pin};
 
 /// Queues of ready tasks.
 ///

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::config::SchedulerConfig;
-use crate::failure::{Failure, FailureKind, Stage};
-use crate::quantity::Size;
+use crate::model::config::SchedulerConfig;
+use crate::model::failure::{Failure, FailureKind, Stage};
+use crate::model::quantity::Size;
 
 /// The budgets that a task has used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -89,7 +89,7 @@ pub(super) fn grown(estimate: Size, largest: Option<Size>) -> Size {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
+    use crate::model::config::Config;
 
     fn failure(kind: FailureKind, stage: Stage) -> Failure {
         Failure::new(stage, kind, "")

@@ -13,10 +13,10 @@ use std::time::Duration;
 use super::Scheduler;
 use super::timers::Due;
 use super::worker::{Moving, Phase, Severity, Worker};
-use crate::device::Device;
-use crate::lease::LeaseRequest;
-use crate::ports::WorkerId;
-use crate::time::Time;
+use crate::leasing::lease::LeaseRequest;
+use crate::model::device::Device;
+use crate::model::identity::WorkerId;
+use crate::model::time::Time;
 
 /// What goes on at each card that processes are tied to.
 #[derive(Debug, Clone, Default)]

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::ports::{TaskKey, WorkerId};
-use crate::time::Time;
+use crate::model::identity::{TaskKey, WorkerId};
+use crate::model::time::Time;
 
 /// What is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

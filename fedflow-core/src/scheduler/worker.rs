@@ -1,12 +1,12 @@
 //! A living worker, as the scheduler sees it: each phase owns its data.
 
 use super::ties::Effort;
-use crate::device::Device;
-use crate::failure::{Failure, Stage};
-use crate::lease::{Lease, LeaseId};
-use crate::ports::TaskKey;
-use crate::quantity::Size;
-use crate::time::Time;
+use crate::leasing::lease::{Lease, LeaseId};
+use crate::model::device::Device;
+use crate::model::failure::{Failure, Stage};
+use crate::model::identity::TaskKey;
+use crate::model::quantity::Size;
+use crate::model::time::Time;
 
 /// One attempt at a task, from the start of its process until every process of it is gone.
 #[derive(Debug, Clone)]

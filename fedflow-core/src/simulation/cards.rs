@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::device::Device;
-use crate::lease::{Lease, LeaseId};
-use crate::ports::WorkerId;
-use crate::quantity::Size;
+use crate::leasing::lease::{Lease, LeaseId};
+use crate::model::device::Device;
+use crate::model::identity::WorkerId;
+use crate::model::quantity::Size;
 
 /// Who uses how much of which card.
 #[derive(Debug, Default)]

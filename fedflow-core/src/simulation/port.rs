@@ -6,18 +6,17 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::{DEATH, Fault, HandOver, Simulated, World};
-use crate::device::DeviceInfo;
-use crate::durations::Lead;
-use crate::event::RunEvent;
-use crate::failure::{FailureKind, Stage};
-use crate::lease::{Lease, LeaseId, LeaseRequest, Unleasable};
-use crate::ports::{
-    Assignment, DevicePool, HostSample, Inbox, Input, Launcher, Observer, TaskKey, WorkerEvent, WorkerId,
-};
-use crate::quantity::Size;
-use crate::spec::Program;
-use crate::time::Time;
-use crate::value::Dict;
+use crate::learning::durations::Lead;
+use crate::leasing::lease::{Lease, LeaseId, LeaseRequest, Unleasable};
+use crate::model::device::DeviceInfo;
+use crate::model::failure::{FailureKind, Stage};
+use crate::model::identity::{TaskKey, WorkerId};
+use crate::model::quantity::Size;
+use crate::model::time::Time;
+use crate::model::value::Dict;
+use crate::ports::event::RunEvent;
+use crate::ports::{Assignment, DevicePool, HostSample, Inbox, Input, Launcher, Observer, WorkerEvent};
+use crate::work::spec::Program;
 
 /// One of the ports of a [`Simulation`](super::Simulation).
 pub struct SimulationPort {

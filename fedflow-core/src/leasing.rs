@@ -1,0 +1,4 @@
+//! Leases on devices: what a task asks for, which card suits it, and who holds which share.
+
+pub(crate) mod lease;
+pub(crate) mod placement;

@@ -1,0 +1,12 @@
+//! The small types that everything is made of: names, values, sizes, times, devices, failures, configuration.
+
+pub(crate) mod config;
+pub(crate) mod device;
+pub(crate) mod failure;
+pub(crate) mod identity;
+pub(crate) mod name;
+pub(crate) mod oom;
+pub(crate) mod quantity;
+pub(crate) mod status;
+pub(crate) mod time;
+pub(crate) mod value;

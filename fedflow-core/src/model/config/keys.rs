@@ -1,0 +1,144 @@
+//! The table of configuration keys: name, help, and the field that each one sets.
+
+use super::Config;
+use super::setting::{
+    Setting, SettingError, read_exit_codes, read_fraction, read_maybe_period, read_period, read_positive,
+};
+use crate::model::value::Value;
+
+/// A configuration key.
+pub struct Key {
+    /// Its name, such as `scheduler.max-process`.
+    pub name: &'static str,
+    /// What it does, in one line.
+    pub help: &'static str,
+    /// Whether its value is never shown, and taken from `fedflow.toml` or the environment only.
+    pub secret: bool,
+    pub(super) get: fn(&Config) -> Value,
+    pub(super) set: fn(&mut Config, &Value) -> Result<(), SettingError>,
+}
+
+impl Key {
+    /// The key of this name.
+    #[must_use]
+    pub fn find(name: &str) -> Option<&'static Self> {
+        KEYS.iter().find(|key| key.name == name)
+    }
+}
+
+macro_rules! keys {
+    ($($name:literal, $($field:ident).+, $read:expr, $help:literal;)+) => {
+        /// Every configuration key, in the order in which they are shown.
+        pub const KEYS: &[Key] = &[$(Key {
+            name: $name,
+            help: $help,
+            secret: matches!($name.as_bytes(), b"smtp.password"),
+            get: |config| Setting::show(&config.$($field).+),
+            set: |config, value| {
+                config.$($field).+ = $read(value)?;
+                Ok(())
+            },
+        }),+];
+    };
+}
+
+impl Setting for f64 {
+    fn read(value: &Value) -> Result<Self, SettingError> {
+        read_fraction(value)
+    }
+
+    fn show(&self) -> Value {
+        (*self).into()
+    }
+}
+
+keys! {
+    "workdir", workdir, Setting::read,
+        "Where a run keeps its files.";
+    "debug", debug, Setting::read,
+        "Say why tasks get devices or wait, each process, signal and clean-up; keep failed attempts.";
+    "gpu-priority.strategy", gpu_priority.strategy, Setting::read,
+        "Which card is taken first: pci, total-mem, remain-mem or performance.";
+    "gpu-priority.reverse", gpu_priority.reverse, Setting::read,
+        "Turn the order of cards round.";
+    "utilization-limit.cpu", utilization_limit.cpu, read_fraction,
+        "Start and load nothing while the processors are busier than this; 1.0 is no limit.";
+    "utilization-limit.memory", utilization_limit.memory, read_fraction,
+        "The fraction of the host's memory that may be in use.";
+    "utilization-limit.cuda-memory", utilization_limit.cuda_memory, read_fraction,
+        "The fraction of each card's memory that may be leased.";
+    "remain-limit.memory", remain_limit.memory, Setting::read,
+        "Host memory to leave free; by default the smaller of 4GB and a tenth.";
+    "remain-limit.cuda-memory", remain_limit.cuda_memory, Setting::read,
+        "Memory to leave free on each card; by default the smaller of 2GB and a tenth.";
+    "task.directory-grouping", task.directory_grouping, Setting::read,
+        "Keep a task's directory in its group's; otherwise directly in the run directory.";
+    "task.allow-duplicate-id", task.allow_duplicate_id, Setting::read,
+        "Allow tasks of one name in different groups.";
+    "task.on-failure", task.on_failure, Setting::read,
+        "After a group with a failed task: continue with the next group, or stop.";
+    "scheduler.default-memory", scheduler.default_memory, Setting::read,
+        "Host memory of a task that nobody estimated.";
+    "scheduler.default-cuda-memory", scheduler.default_cuda_memory, Setting::read,
+        "Memory on a card of a task that nobody estimated.";
+    "scheduler.auto-adjust", scheduler.auto_adjust, Setting::read,
+        "Learn estimates from what tasks used.";
+    "scheduler.max-waiting", scheduler.max_waiting, read_positive,
+        "How many tasks may be ahead of the devices: loading, or loaded and waiting.";
+    "scheduler.max-process", scheduler.max_process, read_positive,
+        "How many processes may live at once.";
+    "scheduler.max-per-device", scheduler.max_per_device, read_positive,
+        "How many tasks whose memory nobody estimated may share a card.";
+    "scheduler.interval", scheduler.interval, read_period,
+        "How often CPU and memory are sampled; starts do not wait for it.";
+    "scheduler.load-nretry", scheduler.load_nretry, Setting::read,
+        "How often an out-of-memory in load is tried again.";
+    "scheduler.train-nretry", scheduler.train_nretry, Setting::read,
+        "How often an out-of-memory in train is tried again.";
+    "scheduler.order", scheduler.order, Setting::read,
+        "The order in which the tasks of a group start: added, random or longest-first.";
+    "scheduler.oom-pattern", oom_signs.train_words, Setting::read,
+        "Texts on stderr that mean that a card's memory did not suffice, when train failed.";
+    "scheduler.load-oom-pattern", oom_signs.load_words, Setting::read,
+        "Texts on stderr that mean that the host's memory did not suffice, when load failed.";
+    "scheduler.oom-exit-code", oom_signs.exit_codes, read_exit_codes,
+        "Exit codes that mean that memory did not suffice.";
+    "supervision.grace", supervision.grace, Setting::read,
+        "How long a process has between SIGTERM and SIGKILL.";
+    "supervision.start-timeout", supervision.limits.start_timeout, Setting::read,
+        "From the start of a worker until it says hello.";
+    "supervision.load-timeout", supervision.limits.load_timeout, Setting::read,
+        "The longest that load may take.";
+    "supervision.train-timeout", supervision.limits.train_timeout, Setting::read,
+        "The longest that train may take.";
+    "supervision.timeout", supervision.limits.timeout, Setting::read,
+        "The longest that one attempt at a task may take.";
+    "supervision.exit-timeout", supervision.limits.exit_timeout, Setting::read,
+        "From the result until the process is gone.";
+    "supervision.retries", supervision.limits.retries, Setting::read,
+        "How often a failed task is tried again.";
+    "supervision.log-limit", supervision.log_limit, Setting::read,
+        "How large each of a task's two logs may grow.";
+    "supervision.result-limit", supervision.result_limit, Setting::read,
+        "How large a task's result may be.";
+    "supervision.keep-failed-attempts", supervision.keep_failed_attempts, Setting::read,
+        "Keep the directory of a failed attempt when the task is tried again.";
+    "telemetry.interval", telemetry.interval, read_maybe_period,
+        "How often each card's utilisation, memory, power and temperature are looked at; \"none\" is never.";
+    "smtp.enable", smtp.enable, Setting::read,
+        "Send mail when groups end and when the run ends; `fedflow config --test-mail` tries it.";
+    "smtp.server-host", smtp.server_host, Setting::read,
+        "The mail server's name.";
+    "smtp.server-port", smtp.server_port, Setting::read,
+        "The mail server's port: 465 speaks TLS at once, others STARTTLS; on this machine none.";
+    "smtp.user", smtp.user, Setting::read,
+        "The account on the mail server, and the sender if it is an address.";
+    "smtp.password", smtp.password, Setting::read,
+        "The account's password, from fedflow.toml or the environment only; without one there is no login.";
+    "smtp.receiver", smtp.receiver, Setting::read,
+        "Who gets the mail.";
+    "smtp.min-interval", smtp.min_interval, Setting::read,
+        "The least time between two mails; what ends in between goes into the next. The run's end does not wait.";
+    "smtp.max-numbers", smtp.max_numbers, Setting::read,
+        "How many mails a run sends at most, one of them kept for its end; 0 is none.";
+}

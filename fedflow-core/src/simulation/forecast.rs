@@ -1,0 +1,253 @@
+//! What a flow would do on some devices: the engine in a simulated world, and the figures of what it did there.
+
+mod bound;
+mod lanes;
+mod planned;
+
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bound::lower_bound;
+pub use lanes::{LaneUse, Turn};
+pub use planned::PlannedTimes;
+
+use crate::engine::{Flow, FlowError, History};
+use crate::learning::durations::{Lead, StageTimes};
+use crate::leasing::lease::LeaseTable;
+use crate::model::config::{Config, StartOrder};
+use crate::model::failure::Failure;
+use crate::model::name::Name;
+use crate::model::time::Time;
+use crate::ports::event::{RunEvent, RunOutcome};
+use crate::ports::{Assignment, DevicePool, RunSettings};
+use crate::simulation::{HandOver, Script, Simulation};
+use crate::work::group::{GroupError, TaskGroup};
+use crate::work::spec::Limits;
+
+/// What is asked: how a flow would go on these devices, with this configuration.
+#[derive(Debug, Clone)]
+pub struct Scenario {
+    /// The flow's name.
+    pub flow: String,
+    /// The devices.
+    pub devices: LeaseTable,
+    /// The configuration.
+    pub config: Config,
+    /// The seed of every random choice.
+    pub seed: u64,
+    /// Whether tasks load without a device, while others train. If not, a task holds its devices from the start of
+    /// its process until its end, as with runners that know no load phase; time limits do not count then.
+    pub overlap: bool,
+}
+
+/// How it would go.
+#[derive(Debug, Clone)]
+pub struct Forecast {
+    /// From the beginning until everything is over.
+    pub makespan: Duration,
+    /// No order and no scheduler can be faster on these devices: see [`Forecast::of`].
+    pub lower_bound: Duration,
+    /// What each device does; those who share a card are one use of it, and each CPU slot is one device.
+    pub lanes: Vec<LaneUse>,
+    /// Each stretch in which a task trains on a device, in the order in which they begin.
+    pub turns: Vec<Turn>,
+    /// The groups, in order.
+    pub groups: Vec<GroupSpan>,
+    /// The tasks that would fail, such as by their time limits.
+    pub failed: Vec<(Name, Name, Failure)>,
+    /// All that would be told of the run.
+    pub events: Vec<(Time, RunEvent)>,
+}
+
+/// From when until when a group would be executed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupSpan {
+    /// Its name.
+    pub name: Name,
+    /// Its beginning.
+    pub from: Duration,
+    /// When its last task begins to train: afterwards devices can only idle.
+    pub last_turn: Duration,
+    /// Its end.
+    pub to: Duration,
+}
+
+impl Forecast {
+    /// Simulates a flow.
+    ///
+    /// The lower bound of each group is the larger of two: its training divided among the devices that may take it,
+    /// after the shortest load; and its longest task. Groups run one after the other.
+    ///
+    /// # Errors
+    /// A task asks for what no device can give, or a task of an earlier group failed and the configuration says that
+    /// this ends the run.
+    pub fn of(
+        scenario: Scenario,
+        mut groups: Vec<TaskGroup>,
+        times: &Rc<PlannedTimes>,
+    ) -> Result<Self, FlowError> {
+        let Scenario { flow, devices, mut config, seed, overlap } = scenario;
+        let lower_bound = lower_bound(&groups, times, &devices, &config);
+        let infos = devices.devices();
+        if config.scheduler.order == StartOrder::LongestFirst {
+            groups.iter_mut().for_each(|group| times.tell(group));
+        }
+        if !overlap {
+            config.supervision.limits = Limits::default();
+            groups = groups.iter().map(as_elsewhere).collect::<Result<_, GroupError>>()?;
+        }
+        let (scripts, leads) = (Rc::clone(times), Rc::clone(times));
+        let simulation = Simulation::new(devices, move |assignment: &Assignment| {
+            script(scripts.get(&assignment.group, &assignment.task_id), overlap)
+        })
+        .with_hand_over(move |assignment, how| {
+            handed_over(leads.get(&assignment.group, &assignment.task_id), how)
+        });
+        let simulation = match times.between_groups() {
+            Some(sync) => simulation.with_sync_time(sync),
+            None => simulation,
+        };
+        let settings = RunSettings {
+            flow,
+            workdir: PathBuf::from("/"),
+            seed,
+            session: 1,
+            on_failure: config.task.on_failure,
+            grace: config.supervision.grace,
+        };
+        let mut flow = Flow::new(simulation.ports(), settings, config, History::default());
+        let executed = execute_all(&mut flow, &mut groups);
+        flow.finish(RunOutcome::Complete);
+        match executed {
+            Ok(()) | Err(FlowError::EarlierFailure) => {}
+            Err(error) => return Err(error),
+        }
+        let events = simulation.events();
+        let held_before = |group: &Name, task: &Name| {
+            if overlap { Duration::ZERO } else { before_train(times.get(group, task)) }
+        };
+        let held_after = |group: &Name, task: &Name| {
+            if overlap { Duration::ZERO } else { times.get(group, task).exit }
+        };
+        let turns = lanes::turns(&infos, &events, held_before, held_after);
+        let groups = group_spans(&events, &turns);
+        let makespan = events.last().map_or(Duration::ZERO, |(time, _)| time.since_start());
+        Ok(Self {
+            makespan,
+            lower_bound,
+            lanes: lanes::uses(&infos, &turns, &groups, makespan),
+            failed: failures(&events),
+            turns,
+            groups,
+            events,
+        })
+    }
+
+    /// How long devices idle in all.
+    #[must_use]
+    pub fn idle(&self) -> Duration {
+        self.lanes.iter().map(|lane| lane.waiting + lane.tail).sum()
+    }
+
+    /// Which share of the devices' time that is, from 0 to 1.
+    #[must_use]
+    pub fn idle_share(&self) -> f64 {
+        let all: Duration = self.lanes.iter().map(|lane| lane.busy + lane.waiting + lane.tail).sum();
+        if all.is_zero() { 0.0 } else { self.idle().as_secs_f64() / all.as_secs_f64() }
+    }
+}
+
+/// Executes the groups in order, each with the one after it loading ahead if that asks for it.
+fn execute_all<L, P, O, I>(flow: &mut Flow<L, P, O, I>, groups: &mut [TaskGroup]) -> Result<(), FlowError>
+where
+    L: crate::ports::Launcher,
+    P: DevicePool,
+    O: crate::ports::Observer,
+    I: crate::ports::Inbox,
+{
+    for place in 0..groups.len() {
+        match &mut groups[place..] {
+            [group, next, ..] if next.load_ahead => flow.execute_and_load(group, next)?,
+            [group, ..] => flow.execute(group)?,
+            [] => break,
+        };
+    }
+    Ok(())
+}
+
+fn script(times: StageTimes, overlap: bool) -> Script {
+    let StageTimes { start, load, train, exit, handed_over: _ } = times;
+    if overlap {
+        return Script { start, load, train, exit, fault: None };
+    }
+    let whole = before_train(times).saturating_add(train).saturating_add(exit);
+    Script { start: Duration::ZERO, load: Duration::ZERO, train: whole, exit: Duration::ZERO, fault: None }
+}
+
+/// How a task begins in a process that has served others. Where that was never seen, nothing is started, and what was
+/// loaded under its key is there.
+fn handed_over(times: StageTimes, how: HandOver) -> Lead {
+    let load = match how {
+        HandOver::Kept => Duration::ZERO,
+        HandOver::Reused => times.load,
+    };
+    times.handed_over.unwrap_or(Lead { start: Duration::ZERO, load })
+}
+
+/// How long a task takes until it can train.
+fn before_train(times: StageTimes) -> Duration {
+    times.start.saturating_add(times.load)
+}
+
+/// The group as other runners have it: every task is a process of its own. One that holds its device while it loads
+/// spends another time in `train` than its limits mean.
+fn as_elsewhere(group: &TaskGroup) -> Result<TaskGroup, GroupError> {
+    let mut free = TaskGroup::new(group.group_name())?;
+    if let Some(pin) = group.device() {
+        free = free.with_device(pin.clone());
+    }
+    free.estimate_memory = group.estimate_memory;
+    free.estimate_cuda_memory = group.estimate_cuda_memory;
+    for task in group.tasks() {
+        let mut spec = task.spec().clone().with_limits(Limits::default());
+        (spec.keep, spec.reuse) = (None, None);
+        free.add_task(spec)?;
+    }
+    Ok(free)
+}
+
+fn group_spans(events: &[(Time, RunEvent)], turns: &[Turn]) -> Vec<GroupSpan> {
+    let mut spans: Vec<GroupSpan> = Vec::new();
+    for (time, event) in events {
+        let now = time.since_start();
+        match event {
+            RunEvent::GroupStarted { group, .. } => {
+                spans.push(GroupSpan { name: group.clone(), from: now, last_turn: now, to: now });
+            }
+            RunEvent::GroupFinished { group, .. } => {
+                if let Some(span) = spans.iter_mut().rev().find(|span| span.name == *group) {
+                    span.to = now;
+                }
+            }
+            _ => {}
+        }
+    }
+    for turn in turns {
+        if let Some(span) = spans.get_mut(turn.group) {
+            span.last_turn = span.last_turn.max(turn.from);
+        }
+    }
+    spans
+}
+
+fn failures(events: &[(Time, RunEvent)]) -> Vec<(Name, Name, Failure)> {
+    let failed = events.iter().filter_map(|(_, event)| match event {
+        RunEvent::TaskFailed { group, task, error, .. } => Some((group.clone(), task.clone(), error.clone())),
+        _ => None,
+    });
+    failed.collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,89 @@
+//! A checksum of what a group is made of, to tell whether a recorded group is the one that is asked for.
+
+use std::fmt::{self, Write};
+
+use crate::model::value::Dict;
+use crate::work::group::TaskGroup;
+
+/// FNV-1a with 64 bits (Fowler, Noll and Vo): small, stable across versions and machines, not cryptographic.
+pub(crate) struct Fnv1a(u64);
+
+impl Fnv1a {
+    pub(crate) fn new() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+
+    pub(crate) fn value(&self) -> u64 {
+        self.0
+    }
+}
+
+impl Write for Fnv1a {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for byte in text.bytes() {
+            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+        Ok(())
+    }
+}
+
+/// The fingerprint of a group: of its name and of each task's identifier, program and parameters, in the order
+/// of adding. Limits, estimates and pins do not count: they may change between two sessions of a run. Nor do the
+/// parameters for `train` of a group that loads ahead: they are not known yet when it begins.
+#[must_use]
+pub fn fingerprint(group: &TaskGroup) -> u64 {
+    let mut hash = Fnv1a::new();
+    // Writing to the hash cannot fail.
+    let _ = write!(hash, "{}\0", group.group_name());
+    let later = Dict::new();
+    for task in group.tasks() {
+        let spec = task.spec();
+        let train_params = if group.load_ahead { &later } else { &spec.train_params };
+        let _ = write!(
+            hash,
+            "{}\0{:?}\0{:?}\0{:?}\0{:?}\0",
+            spec.task_id,
+            spec.program,
+            spec.params,
+            train_params,
+            task.broken()
+        );
+    }
+    hash.value()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Dict, Name, TaskSpec};
+
+    fn group(lr: f64) -> TaskGroup {
+        let mut group = TaskGroup::new("train").unwrap();
+        let mut spec = TaskSpec::command("a", ["train", "--fast"]).unwrap();
+        spec.params = Dict::from([("lr", lr)]);
+        group.add_task(spec).unwrap();
+        group
+    }
+
+    #[test]
+    fn what_is_set_later_does_not_count() {
+        let fingerprint_with = |train: f64, ahead| {
+            let mut group = group(0.1);
+            group.load_ahead = ahead;
+            group.set_train_params(&Name::new("a").unwrap(), Dict::from([("weights", train)])).unwrap();
+            fingerprint(&group)
+        };
+        assert_eq!(fingerprint_with(1.0, true), fingerprint_with(2.0, true));
+        assert_ne!(fingerprint_with(1.0, false), fingerprint_with(2.0, false));
+    }
+
+    #[test]
+    fn parameters_count_and_limits_do_not() {
+        let mut other = group(0.1);
+        other.limits.retries = Some(3);
+        assert_eq!(fingerprint(&group(0.1)), fingerprint(&other));
+        assert_ne!(fingerprint(&group(0.1)), fingerprint(&group(0.2)));
+        // A fixed number: groups that were recorded before must be found again.
+        assert_eq!(fingerprint(&group(0.1)), 15_568_779_654_890_887_073);
+    }
+}

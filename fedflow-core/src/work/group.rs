@@ -1,0 +1,450 @@
+//! A group of tasks, and what is known of each of them.
+
+mod entry;
+mod places;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub use entry::TaskEntry;
+use places::Places;
+
+use crate::model::device::{Device, Pin};
+use crate::model::failure::{Failure, FailureKind, Stage};
+use crate::model::name::{IntoName, Name, NameError};
+use crate::model::quantity::Size;
+use crate::model::status::{IllegalTransition, TaskStatus, Transition};
+use crate::model::value::Dict;
+use crate::ports::event::RunEvent;
+use crate::work::spec::{ExpectedTimes, Limits, TaskSpec};
+
+/// Tasks that may run side by side. Groups run strictly one after the other.
+#[derive(Debug, Clone)]
+pub struct TaskGroup {
+    name: Option<Name>,
+    index: u32,
+    device: Option<Pin>,
+    workdir: Option<Arc<Path>>,
+    tasks: Vec<TaskEntry>,
+    places: Places,
+    over: usize,
+    /// An estimate of host memory for each task that has none of its own.
+    pub estimate_memory: Option<Size>,
+    /// An estimate of memory on the card for each task that has none of its own.
+    pub estimate_cuda_memory: Option<Size>,
+    /// Time limits and retries for what the tasks leave open.
+    pub limits: Limits,
+    /// Whether its tasks may start and load while the group before still runs; see
+    /// [`Flow::execute_and_load`](crate::Flow::execute_and_load). Parameters for `train` may then be set until it
+    /// is executed, and do not count in its fingerprint.
+    pub load_ahead: bool,
+}
+
+/// Why a task cannot be added to a group, or an outcome not be reported.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum GroupError {
+    /// The group already has a task of this name.
+    #[error("the group already has a task {0:?}; task ids are unique in their group")]
+    DuplicateId(Name),
+    /// The group has no task of this name.
+    #[error("the group has no task {0:?}")]
+    NoSuchTask(Name),
+    /// The identifier is not usable.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// The life cycle does not allow it.
+    #[error("task {task:?}: {source}")]
+    Illegal {
+        /// The task.
+        task: Name,
+        /// The move that was tried.
+        source: IllegalTransition,
+    },
+}
+
+impl TaskGroup {
+    /// An empty group with a name.
+    ///
+    /// # Errors
+    /// The name breaks a rule.
+    pub fn new(group_name: impl IntoName) -> Result<Self, GroupError> {
+        Ok(Self { name: Some(group_name.into_name()?), ..Self::unnamed() })
+    }
+
+    /// An empty group that is named `group-{index}` when it is executed.
+    #[must_use]
+    pub fn unnamed() -> Self {
+        Self {
+            name: None,
+            index: 0,
+            device: None,
+            workdir: None,
+            tasks: Vec::new(),
+            places: Places::default(),
+            over: 0,
+            estimate_memory: None,
+            estimate_cuda_memory: None,
+            limits: Limits::default(),
+            load_ahead: false,
+        }
+    }
+
+    /// Ties every task that is not pinned itself to a device.
+    #[must_use]
+    pub fn with_device(mut self, pin: Pin) -> Self {
+        self.device = Some(pin);
+        self
+    }
+
+    /// Adds a task.
+    ///
+    /// # Errors
+    /// There is a task of this name already.
+    pub fn add_task(&mut self, spec: TaskSpec) -> Result<(), GroupError> {
+        self.add(TaskEntry::new(spec))
+    }
+
+    /// Adds a task that cannot be run, such as one whose parameters could not be made: it becomes an exception
+    /// with this message when the group is executed.
+    ///
+    /// # Errors
+    /// There is a task of this name already.
+    pub fn add_broken_task(&mut self, spec: TaskSpec, message: String) -> Result<(), GroupError> {
+        let mut entry = TaskEntry::new(spec);
+        entry.set_broken(message);
+        self.add(entry)
+    }
+
+    /// Has a task that cannot be run after all become an exception with this message when the group is executed.
+    ///
+    /// # Errors
+    /// There is no such task.
+    pub fn break_task(&mut self, task_id: &Name, message: String) -> Result<(), GroupError> {
+        self.entry(task_id)?.set_broken(message);
+        Ok(())
+    }
+
+    /// Makes room for so many more tasks.
+    pub fn reserve(&mut self, additional: usize) {
+        self.tasks.reserve_exact(additional);
+        self.places.reserve(additional, &self.tasks);
+    }
+
+    /// Sets the parameters that reach a task with `start_train`.
+    ///
+    /// # Errors
+    /// There is no such task.
+    pub fn set_train_params(&mut self, task_id: &Name, params: Dict) -> Result<(), GroupError> {
+        self.entry(task_id)?.spec.train_params = params;
+        Ok(())
+    }
+
+    /// Sets how long a task is expected to take, such as when that was learned from an earlier run.
+    ///
+    /// # Errors
+    /// There is no such task.
+    pub fn set_expected(
+        &mut self,
+        task_id: &Name,
+        expected: Option<ExpectedTimes>,
+    ) -> Result<(), GroupError> {
+        self.entry(task_id)?.spec.expected = expected;
+        Ok(())
+    }
+
+    /// The task of this name.
+    #[must_use]
+    pub fn get_task(&self, task_id: &str) -> Option<&TaskEntry> {
+        self.tasks.get(self.places.find(task_id, &self.tasks)?)
+    }
+
+    /// The tasks, in the order in which they were added.
+    pub fn tasks(&self) -> impl ExactSizeIterator<Item = &TaskEntry> {
+        self.tasks.iter()
+    }
+
+    /// The task at a place in the order of adding, from 0.
+    #[must_use]
+    pub fn task_at(&self, place: usize) -> Option<&TaskEntry> {
+        self.tasks.get(place)
+    }
+
+    /// The place of a task in the order of adding, from 0.
+    #[must_use]
+    pub fn place_of(&self, task_id: &Name) -> Option<usize> {
+        self.places.find(task_id.as_str(), &self.tasks)
+    }
+
+    /// How many tasks there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// Whether there is no task.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.tasks.is_empty()
+    }
+
+    /// Its place in the order of execution, from 1; 0 until Fedflow sets it.
+    #[must_use]
+    pub fn index(&self) -> u32 {
+        self.index
+    }
+
+    /// Its name; `group-{index}` if none was given.
+    #[must_use]
+    pub fn group_name(&self) -> Name {
+        match &self.name {
+            Some(name) => name.clone(),
+            None => Name::new(format!("group-{}", self.index)).unwrap_or_else(|_| Name::from(self.index)),
+        }
+    }
+
+    /// The device that its tasks are tied to, unless they are pinned themselves.
+    #[must_use]
+    pub fn device(&self) -> Option<&Pin> {
+        self.device.as_ref()
+    }
+
+    /// Its directory, an absolute path; `None` until it is executed.
+    #[must_use]
+    pub fn workdir(&self) -> Option<&Path> {
+        self.workdir.as_deref()
+    }
+
+    /// The results of all tasks that have one, by task, in the order of adding.
+    #[must_use]
+    pub fn result(&self) -> Dict {
+        self.tasks.iter().filter_map(|task| Some((task.task_id().as_str(), task.result.clone()?))).collect()
+    }
+
+    /// Whether every task has its outcome.
+    #[must_use]
+    pub fn finished(&self) -> bool {
+        self.over == self.tasks.len()
+    }
+
+    /// Any one task in a status, chosen at random from a seeded generator. Takes time linear in the number of
+    /// tasks: the scheduler keeps ordered queues of its own.
+    #[must_use]
+    pub fn retrieve_task(&self, status: TaskStatus, random: &mut fastrand::Rng) -> Option<&TaskEntry> {
+        let candidates = self.tasks.iter().filter(|task| task.status == status);
+        // Each candidate replaces the choice with the chance that makes all equally likely.
+        candidates.enumerate().fold(
+            None,
+            |chosen, (before, task)| {
+                if random.usize(..=before) == 0 { Some(task) } else { chosen }
+            },
+        )
+    }
+
+    /// Takes a task's result.
+    ///
+    /// # Errors
+    /// There is no such task, or it is not training.
+    pub fn report_finish(&mut self, task_id: &Name, data: Dict) -> Result<(), GroupError> {
+        let entry = self.entry(task_id)?;
+        entry.step(Transition::Trained)?;
+        entry.result = Some(data);
+        self.over += 1;
+        Ok(())
+    }
+
+    /// Takes a task's failure. What the stage or the message leave open about its kind is [`FailureKind::Error`].
+    ///
+    /// # Errors
+    /// There is no such task, or it has its outcome already.
+    pub fn report_exception(
+        &mut self,
+        task_id: &Name,
+        stage: Stage,
+        message: impl Into<String>,
+    ) -> Result<(), GroupError> {
+        self.fail(task_id, Failure::new(stage, FailureKind::Error, message))
+    }
+
+    /// Sets its place in the order of execution, and where it works.
+    pub fn begin(&mut self, index: u32, workdir: PathBuf) {
+        self.index = index;
+        self.workdir = Some(workdir.into());
+    }
+
+    /// Follows a run: applies what an event says of a task of this group. Events of other groups, and those
+    /// that move no task, change nothing.
+    ///
+    /// # Errors
+    /// The event does not fit the state that the task is in.
+    pub fn apply(&mut self, event: &RunEvent) -> Result<(), GroupError> {
+        use Transition as T;
+        let Some((group, task, number)) = event.task() else { return Ok(()) };
+        if *group != self.group_name() {
+            return Ok(());
+        }
+        match event {
+            RunEvent::TaskStarted { .. } => {
+                let workdir = self.workdir.clone();
+                let entry = self.entry(task)?;
+                if entry.status == TaskStatus::Interrupt {
+                    entry.step(T::Restart)?;
+                }
+                entry.attempt = number;
+                entry.started_in = workdir;
+                entry.device = None;
+            }
+            RunEvent::TaskLoading { .. } => {
+                let entry = self.entry(task)?;
+                entry.step(T::Start)?;
+                entry.step(T::StartLoad)?;
+            }
+            RunEvent::TaskLoaded { .. } => self.entry(task)?.step(T::Loaded)?,
+            RunEvent::TaskTraining { device, .. } => {
+                let entry = self.entry(task)?;
+                entry.step(T::StartTrain)?;
+                entry.device = Some(*device);
+            }
+            RunEvent::TaskFinished { result, .. } => self.report_finish(task, result.clone())?,
+            RunEvent::TaskFailed { error, .. } => self.fail(task, error.clone())?,
+            RunEvent::TaskRetried { data_kept, .. } => {
+                let entry = self.entry(task)?;
+                entry.step(T::Interrupt)?;
+                if *data_kept {
+                    entry.step(T::Rewait)?;
+                }
+            }
+            RunEvent::TaskExited { .. } => {
+                let entry = self.entry(task)?;
+                if entry.status == TaskStatus::Finished {
+                    entry.step(T::Exit)?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The processes of tasks that have finished are not waited for any more.
+    pub(crate) fn leave_processes(&mut self) {
+        for entry in self.tasks.iter_mut().filter(|entry| entry.status == TaskStatus::Finished) {
+            entry.status = TaskStatus::Exited;
+        }
+    }
+
+    /// Takes the number of the last attempt that an earlier session of the run started.
+    pub(crate) fn restore_attempt(&mut self, task_id: &Name, attempt: u32) -> Result<(), GroupError> {
+        self.entry(task_id)?.attempt = attempt;
+        Ok(())
+    }
+
+    /// Takes a recorded outcome from the run's journal instead of running the task.
+    pub(crate) fn restore(&mut self, task_id: &Name, outcome: RecordedOutcome) -> Result<(), GroupError> {
+        let workdir = self.workdir.clone();
+        let entry = self.entry(task_id)?;
+        entry.attempt = outcome.attempt;
+        entry.started_in = workdir;
+        entry.device = outcome.device;
+        match outcome.result {
+            Ok(result) => {
+                entry.status = TaskStatus::Exited;
+                entry.result = Some(result);
+            }
+            Err(failure) => {
+                entry.status = TaskStatus::Exception;
+                entry.set_failure(failure);
+            }
+        }
+        self.over += 1;
+        Ok(())
+    }
+
+    fn add(&mut self, mut entry: TaskEntry) -> Result<(), GroupError> {
+        if self.place_of(entry.task_id()).is_some() {
+            return Err(GroupError::DuplicateId(entry.spec.task_id));
+        }
+        if let Some(last) = self.tasks.last() {
+            entry.spec.share_with(&last.spec);
+        }
+        self.tasks.push(entry);
+        self.places.add_last(&self.tasks);
+        Ok(())
+    }
+
+    fn fail(&mut self, task_id: &Name, failure: Failure) -> Result<(), GroupError> {
+        let entry = self.entry(task_id)?;
+        entry.step(Transition::Fail)?;
+        entry.set_failure(failure);
+        self.over += 1;
+        Ok(())
+    }
+
+    fn entry(&mut self, task_id: &Name) -> Result<&mut TaskEntry, GroupError> {
+        let place = self.places.find(task_id.as_str(), &self.tasks);
+        let entry = place.and_then(|place| self.tasks.get_mut(place));
+        entry.ok_or_else(|| GroupError::NoSuchTask(task_id.clone()))
+    }
+}
+
+/// The outcome of a task, as an earlier session of the run recorded it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RecordedOutcome {
+    /// Which attempt brought it.
+    pub attempt: u32,
+    /// The device that it trained on.
+    pub device: Option<Device>,
+    /// The result, or why there is none.
+    pub result: Result<Dict, Failure>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn group() -> TaskGroup {
+        let mut group = TaskGroup::new("train").unwrap();
+        for id in 0_u32..3 {
+            group.add_task(TaskSpec::command(id, ["true"]).unwrap()).unwrap();
+        }
+        group
+    }
+
+    #[test]
+    fn ids_are_unique() {
+        let mut group = group();
+        let twice = group.add_task(TaskSpec::command("1", ["true"]).unwrap());
+        assert_eq!(twice, Err(GroupError::DuplicateId(Name::from(1_u32))));
+        assert_eq!(group.len(), 3);
+    }
+
+    #[test]
+    fn a_name_is_made_from_the_index() {
+        let mut group = TaskGroup::unnamed();
+        group.begin(7, "/res/group-7".into());
+        assert_eq!(group.group_name().as_str(), "group-7");
+    }
+
+    #[test]
+    fn an_outcome_comes_once() {
+        let mut group = group();
+        let id = Name::from(0_u32);
+        assert!(group.report_finish(&id, Dict::new()).is_err(), "it has not been trained");
+        group.report_exception(&id, Stage::Load, "no data").unwrap();
+        assert!(group.report_exception(&id, Stage::Load, "again").is_err());
+        assert_eq!(group.get_task("0").unwrap().status(), TaskStatus::Exception);
+        assert!(!group.finished());
+    }
+
+    #[test]
+    fn a_task_is_retrieved_by_status_from_a_seeded_generator() {
+        let group = group();
+        let draw = |seed| {
+            let mut random = fastrand::Rng::with_seed(seed);
+            group.retrieve_task(TaskStatus::Init, &mut random).unwrap().task_id().clone()
+        };
+        assert_eq!(draw(5), draw(5));
+        let all: std::collections::BTreeSet<_> = (0..64).map(draw).collect();
+        assert_eq!(all.len(), 3, "each task has its chance");
+        let mut random = fastrand::Rng::with_seed(0);
+        assert!(group.retrieve_task(TaskStatus::Training, &mut random).is_none());
+    }
+}

@@ -1,0 +1,304 @@
+//! The trait that users implement, and the contexts that its two phases are given.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::model::device::{Device, DeviceInfo};
+use crate::model::name::Name;
+use crate::model::quantity::Size;
+use crate::model::value::{Dict, Value};
+
+/// One unit of work with two phases: `load` reads the data without a device, `train` uses a leased one.
+///
+/// The type's fields are its parameters: they are serialised when the task is added to a group and travel to the
+/// worker's process, where the task is made from them. What `load` reads stays in the value (in a field with
+/// `#[serde(skip)]`) until `train`.
+///
+/// ```
+/// use fedflow_core::{Device, Dict, LoadContext, Task, TaskError, TrainContext};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Serialize, Deserialize)]
+/// struct Mean {
+///     count: u32,
+///     #[serde(skip)]
+///     numbers: Vec<f64>,
+/// }
+///
+/// impl Task for Mean {
+///     const KIND: &'static str = "mean";
+///
+///     fn load(&mut self, _ctx: &mut LoadContext) -> Result<(), TaskError> {
+///         self.numbers = (0..self.count).map(f64::from).collect();
+///         Ok(())
+///     }
+///
+///     fn train(&mut self, _ctx: &mut TrainContext, _device: &Device) -> Result<Dict, TaskError> {
+///         let mean = self.numbers.iter().sum::<f64>() / f64::from(self.count);
+///         Ok(Dict::from([("mean", mean)]))
+///     }
+/// }
+/// ```
+pub trait Task: Serialize + DeserializeOwned + 'static {
+    /// The name under which a flow file asks for this type.
+    const KIND: &'static str;
+
+    /// Reads what `train` will need. No device is held meanwhile; the current directory is the task's workdir.
+    ///
+    /// # Errors
+    /// Ends this attempt; [`TaskError::out_of_memory`] has it tried again with a larger estimate.
+    fn load(&mut self, ctx: &mut LoadContext) -> Result<(), TaskError>;
+
+    /// Called instead of [`load`](Self::load) in a process that was kept for this task: `earlier` is the task of the
+    /// same type and with the same key ([`TaskSpec::keep`](crate::TaskSpec::keep)) that was run in it before, with all
+    /// that it has loaded and whatever `train` has made of that. Take over what still fits this task's parameters,
+    /// and load the rest.
+    ///
+    /// Whether it is called is not for a task to know: a process that was ended meanwhile costs a `load`. So what it
+    /// makes of a task must be the same as what `load` makes of it. By default it drops the earlier task and loads.
+    ///
+    /// ```
+    /// # use fedflow_core::{Device, Dict, LoadContext, Task, TaskError, TrainContext};
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Serialize, Deserialize)]
+    /// struct TrainClient {
+    ///     data: String,
+    ///     model: String,
+    ///     #[serde(skip)]
+    ///     samples: Vec<u8>,
+    ///     #[serde(skip)]
+    ///     start: Vec<u8>,
+    /// }
+    ///
+    /// impl Task for TrainClient {
+    /// #   const KIND: &'static str = "train-client";
+    /// #   fn train(&mut self, _: &mut TrainContext, _: &Device) -> Result<Dict, TaskError> { Ok(Dict::new()) }
+    ///     fn load(&mut self, _ctx: &mut LoadContext) -> Result<(), TaskError> {
+    ///         self.samples = std::fs::read(&self.data)?;
+    ///         self.start = std::fs::read(&self.model)?;
+    ///         Ok(())
+    ///     }
+    ///
+    ///     fn take_over(&mut self, earlier: Self, ctx: &mut LoadContext) -> Result<(), TaskError> {
+    ///         if earlier.data != self.data {
+    ///             return self.load(ctx);
+    ///         }
+    ///         // The client's data are the same in every round; the model is not.
+    ///         self.samples = earlier.samples;
+    ///         self.start = std::fs::read(&self.model)?;
+    ///         Ok(())
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`load`](Self::load).
+    fn take_over(&mut self, earlier: Self, ctx: &mut LoadContext) -> Result<(), TaskError> {
+        // First, so that both are never held at once.
+        drop(earlier);
+        self.load(ctx)
+    }
+
+    /// Trains on the leased device and returns the results.
+    ///
+    /// # Errors
+    /// Ends this attempt; [`TaskError::out_of_memory`] has it tried again with a larger share of a card.
+    fn train(&mut self, ctx: &mut TrainContext, device: &Device) -> Result<Dict, TaskError>;
+}
+
+/// Why `load` or `train` did not succeed.
+///
+/// Any error type turns into one with `?`; the text then holds the error and its sources.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskError {
+    message: String,
+    out_of_memory: bool,
+}
+
+impl TaskError {
+    /// A failure with a message.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), out_of_memory: false }
+    }
+
+    /// The host's or the card's memory did not suffice: worth another try with more.
+    pub fn out_of_memory(message: impl Into<String>) -> Self {
+        Self { message: message.into(), out_of_memory: true }
+    }
+
+    /// Whether memory did not suffice.
+    #[must_use]
+    pub fn is_out_of_memory(&self) -> bool {
+        self.out_of_memory
+    }
+
+    /// What went wrong, in words.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+// No `std::error::Error` here: the blanket conversion below would overlap with the reflexive one.
+impl fmt::Display for TaskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl<E: std::error::Error> From<E> for TaskError {
+    fn from(error: E) -> Self {
+        let mut message = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            message.push_str(&format!(": {cause}"));
+            source = cause.source();
+        }
+        Self::new(message)
+    }
+}
+
+/// Who a running task is; the same in both phases.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskIdentity {
+    /// The task's identifier.
+    pub task_id: Name,
+    /// The name of its group.
+    pub group: Name,
+    /// Which attempt this is, from 1.
+    pub attempt: u32,
+    /// Its directory, an absolute path; also the current directory.
+    pub workdir: PathBuf,
+    /// A directory that survives attempts and resume.
+    pub checkpoint_dir: PathBuf,
+}
+
+/// Where a running task tells what it has reached; implemented by the worker's runtime.
+pub trait ProgressSink {
+    /// Sends a named value.
+    fn set_item(&mut self, key: &str, value: Value);
+    /// Sends how far it is.
+    fn progress(&mut self, done: u64, total: u64);
+}
+
+/// What `load` is given.
+pub struct LoadContext<'a> {
+    identity: &'a TaskIdentity,
+}
+
+impl<'a> LoadContext<'a> {
+    /// Made by the worker's runtime.
+    #[must_use]
+    pub fn new(identity: &'a TaskIdentity) -> Self {
+        Self { identity }
+    }
+
+    /// Who this task is.
+    #[must_use]
+    pub fn identity(&self) -> &TaskIdentity {
+        self.identity
+    }
+
+    /// The task's directory; also the current directory.
+    #[must_use]
+    pub fn workdir(&self) -> &Path {
+        &self.identity.workdir
+    }
+
+    /// A directory that survives attempts and resume.
+    #[must_use]
+    pub fn checkpoint_dir(&self) -> &Path {
+        &self.identity.checkpoint_dir
+    }
+}
+
+/// What `train` is given.
+pub struct TrainContext<'a> {
+    identity: &'a TaskIdentity,
+    params: &'a Dict,
+    lease: &'a LeaseInfo,
+    sink: &'a mut dyn ProgressSink,
+}
+
+/// What a task is told of its lease.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct LeaseInfo {
+    /// The device to use, as this process names it.
+    pub device: Device,
+    /// The cards that are leased, as the run names them.
+    pub cards: Vec<DeviceInfo>,
+    /// The memory that is leased on each card; none on a CPU slot.
+    pub memory: Option<Size>,
+}
+
+impl<'a> TrainContext<'a> {
+    /// Made by the worker's runtime.
+    #[must_use]
+    pub fn new(
+        identity: &'a TaskIdentity,
+        params: &'a Dict,
+        lease: &'a LeaseInfo,
+        sink: &'a mut dyn ProgressSink,
+    ) -> Self {
+        Self { identity, params, lease, sink }
+    }
+
+    /// Who this task is.
+    #[must_use]
+    pub fn identity(&self) -> &TaskIdentity {
+        self.identity
+    }
+
+    /// The task's directory; also the current directory.
+    #[must_use]
+    pub fn workdir(&self) -> &Path {
+        &self.identity.workdir
+    }
+
+    /// A directory that survives attempts and resume.
+    #[must_use]
+    pub fn checkpoint_dir(&self) -> &Path {
+        &self.identity.checkpoint_dir
+    }
+
+    /// The parameters given for `train` alone (`train-params`).
+    #[must_use]
+    pub fn params(&self) -> &Dict {
+        self.params
+    }
+
+    /// The lease that holds while `train` runs.
+    #[must_use]
+    pub fn lease(&self) -> &LeaseInfo {
+        self.lease
+    }
+
+    /// Reports a named value while training, such as the loss of an epoch. Values that come faster than they
+    /// can be told are thinned out: of each key the last one always arrives.
+    pub fn set_item(&mut self, key: &str, value: impl Into<Value>) {
+        self.sink.set_item(key, value.into());
+    }
+
+    /// Reports how far the training is: `done` of `total` steps.
+    pub fn progress(&mut self, done: u64, total: u64) {
+        self.sink.progress(done, total);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_keeps_its_sources() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("cannot read the data")]
+        struct Outer(#[source] std::num::ParseIntError);
+        let error: TaskError = Outer("x".parse::<i32>().unwrap_err()).into();
+        assert_eq!(error.message(), "cannot read the data: invalid digit found in string");
+        assert!(!error.is_out_of_memory());
+    }
+}
