@@ -91,11 +91,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         read_journal(&run_dir, |record| recorded.apply(record.time, &record.event))?;
     }
 
-    // The host starts workers; what they say arrives in the inbox.
+    // The host starts workers and hears them.
     let mut options = HostOptions::new(&head.base_dir);
     options.base_environment = opened.pool.base_environment();
     options.base_environment.push((RUN_TOKEN_VARIABLE.into(), head.run_token.clone()));
-    let (launcher, inbox, handle) = Host::start(options)?;
+    let (host, handle) = Host::start(options)?;
 
     let notify = Box::new(move |notice| match notice {
         JournalNotice::Durable(number) => handle.durable(number),
@@ -115,7 +115,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         on_failure: OnFailure::Continue,
         grace: config.supervision.grace,
     };
-    let ports = Ports { launcher, pool: opened.pool, observer: Observers { journal, report }, inbox };
+    let ports = Ports { workers: host, pool: opened.pool, observer: Observers { journal, report } };
     let history = earlier.map(|state| state.history()).unwrap_or_default();
     let mut flow = Flow::new(ports, settings, config, history);
 

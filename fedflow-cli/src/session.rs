@@ -15,9 +15,7 @@ use fedflow_worker::store::{
     EstimatesFile, Head, JournalNotice, JournalWriter, Order, OrderSocket, RUN_TOKEN_VARIABLE, RunDir,
     RunLock,
 };
-use fedflow_worker::{
-    Host, HostHandle, HostInbox, HostLauncher, HostOptions, HostTalk, LeaseWitness, TrainGate, WorkerProgram,
-};
+use fedflow_worker::{Host, HostHandle, HostOptions, HostTalk, LeaseWitness, TrainGate, WorkerProgram};
 
 use crate::command_error::CommandError;
 use crate::debug::{DebugTalk, TalkingPool};
@@ -53,7 +51,7 @@ pub(crate) struct SessionPlan {
 
 /// A session that is going on.
 pub(crate) struct Session {
-    flow: Flow<HostLauncher, TalkingPool<Pool>, Observers, HostInbox>,
+    flow: Flow<Host, TalkingPool<Pool>, Observers>,
     /// What tasks are expected to take that declare nothing; none if the order does not depend on it.
     learner: Option<DurationLearner>,
     signals: SignalWatch,
@@ -132,7 +130,7 @@ impl Session {
         let warnings = messages.clone();
         pool.tell_warnings(move |warning| warnings.say(&format!("warning: {warning}")));
         let options = host_options(&head, &config, &pool, workers, talk.clone());
-        let (launcher, inbox, handle) = Host::start(options).map_err(CommandError::failed)?;
+        let (host, handle) = Host::start(options).map_err(CommandError::failed)?;
         let told = handle.clone();
         let devices = pool.start_watch(config.scheduler.interval, move || told.devices_changed());
         let devices = devices.map_err(CommandError::failed)?;
@@ -176,7 +174,7 @@ impl Session {
         };
         let observer =
             Observers { journal, report, view, learner: learner.clone(), mailer, talk: talk.clone() };
-        let ports = Ports { launcher, pool: TalkingPool::new(pool, talk), observer, inbox };
+        let ports = Ports { workers: host, pool: TalkingPool::new(pool, talk), observer };
         let config = within_capacity(config, &messages);
         let flow = Flow::new(ports, settings, config, history).with_estimates(learned);
         Ok(Self {
@@ -255,8 +253,8 @@ impl Session {
             Err(_) => RunOutcome::Failed,
         };
         let learned = flow.estimates().clone();
-        let Ports { launcher, pool, observer, inbox: _ } = flow.finish(outcome.clone());
-        drop(launcher);
+        let Ports { workers, pool, observer } = flow.finish(outcome.clone());
+        drop(workers);
         // Its last look is in the report that is written below.
         drop(telemetry);
         // Before the lock is given up: its socket must not be taken for that of a later session.

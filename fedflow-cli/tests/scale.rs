@@ -90,8 +90,8 @@ fn run(file: &FlowFile, config: Config) -> Keepers {
     let script =
         Script { start: millisecond, load: millisecond, train: millisecond, exit: millisecond, fault: None };
     let world = Simulation::new(LeaseTable::of_cpu_slots(8), move |_| script);
-    let Ports { launcher, pool, inbox, .. } = world.ports();
-    let ports = Ports { launcher, pool, observer: Keepers::default(), inbox };
+    let Ports { workers, pool, .. } = world.ports();
+    let ports = Ports { workers, pool, observer: Keepers::default() };
     let settings = RunSettings {
         flow: "sweep".into(),
         workdir: "/res".into(),

@@ -1,4 +1,4 @@
-//! The engine: one loop that drives the scheduler over the four ports.
+//! The engine: one loop that drives the scheduler over the three ports.
 
 mod drive;
 mod history;
@@ -19,27 +19,25 @@ use crate::model::name::Name;
 use crate::model::status::TaskStatus;
 use crate::model::time::Time;
 use crate::ports::event::{RunEvent, RunOutcome};
-use crate::ports::{DevicePool, Inbox, Input, Launcher, Observer, RunSettings, StopLevel};
+use crate::ports::{DevicePool, Input, Observer, RunSettings, StopLevel, Workers};
 use crate::scheduler::{Scheduler, SchedulerSetup};
 use crate::work::group::{GroupError, TaskGroup};
 
-/// The four ports of a flow.
-pub struct Ports<L, P, O, I> {
-    /// Starts workers.
-    pub launcher: L,
+/// The three ports of a flow.
+pub struct Ports<W, P, O> {
+    /// Starts workers, tells them what to do, and says what arrives.
+    pub workers: W,
     /// Leases devices.
     pub pool: P,
     /// Is told everything.
     pub observer: O,
-    /// Where everything arrives.
-    pub inbox: I,
 }
 
 /// A run: executes task groups, one after the other, over its ports.
 ///
 /// Dropping it ends nothing by itself: the launcher's owner sees to it that no worker stays.
-pub struct Flow<L, P, O, I> {
-    ports: Ports<L, P, O, I>,
+pub struct Flow<W, P, O> {
+    ports: Ports<W, P, O>,
     settings: RunSettings,
     config: Config,
     history: History,
@@ -97,9 +95,9 @@ pub enum FlowError {
     Group(#[from] GroupError),
 }
 
-impl<L: Launcher, P: DevicePool, O: Observer, I: Inbox> Flow<L, P, O, I> {
+impl<W: Workers, P: DevicePool, O: Observer> Flow<W, P, O> {
     /// Begins a run, or with a history a session that resumes it.
-    pub fn new(ports: Ports<L, P, O, I>, settings: RunSettings, config: Config, history: History) -> Self {
+    pub fn new(ports: Ports<W, P, O>, settings: RunSettings, config: Config, history: History) -> Self {
         let records = Records::new(ports.observer.answers_durable());
         let setup = SchedulerSetup {
             config: config.clone(),
@@ -178,7 +176,7 @@ impl<L: Launcher, P: DevicePool, O: Observer, I: Inbox> Flow<L, P, O, I> {
 
     /// Ends the run, or this session of it, and gives the ports back. Blocks until every process is gone that was
     /// kept for later tasks.
-    pub fn finish(mut self, outcome: RunOutcome) -> Ports<L, P, O, I> {
+    pub fn finish(mut self, outcome: RunOutcome) -> Ports<W, P, O> {
         if !self.scheduler.is_idle() {
             if outcome == RunOutcome::Complete && self.ahead.is_none() && self.stopped.is_none() {
                 // Only kept processes are left: they may exit in order.

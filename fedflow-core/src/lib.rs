@@ -1,8 +1,7 @@
 //! The model, the scheduler and the engine of [Fedflow](https://github.com/fedflow/fedflow).
 //!
 //! This crate does no I/O: it reads no clock, file, environment or process, starts no thread and owns no
-//! channel. What it wants done it asks of four [ports](Launcher): a [`Launcher`] of workers, a [`DevicePool`], an
-//! [`Observer`] and an [`Inbox`]. So one and the same loop, [`Flow::execute`], runs real processes, simulates a
+//! channel. What it wants done it asks of three ports: its [`Workers`], a [`DevicePool`] and an [`Observer`]. So one and the same loop, [`Flow::execute`], runs real processes, simulates a
 //! run in virtual time, and is tested there against thousands of random worlds.
 
 mod model;
@@ -36,7 +35,8 @@ pub use model::value::{
 pub use ports::event::{RunEvent, RunOutcome};
 pub use ports::telemetry::{DeviceSample, TelemetryMerger, TelemetrySample, halve_telemetry};
 pub use ports::{
-    Assignment, DevicePool, HostSample, Inbox, Input, Launcher, Observer, RunSettings, StopLevel, WorkerEvent,
+    Assignment, DevicePool, HostSample, Input, Observer, RunSettings, Severity, StopLevel, WorkerEvent,
+    Workers,
 };
 pub use scheduler::{
     Command, LeaseAnswer, PlanTerms, PlannedOutcome, Scheduler, SchedulerSetup, Stay, TaskPlan, start_order,

@@ -44,26 +44,54 @@ pub struct Assignment {
     pub oom_signs: ExtraOomSigns,
 }
 
-/// Starts workers and tells them what to do. No call blocks; every answer comes through the [`Inbox`].
-pub trait Launcher {
+/// The workers of a run: orders go in, and everything that can wake the engine comes out.
+///
+/// Giving an order never blocks. [`Self::next`] is the only call of the engine that does.
+pub trait Workers {
     /// Starts a worker and gives it its task. Answered by `Ready` or `Gone`.
     fn start(&mut self, worker: WorkerId, assignment: Assignment);
-    /// Tells it to load. Answered by `Loaded`, `Failed` or `Gone`.
+    /// Tells a worker to load. Answered by `Loaded`, `Failed` or `Gone`.
     fn load(&mut self, worker: WorkerId);
-    /// Tells it to train on a lease. Answered by `Trained`, `Failed` or `Gone`.
+    /// Tells a worker to train on a lease. Answered by `Trained`, `Failed` or `Gone`.
     fn train(&mut self, worker: WorkerId, lease: &Lease, params: &Dict);
-    /// Its task has its result, and its process stays idle until it is handed over or told to exit. Not
-    /// answered, but by `Gone` if it dies.
+    /// The worker's task has its result, and its process stays idle until it is handed over or ended. Answered only
+    /// by `Gone`, if the process dies.
     fn keep(&mut self, worker: WorkerId);
-    /// Gives the process of a kept worker another task. From now on it is known by its new number alone, which is
-    /// answered for as after [`Self::start`]; what still comes of the earlier task is dropped.
+    /// Gives the process of a kept worker another task. From now on the process is known by its new number alone,
+    /// which is answered for as after [`Self::start`]; what still comes of the earlier task is dropped.
     fn hand_over(&mut self, from: WorkerId, to: WorkerId, assignment: Assignment);
-    /// Tells it to exit. Answered by `Gone`.
-    fn exit(&mut self, worker: WorkerId);
-    /// Asks its processes to end (SIGTERM). Answered by `Gone`, unless they ignore it.
-    fn terminate(&mut self, worker: WorkerId);
-    /// Ends its processes (SIGKILL). Answered by `Gone`.
-    fn kill(&mut self, worker: WorkerId);
+    /// Ends a worker with the given severity. Answered by `Gone`, unless its processes ignore what they are told.
+    fn end(&mut self, worker: WorkerId, severity: Severity);
+    /// Waits for the next input, or until the deadline: then it is [`Input::Timer`]. Inputs that have arrived come
+    /// before a deadline that has passed.
+    fn next(&mut self, deadline: Option<Time>) -> (Time, Input);
+    /// How busy the machine is now, if that is known. Asked before the first task of a group starts.
+    fn host(&mut self) -> Option<HostSample> {
+        None
+    }
+}
+
+/// How hard a worker is ended. The order is the severity: it only goes up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// The worker is told to exit by a message.
+    Asked,
+    /// The worker's processes get SIGTERM.
+    Terminated,
+    /// The worker's processes get SIGKILL.
+    Killed,
+}
+
+impl Severity {
+    /// The severity that follows when a worker has not ended in time; none after [`Self::Killed`].
+    #[must_use]
+    pub fn next(self) -> Option<Self> {
+        match self {
+            Self::Asked => Some(Self::Terminated),
+            Self::Terminated => Some(Self::Killed),
+            Self::Killed => None,
+        }
+    }
 }
 
 /// Devices, of which some can be leased now.
@@ -116,7 +144,7 @@ pub trait DevicePool {
 /// Told every [`RunEvent`].
 pub trait Observer {
     /// Writes it down. Called at once, with the record's number from 1; must not block on a disk. A record that
-    /// [needs durability](RunEvent::needs_durability) is answered through the [`Inbox`] by
+    /// [needs durability](RunEvent::needs_durability) is answered through the [`Workers`] by
     /// [`Input::Durable`] when it and all before it are safe.
     fn record(&mut self, number: u64, time: Time, event: &RunEvent) {
         let _ = (number, time, event);
@@ -134,18 +162,6 @@ pub trait Observer {
     /// Tells people. An event that needs durability is announced only when it is durable.
     fn announce(&mut self, time: Time, event: &RunEvent) {
         let _ = (time, event);
-    }
-}
-
-/// Where everything arrives.
-pub trait Inbox {
-    /// Waits for the next input, or until the deadline: then it is [`Input::Timer`]. Inputs that have arrived
-    /// come before a deadline that has passed. This is the only call of the engine that blocks.
-    fn next(&mut self, deadline: Option<Time>) -> (Time, Input);
-
-    /// How busy the machine is now, if that is known: asked before the first task of a group starts.
-    fn host(&mut self) -> Option<HostSample> {
-        None
     }
 }
 

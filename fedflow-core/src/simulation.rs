@@ -196,9 +196,9 @@ impl Simulation {
 
     /// The ports of this machine.
     #[must_use]
-    pub fn ports(&self) -> Ports<SimulationPort, SimulationPort, SimulationPort, SimulationPort> {
+    pub fn ports(&self) -> Ports<SimulationPort, SimulationPort, SimulationPort> {
         let port = || SimulationPort { world: self.world.clone() };
-        Ports { launcher: port(), pool: port(), observer: port(), inbox: port() }
+        Ports { workers: port(), pool: port(), observer: port() }
     }
 
     /// The virtual time.

@@ -51,10 +51,7 @@ fn ahead(mut group: TaskGroup) -> TaskGroup {
     group
 }
 
-fn flow(
-    simulation: &Simulation,
-    config: &Config,
-) -> Flow<SimulationPort, SimulationPort, SimulationPort, SimulationPort> {
+fn flow(simulation: &Simulation, config: &Config) -> Flow<SimulationPort, SimulationPort, SimulationPort> {
     let settings = RunSettings {
         flow: "test".into(),
         workdir: PathBuf::from("/run"),

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group};
 use fedflow_core::{
-    Assignment, Device, Dict, Inbox, Input, Launcher, Lease, LeaseId, LoadContext, Name, Program,
-    SELF_WORKER, Task, TaskError, TrainContext, WorkerEvent, WorkerId,
+    Assignment, Device, Dict, Input, Lease, LeaseId, LoadContext, Name, Program, SELF_WORKER, Severity, Task,
+    TaskError, TrainContext, WorkerEvent, WorkerId, Workers,
 };
-use fedflow_worker::{Host, HostInbox, HostLauncher, HostOptions, Worker};
+use fedflow_worker::{Host, HostOptions, Worker};
 use serde::{Deserialize, Serialize};
 
 /// A task that does nothing.
@@ -33,8 +33,7 @@ impl Task for Nothing {
 }
 
 struct Bench {
-    launcher: HostLauncher,
-    inbox: HostInbox,
+    host: Host,
     root: tempfile::TempDir,
     lease: Lease,
     next: u64,
@@ -45,10 +44,10 @@ impl Bench {
         let root = tempfile::tempdir().expect("a temporary directory");
         let mut options = HostOptions::new(root.path());
         options.sample_interval = None;
-        let (launcher, inbox, _) = Host::start(options).expect("a host");
+        let (host, _) = Host::start(options).expect("a host");
         let lease =
             Lease { id: LeaseId(1), shares: Vec::new(), environment: Vec::new(), device_seen: Device::Cpu };
-        Self { launcher, inbox, root, lease, next: 0 }
+        Self { host, root, lease, next: 0 }
     }
 
     fn assignment(&mut self, program: Program) -> (WorkerId, Assignment) {
@@ -73,28 +72,28 @@ impl Bench {
 
     fn start(&mut self, program: Program) -> WorkerId {
         let (worker, assignment) = self.assignment(program);
-        self.launcher.start(worker, assignment);
+        self.host.start(worker, assignment);
         self.load(worker)
     }
 
     /// Gives a process its next task.
     fn hand_over(&mut self, from: WorkerId, program: Program) -> WorkerId {
         let (worker, assignment) = self.assignment(program);
-        self.launcher.hand_over(from, worker, assignment);
+        self.host.hand_over(from, worker, assignment);
         self.load(worker)
     }
 
     fn load(&mut self, worker: WorkerId) -> WorkerId {
         assert_eq!(self.event(), WorkerEvent::Ready);
-        self.launcher.load(worker);
+        self.host.load(worker);
         assert_eq!(self.event(), WorkerEvent::Loaded);
         worker
     }
 
     fn finish(&mut self, worker: WorkerId) {
-        self.launcher.train(worker, &self.lease, &Dict::new());
+        self.host.train(worker, &self.lease, &Dict::new());
         black_box(self.event());
-        self.launcher.exit(worker);
+        self.host.end(worker, Severity::Asked);
         assert!(matches!(self.event(), WorkerEvent::Gone { .. }));
     }
 
@@ -102,15 +101,15 @@ impl Bench {
     fn side_by_side(&mut self, loaded: Vec<WorkerId>, program: &Program) -> Vec<WorkerId> {
         let mut left = loaded.len();
         let mut done = Vec::with_capacity(left);
-        loaded.iter().for_each(|worker| self.launcher.train(*worker, &self.lease, &Dict::new()));
+        loaded.iter().for_each(|worker| self.host.train(*worker, &self.lease, &Dict::new()));
         while left > 0 {
-            match self.inbox.next(None).1 {
+            match self.host.next(None).1 {
                 Input::Worker { worker, event: WorkerEvent::Trained(_) } => {
-                    self.launcher.keep(worker);
+                    self.host.keep(worker);
                     let (next, assignment) = self.assignment(program.clone());
-                    self.launcher.hand_over(worker, next, assignment);
+                    self.host.hand_over(worker, next, assignment);
                 }
-                Input::Worker { worker, event: WorkerEvent::Ready } => self.launcher.load(worker),
+                Input::Worker { worker, event: WorkerEvent::Ready } => self.host.load(worker),
                 Input::Worker { worker, event: WorkerEvent::Loaded } => {
                     done.push(worker);
                     left -= 1;
@@ -122,7 +121,7 @@ impl Bench {
     }
 
     fn event(&mut self) -> WorkerEvent {
-        match self.inbox.next(None).1 {
+        match self.host.next(None).1 {
             Input::Worker { event, .. } => event,
             other => panic!("{other:?}"),
         }
@@ -171,9 +170,9 @@ fn reuse(criterion: &mut Criterion) {
     let mut worker = first;
     group.bench_function("one-task", |bencher| {
         bencher.iter(|| {
-            bench.launcher.train(worker, &bench.lease, &Dict::new());
+            bench.host.train(worker, &bench.lease, &Dict::new());
             black_box(bench.event());
-            bench.launcher.keep(worker);
+            bench.host.keep(worker);
             worker = bench.hand_over(worker, program());
         });
     });
@@ -197,7 +196,7 @@ fn round_trip(criterion: &mut Criterion) {
     let again = Dict::from([("again", true)]);
     criterion.bench_function("message-round-trip", |bencher| {
         bencher.iter(|| {
-            bench.launcher.train(worker, &bench.lease, &again);
+            bench.host.train(worker, &bench.lease, &again);
             black_box(bench.event())
         });
     });

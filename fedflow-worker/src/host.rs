@@ -73,7 +73,9 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use fedflow_core::{Assignment, SELF_WORKER};
+use fedflow_core::{
+    Assignment, Dict, HostSample, Input, Lease, SELF_WORKER, Severity, Time, WorkerId, Workers,
+};
 use rustix::process::{getpid, set_child_subreaper};
 
 use crate::clock::Clock;
@@ -84,8 +86,8 @@ pub use conformance::{CheckedStep, Trial, Verdict, WorkerCheck};
 use crew::Crew;
 use gauge::Gauges;
 pub use handle::HostHandle;
-pub use inbox::HostInbox;
-pub use launcher::HostLauncher;
+use inbox::HostInbox;
+use launcher::HostLauncher;
 use log_keeper::LogKeeper;
 use oom_kills::OomKills;
 pub use options::{HostOptions, Protocol, WorkerProgram};
@@ -111,9 +113,16 @@ pub enum HostError {
     Threads(#[from] io::Error),
 }
 
-/// Starts workers on this machine.
+/// The workers on this machine: the engine's [`Workers`]. Owned by the engine's thread; a [`HostHandle`] is for others.
+///
+/// No order blocks; what follows from one happens in [`Workers::next`]. Dropping the host kills every worker that is
+/// left and waits for that, at most a few seconds.
 #[derive(Debug)]
-pub struct Host;
+pub struct Host {
+    // Dropped first: it ends the workers.
+    launcher: HostLauncher,
+    inbox: HostInbox,
+}
 
 /// What every part of the host knows.
 struct Shared {
@@ -139,7 +148,7 @@ impl Host {
     ///
     /// # Errors
     /// The base directory is relative, or the system refuses a directory, thread or descriptor.
-    pub fn start(options: HostOptions) -> Result<(HostLauncher, HostInbox, HostHandle), HostError> {
+    pub fn start(options: HostOptions) -> Result<(Self, HostHandle), HostError> {
         descriptors::raise_limit();
         ipc_session::prepare().map_err(HostError::Threads)?;
         if options.adopt_orphans {
@@ -170,7 +179,7 @@ impl Host {
         let handle = HostHandle { post: post.clone(), clock: clock.clone() };
         let launcher = HostLauncher { overseer: Arc::clone(&overseer), post, _sampling: sampling };
         let inbox = HostInbox::new(overseer, clock, sampler);
-        Ok((launcher, inbox, handle))
+        Ok((Self { launcher, inbox }, handle))
     }
 
     /// How many workers fit below this program's limit of open descriptors, beside what is open now; at least 1. Call
@@ -178,6 +187,40 @@ impl Host {
     #[must_use]
     pub fn worker_capacity() -> u32 {
         descriptors::worker_capacity()
+    }
+}
+
+impl Workers for Host {
+    fn start(&mut self, worker: WorkerId, assignment: Assignment) {
+        self.launcher.start(worker, assignment);
+    }
+
+    fn load(&mut self, worker: WorkerId) {
+        self.launcher.load(worker);
+    }
+
+    fn train(&mut self, worker: WorkerId, lease: &Lease, params: &Dict) {
+        self.launcher.train(worker, lease, params);
+    }
+
+    fn keep(&mut self, worker: WorkerId) {
+        self.launcher.keep(worker);
+    }
+
+    fn hand_over(&mut self, from: WorkerId, to: WorkerId, assignment: Assignment) {
+        self.launcher.hand_over(from, to, assignment);
+    }
+
+    fn end(&mut self, worker: WorkerId, severity: Severity) {
+        self.launcher.end(worker, severity);
+    }
+
+    fn next(&mut self, deadline: Option<Time>) -> (Time, Input) {
+        self.inbox.next(deadline)
+    }
+
+    fn host(&mut self) -> Option<HostSample> {
+        self.inbox.host()
     }
 }
 

@@ -1,8 +1,7 @@
 //! Isolated subprocess tasks: the worker runtime for task authors, and the host that supervises workers.
 //!
-//! A custom worker crate is a `main` with a [`Worker`]. A supervisor starts a [`Host`] and hands its two halves to
-//! fedflow-core's engine: the [`HostLauncher`] starts workers and tells them what to do, the [`HostInbox`] says
-//! what they answer and what became of them. Workers are Rust programs over ipc-channel, programs in any language
+//! A custom worker crate is a `main` with a [`Worker`]. A supervisor starts a [`Host`] and hands it to fedflow-core's
+//! engine: it starts workers, tells them what to do, and says what they answer and what became of them. Workers are Rust programs over ipc-channel, programs in any language
 //! over lines of JSON, or plain commands.
 //!
 //! The [`store`] keeps a run's progress: run directory, journal, lock.
@@ -29,8 +28,8 @@ pub use host::fuzzing;
 
 pub use describe::{DescribeError, describe};
 pub use host::{
-    CheckedStep, Host, HostError, HostHandle, HostInbox, HostLauncher, HostOptions, HostTalk, LeaseWitness,
-    Protocol, TrainGate, Trial, Verdict, WorkerCheck, WorkerProgram,
+    CheckedStep, Host, HostError, HostHandle, HostOptions, HostTalk, LeaseWitness, Protocol, TrainGate,
+    Trial, Verdict, WorkerCheck, WorkerProgram,
 };
 pub use inheritance::shed_inheritance;
 pub use log_reader::{LogPiece, LogReader};

@@ -2,11 +2,11 @@
 //! that block.
 
 use fedflow_core::{
-    Assignment, Device, DeviceInfo, Dict, Failure, IllegalTransition, Inbox, Input, Launcher, Lease, LeaseId,
-    Share, Stage, TaskStatus, Transition, WorkerEvent, WorkerId,
+    Assignment, Device, DeviceInfo, Dict, Failure, IllegalTransition, Input, Lease, LeaseId, Severity, Share,
+    Stage, TaskStatus, Transition, WorkerEvent, WorkerId, Workers,
 };
 
-use crate::host::{Host, HostError, HostInbox, HostLauncher, HostOptions};
+use crate::host::{Host, HostError, HostOptions};
 
 /// The only worker of its host.
 const WORKER: WorkerId = WorkerId(1);
@@ -46,8 +46,7 @@ const WORKER: WorkerId = WorkerId(1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct RunningTask {
-    launcher: HostLauncher,
-    inbox: HostInbox,
+    host: Host,
     status: TaskStatus,
     alive: bool,
 }
@@ -72,9 +71,9 @@ impl RunningTask {
     /// # Errors
     /// The host or the process cannot be started, or it ends or breaks the protocol before it is up.
     pub fn start(options: HostOptions, assignment: Assignment) -> Result<Self, RunningTaskError> {
-        let (launcher, inbox, _handle) = Host::start(options)?;
-        let mut task = Self { launcher, inbox, status: TaskStatus::Init, alive: true };
-        task.launcher.start(WORKER, assignment);
+        let (host, _handle) = Host::start(options)?;
+        let mut task = Self { host, status: TaskStatus::Init, alive: true };
+        task.host.start(WORKER, assignment);
         task.answer(Stage::Start)?;
         task.step(Transition::Start)?;
         Ok(task)
@@ -86,7 +85,7 @@ impl RunningTask {
     /// It is not available, `load` failed, or the process ended.
     pub fn start_load(&mut self) -> Result<(), RunningTaskError> {
         self.step(Transition::StartLoad)?;
-        self.launcher.load(WORKER);
+        self.host.load(WORKER);
         self.answer(Stage::Load)?;
         self.step(Transition::Loaded)
     }
@@ -105,7 +104,7 @@ impl RunningTask {
             environment: vec![("FEDFLOW_DEVICE".into(), name.clone()), ("FEDFLOW_CARD".into(), name)],
             device_seen: device,
         };
-        self.launcher.train(WORKER, &lease, params);
+        self.host.train(WORKER, &lease, params);
         let result = self.answer(Stage::Train)?;
         self.step(Transition::Trained)?;
         Ok(result)
@@ -117,7 +116,7 @@ impl RunningTask {
     /// It has not finished: drop it to end it in any status.
     pub fn exit(&mut self) -> Result<TaskStatus, RunningTaskError> {
         self.status.after(Transition::Exit)?;
-        self.launcher.exit(WORKER);
+        self.host.end(WORKER, Severity::Asked);
         while self.alive {
             if let WorkerEvent::Gone { .. } = self.next() {
                 self.alive = false;
@@ -159,7 +158,7 @@ impl RunningTask {
 
     fn next(&mut self) -> WorkerEvent {
         loop {
-            if let (_, Input::Worker { event, .. }) = self.inbox.next(None) {
+            if let (_, Input::Worker { event, .. }) = self.host.next(None) {
                 return event;
             }
         }

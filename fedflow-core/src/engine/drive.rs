@@ -5,10 +5,10 @@ use crate::leasing::lease::{LeaseId, LeaseRequest};
 use crate::model::device::{Device, Pin};
 use crate::model::identity::{TaskKey, WorkerId};
 use crate::ports::event::RunEvent;
-use crate::ports::{Assignment, DevicePool, Inbox, Input, Launcher, Observer, StopLevel, WorkerEvent};
+use crate::ports::{Assignment, DevicePool, Input, Observer, Severity, StopLevel, WorkerEvent, Workers};
 use crate::scheduler::{Command, LeaseAnswer};
 
-impl<L: Launcher, P: DevicePool, O: Observer, I: Inbox> Flow<L, P, O, I> {
+impl<W: Workers, P: DevicePool, O: Observer> Flow<W, P, O> {
     /// Goes on until something is reached.
     pub(super) fn drive(
         &mut self,
@@ -31,7 +31,7 @@ impl<L: Launcher, P: DevicePool, O: Observer, I: Inbox> Flow<L, P, O, I> {
             if reached(self) {
                 return Ok(());
             }
-            let (now, input) = self.ports.inbox.next(self.scheduler.deadline());
+            let (now, input) = self.ports.workers.next(self.scheduler.deadline());
             self.now = now;
             match input {
                 Input::Durable(number) => self.announce_up_to(number),
@@ -101,15 +101,15 @@ impl<L: Launcher, P: DevicePool, O: Observer, I: Inbox> Flow<L, P, O, I> {
         match command {
             Command::Start { worker, task, attempt } => {
                 if let Some(assignment) = self.begin(turn, task, attempt, false)? {
-                    self.ports.launcher.start(worker, assignment);
+                    self.ports.workers.start(worker, assignment);
                 }
             }
             Command::HandOver { from, to, task, attempt } => {
                 if let Some(assignment) = self.begin(turn, task, attempt, true)? {
-                    self.ports.launcher.hand_over(from, to, assignment);
+                    self.ports.workers.hand_over(from, to, assignment);
                 }
             }
-            Command::Load(worker) => self.ports.launcher.load(worker),
+            Command::Load(worker) => self.ports.workers.load(worker),
             Command::TryLease { worker, request } => {
                 let answer = match self.ports.pool.try_lease(&request) {
                     Some(lease) => LeaseAnswer::Granted(lease),
@@ -126,7 +126,7 @@ impl<L: Launcher, P: DevicePool, O: Observer, I: Inbox> Flow<L, P, O, I> {
             Command::Train { worker, task, lease } => {
                 let group = turn.group_of(task);
                 if let Some(task) = group.and_then(|group| group.task_at(task.place as usize)) {
-                    self.ports.launcher.train(worker, &lease, &task.spec().train_params);
+                    self.ports.workers.train(worker, &lease, &task.spec().train_params);
                 }
             }
             Command::Rebook { lease, memory } => {
@@ -140,10 +140,10 @@ impl<L: Launcher, P: DevicePool, O: Observer, I: Inbox> Flow<L, P, O, I> {
             }
             Command::Release(lease) => self.ports.pool.release(lease),
             Command::Withdraw(holder) => self.ports.pool.withdraw(holder),
-            Command::Keep(worker) => self.ports.launcher.keep(worker),
-            Command::Exit(worker) => self.ports.launcher.exit(worker),
-            Command::Terminate(worker) => self.ports.launcher.terminate(worker),
-            Command::Kill(worker) => self.ports.launcher.kill(worker),
+            Command::Keep(worker) => self.ports.workers.keep(worker),
+            Command::Exit(worker) => self.ports.workers.end(worker, Severity::Asked),
+            Command::Terminate(worker) => self.ports.workers.end(worker, Severity::Terminated),
+            Command::Kill(worker) => self.ports.workers.end(worker, Severity::Killed),
             Command::Tell(event) => {
                 turn.apply(&event)?;
                 self.tell(event);

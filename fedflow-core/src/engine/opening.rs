@@ -6,7 +6,7 @@ use super::{Flow, FlowError};
 use crate::model::identity::TaskKey;
 use crate::model::name::Name;
 use crate::ports::event::RunEvent;
-use crate::ports::{DevicePool, Inbox, Launcher, Observer};
+use crate::ports::{DevicePool, Observer, Workers};
 use crate::scheduler::TaskPlan;
 use crate::work::fingerprint::fingerprint;
 use crate::work::group::TaskGroup;
@@ -21,7 +21,7 @@ pub(super) struct Opening {
     announcement: Option<RunEvent>,
 }
 
-impl<L: Launcher, P: DevicePool, O: Observer, I: Inbox> Flow<L, P, O, I> {
+impl<W: Workers, P: DevicePool, O: Observer> Flow<W, P, O> {
     /// Opens a group: from now on its tasks are in the schedule.
     pub(super) fn open(&mut self, group: &mut TaskGroup, index: u32) -> Result<Opening, FlowError> {
         group.begin(index, PathBuf::new());
@@ -43,7 +43,7 @@ impl<L: Launcher, P: DevicePool, O: Observer, I: Inbox> Flow<L, P, O, I> {
         if complete && group.finished() {
             return Ok(Opening { name, index, complete: true, announcement: None });
         }
-        if let Some(sample) = self.ports.inbox.host() {
+        if let Some(sample) = self.ports.workers.host() {
             self.scheduler.handle(self.now, crate::ports::Input::Host(sample));
         }
         self.scheduler.add_group(index, name.clone(), plans);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 /// A point in time: how long the run has been going on, by a clock that never goes back.
 ///
-/// The core has no clock of its own; every time comes in through [`Inbox::next`](crate::Inbox::next).
+/// The core has no clock of its own; every time comes in through [`Workers::next`](crate::Workers::next).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Time(Duration);
 

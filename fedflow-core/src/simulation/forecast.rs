@@ -159,12 +159,11 @@ impl Forecast {
 }
 
 /// Executes the groups in order, each with the one after it loading ahead if that asks for it.
-fn execute_all<L, P, O, I>(flow: &mut Flow<L, P, O, I>, groups: &mut [TaskGroup]) -> Result<(), FlowError>
+fn execute_all<W, P, O>(flow: &mut Flow<W, P, O>, groups: &mut [TaskGroup]) -> Result<(), FlowError>
 where
-    L: crate::ports::Launcher,
+    W: crate::ports::Workers,
     P: DevicePool,
     O: crate::ports::Observer,
-    I: crate::ports::Inbox,
 {
     for place in 0..groups.len() {
         match &mut groups[place..] {

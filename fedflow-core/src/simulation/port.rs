@@ -15,7 +15,7 @@ use crate::model::quantity::Size;
 use crate::model::time::Time;
 use crate::model::value::Dict;
 use crate::ports::event::RunEvent;
-use crate::ports::{Assignment, DevicePool, HostSample, Inbox, Input, Launcher, Observer, WorkerEvent};
+use crate::ports::{Assignment, DevicePool, HostSample, Input, Observer, Severity, WorkerEvent, Workers};
 use crate::work::spec::Program;
 
 /// One of the ports of a [`Simulation`](super::Simulation).
@@ -27,7 +27,7 @@ fn key_of(assignment: &Assignment) -> Option<(String, Arc<Program>)> {
     Some((assignment.keep.clone()?, Arc::clone(&assignment.program)))
 }
 
-impl Launcher for SimulationPort {
+impl Workers for SimulationPort {
     fn start(&mut self, worker: WorkerId, assignment: Assignment) {
         let mut world = self.world.borrow_mut();
         let script = (world.script)(&assignment);
@@ -82,25 +82,59 @@ impl Launcher for SimulationPort {
         }
     }
 
-    fn exit(&mut self, worker: WorkerId) {
+    fn end(&mut self, worker: WorkerId, severity: Severity) {
         let mut world = self.world.borrow_mut();
         let Some(simulated) = world.workers.get(&worker) else { return };
         let script = simulated.script;
-        if script.fault != Some(Fault::Stays) {
-            world.die(worker, script.exit, FailureKind::Exit, "exit code 0");
+        match (severity, script.fault) {
+            (Severity::Asked, Some(Fault::Stays))
+            | (Severity::Terminated, Some(Fault::HangsHard(_) | Fault::Stays)) => {}
+            (Severity::Asked, _) => world.die(worker, script.exit, FailureKind::Exit, "exit code 0"),
+            (Severity::Terminated, _) => {
+                world.die(worker, DEATH, FailureKind::Killed, "signal 15 (SIGTERM)");
+            }
+            (Severity::Killed, _) => world.die(worker, DEATH, FailureKind::Killed, "signal 9 (SIGKILL)"),
         }
     }
 
-    fn terminate(&mut self, worker: WorkerId) {
+    fn host(&mut self) -> Option<HostSample> {
+        self.world.borrow().host
+    }
+
+    fn next(&mut self, deadline: Option<Time>) -> (Time, Input) {
         let mut world = self.world.borrow_mut();
-        let Some(simulated) = world.workers.get(&worker) else { return };
-        if !matches!(simulated.script.fault, Some(Fault::HangsHard(_) | Fault::Stays)) {
-            world.die(worker, DEATH, FailureKind::Killed, "signal 15 (SIGTERM)");
+        loop {
+            let due = world.agenda.peek().map(|Reverse(appointment)| appointment.at);
+            match (due, deadline) {
+                (Some(at), deadline)
+                    if deadline.is_none_or(|deadline| at.max(world.now) <= deadline.max(world.now)) =>
+                {
+                    let Some(Reverse(appointment)) = world.agenda.pop() else { continue };
+                    world.now = world.now.max(at);
+                    if let Input::Worker { worker, event } = &appointment.input {
+                        // A worker says nothing after its death, and dies once.
+                        let gone = matches!(event, WorkerEvent::Gone { .. });
+                        match world.workers.get(worker) {
+                            Some(simulated) if gone && simulated.dies_at == Some(at) => {
+                                world.workers.remove(worker);
+                                world.cards.vacate(*worker);
+                            }
+                            Some(simulated) if !gone && !simulated.dies_by(at) => {}
+                            _ => continue,
+                        }
+                    }
+                    return (world.now, appointment.input);
+                }
+                (_, Some(deadline)) => {
+                    world.now = world.now.max(deadline);
+                    return (world.now, Input::Timer);
+                }
+                (_, None) => {
+                    let stuck = "nothing will ever happen again in this simulation";
+                    return (world.now, Input::RecordingFailed(stuck.into()));
+                }
+            }
         }
-    }
-
-    fn kill(&mut self, worker: WorkerId) {
-        self.world.borrow_mut().die(worker, DEATH, FailureKind::Killed, "signal 9 (SIGKILL)");
     }
 }
 
@@ -168,47 +202,5 @@ impl Observer for SimulationPort {
 
     fn announce(&mut self, _time: Time, event: &RunEvent) {
         self.world.borrow_mut().announced.push(event.clone());
-    }
-}
-
-impl Inbox for SimulationPort {
-    fn host(&mut self) -> Option<HostSample> {
-        self.world.borrow().host
-    }
-
-    fn next(&mut self, deadline: Option<Time>) -> (Time, Input) {
-        let mut world = self.world.borrow_mut();
-        loop {
-            let due = world.agenda.peek().map(|Reverse(appointment)| appointment.at);
-            match (due, deadline) {
-                (Some(at), deadline)
-                    if deadline.is_none_or(|deadline| at.max(world.now) <= deadline.max(world.now)) =>
-                {
-                    let Some(Reverse(appointment)) = world.agenda.pop() else { continue };
-                    world.now = world.now.max(at);
-                    if let Input::Worker { worker, event } = &appointment.input {
-                        // A worker says nothing after its death, and dies once.
-                        let gone = matches!(event, WorkerEvent::Gone { .. });
-                        match world.workers.get(worker) {
-                            Some(simulated) if gone && simulated.dies_at == Some(at) => {
-                                world.workers.remove(worker);
-                                world.cards.vacate(*worker);
-                            }
-                            Some(simulated) if !gone && !simulated.dies_by(at) => {}
-                            _ => continue,
-                        }
-                    }
-                    return (world.now, appointment.input);
-                }
-                (_, Some(deadline)) => {
-                    world.now = world.now.max(deadline);
-                    return (world.now, Input::Timer);
-                }
-                (_, None) => {
-                    let stuck = "nothing will ever happen again in this simulation";
-                    return (world.now, Input::RecordingFailed(stuck.into()));
-                }
-            }
-        }
     }
 }

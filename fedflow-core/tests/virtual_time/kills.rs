@@ -43,7 +43,7 @@ struct Mortal {
     life: Rc<Life>,
 }
 
-impl Launcher for Mortal {
+impl Workers for Mortal {
     fn start(&mut self, worker: WorkerId, assignment: Assignment) {
         self.life.step();
         self.life.begins(worker, &assignment);
@@ -72,19 +72,22 @@ impl Launcher for Mortal {
         self.port.hand_over(from, to, assignment);
     }
 
-    fn exit(&mut self, worker: WorkerId) {
+    fn end(&mut self, worker: WorkerId, severity: Severity) {
         self.life.step();
-        self.port.exit(worker);
+        self.port.end(worker, severity);
     }
 
-    fn terminate(&mut self, worker: WorkerId) {
+    fn next(&mut self, deadline: Option<Time>) -> (Time, Input) {
         self.life.step();
-        self.port.terminate(worker);
-    }
-
-    fn kill(&mut self, worker: WorkerId) {
-        self.life.step();
-        self.port.kill(worker);
+        let (time, input) = self.port.next(deadline);
+        match &input {
+            Input::Durable(number) => self.life.durable.set(*number),
+            Input::Worker { worker, event: WorkerEvent::Gone { .. } } => {
+                self.life.running.borrow_mut().remove(worker);
+            }
+            _ => {}
+        }
+        (time, input)
     }
 }
 
@@ -143,21 +146,6 @@ impl Observer for Mortal {
     }
 }
 
-impl Inbox for Mortal {
-    fn next(&mut self, deadline: Option<Time>) -> (Time, Input) {
-        self.life.step();
-        let (time, input) = self.port.next(deadline);
-        match &input {
-            Input::Durable(number) => self.life.durable.set(*number),
-            Input::Worker { worker, event: WorkerEvent::Gone { .. } } => {
-                self.life.running.borrow_mut().remove(worker);
-            }
-            _ => {}
-        }
-        (time, input)
-    }
-}
-
 /// A run in several sessions, with the journal that is left of it.
 struct Run<'a> {
     scripts: &'a [Script],
@@ -180,14 +168,9 @@ impl Run<'_> {
         let world =
             simulation(LeaseTable::of_cpu_slots(SLOTS), self.scripts.to_vec()).with_sync_time(self.sync);
         let life = Rc::new(Life { steps: Cell::new(steps), ..Life::default() });
-        let Ports { launcher, pool, observer, inbox } = world.ports();
+        let Ports { workers, pool, observer } = world.ports();
         let mortal = |port| Mortal { port, life: life.clone() };
-        let ports = Ports {
-            launcher: mortal(launcher),
-            pool: mortal(pool),
-            observer: mortal(observer),
-            inbox: mortal(inbox),
-        };
+        let ports = Ports { workers: mortal(workers), pool: mortal(pool), observer: mortal(observer) };
         let mut groups = self.groups();
         let history = history(&self.journal);
         let lived = catch_unwind(AssertUnwindSafe(|| {

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use fedflow_core::{HostSample, Inbox, Input, Time, WorkerEvent};
+use fedflow_core::{HostSample, Input, Time, WorkerEvent};
 
 use super::overseer::Overseer;
 use super::post::{Delivery, Post};
@@ -15,13 +15,13 @@ use crate::clock::Clock;
 /// A sample that is older than this is renewed before the engine decides on what a loaded task takes.
 const FRESH: Duration = Duration::from_millis(100);
 
-/// The engine's [`Inbox`]: workers, exits, samples, signals and records. While nothing arrives it is blocked and
+/// What arrives for the engine: workers, exits, samples, signals and records. While nothing arrives it is blocked and
 /// takes no time.
 ///
 /// The host has no thread of its own for its workers: exits and time limits are seen to while the engine waits here, or
 /// gives an order.
 #[derive(Debug)]
-pub struct HostInbox {
+pub(super) struct HostInbox {
     arrivals: Arrivals,
     clock: Clock,
     sampler: Option<Arc<Mutex<Sampler>>>,
@@ -101,14 +101,14 @@ impl HostInbox {
     }
 }
 
-impl Inbox for HostInbox {
-    fn next(&mut self, deadline: Option<Time>) -> (Time, Input) {
+impl HostInbox {
+    pub(super) fn next(&mut self, deadline: Option<Time>) -> (Time, Input) {
         let input = self.take(deadline);
         let input = self.sample_before(input);
         (self.clock.now(), input)
     }
 
-    fn host(&mut self) -> Option<HostSample> {
+    pub(super) fn host(&mut self) -> Option<HostSample> {
         let sampler = self.sampler.as_ref()?;
         sampler.lock().unwrap_or_else(PoisonError::into_inner).sample_if_older(FRESH)
     }

@@ -2,18 +2,18 @@
 
 use std::sync::{Arc, Mutex, TryLockError};
 
-use fedflow_core::{Assignment, Dict, Launcher, Lease, WorkerId};
+use fedflow_core::{Assignment, Dict, Lease, Severity, WorkerId};
 
 use super::overseer::{Notice, Overseer};
 use super::post::Post;
 use super::sampler::SamplerThread;
 
-/// Starts workers and tells them what to do: the engine's [`Launcher`].
+/// Starts workers and tells them what to do: the half of the [`Host`](super::Host) that takes orders.
 ///
 /// No call blocks; what follows from an order happens while somebody waits in the [`HostInbox`](super::HostInbox). Dropping it kills every
 /// worker that is left and waits for that, at most a few seconds.
 #[derive(Debug)]
-pub struct HostLauncher {
+pub(super) struct HostLauncher {
     pub(super) overseer: Arc<Mutex<Overseer>>,
     pub(super) post: Post,
     pub(super) _sampling: Option<SamplerThread>,
@@ -29,37 +29,33 @@ impl HostLauncher {
     }
 }
 
-impl Launcher for HostLauncher {
-    fn start(&mut self, worker: WorkerId, assignment: Assignment) {
+impl HostLauncher {
+    pub(super) fn start(&mut self, worker: WorkerId, assignment: Assignment) {
         self.order(Notice::Start { worker, assignment: Arc::new(assignment) });
     }
 
-    fn load(&mut self, worker: WorkerId) {
+    pub(super) fn load(&mut self, worker: WorkerId) {
         self.order(Notice::Load(worker));
     }
 
-    fn train(&mut self, worker: WorkerId, lease: &Lease, params: &Dict) {
+    pub(super) fn train(&mut self, worker: WorkerId, lease: &Lease, params: &Dict) {
         self.order(Notice::Train { worker, lease: lease.clone(), params: params.clone() });
     }
 
-    fn keep(&mut self, worker: WorkerId) {
+    pub(super) fn keep(&mut self, worker: WorkerId) {
         self.order(Notice::Keep(worker));
     }
 
-    fn hand_over(&mut self, from: WorkerId, to: WorkerId, assignment: Assignment) {
+    pub(super) fn hand_over(&mut self, from: WorkerId, to: WorkerId, assignment: Assignment) {
         self.order(Notice::HandOver { from, to, assignment: Arc::new(assignment) });
     }
 
-    fn exit(&mut self, worker: WorkerId) {
-        self.order(Notice::Exit(worker));
-    }
-
-    fn terminate(&mut self, worker: WorkerId) {
-        self.order(Notice::Terminate(worker));
-    }
-
-    fn kill(&mut self, worker: WorkerId) {
-        self.order(Notice::Kill(worker));
+    pub(super) fn end(&mut self, worker: WorkerId, severity: Severity) {
+        self.order(match severity {
+            Severity::Asked => Notice::Exit(worker),
+            Severity::Terminated => Notice::Terminate(worker),
+            Severity::Killed => Notice::Kill(worker),
+        });
     }
 }
 
@@ -85,15 +81,13 @@ mod tests {
     use std::thread;
     use std::time::Duration;
 
-    use fedflow_core::Inbox as _;
-
     use crate::host::{Host, HostOptions};
 
     #[test]
     fn it_can_be_dropped_while_another_thread_waits_in_the_inbox() {
         let root = tempfile::tempdir().unwrap();
         let options = HostOptions { sample_interval: None, ..HostOptions::new(root.path()) };
-        let (launcher, mut inbox, _handle) = Host::start(options).unwrap();
+        let (Host { launcher, mut inbox }, _handle) = Host::start(options).unwrap();
         // It never ends: what it waits for does not come.
         thread::spawn(move || {
             loop {

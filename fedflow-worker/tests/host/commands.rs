@@ -1,6 +1,6 @@
 //! Tasks that are commands: any program, one process per phase.
 
-use fedflow_core::{Dict, FailureKind, Launcher, Program, Value, WorkerEvent, WorkerId};
+use fedflow_core::{Dict, FailureKind, Program, Severity, Value, WorkerEvent, WorkerId, Workers};
 
 use crate::Test;
 use crate::world::{World, command, shell};
@@ -19,7 +19,7 @@ pub(crate) const TESTS: &[Test] = &[
 fn load(world: &mut World, program: Program) -> WorkerId {
     let worker = world.start(program, Dict::new());
     assert_eq!(world.event(), WorkerEvent::Ready);
-    world.launcher().load(worker);
+    world.host().load(worker);
     assert_eq!(world.event(), WorkerEvent::Loaded);
     worker
 }
@@ -36,11 +36,11 @@ fn a_command_brings_a_result() {
     let (result, _) = world.result();
     assert!(result.get("loss").and_then(Value::as_f64).unwrap().is_nan());
     assert_eq!(result.get("steps"), Some(&Value::Int(5)));
-    world.launcher().exit(worker);
+    world.host().end(worker, Severity::Asked);
     assert_eq!(world.gone().1, "exit code 0");
     let worker = train(&mut world, "true");
     assert_eq!(world.result().0, Dict::new(), "no file is no result, and no failure");
-    world.launcher().exit(worker);
+    world.host().end(worker, Severity::Asked);
     assert_eq!(world.gone().1, "exit code 0");
 }
 
@@ -60,7 +60,7 @@ fn a_command_finds_its_environment() {
         workdir.display()
     );
     assert_eq!(std::fs::read_to_string(workdir.join("stdout.log")).unwrap(), expected);
-    world.launcher().exit(worker);
+    world.host().end(worker, Severity::Asked);
     world.gone();
 }
 
@@ -74,7 +74,7 @@ fn both_phases_write_the_same_logs() {
     world.result();
     let log = std::fs::read_to_string(world.workdir().join("stdout.log")).unwrap();
     assert_eq!(log, "loaded\ndevice <>\ndata\ntrained\n");
-    world.launcher().exit(worker);
+    world.host().end(worker, Severity::Asked);
     world.gone();
 }
 
@@ -87,7 +87,7 @@ fn a_command_that_fails_is_told() {
     let program = Program::Command { load: Some(shell("exit 4").into()), train: shell("true").into() };
     let worker = world.start(program, Dict::new());
     assert_eq!(world.event(), WorkerEvent::Ready);
-    world.launcher().load(worker);
+    world.host().load(worker);
     assert_eq!(world.gone().1, "exit code 4");
     let train = ["no-such-program"].into_iter().collect();
     let worker = load(&mut world, Program::Command { load: None, train });
@@ -115,17 +115,17 @@ fn a_wrong_result_file_is_a_failure() {
 fn a_command_can_be_ended_at_any_time() {
     let mut world = World::new();
     let worker = load(&mut world, command("true"));
-    world.launcher().terminate(worker);
+    world.host().end(worker, Severity::Terminated);
     assert_eq!(world.gone().0, FailureKind::Killed, "between its phases");
     let worker = train(&mut world, "exec sleep 1000");
-    world.launcher().terminate(worker);
+    world.host().end(worker, Severity::Terminated);
     assert_eq!(world.gone().1, "signal 15 (SIGTERM), sent by Fedflow");
     let worker = train(&mut world, "trap '' TERM; while :; do sleep 1000; done");
-    world.launcher().terminate(worker);
-    world.launcher().kill(worker);
+    world.host().end(worker, Severity::Terminated);
+    world.host().end(worker, Severity::Killed);
     assert_eq!(world.gone().1, "signal 9 (SIGKILL), sent by Fedflow");
     let worker = world.start(command("true"), Dict::new());
-    world.launcher().kill(worker);
+    world.host().end(worker, Severity::Killed);
     // Whether it was prepared before is a race; its end is told once in either case.
     let first = world.event();
     let last = if first == WorkerEvent::Ready { world.event() } else { first };
@@ -142,6 +142,6 @@ fn what_a_command_leaves_behind_is_ended() {
     drop(held);
     let mut rest = String::new();
     std::io::Read::read_to_string(&mut &pipe, &mut rest).unwrap();
-    world.launcher().exit(worker);
+    world.host().end(worker, Severity::Asked);
     world.gone();
 }

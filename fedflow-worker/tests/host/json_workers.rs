@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fedflow_core::{Dict, FailureKind, Launcher, Value, WorkerEvent};
+use fedflow_core::{Dict, FailureKind, Severity, Value, WorkerEvent, Workers};
 use fedflow_worker::{Protocol, WorkerProgram};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
@@ -50,7 +50,7 @@ fn a_shell_speaks_the_protocol() {
     let params = Dict::from([("rate", Value::Float(0.5)), ("name", Value::from("a \"b\""))]);
     let worker = world.start(script_program("shell"), params);
     assert_eq!(world.event(), WorkerEvent::Ready);
-    world.launcher().load(worker);
+    world.host().load(worker);
     assert_eq!(world.event(), WorkerEvent::Loaded);
     world.train(worker, Dict::from([("scale", 3)]));
     assert_eq!(world.event(), WorkerEvent::Progress { done: 1, total: 2 });
@@ -83,7 +83,7 @@ fn a_large_result_may_be_the_first_word_of_train() {
     let mut world = worker(LOADED, train);
     let worker = world.start(script_program("shell"), Dict::new());
     assert_eq!(world.event(), WorkerEvent::Ready);
-    world.launcher().load(worker);
+    world.host().load(worker);
     assert_eq!(world.event(), WorkerEvent::Loaded);
     world.train(worker, Dict::new());
     assert_eq!(world.result().0, Dict::from([("a", "x".repeat(200_000))]));
@@ -95,7 +95,7 @@ fn a_shell_may_fail_and_go_on() {
         worker(LOADED, r#"say '{"event":"error","phase":"train","kind":"oom","message":"full"}'"#);
     let worker = world.start(script_program("shell"), Dict::new());
     assert_eq!(world.event(), WorkerEvent::Ready);
-    world.launcher().load(worker);
+    world.host().load(worker);
     assert_eq!(world.event(), WorkerEvent::Loaded);
     for _ in 0..2 {
         world.train(worker, Dict::new());
@@ -115,7 +115,7 @@ fn what_is_no_line_of_the_protocol_ends_the_task() {
         let mut world = worker(load, "");
         let worker = world.start(script_program("shell"), Dict::new());
         assert_eq!(world.event(), WorkerEvent::Ready);
-        world.launcher().load(worker);
+        world.host().load(worker);
         let (kind, message, _) = world.gone();
         assert_eq!(kind, FailureKind::Protocol, "{message}");
         assert!(message.contains(expected), "{message}");
@@ -135,7 +135,7 @@ fn a_closed_channel_is_not_waited_for() {
     let mut world = worker("exec 0</dev/null; exec sleep 1000", "");
     let worker = world.start(script_program("shell"), Dict::new());
     assert_eq!(world.event(), WorkerEvent::Ready);
-    world.launcher().load(worker);
+    world.host().load(worker);
     let (kind, message, _) = world.gone();
     assert_eq!(kind, FailureKind::Protocol);
     assert!(message.contains("closed its channel but did not exit"), "{message}");
@@ -146,7 +146,7 @@ fn who_holds_the_channel_open_is_not_waited_for() {
     let mut world = worker("setsid sh -c 'exec sleep 5' <&0 & exit 4", "");
     let worker = world.start(script_program("shell"), Dict::new());
     assert_eq!(world.event(), WorkerEvent::Ready);
-    world.launcher().load(worker);
+    world.host().load(worker);
     assert_eq!(world.gone().1, "exit code 4");
 }
 
@@ -155,12 +155,12 @@ fn a_worker_that_does_not_read_holds_up_nobody() {
     let params = Dict::from([("large", "x".repeat(3_000_000))]);
     let stuck = world.start(script_program("shell"), params);
     assert_eq!(world.event(), WorkerEvent::Ready);
-    world.launcher().load(stuck);
+    world.host().load(stuck);
     let other = world.start(crate::world::command("true"), Dict::new());
     assert_eq!(world.event(), WorkerEvent::Ready);
-    world.launcher().exit(other);
+    world.host().end(other, Severity::Asked);
     world.gone();
-    world.launcher().kill(stuck);
+    world.host().end(stuck, Severity::Killed);
     assert_eq!(world.gone().0, FailureKind::Killed);
 }
 
@@ -179,9 +179,9 @@ fn half_a_large_result_holds_up_nobody() {
     let begin = |world: &mut World, task: &str| {
         let worker = world.next_worker();
         let assignment = world.assignment(task, script_program("shell"), Dict::new());
-        world.launcher().start(worker, assignment);
+        world.host().start(worker, assignment);
         assert_eq!(world.event(), WorkerEvent::Ready);
-        world.launcher().load(worker);
+        world.host().load(worker);
         assert_eq!(world.event(), WorkerEvent::Loaded);
         world.train(worker, Dict::new());
         worker
@@ -194,6 +194,6 @@ fn half_a_large_result_holds_up_nobody() {
     assert_eq!(worker, whole);
     assert_eq!(event, WorkerEvent::Trained(Dict::from([("a", "x".repeat(3_000_000))])));
     world.leave(whole);
-    world.launcher().kill(stalls);
+    world.host().end(stalls, Severity::Killed);
     assert_eq!(world.gone().0, FailureKind::Killed);
 }

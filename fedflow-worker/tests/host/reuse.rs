@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fedflow_core::{
-    Assignment, Dict, FailureKind, Launcher, LeaseId, Program, SELF_WORKER, Value, WorkerEvent, WorkerId,
-    to_value,
+    Assignment, Dict, FailureKind, LeaseId, Program, SELF_WORKER, Severity, Value, WorkerEvent, WorkerId,
+    Workers, to_value,
 };
 use fedflow_worker::{LeaseWitness, Protocol};
 use rustix::process::{Pid, Signal, kill_process};
@@ -47,7 +47,7 @@ impl Kept {
     fn start(world: &mut World, program: Program, script: &Script) -> Self {
         let worker = world.next_worker();
         let assignment = assignment(world, 0, program, script);
-        world.launcher().start(worker, assignment);
+        world.host().start(worker, assignment);
         load(world, worker);
         Self { worker, tasks: 1 }
     }
@@ -56,7 +56,7 @@ impl Kept {
     fn train(&self, world: &mut World) -> Dict {
         world.train(self.worker, Dict::new());
         let (result, _) = world.result();
-        world.launcher().keep(self.worker);
+        world.host().keep(self.worker);
         result
     }
 
@@ -76,7 +76,7 @@ impl Kept {
         let to = world.next_worker();
         let mut next = assignment(world, self.tasks, program, script);
         change(&mut next);
-        world.launcher().hand_over(self.worker, to, next);
+        world.host().hand_over(self.worker, to, next);
         self.worker = to;
         self.tasks += 1;
     }
@@ -96,7 +96,7 @@ fn assignment(world: &World, number: u32, program: Program, script: &Script) -> 
 
 fn load(world: &mut World, worker: WorkerId) {
     assert_eq!(world.event_of(), (worker, WorkerEvent::Ready));
-    world.launcher().load(worker);
+    world.host().load(worker);
     assert_eq!(world.event_of(), (worker, WorkerEvent::Loaded));
 }
 
@@ -133,7 +133,7 @@ fn each_task_has_its_own_directory_and_logs() {
     kept.next(&mut world, &write);
     kept.next(&mut world, &Script::default());
     kept.next(&mut world, &write);
-    world.launcher().exit(kept.worker);
+    world.host().end(kept.worker, Severity::Asked);
     assert_eq!(world.gone(), (FailureKind::Exit, "exit code 0".into(), "err of task-3".into()));
     for task in ["task-0", "task-1", "task-2", "task-3"] {
         let read = |name| std::fs::read_to_string(world.task_dir(task).join(name)).unwrap();
@@ -231,7 +231,7 @@ fn a_crash_costs_only_the_task_in_hand() {
     kept.hand_over(&mut world, |_| {}, &Script::new("exit", ""));
     let worker = kept.worker;
     assert_eq!(world.event_of(), (worker, WorkerEvent::Ready));
-    world.launcher().load(worker);
+    world.host().load(worker);
     let (gone, event) = world.event_of();
     let WorkerEvent::Gone { kind, message, stderr_tail, .. } = event else { panic!("{event:?}") };
     assert_eq!((gone, kind, message.as_str()), (worker, FailureKind::Exit, "exit code 7"));
@@ -285,17 +285,17 @@ fn kept_workers_end_as_they_are_asked() {
     let mut world = World::new();
     let kept = begin(&mut world, &Script::default());
     kept.train(&mut world);
-    world.launcher().terminate(kept.worker);
+    world.host().end(kept.worker, Severity::Terminated);
     assert_eq!(world.gone().1, "signal 15 (SIGTERM), sent by Fedflow");
     let mut kept = begin(&mut world, &Script::default());
     kept.train(&mut world);
     kept.next(&mut world, &Script::default());
-    world.launcher().kill(kept.worker);
+    world.host().end(kept.worker, Severity::Killed);
     assert_eq!(world.gone().1, "signal 9 (SIGKILL), sent by Fedflow");
     let mut kept = begin(&mut world, &Script::default());
     kept.train(&mut world);
     kept.hand_over(&mut world, |_| {}, &Script::default());
-    world.launcher().exit(kept.worker);
+    world.host().end(kept.worker, Severity::Asked);
     let last = match world.event() {
         WorkerEvent::Ready => world.event(),
         first => first,
@@ -306,7 +306,7 @@ fn kept_workers_end_as_they_are_asked() {
     kept.train(&mut world);
     let earlier = kept.worker;
     kept.hand_over(&mut world, |_| {}, &Script::default());
-    world.launcher().kill(earlier);
+    world.host().end(earlier, Severity::Killed);
     load(&mut world, kept.worker);
     world.leave(kept.worker);
 }
@@ -360,7 +360,7 @@ fn a_command_is_not_kept() {
     load(&mut world, worker);
     world.train(worker, Dict::new());
     world.result();
-    world.launcher().keep(worker);
+    world.host().keep(worker);
     assert_eq!(world.gone().1, "exit code 0");
 }
 
@@ -396,7 +396,7 @@ fn a_json_worker_serves_many_tasks() {
         load(&mut world, kept.worker);
         assert_ends(&helper);
     }
-    world.launcher().kill(kept.worker);
+    world.host().end(kept.worker, Severity::Killed);
     assert_eq!(world.gone().2, "err 6", "the last words of the last task");
     for task in 0..6 {
         let read =
@@ -420,7 +420,7 @@ fn a_json_worker_that_speaks_idly_is_ended() {
         let kept = Kept::start(&mut world, script_program("shell"), &Script::default());
         world.train(kept.worker, Dict::new());
         world.result();
-        world.launcher().keep(kept.worker);
+        world.host().keep(kept.worker);
         let (kind, message, _) = world.gone();
         assert_eq!(kind, FailureKind::Protocol);
         assert!(message.contains(expected), "{message}");
@@ -445,7 +445,7 @@ fn a_json_worker_that_was_dying() {
         kept.train(&mut world);
         kept.give(&mut world, script_program("shell"), |_| {}, &Script::default());
         assert_eq!(world.event(), WorkerEvent::Ready);
-        world.launcher().load(kept.worker);
+        world.host().load(kept.worker);
         let told = std::iter::repeat_with(|| world.event()).find_map(|event| match event {
             WorkerEvent::Gone { kind: FailureKind::Exit, before_first_word, .. } => Some(before_first_word),
             WorkerEvent::Loaded => None,

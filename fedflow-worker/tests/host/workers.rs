@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
-use fedflow_core::{Dict, FailureKind, Input, Launcher, Name, SELF_WORKER, StopLevel, Value, WorkerEvent};
+use fedflow_core::{
+    Dict, FailureKind, Input, Name, SELF_WORKER, Severity, StopLevel, Value, WorkerEvent, Workers,
+};
 use fedflow_worker::{Host, HostError, HostOptions, Protocol, describe};
 
 use crate::Test;
@@ -27,7 +29,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_worker_that_says_no_hello_is_ended", a_worker_that_says_no_hello_is_ended),
     ("a_wrong_hello_is_refused", a_wrong_hello_is_refused),
     ("an_earlier_attempt_is_kept", an_earlier_attempt_is_kept),
-    ("workers_end_with_the_launcher", workers_end_with_the_launcher),
+    ("workers_end_with_the_host", workers_end_with_the_host),
     ("workers_end_with_the_supervisor", workers_end_with_the_supervisor),
     ("the_handle_reaches_the_inbox", the_handle_reaches_the_inbox),
     ("a_sample_comes_before_loaded", a_sample_comes_before_loaded),
@@ -89,7 +91,7 @@ fn errors_and_panics_leave_the_process_alive() {
     world.leave(worker);
     let worker = world.start_script(&Script::new("fail", ""));
     assert_eq!(world.event(), WorkerEvent::Ready);
-    world.launcher().load(worker);
+    world.host().load(worker);
     assert_eq!(world.failure(), (FailureKind::Error, "no luck".into()));
     world.leave(worker);
     let worker = world.load_script(&Script::new("", "panic"));
@@ -104,7 +106,7 @@ fn a_process_that_leaves_is_told_with_its_last_words() {
     let mut world = World::new();
     let worker = world.start_script(&Script::new("exit", ""));
     assert_eq!(world.event(), WorkerEvent::Ready);
-    world.launcher().load(worker);
+    world.host().load(worker);
     assert_eq!(world.gone(), (FailureKind::Exit, "exit code 7".into(), "last words".into()));
     assert_eq!(std::fs::read_to_string(world.workdir().join("stderr.log")).unwrap(), "last words\n");
 }
@@ -114,7 +116,7 @@ fn a_process_that_is_killed_is_told() {
     let killed = (FailureKind::Killed, "signal 9 (SIGKILL)".into(), String::new());
     let worker = world.start_script(&Script::new("kill", ""));
     assert_eq!(world.event(), WorkerEvent::Ready);
-    world.launcher().load(worker);
+    world.host().load(worker);
     assert_eq!(world.gone(), killed);
     let worker = world.load_script(&Script::new("", "kill"));
     world.train(worker, Dict::new());
@@ -125,15 +127,15 @@ fn what_we_end_is_told_apart() {
     let mut world = World::new();
     let worker = world.load_script(&Script::new("", "hang"));
     world.train(worker, Dict::new());
-    world.launcher().terminate(worker);
+    world.host().end(worker, Severity::Terminated);
     assert_eq!(world.gone().1, "signal 15 (SIGTERM), sent by Fedflow");
     let worker = world.load_script(&Script::new("", "hang"));
     world.train(worker, Dict::new());
-    world.launcher().kill(worker);
+    world.host().end(worker, Severity::Killed);
     assert_eq!(world.gone().1, "signal 9 (SIGKILL), sent by Fedflow");
     // Killed before anything was heard of it.
     let worker = world.start_script(&Script::default());
-    world.launcher().kill(worker);
+    world.host().end(worker, Severity::Killed);
     loop {
         match world.event() {
             WorkerEvent::Ready => {}
@@ -145,8 +147,8 @@ fn what_we_end_is_told_apart() {
         }
     }
     // Orders to one that is gone change nothing.
-    world.launcher().load(worker);
-    world.launcher().kill(worker);
+    world.host().load(worker);
+    world.host().end(worker, Severity::Killed);
     let worker = world.load_script(&Script::default());
     world.leave(worker);
 }
@@ -193,7 +195,7 @@ fn large_parameters_go_by_file() {
     let (result, _) = world.result();
     assert_eq!(result.get("ballast"), Some(&Value::Int(300_000)));
     assert_eq!(result.get("scale").and_then(Value::as_str).map(str::len), Some(300_000));
-    world.launcher().exit(worker);
+    world.host().end(worker, Severity::Asked);
     assert_eq!(world.gone().1, "exit code 0");
 }
 
@@ -231,7 +233,7 @@ fn a_worker_that_says_no_hello_is_ended() {
     assert!(message.contains("did not say hello in time"), "{message}");
     let mut world = World::with_shell_worker(Protocol::Ipc, "exec sleep 1000");
     let worker = world.start(script_program("shell"), Dict::new());
-    world.launcher().kill(worker);
+    world.host().end(worker, Severity::Killed);
     assert_eq!(world.gone().1, "signal 9 (SIGKILL), sent by Fedflow");
     let mut world = World::with_shell_worker(Protocol::Ipc, "exit 0");
     world.start(script_program("shell"), Dict::new());
@@ -271,17 +273,16 @@ fn an_earlier_attempt_is_kept() {
     assert!(!world.workdir().join("pid").exists());
 }
 
-fn workers_end_with_the_launcher() {
+fn workers_end_with_the_host() {
     let mut world = World::new();
     let worker = world.load_script(&Script::new("", "helper-and-hang"));
     world.train(worker, Dict::new());
     let WorkerEvent::Item { value, .. } = world.event() else { panic!("the helper is told first") };
     let helper = process(value.as_i64().unwrap().try_into().unwrap());
     let worker_process = world.process_in("pid");
-    world.launcher = None;
+    world.host = None;
     assert_ends(&worker_process);
     assert_ends(&helper);
-    assert_eq!(world.gone().0, FailureKind::Killed);
 }
 
 /// The argument with which this program is a supervisor that another one kills.
@@ -346,9 +347,9 @@ fn a_sample_comes_before_loaded() {
     let worker = world.start_script(&Script::default());
     assert_eq!(world.event(), WorkerEvent::Ready);
     // A sample is fresh for 100 ms: make sure that this one is not.
-    let (now, _) = fedflow_core::Inbox::next(&mut world.inbox, Some(fedflow_core::Time::ZERO));
-    fedflow_core::Inbox::next(&mut world.inbox, Some(now + Duration::from_millis(110)));
-    world.launcher().load(worker);
+    let (now, _) = fedflow_core::Workers::next(world.host(), Some(fedflow_core::Time::ZERO));
+    fedflow_core::Workers::next(world.host(), Some(now + Duration::from_millis(110)));
+    world.host().load(worker);
     assert!(matches!(world.input(), Input::Host(sample) if sample.memory_total.bytes() > 0));
     assert_eq!(world.event(), WorkerEvent::Loaded);
     world.leave(worker);

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fedflow_core::{
-    Assignment, Device, DeviceInfo, Dict, FailureKind, Inbox, Input, Launcher, Lease, LeaseId, Name, Program,
-    SELF_WORKER, Share, Time, Value, WorkerEvent, WorkerId, to_value,
+    Assignment, Device, DeviceInfo, Dict, FailureKind, Input, Lease, LeaseId, Name, Program, SELF_WORKER,
+    Severity, Share, Time, Value, WorkerEvent, WorkerId, Workers, to_value,
 };
-use fedflow_worker::{Host, HostHandle, HostInbox, HostLauncher, HostOptions, Protocol, WorkerProgram};
+use fedflow_worker::{Host, HostHandle, HostOptions, Protocol, WorkerProgram};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
@@ -19,8 +19,7 @@ use crate::script::Script;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct World {
-    pub(crate) launcher: Option<HostLauncher>,
-    pub(crate) inbox: HostInbox,
+    pub(crate) host: Option<Host>,
     pub(crate) handle: HostHandle,
     pub(crate) root: tempfile::TempDir,
     workers: u64,
@@ -39,8 +38,8 @@ impl World {
         options.result_limit = 1 << 20;
         options.base_environment = vec![("TEST_BASE".into(), "base".into())];
         change(&mut options);
-        let (launcher, inbox, handle) = Host::start(options).unwrap();
-        Self { launcher: Some(launcher), inbox, handle, root, workers: 0 }
+        let (host, handle) = Host::start(options).unwrap();
+        Self { host: Some(host), handle, root, workers: 0 }
     }
 
     /// A host with one more worker program, a shell script.
@@ -57,8 +56,8 @@ impl World {
         })
     }
 
-    pub(crate) fn launcher(&mut self) -> &mut HostLauncher {
-        self.launcher.as_mut().unwrap()
+    pub(crate) fn host(&mut self) -> &mut Host {
+        self.host.as_mut().unwrap()
     }
 
     pub(crate) fn workdir(&self) -> PathBuf {
@@ -80,7 +79,7 @@ impl World {
             keep: None,
             oom_signs: Default::default(),
         };
-        self.launcher().start(worker, assignment);
+        self.host().start(worker, assignment);
         worker
     }
 
@@ -125,19 +124,19 @@ impl World {
     pub(crate) fn load_script(&mut self, script: &Script) -> WorkerId {
         let worker = self.start_script(script);
         assert_eq!(self.event(), WorkerEvent::Ready);
-        self.launcher().load(worker);
+        self.host().load(worker);
         assert_eq!(self.event(), WorkerEvent::Loaded);
         worker
     }
 
     pub(crate) fn train(&mut self, worker: WorkerId, params: Dict) {
         let lease = cpu_lease();
-        self.launcher().train(worker, &lease, &params);
+        self.host().train(worker, &lease, &params);
     }
 
     pub(crate) fn input(&mut self) -> Input {
-        match self.inbox.next(Some(Time::ZERO)) {
-            (now, Input::Timer) => match self.inbox.next(Some(now + PATIENCE)).1 {
+        match self.host().next(Some(Time::ZERO)) {
+            (now, Input::Timer) => match self.host().next(Some(now + PATIENCE)).1 {
                 Input::Timer => panic!("nothing came"),
                 input => input,
             },
@@ -192,7 +191,7 @@ impl World {
 
     /// Sends a worker away that has nothing left to do.
     pub(crate) fn leave(&mut self, worker: WorkerId) {
-        self.launcher().exit(worker);
+        self.host().end(worker, Severity::Asked);
         let (kind, message, _) = self.gone();
         assert_eq!((kind, message.as_str()), (FailureKind::Exit, "exit code 0"));
     }

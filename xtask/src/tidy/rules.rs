@@ -69,19 +69,13 @@ pub(super) enum Edge {
 /// The module edges that hold a crate together.
 pub(super) const MODULES: &[ModuleRule] = &[
     // The scheduler decides and knows nothing of the loop that carries it out; the model knows neither.
-    ModuleRule { krate: "fedflow-core", module: "forecast", edge: Edge::UsedOnlyBy(&[]) },
-    ModuleRule { krate: "fedflow-core", module: "simulation", edge: Edge::UsedOnlyBy(&["forecast"]) },
-    ModuleRule {
-        krate: "fedflow-core",
-        module: "engine",
-        edge: Edge::UsedOnlyBy(&["forecast", "simulation"]),
-    },
+    ModuleRule { krate: "fedflow-core", module: "simulation", edge: Edge::UsedOnlyBy(&[]) },
+    ModuleRule { krate: "fedflow-core", module: "engine", edge: Edge::UsedOnlyBy(&["simulation"]) },
     ModuleRule {
         krate: "fedflow-core",
         module: "scheduler",
-        edge: Edge::UsedOnlyBy(&["engine", "forecast", "simulation"]),
+        edge: Edge::UsedOnlyBy(&["engine", "simulation"]),
     },
-    ModuleRule { krate: "fedflow-core", module: "value", edge: Edge::UsesOnly(&[]) },
     // The run directory knows nothing of workers, and workers nothing of it.
     ModuleRule { krate: "fedflow-worker", module: "store", edge: Edge::UsesOnly(&["clock", "process"]) },
     ModuleRule { krate: "fedflow-worker", module: "store", edge: Edge::UsedOnlyBy(&[]) },

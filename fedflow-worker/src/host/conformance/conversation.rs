@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 use fedflow_core::{
-    Assignment, Device, DeviceInfo, Dict, FailureKind, Inbox, Input, Lease, LeaseId, Name, Program, Share,
-    Time, WorkerEvent, WorkerId,
+    Assignment, Device, DeviceInfo, Dict, FailureKind, Input, Lease, LeaseId, Name, Program, Share, Time,
+    WorkerEvent, WorkerId,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{Shutdown, shutdown};
