@@ -47,7 +47,7 @@ pub use ledger::{Fault, LedgerError};
 pub use nvml::{CardError, CardRole, NoDriver};
 pub use pool::{
     CardChanges, CardWatch, DeviceWatch, LeaseHolders, NoCards, OpenError, Opened, Pool, SimulatedMemory,
-    SimulatedOom, Warning, leasable_memory,
+    SimulatedOom, Warning,
 };
 pub use telemetry::{TelemetrySampler, TelemetrySource};
 pub use visible::HiddenCards;

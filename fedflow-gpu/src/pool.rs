@@ -9,7 +9,6 @@ mod meter;
 mod open_error;
 mod priority;
 mod returning;
-mod share_limit;
 mod simulated;
 mod warning;
 mod watch;
@@ -31,7 +30,6 @@ use meter::CardMeter;
 
 pub use device_watch::DeviceWatch;
 pub use open_error::{NoCards, OpenError};
-pub use share_limit::leasable_memory;
 pub use simulated::{SimulatedMemory, SimulatedOom};
 pub use warning::Warning;
 pub use watch::{CardChanges, CardWatch};
@@ -260,7 +258,7 @@ impl Pool {
                 name: "simulated card".into(),
                 memory: Some(size),
             };
-            table.add(info, Some(share_limit::of(size, Size::ZERO, config)));
+            table.add(info, Some(config.leasable_memory(size, Size::ZERO)));
         }
         let kind = Kind::Simulated(SimulatedMemory::new(&table.devices(), None));
         let booked = BookedMemory::default();

@@ -9,7 +9,7 @@ use super::foreign::{Attributed, Foreign};
 use super::meter::CardMeter;
 use super::returning::{Change, Returning};
 use super::watch::DueReturn;
-use super::{CardWatch, NoCards, OpenError, Warning, priority, share_limit};
+use super::{CardWatch, NoCards, OpenError, Warning, priority};
 use crate::clock::monotonic_now;
 use crate::environment::Environment;
 use crate::nvml::{CardError, CardProcess, CardRole, Driver, Found, Memory, NoDriver};
@@ -79,7 +79,7 @@ impl Cards {
                 name: card.name.clone().unwrap_or_else(|| "NVIDIA card".into()),
                 memory: card.memory.map(|memory| memory.total),
             };
-            let limit = |memory: Memory| share_limit::of(memory.total, memory.reserved, config);
+            let limit = |memory: Memory| config.leasable_memory(memory.total, memory.reserved);
             table.add(info, card.memory.map(limit));
             cards.push(Card {
                 device,

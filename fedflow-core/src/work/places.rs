@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, RandomState};
 
 use hashbrown::HashTable;
 
-use super::TaskEntry;
+use crate::work::entry::TaskEntry;
 
 /// The place of each task in a list: five bytes or so a task. Nothing iterates over it.
 ///

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::learning::estimates::MemoryUse;
 use crate::model::device::{Device, DeviceInfo};
 use crate::model::failure::Failure;
+use crate::model::memory_use::MemoryUse;
 use crate::model::name::Name;
 use crate::model::quantity::Size;
 use crate::model::value::{Dict, Value};

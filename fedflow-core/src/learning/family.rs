@@ -4,9 +4,9 @@ use std::fmt::Write;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::model::fnv::Fnv1a;
 use crate::model::name::Name;
 use crate::model::value::{Dict, Value};
-use crate::work::fingerprint::Fnv1a;
 use crate::work::spec::{Program, TaskSpec};
 
 /// What a task is compared with when its memory is estimated.

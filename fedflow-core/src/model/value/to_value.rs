@@ -8,7 +8,7 @@ use serde::ser::{
     SerializeTupleStruct, SerializeTupleVariant, Serializer,
 };
 
-use super::{Dict, MAX_DEPTH, Value};
+use super::dict::{Dict, MAX_DEPTH, Value};
 
 /// Why something cannot be turned into a value, or a value into something.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

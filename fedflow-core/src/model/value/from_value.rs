@@ -6,7 +6,8 @@ use serde::de::{
 };
 use serde::{Deserializer, forward_to_deserialize_any};
 
-use super::{Dict, Value, ValueError};
+use super::dict::{Dict, Value};
+use super::to_value::ValueError;
 
 /// Turns a [`Value`] into a type that can be deserialised; the way back from [`to_value`](crate::to_value).
 ///
@@ -161,7 +162,7 @@ mod tests {
     use serde::{Deserialize, Serialize};
 
     use super::*;
-    use crate::model::value::to_value;
+    use crate::model::value::to_value::to_value;
 
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
     enum Shape {

@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::GroupSpan;
 use crate::model::device::{Device, DeviceInfo};
 use crate::model::name::Name;
+use crate::model::run_event::RunEvent;
 use crate::model::time::Time;
-use crate::ports::event::RunEvent;
 
 /// What a device, or a CPU slot, does in a simulated run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +35,19 @@ pub struct Turn {
     /// From when.
     pub from: Duration,
     /// Until when.
+    pub to: Duration,
+}
+
+/// From when until when a group would be executed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupSpan {
+    /// Its name.
+    pub name: Name,
+    /// Its beginning.
+    pub from: Duration,
+    /// When its last task begins to train: afterwards devices can only idle.
+    pub last_turn: Duration,
+    /// Its end.
     pub to: Duration,
 }
 
@@ -183,4 +195,29 @@ fn idle(of: &mut LaneUse, from: Duration, to: Duration, groups: &[GroupSpan]) {
         at = at.max(group.to.min(to));
     }
     of.tail += to.saturating_sub(at);
+}
+
+/// From when until when each group is executed, by the events of a run.
+pub(super) fn group_spans(events: &[(Time, RunEvent)], turns: &[Turn]) -> Vec<GroupSpan> {
+    let mut spans: Vec<GroupSpan> = Vec::new();
+    for (time, event) in events {
+        let now = time.since_start();
+        match event {
+            RunEvent::GroupStarted { group, .. } => {
+                spans.push(GroupSpan { name: group.clone(), from: now, last_turn: now, to: now });
+            }
+            RunEvent::GroupFinished { group, .. } => {
+                if let Some(span) = spans.iter_mut().rev().find(|span| span.name == *group) {
+                    span.to = now;
+                }
+            }
+            _ => {}
+        }
+    }
+    for turn in turns {
+        if let Some(span) = spans.get_mut(turn.group) {
+            span.last_turn = span.last_turn.max(turn.from);
+        }
+    }
+    spans
 }

@@ -3,15 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{PlannedTimes, before_train, handed_over};
-use crate::learning::durations::Lead;
-use crate::leasing::lease::LeaseTable;
+use super::planned_times::{PlannedTimes, handed_over};
+use crate::learning::stage_times::Lead;
+use crate::leasing::table::LeaseTable;
 use crate::model::config::Config;
 use crate::model::device::Pin;
 use crate::model::quantity::Size;
-use crate::ports::DevicePool;
 use crate::scheduler::TaskPlan;
-use crate::simulation::HandOver;
+use crate::simulation::script::HandOver;
 use crate::work::group::TaskGroup;
 
 /// The bound of each group, one after the other.
@@ -41,9 +40,9 @@ fn of_group(group: &TaskGroup, times: &PlannedTimes, devices: &LeaseTable, confi
             Some(stay) => {
                 let how = if stay.keep.is_some() { HandOver::Kept } else { HandOver::Reused };
                 let Lead { start, load } = handed_over(of_task, how);
-                start.saturating_add(load).min(before_train(of_task))
+                start.saturating_add(load).min(of_task.before_train())
             }
-            None => before_train(of_task),
+            None => of_task.before_train(),
         };
         let load = load.as_secs_f64();
         let train = of_task.train.as_secs_f64();

@@ -1,8 +1,19 @@
-//! Means of lengths of time, one observation after the other.
+//! `MeanTimes`: the means of what attempts took, one observation after the other.
 
 use std::time::Duration;
 
-use super::{Lead, Seen, duration};
+use crate::learning::stage_times::{Lead, duration};
+
+/// What an attempt took.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct AttemptTimes {
+    pub(super) lead: Lead,
+    /// Whether its process had served other tasks.
+    pub(super) reused: bool,
+    pub(super) train: Duration,
+    /// `None` while the process is there, and if it was kept for another task.
+    pub(super) exit: Option<Duration>,
+}
 
 /// A mean of seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -50,7 +61,7 @@ impl MeanLead {
 
 impl MeanTimes {
     /// Takes an attempt whose exit is still to be told.
-    pub(super) fn add(&mut self, seen: Seen) {
+    pub(super) fn add(&mut self, seen: AttemptTimes) {
         let lead = if seen.reused { &mut self.handed_over } else { &mut self.own };
         lead.start.add(seen.lead.start.as_secs_f64());
         lead.load.add(seen.lead.load.as_secs_f64());

@@ -5,8 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 
-use super::json::{BYTES, non_finite_text};
-use super::{Dict, Value};
+use super::dict::{Dict, Value};
+use super::exact_json::{BYTES, non_finite_text};
 
 /// A dictionary as `results.json` and the progress stream have it: a float that is not finite is the text `NaN`,
 /// `Infinity` or `-Infinity`, bytes are `{"$bytes": base64}`, and keys are not escaped.

@@ -8,7 +8,7 @@ use serde::de::{Error as _, MapAccess, SeqAccess, Visitor};
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{Dict, Value};
+use super::dict::{Dict, Value};
 
 const FLOAT: &str = "$float";
 pub(super) const BYTES: &str = "$bytes";

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::learning::durations::{Basis, Durations, Lead, StageTimes};
+use crate::learning::durations::Durations;
+use crate::learning::stage_times::{Basis, Lead, StageTimes};
 use crate::model::name::Name;
+use crate::simulation::script::HandOver;
 use crate::work::group::TaskGroup;
 use crate::work::spec::ExpectedTimes;
 
@@ -102,6 +104,16 @@ impl PlannedTimes {
     pub(super) fn between_groups(&self) -> Option<Duration> {
         self.between_groups.filter(|time| !time.is_zero())
     }
+}
+
+/// How a task begins in a process that has served others. Where that was never seen, nothing is started, and what was
+/// loaded under its key is there.
+pub(super) fn handed_over(times: StageTimes, how: HandOver) -> Lead {
+    let load = match how {
+        HandOver::Kept => Duration::ZERO,
+        HandOver::Reused => times.load,
+    };
+    times.handed_over.unwrap_or(Lead { start: Duration::ZERO, load })
 }
 
 fn declared(expected: ExpectedTimes) -> (StageTimes, Basis) {
