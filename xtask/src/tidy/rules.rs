@@ -77,7 +77,11 @@ pub(super) const MODULES: &[ModuleRule] = &[
         edge: Edge::UsedOnlyBy(&["engine", "simulation"]),
     },
     // The run directory knows nothing of workers, and workers nothing of it.
-    ModuleRule { krate: "fedflow-worker", module: "store", edge: Edge::UsesOnly(&["clock", "process"]) },
+    ModuleRule {
+        krate: "fedflow-worker",
+        module: "store",
+        edge: Edge::UsesOnly(&["pausable_clock", "processes"]),
+    },
     ModuleRule { krate: "fedflow-worker", module: "store", edge: Edge::UsedOnlyBy(&[]) },
     // The two ends of the protocol meet in the protocol alone. A running task is a host with one worker.
     ModuleRule { krate: "fedflow-worker", module: "host", edge: Edge::UsedOnlyBy(&["running_task"]) },
