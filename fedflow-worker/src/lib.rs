@@ -7,6 +7,8 @@
 //! The [`store`] keeps a run's progress: run directory, journal, lock.
 
 #[cfg(feature = "host")]
+mod check_worker;
+#[cfg(feature = "host")]
 mod describe;
 #[cfg(feature = "host")]
 mod host;
@@ -29,11 +31,12 @@ pub mod store;
 pub use host::fuzzing;
 
 #[cfg(feature = "host")]
+pub use check_worker::{CheckedStep, Trial, Verdict, WorkerCheck};
+#[cfg(feature = "host")]
 pub use describe::{DescribeError, describe};
 #[cfg(feature = "host")]
 pub use host::{
-    CheckedStep, Host, HostError, HostHandle, HostOptions, HostTalk, LeaseWitness, Protocol, TrainGate,
-    Trial, Verdict, WorkerCheck, WorkerProgram,
+    Host, HostError, HostHandle, HostOptions, HostTalk, LeaseWitness, Protocol, TrainGate, WorkerProgram,
 };
 #[cfg(any(feature = "runtime", feature = "run-dir"))]
 pub use processes::ProcessId;
