@@ -19,7 +19,7 @@ pub(crate) enum ProcessOwner {
     /// A process of another run, whose memory is booked in the machine's ledger.
     OtherRun,
     /// Neither.
-    NoRun,
+    Foreign,
 }
 
 /// The numbers of a process and its ancestors, itself first; `None` if there is no such process here.
@@ -46,7 +46,7 @@ pub(crate) fn owner_of(ancestry: &[u32], booked: &[u32]) -> ProcessOwner {
     } else if ancestry.iter().any(|pid| booked.contains(pid)) {
         ProcessOwner::OtherRun
     } else {
-        ProcessOwner::NoRun
+        ProcessOwner::Foreign
     }
 }
 
@@ -86,7 +86,7 @@ mod tests {
         assert!(ancestry.len() > 1, "a test has a parent");
         assert_eq!(owner_of(&ancestry, &[own]), ProcessOwner::ThisRun);
         assert_eq!(owner_of(&[7, 5, 1], &[5]), ProcessOwner::OtherRun);
-        assert_eq!(owner_of(&[7, 5, 1], &[6]), ProcessOwner::NoRun);
+        assert_eq!(owner_of(&[7, 5, 1], &[6]), ProcessOwner::Foreign);
         assert_eq!(probe_ancestry(1), Some(vec![1]));
         assert_eq!(probe_ancestry(u32::MAX), None);
     }

@@ -63,7 +63,7 @@ impl Foreign {
     /// What others use of a card on which leases, of this run or of others in the ledger, have booked `booked`.
     pub(super) fn beside_leases(&mut self, memory: &Memory, booked: Size, processes: &[Attributed]) -> Size {
         let named: Size =
-            processes.iter().filter(|p| p.owner == Some(ProcessOwner::NoRun)).map(|p| p.memory).sum();
+            processes.iter().filter(|p| p.owner == Some(ProcessOwner::Foreign)).map(|p| p.memory).sum();
         let all_known = !processes.is_empty() && processes.iter().all(|p| p.owner.is_some());
         if all_known {
             // Whoever was there at rest and is not any more need not be remembered.
@@ -100,7 +100,7 @@ mod tests {
         let mut foreign = Foreign::default();
         assert_eq!(foreign.without_leases(&memory(GB / 5), &[]), Size::ZERO);
         assert_eq!(foreign.without_leases(&memory(GB), &[]), Size::from_gb(1), "seen from a container");
-        let small = [Attributed { owner: Some(ProcessOwner::NoRun), memory: Size::from_bytes(9) }];
+        let small = [Attributed { owner: Some(ProcessOwner::Foreign), memory: Size::from_bytes(9) }];
         assert_eq!(foreign.without_leases(&memory(GB / 5), &small), Size::from_bytes(GB / 5));
     }
 
@@ -110,7 +110,7 @@ mod tests {
         let mut foreign = Foreign::default();
         assert_eq!(foreign.without_leases(&memory(GB), &processes), Size::from_gb(1));
         assert_eq!(foreign.without_leases_or_loaders(&memory(GB), &processes), Size::ZERO);
-        let both = [processes[0], process(Some(ProcessOwner::NoRun), 2)];
+        let both = [processes[0], process(Some(ProcessOwner::Foreign), 2)];
         assert_eq!(foreign.without_leases_or_loaders(&memory(3 * GB), &both), Size::from_gb(2));
         assert_eq!(foreign.without_leases_or_loaders(&memory(GB), &[process(None, 1)]), Size::from_gb(1));
     }
@@ -132,7 +132,7 @@ mod tests {
         let mut foreign = Foreign::default();
         foreign.without_leases(&memory(0), &[]);
         assert_eq!(foreign.beside_leases(&memory(8 * GB), Size::from_gb(10), &[]), Size::ZERO);
-        let both = [process(Some(ProcessOwner::ThisRun), 1), process(Some(ProcessOwner::NoRun), 7)];
+        let both = [process(Some(ProcessOwner::ThisRun), 1), process(Some(ProcessOwner::Foreign), 7)];
         assert_eq!(foreign.beside_leases(&memory(8 * GB), Size::from_gb(10), &both), Size::from_gb(7));
         assert_eq!(foreign.beside_leases(&memory(14 * GB), Size::from_gb(10), &[]), Size::from_gb(4));
     }
@@ -154,7 +154,7 @@ mod tests {
         assert_eq!(foreign.ownerless(&memory(5 * GB), none, &[]), gb(3));
         assert_eq!(foreign.ownerless(&memory(2 * GB + GB / 5), none, &[]), none, "the driver's own");
         // Another one who came meanwhile, beside those who were there.
-        assert_eq!(foreign.ownerless(&memory(5 * GB), none, &[process(Some(ProcessOwner::NoRun), 5)]), none);
+        assert_eq!(foreign.ownerless(&memory(5 * GB), none, &[process(Some(ProcessOwner::Foreign), 5)]), none);
         // Beside a lease of 10 GB that hides it, unless its process is known to use less.
         assert_eq!(foreign.ownerless(&memory(6 * GB), gb(10), &[]), none);
         assert_eq!(
@@ -168,7 +168,7 @@ mod tests {
             Just(None),
             Just(Some(ProcessOwner::ThisRun)),
             Just(Some(ProcessOwner::OtherRun)),
-            Just(Some(ProcessOwner::NoRun)),
+            Just(Some(ProcessOwner::Foreign)),
         ];
         let process = (owner, 0..20_u64).prop_map(|(owner, gigabytes)| process(owner, gigabytes));
         proptest::collection::vec(process, 0..4)
