@@ -154,7 +154,10 @@ mod tests {
         assert_eq!(foreign.ownerless(&memory(5 * GB), none, &[]), gb(3));
         assert_eq!(foreign.ownerless(&memory(2 * GB + GB / 5), none, &[]), none, "the driver's own");
         // Another one who came meanwhile, beside those who were there.
-        assert_eq!(foreign.ownerless(&memory(5 * GB), none, &[process(Some(ProcessOwner::Foreign), 5)]), none);
+        assert_eq!(
+            foreign.ownerless(&memory(5 * GB), none, &[process(Some(ProcessOwner::Foreign), 5)]),
+            none
+        );
         // Beside a lease of 10 GB that hides it, unless its process is known to use less.
         assert_eq!(foreign.ownerless(&memory(6 * GB), gb(10), &[]), none);
         assert_eq!(
