@@ -6,6 +6,7 @@
 //!
 //! The [`store`] keeps a run's progress: run directory, journal, lock.
 
+mod check_worker;
 mod clock;
 mod codec;
 mod describe;
@@ -26,10 +27,10 @@ pub mod store;
 #[doc(hidden)]
 pub use host::fuzzing;
 
+pub use check_worker::{CheckedStep, Trial, Verdict, WorkerCheck};
 pub use describe::{DescribeError, describe};
 pub use host::{
-    CheckedStep, Host, HostError, HostHandle, HostOptions, HostTalk, LeaseWitness, Protocol, TrainGate,
-    Trial, Verdict, WorkerCheck, WorkerProgram,
+    Host, HostError, HostHandle, HostOptions, HostTalk, LeaseWitness, Protocol, TrainGate, WorkerProgram,
 };
 pub use inheritance::shed_inheritance;
 pub use log_reader::{LogPiece, LogReader};

@@ -148,7 +148,11 @@ pub(super) const MODULES: &[ModuleRule] = &[
     ModuleRule { krate: "fedflow-worker", module: "store", edge: Edge::UsesOnly(&["clock", "process"]) },
     ModuleRule { krate: "fedflow-worker", module: "store", edge: Edge::UsedOnlyBy(&[]) },
     // The two ends of the protocol meet in the protocol alone. A running task is a host with one worker.
-    ModuleRule { krate: "fedflow-worker", module: "host", edge: Edge::UsedOnlyBy(&["running_task"]) },
+    ModuleRule {
+        krate: "fedflow-worker",
+        module: "host",
+        edge: Edge::UsedOnlyBy(&["check_worker", "running_task"]),
+    },
     ModuleRule { krate: "fedflow-worker", module: "runtime", edge: Edge::UsedOnlyBy(&[]) },
     // A view is told events and draws; it can be read without the rest of the command line.
     ModuleRule { krate: "fedflow-cli", module: "view", edge: Edge::UsesOnly(&[]) },
