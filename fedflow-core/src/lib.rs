@@ -26,6 +26,7 @@ pub use model::failure::{Failure, FailureKind, Stage};
 pub use model::identity::{TaskKey, WorkerId};
 pub use model::name::{IntoName, MAX_NAME_BYTES, Name, NameError};
 pub use model::oom::{CARD_WORDS, ExtraOomSigns, HOST_WORDS, OomSigns};
+pub use model::process::{ProcessId, ProcessStat};
 pub use model::quantity::{Size, SizeError};
 pub use model::status::{IllegalTransition, TaskStatus, Transition};
 pub use model::time::Time;

@@ -6,6 +6,7 @@ pub(crate) mod failure;
 pub(crate) mod identity;
 pub(crate) mod name;
 pub(crate) mod oom;
+pub(crate) mod process;
 pub(crate) mod quantity;
 pub(crate) mod status;
 pub(crate) mod time;

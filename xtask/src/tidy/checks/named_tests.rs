@@ -1,11 +1,12 @@
-//! The tests that the README names: each must be there, under its name, in its file.
+//! What the README names must be there: tests, each under its name in its file, and the command that runs them all.
 
 use std::path::{Path, PathBuf};
 
-use super::Finding;
+use crate::tidy::finding::Finding;
+use crate::tidy::rules::Rule;
 
 /// Checks every "`NAME` in `FILE.rs`" of the README.
-pub(super) fn check(texts: &[(PathBuf, String)]) -> Vec<Finding> {
+pub(in crate::tidy) fn check(texts: &[(PathBuf, String)]) -> Vec<Finding> {
     let text_of = |wanted: &Path| texts.iter().find(|(path, _)| path == wanted).map(|(_, text)| text);
     let readme = Path::new("README.md");
     let lines = text_of(readme).map(String::as_str).unwrap_or_default().lines();
@@ -13,11 +14,24 @@ pub(super) fn check(texts: &[(PathBuf, String)]) -> Vec<Finding> {
     for (number, line) in (1..).zip(lines) {
         for (name, file) in named_in(line) {
             if !text_of(Path::new(file)).is_some_and(|text| has_test(text, name)) {
-                findings.push(Finding::error(readme, number, format!("there is no test {name} in {file}")));
+                findings.push(Finding::new(
+                    Rule::Readme,
+                    readme,
+                    number,
+                    format!("there is no test {name} in {file}"),
+                ));
             }
         }
     }
     findings
+}
+
+/// The README must name the command that `ci` runs.
+pub(in crate::tidy) fn check_command(texts: &[(PathBuf, String)], command: &str) -> Option<Finding> {
+    let readme = texts.iter().find(|(path, _)| path == Path::new("README.md"));
+    let named = readme.is_some_and(|(_, text)| text.contains(command));
+    let message = || format!("does not name the test command `{command}`");
+    (!named).then(|| Finding::new(Rule::Readme, "README.md", 0, message()))
 }
 
 /// The tests that a line names, with their files.
@@ -62,5 +76,13 @@ mod tests {
             ]
         );
         assert!(check("`cargo` in `tests`").is_empty());
+    }
+
+    #[test]
+    fn the_readme_names_the_test_command() {
+        let with = |text: &str| check_command(&[("README.md".into(), text.into())], "cargo test");
+        assert!(with("run `cargo test --workspace`").is_none());
+        assert!(with("run make").is_some());
+        assert!(check_command(&[], "cargo test").is_some());
     }
 }

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::Finding;
-use super::rules::{ALSO_KNOWN, CRATES, OWNERS};
 use crate::manifest::{DependencyKind, Manifest, Workspace};
+use crate::tidy::finding::Finding;
+use crate::tidy::rules::{ALSO_KNOWN, CRATES, OWNERS, Rule};
 
 /// Checks every manifest against the tables.
-pub(super) fn check(workspace: &Workspace) -> Vec<Finding> {
+pub(in crate::tidy) fn check(workspace: &Workspace) -> Vec<Finding> {
     let members: BTreeSet<&str> = workspace.members.iter().map(|member| &member.name[..]).collect();
     let mut findings: Vec<_> =
         workspace.members.iter().flat_map(|manifest| check_manifest(manifest, &members)).collect();
@@ -18,7 +18,12 @@ pub(super) fn check(workspace: &Workspace) -> Vec<Finding> {
         .collect();
     for name in &workspace.shared_dependencies {
         if !used.contains(&name[..]) {
-            findings.push(Finding::error("Cargo.toml", 0, format!("no crate uses the dependency {name}")));
+            findings.push(Finding::new(
+                Rule::CrateLayers,
+                "Cargo.toml",
+                0,
+                format!("no crate uses the dependency {name}"),
+            ));
         }
     }
     findings
@@ -26,7 +31,8 @@ pub(super) fn check(workspace: &Workspace) -> Vec<Finding> {
 
 fn check_manifest(manifest: &Manifest, members: &BTreeSet<&str>) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let mut found = |message: String| findings.push(Finding::error(&manifest.path, 0, message));
+    let mut found =
+        |message: String| findings.push(Finding::new(Rule::CrateLayers, &manifest.path, 0, message));
     if !manifest.shares_lints {
         found("has no `[lints] workspace = true`".into());
     }

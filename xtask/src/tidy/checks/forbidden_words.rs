@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use super::Finding;
-use super::rules::FORBIDDEN_WORDS;
+use crate::tidy::finding::Finding;
+use crate::tidy::rules::{FORBIDDEN_WORDS, Rule};
 
 /// Checks a file of any kind.
-pub(super) fn check(path: &Path, text: &str) -> Vec<Finding> {
+pub(in crate::tidy) fn check(path: &Path, text: &str) -> Vec<Finding> {
     // Cargo writes the lock file, and names its registry there.
     if path.ends_with("Cargo.lock") {
         return Vec::new();
@@ -17,7 +17,7 @@ pub(super) fn check(path: &Path, text: &str) -> Vec<Finding> {
         let line = line.to_ascii_lowercase();
         for word in words.iter().filter(|word| line.contains(word.as_str())) {
             let message = format!("names {word}: where packages come from is not this repository's business");
-            findings.push(Finding::error(path, number + 1, message));
+            findings.push(Finding::new(Rule::ForbiddenWords, path, number + 1, message));
         }
     }
     findings

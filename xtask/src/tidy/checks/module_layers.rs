@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use super::Finding;
-use super::rules::{Edge, IMPURE_MACROS, IMPURE_PATHS, MODULES, ModuleRule, PURE_CRATE};
-use super::source::{NamedPath, Source};
 use crate::manifest::Workspace;
+use crate::tidy::finding::Finding;
+use crate::tidy::rules::{Edge, IMPURE_MACROS, IMPURE_PATHS, MODULES, ModuleRule, PURE_CRATE, Rule};
+use crate::tidy::source::{NamedPath, Source};
 
 /// Checks every file of every crate against the tables.
-pub(super) fn check(workspace: &Workspace, sources: &[Source]) -> Vec<Finding> {
+pub(in crate::tidy) fn check(workspace: &Workspace, sources: &[Source]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for member in &workspace.members {
         let Some(krate) = member.path.parent() else { continue };
@@ -38,7 +38,7 @@ fn stale(rule: &ModuleRule, krate: &Path) -> Finding {
         "has no module {} any more, but the table of modules has a rule for it (xtask/src/tidy/rules.rs)",
         rule.module
     );
-    Finding::error(krate, 0, message)
+    Finding::new(Rule::ModuleLayers, krate, 0, message)
 }
 
 /// Finds the edges between top modules that a rule forbids.
@@ -64,7 +64,7 @@ fn check_edges(rule: &ModuleRule, source: &Source, module: &[String]) -> Vec<Fin
             }
             _ => continue,
         };
-        findings.push(Finding::error(&source.path, path.line, message));
+        findings.push(Finding::new(Rule::ModuleLayers, &source.path, path.line, message));
     }
     findings
 }
@@ -101,13 +101,13 @@ fn check_purity(source: &Source) -> Vec<Finding> {
             IMPURE_PATHS.iter().find(|impure| path.parts.iter().take(impure.len()).eq(impure.iter()));
         if let Some(impure) = impure {
             let message = format!("{PURE_CRATE} does no I/O: it must not use {}", impure.join("::"));
-            findings.push(Finding::error(&source.path, path.line, message));
+            findings.push(Finding::new(Rule::ModuleLayers, &source.path, path.line, message));
         }
     }
     for pair in source.tokens.windows(2).filter(|pair| pair[1].text == "!" && !pair[0].in_tests) {
         if IMPURE_MACROS.contains(&&pair[0].text[..]) {
             let message = format!("{PURE_CRATE} does no I/O: it must not call {}!", pair[0].text);
-            findings.push(Finding::error(&source.path, pair[0].line, message));
+            findings.push(Finding::new(Rule::ModuleLayers, &source.path, pair[0].line, message));
         }
     }
     findings

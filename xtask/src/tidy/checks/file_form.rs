@@ -1,15 +1,15 @@
-//! Rules on single Rust files: what they begin with, how long they are, what they are called, what they avoid.
+//! Rules on single Rust files: what they begin with, how long they are, what they avoid.
 
-use super::Finding;
-use super::rules::{EMPTY_NAMES, LONG_FILE, LONGEST_FILE};
-use super::source::Source;
+use crate::tidy::finding::Finding;
+use crate::tidy::rules::{LONGEST_FILE, MOST_SUPERS, Rule};
+use crate::tidy::source::Source;
 
 /// Checks one file.
-pub(super) fn check(source: &Source) -> Vec<Finding> {
+pub(in crate::tidy) fn check(source: &Source) -> Vec<Finding> {
     let mut findings = Vec::new();
     findings.extend(check_first_line(source));
-    findings.extend(check_name(source));
     findings.extend(check_length(source));
+    findings.extend(check_super_depth(source));
     findings.extend(check_attributes(source));
     findings.extend(check_sleep(source));
     findings
@@ -19,7 +19,8 @@ fn check_first_line(source: &Source) -> Option<Finding> {
     let first = source.text.lines().next().unwrap_or_default();
     let says = first.strip_prefix("//! ").is_some_and(|sentence| !sentence.trim().is_empty());
     (!says).then(|| {
-        Finding::error(
+        Finding::new(
+            Rule::FileForm,
             &source.path,
             1,
             "the first line must be `//! ` and one sentence: what the file is for",
@@ -27,44 +28,20 @@ fn check_first_line(source: &Source) -> Option<Finding> {
     })
 }
 
-fn check_name(source: &Source) -> Option<Finding> {
-    let stem = source.stem();
-    if stem == "mod" {
-        let message = "a module with children is `name.rs` beside `name/`, never `name/mod.rs`";
-        return Some(Finding::error(&source.path, 0, message));
-    }
-    let in_path = source.path.iter().filter_map(|part| part.to_str());
-    let name = in_path.chain([stem]).find(|name| EMPTY_NAMES.contains(name))?;
-    let message =
-        format!("`{name}` explains nothing: name the noun that it defines or the step that it performs");
-    Some(Finding::error(&source.path, 0, message))
+fn check_length(source: &Source) -> Option<Finding> {
+    let length = source.length_without_tests();
+    (!source.is_for_tests() && length > LONGEST_FILE).then(|| {
+        let message = format!("{length} lines without tests; {LONGEST_FILE} is the limit: split it");
+        Finding::new(Rule::FileLength, &source.path, 0, message)
+    })
 }
 
-/// Lines of inline test modules do not count, and files that are tests have no limit.
-fn check_length(source: &Source) -> Option<Finding> {
-    if source.is_for_tests() {
-        return None;
-    }
-    let lines = source.text.lines().count();
-    let mut test_lines: Vec<usize> =
-        source.tokens.iter().filter(|token| token.in_tests).map(|token| token.line).collect();
-    test_lines.dedup();
-    // From the first line of the tests to the last: comments and blank lines have no tokens.
-    let tests = match (test_lines.first(), test_lines.last()) {
-        (Some(first), Some(last)) => last + 1 - first,
-        _ => 0,
-    };
-    match lines - tests {
-        length if length > LONGEST_FILE => {
-            let message = format!("{length} lines without tests; {LONGEST_FILE} is the limit: split it");
-            Some(Finding::error(&source.path, 0, message))
-        }
-        length if length > LONG_FILE => {
-            let message = format!("{length} lines without tests; beyond {LONG_FILE} think of splitting it");
-            Some(Finding::warning(&source.path, 0, message))
-        }
-        _ => None,
-    }
+fn check_super_depth(source: &Source) -> Vec<Finding> {
+    let paths = source.paths();
+    let ups = |parts: &[String]| parts.iter().take_while(|part| *part == "super").count();
+    let deep = paths.iter().filter(|path| ups(&path.parts) > MOST_SUPERS);
+    let message = "more than two `super`: name it from `crate`";
+    deep.map(|path| Finding::new(Rule::SuperDepth, &source.path, path.line, message)).collect()
 }
 
 fn check_attributes(source: &Source) -> Vec<Finding> {
@@ -84,7 +61,7 @@ fn check_attributes(source: &Source) -> Vec<Finding> {
             "ignore" if attribute => "a test that is ignored is no test: repair it or remove it",
             _ => continue,
         };
-        findings.push(Finding::error(&source.path, token.line, message));
+        findings.push(Finding::new(Rule::FileForm, &source.path, token.line, message));
     }
     findings
 }
@@ -95,12 +72,11 @@ fn check_sleep(source: &Source) -> Vec<Finding> {
         (path.in_tests || source.is_for_tests()) && path.parts.ends_with(&["thread".into(), "sleep".into()])
     });
     let message = "a test must wait for an event, not for time";
-    sleeps.map(|path| Finding::error(&source.path, path.line, message)).collect()
+    sleeps.map(|path| Finding::new(Rule::FileForm, &source.path, path.line, message)).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::Weight;
     use super::*;
 
     fn found(path: &str, text: &str) -> Vec<Finding> {
@@ -127,22 +103,24 @@ mod tests {
     }
 
     #[test]
-    fn names_explain() {
-        said("k/src/a/mod.rs", "//! A.\n", "never `name/mod.rs`");
-        said("k/src/utils.rs", "//! A.\n", "`utils` explains nothing");
-        said("k/tests/common/a.rs", "//! A.\n", "`common` explains nothing");
-        assert_eq!(found("k/src/commonplace.rs", "//! A.\n"), []);
-    }
-
-    #[test]
     fn a_file_has_its_length() {
         let long = |lines: usize| format!("//! A.\n{}", "fn a() {}\n".repeat(lines - 1));
-        assert_eq!(found("k/src/a.rs", &long(LONG_FILE)), []);
-        assert_eq!(found("k/src/a.rs", &long(LONG_FILE + 1))[0].weight, Weight::Warning);
+        assert_eq!(found("k/src/a.rs", &long(LONGEST_FILE)), []);
         said("k/src/a.rs", &long(LONGEST_FILE + 1), "is the limit");
         assert_eq!(found("k/tests/a.rs", &long(LONGEST_FILE + 1)), [], "tests may be long");
         let tests = format!("#[cfg(test)]\nmod tests {{\n{}}}\n", "fn b() {}\n\n// c\n".repeat(500));
-        assert_eq!(found("k/src/a.rs", &(long(LONG_FILE - 2) + &tests)), [], "inline tests do not count");
+        assert_eq!(found("k/src/a.rs", &(long(LONGEST_FILE) + &tests)), [], "inline tests do not count");
+    }
+
+    #[test]
+    fn paths_do_not_climb_far() {
+        said("k/src/a.rs", "//! A.\nuse super::super::super::b;\n", "more than two");
+        said(
+            "k/src/a.rs",
+            "//! A.\n#[cfg(test)]\nmod tests { use super::super::super::b; }\n",
+            "more than two",
+        );
+        assert_eq!(found("k/src/a.rs", "//! A.\nuse super::super::b;\n"), []);
     }
 
     #[test]
