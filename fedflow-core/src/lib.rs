@@ -33,6 +33,7 @@ pub use model::limits::Limits;
 pub use model::memory_use::{EstimateSource, MemoryUse};
 pub use model::name::{IntoName, MAX_NAME_BYTES, Name, NameError};
 pub use model::oom::{ExtraOomSigns, OomSigns};
+pub use model::process::{ProcessId, ProcessStat};
 pub use model::quantity::{Size, SizeError};
 pub use model::run_event::{RunEvent, RunOutcome};
 pub use model::status::{IllegalTransition, TaskStatus, Transition};

@@ -9,6 +9,7 @@ pub(crate) mod limits;
 pub(crate) mod memory_use;
 pub(crate) mod name;
 pub(crate) mod oom;
+pub(crate) mod process;
 pub(crate) mod quantity;
 pub(crate) mod run_event;
 pub(crate) mod status;
