@@ -4,11 +4,11 @@ use std::io::Write;
 
 use serde::Serialize;
 
-use crate::html::environment;
-use crate::render::RenderError;
+use crate::analysis::timeline::Timeline;
+use crate::formats::render_error::RenderError;
+use crate::formats::results_json::DID_NOT_END;
+use crate::formats::templates::environment;
 use crate::report::{Counts, GroupReport, OutcomeKind, Report, TaskReport};
-use crate::results_json::DID_NOT_END;
-use crate::timeline::Timeline;
 
 /// Writes JUnit XML: a `testsuite` for each group and a `testcase` for each task. A failed task is a failure, a
 /// task that was cancelled or did not end is skipped. Times are seconds of load and train.
@@ -81,7 +81,7 @@ impl<'a> Suite<'a> {
             name: group.name.as_str(),
             counts: Totals::new(&group.counts()),
             seconds: seconds(group.tasks().iter().map(took).sum()),
-            started: group.started.map(crate::figure::moment),
+            started: group.started.map(crate::text::wording::moment),
             cases,
         }
     }

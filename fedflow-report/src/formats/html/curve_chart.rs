@@ -8,9 +8,9 @@ use minijinja::Environment;
 use minijinja::value::Value;
 use serde::Serialize;
 
-use crate::figure::{count, duration, number, number_by, tick};
-use crate::render::RenderError;
-use crate::series::{Axis, ChartData, Line};
+use crate::analysis::chart_series::{Axis, ChartData, Line};
+use crate::formats::render_error::RenderError;
+use crate::text::wording::{count, duration, number, number_by, tick};
 
 const WIDTH: f64 = 420.0;
 const HEIGHT: f64 = 240.0;

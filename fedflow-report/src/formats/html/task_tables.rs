@@ -10,12 +10,12 @@ use serde::Serialize;
 
 use fedflow_core::Value;
 
-use crate::attempt::Phase;
-use crate::figure::{self, count, duration, grouped};
-use crate::html::reference;
-use crate::render::RenderError;
+use crate::analysis::timeline::Timeline;
+use crate::formats::html::links::group_link;
+use crate::formats::render_error::RenderError;
+use crate::report::attempt::Phase;
 use crate::report::{Counts, GroupReport, OutcomeKind, Report, TaskReport};
-use crate::timeline::Timeline;
+use crate::text::wording::{self, count, duration, grouped};
 
 /// The most rows of a table; beyond it stand what did not finish and a sample of the rest.
 const MAX_ROWS: usize = 2_000;
@@ -214,7 +214,7 @@ impl<'a> GroupRow<'a> {
         Self {
             index: group.index,
             name: group.name.as_str(),
-            link: link(group),
+            link: group_link(group),
             shares: shares(&counts),
             counts: CountCells {
                 tasks: counts.tasks,
@@ -237,7 +237,7 @@ impl<'a> TaskRow<'a> {
         let results = keys.iter().map(|key| Cell::value(task.result().and_then(|result| result.get(key))));
         Self {
             group: group.name.as_str(),
-            link: link(group),
+            link: group_link(group),
             id: task.id.as_str(),
             status: task.kind().to_string(),
             label: status_label(task.kind()),
@@ -249,7 +249,7 @@ impl<'a> TaskRow<'a> {
             train: Cell::seconds(task.train_seconds),
             results: results.collect(),
             error: task.failure().map(|failure| {
-                let message = crate::visible::shortened(&failure.message, 160);
+                let message = crate::text::visible_text::shortened(&failure.message, 160);
                 format!("{} in {}: {message}", failure.kind, failure.stage)
             }),
         }
@@ -266,13 +266,8 @@ impl<'a> Cell<'a> {
 
     fn value(value: Option<&'a Value>) -> Self {
         let Some(value) = value else { return Self { text: "".into(), sort: None } };
-        Self { text: figure::value(value), sort: value.as_f64().map(|number| format!("{number:?}")) }
+        Self { text: wording::value(value), sort: value.as_f64().map(|number| format!("{number:?}")) }
     }
-}
-
-/// The page of a group, seen from the run directory.
-fn link(group: &GroupReport) -> String {
-    reference(&format!("reports/{}.html", group.name))
 }
 
 /// How tasks ended, as parts of a bar.

@@ -5,7 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use fedflow_core::Value;
 
-use crate::visible::shortened;
+use crate::report::Counts;
+use crate::text::visible_text::shortened;
 
 /// A duration: `850 ms`, `12.3 s`, `4 min 05 s`, `2 h 03 min`.
 pub(crate) fn duration(seconds: f64) -> String {
@@ -147,6 +148,30 @@ pub(crate) fn value(value: &Value) -> Cow<'_, str> {
     }
 }
 
+/// How the tasks ended, in one sentence.
+pub(crate) fn outcome_text(counts: &Counts) -> String {
+    let mut text = if counts.finished == counts.tasks {
+        match counts.tasks {
+            0 => "No task".into(),
+            1 => "The task finished".into(),
+            tasks => format!("All {} tasks finished", grouped(tasks)),
+        }
+    } else {
+        format!("{} of {} finished", grouped(counts.finished), count(counts.tasks, "task", "tasks"))
+    };
+    for (number, one, many) in [
+        (counts.failed, "failed", "failed"),
+        (counts.cancelled, "was cancelled", "were cancelled"),
+        (counts.open, "has not ended", "have not ended"),
+    ] {
+        if number > 0 {
+            text.push_str(", ");
+            text.push_str(&count(number, one, many));
+        }
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -202,5 +227,13 @@ mod tests {
         assert_eq!((energy(12.345).as_str(), energy(4_562.0).as_str()), ("12.35 Wh", "4.56 kWh"));
         assert_eq!(moment(1_700_000_000.9), "2023-11-14T22:13:20Z");
         assert_eq!(moment(f64::INFINITY), "1970-01-01T00:00:00Z");
+    }
+
+    #[test]
+    fn the_outcome_in_one_sentence() {
+        let counts = Counts { tasks: 1302, finished: 1299, failed: 2, open: 1, ..Counts::default() };
+        assert_eq!(outcome_text(&counts), "1,299 of 1,302 tasks finished, 2 failed, 1 has not ended");
+        let counts = Counts { tasks: 3, finished: 3, ..Counts::default() };
+        assert_eq!(outcome_text(&counts), "All 3 tasks finished");
     }
 }

@@ -1,66 +1,33 @@
-//! `Telemetry`: what was seen of the devices, kept within bounds, and made into curves of few points.
+//! `DeviceCurves`: what was measured of a device within a window of time, as curves of few points and as figures.
 
 use std::collections::BTreeMap;
 
-use fedflow_core::{Device, DeviceSample, Size, TelemetryMerger, TelemetrySample, halve_telemetry};
+use fedflow_core::{Device, DeviceSample, Size};
 
+use crate::analysis::timeline::{Stretch, Timeline};
 use crate::report::Report;
-use crate::timeline::Timeline;
-use crate::usage::Stretch;
 
-/// How many samples of single devices are kept; beyond it each two neighbours become one.
-const MAX_SAMPLES: usize = 100_000;
-
-/// What was seen of the devices, in order of time.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Telemetry {
-    samples: Vec<TelemetrySample>,
-    /// How many samples of single devices those are.
-    kept: usize,
-    merger: TelemetryMerger,
-}
-
-impl Report {
-    /// Takes what was seen of the devices at one time. Samples come in order of time, those of earlier sessions
-    /// first. Values that cannot be are left out.
-    pub fn add_telemetry(&mut self, sample: TelemetrySample) {
-        if sample.time.is_finite() && sample.seconds.is_finite() && sample.seconds > 0.0 {
-            self.telemetry.push(sample);
-        }
-    }
-}
-
-impl Telemetry {
-    fn push(&mut self, sample: TelemetrySample) {
-        let Some(sample) = self.merger.push(sample) else { return };
-        self.kept += sample.devices.len();
-        self.samples.push(sample);
-        if self.kept > MAX_SAMPLES {
-            self.samples = halve_telemetry(std::mem::take(&mut self.samples));
-            self.kept = self.samples.iter().map(|sample| sample.devices.len()).sum();
-            self.merger.double();
-        }
-    }
-
-    /// What was seen of each device within a window of the timeline.
-    pub(crate) fn of_devices(&self, timeline: &Timeline<'_>, window: Stretch) -> BTreeMap<Device, Seen> {
-        let mut seen: BTreeMap<Device, Seen> = BTreeMap::new();
-        let pending = self.merger.clone().take();
-        for sample in self.samples.iter().chain(&pending) {
-            let Some((from, to)) = timeline.stretch(sample.time, sample.seconds) else { continue };
-            let stretch = (from.max(window.0), to.min(window.1));
-            if stretch.1 > stretch.0 {
-                for device in &sample.devices {
-                    seen.entry(device.device).or_default().push(stretch, device);
-                }
+/// What was measured of each device within a window of the timeline.
+pub(crate) fn device_curves(
+    report: &Report,
+    timeline: &Timeline<'_>,
+    window: Stretch,
+) -> BTreeMap<Device, DeviceCurves> {
+    let mut curves: BTreeMap<Device, DeviceCurves> = BTreeMap::new();
+    report.telemetry.for_each(|sample| {
+        let Some((from, to)) = timeline.stretch(sample.time, sample.seconds) else { return };
+        let stretch = (from.max(window.0), to.min(window.1));
+        if stretch.1 > stretch.0 {
+            for device in &sample.devices {
+                curves.entry(device.device).or_default().push(stretch, device);
             }
         }
-        // A wall clock that was set back has samples out of order.
-        for device in seen.values_mut() {
-            device.points.sort_by(|a, b| a.stretch.0.total_cmp(&b.stretch.0));
-        }
-        seen
+    });
+    // A wall clock that was set back has samples out of order.
+    for device in curves.values_mut() {
+        device.points.sort_by(|a, b| a.stretch.0.total_cmp(&b.stretch.0));
     }
+    curves
 }
 
 /// What is measured of a device.
@@ -98,7 +65,7 @@ impl Metric {
 
 /// What was seen of one device within a window of the timeline.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Seen {
+pub(crate) struct DeviceCurves {
     /// In order of time.
     pub(crate) points: Vec<Point>,
     /// All its memory.
@@ -142,7 +109,7 @@ pub struct DeviceTelemetry {
     pub peak_temperature: Option<f64>,
 }
 
-impl Seen {
+impl DeviceCurves {
     fn push(&mut self, stretch: Stretch, sample: &DeviceSample) {
         let seconds = stretch.1 - stretch.0;
         let range = |value: f64| Range { min: value, mean: value, max: value, seconds };
@@ -242,16 +209,12 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn sample(time: f64, devices: Vec<DeviceSample>) -> TelemetrySample {
-        TelemetrySample { time, seconds: 1.0, devices }
-    }
-
     fn busy(utilization: f64) -> DeviceSample {
         DeviceSample { utilization: Some(utilization), ..DeviceSample::unknown(Device::Cuda(0)) }
     }
 
     fn point(from: f64, seconds: f64, utilization: f64) -> Point {
-        let mut seen = Seen::default();
+        let mut seen = DeviceCurves::default();
         seen.push((from, from + seconds), &busy(utilization));
         seen.points[0]
     }
@@ -264,7 +227,7 @@ mod tests {
             temperature: Some(40.0),
             ..DeviceSample::unknown(Device::Cuda(0))
         };
-        let mut seen = Seen::default();
+        let mut seen = DeviceCurves::default();
         seen.push((0.0, 1.0), &odd);
         let figures = seen.figures();
         assert_eq!((figures.mean_utilization, figures.mean_power, figures.energy), (None, None, None));
@@ -273,24 +236,12 @@ mod tests {
 
     #[test]
     fn energy_is_power_over_time() {
-        let mut seen = Seen::default();
+        let mut seen = DeviceCurves::default();
         for (from, watts) in [(0.0, 100.0), (1800.0, 300.0)] {
             let power = DeviceSample { power: Some(watts), ..busy(0.0) };
             seen.push((from, from + 1800.0), &power);
         }
         assert_eq!((seen.figures().energy, seen.figures().mean_power), (Some(200.0), Some(200.0)));
-    }
-
-    #[test]
-    fn a_very_long_run_is_kept_within_bounds() {
-        let mut report = Report::new();
-        for second in 0..300_000 {
-            report.add_telemetry(sample(f64::from(second), vec![busy(f64::from(second % 2) * 100.0)]));
-        }
-        assert!(report.telemetry.samples.len() <= MAX_SAMPLES);
-        let all: f64 = report.telemetry.samples.iter().map(|sample| sample.seconds).sum();
-        let pending = report.telemetry.merger.take().map_or(0.0, |sample| sample.seconds);
-        assert_eq!(all + pending, 300_000.0);
     }
 
     #[test]

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use fedflow_core::{Device, Dict, Failure, Name, RunEvent, Value};
 
-use crate::attempt::{Attempt, Lane, Measured, Retry};
-use crate::item::push_item;
+use crate::report::attempt::{Attempt, Lane, Measured, Retry};
+use crate::report::item_series::push_item;
+use crate::report::task_index::TaskPlaces;
 use crate::report::{GroupReport, Outcome, Report, Session, TaskReport, Workdir};
-use crate::task_places::TaskPlaces;
 
 impl Report {
     /// Takes one event. `unix_time` is when it happened, in seconds since the Unix epoch.

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use fedflow_core::{Device, DeviceInfo, Size};
 
-use crate::attempt::{Attempt, Lane, Phase};
-use crate::backlog::backlog;
+use crate::analysis::device_telemetry::DeviceTelemetry;
+use crate::analysis::timeline::{Stretch, Timeline};
+use crate::analysis::waiting_work::waiting_work;
 use crate::report::GroupReport;
-use crate::telemetry::DeviceTelemetry;
-use crate::timeline::Timeline;
+use crate::report::attempt::{Attempt, Lane, Phase};
 
 /// How a device, or a CPU slot, was used. Seconds are of wall time.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,9 +58,6 @@ impl DeviceUse {
     }
 }
 
-/// From when until when, in seconds since the run began.
-pub(crate) type Stretch = (f64, f64);
-
 /// A card is one unit however many tasks share it; each CPU slot is a unit.
 pub(crate) fn unit(lane: Lane) -> Lane {
     if lane.device == Device::Cpu { lane } else { Lane { slot: 0, ..lane } }
@@ -92,7 +89,7 @@ struct Unit<'a> {
 }
 
 /// How each device was used between two points of the timeline.
-pub(crate) fn measure(
+pub(crate) fn device_uses(
     devices: &[DeviceInfo],
     groups: &[GroupReport],
     timeline: &Timeline<'_>,
@@ -118,14 +115,14 @@ pub(crate) fn measure(
             of_unit.loading.extend(loading.map(within).filter(is_some));
         }
     }
-    let backlog = backlog(groups, timeline);
+    let waiting = waiting_work(groups, timeline);
     // Few kinds of cards, and many waits: once for each kind.
     let mut waits: BTreeMap<Option<Size>, Vec<Stretch>> = BTreeMap::new();
     for capacity in units.values().map(|unit| unit.memory) {
         waits.entry(capacity).or_insert_with(|| {
             let fits =
                 |memory: Option<Size>| memory.zip(capacity).is_none_or(|(memory, room)| memory <= room);
-            union(backlog.iter().filter(|waited| fits(waited.memory)).map(|waited| waited.stretch).collect())
+            union(waiting.iter().filter(|waited| fits(waited.memory)).map(|waited| waited.stretch).collect())
         });
     }
     units

@@ -8,15 +8,15 @@ use minijinja::value::Value;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::attempt::{Attempt, Lane, Phase, Span};
-use crate::figure::{count, duration, percent, tick};
-use crate::html::bar::{Bar, Class, FINEST, LaneBars};
-use crate::html::curve::round_step;
-use crate::render::RenderError;
+use crate::analysis::device_use::{lane_label, lanes, unit};
+use crate::analysis::summary::Summary;
+use crate::analysis::timeline::Timeline;
+use crate::formats::html::curve_chart::round_step;
+use crate::formats::html::device_chart_rows::{Bar, Class, FINEST, LaneBars};
+use crate::formats::render_error::RenderError;
+use crate::report::attempt::{Attempt, Lane, Phase, Span};
 use crate::report::{GroupReport, TaskReport};
-use crate::summary::Summary;
-use crate::timeline::Timeline;
-use crate::usage::{lane_label, lanes, unit};
+use crate::text::wording::{count, duration, percent, tick};
 
 /// The most rectangles; where there are more, neighbours are merged.
 const MAX_RECTS: usize = 6_000;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use fedflow_core::Name;
 use indexmap::IndexMap;
 
-use crate::item::ItemPoint;
+use crate::report::item_series::ItemPoint;
 use crate::report::{GroupReport, TaskReport};
 
 /// The most charts of one kind.

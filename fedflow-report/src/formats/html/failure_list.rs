@@ -3,10 +3,10 @@
 use indexmap::IndexMap;
 use serde::Serialize;
 
-use crate::figure::{count, duration, grouped};
-use crate::html::reference;
+use crate::analysis::timeline::Timeline;
+use crate::formats::html::links::reference;
 use crate::report::{GroupReport, OutcomeKind, Report, TaskReport};
-use crate::timeline::Timeline;
+use crate::text::wording::{count, duration, grouped};
 
 /// The most kinds of failures that are told.
 const MAX_FAILURES: usize = 50;
@@ -157,7 +157,7 @@ pub(super) fn retries(groups: &[GroupReport], timeline: &Timeline<'_>) -> (Vec<R
                 message: failure.message.clone(),
                 device: attempt.lane.map(|lane| lane.device.to_string()),
                 next: format!("{process}{wait}"),
-                outcome: super::table::status_label(task.kind()),
+                outcome: crate::formats::html::task_tables::status_label(task.kind()),
             })
         })
         .collect();

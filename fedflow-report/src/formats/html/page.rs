@@ -7,18 +7,21 @@ use indexmap::IndexMap;
 use minijinja::value::Value as Html;
 use serde::Serialize;
 
-use crate::figure::{count, duration, energy, grouped, moment, percent};
-use crate::html::failures::{Failures, RetryRow, and_more, retries};
-use crate::html::table::{Share, Table, group_table, shares, task_table};
-use crate::html::{curve, environment, gantt, meters, outcome_text, reference};
-use crate::memory::{Advice, FamilyMemory, MemoryKind, memory_by_family};
-use crate::render::RenderError;
+use crate::analysis::chart_series::{Axis, Charts, item_charts, result_charts};
+use crate::analysis::device_telemetry::device_curves;
+use crate::analysis::device_use::DeviceUse;
+use crate::analysis::family_memory::{Advice, FamilyMemory, MemoryKind, memory_by_family};
+use crate::analysis::summary::Summary;
+use crate::analysis::timeline::Timeline;
+use crate::formats::html::failure_list::{Failures, RetryRow, and_more, retries};
+use crate::formats::html::links::reference;
+use crate::formats::html::task_tables::{Share, Table, group_table, shares, task_table};
+use crate::formats::html::{curve_chart, device_chart, telemetry_chart};
+use crate::formats::render_error::RenderError;
+use crate::formats::templates::environment;
 use crate::report::{GroupReport, Report};
-use crate::series::{Axis, Charts, item_charts, result_charts};
-use crate::summary::Summary;
-use crate::timeline::Timeline;
-use crate::usage::DeviceUse;
-use crate::visible::visible;
+use crate::text::visible_text::visible;
+use crate::text::wording::{count, duration, energy, grouped, moment, outcome_text, percent};
 
 /// Renders the page of one group, or of the whole run.
 pub(super) fn render(
@@ -38,15 +41,15 @@ pub(super) fn render(
     let curves = |charts: &Charts, first: usize| {
         let charts = charts.charts.iter().enumerate();
         charts
-            .map(|(place, chart)| curve::render(&environment, chart, first + place))
+            .map(|(place, chart)| curve_chart::render(&environment, chart, first + place))
             .collect::<Result<Vec<_>, _>>()
     };
     // The drawings and the tables of a large run take about as long: side by side.
     let (drawings, tables) = rayon::join(
         || {
-            let seen = report.telemetry.of_devices(&timeline, summary.window);
-            let meters = meters::render(&environment, &seen, &summary, &timeline)?;
-            let gantt = gantt::render(&environment, groups, &summary, &timeline, meters)?;
+            let seen = device_curves(report, &timeline, summary.window);
+            let meters = telemetry_chart::render(&environment, &seen, &summary, &timeline)?;
+            let gantt = device_chart::render(&environment, groups, &summary, &timeline, meters)?;
             Ok::<_, RenderError>((gantt, curves(&results, 0)?, curves(&items, results.charts.len())?))
         },
         || {

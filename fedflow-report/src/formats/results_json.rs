@@ -6,10 +6,10 @@ use std::io::Write;
 use fedflow_core::{Device, FailureKind, MemoryUse, PlainDict, Size, Stage};
 use serde::Serialize;
 
-use crate::render::RenderError;
+use crate::analysis::device_use::DeviceUse;
+use crate::analysis::summary::Summary;
+use crate::formats::render_error::RenderError;
 use crate::report::{GroupReport, OutcomeKind, Report, TaskReport};
-use crate::summary::Summary;
-use crate::usage::DeviceUse;
 
 /// The format's version.
 const SCHEMA: u32 = 1;

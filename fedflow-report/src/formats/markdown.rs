@@ -5,15 +5,14 @@ use std::io::Write;
 
 use fedflow_core::Name;
 
-use crate::figure::{count, duration, energy, grouped, moment, percent};
-use crate::html::outcome_text;
-use crate::memory::memory_by_family;
-use crate::render::RenderError;
+use crate::analysis::chart_series::result_charts;
+use crate::analysis::family_memory::memory_by_family;
+use crate::analysis::summary::Summary;
+use crate::analysis::timeline::Timeline;
+use crate::formats::render_error::RenderError;
 use crate::report::{GroupReport, OutcomeKind, Report};
-use crate::series::result_charts;
-use crate::summary::Summary;
-use crate::timeline::Timeline;
-use crate::visible::{shortened, visible_line};
+use crate::text::visible_text::{shortened, visible_line};
+use crate::text::wording::{count, duration, energy, grouped, moment, outcome_text, percent};
 
 /// The most rows of a table.
 const MAX_ROWS: usize = 200;
@@ -168,8 +167,8 @@ fn render_curves(report: &Report, out: &mut impl Write) -> Result<(), RenderErro
             "| {} | {} | {} | {} |",
             text(&chart.title),
             text(&line.label),
-            crate::figure::number(first.mean),
-            crate::figure::number(last.mean)
+            crate::text::wording::number(first.mean),
+            crate::text::wording::number(last.mean)
         )?;
     }
     writeln!(out)?;

@@ -7,10 +7,10 @@ use fedflow_core::{Size, Value, non_finite_text};
 use indexmap::IndexSet;
 use rayon::prelude::*;
 
-use crate::render::RenderError;
+use crate::formats::render_error::RenderError;
+use crate::formats::results_json::{DID_NOT_END, recorded_status};
 use crate::report::{GroupReport, OutcomeKind, Report, TaskReport};
-use crate::results_json::{DID_NOT_END, recorded_status};
-use crate::visible::visible;
+use crate::text::visible_text::visible;
 
 /// How many rows are written in one go by one thread.
 const CHUNK: usize = 512;

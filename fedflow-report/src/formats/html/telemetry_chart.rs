@@ -7,12 +7,12 @@ use minijinja::Environment;
 use minijinja::value::Value;
 use serde::Serialize;
 
-use crate::figure::{duration, number};
-use crate::html::gantt;
-use crate::render::RenderError;
-use crate::summary::Summary;
-use crate::telemetry::{Metric, Point, Range, Seen, thinned, unbroken};
-use crate::timeline::Timeline;
+use crate::analysis::device_telemetry::{DeviceCurves, Metric, Point, Range, thinned, unbroken};
+use crate::analysis::summary::Summary;
+use crate::analysis::timeline::Timeline;
+use crate::formats::html::device_chart;
+use crate::formats::render_error::RenderError;
+use crate::text::wording::{duration, number};
 
 /// The most points of a curve.
 const MAX_POINTS: usize = 240;
@@ -25,7 +25,7 @@ const HEIGHT: f64 = 56.0;
 /// Renders the curves of all cards; nothing if nobody looked at them.
 pub(super) fn render(
     environment: &Environment<'_>,
-    seen: &BTreeMap<Device, Seen>,
+    seen: &BTreeMap<Device, DeviceCurves>,
     summary: &Summary,
     timeline: &Timeline<'_>,
 ) -> Result<Option<Value>, RenderError> {
@@ -44,8 +44,8 @@ pub(super) fn render(
         has_used: cards.iter().any(|card| !card.used.is_empty()),
         has_booked: cards.iter().any(|card| !card.booked.is_empty()),
         cards,
-        ticks: gantt::ticks(summary),
-        resumes: gantt::resumes(summary, timeline),
+        ticks: device_chart::ticks(summary),
+        resumes: device_chart::resumes(summary, timeline),
         width: WIDTH,
         height: HEIGHT,
     };
@@ -92,7 +92,7 @@ struct Reading {
 }
 
 impl Card {
-    fn new(device: Device, seen: &Seen, summary: &Summary) -> Self {
+    fn new(device: Device, seen: &DeviceCurves, summary: &Summary) -> Self {
         let points = thinned(&seen.points, summary.window, MAX_POINTS);
         let axes = Axes { window: summary.window, total: seen.total };
         let share = |at: f64| (at - summary.window.0) / summary.makespan_seconds;
@@ -111,8 +111,8 @@ impl Card {
                 .map(|point| {
                     let (from, to) = point.stretch;
                     Reading {
-                        x: gantt::place(share(from)),
-                        width: gantt::place(share(to) - share(from)),
+                        x: device_chart::place(share(from)),
+                        width: device_chart::place(share(to) - share(from)),
                         text: reading(device, point, seen.total, summary.window.0),
                     }
                 })
@@ -120,7 +120,7 @@ impl Card {
             lost: seen.lost.as_ref().map(|(at, reason)| {
                 let at = (*at).clamp(summary.window.0, summary.window.1);
                 let text = format!("{device} was lost after {}: {reason}", duration(at - summary.window.0));
-                (gantt::place(share(at)), text)
+                (device_chart::place(share(at)), text)
             }),
         }
     }
@@ -238,7 +238,7 @@ fn reading(device: Device, point: &Point, total: Option<Size>, since: f64) -> St
     text
 }
 
-fn description(device: Device, seen: &Seen) -> String {
+fn description(device: Device, seen: &DeviceCurves) -> String {
     let figures = seen.figures();
     let told = [
         figures.mean_utilization.map(|percent| format!("{percent:.0} % busy on average")),

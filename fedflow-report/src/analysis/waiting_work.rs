@@ -2,14 +2,13 @@
 
 use fedflow_core::Size;
 
-use crate::attempt::Phase;
+use crate::analysis::timeline::{Stretch, Timeline};
+use crate::report::attempt::Phase;
 use crate::report::{GroupReport, TaskReport};
-use crate::timeline::Timeline;
-use crate::usage::Stretch;
 
 /// A stretch in which a task waited.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Waited {
+pub(crate) struct WaitingTask {
     pub(crate) stretch: Stretch,
     /// The least that any try of the task leased of a card, if one did: on a card with less it could not have trained.
     pub(crate) memory: Option<Size>,
@@ -20,7 +19,7 @@ pub(crate) struct Waited {
 ///
 /// A task is ready from the start of its group, or from the moment at which it may be tried again. What limits hold it
 /// back does not matter here: while a device idles, they are what there is to look at.
-pub(crate) fn backlog(groups: &[GroupReport], timeline: &Timeline<'_>) -> Vec<Waited> {
+pub(crate) fn waiting_work(groups: &[GroupReport], timeline: &Timeline<'_>) -> Vec<WaitingTask> {
     let mut waits = Vec::new();
     for group in groups {
         let begin = group.started.map(|started| timeline.at_unix(started));
@@ -29,8 +28,10 @@ pub(crate) fn backlog(groups: &[GroupReport], timeline: &Timeline<'_>) -> Vec<Wa
             let memory = task.tries.iter().filter_map(|attempt| attempt.memory).min();
             let waiting = task.tries.iter().flat_map(|attempt| timeline.spans(attempt));
             let waiting = waiting.filter(|span| span.phase == Phase::Wait);
-            waits.extend(waiting.map(|span| Waited { stretch: (span.from, span.to), memory }));
-            push_ready(task, begin, end, timeline, &mut |stretch| waits.push(Waited { stretch, memory }));
+            waits.extend(waiting.map(|span| WaitingTask { stretch: (span.from, span.to), memory }));
+            push_ready(task, begin, end, timeline, &mut |stretch| {
+                waits.push(WaitingTask { stretch, memory })
+            });
         }
     }
     waits.retain(|waited| waited.stretch.1 > waited.stretch.0);

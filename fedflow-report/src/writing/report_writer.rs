@@ -12,13 +12,13 @@ use std::time::{Duration, Instant};
 use fedflow_core::{Name, Observer, RunEvent, TelemetrySample, Time};
 use rayon::prelude::*;
 
-use crate::html::{render_group_html, render_html};
-use crate::mailbox::{Mailbox, Slot, mailbox};
-use crate::render::RenderError;
+use crate::formats::html::{render_group_html, render_html};
+use crate::formats::render_error::RenderError;
+use crate::formats::results_csv::render_csv;
+use crate::formats::results_json::render_json;
 use crate::report::Report;
-use crate::results_csv::render_csv;
-use crate::results_json::render_json;
-use crate::threads::with_threads;
+use crate::writing::message_queue::{Mailbox, Slot, mailbox};
+use crate::writing::render_threads::with_threads;
 
 /// The shortest time between two writings of the results while the run goes on.
 const INTERVAL: Duration = Duration::from_secs(5);

@@ -1,9 +1,9 @@
 //! `Summary`: the figures that stand at the top of a report.
 
+use crate::analysis::device_telemetry::{DeviceCurves, device_curves};
+use crate::analysis::device_use::{DeviceUse, device_uses};
+use crate::analysis::timeline::Timeline;
 use crate::report::{Counts, GroupReport, Report};
-use crate::telemetry::Seen;
-use crate::timeline::Timeline;
-use crate::usage::{DeviceUse, measure};
 
 /// The figures of a run or of one of its groups. Seconds are of wall time while the run went on: the time
 /// between two sessions of a resumed run does not count.
@@ -36,10 +36,10 @@ impl Summary {
     fn new(report: &Report, groups: &[GroupReport], counts: Counts) -> Self {
         let timeline = Timeline::new(report);
         let window = timeline.extent(groups.iter()).unwrap_or((0.0, 0.0));
-        let mut devices = measure(report.devices(), groups, &timeline, window);
-        let seen = report.telemetry.of_devices(&timeline, window);
+        let mut devices = device_uses(report.devices(), groups, &timeline, window);
+        let curves = device_curves(report, &timeline, window);
         for device in &mut devices {
-            device.telemetry = seen.get(&device.lane.device).map(Seen::figures);
+            device.telemetry = curves.get(&device.lane.device).map(DeviceCurves::figures);
         }
         Self { counts, makespan_seconds: window.1 - window.0, devices, window }
     }

@@ -1,7 +1,10 @@
 //! `Timeline`: the seconds that a run was going on, without the time between its sessions.
 
-use crate::attempt::{Attempt, Span};
+use crate::report::attempt::{Attempt, Span};
 use crate::report::{GroupReport, Report, Session};
+
+/// From when until when, in seconds since the run began.
+pub(crate) type Stretch = (f64, f64);
 
 /// Where a time stands on the axis of a chart: sessions one after the other, without the pauses between them.
 pub(crate) struct Timeline<'a> {
