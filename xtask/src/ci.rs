@@ -17,6 +17,8 @@ pub(crate) fn run(root: &Path) -> Result<(), Failure> {
     times.push(("tidy", timed(|| tidy::run(root))?));
     let clippy = Step::of("cargo clippy --workspace --all-targets --locked -- -D warnings");
     times.push(("lints", clippy.run(root)?));
+    let library = Step::of("cargo clippy -p fedflow-cli --lib --no-default-features --locked -- -D warnings");
+    times.push(("library alone", library.run(root)?));
     let doc = Step::of("cargo doc --workspace --no-deps").with_environment("RUSTDOCFLAGS", "-D warnings");
     times.push(("documentation", doc.run(root)?));
     times.push(("tests", Step::of(TEST_COMMAND).run(root)?));

@@ -1,19 +1,21 @@
 //! What the commands that take a flow file share: its settings, its devices, its workers, and its check.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fedflow_core::{Config, DevicePool};
-use fedflow_gpu::{DeviceChoice, Environment, LedgerError, OpenError, Opened, Pool};
+use fedflow_gpu::Pool;
 use fedflow_worker::{Protocol, WorkerProgram, describe};
 
 use crate::args::SettingArgs;
 use crate::command_error::CommandError;
-use crate::environment::{config_variables, search_path};
 use crate::flow::{Flow, FlowFile, Surroundings, WorkerEntry, WorkerProtocol, validate};
 use crate::mail::check_mail;
+use crate::process_environment::{config_variables, search_path};
+use crate::run::Devices;
 use crate::settings::{Layers, Settings};
+use crate::stderr;
 
 /// How long a worker may take to list its task kinds.
 const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -22,7 +24,7 @@ const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(30);
 ///
 /// # Errors
 /// All that is wrong in any of its sources.
-pub(crate) fn load_settings(args: &SettingArgs, flow: Option<&FlowFile>) -> Result<Settings, CommandError> {
+pub(super) fn load_settings(args: &SettingArgs, flow: Option<&FlowFile>) -> Result<Settings, CommandError> {
     let layers = Layers {
         directory: Path::new("."),
         config_file: args.config.as_deref(),
@@ -33,32 +35,19 @@ pub(crate) fn load_settings(args: &SettingArgs, flow: Option<&FlowFile>) -> Resu
     Ok(Settings::load(&layers)?)
 }
 
-/// Opens the devices that `--devices` asks for; with `auto` the reason comes along if there is no card.
+/// Opens the devices that `--devices` asks for.
 ///
 /// # Errors
-/// The text is no choice of devices, or there are no such devices.
-pub(crate) fn open_devices(text: &str, config: &Config) -> Result<Opened, CommandError> {
-    let choice: DeviceChoice = text.parse().map_err(CommandError::refused)?;
-    Pool::open(&choice, config, &Environment::from_process()).map_err(|error| {
-        let hint = match &error {
-            OpenError::Ledger(LedgerError::Chosen { .. }) => {
-                "FEDFLOW_LEASE_DIR names, by its whole path, a directory that all runs of this machine can write to; \
-                 unset it for the usual place"
-            }
-            OpenError::Ledger(_) => {
-                "FEDFLOW_LEASE_DIR can name another directory; --devices cpu:2 needs no card and no leases"
-            }
-            _ => "`fedflow devices` shows what there is; --devices cpu:2 needs no card",
-        };
-        CommandError::refused(error).hint(hint)
-    })
+/// The text does not describe devices, or there are no such devices.
+pub(super) fn open_devices(text: &str, config: &Config) -> Result<Devices, CommandError> {
+    Devices::open(text, config).map_err(CommandError::from)
 }
 
 /// Looks for all that can be known to be wrong before the flow runs.
 ///
 /// # Errors
 /// All of it.
-pub(crate) fn check_flow(flow: &Flow, config: &Config, pool: &Pool) -> Result<(), CommandError> {
+pub(super) fn check_flow(flow: &Flow, config: &Config, pool: &Pool) -> Result<(), CommandError> {
     let search_path = search_path();
     let surroundings = Surroundings {
         config,
@@ -83,7 +72,7 @@ pub(crate) fn check_flow(flow: &Flow, config: &Config, pool: &Pool) -> Result<()
 
 /// The worker programs of a flow, as the host starts them.
 #[must_use]
-pub(crate) fn worker_programs(flow: &Flow) -> BTreeMap<String, WorkerProgram> {
+pub(super) fn worker_programs(flow: &Flow) -> BTreeMap<String, WorkerProgram> {
     flow.workers.iter().map(|(name, entry)| (name.clone(), program(entry))).collect()
 }
 
@@ -95,5 +84,25 @@ fn program(entry: &WorkerEntry) -> WorkerProgram {
             WorkerProtocol::Json => Protocol::Json,
         },
         env: entry.env.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+    }
+}
+
+/// `--grace` sets how long what runs may go on after a signal, and how long SIGTERM is given to work.
+pub(super) fn with_grace(mut config: Config, grace: Option<Duration>) -> Config {
+    if let Some(grace) = grace {
+        config.supervision.grace = grace;
+    }
+    config
+}
+
+/// Where relative paths on the command line begin.
+pub(super) fn current_directory() -> Result<PathBuf, CommandError> {
+    std::env::current_dir().map_err(|error| CommandError::failed(format!("no current directory: {error}")))
+}
+
+/// Says why there are CPU slots instead of cards, if so.
+pub(super) fn say_note(devices: &Devices) {
+    if let Some(note) = devices.note() {
+        stderr::say(&format!("note: {note}"));
     }
 }

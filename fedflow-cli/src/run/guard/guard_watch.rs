@@ -1,4 +1,4 @@
-//! `GuardWatch`: the supervisor's eye on its guard. Without a guard there is no run.
+//! `GuardWatch`: the supervisor watches its guard, and ends the run when the guard ends.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -12,9 +12,8 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, getppid, pidfd_open, set_parent_process_death_signal};
 
-use crate::command_error::CommandError;
-use crate::environment;
-use crate::view::Messages;
+use crate::notice::Notices;
+use crate::process_environment;
 
 /// How long a run may take to end in order when its guard is gone.
 const IN_ORDER: Duration = Duration::from_millis(1500);
@@ -23,28 +22,25 @@ const SWEEP: Duration = Duration::from_secs(1);
 /// The exit code of a run that could not go on.
 const FAILED: i32 = 3;
 
-/// Begins the life of a supervisor.
+/// Begins the life of a supervisor; tells whether its guard lives.
 ///
 /// # Errors
-/// The guard is gone already.
-pub(super) fn begin() -> Result<(), CommandError> {
-    // If the guard goes while the run is suspended, this wakes us to see it.
-    set_parent_process_death_signal(Some(Signal::CONT)).map_err(CommandError::failed)?;
-    match guard() {
-        Some(_) => Ok(()),
-        None => Err(CommandError::failed("the guard of this run is gone")),
-    }
+/// The system does not promise to wake this process when its guard ends.
+pub(super) fn begin() -> io::Result<bool> {
+    // If the guard goes while the run is suspended, this wakes the supervisor to see it.
+    set_parent_process_death_signal(Some(Signal::CONT))?;
+    Ok(guard().is_some())
 }
 
-/// Our guard, if it lives: our parent, if that is who started us.
+/// The guard, if it lives: this process's parent, if that is the guard which started it.
 fn guard() -> Option<Pid> {
-    let named = environment::guard()?.to_str()?.parse::<i32>().ok()?;
+    let named = process_environment::guard()?.to_str()?.parse::<i32>().ok()?;
     getppid().filter(|parent| parent.as_raw_pid() == named)
 }
 
 /// Ends the run when the guard ends. Dropping it ends the watch.
 #[derive(Debug)]
-pub(crate) struct GuardWatch {
+pub(in crate::run) struct GuardWatch {
     closed: Arc<OwnedFd>,
 }
 
@@ -52,8 +48,8 @@ impl GuardWatch {
     /// Begins to watch.
     ///
     /// # Errors
-    /// No descriptor or thread is to be had for it.
-    pub(crate) fn start(host: HostHandle, messages: Messages) -> io::Result<Self> {
+    /// The system gives no descriptor or thread for it.
+    pub(in crate::run) fn start(host: HostHandle, notices: Notices) -> io::Result<Self> {
         let closed = Arc::new(eventfd(0, EventfdFlags::CLOEXEC)?);
         let watched = Arc::clone(&closed);
         let guard = hold_guard()?;
@@ -61,10 +57,10 @@ impl GuardWatch {
             if guard.is_some_and(|guard| wait_for_either(&guard, &watched) == Seen::Closed) {
                 return;
             }
-            messages.say("stopping: the guard of this run was killed");
+            notices.stopping("stopping: the guard of this run was killed");
             host.stop(StopLevel::AtOnce);
             if !is_closed_within(&watched, IN_ORDER) {
-                // What holds it up does not matter: whoever waits for the guard takes the run for ended.
+                // Whatever holds it up: the process that waits for the guard takes the run for ended.
                 let _ = end_descendants(&[], SWEEP);
                 std::process::exit(FAILED);
             }

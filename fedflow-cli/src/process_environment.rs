@@ -1,12 +1,14 @@
-//! The one place that reads this process's environment for configuration and programs.
+//! The one place of this crate that reads the process's environment.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// What the names of configuration variables begin with.
+#[cfg(feature = "cli")]
 pub(crate) const CONFIG_PREFIX: &str = "FEDFLOW_CONFIG_";
 
-/// The variables whose names begin with [`CONFIG_PREFIX`], by name. What is not UTF-8 is shown as far as it is.
+/// The variables whose names begin with [`CONFIG_PREFIX`], by name. Bytes that are not UTF-8 are replaced.
+#[cfg(feature = "cli")]
 #[must_use]
 pub(crate) fn config_variables() -> Vec<(String, String)> {
     let mut variables: Vec<(String, String)> = std::env::vars_os()
@@ -18,30 +20,31 @@ pub(crate) fn config_variables() -> Vec<(String, String)> {
     variables
 }
 
-/// By what a guard tells its supervisor that it is one: the guard's process number.
+/// The variable in which a guard gives its supervisor the guard's process number.
 pub(crate) const GUARD: &str = "FEDFLOW_GUARD";
 
-/// The guard that started this process, if one did.
+/// The process number of the guard that started this process; `None` if no guard did.
 #[must_use]
 pub(crate) fn guard() -> Option<OsString> {
     #[expect(clippy::disallowed_methods, reason = "this is the file that reads the environment")]
     std::env::var_os(GUARD)
 }
 
-/// Where what runs have learned of tasks' memory is kept: beside the user's configuration, unless `FEDFLOW_ESTIMATES_DIR`
-/// names another directory. None if nobody says where that is.
+/// Where runs keep what they learn of tasks' memory: beside the user's configuration, unless `FEDFLOW_ESTIMATES_DIR`
+/// names another directory. `None` if the environment names neither.
 #[must_use]
 pub(crate) fn estimates_directory() -> Option<PathBuf> {
     #[expect(clippy::disallowed_methods, reason = "this is the file that reads the environment")]
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     variable("FEDFLOW_ESTIMATES_DIR").or_else(|| {
-        // As the XDG specification says: a relative path there is not meant.
+        // The XDG specification has a relative path ignored.
         let config = variable("XDG_CONFIG_HOME").filter(|path| path.is_absolute());
         Some(config.or_else(|| Some(variable("HOME")?.join(".config")))?.join("fedflow"))
     })
 }
 
 /// Where programs without a path are looked for: `PATH`.
+#[cfg(feature = "cli")]
 #[must_use]
 pub(crate) fn search_path() -> Option<OsString> {
     #[expect(clippy::disallowed_methods, reason = "this is the file that reads the environment")]

@@ -1,32 +1,24 @@
-//! Signals: once stops the run in order, twice at once; SIGTSTP has it stand still until SIGCONT.
+//! `SignalWatch`: one signal stops the run in order, a second one at once; SIGTSTP suspends it until SIGCONT.
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 use fedflow_core::{StopLevel, Time};
 use fedflow_worker::HostHandle;
 use rustix::process::{Signal, getpid, kill_process};
-use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP, SIGXFSZ};
-use signal_hook::flag;
+use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP};
 use signal_hook::iterator::{Handle, Signals};
 
-use crate::view::Messages;
+use crate::notice::Notices;
 
-/// Signals that come within this time of the first are the same wish, told to the guard and to us, or to a process and
-/// to its group.
+/// Signals that come within this time of the first are its echo: it was sent to the guard and to the supervisor, or to a
+/// process and to its group.
 const ECHO: Duration = Duration::from_millis(100);
 
-/// Has a write beyond the limit of a file's size fail, instead of killing the program. A handler, as programs that are
-/// started inherit what is ignored.
-pub(crate) fn survive_file_size_limit() {
-    // Without it such a write ends the program, as it would have without the call.
-    let _ = flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)));
-}
-
 /// Listens for signals until it is dropped.
-pub(crate) struct SignalWatch {
+pub(super) struct SignalWatch {
     handle: Handle,
     first: Arc<AtomicI32>,
 }
@@ -36,9 +28,9 @@ impl SignalWatch {
     ///
     /// # Errors
     /// The handlers could not be installed.
-    pub(crate) fn start(host: HostHandle, messages: Messages) -> io::Result<Self> {
+    pub(super) fn start(host: HostHandle, notices: Notices) -> io::Result<Self> {
         let mut wanted = vec![SIGINT, SIGTERM, SIGCONT];
-        // Under nohup, SIGHUP is ignored and shall stay so; a shell without jobs ignores SIGTSTP.
+        // Under nohup, SIGHUP is ignored and has to stay so; a shell without jobs ignores SIGTSTP.
         wanted.extend([SIGHUP, SIGTSTP].into_iter().filter(|signal| !is_ignored(*signal)));
         let mut signals = Signals::new(wanted)?;
         let handle = signals.handle();
@@ -55,7 +47,7 @@ impl SignalWatch {
                         if level == Some(StopLevel::Graceful) {
                             asked = Some(host.now());
                             seen.store(signal, Ordering::SeqCst);
-                            messages.say(
+                            notices.stopping(
                                 "stopping: running tasks are asked to end; once more kills them at once",
                             );
                         }
@@ -69,7 +61,7 @@ impl SignalWatch {
 
     /// The signal that stopped the run, if one did.
     #[must_use]
-    pub(crate) fn signal(&self) -> Option<i32> {
+    pub(super) fn signal(&self) -> Option<i32> {
         Some(self.first.load(Ordering::SeqCst)).filter(|signal| *signal != 0)
     }
 }
@@ -80,7 +72,8 @@ impl Drop for SignalWatch {
     }
 }
 
-/// How the run shall stop for a signal that comes now, when the first one came; `None` for the first one's echo.
+/// How urgently the run stops for a signal that comes now, given when the first one came; `None` for the first one's
+/// echo.
 fn stop_level(first: Option<Time>, now: Time) -> Option<StopLevel> {
     match first {
         None => Some(StopLevel::Graceful),
@@ -89,8 +82,7 @@ fn stop_level(first: Option<Time>, now: Time) -> Option<StopLevel> {
     }
 }
 
-/// Stops the workers, then this process: that is how the guard learns that the run stands still. SIGCONT has both go
-/// on.
+/// Stops the workers, then this process: so the guard learns that the run stands still. SIGCONT continues both.
 fn suspend(host: &HostHandle) {
     host.pause();
     let _ = kill_process(getpid(), Signal::STOP);
@@ -121,8 +113,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_ignored_is_known() {
-        // The standard library ignores this one, and nobody the other one.
+    fn ignored_signals_are_known() {
+        // The standard library ignores SIGPIPE, and nothing ignores SIGUSR2.
         assert!(is_ignored(signal_hook::consts::SIGPIPE));
         assert!(!is_ignored(signal_hook::consts::SIGUSR2));
     }
