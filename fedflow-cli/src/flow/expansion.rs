@@ -1,4 +1,4 @@
-//! From the document to the plan: rounds and matrices multiplied, names and needs rendered and checked.
+//! From the document to the groups: expands rounds and matrices, and renders and checks names and resources.
 
 use std::collections::{HashMap, HashSet};
 use std::num::NonZeroU32;
@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use fedflow_core::{ExpectedTimes, ExtraOomSigns, Limits, Name, Needs, Pin, Program, Size};
 
-use super::document::{Body, Document, GroupTable, ProgramTable, TaskTable};
-use super::matrix::{MAX_TASKS, evaluate};
-use super::plan::{GroupPlan, HeadProgram, KeySpans, Shared, TaskHead, TaskPlan, TaskSet};
-use super::property::{Fault, value_of};
-use super::scope::{Matrix, Rounds, Scope};
-use super::worker::WorkerEntry;
+use super::document::{
+    CommandTable, Document, GroupBody, GroupTable, MAX_TASKS, ProgramTable, TaskTable, evaluate,
+};
+use super::group::{FlowGroup, KeySpans, Origin, WorkerTerms};
+use super::task::{FlowTask, FlowTaskTerms};
+use super::templates::{GroupScope, MatrixValues, Scope};
+use super::values::{Mistake, value_of};
 use crate::diagnostic::{Diagnostic, Diagnostics, SourceFile, Span};
 
 /// The groups of a flow, in the order of execution.
@@ -23,24 +24,24 @@ pub(crate) fn expand(
     document: &Document,
     file: &Arc<SourceFile>,
     base_dir: &Path,
-) -> Result<Vec<GroupPlan>, Diagnostics> {
+) -> Result<Vec<Arc<FlowGroup>>, Diagnostics> {
     let (count, span) = least_tasks(&document.groups);
     if count > MAX_TASKS {
         return Err(too_many(file, span, count).into());
     }
-    let worker_limits = document.workers.iter().map(|(name, worker)| (name.clone(), worker.limits)).collect();
-    let reuse = |(name, worker): (&String, &WorkerEntry)| Some((name.clone(), worker.reuse?));
-    let worker_reuse = document.workers.iter().filter_map(reuse).collect();
-    let shared = Arc::new(Shared {
+    let workers = document
+        .workers
+        .iter()
+        .map(|(name, worker)| (name.clone(), WorkerTerms { limits: worker.limits, reuse: worker.reuse }));
+    let origin = Arc::new(Origin {
         file: Arc::clone(file),
         base_dir: base_dir.to_owned(),
-        worker_limits,
-        worker_reuse,
+        workers: workers.collect(),
     });
     let mut expander = Expander {
         flow_dir: base_dir.display().to_string().into(),
-        shared,
-        plans: Vec::new(),
+        origin,
+        expanded: Vec::new(),
         names: HashMap::new(),
         tasks: 0,
         programs: HashMap::new(),
@@ -48,17 +49,17 @@ pub(crate) fn expand(
         reported: HashSet::new(),
     };
     expander.groups(&document.groups, &[], &Inherited::default());
-    expander.found.or(expander.plans)
+    expander.found.or(expander.expanded)
 }
 
-/// The least number of tasks, and where the largest factor stands: counted before anything is made.
+/// The least number of tasks, and where the largest factor stands. It is counted before anything is expanded.
 fn least_tasks(groups: &[GroupTable]) -> (u64, Span) {
     let mut total = (0_u64, Span::default());
     let mut largest = 0;
     for group in groups {
         let (inside, span) = match &group.body {
-            Body::Groups(groups) => least_tasks(groups),
-            Body::Tasks(tasks) => {
+            GroupBody::Groups(groups) => least_tasks(groups),
+            GroupBody::Tasks(tasks) => {
                 let count = |task: &Arc<TaskTable>| {
                     task.matrix.iter().map(|axis| axis.least_len()).fold(1, u64::saturating_mul)
                 };
@@ -70,7 +71,7 @@ fn least_tasks(groups: &[GroupTable]) -> (u64, Span) {
         let count = inside.saturating_mul(repeat);
         if count > largest {
             largest = count;
-            // The larger of the two factors is what a user wants to see.
+            // A user wants to see the larger of the two factors.
             total.1 = group.repeat.filter(|_| repeat >= inside).map_or(span, |repeat| repeat.span);
         }
         total.0 = total.0.saturating_add(count);
@@ -83,7 +84,7 @@ fn too_many(file: &Arc<SourceFile>, span: Span, count: u64) -> Diagnostic {
     Diagnostic::at(file, span, message).hint("split it into several flows")
 }
 
-/// What groups get from the groups around them.
+/// What a group gets from the groups around it.
 #[derive(Debug, Clone, Default)]
 struct Inherited {
     device: Option<Pin>,
@@ -97,14 +98,17 @@ struct Inherited {
 
 struct Expander {
     flow_dir: Arc<str>,
-    shared: Arc<Shared>,
-    plans: Vec<GroupPlan>,
+    origin: Arc<Origin>,
+    /// The groups so far.
+    expanded: Vec<Arc<FlowGroup>>,
+    /// The index of each group, by name.
     names: HashMap<Name, u32>,
+    /// The number of tasks so far.
     tasks: u64,
-    /// Programs whose worker or kind is a template, each once.
+    /// Worker programs by worker and kind, so that tasks share them.
     programs: HashMap<(String, String), Arc<Program>>,
     found: Diagnostics,
-    /// Where something was found already: what is wrong in one round is wrong in all.
+    /// Where an error was reported: a mistake in one round is the same in all.
     reported: HashSet<Span>,
 }
 
@@ -126,22 +130,22 @@ impl Expander {
 
     /// Whether going on would only find the same again.
     fn is_over(&self) -> bool {
-        self.tasks > MAX_TASKS || (!self.found.is_empty() && self.plans.len() > 10_000)
+        self.tasks > MAX_TASKS || (!self.found.is_empty() && self.expanded.len() > 10_000)
     }
 
     fn group(&mut self, table: &GroupTable, rounds: &[u32], outer: &Inherited) {
-        let rounds = Arc::new(Rounds { flow_dir: Arc::clone(&self.flow_dir), rounds: rounds.to_vec() });
-        let scope = Scope::new(&rounds, &Arc::default(), 0);
+        let names = Arc::new(GroupScope { flow_dir: Arc::clone(&self.flow_dir), rounds: rounds.to_vec() });
+        let scope = Scope::new(&names, &Arc::default(), 0);
         let inherited = match inherit(table, outer, &scope) {
             Ok(inherited) => inherited,
-            Err(fault) => return self.report(fault),
+            Err(mistake) => return self.report(mistake),
         };
         match &table.body {
-            Body::Groups(groups) => self.groups(groups, &rounds.rounds, &inherited),
-            Body::Tasks(tasks) => {
-                let index = u32::try_from(self.plans.len() + 1).unwrap_or(u32::MAX);
+            GroupBody::Groups(groups) => self.groups(groups, rounds, &inherited),
+            GroupBody::Tasks(tasks) => {
+                let index = u32::try_from(self.expanded.len() + 1).unwrap_or(u32::MAX);
                 let Some(name) = self.group_name(table, index, &scope) else { return };
-                let mut plan = GroupPlan {
+                let mut group = FlowGroup {
                     index,
                     name,
                     device: inherited.device,
@@ -152,14 +156,14 @@ impl Expander {
                     load_ahead: inherited.load_ahead,
                     tasks: Vec::new(),
                     spans: inherited.spans,
-                    rounds,
-                    shared: Arc::clone(&self.shared),
+                    scope: names,
+                    origin: Arc::clone(&self.origin),
                 };
                 let mut ids = HashSet::new();
                 for task in tasks {
-                    self.tasks_of(task, &mut plan, &mut ids, &scope);
+                    self.tasks_of(task, &mut group, &mut ids, &scope);
                 }
-                self.plans.push(plan);
+                self.expanded.push(Arc::new(group));
             }
         }
     }
@@ -170,8 +174,8 @@ impl Expander {
             None => format!("group-{index}"),
             Some(name) => match name.get(scope) {
                 Ok(name) => name.0,
-                Err(fault) => {
-                    self.report(fault);
+                Err(mistake) => {
+                    self.report(mistake);
                     return None;
                 }
             },
@@ -179,7 +183,7 @@ impl Expander {
         let name = match Name::new(&text) {
             Ok(name) => name,
             Err(error) => {
-                self.report(Fault { span, message: format!("this cannot be a group's name: {error}") });
+                self.report(Mistake::new(span, format!("this cannot be a group's name: {error}")));
                 return None;
             }
         };
@@ -189,7 +193,7 @@ impl Expander {
                 Some(_) => "put {{ round }} into the name: the group is repeated",
                 None => "the names of groups are unique in a flow",
             };
-            self.report_with_hint(Fault { span, message }, hint);
+            self.report_with_hint(Mistake::new(span, message), hint);
         }
         Some(name)
     }
@@ -197,72 +201,73 @@ impl Expander {
     fn tasks_of(
         &mut self,
         table: &Arc<TaskTable>,
-        plan: &mut GroupPlan,
+        group: &mut FlowGroup,
         ids: &mut HashSet<Name>,
         scope: &Scope,
     ) {
         let matrix = match evaluate(&table.matrix, scope) {
             Ok(matrix) => Arc::new(matrix),
-            Err(fault) => return self.report(fault),
+            Err(mistake) => return self.report(mistake),
         };
         let points = matrix.len();
         self.tasks = self.tasks.saturating_add(points as u64);
         if self.tasks > MAX_TASKS {
             if self.reported.insert(table.span) {
-                self.found.push(too_many(&self.shared.file, table.span, self.tasks));
+                self.found.push(too_many(&self.origin.file, table.span, self.tasks));
             }
             return;
         }
-        plan.tasks.reserve(points);
-        let mut common = None;
+        group.tasks.reserve(points);
+        let mut shared = None;
         for point in 0..points {
-            let scope = Scope::new(&plan.rounds, &matrix, point);
+            let scope = Scope::new(&group.scope, &matrix, point);
             let Some(task_id) = self.task_id(table, &matrix, point, &scope) else { continue };
             if !ids.insert(task_id.clone()) {
-                let span = table.id.as_ref().map_or(table.span, |id| id.span);
-                let message = format!("the group {:?} already has a task {task_id:?}", plan.name.as_str());
+                let message = format!("the group {:?} already has a task {task_id:?}", group.name.as_str());
                 let hint = match table.matrix.first() {
                     Some(axis) if points > 1 => {
                         format!("use every matrix variable, such as {{{{ {} }}}}", axis.name)
                     }
                     _ => "the ids of tasks are unique in their group".into(),
                 };
-                self.report_with_hint(Fault { span, message }, hint);
+                self.report_with_hint(Mistake::new(table.id_span(), message), hint);
                 continue;
             }
-            // Each task has its own, so it is rendered again when the task is made; here only what is wrong is found.
-            if let Err(fault) = value_of(table.keep.as_ref(), &scope) {
-                self.report(fault);
+            // Each task has its own, so it is rendered again when the task is made. This only finds mistakes.
+            if let Err(mistake) = value_of(table.keep.as_ref(), &scope) {
+                self.report(mistake);
                 continue;
             }
-            let set = match &common {
-                Some(set) => Arc::clone(set),
-                None => match self.head(table, &scope) {
-                    Ok(head) => {
-                        let (table, matrix) = (Arc::clone(table), Arc::clone(&matrix));
-                        Arc::new(TaskSet { head, table, matrix })
-                    }
-                    Err(fault) => {
-                        self.report(fault);
+            let terms = match &shared {
+                Some(terms) => Arc::clone(terms),
+                None => match self.terms(table, &matrix, &scope) {
+                    Ok(terms) => Arc::new(terms),
+                    Err(mistake) => {
+                        self.report(mistake);
                         continue;
                     }
                 },
             };
-            if table.has_fixed_needs() {
-                common = Some(Arc::clone(&set));
+            if table.has_fixed_terms() {
+                shared = Some(Arc::clone(&terms));
             }
-            plan.tasks.push(TaskPlan { task_id, point: u32::try_from(point).unwrap_or(u32::MAX), set });
+            group.tasks.push(FlowTask { task_id, point: u32::try_from(point).unwrap_or(u32::MAX), terms });
         }
     }
 
-    /// The identifier as it is written, or made from the matrix: `client=3,lr=0.1`.
-    fn task_id(&mut self, table: &TaskTable, matrix: &Matrix, point: usize, scope: &Scope) -> Option<Name> {
-        let span = table.id.as_ref().map_or(table.span, |id| id.span);
+    /// The id as it is written, or made from the matrix: `client=3,lr=0.1`.
+    fn task_id(
+        &mut self,
+        table: &TaskTable,
+        matrix: &MatrixValues,
+        point: usize,
+        scope: &Scope,
+    ) -> Option<Name> {
         let text = match &table.id {
             Some(id) => match id.get(scope) {
                 Ok(id) => id.0,
-                Err(fault) => {
-                    self.report(fault);
+                Err(mistake) => {
+                    self.report(mistake);
                     return None;
                 }
             },
@@ -272,73 +277,83 @@ impl Expander {
                 parts.join(",")
             }
         };
-        match Name::new(&text) {
-            Ok(name) => Some(name),
-            Err(error) if table.id.is_none() => {
-                let message = format!("no task id can be made from this matrix: {error}");
-                self.report_with_hint(
-                    Fault { span, message },
-                    "give the task an id, such as id = \"run-{{ seed }}\"",
-                );
-                None
-            }
-            Err(error) => {
-                let message = format!("this cannot be a task's id: {error}");
-                self.report_with_hint(Fault { span, message }, "it becomes the name of the task's directory");
-                None
-            }
-        }
+        let error = match Name::new(&text) {
+            Ok(name) => return Some(name),
+            Err(error) => error,
+        };
+        let (message, hint) = if table.id.is_some() {
+            (format!("this cannot be a task's id: {error}"), "it becomes the name of the task's directory")
+        } else {
+            let message = format!("no task id can be made from this matrix: {error}");
+            (message, "give the task an id, such as id = \"run-{{ seed }}\"")
+        };
+        self.report_with_hint(Mistake::new(table.id_span(), message), hint);
+        None
     }
 
-    fn head(&mut self, table: &TaskTable, scope: &Scope) -> Result<TaskHead, Fault> {
-        let program = match &table.program {
+    /// What the tasks of a table share, or what one of them has for itself.
+    fn terms(
+        &mut self,
+        table: &Arc<TaskTable>,
+        matrix: &Arc<MatrixValues>,
+        scope: &Scope,
+    ) -> Result<FlowTaskTerms, Mistake> {
+        let load = value_of(table.expected_load.as_ref(), scope)?;
+        let train = value_of(table.expected_train.as_ref(), scope)?;
+        let expected = (load.is_some() || train.is_some())
+            .then(|| ExpectedTimes { load: load.unwrap_or_default(), train: train.unwrap_or_default() });
+        Ok(FlowTaskTerms {
+            program: self.program(&table.program, scope)?,
+            needs: Needs {
+                devices: value_of(table.devices.as_ref(), scope)?.map_or(1, NonZeroU32::get),
+                exclusive: value_of(table.exclusive.as_ref(), scope)?.unwrap_or(false),
+                memory: value_of(table.keys.estimate_memory.as_ref(), scope)?,
+                cuda_memory: value_of(table.keys.estimate_cuda_memory.as_ref(), scope)?,
+            },
+            device: value_of(table.keys.device.as_ref(), scope)?,
+            limits: table.keys.limits.get(scope)?,
+            expected,
+            table: Arc::clone(table),
+            matrix: Arc::clone(matrix),
+        })
+    }
+
+    /// The program; `None` for a command with templates.
+    fn program(&mut self, table: &ProgramTable, scope: &Scope) -> Result<Option<Arc<Program>>, Mistake> {
+        Ok(match table {
             ProgramTable::Worker { worker, kind } => {
                 let key = (worker.get(scope)?, kind.get(scope)?);
                 let program = self.programs.entry(key).or_insert_with_key(|(worker, kind)| {
                     Arc::new(Program::Worker { worker: worker.clone(), kind: kind.clone() })
                 });
-                HeadProgram::Known(Arc::clone(program))
+                Some(Arc::clone(program))
             }
             ProgramTable::Command { load, train } => {
-                let mut arguments = load.iter().flatten().chain(train);
-                if arguments.all(|argument| argument.fixed().is_some()) {
-                    let load = load.as_deref().map(|load| self.shared.command(load, scope)).transpose()?;
-                    let train = self.shared.command(train, scope)?;
-                    HeadProgram::Known(Arc::new(Program::Command { load, train }))
-                } else {
-                    HeadProgram::Rendered
+                if !(train.is_fixed() && load.as_ref().is_none_or(CommandTable::is_fixed)) {
+                    return Ok(None);
                 }
+                let base_dir = &self.origin.base_dir;
+                let load = load.as_ref().map(|load| load.render(base_dir, scope)).transpose()?;
+                Some(Arc::new(Program::Command { load, train: train.render(base_dir, scope)? }))
             }
-        };
-        let needs = Needs {
-            devices: value_of(table.devices.as_ref(), scope)?.map_or(1, NonZeroU32::get),
-            exclusive: value_of(table.exclusive.as_ref(), scope)?.unwrap_or(false),
-            memory: value_of(table.keys.estimate_memory.as_ref(), scope)?,
-            cuda_memory: value_of(table.keys.estimate_cuda_memory.as_ref(), scope)?,
-        };
-        let load = value_of(table.expected_load.as_ref(), scope)?;
-        let train = value_of(table.expected_train.as_ref(), scope)?;
-        let expected = (load.is_some() || train.is_some())
-            .then(|| ExpectedTimes { load: load.unwrap_or_default(), train: train.unwrap_or_default() });
-        let device = value_of(table.keys.device.as_ref(), scope)?;
-        Ok(TaskHead { program, needs, device, limits: table.keys.limits.get(scope)?, expected })
+        })
     }
 
-    fn report(&mut self, fault: Fault) {
-        if self.reported.insert(fault.span) {
-            self.found.push(Diagnostic::at(&self.shared.file, fault.span, fault.message));
+    fn report(&mut self, mistake: Mistake) {
+        if self.reported.insert(mistake.span) {
+            self.found.push(Diagnostic::at(&self.origin.file, mistake.span, mistake.message));
         }
     }
 
-    fn report_with_hint(&mut self, fault: Fault, hint: impl Into<String>) {
-        if self.reported.insert(fault.span) {
-            self.found.push(Diagnostic::at(&self.shared.file, fault.span, fault.message).hint(hint));
+    fn report_with_hint(&mut self, mistake: Mistake, hint: impl Into<String>) {
+        if self.reported.insert(mistake.span) {
+            self.found.push(Diagnostic::at(&self.origin.file, mistake.span, mistake.message).hint(hint));
         }
     }
 }
 
-/// What a group says itself, and for what it leaves open what is said around it.
-fn inherit(table: &GroupTable, outer: &Inherited, scope: &Scope) -> Result<Inherited, Fault> {
+/// What a group says itself, and what the groups around it say of what it leaves open.
+fn inherit(table: &GroupTable, outer: &Inherited, scope: &Scope) -> Result<Inherited, Mistake> {
     let keys = &table.keys;
     let device = value_of(keys.device.as_ref(), scope)?;
     let cuda_memory = value_of(keys.estimate_cuda_memory.as_ref(), scope)?;

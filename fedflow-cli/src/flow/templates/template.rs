@@ -1,4 +1,4 @@
-//! Templates in the texts of a flow file: compiled once, rendered for every task.
+//! `Template`: a text of the flow file with something to fill in, compiled once and rendered once for each task.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -9,13 +9,14 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Expression, UndefinedBehavior};
 
 use super::scope::Scope;
-use super::template_value::{TemplateError, to_core};
+use super::template_value::{TemplateCause, TemplateError, to_core};
+use super::tokens::count_tokens;
 
-/// How many steps one template may take: a mistake in a loop ends as an error.
+/// The most steps that one template may take: a mistake in a loop ends as an error.
 const FUEL: u64 = 5_000_000;
 
-/// How many words and signs the expressions of one template may have. minijinja reads some of them by recursion, and
-/// half a thread's stack is enough for as many.
+/// The most words and signs that the expressions of one template may have. minijinja reads some of them by recursion,
+/// and half a thread's stack is enough for this many.
 const MAX_TOKENS: usize = 1_000;
 
 /// Expressions need no storage of their own, so one environment serves all of them.
@@ -57,7 +58,7 @@ impl TemplateSet {
         }
         if count_tokens(source) > MAX_TOKENS {
             let message = format!("its expressions have more than {MAX_TOKENS} words and signs");
-            return Err(TemplateError(message));
+            return Err(TemplateError::wrong(message));
         }
         if let Some(inner) = lone_expression(source)
             && let Ok(expression) = EXPRESSIONS.compile_expression_owned(inner.to_owned())
@@ -74,12 +75,12 @@ impl TemplateSet {
 }
 
 impl Template {
-    /// The names that it takes from outside: variables and functions.
+    /// The names that it uses: variables and functions.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.names.iter().map(String::as_str)
     }
 
-    /// Its value: that of the expression if it is exactly one, text otherwise.
+    /// Renders it: the value of the expression if it is exactly one, text otherwise.
     pub(crate) fn value(&self, scope: &Scope) -> Result<Value, TemplateError> {
         match &self.form {
             Form::Expression(expression) => {
@@ -98,15 +99,23 @@ impl TemplateSet {
     }
 }
 
+/// An error of minijinja in plain words.
 fn in_words(error: &Error) -> TemplateError {
-    TemplateError(match (error.kind(), error.detail()) {
-        // What our own functions say is a sentence already.
+    let message = match (error.kind(), error.detail()) {
+        // The messages of our own functions are sentences already.
         (ErrorKind::InvalidOperation, Some(detail)) => detail.into(),
         (ErrorKind::UndefinedError, None) => "it uses something that is not there".into(),
         (ErrorKind::OutOfFuel, _) => format!("it takes more than {FUEL} steps"),
         (kind, Some(detail)) => format!("{kind}: {detail}"),
         (kind, None) => kind.to_string(),
-    })
+    };
+    TemplateError { message, cause: cause_of(error) }
+}
+
+fn cause_of(error: &Error) -> TemplateCause {
+    let first = std::error::Error::source(error);
+    let mut causes = std::iter::successors(first, |error| error.source());
+    causes.find_map(|error| error.downcast_ref().copied()).unwrap_or(TemplateCause::Wrong)
 }
 
 // The environment has nothing to show.
@@ -122,7 +131,7 @@ impl fmt::Debug for Template {
     }
 }
 
-/// What every template can use without being given it: `range` and the like.
+/// The names that minijinja itself gives every template: `range` and the like.
 pub(crate) fn builtin_names() -> impl Iterator<Item = &'static str> {
     EXPRESSIONS.globals().map(|(name, _)| name)
 }
@@ -139,76 +148,65 @@ fn environment() -> Environment<'static> {
     environment
 }
 
-/// What stands between `{{` and `}}` if these are the ends of a text. It may still be more than one expression:
-/// then it does not compile as one.
+/// The text between `{{` and `}}` if a text begins and ends with them. It may still be more than one expression: then
+/// it does not compile as one.
 fn lone_expression(source: &str) -> Option<&str> {
     let inner = source.strip_prefix("{{")?.strip_suffix("}}")?;
-    // Marks that trim the text around, of which there is none.
+    // These signs trim the text around the marks, and here there is none.
     let inner = inner.strip_prefix(['-', '+']).unwrap_or(inner);
     Some(inner.strip_suffix(['-', '+']).unwrap_or(inner))
 }
 
-/// About how many words and signs stand between the marks of a template; never fewer than the parser finds.
-fn count_tokens(source: &str) -> usize {
-    let (mut rest, mut count) = (source, 0);
-    let is_mark = |pair: &[u8]| matches!(pair, b"{{" | b"{%" | b"{#");
-    while let Some(start) = rest.as_bytes().windows(2).position(is_mark) {
-        let (mark, code) = rest[start..].split_at(2);
-        let (tokens, length) = match mark {
-            "{#" => (0, code.find("#}").map_or(code.len(), |end| end + 2)),
-            "{{" => tokens_until("}}", code),
-            _ => tokens_until("%}", code),
-        };
-        count += tokens;
-        rest = &code[length..];
-    }
-    count
-}
-
-/// The words and signs before an end that does not stand in a text, and how many bytes they and the end take.
-fn tokens_until(end: &str, code: &str) -> (usize, usize) {
-    let (mut count, mut in_word, mut quote, mut escaped) = (0, false, None, false);
-    // Braces of dictionaries close before those of the template do.
-    let mut open = 0_usize;
-    for (at, c) in code.char_indices() {
-        if let Some(mark) = quote {
-            (escaped, quote) = (c == '\\' && !escaped, (escaped || c != mark).then_some(mark));
-            continue;
-        }
-        if open == 0 && code[at..].starts_with(end) {
-            return (count, at + end.len());
-        }
-        match c {
-            '"' | '\'' => quote = Some(c),
-            '{' => open += 1,
-            '}' => open = open.saturating_sub(1),
-            _ => {}
-        }
-        let is_word = c.is_alphanumeric() || c == '_';
-        let goes_on = is_word && in_word;
-        count += usize::from(!c.is_whitespace() && !goes_on);
-        in_word = is_word;
-    }
-    (count, code.len())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::super::calls::{Answer, Answers, Call};
+    use super::super::scope::GroupScope;
     use super::*;
 
-    #[test]
-    fn words_and_signs_are_counted_where_they_are_read() {
-        for (source, tokens) in [
-            ("no marks - - -", 0),
-            ("- {{ a }} -", 1),
-            ("{{ a1 + b.c }}{{d}}", 6),
-            ("{{ '}} - - \\' -' ~ \"it's\" - }}- -", 4),
-            ("{% if a %}x y{% endif %}", 3),
-            ("{# don't count - #}{{ a }}", 1),
-            ("{{ {'a': {}} }} - {{ b }}", 7),
-            ("{{ a - -", 3),
-        ] {
-            assert_eq!(count_tokens(source), tokens, "{source}");
+    /// Answers with the task's number, and counts the calls.
+    #[derive(Default)]
+    struct Counting {
+        calls: AtomicUsize,
+        /// The first call that is not answered.
+        unknown_from: Option<usize>,
+    }
+
+    impl Answers for Counting {
+        fn answer(&self, call: &Call) -> Answer {
+            let number = self.calls.fetch_add(1, Ordering::Relaxed);
+            match self.unknown_from {
+                Some(first) if number >= first => Answer::Later,
+                _ => Answer::Value(call.task.parse::<i64>().unwrap_or_default().into()),
+            }
         }
+    }
+
+    fn render(source: &str, answers: &Arc<Counting>) -> Result<Value, TemplateError> {
+        let template = TemplateSet::default().compile(source).unwrap().unwrap();
+        let group = Arc::new(GroupScope { flow_dir: "/".into(), rounds: Vec::new() });
+        let answers: Arc<dyn Answers> = Arc::<Counting>::clone(answers);
+        template.value(&Scope::with_functions(&group, &Arc::default(), 0, &answers))
+    }
+
+    const SUM_OF_A_THOUSAND: &str = "{% set sum = namespace(of=0) %}{% for i in range(1000) %}{% set sum.of = sum.of + result('a', i) %}{% endfor %}{{ sum.of }}";
+
+    #[test]
+    fn a_template_is_rendered_once_however_much_it_asks() {
+        let answers = Arc::new(Counting::default());
+        assert_eq!(render(SUM_OF_A_THOUSAND, &answers), Ok("499500".into()));
+        assert_eq!(answers.calls.load(Ordering::Relaxed), 1000, "a second rendering would ask again");
+    }
+
+    #[test]
+    fn a_call_without_an_answer_ends_the_rendering_and_is_known_by_its_cause() {
+        let answers = Arc::new(Counting { unknown_from: Some(3), ..Counting::default() });
+        assert_eq!(render(SUM_OF_A_THOUSAND, &answers).unwrap_err().cause, TemplateCause::KnownLater);
+        assert_eq!(answers.calls.load(Ordering::Relaxed), 4);
+        let macro_call = "{% macro score(task) %}{{ result('a', task) }}{% endmacro %}{{ score(1) }}";
+        assert_eq!(render(macro_call, &answers).unwrap_err().cause, TemplateCause::KnownLater);
+        assert_eq!(render("{{ 1 / 0 }}", &answers).unwrap_err().cause, TemplateCause::Wrong);
     }
 }

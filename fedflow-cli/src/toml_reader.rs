@@ -1,4 +1,4 @@
-//! A TOML table read key by key: what is missing, unknown or of the wrong type is an error with its position.
+//! Reads TOML tables key by key. A key that is missing, unknown or of the wrong type is an error with its position.
 
 use std::sync::Arc;
 
@@ -8,19 +8,19 @@ use toml::de::{DeInteger, DeTable, DeValue};
 
 use crate::diagnostic::{Diagnostic, Diagnostics, SourceFile, Span, did_you_mean};
 
-/// The file that is being read, and what was found wrong with it so far.
+/// A TOML file that is being read, and the errors found in it so far.
 #[derive(Debug)]
-pub(crate) struct Reader {
+pub(crate) struct TomlReader {
     pub(crate) file: Arc<SourceFile>,
     pub(crate) found: Diagnostics,
 }
 
-/// A table of the file. [`finish`](Self::finish) reports the keys that nobody asked for.
+/// A table of the file. [`finish`](Self::finish) reports the keys that were never asked for.
 #[derive(Debug)]
-pub(crate) struct Table<'d> {
-    /// What it is, with its article: "a task".
+pub(crate) struct TomlTable<'d> {
+    /// What the table describes, with its article: "a task".
     what: &'static str,
-    /// Where it begins.
+    /// Where the table begins.
     pub(crate) span: Span,
     entries: &'d DeTable<'d>,
     asked: Vec<&'static str>,
@@ -28,21 +28,21 @@ pub(crate) struct Table<'d> {
 
 /// A key of a table and its value.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Entry<'d> {
+pub(crate) struct TomlEntry<'d> {
     pub(crate) key: &'d str,
     pub(crate) key_span: Span,
     pub(crate) value: &'d DeValue<'d>,
     pub(crate) span: Span,
 }
 
-/// Something read from the file, and where it stands.
+/// A value that was read from the file, and its position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Located<T> {
     pub(crate) value: T,
     pub(crate) span: Span,
 }
 
-impl Reader {
+impl TomlReader {
     pub(crate) fn new(file: &Arc<SourceFile>) -> Self {
         Self { file: Arc::clone(file), found: Diagnostics::new() }
     }
@@ -70,13 +70,13 @@ impl Reader {
         self.found.push(Diagnostic::at(&self.file, span, message).hint(hint));
     }
 
-    /// Reports a value that has another type than it should have.
-    pub(crate) fn wrong_type(&mut self, entry: Entry<'_>, expected: &str) {
+    /// Reports a value of the wrong type.
+    pub(crate) fn wrong_type(&mut self, entry: TomlEntry<'_>, expected: &str) {
         let found = kind(entry.value);
         self.error(entry.span, format!("{:?} is {found}; expected {expected}", entry.key));
     }
 
-    pub(crate) fn text(&mut self, entry: Entry<'_>) -> Option<Located<String>> {
+    pub(crate) fn text(&mut self, entry: TomlEntry<'_>) -> Option<Located<String>> {
         match entry.value {
             DeValue::String(text) => Some(Located { value: text.to_string(), span: entry.span }),
             _ => {
@@ -87,12 +87,12 @@ impl Reader {
     }
 
     /// The elements of a list.
-    pub(crate) fn list<'d>(&mut self, entry: Entry<'d>, expected: &str) -> Option<Vec<Entry<'d>>> {
+    pub(crate) fn list<'d>(&mut self, entry: TomlEntry<'d>, expected: &str) -> Option<Vec<TomlEntry<'d>>> {
         let DeValue::Array(array) = entry.value else {
             self.wrong_type(entry, expected);
             return None;
         };
-        let element = |element: &'d Spanned<DeValue<'d>>| Entry {
+        let element = |element: &'d Spanned<DeValue<'d>>| TomlEntry {
             value: element.get_ref(),
             span: element.span().into(),
             ..entry
@@ -100,7 +100,7 @@ impl Reader {
         Some(array.iter().map(element).collect())
     }
 
-    pub(crate) fn texts(&mut self, entry: Entry<'_>, example: &str) -> Option<Vec<Located<String>>> {
+    pub(crate) fn texts(&mut self, entry: TomlEntry<'_>, example: &str) -> Option<Vec<Located<String>>> {
         let expected = format!("a list of texts, such as {example}");
         let elements = self.list(entry, &expected)?;
         let mut texts = Vec::with_capacity(elements.len());
@@ -114,9 +114,9 @@ impl Reader {
         Some(texts)
     }
 
-    pub(crate) fn table<'d>(&mut self, what: &'static str, entry: Entry<'d>) -> Option<Table<'d>> {
+    pub(crate) fn table<'d>(&mut self, what: &'static str, entry: TomlEntry<'d>) -> Option<TomlTable<'d>> {
         match entry.value {
-            DeValue::Table(entries) => Some(Table::new(what, entries, entry.span)),
+            DeValue::Table(entries) => Some(TomlTable::new(what, entries, entry.span)),
             _ => {
                 self.wrong_type(entry, "a table");
                 None
@@ -125,14 +125,14 @@ impl Reader {
     }
 
     /// The tables of a list of tables.
-    pub(crate) fn tables<'d>(&mut self, what: &'static str, entry: Entry<'d>) -> Vec<Table<'d>> {
+    pub(crate) fn tables<'d>(&mut self, what: &'static str, entry: TomlEntry<'d>) -> Vec<TomlTable<'d>> {
         let expected = format!("a list of tables, such as [[{}]]", entry.key);
         let elements = self.list(entry, &expected).unwrap_or_default();
         elements.into_iter().filter_map(|element| self.table(what, element)).collect()
     }
 
-    /// Any value, as the model has it.
-    pub(crate) fn value(&mut self, entry: Entry<'_>) -> Option<Value> {
+    /// Any value, as a value of the model.
+    pub(crate) fn value(&mut self, entry: TomlEntry<'_>) -> Option<Value> {
         Some(match entry.value {
             DeValue::String(text) => text.as_ref().into(),
             DeValue::Integer(integer) => Value::Int(self.integer(integer, entry.span)?),
@@ -155,7 +155,7 @@ impl Reader {
                 values?.into()
             }
             DeValue::Table(entries) => {
-                let table = Table::new("a table", entries, entry.span);
+                let table = TomlTable::new("a table", entries, entry.span);
                 let mut dict = Dict::new();
                 for entry in table.entries() {
                     dict.insert(entry.key, self.value(entry)?);
@@ -174,25 +174,21 @@ impl Reader {
     }
 }
 
-/// Keys that are looked for in another table than theirs.
-const ELSEWHERE: [(&str, &str); 5] = [
-    ("reuse", "a worker: [workers.NAME]"),
-    ("reuse-limit", "a worker: [workers.NAME]"),
-    ("keep", "a task: [[groups.tasks]]"),
-    ("load-ahead", "a group: [[groups]]"),
-    ("repeat", "a group that has groups: [[groups]]"),
-];
-
-impl<'d> Table<'d> {
+impl<'d> TomlTable<'d> {
     pub(crate) fn new(what: &'static str, entries: &'d DeTable<'d>, span: Span) -> Self {
         Self { what, span, entries, asked: Vec::new() }
     }
 
+    /// What the table describes, with its article.
+    pub(crate) fn what(&self) -> &'static str {
+        self.what
+    }
+
     /// The value under a key that this table may have.
-    pub(crate) fn get(&mut self, key: &'static str) -> Option<Entry<'d>> {
+    pub(crate) fn get(&mut self, key: &'static str) -> Option<TomlEntry<'d>> {
         self.asked.push(key);
         let (key, value) = self.entries.get_key_value(key)?;
-        Some(Entry::new(key, value))
+        Some(TomlEntry::new(key, value))
     }
 
     /// The value under a key that this table must have.
@@ -200,8 +196,8 @@ impl<'d> Table<'d> {
         &mut self,
         key: &'static str,
         example: &str,
-        reader: &mut Reader,
-    ) -> Option<Entry<'d>> {
+        reader: &mut TomlReader,
+    ) -> Option<TomlEntry<'d>> {
         let entry = self.get(key);
         if entry.is_none() {
             let message = format!("{} needs the key {key:?}", self.what);
@@ -210,22 +206,19 @@ impl<'d> Table<'d> {
         entry
     }
 
-    /// All keys, in the order of the file, whatever they are.
-    pub(crate) fn entries(&self) -> impl Iterator<Item = Entry<'d>> + use<'d> {
-        self.entries.iter().map(|(key, value)| Entry::new(key, value))
+    /// All keys, known or not, in the order of the file.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = TomlEntry<'d>> + use<'d> {
+        self.entries.iter().map(|(key, value)| TomlEntry::new(key, value))
     }
 
-    /// Reports the keys that nobody asked for.
-    pub(crate) fn finish(self, reader: &mut Reader) {
+    /// Reports the keys that were never asked for. `elsewhere` gives the hint for a key that belongs to another
+    /// table; without one, the hint names the key that was most likely meant.
+    pub(crate) fn finish(self, reader: &mut TomlReader, elsewhere: impl Fn(&str) -> Option<String>) {
         for (key, _) in self.entries {
             let name = key.get_ref().as_ref();
             if !self.asked.contains(&name) {
                 let message = format!("{} has no key {name:?}", self.what);
-                let elsewhere = ELSEWHERE.iter().find(|(key, _)| *key == name);
-                let hint = match elsewhere {
-                    Some((_, place)) => Some(format!("{name:?} stands on {place}")),
-                    None => did_you_mean(name, self.asked.iter().copied()),
-                };
+                let hint = elsewhere(name).or_else(|| did_you_mean(name, self.asked.iter().copied()));
                 let error = Diagnostic::at(&reader.file, key.span().into(), message).maybe_hint(hint);
                 reader.found.push(error);
             }
@@ -233,7 +226,7 @@ impl<'d> Table<'d> {
     }
 }
 
-impl<'d> Entry<'d> {
+impl<'d> TomlEntry<'d> {
     fn new(key: &'d Spanned<toml::de::DeString<'d>>, value: &'d Spanned<DeValue<'d>>) -> Self {
         Self {
             key: key.get_ref().as_ref(),
@@ -244,7 +237,7 @@ impl<'d> Entry<'d> {
     }
 }
 
-/// What kind of value it is, with its article.
+/// The kind of a value, with its article.
 fn kind(value: &DeValue<'_>) -> &'static str {
     match value {
         DeValue::String(_) => "text",

@@ -1,16 +1,41 @@
-//! Values on their way into templates and out of them.
+//! Values on their way into templates and out of them, and why there may be none.
 
 use std::sync::Arc;
 
 use fedflow_core::{Dict, MAX_DEPTH, Value};
 use minijinja::value::{Enumerator, Object, ValueKind};
 
-/// Why a template cannot be compiled or rendered, in words.
+/// Why a template cannot be compiled or rendered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct TemplateError(pub(crate) String);
+#[error("{message}")]
+pub(crate) struct TemplateError {
+    /// The reason in words.
+    pub(crate) message: String,
+    pub(crate) cause: TemplateCause,
+}
 
-/// A dictionary inside a template: shared, and in its own order.
+/// Whether a template is wrong, or only rendered at the wrong time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum TemplateCause {
+    /// The template is wrong.
+    #[error("the template is wrong")]
+    Wrong,
+    /// It asks for what is known only when the flow runs.
+    #[error("known only when the flow runs")]
+    KnownLater,
+    /// It asks for what a group leaves that has not ended yet.
+    #[error("asked before the group has ended")]
+    TooEarly,
+}
+
+impl TemplateError {
+    /// The template is wrong.
+    pub(super) fn wrong(message: impl Into<String>) -> Self {
+        Self { message: message.into(), cause: TemplateCause::Wrong }
+    }
+}
+
+/// A dictionary inside a template. It is shared and keeps its order.
 #[derive(Debug)]
 struct SharedDict(Dict);
 
@@ -24,7 +49,7 @@ impl Object for SharedDict {
     }
 }
 
-/// A value for a template.
+/// A value of the model as a value for templates.
 pub(crate) fn to_template(value: &Value) -> minijinja::Value {
     match value {
         Value::Null => ().into(),
@@ -38,9 +63,9 @@ pub(crate) fn to_template(value: &Value) -> minijinja::Value {
     }
 }
 
-/// A value that a template gave. The error says why there is no such value.
+/// A value from a template as a value of the model.
 pub(crate) fn to_core(value: &minijinja::Value) -> Result<Value, TemplateError> {
-    convert(value, 0).map_err(TemplateError)
+    convert(value, 0).map_err(TemplateError::wrong)
 }
 
 fn convert(value: &minijinja::Value, depth: usize) -> Result<Value, String> {
