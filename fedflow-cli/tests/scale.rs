@@ -14,8 +14,8 @@ use counting_allocator::CountingAllocator;
 use fedflow_cli::flow::{FlowContext, FlowFile, Surroundings, validate};
 use fedflow_cli::view::RunSummary;
 use fedflow_core::{
-    Config, Device, DevicePool as _, Dict, Flow, History, LeaseTable, Name, Observer, OnFailure, Ports,
-    RunEvent, RunOutcome, RunSettings, Script, Simulation, Time,
+    Config, Device, Dict, Flow, History, LeaseTable, Name, Observer, OnFailure, Ports, RunEvent, RunOutcome,
+    RunSettings, Script, Simulation, Time,
 };
 use fedflow_report::Report;
 
