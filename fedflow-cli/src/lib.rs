@@ -33,6 +33,8 @@ mod mail;
 #[cfg(feature = "cli")]
 mod overview;
 #[cfg(feature = "cli")]
+mod plain_table;
+#[cfg(feature = "cli")]
 mod run_access;
 #[cfg(feature = "cli")]
 pub mod settings;
@@ -41,9 +43,7 @@ mod stderr;
 #[cfg(feature = "cli")]
 mod stdout;
 #[cfg(feature = "cli")]
-mod table;
-#[cfg(feature = "cli")]
-mod table_text;
+mod toml_reader;
 #[cfg(feature = "cli")]
 pub mod view;
 

@@ -31,73 +31,44 @@
 //! by whatever cause, the worker sees it and kills its own process group, helpers included. (The kernel's parent-death
 //! signal watches over it only until the life line does: it would kill the worker before it has killed its helpers.)
 
-mod capped_log;
-mod conformance;
-mod crew;
-mod descriptors;
-mod ending;
+pub(crate) mod context;
 #[doc(hidden)]
 pub mod fuzzing;
-mod gauge;
-mod hand_over;
 mod handle;
-mod handshake;
-mod inbox;
-mod intake;
-mod ipc_session;
-mod json_session;
+pub(crate) mod inbox;
+pub(crate) mod input_queue;
 mod launcher;
-mod lease_text;
-mod link;
-mod listener;
-mod log_keeper;
-mod logs;
-mod memory_group;
-mod oom_kills;
-mod options;
-mod overseer;
-mod post;
-mod private;
-mod result_file;
-mod sampler;
-mod spawner;
-mod sweep;
+mod lease_holder;
+pub(crate) mod logs;
+mod memory;
+mod memory_check;
+pub(crate) mod options;
+pub(crate) mod sessions;
+pub(crate) mod starting;
+mod supervision;
 mod talk;
-mod train_gate;
-mod turns;
-mod witness;
-mod workdir;
 
 use std::io;
-use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use fedflow_core::{
-    Assignment, Dict, HostSample, Input, Lease, SELF_WORKER, Severity, Time, WorkerId, Workers,
-};
+use fedflow_core::{Assignment, Dict, HostSample, Input, Lease, Severity, Time, WorkerId, Workers};
 use rustix::process::{getpid, set_child_subreaper};
 
-use crate::clock::Clock;
-use crate::environment::Environment;
-use crate::spawn;
+use crate::pausable_clock::Clock;
+use crate::processes::spawn;
 
-pub use conformance::{CheckedStep, Trial, Verdict, WorkerCheck};
-use crew::Crew;
-use gauge::Gauges;
+use context::HostContext;
 pub use handle::HostHandle;
 use inbox::HostInbox;
+use input_queue::Post;
 use launcher::HostLauncher;
-use log_keeper::LogKeeper;
-use oom_kills::OomKills;
+pub use lease_holder::LeaseWitness;
+use memory::host_sampler::{Sampler, SamplerThread};
+pub use memory_check::TrainGate;
 pub use options::{HostOptions, Protocol, WorkerProgram};
-use overseer::Overseer;
-use post::Post;
-use private::Private;
-use sampler::{Sampler, SamplerThread};
+use supervision::worker_table::Overseer;
 pub use talk::HostTalk;
-pub use train_gate::TrainGate;
-pub use witness::LeaseWitness;
 
 /// Why a host cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -124,23 +95,6 @@ pub struct Host {
     inbox: HostInbox,
 }
 
-/// What every part of the host knows.
-struct Shared {
-    options: HostOptions,
-    own_program: String,
-    /// What the environments of all processes begin with.
-    environment: Environment,
-    /// What a process reads that is to read nothing.
-    null: OwnedFd,
-    private: Private,
-    clock: Clock,
-    post: Post,
-    log_keeper: LogKeeper,
-    oom_kills: Arc<OomKills>,
-    gauges: Gauges,
-    readers: Crew,
-}
-
 impl Host {
     /// Starts the host's threads; no process yet. Time begins now.
     ///
@@ -149,8 +103,8 @@ impl Host {
     /// # Errors
     /// The base directory is relative, or the system refuses a directory, thread or descriptor.
     pub fn start(options: HostOptions) -> Result<(Self, HostHandle), HostError> {
-        descriptors::raise_limit();
-        ipc_session::prepare().map_err(HostError::Threads)?;
+        starting::descriptor_limit::raise_limit();
+        sessions::ipc::prepare().map_err(HostError::Threads)?;
         if options.adopt_orphans {
             set_child_subreaper(Some(getpid())).map_err(io::Error::from)?;
         }
@@ -158,7 +112,7 @@ impl Host {
         let post = Post::open()?;
         let sampler = options.sample_interval.map(|_| Arc::new(Mutex::new(Sampler::new(clock.clone()))));
         let (interval, adopting) = (options.sample_interval, options.adopt_orphans);
-        let shared = Shared::new(options, clock.clone(), post.clone())?;
+        let shared = HostContext::new(options, clock.clone(), post.clone())?;
         let sampling = match (&sampler, interval) {
             (Some(sampler), Some(interval)) => {
                 let (gauges, clock) = (shared.gauges.clone(), clock.clone());
@@ -186,7 +140,7 @@ impl Host {
     /// it when everything else is open.
     #[must_use]
     pub fn worker_capacity() -> u32 {
-        descriptors::worker_capacity()
+        starting::descriptor_limit::worker_capacity()
     }
 }
 
@@ -221,44 +175,5 @@ impl Workers for Host {
 
     fn host(&mut self) -> Option<HostSample> {
         self.inbox.host()
-    }
-}
-
-impl Shared {
-    fn new(options: HostOptions, clock: Clock, post: Post) -> Result<Arc<Self>, HostError> {
-        if !options.base_dir.is_absolute() {
-            return Err(HostError::RelativeBase(options.base_dir));
-        }
-        Ok(Arc::new(Self {
-            own_program: spawn::own_program().to_string_lossy().into_owned(),
-            environment: Environment::inherited().into_common(),
-            null: spawn::null()?,
-            private: Private::make().map_err(HostError::PrivateDirectory)?,
-            clock,
-            post,
-            log_keeper: LogKeeper::start()?,
-            oom_kills: Arc::new(OomKills::of_own_group()),
-            gauges: Gauges::default(),
-            readers: Crew::new("fedflow-reader"),
-            options,
-        }))
-    }
-
-    /// Says what is done for a worker, if anybody wants to know.
-    fn talk(&self, assignment: &Assignment, text: impl FnOnce() -> String) {
-        if let Some(talk) = &self.options.talk {
-            talk.tell(assignment, &text());
-        }
-    }
-
-    /// The program of a worker's name.
-    fn worker_program(&self, name: &str) -> Option<WorkerProgram> {
-        match self.options.workers.get(name) {
-            Some(program) => Some(program.clone()),
-            None if name == SELF_WORKER => {
-                Some(WorkerProgram { command: vec![self.own_program.clone()], ..WorkerProgram::default() })
-            }
-            None => None,
-        }
     }
 }

@@ -10,9 +10,9 @@ use super::shown_run::{Resumable, Shown, close, shown};
 use crate::args::DemoArgs;
 use crate::command_error::CommandError;
 use crate::mail::check_mail;
+use crate::plain_table::plain_table;
 use crate::run::{Guard, Run};
 use crate::stdout;
-use crate::table_text::plain_table;
 
 /// Runs the federation, prints its accuracy by round, and where the report is.
 pub(super) fn cmd_demo(args: &DemoArgs, guard: Guard) -> Result<(), CommandError> {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use fedflow_core::{Dict, FlowError, TaskGroup};
 
@@ -16,14 +17,14 @@ use crate::run::Run;
 /// # Errors
 /// How the run ended, if not every task finished.
 pub(super) fn run_groups(mut run: Run<Shown>, flow: &Flow) -> Result<(), CommandError> {
-    let mut done = Done::default();
-    let ended = execute_all(&mut run, flow, &mut done);
+    let done = Arc::new(Done::default());
+    let ended = execute_all(&mut run, flow, &done);
     // The reports are written without them.
     drop(done);
     close(run, ended, Resumable::Yes)
 }
 
-fn execute_all(run: &mut Run<Shown>, flow: &Flow, done: &mut Done) -> Result<(), FlowError> {
+fn execute_all(run: &mut Run<Shown>, flow: &Flow, done: &Arc<Done>) -> Result<(), FlowError> {
     let mut ahead: Option<TaskGroup> = None;
     for (place, plan) in flow.groups.iter().enumerate() {
         let mut group = match ahead.take() {
@@ -43,7 +44,7 @@ fn execute_all(run: &mut Run<Shown>, flow: &Flow, done: &mut Done) -> Result<(),
                 run.execute(&mut group)?;
             }
         }
-        done.groups.insert(group.group_name().as_str().into(), group);
+        done.add(group);
     }
     Ok(())
 }
@@ -51,15 +52,26 @@ fn execute_all(run: &mut Run<Shown>, flow: &Flow, done: &mut Done) -> Result<(),
 /// The groups that are over, which templates may ask.
 #[derive(Default)]
 struct Done {
-    groups: BTreeMap<String, TaskGroup>,
+    groups: RwLock<BTreeMap<String, TaskGroup>>,
+}
+
+impl Done {
+    fn add(&self, group: TaskGroup) {
+        let mut groups = self.groups.write().unwrap_or_else(PoisonError::into_inner);
+        groups.insert(group.group_name().as_str().into(), group);
+    }
+
+    fn groups(&self) -> RwLockReadGuard<'_, BTreeMap<String, TaskGroup>> {
+        self.groups.read().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl FlowContext for Done {
     fn workdir(&self, group: &str, task: &str) -> Option<PathBuf> {
-        self.groups.get(group)?.get_task(task)?.workdir()
+        self.groups().get(group)?.get_task(task)?.workdir()
     }
 
     fn result(&self, group: &str, task: &str) -> Option<Dict> {
-        self.groups.get(group)?.get_task(task)?.result().cloned()
+        self.groups().get(group)?.get_task(task)?.result().cloned()
     }
 }

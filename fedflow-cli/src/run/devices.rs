@@ -1,7 +1,7 @@
 //! `Devices`: the devices of a run, opened.
 
 use fedflow_core::Config;
-use fedflow_gpu::{ChoiceError, DeviceChoice, Environment, Pool};
+use fedflow_gpu::{ChoiceError, DeviceChoice, DeviceEnvironment, Pool};
 
 /// The devices that a run uses.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ impl Devices {
     /// The text does not describe devices, or there are no such devices.
     pub fn open(choice: &str, config: &Config) -> Result<Self, DevicesError> {
         let parsed: DeviceChoice = choice.parse()?;
-        let opened = Pool::open(&parsed, config, &Environment::from_process())?;
+        let opened = Pool::open(&parsed, config, &DeviceEnvironment::from_process())?;
         Ok(Self { choice: choice.into(), pool: opened.pool, note: opened.note })
     }
 

@@ -8,23 +8,23 @@ use rustix::net::{
     AddressFamily, SendFlags, Shutdown, SocketFlags, SocketType, send, shutdown, socketpair, sockopt,
 };
 
-use super::json_session;
-use super::listener::{Listener, Phase};
-use super::post::Post;
-use crate::clock::Clock;
-use crate::codec;
+use crate::host::input_queue::Post;
+use crate::host::sessions::json;
+use crate::host::sessions::listener::{Listener, Phase};
+use crate::pausable_clock::Clock;
+use crate::protocol::codec;
 
 /// Hears bytes as what a JSON worker sends after hello, once while it loads and once while it trains. As many of
 /// them as a socket takes are heard.
 ///
 /// Returns why it was not heard to its end, for each.
 pub fn json_lines(bytes: &[u8], result_limit: u64) -> [Option<String>; 2] {
-    json_session::check_first_line(bytes);
+    json::check_first_line(bytes);
     [Phase::Loading, Phase::Training].map(|phase| {
         let socket = filled_socket(bytes)?;
         let listener = Listener::new(WorkerId(1), Post::open().ok()?, Clock::start());
         listener.expect(phase);
-        json_session::hear_socket(&socket, &listener, result_limit).err().map(|cause| cause.message)
+        json::hear_socket(&socket, &listener, result_limit).err().map(|cause| cause.message)
     })
 }
 

@@ -2,15 +2,15 @@
 
 use fedflow_core::{Input, Name, StopLevel, Time};
 
-use super::overseer::Notice;
-use super::post::Post;
-use crate::clock::Clock;
+use crate::host::input_queue::Post;
+use crate::host::supervision::worker_table::Notice;
+use crate::pausable_clock::Clock;
 
 /// Puts into the [`HostInbox`](super::HostInbox) what the host itself does not know of. Cheap to clone; may be used from any thread.
 #[derive(Debug, Clone)]
 pub struct HostHandle {
-    pub(super) post: Post,
-    pub(super) clock: Clock,
+    pub(crate) post: Post,
+    pub(crate) clock: Clock,
 }
 
 impl HostHandle {

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use fedflow_core::{HostSample, Input, Time, WorkerEvent};
 
-use super::overseer::Overseer;
-use super::post::{Delivery, Post};
-use super::sampler::Sampler;
-use crate::clock::Clock;
+use crate::host::input_queue::{Delivery, Post};
+use crate::host::memory::host_sampler::Sampler;
+use crate::host::supervision::worker_table::Overseer;
+use crate::pausable_clock::Clock;
 
 /// A sample that is older than this is renewed before the engine decides on what a loaded task takes.
 const FRESH: Duration = Duration::from_millis(100);
@@ -21,7 +21,7 @@ const FRESH: Duration = Duration::from_millis(100);
 /// The host has no thread of its own for its workers: exits and time limits are seen to while the engine waits here, or
 /// gives an order.
 #[derive(Debug)]
-pub(super) struct HostInbox {
+pub(crate) struct HostInbox {
     arrivals: Arrivals,
     clock: Clock,
     sampler: Option<Arc<Mutex<Sampler>>>,
@@ -39,7 +39,7 @@ enum Arrivals {
 }
 
 impl HostInbox {
-    pub(super) fn new(
+    pub(crate) fn new(
         overseer: Arc<Mutex<Overseer>>,
         clock: Clock,
         sampler: Option<Arc<Mutex<Sampler>>>,
@@ -48,7 +48,7 @@ impl HostInbox {
     }
 
     /// An inbox for what is put into a post, without a host.
-    pub(super) fn of(post: Post, clock: Clock) -> Self {
+    pub(crate) fn of(post: Post, clock: Clock) -> Self {
         Self { arrivals: Arrivals::Alone(post), clock, sampler: None, next: VecDeque::new() }
     }
 
@@ -102,13 +102,13 @@ impl HostInbox {
 }
 
 impl HostInbox {
-    pub(super) fn next(&mut self, deadline: Option<Time>) -> (Time, Input) {
+    pub(crate) fn next(&mut self, deadline: Option<Time>) -> (Time, Input) {
         let input = self.take(deadline);
         let input = self.sample_before(input);
         (self.clock.now(), input)
     }
 
-    pub(super) fn host(&mut self) -> Option<HostSample> {
+    pub(crate) fn host(&mut self) -> Option<HostSample> {
         let sampler = self.sampler.as_ref()?;
         sampler.lock().unwrap_or_else(PoisonError::into_inner).sample_if_older(FRESH)
     }
@@ -118,8 +118,8 @@ impl HostInbox {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use super::super::post::Weight;
     use super::*;
+    use crate::host::input_queue::Weight;
 
     fn inbox() -> (Post, HostInbox) {
         let post = Post::open().unwrap();

@@ -4,19 +4,19 @@ use std::sync::{Arc, Mutex, TryLockError};
 
 use fedflow_core::{Assignment, Dict, Lease, Severity, WorkerId};
 
-use super::overseer::{Notice, Overseer};
-use super::post::Post;
-use super::sampler::SamplerThread;
+use crate::host::input_queue::Post;
+use crate::host::memory::host_sampler::SamplerThread;
+use crate::host::supervision::worker_table::{Notice, Overseer};
 
 /// Starts workers and tells them what to do: the half of the [`Host`](super::Host) that takes orders.
 ///
 /// No call blocks; what follows from an order happens while somebody waits in the [`HostInbox`](super::HostInbox). Dropping it kills every
 /// worker that is left and waits for that, at most a few seconds.
 #[derive(Debug)]
-pub(super) struct HostLauncher {
-    pub(super) overseer: Arc<Mutex<Overseer>>,
-    pub(super) post: Post,
-    pub(super) _sampling: Option<SamplerThread>,
+pub(crate) struct HostLauncher {
+    pub(crate) overseer: Arc<Mutex<Overseer>>,
+    pub(crate) post: Post,
+    pub(crate) _sampling: Option<SamplerThread>,
 }
 
 impl HostLauncher {
@@ -30,27 +30,27 @@ impl HostLauncher {
 }
 
 impl HostLauncher {
-    pub(super) fn start(&mut self, worker: WorkerId, assignment: Assignment) {
+    pub(crate) fn start(&mut self, worker: WorkerId, assignment: Assignment) {
         self.order(Notice::Start { worker, assignment: Arc::new(assignment) });
     }
 
-    pub(super) fn load(&mut self, worker: WorkerId) {
+    pub(crate) fn load(&mut self, worker: WorkerId) {
         self.order(Notice::Load(worker));
     }
 
-    pub(super) fn train(&mut self, worker: WorkerId, lease: &Lease, params: &Dict) {
+    pub(crate) fn train(&mut self, worker: WorkerId, lease: &Lease, params: &Dict) {
         self.order(Notice::Train { worker, lease: lease.clone(), params: params.clone() });
     }
 
-    pub(super) fn keep(&mut self, worker: WorkerId) {
+    pub(crate) fn keep(&mut self, worker: WorkerId) {
         self.order(Notice::Keep(worker));
     }
 
-    pub(super) fn hand_over(&mut self, from: WorkerId, to: WorkerId, assignment: Assignment) {
+    pub(crate) fn hand_over(&mut self, from: WorkerId, to: WorkerId, assignment: Assignment) {
         self.order(Notice::HandOver { from, to, assignment: Arc::new(assignment) });
     }
 
-    pub(super) fn end(&mut self, worker: WorkerId, severity: Severity) {
+    pub(crate) fn end(&mut self, worker: WorkerId, severity: Severity) {
         self.order(match severity {
             Severity::Asked => Notice::Exit(worker),
             Severity::Terminated => Notice::Terminate(worker),

@@ -1,0 +1,7 @@
+//! Every worker from its start until its end is told.
+
+pub(crate) mod end_description;
+pub(crate) mod result_file;
+pub(crate) mod supervised;
+pub(crate) mod sweep;
+pub(crate) mod worker_table;
