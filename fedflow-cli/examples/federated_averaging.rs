@@ -15,7 +15,7 @@ use fedflow_core::{
     Config, Flow, Observer, OnFailure, Ports, RunEvent, RunOutcome, RunSettings, TaskGroup, Time,
 };
 use fedflow_digits::{Aggregate, Federation, Split, TrainClient};
-use fedflow_gpu::{DeviceChoice, Environment, Pool};
+use fedflow_gpu::{DeviceChoice, DeviceEnvironment, Pool};
 use fedflow_report::{Report, ReportWriter};
 use fedflow_worker::store::{
     Existing, Head, JournalNotice, JournalWriter, RUN_TOKEN_VARIABLE, RunDir, RunLock, end_leftovers,
@@ -56,7 +56,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let workdir = std::path::absolute("res-library")?;
 
     // The devices: all GPUs, or CPU slots where there is none.
-    let opened = Pool::open(&DeviceChoice::Auto, &config, &Environment::from_process())?;
+    let opened = Pool::open(&DeviceChoice::Auto, &config, &DeviceEnvironment::from_process())?;
     if let Some(note) = opened.note {
         eprintln!("note: {note}");
     }

@@ -17,15 +17,15 @@ mod init;
 mod mail;
 mod memory;
 mod overview;
+mod plain_table;
 mod run_access;
 mod session;
 pub mod settings;
 mod signals;
 mod stderr;
 mod stdout;
-mod table;
-mod table_text;
 mod telemetry;
+mod toml_reader;
 pub mod view;
 mod workers;
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use fedflow_core::{Config, DevicePool};
-use fedflow_gpu::{DeviceChoice, Environment, LedgerError, OpenError, Opened, Pool};
+use fedflow_gpu::{DeviceChoice, DeviceEnvironment, LedgerError, OpenError, Opened, Pool};
 use fedflow_worker::{Protocol, WorkerProgram, describe};
 
 use crate::args::SettingArgs;
@@ -39,7 +39,7 @@ pub(crate) fn load_settings(args: &SettingArgs, flow: Option<&FlowFile>) -> Resu
 /// The text is no choice of devices, or there are no such devices.
 pub(crate) fn open_devices(text: &str, config: &Config) -> Result<Opened, CommandError> {
     let choice: DeviceChoice = text.parse().map_err(CommandError::refused)?;
-    Pool::open(&choice, config, &Environment::from_process()).map_err(|error| {
+    Pool::open(&choice, config, &DeviceEnvironment::from_process()).map_err(|error| {
         let hint = match &error {
             OpenError::Ledger(LedgerError::Chosen { .. }) => {
                 "FEDFLOW_LEASE_DIR names, by its whole path, a directory that all runs of this machine can write to; \

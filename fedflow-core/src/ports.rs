@@ -1,6 +1,5 @@
 //! The engine's ports: what it asks of the world, and what the world tells it. This file is the contract.
 
-pub(crate) mod event;
 pub(crate) mod telemetry;
 
 use std::path::PathBuf;
@@ -15,9 +14,9 @@ use crate::model::identity::{TaskKey, WorkerId};
 use crate::model::name::Name;
 use crate::model::oom::ExtraOomSigns;
 use crate::model::quantity::Size;
+use crate::model::run_event::RunEvent;
 use crate::model::time::Time;
 use crate::model::value::{Dict, Value};
-use crate::ports::event::RunEvent;
 use crate::work::spec::Program;
 
 /// One attempt at a task, as it is given to a worker.

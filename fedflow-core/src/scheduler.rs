@@ -48,9 +48,9 @@ use crate::model::failure::{Failure, FailureKind, Stage};
 use crate::model::identity::{TaskKey, WorkerId};
 use crate::model::name::Name;
 use crate::model::quantity::Size;
+use crate::model::run_event::RunEvent;
 use crate::model::time::Time;
 use crate::model::value::Dict;
-use crate::ports::event::RunEvent;
 use crate::ports::{HostSample, Input, StopLevel, WorkerEvent};
 
 /// How long a process that was started for `train` has until its memory counts as measured.

@@ -3,10 +3,10 @@
 use fedflow_core::{Device, Size};
 use serde::Serialize;
 
-use crate::environment::Environment;
 use crate::ledger::{CardKey, Directory, Standing, Survey};
+use crate::machine::DeviceEnvironment;
+use crate::machine::{probe_name, probe_user, probe_world, user_name};
 use crate::nvml::{CardError, CardProcess, CardRole, Driver, Found, Memory, NoDriver, Vitals};
-use crate::process::{probe_name, probe_user, probe_world, user_name};
 use crate::visible;
 
 /// The cards of a machine, or why there are none.
@@ -130,21 +130,21 @@ pub struct ProcessReport {
 /// Looks for cards, and who holds them. Blocks while NVIDIA's driver starts: milliseconds, or seconds if nothing else
 /// has it running.
 #[must_use]
-pub fn inventory(environment: &Environment) -> Inventory {
+pub fn inventory(environment: &DeviceEnvironment) -> Inventory {
     InventorySource::new(environment.clone()).look()
 }
 
 /// Takes the inventory again and again; NVIDIA's driver stays open in between.
 #[derive(Debug)]
 pub struct InventorySource {
-    environment: Environment,
+    environment: DeviceEnvironment,
     driver: Option<Driver>,
 }
 
 impl InventorySource {
     /// Nothing is opened yet.
     #[must_use]
-    pub fn new(environment: Environment) -> Self {
+    pub fn new(environment: DeviceEnvironment) -> Self {
         Self { environment, driver: None }
     }
 
@@ -166,7 +166,7 @@ impl InventorySource {
     }
 }
 
-fn cards(driver: &Driver, environment: &Environment) -> Inventory {
+fn cards(driver: &Driver, environment: &DeviceEnvironment) -> Inventory {
     let versions =
         Inventory { driver: driver.version(), cuda: driver.cuda_version(), ..Inventory::default() };
     let found = match driver.find_cards() {
@@ -198,7 +198,7 @@ impl Inventory {
         Self { reason: Some(reason.to_string()), ..Self::default() }
     }
 
-    fn add_leases(&mut self, environment: &Environment) {
+    fn add_leases(&mut self, environment: &DeviceEnvironment) {
         let survey = Directory::look(environment).and_then(|directory| match directory {
             Some(directory) => Survey::take(&directory, None, &probe_world()),
             None => Ok(Survey::default()),

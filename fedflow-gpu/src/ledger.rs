@@ -45,8 +45,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use fedflow_core::{Device, DeviceInfo, Lease, LeaseId, LeaseRequest, Others, Size, TaskKey};
 
-use crate::clock::unix_now;
-use crate::process::{ProcessId, probe_world};
+use crate::machine::{identify, probe_world, unix_now};
 use card_lock::{CardLock, Held};
 use own_file::OwnFile;
 use record::{Booking, Waiting};
@@ -313,7 +312,7 @@ impl Own {
     /// Names the process that uses a lease, and its task.
     pub(crate) fn name_holder(&self, lease: LeaseId, pid: u32, task: &str) {
         // One that has ended already holds nothing that would have to outlive us.
-        if let Ok(worker) = ProcessId::of(pid) {
+        if let Ok(worker) = identify(pid) {
             self.with(|own| own.name_holder(lease, worker, task));
         }
     }

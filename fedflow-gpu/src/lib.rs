@@ -10,25 +10,21 @@
 //!
 //! ```
 //! use fedflow_core::{Config, DevicePool};
-//! use fedflow_gpu::{DeviceChoice, Environment, Pool};
+//! use fedflow_gpu::{DeviceChoice, DeviceEnvironment, Pool};
 //!
 //! let choice: DeviceChoice = "sim:2x24GB".parse()?;
-//! let opened = Pool::open(&choice, &Config::default(), &Environment::default())?;
+//! let opened = Pool::open(&choice, &Config::default(), &DeviceEnvironment::default())?;
 //! assert_eq!(opened.pool.devices().len(), 2);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod environment;
-
-mod clock;
+mod machine;
 
 mod choice;
 
 mod nvml;
 
 mod visible;
-
-mod process;
 
 mod ledger;
 
@@ -39,15 +35,15 @@ mod pool;
 mod inventory;
 
 pub use choice::{ChoiceError, DeviceChoice};
-pub use environment::Environment;
 pub use inventory::{
     CardReport, Inventory, InventorySource, LeaseReport, MemoryReport, ProcessReport, WaitReport, inventory,
 };
 pub use ledger::{Fault, LedgerError};
+pub use machine::DeviceEnvironment;
 pub use nvml::{CardError, CardRole, NoDriver};
 pub use pool::{
     CardChanges, CardWatch, DeviceWatch, LeaseHolders, NoCards, OpenError, Opened, Pool, SimulatedMemory,
-    SimulatedOom, Warning, leasable_memory,
+    SimulatedOom, Warning,
 };
 pub use telemetry::{TelemetrySampler, TelemetrySource};
 pub use visible::HiddenCards;

@@ -9,7 +9,6 @@ mod meter;
 mod open_error;
 mod priority;
 mod returning;
-mod share_limit;
 mod simulated;
 mod warning;
 mod watch;
@@ -23,15 +22,14 @@ use std::time::Duration;
 use fedflow_core::{Config, Device, DeviceInfo, DevicePool, LeaseId, LeaseTable, Pin, Size, TaskKey};
 
 use crate::choice::DeviceChoice;
-use crate::environment::Environment;
 use crate::ledger::{CardKey, Directory, Ledger, Own, Shared};
+use crate::machine::DeviceEnvironment;
 use crate::telemetry::{BookedMemory, TelemetrySource};
 use cards::Cards;
 use meter::CardMeter;
 
 pub use device_watch::DeviceWatch;
 pub use open_error::{NoCards, OpenError};
-pub use share_limit::leasable_memory;
 pub use simulated::{SimulatedMemory, SimulatedOom};
 pub use warning::Warning;
 pub use watch::{CardChanges, CardWatch};
@@ -114,7 +112,7 @@ impl Pool {
     pub fn open(
         choice: &DeviceChoice,
         config: &Config,
-        environment: &Environment,
+        environment: &DeviceEnvironment,
     ) -> Result<Opened, OpenError> {
         let mut note = None;
         let pool = match choice {
@@ -232,7 +230,7 @@ impl Pool {
         self.simulated_memory()?.used_by(task)
     }
 
-    fn of_cpu_slots(slots: u32, environment: &Environment) -> Result<Self, OpenError> {
+    fn of_cpu_slots(slots: u32, environment: &DeviceEnvironment) -> Result<Self, OpenError> {
         Self {
             table: LeaseTable::of_cpu_slots(slots),
             kind: Kind::Cpu,
@@ -244,7 +242,11 @@ impl Pool {
         .booked_in(environment)
     }
 
-    fn of_simulated(sizes: &[Size], config: &Config, environment: &Environment) -> Result<Self, OpenError> {
+    fn of_simulated(
+        sizes: &[Size],
+        config: &Config,
+        environment: &DeviceEnvironment,
+    ) -> Result<Self, OpenError> {
         let mut table = LeaseTable::new(config.scheduler.max_per_device);
         let mut cards: Vec<(u32, Size)> = (0..).zip(sizes.iter().copied()).collect();
         priority::sort(&mut cards, config.gpu_priority, |(ordinal, size)| priority::Rank {
@@ -260,14 +262,18 @@ impl Pool {
                 name: "simulated card".into(),
                 memory: Some(size),
             };
-            table.add(info, Some(share_limit::of(size, Size::ZERO, config)));
+            table.add(info, Some(config.leasable_memory(size, Size::ZERO)));
         }
         let kind = Kind::Simulated(SimulatedMemory::new(&table.devices(), None));
         let booked = BookedMemory::default();
         Self { table, kind, ledger: None, warnings: Vec::new(), teller: None, booked }.booked_in(environment)
     }
 
-    fn of_cards(pins: Option<&[Pin]>, config: &Config, environment: &Environment) -> Result<Self, OpenError> {
+    fn of_cards(
+        pins: Option<&[Pin]>,
+        config: &Config,
+        environment: &DeviceEnvironment,
+    ) -> Result<Self, OpenError> {
         let mut table = LeaseTable::new(config.scheduler.max_per_device);
         let mut warnings = Vec::new();
         let cards = Cards::open(pins, config, environment, &mut table, &mut warnings)?;
@@ -277,7 +283,7 @@ impl Pool {
     }
 
     /// Opens the ledger, if these devices are the machine's and not the run's own.
-    fn booked_in(mut self, environment: &Environment) -> Result<Self, OpenError> {
+    fn booked_in(mut self, environment: &DeviceEnvironment) -> Result<Self, OpenError> {
         self.booked = BookedMemory::of_table(&self.table);
         if !matches!(self.kind, Kind::Cards(_)) && environment.lease_dir.is_none() {
             return Ok(self);

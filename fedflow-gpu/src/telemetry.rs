@@ -10,7 +10,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::Duration;
 
-use fedflow_core::{Device, DeviceInfo, DevicePool, DeviceSample, LeaseTable, Size};
+use fedflow_core::{Device, DeviceInfo, DeviceSample, LeaseTable, Size};
 
 use crate::nvml::{Driver, Vitals};
 use crate::pool::SimulatedMemory;

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use fedflow_core::{Config, Device, DevicePool, GpuStrategy, Lease, LeaseRequest, Size, TaskKey, Unleasable};
 use fedflow_gpu::{
-    CardError, CardRole, DeviceChoice, Environment, NoCards, NoDriver, OpenError, Opened, Pool, Warning,
-    inventory,
+    CardError, CardRole, DeviceChoice, DeviceEnvironment, NoCards, NoDriver, OpenError, Opened, Pool,
+    Warning, inventory,
 };
 use nvml_stand_in::{Card, Code, Memory, Script, StandIn};
 
@@ -20,32 +20,32 @@ fn install(cards: impl IntoIterator<Item = Card>) -> StandIn {
     StandIn::install(&Script::of(cards)).unwrap()
 }
 
-fn environment(stand_in: &StandIn) -> Environment {
+fn environment(stand_in: &StandIn) -> DeviceEnvironment {
     // A ledger of the test's own: the machine's is no business of a test.
     let lease_dir = stand_in.library().with_file_name("leases");
-    Environment {
+    DeviceEnvironment {
         nvml_library: Some(stand_in.library().into()),
         lease_dir: Some(lease_dir),
-        ..Environment::default()
+        ..DeviceEnvironment::default()
     }
 }
 
-fn visible(stand_in: &StandIn, value: &str) -> Environment {
-    Environment { cuda_visible_devices: Some(value.into()), ..environment(stand_in) }
+fn visible(stand_in: &StandIn, value: &str) -> DeviceEnvironment {
+    DeviceEnvironment { cuda_visible_devices: Some(value.into()), ..environment(stand_in) }
 }
 
-fn try_open(choice: &str, environment: &Environment) -> Result<Opened, OpenError> {
+fn try_open(choice: &str, environment: &DeviceEnvironment) -> Result<Opened, OpenError> {
     Pool::open(&choice.parse::<DeviceChoice>().unwrap(), &Config::default(), environment)
 }
 
-fn open(choice: &str, environment: &Environment) -> Pool {
+fn open(choice: &str, environment: &DeviceEnvironment) -> Pool {
     let Opened { pool, note } = try_open(choice, environment).unwrap();
     assert_eq!(note, None);
     pool
 }
 
 /// The line that is said when `auto` finds no card.
-fn fallback(environment: &Environment) -> String {
+fn fallback(environment: &DeviceEnvironment) -> String {
     let Opened { pool, note } = try_open("auto", environment).unwrap();
     assert!(pool.devices().iter().all(|info| info.device == Device::Cpu));
     let note = note.unwrap();
@@ -124,8 +124,10 @@ fn a_process_started_for_a_lease_sees_its_card_alone() {
 
 #[test]
 fn without_a_library_there_are_cpu_slots() {
-    let missing =
-        Environment { nvml_library: Some(PathBuf::from("/nonexistent/nvml.so")), ..Environment::default() };
+    let missing = DeviceEnvironment {
+        nvml_library: Some(PathBuf::from("/nonexistent/nvml.so")),
+        ..DeviceEnvironment::default()
+    };
     let note = fallback(&missing);
     assert!(note.contains("is the driver installed") && note.contains("/nonexistent/nvml.so"), "{note}");
     let error = try_open("cuda:0", &missing).unwrap_err();

@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 use fedflow_core::{
     Config, Device, DevicePool, Lease, LeaseId, LeaseRequest, Pin, Size, TaskKey, Unleasable,
 };
-use fedflow_gpu::{DeviceChoice, Environment, Opened, Pool};
+use fedflow_gpu::{DeviceChoice, DeviceEnvironment, Opened, Pool};
 use proptest::prelude::*;
 
 fn open_with(choice: &str, config: &Config) -> Pool {
     let choice: DeviceChoice = choice.parse().unwrap();
-    let Opened { pool, note } = Pool::open(&choice, config, &Environment::default()).unwrap();
+    let Opened { pool, note } = Pool::open(&choice, config, &DeviceEnvironment::default()).unwrap();
     assert_eq!(note, None);
     pool
 }

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use fedflow_core::{Config, Device, DevicePool, Lease, LeaseRequest, Size, TaskKey};
-use fedflow_gpu::{Environment, Pool, Warning, inventory};
+use fedflow_gpu::{DeviceEnvironment, Pool, Warning, inventory};
 use nvml_stand_in::{Card, Script, StandIn};
 
 const GB: u64 = 1_000_000_000;
@@ -13,16 +13,16 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 struct World {
     stand_in: StandIn,
-    environment: Environment,
+    environment: DeviceEnvironment,
 }
 
 impl World {
     fn new() -> Self {
         let stand_in = StandIn::install(&Script::of([Card::new("GPU-a", 20 * GB)])).unwrap();
-        let environment = Environment {
+        let environment = DeviceEnvironment {
             nvml_library: Some(stand_in.library().into()),
             lease_dir: Some(stand_in.library().with_file_name("leases")),
-            ..Environment::default()
+            ..DeviceEnvironment::default()
         };
         Self { stand_in, environment }
     }

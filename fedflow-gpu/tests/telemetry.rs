@@ -6,20 +6,20 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use fedflow_core::{Config, Device, DevicePool, DeviceSample, LeaseRequest, Size, TaskKey};
-use fedflow_gpu::{DeviceChoice, Environment, Pool, TelemetrySampler};
+use fedflow_gpu::{DeviceChoice, DeviceEnvironment, Pool, TelemetrySampler};
 use nvml_stand_in::{Card, Code, Script, StandIn};
 
 const GB: u64 = 1_000_000_000;
 
-fn open(choice: &str, environment: &Environment) -> Pool {
+fn open(choice: &str, environment: &DeviceEnvironment) -> Pool {
     Pool::open(&choice.parse::<DeviceChoice>().unwrap(), &Config::default(), environment).unwrap().pool
 }
 
-fn environment(stand_in: &StandIn) -> Environment {
-    Environment {
+fn environment(stand_in: &StandIn) -> DeviceEnvironment {
+    DeviceEnvironment {
         nvml_library: Some(stand_in.library().into()),
         lease_dir: Some(stand_in.library().with_file_name("leases")),
-        ..Environment::default()
+        ..DeviceEnvironment::default()
     }
 }
 
@@ -116,7 +116,7 @@ fn a_card_that_is_lost_is_told_once_and_the_others_go_on() {
 
 #[test]
 fn simulated_cards_tell_what_is_booked_and_slots_nothing() {
-    let mut pool = open("sim:1x10GB", &Environment::default());
+    let mut pool = open("sim:1x10GB", &DeviceEnvironment::default());
     let mut source = pool.telemetry().unwrap();
     pool.try_lease(&request(3)).unwrap();
     let expected = DeviceSample {
@@ -125,12 +125,12 @@ fn simulated_cards_tell_what_is_booked_and_slots_nothing() {
         ..DeviceSample::unknown(Device::Sim(0))
     };
     assert_eq!(source.sample(), [expected]);
-    assert!(open("cpu:4", &Environment::default()).telemetry().is_none());
+    assert!(open("cpu:4", &DeviceEnvironment::default()).telemetry().is_none());
 }
 
 #[test]
 fn the_thread_looks_until_it_is_dropped_and_once_more() {
-    let pool = open("sim:1x10GB", &Environment::default());
+    let pool = open("sim:1x10GB", &DeviceEnvironment::default());
     let (told, seen) = mpsc::channel();
     let source = pool.telemetry().unwrap();
     let sampler = TelemetrySampler::start(source, Duration::from_millis(1), move |samples| {

@@ -14,10 +14,10 @@ use std::time::Duration;
 use fedflow_core::{Device, Dict};
 use tempfile::TempDir;
 
-use crate::clock::Clock;
 use crate::describe::describe;
 use crate::host::context::HostContext;
 use crate::host::{HostError, HostOptions, Protocol, WorkerProgram};
+use crate::pausable_clock::Clock;
 use conversation::Conversation;
 use step_fault::{Fault, LAST_WORDS, RUST, SCRIPT, START, clipped};
 use steps::UNKNOWN_KIND;

@@ -58,8 +58,8 @@ use fedflow_core::{
 };
 use rustix::process::{getpid, set_child_subreaper};
 
-use crate::clock::Clock;
-use crate::spawn;
+use crate::pausable_clock::Clock;
+use crate::processes::spawn;
 use context::HostContext;
 pub use handle::HostHandle;
 use input_queue::{Arrivals, InputQueue, Waker};

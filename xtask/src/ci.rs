@@ -14,7 +14,7 @@ pub(crate) const TEST_COMMAND: &str = "cargo test --workspace";
 pub(crate) fn run(root: &Path) -> Result<(), Failure> {
     let mut times: Vec<(&str, Duration)> = Vec::new();
     times.push(("format", Step::of("cargo fmt --all --check").run(root)?));
-    times.push(("tidy", timed(|| tidy::run(root))?));
+    times.push(("tidy", timed(|| tidy::run(root, &[], TEST_COMMAND))?));
     let clippy = Step::of("cargo clippy --workspace --all-targets --locked -- -D warnings");
     times.push(("lints", clippy.run(root)?));
     let doc = Step::of("cargo doc --workspace --no-deps").with_environment("RUSTDOCFLAGS", "-D warnings");

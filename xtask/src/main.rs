@@ -17,7 +17,7 @@ usage: cargo xtask COMMAND [ARGUMENT..]
 
 commands:
   ci            all that a change must pass: format, lints, documentation, tidy, tests
-  tidy          the rules of the workspace that no other tool knows
+  tidy [ARG..]  the rules of the workspace that no other tool knows; --help lists them
   demo [ARG..]  the built-in demonstration, optimised
   bench [ARG..] Fedflow beside what a user would pick instead, as one table; --help lists the arguments
   gpu-check [CARD] [--bin-dir DIR]
@@ -31,7 +31,11 @@ fn main() -> ExitCode {
     let outcome = match arguments.split_first() {
         Some((command, rest)) => match (command.as_str(), rest) {
             ("ci", []) => ci::run(root),
-            ("tidy", []) => tidy::run(root),
+            ("tidy", [help]) if help == "--help" => {
+                print!("{}", tidy::help());
+                Ok(())
+            }
+            ("tidy", rest) => tidy::run(root, rest, ci::TEST_COMMAND),
             ("demo", rest) => ci::demo(root, rest),
             ("bench", [help]) if help == "--help" => {
                 print!("{}", bench::HELP);

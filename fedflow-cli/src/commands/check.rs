@@ -1,14 +1,15 @@
 //! `fedflow check`: validates a flow file without running it, and shows its groups and tasks.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use fedflow_core::{GroupError, Program, TaskEntry, TaskGroup};
 
 use crate::args::CheckArgs;
 use crate::command_error::CommandError;
-use crate::flow::{FlowFile, GroupPlan};
+use crate::flow::{FlowFile, FlowGroup};
+use crate::plain_table::plain_table;
 use crate::stdout;
-use crate::table_text::plain_table;
 use crate::view::{counted, escape};
 use crate::workers::{check_flow, load_settings, open_devices};
 
@@ -22,7 +23,7 @@ pub(crate) fn cmd_check(args: &CheckArgs) -> Result<(), CommandError> {
     let opened = open_devices(&args.devices, settings.config())?;
     check_flow(&file.flow, settings.config(), &opened.pool)?;
     let shown = if args.all { usize::MAX } else { SHOWN_TASKS };
-    let outline = |plan: &GroupPlan| Ok((plan.outline_of_first(shown)?, plan.tasks.len()));
+    let outline = |group: &Arc<FlowGroup>| Ok((group.outline_of_first(shown)?, group.tasks.len()));
     let groups = file.flow.groups.iter().map(outline).collect::<Result<Vec<_>, GroupError>>();
     let groups = groups.map_err(CommandError::refused)?;
     stdout::print(|out| write_flow(out, &file.flow.name, &groups))

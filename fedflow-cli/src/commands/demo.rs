@@ -11,9 +11,9 @@ use super::run::{begin, current_directory, say_note, with_grace};
 use crate::args::DemoArgs;
 use crate::command_error::CommandError;
 use crate::mail::check_mail;
+use crate::plain_table::plain_table;
 use crate::session::{Session, SessionPlan};
 use crate::stdout;
-use crate::table_text::plain_table;
 use crate::workers::{load_settings, open_devices};
 
 /// Runs the federation, prints its accuracy by round, and where the report is.

@@ -6,8 +6,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use fedflow_core::Name;
-use fedflow_worker::store::{LockError, RunWatch, Woken};
-use fedflow_worker::{LogPiece, LogReader};
+use fedflow_worker::store::{LockError, LogPiece, LogReader, RunWatch, Woken};
 
 use crate::args::LogsArgs;
 use crate::command_error::CommandError;

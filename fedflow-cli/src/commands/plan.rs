@@ -13,7 +13,7 @@ use fedflow_core::{
     Basis, Config, Device, DeviceInfo, DevicePool, Durations, FlowError, Forecast, LeaseTable, PlannedTimes,
     Scenario, TaskGroup,
 };
-use fedflow_gpu::{DeviceChoice, leasable_memory};
+use fedflow_gpu::DeviceChoice;
 use fedflow_report::{Report, render_html};
 use fedflow_worker::store::unix_now;
 
@@ -134,7 +134,7 @@ impl Planned {
         let simulate = |config: &Config| {
             let scenario = Scenario {
                 flow: format!("{} (simulated)", self.flow),
-                devices: simulated_table(infos, config),
+                devices: LeaseTable::of_devices(infos, config),
                 config: config.clone(),
                 seed,
                 overlap,
@@ -178,16 +178,6 @@ fn orders(asked: &[String], config: &Config) -> Result<Vec<(String, Config)>, Co
         Ok((order.clone(), config))
     };
     asked.iter().map(with).collect()
-}
-
-/// Devices to be leased in virtual time.
-fn simulated_table(infos: &[DeviceInfo], config: &Config) -> LeaseTable {
-    let mut table = LeaseTable::new(config.scheduler.max_per_device);
-    for info in infos {
-        let capacity = info.memory.map(|total| leasable_memory(total, config));
-        table.add(info.clone(), capacity);
-    }
-    table
 }
 
 /// What devices are called in one word: `cpu:4`, `sim:1x24GB+1x8GB`, `cuda:0,cuda:1`, `8 cards`.

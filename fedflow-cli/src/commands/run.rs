@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use fedflow_core::{Config, Dict, Durations, FlowError, StartOrder, TaskGroup};
 use fedflow_worker::store::{
@@ -139,14 +140,14 @@ fn refused_directory(error: RunDirError, workdir: &Path) -> CommandError {
 /// Executes the groups of a flow, each built when those before it are over, or, if it loads ahead, when the one
 /// before it begins.
 pub(crate) fn run_groups(mut session: Session, flow: &Flow) -> Result<(), CommandError> {
-    let mut done = Done::default();
-    let ended = execute_all(&mut session, flow, &mut done);
+    let done = Arc::new(Done::default());
+    let ended = execute_all(&mut session, flow, &done);
     // The reports are written without them.
     drop(done);
     session.close(ended)
 }
 
-fn execute_all(session: &mut Session, flow: &Flow, done: &mut Done) -> Result<(), FlowError> {
+fn execute_all(session: &mut Session, flow: &Flow, done: &Arc<Done>) -> Result<(), FlowError> {
     let mut ahead: Option<TaskGroup> = None;
     for (place, plan) in flow.groups.iter().enumerate() {
         let mut group = match ahead.take() {
@@ -166,7 +167,7 @@ fn execute_all(session: &mut Session, flow: &Flow, done: &mut Done) -> Result<()
                 session.execute(&mut group)?;
             }
         }
-        done.groups.insert(group.group_name().as_str().into(), group);
+        done.add(group);
     }
     Ok(())
 }
@@ -174,16 +175,27 @@ fn execute_all(session: &mut Session, flow: &Flow, done: &mut Done) -> Result<()
 /// The groups that are over: what templates may ask for.
 #[derive(Default)]
 struct Done {
-    groups: BTreeMap<String, TaskGroup>,
+    groups: RwLock<BTreeMap<String, TaskGroup>>,
+}
+
+impl Done {
+    fn add(&self, group: TaskGroup) {
+        let mut groups = self.groups.write().unwrap_or_else(PoisonError::into_inner);
+        groups.insert(group.group_name().as_str().into(), group);
+    }
+
+    fn groups(&self) -> RwLockReadGuard<'_, BTreeMap<String, TaskGroup>> {
+        self.groups.read().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl FlowContext for Done {
     fn workdir(&self, group: &str, task: &str) -> Option<PathBuf> {
-        self.groups.get(group)?.get_task(task)?.workdir()
+        self.groups().get(group)?.get_task(task)?.workdir()
     }
 
     fn result(&self, group: &str, task: &str) -> Option<Dict> {
-        self.groups.get(group)?.get_task(task)?.result().cloned()
+        self.groups().get(group)?.get_task(task)?.result().cloned()
     }
 }
 

@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use crate::args::StatusArgs;
 use crate::command_error::CommandError;
 use crate::overview::{GroupOverview, GroupState, Overview, TaskOutcome};
+use crate::plain_table::plain_table;
 use crate::run_access::RunAccess;
 use crate::session::shown;
 use crate::stdout;
-use crate::table_text::plain_table;
 use crate::view::{counted, escape, one_line, seconds};
 
 /// How many failed tasks are listed for people.

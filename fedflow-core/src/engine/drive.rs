@@ -4,7 +4,7 @@ use super::{Flow, FlowError, Turn};
 use crate::leasing::lease::{LeaseId, LeaseRequest};
 use crate::model::device::{Device, Pin};
 use crate::model::identity::{TaskKey, WorkerId};
-use crate::ports::event::RunEvent;
+use crate::model::run_event::RunEvent;
 use crate::ports::{Assignment, DevicePool, Input, Observer, Severity, StopLevel, WorkerEvent, Workers};
 use crate::scheduler::{Command, LeaseAnswer};
 

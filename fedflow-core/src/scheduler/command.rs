@@ -4,7 +4,7 @@ use crate::leasing::lease::{Lease, LeaseId, LeaseRequest, Unleasable};
 use crate::model::device::Device;
 use crate::model::identity::{TaskKey, WorkerId};
 use crate::model::quantity::Size;
-use crate::ports::event::RunEvent;
+use crate::model::run_event::RunEvent;
 
 /// One thing to do. Commands are carried out in the order in which they are polled.
 #[derive(Debug, Clone, PartialEq)]

@@ -9,11 +9,11 @@ use super::ready::LaneName;
 use super::ties::Effort;
 use super::worker::{Moving, Phase, Worker};
 use super::{Command, Scheduler, TaskProgress};
-use crate::learning::estimates::EstimateSource;
 use crate::model::identity::{TaskKey, WorkerId};
+use crate::model::memory_use::EstimateSource;
 use crate::model::quantity::Size;
+use crate::model::run_event::RunEvent;
 use crate::model::time::Time;
-use crate::ports::event::RunEvent;
 
 /// How many processes are started ahead of need: up and past their handshake when the host gets room for them, or when
 /// one more task may be ahead of the devices.

@@ -10,9 +10,9 @@ use crate::leasing::lease::Lease;
 use crate::model::device::Device;
 use crate::model::failure::{Failure, FailureKind, Stage};
 use crate::model::identity::{TaskKey, WorkerId};
+use crate::model::run_event::RunEvent;
 use crate::model::time::Time;
 use crate::ports::StopLevel;
-use crate::ports::event::RunEvent;
 
 /// Up to which attempt it costs a task nothing that a process dies which had served others.
 const FREE_ATTEMPTS: u32 = 8;

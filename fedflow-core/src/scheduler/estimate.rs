@@ -9,12 +9,14 @@ use super::group::TaskState;
 use super::retry::grown;
 use super::worker::{Phase, Worker};
 use super::{Command, Scheduler, TaskPlan, TaskProgress};
-use crate::learning::estimates::{EstimateSource, Estimates, Family, Memory, MemoryUse};
+use crate::learning::estimates::{Estimates, Memory};
+use crate::learning::family::Family;
 use crate::leasing::lease::{Lease, LeaseId};
 use crate::model::identity::{TaskKey, WorkerId};
+use crate::model::memory_use::{EstimateSource, MemoryUse};
 use crate::model::quantity::Size;
+use crate::model::run_event::RunEvent;
 use crate::model::time::Time;
-use crate::ports::event::RunEvent;
 
 /// How much memory a task is expected to need, and who says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

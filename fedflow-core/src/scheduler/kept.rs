@@ -12,8 +12,8 @@ use super::{Command, Scheduler};
 use crate::leasing::lease::{Lease, LeaseId};
 use crate::model::device::{Device, Pin};
 use crate::model::identity::WorkerId;
+use crate::model::run_event::RunEvent;
 use crate::model::time::Time;
-use crate::ports::event::RunEvent;
 
 /// A process without a task.
 #[derive(Debug, Clone)]

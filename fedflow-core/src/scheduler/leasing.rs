@@ -5,14 +5,14 @@ use std::collections::VecDeque;
 use super::command::LeaseAnswer;
 use super::worker::{Phase, Severity, Worker};
 use super::{Command, Scheduler};
-use crate::learning::estimates::EstimateSource;
 use crate::leasing::lease::{LeaseId, LeaseRequest, Unleasable};
 use crate::model::device::{Device, Pin};
 use crate::model::failure::{Failure, FailureKind, Stage};
 use crate::model::identity::WorkerId;
+use crate::model::memory_use::EstimateSource;
 use crate::model::quantity::Size;
+use crate::model::run_event::RunEvent;
 use crate::model::time::Time;
-use crate::ports::event::RunEvent;
 
 /// One pass over those who wait for a device, the longest waiter first.
 #[derive(Debug, Clone, Default)]

@@ -6,8 +6,8 @@ use super::worker::{Phase, Severity, Worker};
 use super::{Command, Scheduler};
 use crate::leasing::lease::Lease;
 use crate::model::identity::WorkerId;
+use crate::model::run_event::RunEvent;
 use crate::model::time::Time;
-use crate::ports::event::RunEvent;
 
 impl Scheduler {
     /// A worker is up and has its task.

@@ -4,16 +4,17 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::learning::estimates::Family;
+use crate::learning::family::Family;
 use crate::leasing::lease::LeaseRequest;
 use crate::model::config::{Config, StartOrder};
 use crate::model::device::Pin;
 use crate::model::failure::{Failure, FailureKind, Stage};
 use crate::model::identity::TaskKey;
+use crate::model::limits::Limits;
 use crate::model::name::Name;
 use crate::model::quantity::Size;
 use crate::work::group::TaskGroup;
-use crate::work::spec::{ExpectedTimes, Limits, Needs, Program, Reuse, TaskSpec};
+use crate::work::spec::{ExpectedTimes, Needs, Program, Reuse, TaskSpec};
 
 /// A task as the scheduler sees it.
 ///

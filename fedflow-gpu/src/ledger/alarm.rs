@@ -7,12 +7,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use fedflow_core::ProcessId;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 
 use super::directory::Directory;
 use super::own_file;
-use crate::process::{ProcessId, Unwatchable};
+use crate::machine::{Unwatchable, watch_for_end};
 
 /// How often somebody looks who cannot be woken: the system's inotify instances are used up, or a holder lives in
 /// another world of process numbers.
@@ -84,7 +85,7 @@ impl Alarm {
             if state.holders.contains_key(&holder) {
                 continue;
             }
-            match holder.watch() {
+            match watch_for_end(holder) {
                 Ok(descriptor) => {
                     state.holders.insert(holder, Arc::new(descriptor));
                 }

@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use fedflow_core::ProcessId;
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, Stat};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
 use super::fault::{Fault, LedgerError};
-use crate::environment::Environment;
-use crate::process::ProcessId;
+use crate::machine::{DeviceEnvironment, is_alive, this_process};
 
 /// Made by an administrator, if at all: for machines that have one.
 const OF_ADMINISTRATOR: &str = "/run/fedflow";
@@ -58,7 +58,7 @@ struct Places<'a> {
 }
 
 impl<'a> Places<'a> {
-    fn of(environment: &'a Environment) -> Self {
+    fn of(environment: &'a DeviceEnvironment) -> Self {
         Self {
             chosen: environment.lease_dir.as_deref(),
             of_administrator: Path::new(OF_ADMINISTRATOR),
@@ -72,12 +72,12 @@ impl Directory {
     /// Opens the directory of the machine's leases, and makes it if it is not there: the one that
     /// `FEDFLOW_LEASE_DIR` names, or `/run/fedflow` if there is one, or `/dev/shm/fedflow`, or at last one of this
     /// user alone.
-    pub(crate) fn open(environment: &Environment) -> Result<Self, LedgerError> {
+    pub(crate) fn open(environment: &DeviceEnvironment) -> Result<Self, LedgerError> {
         Self::find(Places::of(environment))
     }
 
     /// The same for somebody who only looks: nothing is made. `None` if there is no directory.
-    pub(crate) fn look(environment: &Environment) -> Result<Option<Self>, LedgerError> {
+    pub(crate) fn look(environment: &DeviceEnvironment) -> Result<Option<Self>, LedgerError> {
         let places = Places::of(environment);
         let shared_memory = places.shared_memory.join(NAME);
         let of_user = places.of_user.map(|path| path.join(NAME));
@@ -255,7 +255,7 @@ impl Directory {
         for name in self.names(UNFINISHED).unwrap_or_default() {
             let Some(maker) = maker_of(&name) else { continue };
             let stat = rustix::fs::statat(&self.fd, &name, AtFlags::SYMLINK_NOFOLLOW);
-            if stat.is_ok_and(|stat| stat.st_uid == me) && !maker.is_alive() {
+            if stat.is_ok_and(|stat| stat.st_uid == me) && !is_alive(maker) {
                 self.remove(&name);
             }
         }
@@ -341,11 +341,11 @@ pub(super) fn next_number() -> u32 {
 }
 
 fn unfinished_name() -> std::io::Result<String> {
-    let ProcessId { pid, start } = ProcessId::this()?;
-    Ok(format!("{UNFINISHED}{pid}-{start}-{}", next_number()))
+    let ProcessId { pid, start_ticks } = this_process()?;
+    Ok(format!("{UNFINISHED}{pid}-{start_ticks}-{}", next_number()))
 }
 
 fn maker_of(unfinished: &str) -> Option<ProcessId> {
     let mut numbers = unfinished.strip_prefix(UNFINISHED)?.split('-');
-    Some(ProcessId { pid: numbers.next()?.parse().ok()?, start: numbers.next()?.parse().ok()? })
+    Some(ProcessId { pid: numbers.next()?.parse().ok()?, start_ticks: numbers.next()?.parse().ok()? })
 }

@@ -4,14 +4,15 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-use fedflow_core::{LeaseId, Size};
+use fedflow_core::{LeaseId, ProcessId, Size};
 use rustix::fs::Mode;
 
 use super::directory::{Directory, next_number};
 use super::fault::{Fault, LedgerError};
-use super::record::{Booking, EMPTY, Header, MAX_SLOTS, SLOT, VERSION, Waiting, encode, shortened};
-use crate::clock::unix_now;
-use crate::process::{ProcessId, probe_world};
+use super::record::{
+    BookedProcess, Booking, EMPTY, Header, MAX_SLOTS, SLOT, VERSION, Waiting, encode, shortened,
+};
+use crate::machine::{probe_world, this_process, unix_now};
 
 /// What the names of supervisors' files begin with.
 pub(super) const PREFIX: &str = "supervisor-";
@@ -34,7 +35,7 @@ pub(super) struct OwnFile {
 impl OwnFile {
     /// Makes the file and locks it.
     pub(super) fn create(directory: &Directory) -> Result<Self, LedgerError> {
-        let supervisor = ProcessId::this().map_err(|error| LedgerError::file("/proc", error))?;
+        let supervisor = this_process().map_err(|error| LedgerError::file("/proc", error))?.into();
         let header = Header { fedflow_ledger: VERSION, world: probe_world(), supervisor, waiting: None };
         let slots = vec![None; FIRST_SLOTS - 1];
         let (name, file) = publish(directory, &header, &slots)?;
@@ -90,7 +91,8 @@ impl OwnFile {
         for place in 0..self.slots.len() {
             if let Some(booking) = self.slots[place].as_ref().filter(|booking| booking.lease == lease.0) {
                 let task = Some(shortened(task));
-                let _ = self.write(place, Some(Booking { worker: Some(worker), task, ..booking.clone() }));
+                let _ =
+                    self.write(place, Some(Booking { worker: Some(worker.into()), task, ..booking.clone() }));
             }
         }
     }
@@ -168,7 +170,7 @@ fn publish(
     header: &Header,
     slots: &[Option<Booking>],
 ) -> Result<(String, File), LedgerError> {
-    let ProcessId { pid, start } = header.supervisor;
+    let BookedProcess { pid, start } = header.supervisor;
     loop {
         let name = format!("{PREFIX}{pid}-{start}-{}", next_number());
         let prepare = |file: &File| {

@@ -4,11 +4,9 @@
 //! up with spaces, with its checksum at the end. So every record is written by one call, at its own place, and whoever
 //! reads a record while it is written sees that it did.
 
-use fedflow_core::Size;
+use fedflow_core::{ProcessId, Size};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-
-use crate::process::ProcessId;
 
 /// The length of a slot, in bytes.
 pub(super) const SLOT: usize = 1024;
@@ -28,7 +26,7 @@ pub(crate) struct Header {
     pub(crate) fedflow_ledger: u32,
     /// Where process numbers mean the same as here; see `probe_world`.
     pub(crate) world: String,
-    pub(crate) supervisor: ProcessId,
+    pub(crate) supervisor: BookedProcess,
     /// What it waits for, because others have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) waiting: Option<Waiting>,
@@ -66,10 +64,30 @@ pub(crate) struct Booking {
     pub(crate) since: u64,
     /// The process that uses it, once that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) worker: Option<ProcessId>,
+    pub(crate) worker: Option<BookedProcess>,
     /// The task, as `group/task`, once that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) task: Option<String>,
+}
+
+/// A process as the ledger names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct BookedProcess {
+    pub(crate) pid: u32,
+    /// When it started, in clock ticks since the machine started.
+    pub(crate) start: u64,
+}
+
+impl From<ProcessId> for BookedProcess {
+    fn from(ProcessId { pid, start_ticks }: ProcessId) -> Self {
+        Self { pid, start: start_ticks }
+    }
+}
+
+impl From<BookedProcess> for ProcessId {
+    fn from(BookedProcess { pid, start }: BookedProcess) -> Self {
+        Self { pid, start_ticks: start }
+    }
 }
 
 /// A slot as it is read.
@@ -151,7 +169,7 @@ mod tests {
             training: true,
             quarantined: true,
             since: u64::MAX,
-            worker: Some(ProcessId { pid: u32::MAX, start: u64::MAX }),
+            worker: Some(BookedProcess { pid: u32::MAX, start: u64::MAX }),
             task: Some(shortened(&task)),
         }
     }

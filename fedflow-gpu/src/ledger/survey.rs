@@ -3,14 +3,14 @@
 use std::fs::{File, TryLockError};
 use std::os::unix::fs::{FileExt, MetadataExt};
 
-use fedflow_core::{Others, Size};
+use fedflow_core::{Others, ProcessId, Size};
 use rustix::process::geteuid;
 
 use super::directory::{Directory, read_whole};
 use super::fault::{Fault, LedgerError};
 use super::own_file::PREFIX;
 use super::record::{Booking, Header, MAX_SLOTS, SLOT, Slot, VERSION, decode, version_of};
-use crate::process::ProcessId;
+use crate::machine::is_alive;
 
 /// How often a record is read again that is being written. Writing one takes microseconds.
 const READS: u32 = 100;
@@ -107,9 +107,9 @@ impl Survey {
             let here = standing.bookings.iter().filter(|booking| cards.contains(&booking.card.as_str()));
             let world = standing.header.world.as_str();
             if standing.alive {
-                holders.extend(here.take(1).map(|_| (world, standing.header.supervisor)));
+                holders.extend(here.take(1).map(|_| (world, standing.header.supervisor.into())));
             } else {
-                holders.extend(here.filter_map(|booking| Some((world, booking.worker?))));
+                holders.extend(here.filter_map(|booking| Some((world, booking.worker?.into()))));
             }
         }
         holders
@@ -147,8 +147,8 @@ fn read(directory: &Directory, name: &str, world: &str) -> Result<Option<Standin
         }
     }
     if !held {
-        let survives = |worker: ProcessId| header.world == world && worker.is_alive();
-        bookings.retain(|booking| booking.worker.is_some_and(survives));
+        let survives = |worker: ProcessId| header.world == world && is_alive(worker);
+        bookings.retain(|booking| booking.worker.is_some_and(|worker| survives(worker.into())));
     }
     Ok(Some(Standing { user, header, alive: held, bookings }))
 }

@@ -9,7 +9,7 @@ use fedflow_core::{LeaseId, Size};
 use super::directory::Directory;
 use super::survey::Survey;
 use super::{CardKey, Own};
-use crate::process::probe_world;
+use crate::machine::probe_world;
 
 /// One supervisor's view of what is used of the cards of its ledger.
 #[derive(Debug)]

@@ -9,11 +9,11 @@ use super::foreign::{Attributed, Foreign};
 use super::meter::CardMeter;
 use super::returning::{Change, Returning};
 use super::watch::DueReturn;
-use super::{CardWatch, NoCards, OpenError, Warning, priority, share_limit};
-use crate::clock::monotonic_now;
-use crate::environment::Environment;
+use super::{CardWatch, NoCards, OpenError, Warning, priority};
+use crate::machine::DeviceEnvironment;
+use crate::machine::monotonic_now;
+use crate::machine::{owner_of, probe_ancestry};
 use crate::nvml::{CardError, CardProcess, CardRole, Driver, Found, Memory, NoDriver};
-use crate::process::{owner_of, probe_line};
 use crate::visible::{self, Visible};
 
 /// The cards of a pool. Their bookings are in the pool's table.
@@ -50,7 +50,7 @@ impl Cards {
     pub(super) fn open(
         pins: Option<&[Pin]>,
         config: &Config,
-        environment: &Environment,
+        environment: &DeviceEnvironment,
         table: &mut LeaseTable,
         warnings: &mut Vec<Warning>,
     ) -> Result<Self, OpenError> {
@@ -79,7 +79,7 @@ impl Cards {
                 name: card.name.clone().unwrap_or_else(|| "NVIDIA card".into()),
                 memory: card.memory.map(|memory| memory.total),
             };
-            let limit = |memory: Memory| share_limit::of(memory.total, memory.reserved, config);
+            let limit = |memory: Memory| config.leasable_memory(memory.total, memory.reserved);
             table.add(info, card.memory.map(limit));
             cards.push(Card {
                 device,
@@ -281,7 +281,7 @@ type Reading = (Option<Memory>, Vec<(Option<Vec<u32>>, Size)>);
 fn look_at(driver: &Driver, uuid: &str) -> Result<Reading, CardError> {
     let Some(memory) = driver.memory(uuid)? else { return Ok((None, Vec::new())) };
     let listed = driver.processes(uuid)?.unwrap_or_default();
-    let with_line = |process: CardProcess| (probe_line(process.pid), process.memory.unwrap_or_default());
+    let with_line = |process: CardProcess| (probe_ancestry(process.pid), process.memory.unwrap_or_default());
     Ok((Some(memory), listed.into_iter().map(with_line).collect()))
 }
 

@@ -6,14 +6,14 @@
 
 use fedflow_core::Size;
 
+use crate::machine::ProcessOwner;
 use crate::nvml::Memory;
-use crate::process::Owner;
 
 /// A process on a card, as far as it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Attributed {
     /// Whose it is; `None` if the id means nothing here.
-    pub(super) owner: Option<Owner>,
+    pub(super) owner: Option<ProcessOwner>,
     pub(super) memory: Size,
 }
 
@@ -37,9 +37,10 @@ impl Foreign {
     /// The same for a request that wants the card alone. Processes of this run that have touched the card while
     /// they loaded must not keep it from them.
     pub(super) fn without_leases_or_loaders(&mut self, memory: &Memory, processes: &[Attributed]) -> Size {
-        let ours: Size = processes.iter().filter(|p| p.owner == Some(Owner::Us)).map(|p| p.memory).sum();
+        let ours: Size =
+            processes.iter().filter(|p| p.owner == Some(ProcessOwner::ThisRun)).map(|p| p.memory).sum();
         let others: Vec<Attributed> =
-            processes.iter().copied().filter(|p| p.owner != Some(Owner::Us)).collect();
+            processes.iter().copied().filter(|p| p.owner != Some(ProcessOwner::ThisRun)).collect();
         let rest = Memory { used: memory.used.saturating_sub(ours), ..*memory };
         self.without_leases(&rest, &others)
     }
@@ -51,7 +52,8 @@ impl Foreign {
         let beyond_leases =
             memory.used.saturating_sub(booked + self.at_rest.max(living.saturating_sub(booked)));
         // Only if numbers of our own processes are seen can it be told what those who live use.
-        let are_known = processes.iter().any(|p| matches!(p.owner, Some(Owner::Us | Owner::Booked)));
+        let are_known =
+            processes.iter().any(|p| matches!(p.owner, Some(ProcessOwner::ThisRun | ProcessOwner::OtherRun)));
         let beyond_processes =
             if are_known { memory.used.saturating_sub(living + self.at_rest) } else { Size::ZERO };
         let ownerless = beyond_leases.max(beyond_processes);
@@ -60,7 +62,8 @@ impl Foreign {
 
     /// What others use of a card on which leases, of this run or of others in the ledger, have booked `booked`.
     pub(super) fn beside_leases(&mut self, memory: &Memory, booked: Size, processes: &[Attributed]) -> Size {
-        let named: Size = processes.iter().filter(|p| p.owner == Some(Owner::Other)).map(|p| p.memory).sum();
+        let named: Size =
+            processes.iter().filter(|p| p.owner == Some(ProcessOwner::Foreign)).map(|p| p.memory).sum();
         let all_known = !processes.is_empty() && processes.iter().all(|p| p.owner.is_some());
         if all_known {
             // Whoever was there at rest and is not any more need not be remembered.
@@ -88,7 +91,7 @@ mod tests {
         }
     }
 
-    fn process(owner: Option<Owner>, gigabytes: u64) -> Attributed {
+    fn process(owner: Option<ProcessOwner>, gigabytes: u64) -> Attributed {
         Attributed { owner, memory: Size::from_gb(gigabytes) }
     }
 
@@ -97,17 +100,17 @@ mod tests {
         let mut foreign = Foreign::default();
         assert_eq!(foreign.without_leases(&memory(GB / 5), &[]), Size::ZERO);
         assert_eq!(foreign.without_leases(&memory(GB), &[]), Size::from_gb(1), "seen from a container");
-        let small = [Attributed { owner: Some(Owner::Other), memory: Size::from_bytes(9) }];
+        let small = [Attributed { owner: Some(ProcessOwner::Foreign), memory: Size::from_bytes(9) }];
         assert_eq!(foreign.without_leases(&memory(GB / 5), &small), Size::from_bytes(GB / 5));
     }
 
     #[test]
     fn our_loaders_do_not_keep_a_card_from_us() {
-        let processes = [process(Some(Owner::Us), 1)];
+        let processes = [process(Some(ProcessOwner::ThisRun), 1)];
         let mut foreign = Foreign::default();
         assert_eq!(foreign.without_leases(&memory(GB), &processes), Size::from_gb(1));
         assert_eq!(foreign.without_leases_or_loaders(&memory(GB), &processes), Size::ZERO);
-        let both = [processes[0], process(Some(Owner::Other), 2)];
+        let both = [processes[0], process(Some(ProcessOwner::Foreign), 2)];
         assert_eq!(foreign.without_leases_or_loaders(&memory(3 * GB), &both), Size::from_gb(2));
         assert_eq!(foreign.without_leases_or_loaders(&memory(GB), &[process(None, 1)]), Size::from_gb(1));
     }
@@ -120,7 +123,7 @@ mod tests {
         assert_eq!(foreign.beside_leases(&memory(6 * GB), Size::from_gb(10), &[]), Size::from_gb(5));
         // The other one has left; only the list of processes can tell.
         assert_eq!(foreign.beside_leases(&memory(6 * GB), Size::from_gb(10), &[]), Size::from_gb(5));
-        let ours = [process(Some(Owner::Us), 6)];
+        let ours = [process(Some(ProcessOwner::ThisRun), 6)];
         assert_eq!(foreign.beside_leases(&memory(6 * GB), Size::from_gb(10), &ours), Size::ZERO);
     }
 
@@ -129,7 +132,7 @@ mod tests {
         let mut foreign = Foreign::default();
         foreign.without_leases(&memory(0), &[]);
         assert_eq!(foreign.beside_leases(&memory(8 * GB), Size::from_gb(10), &[]), Size::ZERO);
-        let both = [process(Some(Owner::Us), 1), process(Some(Owner::Other), 7)];
+        let both = [process(Some(ProcessOwner::ThisRun), 1), process(Some(ProcessOwner::Foreign), 7)];
         assert_eq!(foreign.beside_leases(&memory(8 * GB), Size::from_gb(10), &both), Size::from_gb(7));
         assert_eq!(foreign.beside_leases(&memory(14 * GB), Size::from_gb(10), &[]), Size::from_gb(4));
     }
@@ -138,7 +141,7 @@ mod tests {
     fn what_another_run_has_booked_is_not_counted_twice() {
         let mut foreign = Foreign::default();
         foreign.without_leases(&memory(0), &[]);
-        let theirs = [process(Some(Owner::Booked), 7)];
+        let theirs = [process(Some(ProcessOwner::OtherRun), 7)];
         assert_eq!(foreign.beside_leases(&memory(7 * GB), Size::from_gb(8), &theirs), Size::ZERO);
         assert_eq!(foreign.beside_leases(&memory(9 * GB), Size::from_gb(8), &theirs), Size::from_gb(1));
     }
@@ -151,18 +154,24 @@ mod tests {
         assert_eq!(foreign.ownerless(&memory(5 * GB), none, &[]), gb(3));
         assert_eq!(foreign.ownerless(&memory(2 * GB + GB / 5), none, &[]), none, "the driver's own");
         // Another one who came meanwhile, beside those who were there.
-        assert_eq!(foreign.ownerless(&memory(5 * GB), none, &[process(Some(Owner::Other), 5)]), none);
+        assert_eq!(
+            foreign.ownerless(&memory(5 * GB), none, &[process(Some(ProcessOwner::Foreign), 5)]),
+            none
+        );
         // Beside a lease of 10 GB that hides it, unless its process is known to use less.
         assert_eq!(foreign.ownerless(&memory(6 * GB), gb(10), &[]), none);
-        assert_eq!(foreign.ownerless(&memory(6 * GB), gb(10), &[process(Some(Owner::Us), 1)]), gb(3));
+        assert_eq!(
+            foreign.ownerless(&memory(6 * GB), gb(10), &[process(Some(ProcessOwner::ThisRun), 1)]),
+            gb(3)
+        );
     }
 
     fn any_processes() -> impl Strategy<Value = Vec<Attributed>> {
         let owner = prop_oneof![
             Just(None),
-            Just(Some(Owner::Us)),
-            Just(Some(Owner::Booked)),
-            Just(Some(Owner::Other)),
+            Just(Some(ProcessOwner::ThisRun)),
+            Just(Some(ProcessOwner::OtherRun)),
+            Just(Some(ProcessOwner::Foreign)),
         ];
         let process = (owner, 0..20_u64).prop_map(|(owner, gigabytes)| process(owner, gigabytes));
         proptest::collection::vec(process, 0..4)

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fedflow_core::{Lease, LeaseId, Size};
 
+use crate::machine::probe_ancestry;
 use crate::nvml::Driver;
-use crate::process::probe_line;
 
 /// The use of real cards by lease. Cheap to clone; may be used from any thread.
 #[derive(Debug, Clone)]
@@ -102,7 +102,7 @@ impl CardMeter {
 
     fn used_of_card(&self, uuid: &str, base: Option<Size>, holder: u32) -> Option<Size> {
         let listed = self.driver.processes(uuid).ok().flatten().unwrap_or_default();
-        let is_holders = |pid: u32| probe_line(pid).is_some_and(|line| line.contains(&holder));
+        let is_holders = |pid: u32| probe_ancestry(pid).is_some_and(|line| line.contains(&holder));
         let ours =
             listed.iter().filter(|process| is_holders(process.pid)).filter_map(|process| process.memory);
         let ours: Size = ours.sum();
@@ -110,7 +110,7 @@ impl CardMeter {
             return Some(ours);
         }
         // Somebody else whom we know is on the card: what it has used since is not the holder's alone.
-        let known = listed.iter().any(|process| probe_line(process.pid).is_some());
+        let known = listed.iter().any(|process| probe_ancestry(process.pid).is_some());
         let used = self.driver.memory(uuid).ok().flatten()?.used;
         base.filter(|_| !known).map(|base| used.saturating_sub(base)).filter(|used| *used > Size::ZERO)
     }

@@ -4,15 +4,15 @@
 //! again. What does not come back within a bound is quarantined: people are told once, and the card counts as that much
 //! smaller until it does come back.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use fedflow_core::Size;
+use fedflow_core::{Size, Time};
 
 /// The memory of one card that should come back, and what did not.
 #[derive(Debug, Default)]
 pub(super) struct Returning {
     /// Shares of leases that were released, and when.
-    pending: Vec<(Instant, Size)>,
+    pending: Vec<(Time, Size)>,
     lost: Size,
 }
 
@@ -28,7 +28,7 @@ pub(super) enum Change {
 
 impl Returning {
     /// A lease is released: its process has ended.
-    pub(super) fn expect(&mut self, share: Size, now: Instant) {
+    pub(super) fn expect(&mut self, share: Size, now: Time) {
         self.pending.push((now, share));
     }
 
@@ -38,7 +38,7 @@ impl Returning {
     }
 
     /// When the process ended of which memory has been missing for longest, but not for too long.
-    pub(super) fn waits_since(&self) -> Option<Instant> {
+    pub(super) fn waits_since(&self) -> Option<Time> {
         self.pending.iter().map(|(since, _)| *since).min()
     }
 
@@ -53,12 +53,12 @@ impl Returning {
     }
 
     /// Takes in that so much is used that belongs to nobody, at most [`Self::most`].
-    pub(super) fn look(&mut self, missing: Size, now: Instant, bound: Duration) -> Change {
+    pub(super) fn look(&mut self, missing: Size, now: Time, bound: Duration) -> Change {
         let before = self.lost;
         if missing == Size::ZERO {
             self.pending.clear();
         }
-        let is_over = |since: Instant| now.saturating_duration_since(since) >= bound;
+        let is_over = |since: Time| now.since(since) >= bound;
         let overdue: Size =
             self.pending.iter().filter(|(since, _)| is_over(*since)).map(|(_, share)| *share).sum();
         self.pending.retain(|(since, _)| !is_over(*since));
@@ -74,14 +74,13 @@ impl Returning {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::monotonic_now;
     use proptest::prelude::*;
 
     const BOUND: Duration = Duration::from_secs(10);
 
     #[test]
     fn what_comes_back_in_time_is_forgotten() {
-        let (mut card, start) = (Returning::default(), monotonic_now());
+        let (mut card, start) = (Returning::default(), Time::ZERO);
         card.expect(Size::from_gb(5), start);
         assert_eq!(card.look(Size::from_gb(1), start, BOUND), Change::None);
         assert!(!card.is_idle());
@@ -91,18 +90,18 @@ mod tests {
 
     #[test]
     fn what_does_not_is_lost_until_it_does() {
-        let (mut card, start) = (Returning::default(), monotonic_now());
+        let (mut card, start) = (Returning::default(), Time::ZERO);
         let gb = Size::from_gb;
         card.expect(gb(5), start);
         assert_eq!(card.look(gb(3), start + BOUND, BOUND), Change::Lost(gb(3)));
         assert_eq!(card.look(gb(3), start + BOUND, BOUND), Change::None, "told once");
         // Another one ends, and leaves nothing.
         card.expect(gb(5), start + BOUND);
-        assert_eq!(card.look(gb(3), start + 2 * BOUND, BOUND), Change::None);
+        assert_eq!(card.look(gb(3), start + BOUND + BOUND, BOUND), Change::None);
         assert_eq!((card.lost(), card.most()), (gb(3), gb(3)));
-        assert_eq!(card.look(gb(1), start + 2 * BOUND, BOUND), Change::None);
+        assert_eq!(card.look(gb(1), start + BOUND + BOUND, BOUND), Change::None);
         assert_eq!(card.lost(), gb(1));
-        assert_eq!(card.look(Size::ZERO, start + 2 * BOUND, BOUND), Change::Back);
+        assert_eq!(card.look(Size::ZERO, start + BOUND + BOUND, BOUND), Change::Back);
         assert!(card.is_idle());
     }
 
@@ -112,9 +111,9 @@ mod tests {
         fn no_more_is_lost_than_is_missing(
             steps in proptest::collection::vec((proptest::option::of(0..24_u64), 0..24_u64, 0..8_u64), 1..40),
         ) {
-            let (mut card, mut now) = (Returning::default(), monotonic_now());
+            let (mut card, mut now) = (Returning::default(), Time::ZERO);
             for (share, missing, seconds) in steps {
-                now += Duration::from_secs(seconds);
+                now = now + Duration::from_secs(seconds);
                 if let Some(share) = share {
                     card.expect(Size::from_gb(share), now);
                 }

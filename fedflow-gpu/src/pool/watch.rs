@@ -1,13 +1,12 @@
 //! Watches cards for changes that nobody reports: memory that others give back, and cards that fail.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
-use fedflow_core::{Device, Size};
+use fedflow_core::{Device, Size, Time};
 
 use super::Warning;
 use super::meter::CardMeter;
-use crate::clock::monotonic_now;
+use crate::machine::monotonic_now;
 use crate::nvml::{CardError, Driver};
 
 /// Looks at a pool's cards from another thread, each time it is told to. It has no thread of its own.
@@ -25,21 +24,21 @@ pub struct CardWatch {
 
 /// When the pool next wants its cards looked at, as memory should have come back by then.
 #[derive(Debug, Default)]
-pub(super) struct DueReturn(Mutex<Option<Instant>>);
+pub(super) struct DueReturn(Mutex<Option<Time>>);
 
 impl DueReturn {
     /// It is due then, if not earlier.
-    pub(super) fn set(&self, at: Instant) {
+    pub(super) fn set(&self, at: Time) {
         let mut due = self.lock();
         *due = Some(due.map_or(at, |due| due.min(at)));
     }
 
     /// Whether it is due, which is told once.
-    fn take(&self, now: Instant) -> bool {
+    fn take(&self, now: Time) -> bool {
         self.lock().take_if(|at| *at <= now).is_some()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Instant>> {
+    fn lock(&self) -> MutexGuard<'_, Option<Time>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -26,7 +26,7 @@ use crate::host::sessions::session_reader::SessionReader;
 use crate::host::starting::hand_over::HandOver;
 use crate::host::starting::jobs::{ProcessSpec, StartJob};
 use crate::host::starting::spawner::do_job;
-use crate::spawn::{Ending, Process};
+use crate::processes::spawn::{Ending, Process};
 
 /// The name under which the program stands in the task that it is given.
 const WORKER: &str = "checked";

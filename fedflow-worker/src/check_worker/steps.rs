@@ -10,7 +10,7 @@ use super::step_fault::{
     Fault, IGNORE, LAST_WORDS, LEAVE, NEW_TASK, ORDER, OTHER_PARAMS, REPORT_ERRORS, RESULT, SAY_NOTHING_ELSE,
     clipped, failed, seconds,
 };
-use crate::spawn::Ending;
+use crate::processes::spawn::Ending;
 
 /// A kind that no worker knows.
 pub(crate) const UNKNOWN_KIND: &str = "fedflow-check-unknown-kind";

@@ -5,8 +5,6 @@ use std::sync::Arc;
 
 use fedflow_core::{Assignment, SELF_WORKER};
 
-use crate::clock::Clock;
-use crate::environment::Environment;
 use crate::host::HostError;
 use crate::host::logs::log_keeper::LogKeeper;
 use crate::host::memory::memory_peak::MemoryPeaks;
@@ -15,7 +13,9 @@ use crate::host::options::{HostOptions, WorkerProgram};
 use crate::host::sessions::large_message_gate::LargeMessageGate;
 use crate::host::sessions::reader_pool::ReaderPool;
 use crate::host::starting::private_directory::PrivateDirectory;
-use crate::spawn;
+use crate::pausable_clock::Clock;
+use crate::processes::environment::Environment;
+use crate::processes::spawn;
 
 /// What every part of the host knows.
 pub(crate) struct HostContext {

@@ -8,12 +8,12 @@ use rustix::net::{
     AddressFamily, SendFlags, Shutdown, SocketFlags, SocketType, send, shutdown, socketpair, sockopt,
 };
 
-use crate::clock::Clock;
-use crate::codec;
 use crate::host::input_queue::InputQueue;
 use crate::host::sessions::json::{json_events, json_reader};
 use crate::host::sessions::large_message_gate::LargeMessageGate;
 use crate::host::sessions::listener::{Listener, SessionPhase};
+use crate::pausable_clock::Clock;
+use crate::protocol::codec;
 
 /// Hears bytes as what a JSON worker sends after hello, once while it loads and once while it trains. As many of
 /// them as a socket takes are heard.

@@ -2,9 +2,9 @@
 
 use fedflow_core::{Input, Name, StopLevel, Time};
 
-use crate::clock::Clock;
 use crate::host::input_queue::InputQueue;
 use crate::host::supervision::notice::{Notice, NoticeQueue};
+use crate::pausable_clock::Clock;
 
 /// Reaches the engine's thread from any other. Cheap to clone. Where the [`Host`](crate::Host) has ended, nothing happens.
 #[derive(Debug, Clone)]

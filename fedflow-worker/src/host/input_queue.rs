@@ -10,7 +10,7 @@ use std::time::Duration;
 use fedflow_core::{Input, Time};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
-use crate::clock::Clock;
+use crate::pausable_clock::Clock;
 
 /// A queue that any thread can put into and the engine's thread empties. A clone is the same queue.
 ///

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use fedflow_core::{Assignment, Device, Dict, Lease, Size, Value};
 
-use crate::environment::SIM_USE;
 use crate::host::options::WorkerProgram;
+use crate::processes::environment::SIM_USE;
 
 type Ask = dyn Fn(&Lease, Size) -> Result<(), String> + Send + Sync;
 

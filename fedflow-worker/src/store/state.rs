@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use fedflow_core::{History, Name, RecordedGroup, RecordedOutcome, RunEvent, RunOutcome};
 use indexmap::IndexMap;
 
-use super::head::Head;
-use super::reader::{JournalError, JournalReader, Recovered};
-use super::record::Record;
+use super::journal::{Head, JournalError, JournalReader, Record, Recovered};
 use super::run_dir::RunDir;
 
 /// A run, as its journal tells it.
@@ -206,7 +204,7 @@ mod tests {
     use fedflow_core::Dict;
 
     use super::*;
-    use crate::store::sample;
+    use crate::store::example_run as sample;
 
     fn name(text: &str) -> Name {
         Name::new(text).unwrap()

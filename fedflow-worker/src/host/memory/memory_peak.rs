@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use fedflow_core::{Size, Time};
 
-use crate::clock::Clock;
-use crate::process::{ProcessId, descendants, read_short};
+use crate::pausable_clock::Clock;
+use crate::processes::{ProcessId, descendants, read_short};
 
 /// Looking at shares takes the kernel a while for large processes; it is done so rarely that it takes at most this
 /// part of the time.
@@ -205,7 +205,7 @@ fn field(text: &str, name: &str) -> Option<Size> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::process::Shell;
+    use crate::processes::Shell;
 
     #[test]
     fn the_kernels_texts_are_read() {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use crate::host::memory::memory_group::MemoryGroup;
-use crate::process::read_again;
+use crate::processes::read_again;
 
 /// The machine's counter.
 const MACHINE: &str = "/proc/vmstat";

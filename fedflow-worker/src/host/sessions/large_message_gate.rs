@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use fedflow_core::Time;
 
-use crate::clock::Clock;
 use crate::host::cause::Cause;
+use crate::pausable_clock::Clock;
 
 /// A larger message needs a permit, in bytes.
 pub(crate) const LARGE: usize = 1 << 20;

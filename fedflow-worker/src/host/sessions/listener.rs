@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use fedflow_core::{Dict, FailureKind, Input, Time, Value, WorkerEvent, WorkerId};
 
-use crate::clock::Clock;
 use crate::host::cause::Cause;
 use crate::host::input_queue::{InputQueue, Weight};
 use crate::host::memory::memory_peak::MemoryPeak;
 use crate::host::sessions::item_limits::Intake;
 use crate::host::sessions::large_message_gate::{LargeMessageGate, Permit};
+use crate::pausable_clock::Clock;
 use crate::protocol::{HOST_BACKLOG, MAX_ITEM, MAX_MESSAGE, shortened};
 
 /// What a worker said, whatever protocol it speaks.

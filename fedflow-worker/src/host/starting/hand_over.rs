@@ -64,7 +64,7 @@ fn relay(context: &HostContext, logs: &Logs, earlier: &Assignment, next: &Assign
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::process::ProcessId;
+    use crate::processes::ProcessId;
     use fedflow_core::{Dict, Name, Program};
     use std::io::Write;
     use std::path::Path;

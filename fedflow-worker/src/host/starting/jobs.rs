@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use fedflow_core::{Assignment, FailureKind, Program, WorkerId};
 
-use crate::environment;
 use crate::host::cause::Cause;
 use crate::host::logs::task_logs::Logs;
 use crate::host::options::{Protocol, WorkerProgram};
 use crate::host::starting::hand_over::HandOver;
-use crate::spawn::Process;
+use crate::processes::environment;
+use crate::processes::spawn::Process;
 
 /// Work for the spawner.
 pub(crate) enum Job {

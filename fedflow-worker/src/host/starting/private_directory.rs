@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use fedflow_core::WorkerId;
 use tempfile::TempDir;
 
-use crate::environment;
+use crate::processes::own_environment;
 
 /// The longest path of a socket; ipc-channel cuts a longer one off without a word.
 pub(crate) const MAX_SOCKET_PATH: usize = 107;
@@ -29,7 +29,7 @@ pub(crate) struct PrivateDirectory {
 
 impl PrivateDirectory {
     pub(crate) fn make() -> io::Result<Self> {
-        let parent = environment::memory_directory();
+        let parent = own_environment::memory_directory();
         let made = Self::make_in(&parent)?;
         // Below it: the worker's number, ipc-channel's own directory, the socket.
         let below = "/12345678901234567890/.tmp123456/socket".len();

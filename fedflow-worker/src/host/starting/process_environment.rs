@@ -4,11 +4,11 @@ use std::path::Path;
 
 use fedflow_core::{Assignment, Device, Lease, Program, Value};
 
-use crate::environment::{self, Environment};
 use crate::host::context::HostContext;
 use crate::host::sessions::json::lease_json::lease_json;
 use crate::host::starting::jobs::ProcessSpec;
-use crate::json;
+use crate::processes::environment::{self, Environment};
+use crate::protocol::json;
 
 /// The libraries that would otherwise start a thread on each core, for each task.
 const THREADS: [&str; 4] =

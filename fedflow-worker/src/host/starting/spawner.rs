@@ -17,7 +17,8 @@ use crate::host::starting::job_queue::{self, JobQueue, JobSource};
 use crate::host::starting::jobs::{Job, JobReport, StartJob, Started, Stdin};
 use crate::host::starting::process_environment::process_environment;
 use crate::host::starting::task_directory::{make_task_logs, no_directory};
-use crate::spawn::{self, Launch};
+use crate::processes::inheritance;
+use crate::processes::spawn::{self, Launch};
 
 /// The most threads. A start keeps its thread until the new process has become its program, which needs a processor.
 const MOST_THREADS: usize = 4;
@@ -43,7 +44,7 @@ pub(crate) fn start(
 }
 
 fn work(context: &Arc<HostContext>, jobs: JobSource, report: &Report) {
-    spawn::unblock_signals();
+    inheritance::unblock_signals();
     for job in jobs {
         match job {
             Job::Start(job) => {

@@ -3,7 +3,7 @@
 use fedflow_core::{FailureKind, Severity};
 
 use crate::host::cause::Cause;
-use crate::spawn::Ending;
+use crate::processes::spawn::Ending;
 
 /// Puts a worker's end into words.
 pub(crate) fn describe_end(

@@ -6,7 +6,7 @@ use fedflow_core::{FailureKind, OomSigns, Severity, Stage};
 
 use crate::host::cause::Cause;
 use crate::host::memory::oom_kills::Killed;
-use crate::spawn::Ending;
+use crate::processes::spawn::Ending;
 
 /// Whether the kernel may have killed a process for memory, or the last child of a shell, which ends as that did.
 pub(crate) fn may_be_oom_kill(ending: Ending) -> bool {

@@ -8,7 +8,7 @@ use std::path::Path;
 use fedflow_core::{Dict, Value};
 use rustix::fs::OFlags;
 
-use crate::json::{self, JsonError};
+use crate::protocol::json::{self, JsonError};
 
 /// Why a command's result cannot be taken.
 #[derive(Debug, thiserror::Error)]

@@ -29,8 +29,8 @@ use crate::host::starting::job_queue::JobQueue;
 use crate::host::starting::jobs::{Job, ProcessSpec, StartJob, Started};
 use crate::host::supervision::notice::{Notice, NoticeQueue};
 use crate::host::supervision::sweep::OtherWorker;
-use crate::process::ProcessId;
-use crate::spawn::{Ending, Process};
+use crate::processes::ProcessId;
+use crate::processes::spawn::{Ending, Process};
 
 /// How long a process may live on after it closed its channel unasked.
 const LINGER: Duration = Duration::from_secs(1);

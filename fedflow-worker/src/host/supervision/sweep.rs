@@ -14,10 +14,10 @@ use std::time::Duration;
 use fedflow_core::{Assignment, Time};
 use rustix::process::Signal;
 
-use crate::clock::Clock;
-use crate::environment;
-use crate::process::{ProcessId, ProcessStat, end};
-use crate::spawn;
+use crate::pausable_clock::Clock;
+use crate::processes::environment;
+use crate::processes::spawn;
+use crate::processes::{ProcessId, ProcessStat, end};
 
 /// How long killed processes are waited for. Only the kernel can hold them.
 const WAIT: Duration = Duration::from_secs(2);

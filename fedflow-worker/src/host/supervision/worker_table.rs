@@ -20,7 +20,7 @@ use crate::host::starting::spawner;
 use crate::host::supervision::notice::{Notice, NoticeQueue};
 use crate::host::supervision::supervised::{Supervised, Surroundings};
 use crate::host::supervision::sweep::OtherWorker;
-use crate::spawn::Process;
+use crate::processes::spawn::Process;
 
 /// How long the host waits for its processes when it is dropped. They were killed; only the kernel can delay them.
 const LAST_WAIT: Duration = Duration::from_secs(3);

@@ -9,9 +9,9 @@ use ipc_channel::ipc::{self, IpcReceiver, IpcSender};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use crate::clock::Clock;
 use crate::host::cause::Cause;
 use crate::host::starting::private_directory::MAX_SOCKET_PATH;
+use crate::pausable_clock::Clock;
 use crate::protocol::{Bootstrap, Hello, MAX_HELLO, OLDEST_VERSION, ToHost, ToWorker, VERSION};
 
 /// How long a worker whose server is gone may take to leave.

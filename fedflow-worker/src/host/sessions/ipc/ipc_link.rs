@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use fedflow_core::{Assignment, Dict, LeaseInfo, Program, WorkerId};
 use ipc_channel::ipc::IpcSender;
 
-use crate::codec;
+use crate::protocol::codec;
 use crate::protocol::{Bytes, Carried, MAX_INLINE, TaskMessage, ToWorker};
 
 /// Why a command did not reach a worker.

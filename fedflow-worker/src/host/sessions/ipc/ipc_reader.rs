@@ -10,15 +10,15 @@ use fedflow_core::{Assignment, Dict, FailureKind, Time, WorkerId};
 use ipc_channel::ipc::{self, IpcReceiver};
 use ipc_channel::{IpcError, TryRecvError};
 
-use crate::codec;
 use crate::host::cause::Cause;
 use crate::host::context::HostContext;
 use crate::host::sessions::ipc::handshake::{Terms, shake_hands};
 use crate::host::sessions::ipc::ipc_link::{IpcLink, Unreachable};
 use crate::host::sessions::large_message_gate::{LARGE, LargeMessage};
 use crate::host::sessions::listener::{Listener, Said, SessionPhase};
+use crate::processes::spawn::null;
+use crate::protocol::codec;
 use crate::protocol::{MAX_CHUNK, MAX_ITEM, ToHost};
-use crate::spawn::null;
 
 /// What the reader of a Rust worker needs.
 pub(crate) struct IpcReader {
@@ -193,9 +193,9 @@ impl Assembly {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Clock;
     use crate::host::input_queue::InputQueue;
     use crate::host::sessions::large_message_gate::LargeMessageGate;
+    use crate::pausable_clock::Clock;
     use crate::protocol::Bytes;
     use ipc_channel::ipc;
 

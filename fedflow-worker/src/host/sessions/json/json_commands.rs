@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use rustix::net::{SendFlags, Shutdown, send, shutdown};
 
 use crate::host::sessions::json::lease_json::lease_json;
-use crate::json;
+use crate::protocol::json;
 
 /// The version of the JSON protocol.
 pub(crate) const VERSION: i64 = 1;

@@ -5,9 +5,9 @@ use fedflow_core::{Dict, FailureKind, Value};
 use crate::host::cause::Cause;
 use crate::host::sessions::json::json_commands::VERSION;
 use crate::host::sessions::listener::Said;
-use crate::json;
+use crate::protocol::check_limits;
+use crate::protocol::json;
 use crate::protocol::{MAX_HELLO, MAX_ITEM};
-use crate::value_builder::check_limits;
 
 pub(crate) fn check_ready(line: &[u8]) -> Result<(), Cause> {
     let event = event_of(line, MAX_HELLO as u64)?;

@@ -2,7 +2,7 @@
 
 use fedflow_core::LeaseInfo;
 
-use crate::json;
+use crate::protocol::json;
 
 /// `{"device", "cards": [{"device", "uuid", "name", "memory"}], "memory"}`: the device as the process names it, the
 /// leased cards as the run names them with all of their memory, and the memory that is leased on each, in bytes. What

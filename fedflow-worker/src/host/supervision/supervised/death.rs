@@ -14,7 +14,7 @@ use crate::host::sessions::listener::SessionPhase;
 use crate::host::supervision::notice::Notice;
 use crate::host::supervision::sweep::{OtherWorker, Sweep};
 use crate::host::supervision::{oom_attribution, result_file};
-use crate::spawn::{Ending, Process, own_peak};
+use crate::processes::spawn::{Ending, Process, own_peak};
 
 /// How long a reader may still wait for its channel to close after the process was reaped: only processes that left
 /// the worker's group can hold it open.
