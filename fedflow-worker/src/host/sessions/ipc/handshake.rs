@@ -9,7 +9,7 @@ use ipc_channel::ipc::{self, IpcReceiver, IpcSender};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use crate::host::sessions::listener::Cause;
+use crate::host::cause::Cause;
 use crate::host::starting::private_directory::MAX_SOCKET_PATH;
 use crate::pausable_clock::Clock;
 use crate::protocol::{Bootstrap, Hello, MAX_HELLO, OLDEST_VERSION, ToHost, ToWorker, VERSION};
@@ -19,7 +19,7 @@ const LEAVING: Duration = Duration::from_secs(1);
 
 /// The supervisor's ends of a session.
 pub(crate) struct Session {
-    pub(crate) orders: IpcSender<ToWorker>,
+    pub(crate) commands: IpcSender<ToWorker>,
     pub(crate) events: IpcReceiver<ToHost>,
 }
 
@@ -132,19 +132,19 @@ fn answer(hello: Hello, terms: &Terms<'_>) -> Result<Option<Session>, Cause> {
     // That is no fault of the worker's.
     let no_channel =
         |error: std::io::Error| Cause::new(FailureKind::Spawn, format!("no channel for it: {error}"));
-    let (orders, worker_orders) = ipc::channel().map_err(no_channel)?;
+    let (commands, worker_commands) = ipc::channel().map_err(no_channel)?;
     let (worker_events, events) = ipc::channel().map_err(no_channel)?;
     let bootstrap = Bootstrap {
         version: hello.version,
         token: terms.token.into(),
-        orders: worker_orders,
+        orders: worker_commands,
         events: worker_events,
     };
     let sent = IpcSender::connect(hello.server)
         .map_err(|error| error.to_string())
         .and_then(|server| server.send(bootstrap).map_err(|error| error.to_string()));
     match sent {
-        Ok(()) => Ok(Some(Session { orders, events })),
+        Ok(()) => Ok(Some(Session { commands, events })),
         Err(_) if has_left(terms) => Ok(None),
         Err(error) => Err(Cause::protocol(format_args!("cannot connect to it: {error}"))),
     }

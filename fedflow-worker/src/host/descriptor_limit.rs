@@ -10,7 +10,7 @@ const PER_WORKER: u64 = 8;
 const SPARE: u64 = 16;
 
 /// Raises the limit. What cannot be raised stays.
-pub(crate) fn raise_limit() {
+pub(crate) fn raise() {
     let limit = getrlimit(Resource::Nofile);
     let wanted = limit.maximum.unwrap_or(u64::MAX).min(WANTED);
     if limit.current.is_some_and(|current| current < wanted) {

@@ -7,7 +7,7 @@ use crate::protocol::json;
 /// `{"device", "cards": [{"device", "uuid", "name", "memory"}], "memory"}`: the device as the process names it, the
 /// leased cards as the run names them with all of their memory, and the memory that is leased on each, in bytes. What
 /// is not known is null; a CPU slot has no cards.
-pub(crate) fn lease_text(lease: &LeaseInfo) -> String {
+pub(crate) fn lease_json(lease: &LeaseInfo) -> String {
     let mut out = format!("{{\"device\":\"{}\",\"cards\":[", lease.device);
     for (place, card) in lease.cards.iter().enumerate() {
         if place > 0 {
@@ -45,7 +45,7 @@ mod tests {
         };
         let cards = vec![card(1, Some("GPU-a")), card(2, None)];
         let lease = LeaseInfo { device: Device::Cuda(0), cards, memory: Some(Size::from_gb(5)) };
-        let read: serde_json::Value = serde_json::from_str(&lease_text(&lease)).unwrap();
+        let read: serde_json::Value = serde_json::from_str(&lease_json(&lease)).unwrap();
         let card = |device: &str, uuid: Option<&str>| {
             serde_json::json!({"device": device, "uuid": uuid, "name": "NVIDIA \"H\"\u{7}",
                 "memory": 24_000_000_000_u64})
@@ -54,6 +54,6 @@ mod tests {
             "cards": [card("cuda:1", Some("GPU-a")), card("cuda:2", None)]});
         assert_eq!(read, expected);
         let none = LeaseInfo { device: Device::Cpu, cards: Vec::new(), memory: None };
-        assert_eq!(lease_text(&none), r#"{"device":"cpu","cards":[],"memory":null}"#);
+        assert_eq!(lease_json(&none), r#"{"device":"cpu","cards":[],"memory":null}"#);
     }
 }

@@ -1,50 +1,28 @@
-//! A worker's end, and how it is told.
+//! A worker's last event: how it ended, told when its logs are in their final form.
 
 use std::sync::Arc;
 use std::thread;
 
-use fedflow_core::{Stage, WorkerEvent};
+use fedflow_core::{Severity, WorkerEvent};
 use rustix::net::{Shutdown, shutdown};
 
-use super::{CommandPhase, Manner, Supervised};
+use super::{Supervised, WorkerKind};
+use crate::host::cause::Cause;
 use crate::host::logs::task_logs::Logs;
-use crate::host::sessions::listener::{Cause, Phase};
-use crate::host::supervision::end_description::{self, Asked, OomCheck};
+use crate::host::supervision::end_description::describe_end;
+use crate::host::supervision::oom_attribution::OomCheck;
 use crate::host::supervision::result_file;
 
 impl Supervised {
-    pub(crate) fn is_over(&self) -> bool {
-        self.over && self.busy == 0
-    }
-
-    /// The phase in which it ended, if memory can have been the cause.
-    fn stage(&self) -> Option<Stage> {
-        match self.manner {
-            Manner::Session { .. } => match self.listener.phase() {
-                Phase::Loading => Some(Stage::Load),
-                Phase::Training => Some(Stage::Train),
-                Phase::Idle | Phase::Starting | Phase::Ready | Phase::Waiting => None,
-            },
-            Manner::Command { phase: CommandPhase::Loading } => Some(Stage::Load),
-            Manner::Command { phase: CommandPhase::Training } => Some(Stage::Train),
-            Manner::Command { phase: CommandPhase::Preparing | CommandPhase::Idle } => None,
-        }
-    }
-
-    /// Whether it is idle, and nobody has asked it to end.
-    pub(crate) fn is_kept(&self) -> bool {
-        self.kept && self.asked == Asked::Nothing
-    }
-
     /// Tells the engine that every process of the worker is gone, and how it ended.
-    pub(crate) fn tell_end(self) -> Cause {
+    pub(crate) fn report_end(self) -> Cause {
         self.listener.close();
         let mut greeted = true;
-        let signs = self.shared.options.oom_signs.with(&self.assignment.oom_signs);
+        let signs = self.context.options.oom_signs.with(&self.assignment.oom_signs);
         let check = OomCheck::of(signs, self.stage(), self.cause.as_ref(), self.ending, self.asked);
-        let is_command = matches!(self.manner, Manner::Command { .. });
+        let is_command = matches!(self.kind, WorkerKind::Command { .. });
         let result = is_command.then(|| self.result_path());
-        if let Manner::Session { link, socket, .. } = self.manner {
+        if let WorkerKind::Session { link, socket, .. } = self.kind {
             greeted = link.is_some();
             // Threads that still wait for a worker which left others behind are let go.
             if let Some(socket) = socket {
@@ -53,8 +31,8 @@ impl Supervised {
         }
         let killed_for_memory = self.killed_for_memory;
         let before_first_word = self.died.is_some_and(|died| self.listener.is_unheard(died));
-        let in_order = self.cause.is_none() && self.asked == Asked::Exit;
-        let cause = end_description::describe(self.cause, self.ending, self.asked, greeted);
+        let in_order = self.cause.is_none() && self.asked == Some(Severity::Asked);
+        let cause = describe_end(self.cause, self.ending, self.asked, greeted);
         let Cause { kind, message } = cause.clone();
         let (listener, logs, left) = (self.listener, self.logs, result.unwrap_or(self.private));
         // In memory, so this takes no time. A directory is not empty only if something went wrong.

@@ -6,9 +6,45 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 
+use fedflow_core::{Assignment, FailureKind};
+
+use crate::host::cause::Cause;
+use crate::host::context::HostContext;
+use crate::host::logs::task_logs::Logs;
+
+/// Makes a task's directories, empty for this attempt, and its log files. Blocks on the file system.
+pub(crate) fn make_task_logs(context: &HostContext, assignment: &Assignment) -> io::Result<Logs> {
+    make_workdir(context, assignment)?;
+    make_logs(context, assignment)
+}
+
+/// Makes a task's directories, empty for this attempt. Blocks on the file system.
+pub(crate) fn make_workdir(context: &HostContext, assignment: &Assignment) -> io::Result<()> {
+    let earlier = if context.options.keep_failed_attempts { Earlier::Keep } else { Earlier::Remove };
+    if let Some(aside) = prepare(&assignment.workdir, assignment.attempt, earlier)? {
+        context.talk(assignment, || match aside {
+            Aside::Kept(path) => format!("what lay in its directory is kept as {}", path.display()),
+            Aside::Removed => "what lay in its directory is removed".into(),
+        });
+    }
+    fs::create_dir_all(&assignment.checkpoint_dir)
+}
+
+/// Makes a task's log files in its directory.
+pub(crate) fn make_logs(context: &HostContext, assignment: &Assignment) -> io::Result<Logs> {
+    let logs = Logs::create(&assignment.workdir, context.options.log_limit)?;
+    logs.keep_small(&context.log_keeper);
+    Ok(logs)
+}
+
+/// The failure of a task whose directory cannot be made.
+pub(crate) fn no_directory(assignment: &Assignment, error: &io::Error) -> Cause {
+    Cause::new(FailureKind::Spawn, format!("cannot make {}: {error}", assignment.workdir.display()))
+}
+
 /// What becomes of the directory of an earlier attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Earlier {
+enum Earlier {
     /// It is kept beside the new one as `ID.attempt-K`.
     Keep,
     /// It is removed.
@@ -17,7 +53,7 @@ pub(crate) enum Earlier {
 
 /// What became of what lay where the directory is.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Aside {
+enum Aside {
     /// It is kept here.
     Kept(PathBuf),
     /// It is removed, in the background.
@@ -25,7 +61,7 @@ pub(crate) enum Aside {
 }
 
 /// Makes an empty directory for an attempt, and tells what became of an earlier one that was not empty. Blocks on the file system.
-pub(crate) fn prepare(workdir: &Path, attempt: u32, earlier: Earlier) -> io::Result<Option<Aside>> {
+fn prepare(workdir: &Path, attempt: u32, earlier: Earlier) -> io::Result<Option<Aside>> {
     // Whatever the umask is, nobody else shall write here.
     let mut builder = DirBuilder::new();
     builder.mode(0o755);
