@@ -26,6 +26,10 @@ const STEPS: &[(&str, CiStep)] = &[
     ("tidy", CiStep::Chore(|root| tidy::run(root, &[], TEST_COMMAND))),
     ("lints", CiStep::Command("cargo clippy --workspace --all-targets --locked -- -D warnings")),
     (
+        "library alone",
+        CiStep::Command("cargo clippy -p fedflow-cli --lib --no-default-features --locked -- -D warnings"),
+    ),
+    (
         "documentation",
         CiStep::CommandWith("cargo doc --workspace --no-deps", ("RUSTDOCFLAGS", "-D warnings")),
     ),
