@@ -1,4 +1,4 @@
-//! `DeviceUse`: how busy each device was, and how long it stood idle while work waited.
+//! `DeviceUse`: how long each device was busy, and how long it was idle while work waited.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::analysis::waiting_work::waiting_work;
 use crate::report::GroupReport;
 use crate::report::attempt::{Attempt, Lane, Phase};
 
-/// How a device, or a CPU slot, was used. Seconds are of wall time.
+/// How a device was used. Each CPU slot is a device of its own. Seconds are wall time.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct DeviceUse {
@@ -18,27 +18,27 @@ pub struct DeviceUse {
     pub lane: Lane,
     /// The product's name, if it is known.
     pub name: String,
-    /// How many tries trained on it.
+    /// How many attempts trained on it.
     pub trained: usize,
     /// How long at least one task trained on it.
     pub busy_seconds: f64,
-    /// How long it was leased to a task that was still loading. Fedflow leases for training alone, so this is
-    /// nothing; it is measured all the same.
+    /// How long it was leased to a task that still loaded. Fedflow leases for training only, so this is zero; it is
+    /// measured all the same.
     pub loading_seconds: f64,
-    /// How long none did.
+    /// How long no task trained on it.
     pub idle_seconds: f64,
-    /// How long none did although a task of the running group waited: loaded, or ready to start. A task that is known
-    /// to need more memory than the card has does not count. It may still have waited for another device, if it is
-    /// pinned, or for memory of the host, so this is an upper bound.
+    /// How long no task trained on it although a task of the running group was loaded, or ready to start. A task that is
+    /// known to need more memory than the card has does not count. This is an upper bound: the task may have waited for
+    /// another device, if it is pinned, or for host memory.
     pub starved_seconds: f64,
-    /// What was seen of the device, if anybody looked; nothing for CPU slots.
+    /// The device's telemetry; none if it was not sampled, and for CPU slots.
     pub telemetry: Option<DeviceTelemetry>,
-    /// The stretches of `starved_seconds`, in seconds since the run began.
+    /// The stretches that `starved_seconds` counts, in seconds since the run began.
     pub(crate) starved: Vec<(f64, f64)>,
 }
 
 impl DeviceUse {
-    /// What it is called: `cuda:1`, or `cpu slot 2` for a slot.
+    /// The name of the device: `cuda:1`, or `cpu slot 2`.
     #[must_use]
     pub fn label(&self) -> String {
         lane_label(self.lane)
@@ -50,7 +50,7 @@ impl DeviceUse {
         self.share(self.busy_seconds)
     }
 
-    /// What share of the time some seconds are, from 0 to 1.
+    /// Some seconds as a share of the time, from 0 to 1.
     #[must_use]
     pub fn share(&self, seconds: f64) -> f64 {
         let all = self.busy_seconds + self.idle_seconds;
@@ -78,11 +78,11 @@ pub(crate) fn lanes(attempt: &Attempt) -> impl Iterator<Item = Lane> {
     }))
 }
 
-/// What is known of a unit.
+/// What is known of a card or a CPU slot.
 #[derive(Default)]
 struct Unit<'a> {
     name: &'a str,
-    /// All of the card's memory, if it is known.
+    /// The size of the card's memory, if it is known.
     memory: Option<Size>,
     trained: Vec<Stretch>,
     loading: Vec<Stretch>,
@@ -116,7 +116,7 @@ pub(crate) fn device_uses(
         }
     }
     let waiting = waiting_work(groups, timeline);
-    // Few kinds of cards, and many waits: once for each kind.
+    // There are many waits but few sizes of cards: the union is computed once for each size.
     let mut waits: BTreeMap<Option<Size>, Vec<Stretch>> = BTreeMap::new();
     for capacity in units.values().map(|unit| unit.memory) {
         waits.entry(capacity).or_insert_with(|| {
@@ -151,7 +151,7 @@ fn is_some(stretch: &Stretch) -> bool {
     stretch.1 > stretch.0
 }
 
-/// The same time without overlaps, in order.
+/// The stretches in order and without overlaps.
 fn union(mut stretches: Vec<Stretch>) -> Vec<Stretch> {
     stretches.sort_by(|a, b| a.0.total_cmp(&b.0));
     let mut union: Vec<Stretch> = Vec::with_capacity(stretches.len());
@@ -164,14 +164,14 @@ fn union(mut stretches: Vec<Stretch>) -> Vec<Stretch> {
     union
 }
 
-/// What a window has beside some stretches that are in order and do not overlap.
+/// The parts of a window outside some stretches, which are in order and do not overlap.
 fn gaps(stretches: &[Stretch], window: Stretch) -> Vec<Stretch> {
     let begins = std::iter::once(window.0).chain(stretches.iter().map(|stretch| stretch.1));
     let ends = stretches.iter().map(|stretch| stretch.0).chain(std::iter::once(window.1));
     begins.zip(ends).filter(|(from, to)| to > from).collect()
 }
 
-/// What two lists of stretches have in common; each is in order and without overlaps.
+/// The intersection of two lists of stretches, each in order and without overlaps.
 fn intersection(a: &[Stretch], b: &[Stretch]) -> Vec<Stretch> {
     let (mut in_a, mut in_b, mut common) = (0, 0, Vec::new());
     while let (Some(x), Some(y)) = (a.get(in_a), b.get(in_b)) {
@@ -185,7 +185,7 @@ fn intersection(a: &[Stretch], b: &[Stretch]) -> Vec<Stretch> {
 }
 
 fn length(stretches: &[Stretch]) -> f64 {
-    // From zero: the sum of nothing is minus zero.
+    // `sum` of no values would be minus zero.
     stretches.iter().fold(0.0, |sum, (from, to)| sum + (to - from))
 }
 

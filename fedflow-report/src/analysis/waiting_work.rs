@@ -1,4 +1,4 @@
-//! When work waited: from when until when a task could have been started or trained and was not.
+//! `WaitingTask`: from when to when a task could have started or trained, and did not.
 
 use fedflow_core::Size;
 
@@ -10,15 +10,16 @@ use crate::report::{GroupReport, TaskReport};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct WaitingTask {
     pub(crate) stretch: Stretch,
-    /// The least that any try of the task leased of a card, if one did: on a card with less it could not have trained.
+    /// The least memory that an attempt of the task leased on a card: on a smaller card it could not have trained. None
+    /// if no attempt leased an amount.
     pub(crate) memory: Option<Size>,
 }
 
-/// The stretches in which some task of the groups was loaded and waited for a device, or was ready to start; as they
-/// come, with overlaps.
+/// The stretches in which a task of the groups was loaded and waited for a device, or was ready to start. They may
+/// overlap and are in no order.
 ///
-/// A task is ready from the start of its group, or from the moment at which it may be tried again. What limits hold it
-/// back does not matter here: while a device idles, they are what there is to look at.
+/// A task is ready from the start of its group, or from the time at which it may be retried. Which limit holds it back
+/// does not matter: while a device is idle, that limit is what a reader wants to see.
 pub(crate) fn waiting_work(groups: &[GroupReport], timeline: &Timeline<'_>) -> Vec<WaitingTask> {
     let mut waits = Vec::new();
     for group in groups {
@@ -45,20 +46,20 @@ fn push_ready(
     timeline: &Timeline<'_>,
     push: &mut dyn FnMut(Stretch),
 ) {
-    // When it may be started, or be started again; none while it runs, or when it is over.
+    // Since when it may be started or retried; none while it runs and after its end.
     let mut ready = begin;
     for attempt in &task.tries {
         let started = timeline.at(attempt.session, attempt.started);
         ready.map(|ready| (ready, started)).into_iter().for_each(&mut *push);
         ready = match attempt.retry {
-            // It goes on in its process: that it waits there is told by its next try.
+            // It goes on in its process; the waiting there belongs to its next attempt.
             Some(retry) if retry.data_kept => None,
             Some(retry) => Some(timeline.at(attempt.session, retry.at) + retry.delay_seconds.max(0.0)),
-            // Cut off with its session: the next one can start it at once.
+            // It was cut off with its session; the next session can start it at once.
             None => Some(timeline.at(attempt.session, timeline.end_of(attempt.session))),
         };
     }
-    // Of a task that ended without a try it is not known when.
+    // When a task ended without an attempt is not known.
     if task.outcome.is_none() && task.tries.last().is_none_or(|attempt| attempt.retry.is_some()) {
         ready.map(|ready| (ready, end)).into_iter().for_each(push);
     }

@@ -1,25 +1,25 @@
-//! `ItemSeries`: the numbers that a task told under one name while it trained, kept small.
+//! `ItemSeries`: the values of one of a task's items, kept small.
 
 use fedflow_core::Value;
 
-/// The most points that are kept of one series.
+/// The most points that are kept of a series.
 const MAX_POINTS: usize = 512;
-/// The most series that are kept of one task.
+/// The most series that are kept of a task.
 const MAX_SERIES: usize = 64;
 
-/// A number at a time.
+/// A value of an item and its time.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ItemPoint {
-    /// When, in seconds since the task began to train.
+    /// The time, in seconds since the task began to train.
     pub seconds: f64,
-    /// The number; it may be NaN or infinite.
+    /// The value; it may be NaN or infinite.
     pub value: f64,
 }
 
-/// What a task told under one name (`set_item`).
+/// The values that a task gave to one item (`set_item`).
 ///
-/// A task may tell a million values: once there are more than a few hundred, every other one is left out, again
-/// and again, so the curve keeps its shape and the memory stays bounded.
+/// A task may give an item a million values. Whenever a few hundred are kept, every other one is dropped, so that the
+/// curve keeps its shape and the memory is bounded.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ItemSeries {
     key: String,
@@ -34,13 +34,13 @@ impl ItemSeries {
         Self { key: key.to_owned(), points: Vec::new(), last: Value::Null, told: 0, stride: 1 }
     }
 
-    /// The name.
+    /// The item's name.
     #[must_use]
     pub fn key(&self) -> &str {
         &self.key
     }
 
-    /// The numbers that were kept, in the order in which they were told.
+    /// The values that are kept and are numbers, in order of time.
     #[must_use]
     pub fn points(&self) -> &[ItemPoint] {
         &self.points
@@ -52,7 +52,7 @@ impl ItemSeries {
         &self.last
     }
 
-    /// How many values were told.
+    /// How many values the task gave it.
     #[must_use]
     pub fn told(&self) -> u64 {
         self.told
@@ -77,7 +77,7 @@ impl ItemSeries {
     }
 }
 
-/// Notes a value under its name; a task's names are bounded in number.
+/// Adds a value to the item of this name. The number of a task's items is bounded.
 pub(crate) fn push_item(items: &mut Vec<ItemSeries>, key: &str, seconds: f64, value: &Value) {
     let place = items.iter().position(|series| series.key == key);
     let place = match place {
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_million_values_stay_few_and_keep_their_span() {
+    fn a_million_values_become_few_and_keep_their_span() {
         let mut items = Vec::new();
         for step in 0..100_000_u32 {
             push_item(&mut items, "loss", f64::from(step), &Value::from(step));

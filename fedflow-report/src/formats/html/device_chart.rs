@@ -1,4 +1,4 @@
-//! Draws what ran where and when: a lane for each device, with what it trained and what waited for it.
+//! Draws which task ran where and when: a row for each device, with the tasks that trained on it and waited for it.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ use crate::report::attempt::{Attempt, Lane, Phase, Span};
 use crate::report::{GroupReport, TaskReport};
 use crate::text::wording::{count, duration, percent, tick};
 
-/// The most rectangles; where there are more, neighbours are merged.
+/// The most rectangles; if there are more, neighbours are merged.
 const MAX_RECTS: usize = 6_000;
 const BAR: usize = 20;
 const QUEUE_ROW: usize = 6;
@@ -26,7 +26,7 @@ const MIN_LANE: usize = 38;
 const LANE_GAP: usize = 10;
 const HEAD: usize = 22;
 
-/// Renders the chart of some groups; nothing if no task was started.
+/// Renders the chart of some groups; none if no task was started.
 pub(super) fn render(
     environment: &Environment<'_>,
     groups: &[GroupReport],
@@ -40,7 +40,7 @@ pub(super) fn render(
     let mut chart = Chart::collect(groups, summary, timeline);
     chart.coarsen();
     let drawing = Drawing { meters, ..chart.draw(environment, groups, summary, timeline)? };
-    // Safe: it comes out of a template that escapes.
+    // Safe, as the template escapes its values.
     Ok(Some(Value::from_safe_string(
         environment.get_template("gantt.html")?.render(minijinja::value::Serde(drawing))?,
     )))
@@ -86,7 +86,7 @@ impl Chart {
                         lanes.entry(Some(lane)).or_default().train.push(bar.clone(), title);
                     }
                 } else {
-                    // All of them in the row that is free when the first one begins.
+                    // All spans of an attempt are in the line that is free when the first one begins.
                     let row =
                         queue.unwrap_or_else(|| lanes.entry(attempt.lane).or_default().free_row(bar.from));
                     lanes.entry(attempt.lane).or_default().queue[row].push(bar, title);
@@ -97,7 +97,7 @@ impl Chart {
         Self { lanes }
     }
 
-    /// Merges more than what is too small to be seen where there is too much.
+    /// Merges larger bars, too, until there are few enough.
     fn coarsen(&mut self) {
         let mut pixel = FINEST;
         while pixel < 0.05 && self.lanes.values().map(LaneBars::len).sum::<usize>() > MAX_RECTS {
@@ -115,7 +115,7 @@ impl Chart {
     ) -> Result<Drawing, RenderError> {
         let share = |seconds: f64| (seconds - summary.window.0) / summary.makespan_seconds;
         let bands = group_bands(groups, &share, timeline);
-        // Room for names where there is a name.
+        // A label needs room.
         let head = if bands.iter().any(|band| band.labelled) { HEAD } else { 2 };
         let mut top = head;
         let mut slots: BTreeMap<Lane, u32> = BTreeMap::new();
@@ -123,7 +123,7 @@ impl Chart {
             let slots = slots.entry(unit(*lane)).or_default();
             *slots = (*slots).max(lane.slot);
         }
-        // What never had a device comes last.
+        // Attempts without a device come last.
         let (with_device, without): (Vec<_>, Vec<_>) =
             self.lanes.into_iter().partition(|(lane, _)| lane.is_some());
         let placed: Vec<_> = with_device
@@ -137,7 +137,7 @@ impl Chart {
                 placed
             })
             .collect();
-        // Most of the page's time goes here: the lanes side by side.
+        // This takes most of the page's time, so the rows are rendered in parallel.
         let lanes = placed
             .into_par_iter()
             .map(|lane| lane.draw(environment, summary, &slots))
@@ -192,7 +192,7 @@ struct Drawing {
     height: usize,
     bar: usize,
     description: String,
-    /// What was seen of the cards, drawn on the same axis.
+    /// The telemetry of the cards, drawn on the same axis.
     meters: Option<Value>,
 }
 
@@ -252,7 +252,7 @@ impl PlacedLane {
             Some(lane) => format!("{} slot {}", lane.device, lane.slot),
         };
         let template = environment.get_template("gantt_rects.html")?;
-        // Safe: it comes out of a template that escapes.
+        // Safe, as the template escapes its values.
         let rects = Value::from_safe_string(
             template.render(minijinja::context! { rects => minijinja::value::Serde(rects) })?,
         );
@@ -294,12 +294,12 @@ impl Rect {
     }
 }
 
-/// A share of the width in percent.
+/// A share of the width, in percent.
 pub(super) fn place(share: f64) -> String {
     format!("{:.3}", share * 100.0)
 }
 
-/// The groups as bands behind the lanes; with too many of them there would be nothing else to see.
+/// The groups as bands behind the rows; none if there are so many that they would hide the rest.
 fn group_bands(groups: &[GroupReport], share: &dyn Fn(f64) -> f64, timeline: &Timeline<'_>) -> Vec<Band> {
     if groups.len() < 2 || groups.len() > 200 {
         return Vec::new();
@@ -313,14 +313,14 @@ fn group_bands(groups: &[GroupReport], share: &dyn Fn(f64) -> f64, timeline: &Ti
             width: place(to - from),
             middle: place(f64::midpoint(from, to)),
             name: group.name.to_string(),
-            // Seven pixels a letter, where the drawing is nine hundred wide.
+            // A letter is seven pixels wide, the drawing nine hundred.
             labelled: (to - from) * 900.0 > letters * 7.0 + 6.0,
         })
     });
     bands.collect()
 }
 
-/// The ticks of the time axis: place, label, and how the label is anchored.
+/// The ticks of the time axis: place, label, and the anchor of the label.
 pub(super) fn ticks(summary: &Summary) -> Vec<(String, String, &'static str)> {
     let span = summary.makespan_seconds;
     let clock =
@@ -347,7 +347,7 @@ pub(super) fn ticks(summary: &Summary) -> Vec<(String, String, &'static str)> {
         .collect()
 }
 
-/// Where a session began that resumed the run: place and number.
+/// Where a session resumed the run: place and number of the session.
 pub(super) fn resumes(summary: &Summary, timeline: &Timeline<'_>) -> Vec<(String, u32)> {
     let (from, to) = summary.window;
     let within = timeline.resumes().filter(|(_, at)| to > from && (from..=to).contains(at));

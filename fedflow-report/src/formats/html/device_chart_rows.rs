@@ -1,11 +1,11 @@
-//! `Bar`: a stretch of the chart of devices; many of them are merged where they cannot be told apart.
+//! `Bar`: a stretch of the device chart. Bars that are too small to be told apart are merged.
 
 /// The most rows of tasks that load or wait under a lane.
 const MAX_QUEUE_ROWS: usize = 6;
 
-/// How wide the drawing is taken to be, in pixels, to decide what is too small to be seen.
+/// The assumed width of the drawing in pixels, which decides what is too small to be seen.
 const PIXELS: f64 = 1_400.0;
-/// The finest that a drawing can be.
+/// The smallest visible width, as a share of the drawing's.
 pub(super) const FINEST: f64 = 1.0 / PIXELS;
 
 /// A lane's bars: what it trained, and in rows below what loaded and waited for it.
@@ -20,21 +20,21 @@ pub(super) struct LaneBars {
 /// a million tasks takes no more memory than can be seen of it.
 pub(super) struct Row {
     bars: Vec<Bar>,
-    /// How small a bar must be to be merged with a neighbour, as a share of the width.
+    /// Bars smaller than this are merged with a neighbour; a share of the width.
     pixel: f64,
-    /// The place of the last bar of each class.
+    /// The index of the last bar of each class.
     last: [Option<usize>; 5],
-    /// Where the bar ends that was put in last.
+    /// The end of the bar that was added last.
     end: f64,
 }
 
-/// A stretch of the chart, as a share of its width.
+/// A stretch of the chart; places are shares of its width.
 #[derive(Clone)]
 pub(super) struct Bar {
     pub(super) class: Class,
     pub(super) from: f64,
     pub(super) to: f64,
-    /// How much of it is filled; less than its width where bars were merged.
+    /// How much of it is filled: less than its width if bars were merged.
     pub(super) filled: f64,
     pub(super) merged: usize,
     pub(super) title: String,
@@ -66,7 +66,7 @@ impl LaneBars {
         self.rows().map(|row| row.bars.len()).sum()
     }
 
-    /// Merges more than before.
+    /// Merges bars that are smaller than `pixel`.
     pub(super) fn coarsen(&mut self, pixel: f64) {
         for row in [&mut self.train, &mut self.starved].into_iter().chain(&mut self.queue) {
             row.coarsen(pixel);
@@ -101,12 +101,12 @@ impl Default for Row {
 }
 
 impl Row {
-    /// Its bars, in the order in which they begin.
+    /// The bars, in order of their beginning.
     pub(super) fn bars(&self) -> &[Bar] {
         &self.bars
     }
 
-    /// Puts a bar in. `title` is asked only if it is shown.
+    /// Adds a bar. `title` is called only if the bar is not merged.
     pub(super) fn push(&mut self, bar: Bar, title: impl FnOnce() -> String) {
         self.end = bar.to;
         if let Some(shown) = self.merge(bar) {
@@ -125,8 +125,8 @@ impl Row {
         }
     }
 
-    /// Merges a bar with its neighbour of the same class if it is smaller than a pixel and that is nearer than one;
-    /// gives it back where it stands if it stays one of its own.
+    /// Merges a bar with its neighbour of the same class if both the bar and the gap are smaller than a pixel. Otherwise
+    /// adds the bar and returns it.
     fn merge(&mut self, bar: Bar) -> Option<&mut Bar> {
         let Self { bars, pixel, last, .. } = self;
         let small = bar.to - bar.from < 1.5 * *pixel;
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_seen_is_merged_and_what_can_is_kept() {
+    fn bars_too_small_to_be_seen_are_merged() {
         let mut many = row(100_000, |_| Class::Train);
         for pixel in [FINEST, 4.0 * FINEST] {
             many.coarsen(pixel);
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_never_keeps_more_than_can_be_seen() {
+    fn a_line_keeps_no_more_bars_than_can_be_seen() {
         let many = row(1_000_000, |_| Class::Train);
         assert!(many.bars.capacity() < 4_000, "{}", many.bars.capacity());
     }
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn tasks_that_load_at_once_are_in_rows_of_their_own() {
+    fn tasks_that_load_at_once_have_lines_of_their_own() {
         let mut lane = LaneBars::default();
         for start in [0.0, 0.1, 0.2, 0.35] {
             let row = lane.free_row(start);
