@@ -1,9 +1,9 @@
-//! What the figures were measured on, and when: a table without that says nothing.
+//! On which machine and when the figures were measured; a table without that says nothing.
 
-use super::process;
+use crate::bench::runs::processes;
 
 /// One sentence: kernel, processor, memory, date.
-pub(super) fn describe() -> String {
+pub(in crate::bench) fn describe() -> String {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let release = read("/proc/sys/kernel/osrelease");
     let kernel: Vec<&str> = release.trim().split(['.', '-']).take(2).collect();
@@ -13,7 +13,7 @@ pub(super) fn describe() -> String {
     let memory = read("/proc/meminfo");
     let kib: u64 =
         value_of(&memory, "MemTotal").and_then(|text| text.split(' ').next()?.parse().ok()).unwrap_or(0);
-    let (year, month, day) = date(process::unix_seconds() / 86_400);
+    let (year, month, day) = date(processes::unix_seconds() / 86_400);
     format!(
         "Linux {}, {cores} cores ({model}), {} GiB; release profile; {year}-{month:02}-{day:02}.",
         kernel.join("."),

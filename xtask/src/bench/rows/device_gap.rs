@@ -1,27 +1,27 @@
-//! B': how long a device stands still between two trains while a loaded task waits.
+//! Row B': how long a device is idle between two trains while a loaded task waits.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::super::flow_run::FlowRun;
-use super::super::flow_text;
-use super::super::ground::Ground;
-use super::super::outcome::{Figure, Outcome, Unit};
-use super::super::rounds::median;
+use crate::bench::bench_setup::BenchSetup;
+use crate::bench::runs::flow_run::FlowRun;
+use crate::bench::runs::flow_text;
+use crate::bench::runs::interleaving::median;
+use crate::bench::table::table_line::{Figure, TableLine, Unit};
 use crate::step::Failure;
 
 const LIMIT: f64 = 1.0;
-/// A load takes half as long as a train: there is always a task that waits.
+/// A load takes half as long as a train, so a loaded task always waits.
 const LOAD_SHARE: f64 = 0.5;
 
-/// B'.
-pub(super) fn measure(ground: &Ground) -> Result<Vec<Outcome>, Failure> {
-    let (tasks, train) = (ground.sizes.few, ground.sizes.phase);
-    let flow = flow_text::workers(tasks, &ground.worker, train * LOAD_SHARE, train, "");
+/// Measures row B'.
+pub(super) fn measure(setup: &BenchSetup) -> Result<Vec<TableLine>, Failure> {
+    let (tasks, train) = (setup.sizes.few, setup.sizes.phase);
+    let flow = flow_text::workers(tasks, &setup.worker, train * LOAD_SHARE, train, "");
     let mut lines = Vec::new();
     for (case, devices) in [("2 CPU slots", "cpu:2"), ("2 simulated cards", "sim:2x24GB")] {
-        let events = FlowRun::new(ground, &flow, devices, tasks)?.events()?;
+        let events = FlowRun::new(setup, &flow, devices, tasks)?.events()?;
         let gaps = gaps(&trains(&events)?);
         if gaps.is_empty() {
             return Err(Failure::Other(format!("no train on {case} had a loaded task waiting at its end")));
@@ -29,12 +29,12 @@ pub(super) fn measure(ground: &Ground) -> Result<Vec<Outcome>, Failure> {
         let longest = gaps.iter().copied().fold(0.0, f64::max);
         let measured = format!("{} gaps, longest {:.2} ms", gaps.len(), 1e3 * longest);
         let figure = Figure::Judged { value: 1e3 * median(gaps), limit: LIMIT, unit: Unit::Milliseconds };
-        lines.push(Outcome::new(case, "fedflow", measured, figure));
+        lines.push(TableLine::new(case, "fedflow", measured, figure));
     }
     Ok(lines)
 }
 
-/// One train, in seconds since 1970.
+/// The times of one task, in seconds since 1970.
 #[derive(Debug, Clone, PartialEq)]
 struct Train {
     loaded: f64,
@@ -42,7 +42,7 @@ struct Train {
     ended: f64,
 }
 
-/// The trains on each device, in order.
+/// The trains on each device, in order of time.
 fn trains(events: &[Value]) -> Result<Vec<Vec<Train>>, Failure> {
     let mut device_of: BTreeMap<&str, String> = BTreeMap::new();
     let mut trains: BTreeMap<String, Vec<Train>> = BTreeMap::new();
@@ -71,7 +71,7 @@ fn trains(events: &[Value]) -> Result<Vec<Vec<Train>>, Failure> {
     Ok(trains)
 }
 
-/// How long each device stood still before a train whose task had loaded before.
+/// How long each device was idle before each train whose task had loaded by then.
 fn gaps(devices: &[Vec<Train>]) -> Vec<f64> {
     let pairs = devices.iter().flat_map(|trains| trains.windows(2));
     let waited = pairs.filter(|pair| pair[1].loaded < pair[0].ended);

@@ -1,23 +1,22 @@
-//! Puts the table into `docs/benchmarks.md`, between two marks.
+//! Writes the table into `docs/benchmarks.md`, between two marks.
 
 use std::path::Path;
 
-use super::ground::cannot;
-use super::machine;
+use crate::bench::table::machine_description;
 use crate::step::Failure;
 
 const BEGIN: &str = "<!-- cargo xtask bench --write: begin -->";
 const END: &str = "<!-- cargo xtask bench --write: end -->";
 
-/// Replaces what lies between the marks.
-pub(super) fn write(root: &Path, table: &str) -> Result<(), Failure> {
+/// Replaces the text between the marks.
+pub(in crate::bench) fn write(root: &Path, table: &str) -> Result<(), Failure> {
     let path = root.join("docs/benchmarks.md");
-    let text = std::fs::read_to_string(&path).map_err(|error| cannot(&path, &error))?;
-    let generated = format!("Machine: {}\n\n{table}", machine::describe());
+    let text = std::fs::read_to_string(&path).map_err(|error| Failure::at(&path, &error))?;
+    let generated = format!("Machine: {}\n\n{table}", machine_description::describe());
     let replaced = replace(&text, &generated);
     let replaced =
-        replaced.ok_or_else(|| cannot(&path, &format!("the marks {BEGIN} and {END} are missing")))?;
-    std::fs::write(&path, replaced).map_err(|error| cannot(&path, &error))?;
+        replaced.ok_or_else(|| Failure::at(&path, &format!("the marks {BEGIN} and {END} are missing")))?;
+    std::fs::write(&path, replaced).map_err(|error| Failure::at(&path, &error))?;
     println!("written to {}", path.display());
     Ok(())
 }

@@ -6,30 +6,30 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::step::Failure;
 
-/// A command, silent: it reads nothing, and what it prints is kept or dropped by who runs it.
-pub(super) fn command(program: impl AsRef<Path>) -> Command {
+/// A command that reads nothing; the caller says where its output goes.
+pub(in crate::bench) fn command(program: impl AsRef<Path>) -> Command {
     #[expect(clippy::disallowed_methods, reason = "the one place of the benchmark that creates processes")]
     let mut command = Command::new(program.as_ref());
     command.stdin(Stdio::null());
     command
 }
 
-/// What became of a command.
+/// The result of a command that ended.
 #[derive(Debug)]
-pub(super) struct Ran {
-    /// From before its start until it was waited for.
-    pub(super) wall: Duration,
-    pub(super) code: Option<i32>,
-    pub(super) stdout: String,
-    pub(super) stderr: String,
+pub(in crate::bench) struct ProcessOutput {
+    /// From before its start until its end was seen.
+    pub(in crate::bench) wall: Duration,
+    pub(in crate::bench) code: Option<i32>,
+    pub(in crate::bench) stdout: String,
+    pub(in crate::bench) stderr: String,
 }
 
-/// Runs a command to its end and keeps what it printed.
-pub(super) fn run(command: &mut Command) -> Result<Ran, Failure> {
+/// Runs a command to its end and keeps its output.
+pub(in crate::bench) fn run(command: &mut Command) -> Result<ProcessOutput, Failure> {
     let start = now();
     let output = command.output().map_err(|error| not_started(command, error))?;
     let wall = start.elapsed();
-    Ok(Ran {
+    Ok(ProcessOutput {
         wall,
         code: output.status.code(),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -38,7 +38,7 @@ pub(super) fn run(command: &mut Command) -> Result<Ran, Failure> {
 }
 
 /// Runs a command that must succeed.
-pub(super) fn run_well(command: &mut Command) -> Result<Ran, Failure> {
+pub(in crate::bench) fn run_well(command: &mut Command) -> Result<ProcessOutput, Failure> {
     let ran = run(command)?;
     if ran.code == Some(0) {
         return Ok(ran);
@@ -48,12 +48,12 @@ pub(super) fn run_well(command: &mut Command) -> Result<Ran, Failure> {
 }
 
 /// Starts a command.
-pub(super) fn spawn(command: &mut Command) -> Result<Child, Failure> {
+pub(in crate::bench) fn spawn(command: &mut Command) -> Result<Child, Failure> {
     command.spawn().map_err(|error| not_started(command, error))
 }
 
-/// A program's place in `PATH`.
-pub(super) fn find(program: &str) -> Option<std::path::PathBuf> {
+/// The path of a program in `PATH`.
+pub(in crate::bench) fn find(program: &str) -> Option<std::path::PathBuf> {
     #[expect(
         clippy::disallowed_methods,
         reason = "the one place of the benchmark that reads the environment"
@@ -63,20 +63,20 @@ pub(super) fn find(program: &str) -> Option<std::path::PathBuf> {
 }
 
 /// The time now.
-pub(super) fn now() -> Instant {
+pub(in crate::bench) fn now() -> Instant {
     #[expect(clippy::disallowed_methods, reason = "the one place of the benchmark that reads a clock")]
     Instant::now()
 }
 
 /// Seconds since 1970.
-pub(super) fn unix_seconds() -> u64 {
+pub(in crate::bench) fn unix_seconds() -> u64 {
     #[expect(clippy::disallowed_methods, reason = "the one place of the benchmark that reads the date")]
     let now = SystemTime::now();
     now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-/// Does nothing for a while: the work of a task that only takes time, and the pause between two looks.
-pub(super) fn pause(time: Duration) {
+/// Sleeps: the work of a task that only takes time, and the pause between two looks at a process.
+pub(in crate::bench) fn pause(time: Duration) {
     #[expect(clippy::disallowed_methods, reason = "a made-up task takes time and nothing else")]
     std::thread::sleep(time);
 }

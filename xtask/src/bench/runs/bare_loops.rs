@@ -1,4 +1,4 @@
-//! The bare loops that Fedflow is held against: processes spawned and waited for, and trains without anything else.
+//! The bare loops that Fedflow is compared with: one that spawns processes and waits for them, one that only trains.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use super::process;
+use crate::bench::runs::processes;
 use crate::step::Failure;
 
-/// Spawns a program so many times, so many at once, and waits for each.
-pub(super) fn spawn_and_wait(
+/// Spawns a program `times` times, at most `at_once` at a time, and waits for each.
+pub(in crate::bench) fn spawn_and_wait(
     program: &Path,
     arguments: &[&str],
     times: u32,
@@ -20,28 +20,28 @@ pub(super) fn spawn_and_wait(
     let take = || left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok();
     let work = || {
         while take() {
-            let mut command = process::command(program);
+            let mut command = processes::command(program);
             command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
-            let status = process::spawn(&mut command)?.wait();
+            let status = processes::spawn(&mut command)?.wait();
             if !status.is_ok_and(|status| status.success()) {
                 return Err(Failure::Other(format!("{} failed", program.display())));
             }
         }
         Ok(())
     };
-    let start = process::now();
+    let start = processes::now();
     in_threads(at_once, work)?;
     Ok(start.elapsed())
 }
 
-/// Federated rounds that only train: in each the clients, so many at once, and then the aggregate.
-pub(super) fn train_rounds(
+/// Federated rounds that only train: in each round the clients, at most `at_once` at a time, then the aggregate.
+pub(in crate::bench) fn train_rounds(
     rounds: u32,
     clients: u32,
     train: Duration,
     at_once: u32,
 ) -> Result<Duration, Failure> {
-    let start = process::now();
+    let start = processes::now();
     for _ in 0..rounds {
         for part in [clients, 1] {
             let left = AtomicU32::new(part);
@@ -50,7 +50,7 @@ pub(super) fn train_rounds(
             };
             in_threads(at_once, || {
                 while take() {
-                    process::pause(train);
+                    processes::pause(train);
                 }
                 Ok(())
             })?;

@@ -1,34 +1,34 @@
-//! `Outcome`: one line of the table, and whether its limit is reached.
+//! `TableLine`: one line of the table, and whether it keeps its limit.
 
-/// One line of a row: who did the work, and how it went.
+/// One line of a row: which runner did the work, and what was measured.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Outcome {
-    /// What of the row this is, such as `2 at once`.
-    pub(super) case: String,
-    /// Fedflow, a bare loop, a peer.
-    pub(super) runner: String,
+pub(in crate::bench) struct TableLine {
+    /// The case of the row, such as `2 at once`.
+    pub(in crate::bench) case: String,
+    /// Fedflow, a bare loop or a peer.
+    pub(in crate::bench) runner: String,
     /// What was measured, with its unit.
-    pub(super) measured: String,
-    /// What is compared with the limit.
-    pub(super) figure: Figure,
-    /// What of Fedflow's promises the runner does not keep, or why there is no figure.
-    pub(super) note: String,
+    pub(in crate::bench) measured: String,
+    /// The figure that is compared with the limit.
+    pub(in crate::bench) figure: Figure,
+    /// Which of Fedflow's promises the runner does not keep, or why there is no figure.
+    pub(in crate::bench) note: String,
 }
 
-/// What a line says beside the limit.
+/// The figure of a line, and its limit if there is one.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Figure {
-    /// To be held against the limit.
+pub(in crate::bench) enum Figure {
+    /// Compared with a limit.
     Judged { value: f64, limit: f64, unit: Unit },
-    /// For comparison: no limit is set.
+    /// Shown for comparison; it has no limit.
     Shown { value: f64, unit: Unit },
-    /// Nothing: it was not run.
+    /// The line was not measured.
     None,
 }
 
 /// What a figure counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Unit {
+pub(in crate::bench) enum Unit {
     Times,
     Seconds,
     Milliseconds,
@@ -36,38 +36,38 @@ pub(super) enum Unit {
     Bytes,
 }
 
-impl Outcome {
-    pub(super) fn new(case: &str, runner: &str, measured: String, figure: Figure) -> Self {
+impl TableLine {
+    pub(in crate::bench) fn new(case: &str, runner: &str, measured: String, figure: Figure) -> Self {
         Self { case: case.into(), runner: runner.into(), measured, figure, note: String::new() }
     }
 
-    /// A part of Fedflow that this build does not have.
-    pub(super) fn not_built(case: &str, why: &str) -> Self {
+    /// A line for a part of Fedflow that this build does not have.
+    pub(in crate::bench) fn not_built(case: &str, why: &str) -> Self {
         Self { note: why.to_owned(), ..Self::new(case, "fedflow", "not built".into(), Figure::None) }
     }
 
-    pub(super) fn with_note(mut self, note: impl Into<String>) -> Self {
+    pub(in crate::bench) fn with_note(mut self, note: impl Into<String>) -> Self {
         self.note = note.into();
         self
     }
 }
 
 impl Figure {
-    pub(super) fn limit(&self) -> Option<String> {
+    pub(in crate::bench) fn limit(&self) -> Option<String> {
         match self {
             Self::Judged { limit, unit, .. } => Some(unit.show(*limit)),
             Self::Shown { .. } | Self::None => None,
         }
     }
 
-    pub(super) fn value(&self) -> Option<String> {
+    pub(in crate::bench) fn value(&self) -> Option<String> {
         match self {
             Self::Judged { value, unit, .. } | Self::Shown { value, unit } => Some(unit.show(*value)),
             Self::None => None,
         }
     }
 
-    pub(super) fn is_reached(&self) -> Option<bool> {
+    pub(in crate::bench) fn is_reached(&self) -> Option<bool> {
         match self {
             Self::Judged { value, limit, .. } => Some(value <= limit),
             Self::Shown { .. } | Self::None => None,

@@ -1,32 +1,32 @@
-//! What a supervisor takes while it runs, as `/proc` tells, and when it says something for the first time.
+//! `SupervisorUsage`: the memory and processor time of a supervisor from `/proc`, and how long its first line takes.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use super::process;
+use crate::bench::runs::processes;
 use crate::step::Failure;
 
-/// Between two looks at the supervisor; what it did after the last one is missing.
+/// Between two looks at the supervisor. What it does after the last look is not counted.
 const LOOK: Duration = Duration::from_millis(10);
 /// What Linux counts processor time in, whatever the kernel's own tick is.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// What a supervisor has taken.
+/// The memory and the processor time of a supervisor.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Usage {
-    /// Its most memory, in bytes.
-    pub(super) peak: f64,
-    /// Its processor time, in seconds, without that of the processes that it started.
-    pub(super) cpu: f64,
+pub(in crate::bench) struct SupervisorUsage {
+    /// Its peak memory, in bytes.
+    pub(in crate::bench) peak: f64,
+    /// Its processor time in seconds, without that of its children.
+    pub(in crate::bench) cpu: f64,
 }
 
-/// Runs `fedflow run` to its end and looks at the supervisor, which is the one child of the guard.
-pub(super) fn watch(command: &mut Command) -> Result<Usage, Failure> {
-    let mut guard = process::spawn(command)?;
+/// Runs `fedflow run` to its end and watches the supervisor, which is the only child of the guard.
+pub(in crate::bench) fn watch(command: &mut Command) -> Result<SupervisorUsage, Failure> {
+    let mut guard = processes::spawn(command)?;
     let mut supervisor = None;
-    let mut usage = Usage::default();
+    let mut usage = SupervisorUsage::default();
     loop {
         let ended = guard.try_wait().map_err(|error| Failure::Other(format!("cannot wait: {error}")))?;
         if let Some(status) = ended {
@@ -38,16 +38,16 @@ pub(super) fn watch(command: &mut Command) -> Result<Usage, Failure> {
         }
         supervisor = supervisor.or_else(|| only_child(guard.id()));
         if let Some(seen) = supervisor.and_then(look) {
-            usage = Usage { peak: usage.peak.max(seen.peak), cpu: usage.cpu.max(seen.cpu) };
+            usage = SupervisorUsage { peak: usage.peak.max(seen.peak), cpu: usage.cpu.max(seen.cpu) };
         }
-        process::pause(LOOK);
+        processes::pause(LOOK);
     }
 }
 
-/// Runs a command until it has written a line with a text, then asks it to end; how long that line took.
-pub(super) fn until_line(command: &mut Command, text: &str) -> Result<Duration, Failure> {
-    let start = process::now();
-    let mut child = process::spawn(command.stdout(Stdio::piped()).stderr(Stdio::null()))?;
+/// Runs a command until it writes a line that has a text, then asks it to end; returns how long that line took.
+pub(in crate::bench) fn until_line(command: &mut Command, text: &str) -> Result<Duration, Failure> {
+    let start = processes::now();
+    let mut child = processes::spawn(command.stdout(Stdio::piped()).stderr(Stdio::null()))?;
     let mut lines = BufReader::new(
         child
             .stdout
@@ -64,8 +64,8 @@ pub(super) fn until_line(command: &mut Command, text: &str) -> Result<Duration, 
             Ok(_) => {}
         }
     };
-    process::run(process::command("kill").arg(child.id().to_string()))?;
-    // So that it is not held up by a pipe that nobody reads.
+    processes::run(processes::command("kill").arg(child.id().to_string()))?;
+    // A full pipe would block the command.
     let _ = std::io::copy(&mut lines, &mut std::io::sink());
     let _ = child.wait();
     found.ok_or_else(|| Failure::Other(format!("no line with {text} came")))
@@ -80,7 +80,7 @@ fn only_child(pid: u32) -> Option<u32> {
         .ok()
 }
 
-fn look(pid: u32) -> Option<Usage> {
+fn look(pid: u32) -> Option<SupervisorUsage> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let peak: f64 = peak.split_whitespace().next()?.parse().ok()?;
@@ -88,5 +88,5 @@ fn look(pid: u32) -> Option<Usage> {
     // After the name, which may have any characters, the 12th and 13th field are the ticks in user and kernel mode.
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     let ticks = |at: usize| fields.get(at)?.parse::<f64>().ok();
-    Some(Usage { peak: peak * 1024.0, cpu: (ticks(11)? + ticks(12)?) / TICKS_PER_SECOND })
+    Some(SupervisorUsage { peak: peak * 1024.0, cpu: (ticks(11)? + ticks(12)?) / TICKS_PER_SECOND })
 }

@@ -1,18 +1,17 @@
-//! `Sides`: several ways to do the same work, measured one after the other again and again, so that what disturbs the
-//! machine disturbs all.
+//! Measures several ways to do the same work in alternation, so that what disturbs the machine disturbs all of them.
 
 use std::time::Duration;
 
 use crate::step::Failure;
 
-/// One way to do the work: its time, or none if it cannot be run here.
-pub(super) type Side<'a> = Box<dyn FnMut() -> Result<Duration, Failure> + 'a>;
+/// One way to do the work; returns how long it took.
+pub(in crate::bench) type Side<'a> = Box<dyn FnMut() -> Result<Duration, Failure> + 'a>;
 
-/// The times of each side, in seconds, by round.
-pub(super) fn interleave(rounds: usize, sides: &mut [Side<'_>]) -> Result<Vec<Vec<f64>>, Failure> {
+/// Measures each side once a round; returns the times of each side, in seconds.
+pub(in crate::bench) fn interleave(rounds: usize, sides: &mut [Side<'_>]) -> Result<Vec<Vec<f64>>, Failure> {
     let mut times = vec![Vec::new(); sides.len()];
     for round in 0..rounds {
-        // Every other round the other way round: nobody always comes after the same one.
+        // The order is reversed in every other round, so that no side always follows the same one.
         let mut order: Vec<usize> = (0..sides.len()).collect();
         if round % 2 == 1 {
             order.reverse();
@@ -24,13 +23,13 @@ pub(super) fn interleave(rounds: usize, sides: &mut [Side<'_>]) -> Result<Vec<Ve
     Ok(times)
 }
 
-/// The median of the ratios of each round.
-pub(super) fn ratio(times: &[f64], base: &[f64]) -> f64 {
+/// The median of the rounds' ratios.
+pub(in crate::bench) fn ratio(times: &[f64], base: &[f64]) -> f64 {
     median(times.iter().zip(base).map(|(time, base)| time / base).collect())
 }
 
-/// The median; NaN of nothing.
-pub(super) fn median(mut values: Vec<f64>) -> f64 {
+/// The median, or NaN if there are no values.
+pub(in crate::bench) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
     match values.len() {

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 /// Command tasks that run one program.
-pub(super) fn commands(tasks: u32, program: &Path) -> String {
+pub(in crate::bench) fn commands(tasks: u32, program: &Path) -> String {
     format!(
         "name = \"bench\"\n\
          [[groups]]\nname = \"all\"\n\
@@ -14,8 +14,8 @@ pub(super) fn commands(tasks: u32, program: &Path) -> String {
     )
 }
 
-/// Tasks of the worker that take so many seconds to load and to train; `keys` go into `[workers.bench]`.
-pub(super) fn workers(tasks: u32, worker: &Path, load: f64, train: f64, keys: &str) -> String {
+/// Tasks of the worker that load and train for so many seconds; `keys` are added to `[workers.bench]`.
+pub(in crate::bench) fn workers(tasks: u32, worker: &Path, load: f64, train: f64, keys: &str) -> String {
     let mut text = head(worker, keys);
     let _ = write!(
         text,
@@ -27,9 +27,9 @@ pub(super) fn workers(tasks: u32, worker: &Path, load: f64, train: f64, keys: &s
     text
 }
 
-/// Federated rounds: clients, then an aggregate that has nothing to load. With `kept`, a client's data stays for its
-/// next round, and a round's clients get ready while the one before it ends.
-pub(super) fn rounds(shape: &Rounds, worker: &Path, kept: bool) -> String {
+/// Federated rounds: clients, then an aggregate that has nothing to load. With `kept`, a client's data is kept for
+/// its next round, and the clients of a round load while the round before it ends.
+pub(in crate::bench) fn rounds(shape: &Rounds, worker: &Path, kept: bool) -> String {
     let Rounds { rounds, clients, load, train } = shape;
     let (worker_keys, group_keys, task_keys) = if kept {
         ("reuse = true\n", "load-ahead = true\n", "keep = \"client-{{ client }}\"\n")
@@ -53,18 +53,18 @@ pub(super) fn rounds(shape: &Rounds, worker: &Path, kept: bool) -> String {
 
 /// The shape of federated rounds; times in seconds.
 #[derive(Debug, Clone)]
-pub(super) struct Rounds {
-    pub(super) rounds: u32,
-    pub(super) clients: u32,
-    pub(super) load: f64,
-    pub(super) train: f64,
+pub(in crate::bench) struct Rounds {
+    pub(in crate::bench) rounds: u32,
+    pub(in crate::bench) clients: u32,
+    pub(in crate::bench) load: f64,
+    pub(in crate::bench) train: f64,
 }
 
 fn head(worker: &Path, keys: &str) -> String {
     format!("name = \"bench\"\n[workers.bench]\ncommand = [{}]\n{keys}", quoted(worker))
 }
 
-/// A path as a TOML text: JSON's escapes are TOML's as well.
+/// A path as a TOML string; JSON's escapes are also TOML's.
 fn quoted(path: &Path) -> String {
     serde_json::Value::String(path.display().to_string()).to_string()
 }
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_flows_are_toml_and_ask_for_what_they_should() {
+    fn the_flows_are_toml_with_the_keys_they_should_have() {
         let worker = Path::new("/a \"b\"/worker");
         let shape = Rounds { rounds: 5, clients: 3, load: 0.5, train: 0.05 };
         for text in [

@@ -1,11 +1,11 @@
-//! D: what a task costs the supervisor when there are very many.
+//! Row D: what a task costs the supervisor in a flow of very many tasks.
 
-use super::super::flow_run::FlowRun;
-use super::super::flow_text;
-use super::super::ground::Ground;
-use super::super::outcome::{Figure, Outcome, Unit};
-use super::super::rounds::median;
-use super::super::supervisor::Usage;
+use crate::bench::bench_setup::BenchSetup;
+use crate::bench::runs::flow_run::FlowRun;
+use crate::bench::runs::flow_text;
+use crate::bench::runs::interleaving::median;
+use crate::bench::runs::supervisor_usage::SupervisorUsage;
+use crate::bench::table::table_line::{Figure, TableLine, Unit};
 use crate::step::Failure;
 
 const ROUNDS: usize = 3;
@@ -13,13 +13,13 @@ const LIMIT_BYTES: f64 = 1024.0;
 const LIMIT_CPU: f64 = 1.2;
 const LIMIT_FIRST: f64 = 1.0;
 
-/// D.
-pub(super) fn measure(ground: &Ground) -> Result<Vec<Outcome>, Failure> {
-    let (few, huge) = (ground.sizes.many, ground.sizes.huge);
-    let run = |tasks| FlowRun::new(ground, &flow_text::commands(tasks, &ground.nothing), "cpu:2", tasks);
-    let rounds = ground.rounds(ROUNDS);
-    // The small flow in several rounds, as it is short; the large one once, between them.
-    let mut small: Vec<Usage> = Vec::new();
+/// Measures row D.
+pub(super) fn measure(setup: &BenchSetup) -> Result<Vec<TableLine>, Failure> {
+    let (few, huge) = (setup.sizes.many, setup.sizes.huge);
+    let run = |tasks| FlowRun::new(setup, &flow_text::commands(tasks, &setup.nothing), "cpu:2", tasks);
+    let rounds = setup.rounds(ROUNDS);
+    // The small flow is short and runs several times, the large one once, in between.
+    let mut small: Vec<SupervisorUsage> = Vec::new();
     small.push(run(few)?.usage()?);
     let large = run(huge)?.usage()?;
     for _ in 1..rounds {
@@ -35,7 +35,7 @@ pub(super) fn measure(ground: &Ground) -> Result<Vec<Outcome>, Failure> {
 
     let case = format!("{huge} tasks");
     let line = |what: &str, measured, value, limit, unit| {
-        Outcome::new(&format!("{case}: {what}"), "fedflow", measured, Figure::Judged { value, limit, unit })
+        TableLine::new(&format!("{case}: {what}"), "fedflow", measured, Figure::Judged { value, limit, unit })
     };
     let mib = |bytes: f64| bytes / f64::from(1 << 20);
     Ok(vec![
