@@ -1,4 +1,4 @@
-//! Configuration as a TOML file has it: dotted keys with values and positions.
+//! `ConfigEntry`: a key that a TOML file sets, with its position.
 
 use fedflow_core::Value;
 use toml::de::{DeTable, DeValue};
@@ -9,9 +9,9 @@ use crate::toml_reader::{TomlReader, TomlTable};
 /// One key that a file sets.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ConfigEntry {
-    /// Its dotted name, such as `scheduler.max-process`.
+    /// The dotted name, such as `scheduler.max-process`.
     pub key: String,
-    /// What it is set to.
+    /// The value.
     pub value: Value,
     /// Where the key stands.
     pub key_span: Span,
@@ -19,7 +19,7 @@ pub struct ConfigEntry {
     pub span: Span,
 }
 
-/// The keys of a table, dotted, in the order of the file. Whether they exist is not looked at here.
+/// The keys of a table, dotted, in the order of the file. Whether they exist is not checked here.
 pub(crate) fn read_entries(table: &DeTable<'_>, reader: &mut TomlReader) -> Vec<ConfigEntry> {
     let mut entries = Vec::new();
     collect(table, "", reader, &mut entries);

@@ -1,4 +1,5 @@
-//! `Letter`: subject and text of a mail. What tasks and flows say is data: on one line where a header is, and bounded.
+//! `MailMessage`: the subject and the text of a mail. What tasks and flows say is data: bounded, and on one line in a
+//! header.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -10,43 +11,43 @@ use crate::view::{clip, counted, escape};
 
 /// The most columns of a name in a subject.
 const MAX_NAME: usize = 80;
-/// The most bytes of text that a mail brings.
+/// The most bytes of a mail's text.
 const MAX_TEXT: usize = 128 << 10;
 
 /// A mail.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Letter {
-    /// One line.
+pub(crate) struct MailMessage {
+    /// The subject, one line.
     pub(crate) subject: String,
-    /// Plain text.
+    /// The body, plain text.
     pub(crate) body: String,
 }
 
 /// A group that ended.
 #[derive(Debug, Clone)]
-pub(super) struct GroupNews {
-    /// Its name.
+pub(super) struct GroupNotice {
+    /// The name of the group.
     pub(super) group: Name,
-    /// How many tasks finished, failed, were cancelled.
+    /// The numbers of tasks that finished, failed, were cancelled.
     pub(super) counts: [u64; 3],
-    /// Its report, bounded.
+    /// The report of the group, bounded.
     pub(super) text: String,
-    /// Its page.
+    /// The HTML page of the group.
     pub(super) page: PathBuf,
 }
 
-/// The groups that no mail has told yet.
+/// The groups that no mail has reported yet.
 #[derive(Debug, Default)]
-pub(super) struct Pending {
+pub(super) struct PendingGroups {
     first: Option<Name>,
     groups: u64,
     counts: [u64; 3],
     text: String,
-    /// How many of the groups are not in the text.
+    /// The number of groups that are not in the text.
     left_out: u64,
 }
 
-impl Letter {
+impl MailMessage {
     /// The mail at the end of a run.
     pub(super) fn of_run(
         flow: &str,
@@ -70,7 +71,7 @@ impl Letter {
         Self { subject: subject(flow, &format!("run {ended}"), counts), body: format!("{body}\n{text}") }
     }
 
-    /// A mail that only shows that mail arrives.
+    /// A mail that shows that mail arrives.
     pub(crate) fn of_test() -> Self {
         Self {
             subject: "[fedflow] a test".into(),
@@ -81,25 +82,25 @@ impl Letter {
     }
 }
 
-impl Pending {
-    pub(super) fn add(&mut self, news: &GroupNews) {
-        self.first.get_or_insert_with(|| news.group.clone());
+impl PendingGroups {
+    pub(super) fn add(&mut self, notice: &GroupNotice) {
+        self.first.get_or_insert_with(|| notice.group.clone());
         self.groups += 1;
-        for (sum, count) in self.counts.iter_mut().zip(news.counts) {
+        for (sum, count) in self.counts.iter_mut().zip(notice.counts) {
             *sum += count;
         }
-        if self.text.len() + news.text.len() > MAX_TEXT && !self.text.is_empty() {
+        if self.text.len() + notice.text.len() > MAX_TEXT && !self.text.is_empty() {
             self.left_out += 1;
             return;
         }
-        if news.page.exists() {
-            let _ = writeln!(self.text, "Report: {}\n", shown(&news.page));
+        if notice.page.exists() {
+            let _ = writeln!(self.text, "Report: {}\n", shown(&notice.page));
         }
-        let _ = writeln!(self.text, "{}", news.text);
+        let _ = writeln!(self.text, "{}", notice.text);
     }
 
     /// One mail about all of them.
-    pub(super) fn letter(&self, flow: &str) -> Letter {
+    pub(super) fn message(&self, flow: &str) -> MailMessage {
         let what = match (&self.first, self.groups) {
             (Some(group), 1) => format!("{} over", clip(&escape(group.as_str()), MAX_NAME)),
             (_, groups) => format!("{} over", counted(groups, "group")),
@@ -108,7 +109,7 @@ impl Pending {
         if self.left_out > 0 {
             let _ = writeln!(body, "And {} more, in the run's report.", counted(self.left_out, "group"));
         }
-        Letter { subject: subject(flow, &what, self.counts), body }
+        MailMessage { subject: subject(flow, &what, self.counts), body }
     }
 }
 
@@ -142,20 +143,20 @@ fn shown(path: &Path) -> String {
 mod tests {
     use super::*;
 
-    fn news(group: &str, text: &str) -> GroupNews {
+    fn notice(group: &str, text: &str) -> GroupNotice {
         let group = Name::new(group).unwrap();
-        GroupNews { group, counts: [3, 1, 0], text: text.into(), page: PathBuf::from("/nowhere/g.html") }
+        GroupNotice { group, counts: [3, 1, 0], text: text.into(), page: PathBuf::from("/nowhere/g.html") }
     }
 
     #[test]
     fn groups_that_are_told_together_are_counted() {
-        let mut pending = Pending::default();
-        pending.add(&news("a", "text of a"));
-        assert_eq!(pending.letter("sweep").subject, "[fedflow] sweep: a over, 3 finished, 1 failed");
-        pending.add(&news("b", "text of b"));
-        let letter = pending.letter("sweep");
-        assert_eq!(letter.subject, "[fedflow] sweep: 2 groups over, 6 finished, 2 failed");
-        assert_eq!(letter.body, "text of a\ntext of b\n");
+        let mut pending = PendingGroups::default();
+        pending.add(&notice("a", "text of a"));
+        assert_eq!(pending.message("sweep").subject, "[fedflow] sweep: a over, 3 finished, 1 failed");
+        pending.add(&notice("b", "text of b"));
+        let message = pending.message("sweep");
+        assert_eq!(message.subject, "[fedflow] sweep: 2 groups over, 6 finished, 2 failed");
+        assert_eq!(message.body, "text of a\ntext of b\n");
     }
 
     #[test]
@@ -170,17 +171,17 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_reads_in_a_mail_is_left_out() {
+    fn a_mail_is_bounded() {
         let long = "ä line\n".repeat(MAX_TEXT);
         let text = bounded(long.as_bytes());
         assert!(text.len() < MAX_TEXT + 100 && text.ends_with("ä line\n\n(cut: the report has the rest)\n"));
-        let mut pending = Pending::default();
+        let mut pending = PendingGroups::default();
         for _ in 0..1000 {
-            pending.add(&news("a", &text));
+            pending.add(&notice("a", &text));
         }
-        let letter = pending.letter("sweep");
-        assert!(letter.body.len() < 2 * MAX_TEXT, "{}", letter.body.len());
-        assert!(letter.body.ends_with("And 999 groups more, in the run's report.\n"));
-        assert!(letter.subject.contains("1,000 groups over"), "{}", letter.subject);
+        let message = pending.message("sweep");
+        assert!(message.body.len() < 2 * MAX_TEXT, "{}", message.body.len());
+        assert!(message.body.ends_with("And 999 groups more, in the run's report.\n"));
+        assert!(message.subject.contains("1,000 groups over"), "{}", message.subject);
     }
 }

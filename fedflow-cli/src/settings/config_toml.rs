@@ -1,25 +1,25 @@
-//! The configuration as TOML: what is in effect, and the commented file that a newcomer starts from.
+//! The configuration as TOML: the effective one, and the commented file to start from.
 
 use std::fmt::Write as _;
 
 use fedflow_core::{Config, KEYS, Key, Value};
 
-use super::{Settings, Source};
+use super::layers::{Settings, Source};
 
-/// The effective configuration as TOML, each key that is not the default with where it comes from. Read again as
-/// `fedflow.toml` it gives the same configuration, secrets excepted: they are not shown.
+/// The effective configuration as TOML. A key that is not the default has its source in a comment. Read as
+/// `fedflow.toml` the text gives the same configuration, except for secrets: they are not shown.
 #[must_use]
 pub fn render(settings: &Settings) -> String {
     let mut out = String::new();
     let mut section = "";
     for key in KEYS {
         let name = enter_section(&mut out, &mut section, key);
-        let value = settings.config.get(key.name).unwrap_or_default();
+        let value = settings.config().get(key.name).unwrap_or_default();
         let source = settings.source(key.name).unwrap_or(&Source::Default);
         let line = if key.secret { secret_line(name, &value) } else { format!("{name} = {}", toml(&value)) };
         match source {
             Source::Default => out.push_str(&line),
-            // A path is the user's; a line break in it must not become TOML.
+            // A line break in a path must not become TOML.
             source => {
                 let from = source.to_string().replace(char::is_control, "\u{fffd}");
                 let _ = write!(out, "{line:<40} # from {from}");
@@ -30,7 +30,7 @@ pub fn render(settings: &Settings) -> String {
     out
 }
 
-/// A `fedflow.toml` in which every key stands as a comment, with what it does and its default.
+/// A `fedflow.toml` in which every key is a comment, with its help and its default.
 #[must_use]
 pub(crate) fn starter_text() -> String {
     let mut out = String::from(
@@ -43,14 +43,14 @@ pub(crate) fn starter_text() -> String {
         let name = enter_section(&mut out, &mut section, key);
         let _ = writeln!(out, "# {}", key.help);
         let value = defaults.get(key.name).unwrap_or_default();
-        // There "none" is a word for what the line above says, not for no limit.
+        // Here "none" means the default that the help describes, not no limit.
         let meant = if key.name.starts_with("remain-limit.") { "  # that default" } else { "" };
         let _ = writeln!(out, "# {name} = {}{meant}", toml(&value));
     }
     out
 }
 
-/// Writes the header of the key's section when it begins; gives the key's name within it.
+/// Writes the header of the key's section where it starts; gives the key's name in the section.
 fn enter_section<'k>(out: &mut String, section: &mut &'k str, key: &'k Key) -> &'k str {
     let (new, name) = key.name.split_once('.').unwrap_or(("", key.name));
     if new != *section {
@@ -68,11 +68,11 @@ fn secret_line(name: &str, value: &Value) -> String {
 
 fn toml(value: &Value) -> String {
     match value {
-        // An absent optional value is written as the word that every such key takes.
+        // Every optional key takes this word for no value.
         Value::Null => "\"none\"".into(),
         Value::Bool(bool) => bool.to_string(),
         Value::Int(int) => int.to_string(),
-        // `{:?}` keeps the point: 1.0 stays a float.
+        // `{:?}` keeps the point, so that 1.0 stays a float.
         Value::Float(float) => format!("{float:?}"),
         Value::Text(text) => quoted(text),
         Value::List(list) => format!("[{}]", list.iter().map(toml).collect::<Vec<_>>().join(", ")),
