@@ -58,7 +58,7 @@ pub use formats::markdown::{render_group_markdown, render_markdown};
 pub use formats::render_error::RenderError;
 pub use formats::results_csv::render_csv;
 pub use formats::results_json::{render_json, render_json_with_devices};
-pub use report::attempt::{Attempt, Lane, Measured, Phase, Retry, Span};
+pub use report::attempt::{Attempt, AttemptPhase, ChartRow, Measured, PhaseSpan, Retry};
 pub use report::item_series::{ItemPoint, ItemSeries};
 pub use report::{Counts, GroupReport, Outcome, OutcomeKind, Report, Session, TaskHistory, TaskReport};
 pub use writing::report_files::write_reports;

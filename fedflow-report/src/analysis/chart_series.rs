@@ -68,7 +68,7 @@ pub(crate) struct Point {
 }
 
 /// A task with its group and the points of one of its items.
-type Told<'a> = (&'a GroupReport, &'a TaskReport, &'a [ItemPoint]);
+type TaskItem<'a> = (&'a GroupReport, &'a TaskReport, &'a [ItemPoint]);
 
 /// Curves of numeric results.
 ///
@@ -103,17 +103,17 @@ pub(crate) fn result_charts(groups: &[GroupReport]) -> Charts {
 /// Curves of items over the time of training.
 pub(crate) fn item_charts(groups: &[GroupReport]) -> Charts {
     let names = Names::new(groups);
-    let mut told: IndexMap<&str, Vec<Told<'_>>> = IndexMap::new();
+    let mut items: IndexMap<&str, Vec<TaskItem<'_>>> = IndexMap::new();
     for group in groups {
         for task in group.tasks() {
             for series in task.items.iter().filter(|series| series.points().len() > 1) {
-                if let Some(of_key) = entry(&mut told, series.key()) {
+                if let Some(of_key) = entry(&mut items, series.key()) {
                     of_key.push((group, task, series.points()));
                 }
             }
         }
     }
-    let drawn = told.into_iter().map(|(key, series)| {
+    let drawn = items.into_iter().map(|(key, series)| {
         let mut lines: IndexMap<String, Values> = IndexMap::new();
         let each = series.len() <= MAX_LINES;
         let last = series.iter().flat_map(|(_, _, points)| points.last()).map(|point| point.seconds);
@@ -131,8 +131,8 @@ pub(crate) fn item_charts(groups: &[GroupReport]) -> Charts {
             let (mut next, mut holds) = (points.next(), None);
             for bin in 0..=TIME_BINS {
                 let at = bin as f64 * bin_seconds;
-                while let Some((told, value)) = next.filter(|(told, _)| *told <= at * (1.0 + 1e-9)) {
-                    holds = Some((told, value));
+                while let Some((since, value)) = next.filter(|(since, _)| *since <= at * (1.0 + 1e-9)) {
+                    holds = Some((since, value));
                     next = points.next();
                 }
                 if let Some((_, value)) = holds {

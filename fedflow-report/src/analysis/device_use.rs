@@ -8,14 +8,14 @@ use crate::analysis::device_telemetry::DeviceTelemetry;
 use crate::analysis::timeline::{Stretch, Timeline};
 use crate::analysis::waiting_work::waiting_work;
 use crate::report::GroupReport;
-use crate::report::attempt::{Attempt, Lane, Phase};
+use crate::report::attempt::{Attempt, AttemptPhase, ChartRow};
 
 /// How a device was used. Each CPU slot is a device of its own. Seconds are wall time.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct DeviceUse {
     /// The device, and for CPU slots which one. Tasks that share a card count as one use of it.
-    pub lane: Lane,
+    pub row: ChartRow,
     /// The product's name, if it is known.
     pub name: String,
     /// How many attempts trained on it.
@@ -41,7 +41,7 @@ impl DeviceUse {
     /// The name of the device: `cuda:1`, or `cpu slot 2`.
     #[must_use]
     pub fn label(&self) -> String {
-        lane_label(self.lane)
+        row_label(self.row)
     }
 
     /// The share of the time in which it was busy, from 0 to 1.
@@ -59,22 +59,22 @@ impl DeviceUse {
 }
 
 /// A card is one unit however many tasks share it; each CPU slot is a unit.
-pub(crate) fn unit(lane: Lane) -> Lane {
-    if lane.device == Device::Cpu { lane } else { Lane { slot: 0, ..lane } }
+pub(crate) fn unit(row: ChartRow) -> ChartRow {
+    if row.device == Device::Cpu { row } else { ChartRow { slot: 0, ..row } }
 }
 
 /// What a unit is called.
-pub(crate) fn lane_label(lane: Lane) -> String {
-    if lane.device == Device::Cpu { format!("cpu slot {}", lane.slot) } else { lane.device.to_string() }
+pub(crate) fn row_label(row: ChartRow) -> String {
+    if row.device == Device::Cpu { format!("cpu slot {}", row.slot) } else { row.device.to_string() }
 }
 
-/// The lanes that a try trained in: one for each card that it held.
-pub(crate) fn lanes(attempt: &Attempt) -> impl Iterator<Item = Lane> {
+/// The rows of an attempt that trained: one for each card that it held.
+pub(crate) fn chart_rows(attempt: &Attempt) -> impl Iterator<Item = ChartRow> {
     let others = attempt.devices.iter().copied();
-    let first = attempt.lane;
+    let first = attempt.row;
     first.into_iter().chain(others.filter_map(move |device| {
-        let lane = Lane { device, ..first? };
-        (device != first?.device).then_some(lane)
+        let row = ChartRow { device, ..first? };
+        (device != first?.device).then_some(row)
     }))
 }
 
@@ -95,21 +95,21 @@ pub(crate) fn device_uses(
     timeline: &Timeline<'_>,
     window: Stretch,
 ) -> Vec<DeviceUse> {
-    let mut units: BTreeMap<Lane, Unit<'_>> = BTreeMap::new();
+    let mut units: BTreeMap<ChartRow, Unit<'_>> = BTreeMap::new();
     for info in devices {
-        let mut lane = Lane { device: info.device, slot: 0 };
-        while lane.device == Device::Cpu && units.contains_key(&lane) {
-            lane.slot += 1;
+        let mut row = ChartRow { device: info.device, slot: 0 };
+        while row.device == Device::Cpu && units.contains_key(&row) {
+            row.slot += 1;
         }
-        units.insert(lane, Unit { name: &info.name, memory: info.memory, ..Unit::default() });
+        units.insert(row, Unit { name: &info.name, memory: info.memory, ..Unit::default() });
     }
     let cpu_name = devices.iter().find(|info| info.device == Device::Cpu).map_or("", |info| &info.name);
     let within = |stretch: Stretch| (stretch.0.max(window.0), stretch.1.min(window.1));
-    for attempt in groups.iter().flat_map(GroupReport::tasks).flat_map(|task| &task.tries) {
-        for lane in lanes(attempt) {
-            let name = if lane.device == Device::Cpu { cpu_name } else { "" };
-            let of_unit = units.entry(unit(lane)).or_insert(Unit { name, ..Unit::default() });
-            let trained = timeline.spans(attempt).filter(|span| span.phase == Phase::Train);
+    for attempt in groups.iter().flat_map(GroupReport::tasks).flat_map(|task| &task.all_attempts) {
+        for row in chart_rows(attempt) {
+            let name = if row.device == Device::Cpu { cpu_name } else { "" };
+            let of_unit = units.entry(unit(row)).or_insert(Unit { name, ..Unit::default() });
+            let trained = timeline.spans(attempt).filter(|span| span.phase == AttemptPhase::Train);
             of_unit.trained.extend(trained.map(|span| within((span.from, span.to))).filter(is_some));
             let loading = timeline.loading_on_a_lease(attempt);
             of_unit.loading.extend(loading.map(within).filter(is_some));
@@ -127,13 +127,13 @@ pub(crate) fn device_uses(
     }
     units
         .into_iter()
-        .map(|(lane, Unit { name, memory, trained: stretches, loading })| {
+        .map(|(row, Unit { name, memory, trained: stretches, loading })| {
             let trained = stretches.len();
             let busy = union(stretches);
             let idle = gaps(&busy, window);
             let starved = intersection(&idle, waits.get(&memory).map_or(&[], Vec::as_slice));
             DeviceUse {
-                lane,
+                row,
                 name: name.to_owned(),
                 trained,
                 busy_seconds: length(&busy),

@@ -161,9 +161,9 @@ fn measured(task: &TaskReport) -> impl Iterator<Item = (&str, MemoryKind, Memory
 
 /// The estimate of the task's first attempt in the last session; that of a retry may be larger.
 fn first_asked(task: &TaskReport, kind: MemoryKind) -> Option<Size> {
-    let session = task.tries.last()?.session;
-    let mut tries = task.tries.iter().filter(|attempt| attempt.session == session);
-    tries.find_map(|attempt| {
+    let session = task.all_attempts.last()?.session;
+    let mut all_attempts = task.all_attempts.iter().filter(|attempt| attempt.session == session);
+    all_attempts.find_map(|attempt| {
         let measured = attempt.measured.as_deref();
         match kind {
             MemoryKind::Host => measured.map(|measured| measured.host.asked),

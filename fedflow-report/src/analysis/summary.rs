@@ -39,7 +39,7 @@ impl Summary {
         let mut devices = device_uses(report.devices(), groups, &timeline, window);
         let curves = device_curves(report, &timeline, window);
         for device in &mut devices {
-            device.telemetry = curves.get(&device.lane.device).map(DeviceCurves::figures);
+            device.telemetry = curves.get(&device.row.device).map(DeviceCurves::figures);
         }
         Self { counts, makespan_seconds: window.1 - window.0, devices, window }
     }

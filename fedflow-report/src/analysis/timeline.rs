@@ -1,6 +1,6 @@
 //! `Timeline`: the time axis of a run, without the time between its sessions.
 
-use crate::report::attempt::{Attempt, Span};
+use crate::report::attempt::{Attempt, PhaseSpan};
 use crate::report::{GroupReport, Report, Session};
 
 /// From when to when, in seconds since the run began.
@@ -59,9 +59,9 @@ impl<'a> Timeline<'a> {
     }
 
     /// The phases of an attempt, placed on the axis.
-    pub(crate) fn spans(&self, attempt: &Attempt) -> impl Iterator<Item = Span> {
+    pub(crate) fn spans(&self, attempt: &Attempt) -> impl Iterator<Item = PhaseSpan> {
         let session = attempt.session;
-        attempt.spans(self.end_of(session)).map(move |span| Span {
+        attempt.spans(self.end_of(session)).map(move |span| PhaseSpan {
             phase: span.phase,
             from: self.at(session, span.from),
             to: self.at(session, span.to),
@@ -89,7 +89,7 @@ impl<'a> Timeline<'a> {
     /// From the first event of some groups' tasks to the last one; none if there are none.
     pub(crate) fn extent<'g>(&self, groups: impl Iterator<Item = &'g GroupReport>) -> Option<(f64, f64)> {
         let mut extent: Option<(f64, f64)> = None;
-        for attempt in groups.flat_map(|group| group.tasks()).flat_map(|task| &task.tries) {
+        for attempt in groups.flat_map(|group| group.tasks()).flat_map(|task| &task.all_attempts) {
             let from = self.at(attempt.session, attempt.started);
             let to = self.at(attempt.session, attempt.last(self.end_of(attempt.session)));
             let (first, last) = extent.unwrap_or((from, to));

@@ -3,7 +3,7 @@
 use fedflow_core::Size;
 
 use crate::analysis::timeline::{Stretch, Timeline};
-use crate::report::attempt::Phase;
+use crate::report::attempt::AttemptPhase;
 use crate::report::{GroupReport, TaskReport};
 
 /// A stretch in which a task waited.
@@ -26,9 +26,9 @@ pub(crate) fn waiting_work(groups: &[GroupReport], timeline: &Timeline<'_>) -> V
         let begin = group.started.map(|started| timeline.at_unix(started));
         let end = group.finished.map_or(timeline.total(), |finished| timeline.at_unix(finished));
         for task in group.tasks() {
-            let memory = task.tries.iter().filter_map(|attempt| attempt.memory).min();
-            let waiting = task.tries.iter().flat_map(|attempt| timeline.spans(attempt));
-            let waiting = waiting.filter(|span| span.phase == Phase::Wait);
+            let memory = task.all_attempts.iter().filter_map(|attempt| attempt.memory).min();
+            let waiting = task.all_attempts.iter().flat_map(|attempt| timeline.spans(attempt));
+            let waiting = waiting.filter(|span| span.phase == AttemptPhase::Wait);
             waits.extend(waiting.map(|span| WaitingTask { stretch: (span.from, span.to), memory }));
             push_ready(task, begin, end, timeline, &mut |stretch| {
                 waits.push(WaitingTask { stretch, memory })
@@ -48,7 +48,7 @@ fn push_ready(
 ) {
     // Since when it may be started or retried; none while it runs and after its end.
     let mut ready = begin;
-    for attempt in &task.tries {
+    for attempt in &task.all_attempts {
         let started = timeline.at(attempt.session, attempt.started);
         ready.map(|ready| (ready, started)).into_iter().for_each(&mut *push);
         ready = match attempt.retry {
@@ -60,7 +60,7 @@ fn push_ready(
         };
     }
     // When a task ended without an attempt is not known.
-    if task.outcome.is_none() && task.tries.last().is_none_or(|attempt| attempt.retry.is_some()) {
+    if task.outcome.is_none() && task.all_attempts.last().is_none_or(|attempt| attempt.retry.is_some()) {
         ready.map(|ready| (ready, end)).into_iter().for_each(push);
     }
 }

@@ -138,8 +138,8 @@ impl<'a> DeviceRow<'a> {
     fn new(device: &'a DeviceUse) -> Self {
         let round = |number: f64| (number * 1e3).round() / 1e3;
         Self {
-            device: device.lane.device,
-            slot: device.lane.slot,
+            device: device.row.device,
+            slot: device.row.slot,
             name: &device.name,
             trained: device.trained,
             training_seconds: round(device.busy_seconds),

@@ -30,7 +30,7 @@ pub struct Attempt {
     /// When the attempt ended, with a result or without.
     pub ended: Option<f64>,
     /// The device that it trained on.
-    pub lane: Option<Lane>,
+    pub row: Option<ChartRow>,
     /// All cards of its lease, if there were several.
     pub devices: Box<[Device]>,
     /// The memory that it leased on each card, if the lease was for an amount.
@@ -65,18 +65,18 @@ pub struct Retry {
     pub delay_seconds: f64,
 }
 
-/// A lane of the chart: a device, and which of its equal slots.
+/// A row of the device chart: a CPU slot, or one of the tasks that share a card.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Lane {
+pub struct ChartRow {
     /// The device.
     pub device: Device,
-    /// The slot, from 0.
+    /// The number of the CPU slot, or of the task among those that share the card, from 0.
     pub slot: u32,
 }
 
-/// What an attempt does during a [`Span`].
+/// What an attempt does during a [`PhaseSpan`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Phase {
+pub enum AttemptPhase {
     /// Its process starts.
     Start,
     /// It loads its data.
@@ -87,7 +87,7 @@ pub enum Phase {
     Train,
 }
 
-impl fmt::Display for Phase {
+impl fmt::Display for AttemptPhase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Start => "start",
@@ -100,9 +100,9 @@ impl fmt::Display for Phase {
 
 /// A stretch of time that an attempt spends in one phase, in seconds since the Unix epoch.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Span {
+pub struct PhaseSpan {
     /// The phase.
-    pub phase: Phase,
+    pub phase: AttemptPhase,
     /// When it begins.
     pub from: f64,
     /// When it ends; later than `from`.
@@ -124,7 +124,7 @@ impl Attempt {
             training: None,
             released: None,
             ended: None,
-            lane: None,
+            row: None,
             devices: Box::default(),
             memory: None,
             measured: None,
@@ -134,16 +134,16 @@ impl Attempt {
     }
 
     /// The phases of the attempt, in order. A phase that has not ended lasts until `until`.
-    pub fn spans(&self, until: f64) -> impl Iterator<Item = Span> {
+    pub fn spans(&self, until: f64) -> impl Iterator<Item = PhaseSpan> {
         let end = self.ended.unwrap_or(until);
         let begins = [Some(self.started), self.loading, self.loaded, self.training];
-        let phases = [Phase::Start, Phase::Load, Phase::Wait, Phase::Train];
+        let phases = [AttemptPhase::Start, AttemptPhase::Load, AttemptPhase::Wait, AttemptPhase::Train];
         (0..4).filter_map(move |place| {
             let from = begins[place]?;
             let next = begins[place + 1..].iter().flatten().next().copied();
-            let released = if phases[place] == Phase::Train { self.released } else { None };
+            let released = if phases[place] == AttemptPhase::Train { self.released } else { None };
             let to = next.or(released).unwrap_or(end);
-            (to > from).then_some(Span { phase: phases[place], from, to })
+            (to > from).then_some(PhaseSpan { phase: phases[place], from, to })
         })
     }
 
@@ -165,10 +165,15 @@ mod tests {
         attempt.loaded = Some(13.0);
         attempt.training = Some(14.0);
         let spans: Vec<_> = attempt.spans(20.0).map(|span| (span.phase, span.from, span.to)).collect();
-        let train_open = (Phase::Train, 14.0, 20.0);
+        let train_open = (AttemptPhase::Train, 14.0, 20.0);
         assert_eq!(
             spans,
-            [(Phase::Start, 10.0, 11.0), (Phase::Load, 11.0, 13.0), (Phase::Wait, 13.0, 14.0), train_open]
+            [
+                (AttemptPhase::Start, 10.0, 11.0),
+                (AttemptPhase::Load, 11.0, 13.0),
+                (AttemptPhase::Wait, 13.0, 14.0),
+                train_open
+            ]
         );
         attempt.released = Some(17.0);
         attempt.ended = Some(18.0);
@@ -182,6 +187,6 @@ mod tests {
         attempt.ended = Some(12.5);
         let spans: Vec<_> = attempt.spans(20.0).collect();
         assert_eq!(spans.len(), 2);
-        assert_eq!(spans[1], Span { phase: Phase::Load, from: 11.0, to: 12.5 });
+        assert_eq!(spans[1], PhaseSpan { phase: AttemptPhase::Load, from: 11.0, to: 12.5 });
     }
 }

@@ -25,13 +25,15 @@ pub struct ItemSeries {
     key: String,
     points: Vec<ItemPoint>,
     last: Value,
-    told: u64,
+    /// How many values the task gave.
+    count: u64,
+    /// One of so many values is kept.
     stride: u64,
 }
 
 impl ItemSeries {
     fn new(key: &str) -> Self {
-        Self { key: key.to_owned(), points: Vec::new(), last: Value::Null, told: 0, stride: 1 }
+        Self { key: key.to_owned(), points: Vec::new(), last: Value::Null, count: 0, stride: 1 }
     }
 
     /// The item's name.
@@ -54,13 +56,13 @@ impl ItemSeries {
 
     /// How many values the task gave it.
     #[must_use]
-    pub fn told(&self) -> u64 {
-        self.told
+    pub fn count(&self) -> u64 {
+        self.count
     }
 
     fn push(&mut self, seconds: f64, value: &Value) {
         if let Some(number) = value.as_f64()
-            && self.told.is_multiple_of(self.stride)
+            && self.count.is_multiple_of(self.stride)
         {
             self.points.push(ItemPoint { seconds, value: number });
             if self.points.len() >= MAX_POINTS {
@@ -72,7 +74,7 @@ impl ItemSeries {
                 self.stride = self.stride.saturating_mul(2);
             }
         }
-        self.told += 1;
+        self.count += 1;
         self.last = value.clone();
     }
 }
@@ -105,7 +107,7 @@ mod tests {
         }
         let series = &items[0];
         assert!(series.points().len() < MAX_POINTS && series.points().len() >= MAX_POINTS / 4);
-        assert_eq!(series.told(), 100_000);
+        assert_eq!(series.count(), 100_000);
         assert_eq!(series.points()[0].seconds, 0.0);
         assert!(series.points().last().unwrap().seconds > 99_000.0);
         assert!(series.points().is_sorted_by_key(|point| point.seconds));

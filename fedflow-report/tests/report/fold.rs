@@ -7,7 +7,7 @@ use fedflow_core::{
     Value,
 };
 use fedflow_report::{
-    Advice, Lane, MemoryKind, OutcomeKind, Phase, Report, Summary, memory_by_family, render_csv,
+    Advice, AttemptPhase, ChartRow, MemoryKind, OutcomeKind, Report, Summary, memory_by_family, render_csv,
     render_group_html, render_html, render_json, render_junit, render_markdown,
 };
 use proptest::prelude::*;
@@ -22,13 +22,13 @@ fn fold(events: impl IntoIterator<Item = (f64, RunEvent)>) -> Report {
     report
 }
 
-fn phases(report: &Report, group: &str, task: &str) -> Vec<Vec<(Phase, f64, f64)>> {
+fn phases(report: &Report, group: &str, task: &str) -> Vec<Vec<(AttemptPhase, f64, f64)>> {
     let task = report.group(&name(group)).unwrap().task(&name(task)).unwrap();
     let until = |session: usize| report.sessions()[session].last;
     let spans = |attempt: &fedflow_report::Attempt| {
         attempt.spans(until(attempt.session)).map(|span| (span.phase, span.from, span.to)).collect()
     };
-    task.tries.iter().map(spans).collect()
+    task.all_attempts.iter().map(spans).collect()
 }
 
 #[test]
@@ -52,14 +52,14 @@ fn the_life_of_a_task() {
     assert_eq!(group.tasks().iter().map(|task| task.id.as_str()).collect::<Vec<_>>(), ["b", "a"]);
     let task = group.task(&name("a")).unwrap();
     assert_eq!((task.kind(), task.attempts), (OutcomeKind::Finished, 1));
-    assert_eq!(task.tries[0].lane, Some(Lane { device: Device::Cuda(1), slot: 0 }));
+    assert_eq!(task.all_attempts[0].row, Some(ChartRow { device: Device::Cuda(1), slot: 0 }));
     assert_eq!(
         phases(&report, "g", "a"),
         [[
-            (Phase::Start, 101.0, 102.0),
-            (Phase::Load, 102.0, 104.0),
-            (Phase::Wait, 104.0, 105.0),
-            (Phase::Train, 105.0, 109.0)
+            (AttemptPhase::Start, 101.0, 102.0),
+            (AttemptPhase::Load, 102.0, 104.0),
+            (AttemptPhase::Wait, 104.0, 105.0),
+            (AttemptPhase::Train, 105.0, 109.0)
         ]]
     );
     assert_eq!(
@@ -98,11 +98,11 @@ fn the_time_between_sessions_does_not_count() {
     ]);
     assert_eq!(report.counts().finished, 2);
     assert_eq!(report.sessions().len(), 2);
-    let tries = phases(&report, "g", "b");
-    assert_eq!(tries.len(), 2);
+    let all_attempts = phases(&report, "g", "b");
+    assert_eq!(all_attempts.len(), 2);
     // In the first session, `train` began with the last event, so its time is not known.
-    assert_eq!(tries[0], [(Phase::Start, 101.0, 106.0)]);
-    assert_eq!(tries[1].last(), Some(&(Phase::Train, 5002.0, 5004.0)));
+    assert_eq!(all_attempts[0], [(AttemptPhase::Start, 101.0, 106.0)]);
+    assert_eq!(all_attempts[1].last(), Some(&(AttemptPhase::Train, 5002.0, 5004.0)));
     assert_eq!(report.groups()[0].started, Some(100.0));
     assert_eq!(Summary::of_run(&report).makespan_seconds, 9.0);
 }
@@ -157,12 +157,12 @@ fn a_retry_that_keeps_its_data_waits_and_trains_again() {
         (9.0, finished("g", "a", 1, Dict::new())),
         (9.5, exited("g", "a", 1)),
     ]);
-    let tries = phases(&report, "g", "a");
-    assert_eq!(tries[1], [(Phase::Wait, 4.0, 6.0), (Phase::Train, 6.0, 9.0)]);
+    let all_attempts = phases(&report, "g", "a");
+    assert_eq!(all_attempts[1], [(AttemptPhase::Wait, 4.0, 6.0), (AttemptPhase::Train, 6.0, 9.0)]);
     assert_eq!(report.counts().retried, 1);
     let task = &report.groups()[0].tasks()[0];
     assert_eq!(task.retries().count(), 1);
-    assert!(task.tries[1].failure.is_none());
+    assert!(task.all_attempts[1].failure.is_none());
 }
 
 #[test]
@@ -176,9 +176,9 @@ fn a_late_event_belongs_to_its_own_attempt() {
         (5.0, training("g", "a", 2, 0)),
     ]);
     let task = &report.groups()[0].tasks()[0];
-    assert_eq!((task.tries.len(), task.attempts), (2, 2));
-    assert_eq!((task.tries[0].ended, task.tries[1].ended), (Some(2.0), None));
-    assert_eq!(task.tries[0].failure.as_ref().map(|failure| failure.kind), Some(FailureKind::Oom));
+    assert_eq!((task.all_attempts.len(), task.attempts), (2, 2));
+    assert_eq!((task.all_attempts[0].ended, task.all_attempts[1].ended), (Some(2.0), None));
+    assert_eq!(task.all_attempts[0].failure.as_ref().map(|failure| failure.kind), Some(FailureKind::Oom));
 }
 
 #[test]
@@ -336,7 +336,7 @@ proptest! {
         let mut rows = BTreeSet::new();
         for (group, task) in report.tasks() {
             prop_assert!(rows.insert((group.name.clone(), task.id.clone())));
-            for attempt in &task.tries {
+            for attempt in &task.all_attempts {
                 let spans: Vec<_> = attempt.spans(report.sessions()[attempt.session].last).collect();
                 prop_assert!(spans.iter().all(|span| span.to > span.from));
             }

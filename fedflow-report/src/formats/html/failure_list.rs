@@ -136,8 +136,9 @@ fn log(report: &Report, group: &GroupReport, task: &TaskReport) -> Option<String
 /// The retries of some groups, in order of time, and how many are left out.
 pub(super) fn retries(groups: &[GroupReport], timeline: &Timeline<'_>) -> (Vec<RetryRow>, usize) {
     let tasks = groups.iter().flat_map(|group| group.tasks().iter().map(move |task| (group, task)));
-    let tries = tasks.flat_map(|(group, task)| task.retries().map(move |attempt| (group, task, attempt)));
-    let mut rows: Vec<_> = tries
+    let all_attempts =
+        tasks.flat_map(|(group, task)| task.retries().map(move |attempt| (group, task, attempt)));
+    let mut rows: Vec<_> = all_attempts
         .filter_map(|(group, task, attempt)| {
             let (failure, retry) = (attempt.failure.as_ref()?, attempt.retry?);
             let at = timeline.at(attempt.session, retry.at);
@@ -155,7 +156,7 @@ pub(super) fn retries(groups: &[GroupReport], timeline: &Timeline<'_>) -> (Vec<R
                 stage: failure.stage.to_string(),
                 kind: failure.kind.to_string(),
                 message: failure.message.clone(),
-                device: attempt.lane.map(|lane| lane.device.to_string()),
+                device: attempt.row.map(|row| row.device.to_string()),
                 next: format!("{process}{wait}"),
                 outcome: crate::formats::html::task_tables::status_label(task.kind()),
             })

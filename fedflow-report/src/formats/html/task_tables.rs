@@ -13,7 +13,7 @@ use fedflow_core::Value;
 use crate::analysis::timeline::Timeline;
 use crate::formats::html::links::group_link;
 use crate::formats::render_error::RenderError;
-use crate::report::attempt::Phase;
+use crate::report::attempt::AttemptPhase;
 use crate::report::{Counts, GroupReport, OutcomeKind, Report, TaskReport};
 use crate::text::wording::{self, count, duration, grouped};
 
@@ -230,9 +230,9 @@ impl<'a> GroupRow<'a> {
 
 impl<'a> TaskRow<'a> {
     fn new(group: &'a GroupReport, task: &'a TaskReport, keys: &[&str], timeline: &Timeline<'_>) -> Self {
-        let spans = task.tries.iter().flat_map(|attempt| timeline.spans(attempt));
-        let waits = spans.filter(|span| span.phase == Phase::Wait).map(|span| span.to - span.from);
-        let wait = task.tries.iter().any(|attempt| attempt.loaded.is_some()).then(|| waits.sum());
+        let spans = task.all_attempts.iter().flat_map(|attempt| timeline.spans(attempt));
+        let waits = spans.filter(|span| span.phase == AttemptPhase::Wait).map(|span| span.to - span.from);
+        let wait = task.all_attempts.iter().any(|attempt| attempt.loaded.is_some()).then(|| waits.sum());
         let results = keys.iter().map(|key| Cell::value(task.result().and_then(|result| result.get(key))));
         Self {
             group: group.name.as_str(),
@@ -243,7 +243,7 @@ impl<'a> TaskRow<'a> {
             device: task.device.map(|device| device.to_string()),
             attempts: task.attempts,
             load: Cell::seconds(task.load_seconds),
-            reused: task.tries.last().is_some_and(|attempt| attempt.reused),
+            reused: task.all_attempts.last().is_some_and(|attempt| attempt.reused),
             wait: Cell::seconds(wait),
             train: Cell::seconds(task.train_seconds),
             results: results.collect(),
