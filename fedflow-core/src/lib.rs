@@ -39,7 +39,7 @@ pub use ports::{
     Workers,
 };
 pub use scheduler::{
-    Command, LeaseAnswer, PlanTerms, PlannedOutcome, Scheduler, SchedulerSetup, Stay, TaskPlan, start_order,
+    Answer, Question, ScheduledTask, Scheduler, SchedulerInput, SchedulerOutput, SchedulerSetup,
 };
 pub use simulation::forecast::{Forecast, GroupSpan, LaneUse, PlannedTimes, Scenario, Turn};
 pub use simulation::{
