@@ -1,4 +1,4 @@
-//! `Step`: one command of a chore, which is announced, run and timed.
+//! One command of a chore: announced, run, timed.
 
 use std::fmt;
 use std::io;
@@ -6,8 +6,8 @@ use std::path::Path;
 use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
-/// The variables in which cargo describes a package to its program. A cargo that inherits them takes ring's build
-/// script, which reads them, for outdated, and builds ring and all that depends on it anew.
+/// What cargo tells xtask of its package. A cargo that inherits it takes ring's build script, which asks for these
+/// variables, to be outdated, and builds ring and all that stands on it anew.
 const OWN_PACKAGE: [&str; 7] = [
     "CARGO_MANIFEST_DIR",
     "CARGO_MANIFEST_LINKS",
@@ -29,19 +29,12 @@ pub(crate) struct Step {
 /// Why a chore did not succeed.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// A command could not be started.
+    /// The command could not be started.
     NotStarted(String, io::Error),
-    /// A command failed.
+    /// The command failed.
     Failed(String, ExitStatus),
-    /// Anything else, as a message.
+    /// The command is there and did something, but not what was asked.
     Other(String),
-}
-
-impl Failure {
-    /// A file or directory could not be used.
-    pub(crate) fn at(path: &Path, error: &dyn fmt::Display) -> Self {
-        Self::Other(format!("{}: {error}", path.display()))
-    }
 }
 
 impl fmt::Display for Failure {
@@ -61,7 +54,7 @@ impl Step {
         Self { program: "cargo".into(), arguments, environment: Vec::new() }
     }
 
-    /// A command line, split at its spaces.
+    /// A command line whose words have spaces between them and none inside.
     pub(crate) fn of(command_line: &str) -> Self {
         let mut words = command_line.split_whitespace().map(str::to_owned);
         Self {
@@ -76,7 +69,7 @@ impl Step {
         Self { program, arguments: arguments.into_iter().collect(), environment: Vec::new() }
     }
 
-    /// Runs it to its end and returns its exit code.
+    /// Runs it to its end, whose code says something.
     pub(crate) fn status(&self, root: &Path) -> Result<u8, Failure> {
         println!("$ {self}");
         let status = self.end(root)?;
@@ -92,7 +85,7 @@ impl Step {
         self
     }
 
-    /// Runs it to its end and returns how long it took; any exit code but 0 is a failure.
+    /// Runs it to its end and says how long it took.
     pub(crate) fn run(&self, root: &Path) -> Result<Duration, Failure> {
         println!("$ {self}");
         timed(|| {
@@ -124,7 +117,7 @@ impl fmt::Display for Step {
     }
 }
 
-/// Does some work and returns how long it took.
+/// How long something that succeeds takes.
 pub(crate) fn timed(work: impl FnOnce() -> Result<(), Failure>) -> Result<Duration, Failure> {
     #[expect(clippy::disallowed_methods, reason = "the one place of xtask that reads a clock")]
     let start = Instant::now();

@@ -91,7 +91,7 @@ impl<O: Observer> Session<O> {
         let started_unix = started.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs_f64();
         let (history, report, number) = match &recorded {
             Some(recorded) => {
-                (recorded.state.history(), recorded.report.clone(), recorded.state.session_count() + 1)
+                (recorded.state.history(), recorded.report.clone(), recorded.state.sessions + 1)
             }
             None => (History::default(), Report::new(), 1),
         };
