@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 
 use crate::settings::{CONFIG_FILE, starter_text};
 
-/// The name of the flow file that is written.
+/// The flow file that is written.
 const FLOW_FILE: &str = "flow.toml";
 
 /// Why the files of `fedflow init` cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum InitError {
-    /// A file of that name is there: it is never overwritten.
+    /// The file exists: it is never overwritten.
     #[error("{} exists already", .0.display())]
     Exists(PathBuf),
     /// The directory or a file cannot be written.
@@ -25,11 +25,11 @@ pub(crate) enum InitError {
     },
 }
 
-/// Writes `flow.toml` and `fedflow.toml` into a directory, which is made if it is not there; gives their paths.
+/// Writes `flow.toml` and `fedflow.toml` into a directory, which is created if it does not exist. Gives their paths.
 /// Blocks on the disk.
 ///
 /// # Errors
-/// One of them exists (then neither is written), or cannot be written.
+/// One of them exists, and then neither is written; or one cannot be written.
 pub(crate) fn write_starter(directory: &Path) -> Result<Vec<PathBuf>, InitError> {
     let files = [
         (directory.join(FLOW_FILE), include_str!("../templates/flow.toml").to_owned()),
@@ -43,7 +43,7 @@ pub(crate) fn write_starter(directory: &Path) -> Result<Vec<PathBuf>, InitError>
     let mut written = Vec::new();
     for (path, text) in files {
         write_new(&path, &text).map_err(|source| match source.kind() {
-            // It came to be since we looked.
+            // It was created after the check above.
             io::ErrorKind::AlreadyExists => InitError::Exists(path.clone()),
             _ => InitError::Write { path: path.clone(), source },
         })?;
@@ -59,6 +59,7 @@ fn write_new(path: &Path, text: &str) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use std::process::Command;
+    use std::sync::Arc;
 
     use fedflow_core::{Dict, Program, Value};
 
@@ -81,10 +82,10 @@ mod tests {
         assert_eq!(fs::read_to_string(&written[1]).unwrap(), "mine");
     }
 
-    /// Directories of tasks, and the one number that each wrote as its result.
-    struct Ran<'d>(&'d Path);
+    /// The directories of tasks, each with the number that its task wrote as its result.
+    struct Ran(PathBuf);
 
-    impl FlowContext for Ran<'_> {
+    impl FlowContext for Ran {
         fn workdir(&self, group: &str, task: &str) -> Option<PathBuf> {
             Some(self.0.join(group).join(task))
         }
@@ -101,10 +102,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let flow =
             FlowFile::parse(include_str!("../templates/flow.toml"), Path::new("flow.toml")).unwrap().flow;
-        let ran = Ran(directory.path());
-        for plan in &flow.groups {
-            for task in plan.build(&ran).unwrap().tasks() {
-                let workdir = ran.workdir(plan.name.as_str(), task.task_id().as_str()).unwrap();
+        let ran = Arc::new(Ran(directory.path().to_owned()));
+        for group in &flow.groups {
+            for task in group.build(&ran).unwrap().tasks() {
+                let workdir = ran.workdir(group.name.as_str(), task.task_id().as_str()).unwrap();
                 fs::create_dir_all(&workdir).unwrap();
                 let Program::Command { train, .. } = task.spec().program.as_ref() else {
                     panic!("no command")

@@ -7,15 +7,15 @@
 mod counting_allocator;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use counting_allocator::CountingAllocator;
 use fedflow_cli::flow::{FlowContext, FlowFile, Surroundings, validate};
 use fedflow_cli::view::RunSummary;
 use fedflow_core::{
-    Config, Device, DevicePool as _, Dict, Flow, History, LeaseTable, Name, Observer, OnFailure, Ports,
-    RunEvent, RunOutcome, RunSettings, Script, Simulation, Time,
+    Config, Device, Dict, Flow, History, LeaseTable, Name, Observer, OnFailure, Ports, RunEvent, RunOutcome,
+    RunSettings, Script, Simulation, Time,
 };
 use fedflow_report::Report;
 
@@ -102,8 +102,8 @@ fn run(file: &FlowFile, config: Config) -> Keepers {
     };
     let mut flow = Flow::new(ports, settings, config, History::default());
     let mut groups = Vec::new();
-    for plan in &file.flow.groups {
-        let mut group = plan.build(&Nothing).unwrap();
+    for group in &file.flow.groups {
+        let mut group = group.build(&Arc::new(Nothing)).unwrap();
         flow.execute(&mut group).unwrap();
         groups.push(group);
     }

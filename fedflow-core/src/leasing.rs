@@ -1,4 +1,6 @@
 //! Leases on devices: what a task asks for, which card suits it, and who holds which share.
 
+pub(crate) mod card;
 pub(crate) mod lease;
 pub(crate) mod placement;
+pub(crate) mod table;

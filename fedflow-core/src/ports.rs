@@ -1,7 +1,6 @@
 //! The engine's ports: what it asks of the world, and what the world tells it. These files are the contract.
 
 mod devices;
-pub(crate) mod event;
 mod observer;
 mod settings;
 pub(crate) mod telemetry;

@@ -76,8 +76,8 @@ use crate::model::device::Device;
 use crate::model::failure::{Failure, FailureKind, Stage};
 use crate::model::identity::WorkerId;
 use crate::model::name::Name;
+use crate::model::run_event::RunEvent;
 use crate::model::time::Time;
-use crate::ports::event::RunEvent;
 use crate::ports::{HostSample, Severity, StopLevel, WorkerEvent};
 
 /// How long a process that was started for `train` has until its memory counts as measured.

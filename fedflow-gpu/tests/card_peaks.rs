@@ -4,7 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use fedflow_core::{Config, DevicePool, Lease, LeaseRequest, Size, TaskKey, Value};
-use fedflow_gpu::{Environment, Pool};
+use fedflow_gpu::{DeviceEnvironment, Pool};
 use nvml_stand_in::{Card, Script, StandIn};
 
 const GB: u64 = 1_000_000_000;
@@ -35,10 +35,10 @@ struct World {
 
 fn world() -> World {
     let stand_in = StandIn::install(&Script::of([card(GB)])).unwrap();
-    let environment = Environment {
+    let environment = DeviceEnvironment {
         nvml_library: Some(stand_in.library().into()),
         lease_dir: Some(stand_in.library().with_file_name("leases")),
-        ..Environment::default()
+        ..DeviceEnvironment::default()
     };
     let mut pool = Pool::open(&"cuda:0".parse().unwrap(), &Config::default(), &environment).unwrap().pool;
     let first = pool.try_lease(&request(0, 4, true)).unwrap();
@@ -77,21 +77,12 @@ fn where_processes_are_unknown_the_cards_difference_counts() {
 }
 
 #[test]
-fn a_watch_sees_what_is_used_between_two_questions() {
-    let World { stand_in, pool, first } = world();
-    let us = std::process::id();
-    let mut watch = pool.watch().unwrap();
-    stand_in.play(&Script::of([card(9 * GB).with_process(us, 8 * GB)])).unwrap();
-    let _ = watch.poll();
-    stand_in.play(&Script::of([card(2 * GB).with_process(us, GB)])).unwrap();
-    assert_eq!(pool.peak(first.id), Some(Size::from_gb(8)));
-}
-
-#[test]
 fn what_was_learned_is_booked_for_all_runs() {
     let directory = tempfile::tempdir().unwrap();
-    let environment =
-        Environment { lease_dir: Some(directory.path().join("leases")), ..Environment::default() };
+    let environment = DeviceEnvironment {
+        lease_dir: Some(directory.path().join("leases")),
+        ..DeviceEnvironment::default()
+    };
     let open = || Pool::open(&"sim:1x10GB".parse().unwrap(), &Config::default(), &environment).unwrap().pool;
     let (mut ours, mut theirs) = (open(), open());
     let unknown = ours.try_lease(&request(0, 2, false)).unwrap();
@@ -108,7 +99,7 @@ fn what_was_learned_is_booked_for_all_runs() {
 fn simulated(keys: &[(&str, Value)]) -> Pool {
     let mut config = Config::default();
     keys.iter().for_each(|(key, value)| config.set(key, value).unwrap());
-    Pool::open(&"sim:1x10GB".parse().unwrap(), &config, &Environment::default()).unwrap().pool
+    Pool::open(&"sim:1x10GB".parse().unwrap(), &config, &DeviceEnvironment::default()).unwrap().pool
 }
 
 #[test]

@@ -15,7 +15,9 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use fedflow_core::{Config, DevicePool, Lease, LeaseRequest, Size, TaskKey};
-use fedflow_gpu::{DeviceChoice, DeviceWatch, Environment, LedgerError, OpenError, Opened, Pool, inventory};
+use fedflow_gpu::{
+    DeviceChoice, DeviceEnvironment, LedgerError, OpenError, Opened, Pool, ReleaseWatch, inventory,
+};
 use tempfile::TempDir;
 
 use ledger::crowd::Crowd;
@@ -27,19 +29,20 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const NEVER: Duration = Duration::from_secs(3600);
 
 /// A directory that other users may enter, and the environment that names the ledger in it.
-fn place() -> (TempDir, Environment) {
+fn place() -> (TempDir, DeviceEnvironment) {
     let root = tempfile::tempdir().unwrap();
     fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    let environment = Environment { lease_dir: Some(root.path().join("leases")), ..Environment::default() };
+    let environment =
+        DeviceEnvironment { lease_dir: Some(root.path().join("leases")), ..DeviceEnvironment::default() };
     (root, environment)
 }
 
-fn try_open(choice: &str, environment: &Environment) -> Result<Pool, OpenError> {
+fn try_open(choice: &str, environment: &DeviceEnvironment) -> Result<Pool, OpenError> {
     let choice: DeviceChoice = choice.parse().unwrap();
     Pool::open(&choice, &Config::default(), environment).map(|Opened { pool, .. }| pool)
 }
 
-fn open(choice: &str, environment: &Environment) -> Pool {
+fn open(choice: &str, environment: &DeviceEnvironment) -> Pool {
     try_open(choice, environment).unwrap()
 }
 
@@ -57,7 +60,7 @@ fn request(gigabytes: u64) -> LeaseRequest {
     }
 }
 
-fn watch(pool: &Pool) -> (DeviceWatch, Receiver<()>) {
+fn watch(pool: &Pool) -> (ReleaseWatch, Receiver<()>) {
     let (sender, receiver) = channel();
     let watch = pool
         .start_watch(NEVER, move || {
@@ -79,7 +82,7 @@ fn lease_when_woken(pool: &mut Pool, woken: &Receiver<()>, request: &LeaseReques
 }
 
 /// The names in a ledger's directory.
-fn names(environment: &Environment) -> Vec<String> {
+fn names(environment: &DeviceEnvironment) -> Vec<String> {
     let entries = fs::read_dir(environment.lease_dir.as_ref().unwrap()).unwrap();
     let mut names: Vec<String> =
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -88,7 +91,7 @@ fn names(environment: &Environment) -> Vec<String> {
 }
 
 /// The supervisors' files.
-fn supervisors(environment: &Environment) -> Vec<PathBuf> {
+fn supervisors(environment: &DeviceEnvironment) -> Vec<PathBuf> {
     let of = |name: String| environment.lease_dir.as_ref().unwrap().join(name);
     names(environment).into_iter().filter(|name| name.starts_with("supervisor-")).map(of).collect()
 }
@@ -158,7 +161,7 @@ fn cpu_slots_of_a_lease_directory_are_shared() {
 
 #[test]
 fn pools_without_a_lease_directory_are_the_runs_own() {
-    let environment = Environment::default();
+    let environment = DeviceEnvironment::default();
     let (mut first, mut second) = (open("sim:1x10GB", &environment), open("sim:1x10GB", &environment));
     assert!(first.try_lease(&request(8)).is_some());
     assert!(second.try_lease(&request(8)).is_some());
@@ -312,13 +315,14 @@ fn a_directory_that_cannot_be_written_is_an_error() {
         let error = Remote::refusal(&environment, NOBODY);
         assert!(error.contains("cannot be used: Permission denied"), "{error}");
     }
-    let relative = Environment { lease_dir: Some("leases".into()), ..Environment::default() };
+    let relative = DeviceEnvironment { lease_dir: Some("leases".into()), ..DeviceEnvironment::default() };
     let error = try_open("cpu:1", &relative).unwrap_err().to_string();
     assert!(
         error.starts_with("FEDFLOW_LEASE_DIR=leases cannot be used: it is not an absolute path"),
         "{error}"
     );
-    let nowhere = Environment { lease_dir: Some(root.path().join("a/b")), ..Environment::default() };
+    let nowhere =
+        DeviceEnvironment { lease_dir: Some(root.path().join("a/b")), ..DeviceEnvironment::default() };
     assert!(matches!(try_open("cpu:1", &nowhere), Err(OpenError::Ledger(LedgerError::Chosen { .. }))));
 }
 

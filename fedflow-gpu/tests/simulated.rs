@@ -3,10 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use fedflow_core::{Config, Device, DevicePool, Lease, LeaseRequest, Size, TaskKey};
-use fedflow_gpu::{Environment, Pool};
+use fedflow_gpu::{DeviceEnvironment, Pool};
 use proptest::prelude::*;
 
-fn open(choice: &str, environment: &Environment) -> Pool {
+fn open(choice: &str, environment: &DeviceEnvironment) -> Pool {
     Pool::open(&choice.parse().unwrap(), &Config::default(), environment).unwrap().pool
 }
 
@@ -31,7 +31,7 @@ fn lease(pool: &mut Pool, place: u32, gigabytes: u64, pin: Option<&str>) -> Leas
 
 #[test]
 fn an_overbooked_card_is_out_of_memory() {
-    let mut pool = open("sim:1x24GB+1x8GB", &Environment::default());
+    let mut pool = open("sim:1x24GB+1x8GB", &DeviceEnvironment::default());
     let memory = pool.simulated_memory().unwrap();
     let gb = Size::from_gb;
     // Both lie about what they need; the card does not.
@@ -65,7 +65,7 @@ fn an_overbooked_card_is_out_of_memory() {
 
 #[test]
 fn each_of_several_cards_must_have_it() {
-    let mut pool = open("sim:1x24GB+1x8GB", &Environment::default());
+    let mut pool = open("sim:1x24GB+1x8GB", &DeviceEnvironment::default());
     let memory = pool.simulated_memory().unwrap();
     let request = LeaseRequest {
         holder: key(0),
@@ -86,8 +86,10 @@ fn each_of_several_cards_must_have_it() {
 #[test]
 fn runs_of_one_lease_directory_fill_the_same_cards() {
     let directory = tempfile::tempdir().unwrap();
-    let environment =
-        Environment { lease_dir: Some(directory.path().join("leases")), ..Environment::default() };
+    let environment = DeviceEnvironment {
+        lease_dir: Some(directory.path().join("leases")),
+        ..DeviceEnvironment::default()
+    };
     let (mut one, mut other) = (open("sim:1x24GB", &environment), open("sim:1x24GB", &environment));
     let gb = Size::from_gb;
     let (ours, theirs) = (lease(&mut one, 0, 2, None), lease(&mut other, 0, 2, None));
@@ -105,7 +107,7 @@ fn runs_of_one_lease_directory_fill_the_same_cards() {
 
 #[test]
 fn other_devices_have_no_simulated_memory() {
-    assert!(open("cpu:2", &Environment::default()).simulated_memory().is_none());
+    assert!(open("cpu:2", &DeviceEnvironment::default()).simulated_memory().is_none());
 }
 
 proptest! {
@@ -114,7 +116,7 @@ proptest! {
     fn a_card_is_filled_to_the_byte_and_never_over(
         steps in proptest::collection::vec((any::<bool>(), 0..30_u64, any::<prop::sample::Index>()), 1..40),
     ) {
-        let mut pool = open("sim:1x24GB", &Environment::default());
+        let mut pool = open("sim:1x24GB", &DeviceEnvironment::default());
         let memory = pool.simulated_memory().unwrap();
         let mut held: Vec<(Lease, u64)> = Vec::new();
         for (place, (comes, gigabytes, which)) in (0..).zip(steps) {

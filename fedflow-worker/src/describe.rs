@@ -10,10 +10,10 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, recv, socketpair};
 use rustix::process::Signal;
 
-use crate::clock::Clock;
-use crate::environment::{self, Environment};
+use crate::pausable_clock::Clock;
+use crate::processes::environment::{self, Environment};
+use crate::processes::spawn::{self, Launch, SpawnError};
 use crate::protocol::MAX_HELLO;
-use crate::spawn::{self, Launch, SpawnError};
 
 /// Why a worker program does not tell its task kinds.
 #[derive(Debug, thiserror::Error)]

@@ -1,38 +1,52 @@
 //! Isolated subprocess tasks: the worker runtime for task authors, and the host that supervises workers.
 //!
 //! A custom worker crate is a `main` with a [`Worker`]. A supervisor starts a [`Host`] and hands it to fedflow-core's
-//! engine: it starts workers, tells them what to do, and says what they answer and what became of them. Workers are Rust programs over ipc-channel, programs in any language
-//! over lines of JSON, or plain commands.
+//! engine: it starts workers, tells them what to do, and says what they answer and what became of them. Workers are Rust
+//! programs over ipc-channel, programs in any language over lines of JSON, or plain commands.
 //!
 //! The [`store`] keeps a run's progress: run directory, journal, lock.
 
-mod clock;
-mod codec;
+#[cfg(feature = "host")]
+mod check_worker;
+#[cfg(feature = "host")]
 mod describe;
-mod environment;
+#[cfg(feature = "host")]
 mod host;
-mod inheritance;
-mod json;
-mod log_reader;
-mod process;
+#[cfg(any(feature = "runtime", feature = "run-dir"))]
+mod pausable_clock;
+#[cfg(any(feature = "runtime", feature = "run-dir"))]
+mod processes;
+#[cfg(feature = "runtime")]
 mod protocol;
+#[cfg(feature = "host")]
 mod running_task;
+#[cfg(feature = "runtime")]
 mod runtime;
-mod spawn;
-mod value_builder;
 
+#[cfg(feature = "run-dir")]
 pub mod store;
 
 #[doc(hidden)]
+#[cfg(feature = "host")]
 pub use host::fuzzing;
 
+#[cfg(feature = "host")]
+pub use check_worker::{CheckedStep, Trial, Verdict, WorkerCheck};
+#[cfg(feature = "host")]
 pub use describe::{DescribeError, describe};
+#[cfg(feature = "host")]
 pub use host::{
-    CheckedStep, Host, HostError, HostHandle, HostOptions, HostTalk, LeaseWitness, Protocol, TrainGate,
-    Trial, Verdict, WorkerCheck, WorkerProgram,
+    Host, HostError, HostHandle, HostOptions, HostTalk, LeaseWitness, Protocol, TrainGate, WorkerProgram,
 };
-pub use inheritance::shed_inheritance;
-pub use log_reader::{LogPiece, LogReader};
-pub use process::{ProcessId, end_descendants, own_children};
+#[cfg(any(feature = "runtime", feature = "run-dir"))]
+pub use processes::ProcessId;
+#[cfg(feature = "runtime")]
+pub use processes::end_descendants;
+#[cfg(feature = "host")]
+pub use processes::inheritance::shed_inheritance;
+#[cfg(feature = "host")]
+pub use processes::own_children;
+#[cfg(feature = "host")]
 pub use running_task::{RunningTask, RunningTaskError};
+#[cfg(feature = "runtime")]
 pub use runtime::Worker;

@@ -1,13 +1,13 @@
 //! The worker's side: what a custom worker crate calls from `main`.
 
-mod bootstrap;
-mod kinds;
+mod handshake;
 mod lifeline;
 mod panics;
-mod place;
+mod rate_limit;
+mod reporter;
 mod session;
-mod teller;
-mod thinning;
+mod surroundings;
+mod task_kinds;
 
 use std::io::{IsTerminal, Write};
 use std::path::Path;
@@ -15,9 +15,9 @@ use std::process::ExitCode;
 
 use fedflow_core::Task;
 
-use crate::environment;
-use kinds::Kinds;
-use place::Place;
+use crate::processes::own_environment;
+use surroundings::Surroundings;
+use task_kinds::Kinds;
 
 /// A program that runs tasks for a Fedflow supervisor.
 ///
@@ -71,19 +71,19 @@ impl Worker {
     /// started by hand it says what it is and returns a failure.
     #[must_use]
     pub fn run(self) -> ExitCode {
-        if environment::get(environment::DESCRIBE).is_some() {
+        if own_environment::get(own_environment::DESCRIBE).is_some() {
             return self.describe();
         }
         if !started_by_supervisor() {
             self.explain();
             return ExitCode::from(2);
         }
-        match bootstrap::begin(&self.kinds) {
+        match handshake::begin(&self.kinds) {
             Ok(channels) => {
-                let mut place = Place::default();
-                let mut enter = |workdir: &Path, entry| place.enter(workdir, entry);
+                let mut surroundings = Surroundings::default();
+                let mut enter = |workdir: &Path, entry| surroundings.enter(workdir, entry);
                 session::serve(&self.kinds, &channels.orders, &channels.events, &mut enter);
-                place::leave();
+                surroundings::leave();
                 ExitCode::SUCCESS
             }
             Err(error) => {
@@ -97,7 +97,7 @@ impl Worker {
     ///
     /// For a program that is supervisor and worker in one: call it first in `main`.
     pub fn run_if_worker(self) {
-        if environment::get(environment::DESCRIBE).is_some() || started_by_supervisor() {
+        if own_environment::get(own_environment::DESCRIBE).is_some() || started_by_supervisor() {
             let code = self.run();
             // What `main` would do with the code; a worker has nothing left to drop.
             std::process::exit(if code == ExitCode::SUCCESS { 0 } else { i32::from(FAILED_TO_START) });
@@ -129,5 +129,5 @@ impl Worker {
 
 /// A supervisor gives its workers a token; Fedflow's other variables may come from elsewhere.
 fn started_by_supervisor() -> bool {
-    environment::get(environment::TOKEN).is_some()
+    own_environment::get(own_environment::TOKEN).is_some()
 }

@@ -39,41 +39,28 @@
 //! - If an intact line follows, or one that is intact has the wrong number, the journal is *damaged*
 //!   ([`JournalError::Damaged`]) and is not read further. Nothing is guessed.
 
-mod clock;
-mod disk;
+mod control;
 mod estimates_file;
-mod follower;
-mod fresh;
-mod head;
-mod leftovers;
-mod line;
-mod lock;
-mod orders;
-mod private_dir;
-mod reader;
-mod record;
+mod journal;
 mod run_dir;
+mod setup;
 mod state;
-mod telemetry;
-mod watch;
-mod writer;
+mod telemetry_file;
+mod wall_clock;
 
 #[cfg(test)]
-mod sample;
+mod example_run;
 
-pub use clock::unix_now;
+pub use control::{Order, OrderError, OrderSocket, give_order};
 pub use estimates_file::{EstimatesError, EstimatesFile};
-pub use follower::JournalFollower;
-pub use head::{FORMAT_VERSION, Head, flow_checksum, new_run_token, recorded_config};
-pub use leftovers::{RUN_TOKEN_VARIABLE, end_leftovers, processes_of_run};
-pub use lock::{LockError, LockHolder, LockState, RunLock};
-pub use orders::{Order, OrderError, OrderSocket, give_order};
-pub use reader::{JournalError, JournalReader, Recovered, TornTail, read_journal};
-pub use record::Record;
-pub use run_dir::{Existing, RunDir, RunDirError};
-pub use state::{GroupState, RunState, TaskState, recover};
-pub use telemetry::{TelemetryError, TelemetryWriter, read_telemetry};
-pub use watch::{RunWatch, Woken};
-pub use writer::{JournalNotice, JournalWriter, Notify};
+pub use journal::{
+    FORMAT_VERSION, Head, JournalError, JournalFollower, JournalNotice, JournalReader, JournalWriter, Notify,
+    Record, Recovered, TornTail, flow_checksum, new_run_token, read_journal, recorded_config,
+};
+pub use run_dir::{LockError, LockHolder, LockState, LogPiece, LogReader, RunDir, RunLock, RunWatch, Woken};
+pub use setup::{Existing, RUN_TOKEN_VARIABLE, RunDirError, end_leftovers, processes_of_run};
+pub use state::{RunState, recover};
+pub use telemetry_file::{TelemetryError, TelemetryWriter, read_telemetry};
+pub use wall_clock::unix_now;
 
-pub use crate::process::ProcessId;
+pub use crate::processes::ProcessId;

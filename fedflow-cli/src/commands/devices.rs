@@ -5,12 +5,12 @@ mod watch;
 use std::io::{self, Write};
 
 use fedflow_core::{Device, Size};
-use fedflow_gpu::{CardReport, Environment, Inventory, LeaseReport, WaitReport, inventory};
+use fedflow_gpu::{CardReport, DeviceEnvironment, Inventory, LeaseReport, WaitReport, inventory};
 
 use crate::args::DevicesArgs;
 use crate::command_error::CommandError;
+use crate::plain_table::plain_table;
 use crate::stdout;
-use crate::table_text::plain_table;
 use crate::view::escape;
 
 /// Prints the inventory.
@@ -18,7 +18,7 @@ pub(crate) fn cmd_devices(args: &DevicesArgs) -> Result<(), CommandError> {
     if args.watch {
         return watch::cmd_watch(args);
     }
-    let inventory = inventory(&Environment::from_process());
+    let inventory = inventory(&DeviceEnvironment::from_process());
     if args.json {
         let text = serde_json::to_string_pretty(&inventory).map_err(CommandError::failed)?;
         return stdout::print(|out| writeln!(out, "{text}"));

@@ -1,10 +1,16 @@
 //! Tests of the layers of configuration.
 
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use fedflow_core::{Config, KEYS};
 use proptest::prelude::*;
 
+use super::layers::variable_name;
 use super::*;
+use crate::diagnostic::{Diagnostics, SourceFile};
+use crate::toml_reader::TomlReader;
 
 struct Given {
     directory: tempfile::TempDir,
@@ -22,7 +28,7 @@ impl Given {
 
     fn flow(mut self, config: &str) -> Self {
         let file = SourceFile::new(Path::new("flow.toml"), config);
-        let mut reader = Reader::new(&file);
+        let mut reader = TomlReader::new(&file);
         let table = reader.parse(file.text()).unwrap();
         let entries = read_entries(table.get_ref(), &mut reader);
         self.flow = Some((Arc::clone(&file), entries));

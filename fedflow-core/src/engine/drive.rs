@@ -2,7 +2,7 @@
 
 use super::{Flow, FlowError, Turn};
 use crate::model::identity::TaskKey;
-use crate::ports::event::RunEvent;
+use crate::model::run_event::RunEvent;
 use crate::ports::{Assignment, DevicePool, Input, Observer, StopLevel, Workers};
 use crate::scheduler::{Answer, Question, SchedulerInput, SchedulerOutput};
 

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::FlowError;
 use crate::model::name::Name;
-use crate::work::group::{GroupError, RecordedOutcome, TaskGroup};
+use crate::work::entry::RecordedOutcome;
+use crate::work::group::{GroupError, TaskGroup};
 
 /// The recorded groups of a run; empty for a new run.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::{Flow, FlowError};
 use crate::model::identity::TaskKey;
 use crate::model::name::Name;
-use crate::ports::event::RunEvent;
+use crate::model::run_event::RunEvent;
 use crate::ports::{DevicePool, Observer, Workers};
 use crate::scheduler::{ScheduledTask, SchedulerInput};
 use crate::work::fingerprint::fingerprint;

@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
+use crate::model::run_event::RunEvent;
 use crate::model::time::Time;
-use crate::ports::event::RunEvent;
 
 /// Numbers records, and keeps what must not be announced before it is durable.
 #[derive(Debug, Clone)]

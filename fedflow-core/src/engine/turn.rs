@@ -2,7 +2,7 @@
 
 use crate::model::identity::TaskKey;
 use crate::model::name::Name;
-use crate::ports::event::RunEvent;
+use crate::model::run_event::RunEvent;
 use crate::work::group::{GroupError, TaskGroup};
 
 /// The group whose turn it is, and the one that loads ahead.

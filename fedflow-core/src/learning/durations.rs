@@ -1,61 +1,15 @@
-//! What runs have shown of how long tasks take: learned from their events, asked for tasks that are still to run.
+//! `Durations`: how long tasks have taken in earlier runs, and how long tasks are expected to take.
 
-mod mean;
-
-use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::rc::Rc;
 use std::time::Duration;
 
+use crate::learning::mean_times::{AttemptTimes, MeanTimes};
+use crate::learning::run_totals::{RunHistory, RunTotals};
+use crate::learning::stage_times::{Basis, Lead, StageTimes, duration};
 use crate::model::name::Name;
-use crate::model::time::Time;
-use crate::ports::Observer;
-use crate::ports::event::{RunEvent, RunOutcome};
+use crate::model::run_event::RunEvent;
 use crate::work::group::TaskGroup;
 use crate::work::spec::ExpectedTimes;
-use mean::{Mean, MeanTimes};
-
-/// How long each part of an attempt takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct StageTimes {
-    /// From the start of its process until it is told to load.
-    pub start: Duration,
-    /// The load phase.
-    pub load: Duration,
-    /// What comes before the training when the task is given to a process that has served others; `None` if that was
-    /// never seen.
-    pub handed_over: Option<Lead>,
-    /// The train phase: how long its devices are held.
-    pub train: Duration,
-    /// From the end of `train` until the process is gone, if it does not stay for another task.
-    pub exit: Duration,
-}
-
-/// How long it takes until a task can train.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Lead {
-    /// Until it is told to load.
-    pub start: Duration,
-    /// The load phase.
-    pub load: Duration,
-}
-
-/// What an estimate rests on, the surest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Basis {
-    /// This very task of this very group has finished before.
-    Recorded,
-    /// Somebody said so, in the task's description.
-    Declared,
-    /// Its like has: a task whose group and id differ from its own in numbers only.
-    Alike,
-    /// It has only ever failed, and took so long until then.
-    Failed,
-    /// The mean of the other tasks of its group, of which something is known.
-    Group,
-    /// Nothing is known; it counts as instantaneous.
-    Unknown,
-}
 
 /// How long tasks have taken, by the events of one or several runs.
 ///
@@ -83,60 +37,17 @@ pub enum Basis {
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct Durations {
-    finished: BTreeMap<(Name, Name), Seen>,
+    finished: BTreeMap<(Name, Name), AttemptTimes>,
     /// By the group's name without its numbers, and the task.
     rounds: BTreeMap<(Box<str>, Name), MeanTimes>,
     /// By both names without their numbers.
     families: BTreeMap<(Box<str>, Box<str>), MeanTimes>,
     /// How far those came that never finished.
-    failed: BTreeMap<(Name, Name), Seen>,
+    failed: BTreeMap<(Name, Name), AttemptTimes>,
     under_way: BTreeMap<(Name, Name), UnderWay>,
-    history: Recorded,
     /// Whether any task was given to a process that had served others.
     any_reused: bool,
-    /// The last group that was over, until the next one has begun.
-    group_over: Option<GroupOver>,
-    /// When the session began that is going on, and when the last thing happened in it.
-    session: Option<(f64, f64)>,
-    between_groups: Mean,
-    /// From the end of the last group until the run was over, where processes had stayed until then.
-    dismissal: Mean,
-}
-
-/// A group that is over.
-#[derive(Debug, Clone, Copy)]
-struct GroupOver {
-    at: f64,
-    /// Whether nothing has happened since.
-    last: bool,
-}
-
-/// What an attempt took.
-#[derive(Debug, Clone, Copy, Default)]
-struct Seen {
-    lead: Lead,
-    /// Whether that was in a process that had served others.
-    reused: bool,
-    train: Duration,
-    /// None while the process is there, and if it stayed for another task.
-    exit: Option<Duration>,
-}
-
-/// What was recorded of a run as a whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Recorded {
-    /// How long it went on, over all its sessions, the time between them left out.
-    pub makespan: Duration,
-    /// How many sessions it had.
-    pub sessions: u32,
-    /// How many tasks finished.
-    pub finished: u64,
-    /// How many attempts failed.
-    pub failed_attempts: u64,
-    /// How long failed attempts held devices.
-    pub failed_training: Duration,
-    /// Whether it came to its end.
-    pub complete: bool,
+    run: RunHistory,
 }
 
 /// An attempt that is going on, or whose process is still there.
@@ -155,7 +66,11 @@ struct UnderWay {
 impl Durations {
     /// Takes an event of a run, told at `seconds` of any clock that the run's events share.
     pub fn observe(&mut self, seconds: f64, event: &RunEvent) {
-        self.observe_run(seconds, event);
+        if let RunEvent::RunStarted { .. } = event {
+            // What was under way when the session before was cut off has told all that it will.
+            self.under_way.clear();
+        }
+        self.run.observe(seconds, event, || self.finished.values().any(|seen| seen.exit.is_none()));
         let Some((group, task, _)) = event.task() else { return };
         if matches!(event, RunEvent::TaskProgress { .. } | RunEvent::TaskItem { .. }) {
             return;
@@ -180,14 +95,8 @@ impl Durations {
                 }
             }
             RunEvent::TaskTraining { .. } => {
-                let over = self.group_over.take();
                 let loaded = self.under_way.get(&key).map(|attempt| attempt.loaded);
-                // One that had loaded ahead has only waited for the end of the group before.
-                if let (Some(GroupOver { at, .. }), Some(loaded)) = (over, loaded)
-                    && loaded <= at
-                {
-                    self.between_groups.add(seconds - at);
-                }
+                self.run.on_training(seconds, loaded);
             }
             RunEvent::TaskReleased { train_seconds, .. } => {
                 if let Some(attempt) = self.under_way.get_mut(&key) {
@@ -202,7 +111,7 @@ impl Durations {
                     load: duration(*load_seconds),
                 };
                 let reused = attempt.is_some_and(|attempt| attempt.reused);
-                self.finish(key, Seen { lead, reused, train: duration(*train_seconds), exit: None });
+                self.finish(key, AttemptTimes { lead, reused, train: duration(*train_seconds), exit: None });
             }
             RunEvent::TaskRetried { .. } | RunEvent::TaskFailed { .. } => self.fail(key),
             RunEvent::TaskExited { .. } => self.exit(key, seconds),
@@ -210,42 +119,8 @@ impl Durations {
         }
     }
 
-    fn observe_run(&mut self, seconds: f64, event: &RunEvent) {
-        match event {
-            RunEvent::RunStarted { .. } => {
-                // What was under way when the session before was cut off has told all that it will.
-                self.under_way.clear();
-                self.session = None;
-                self.history.sessions += 1;
-                self.history.complete = false;
-            }
-            RunEvent::RunFinished { outcome } => self.history.complete = *outcome == RunOutcome::Complete,
-            _ => {}
-        }
-        let (began, last) = *self.session.get_or_insert((seconds, seconds));
-        let last_now = last.max(seconds);
-        self.session = Some((began, last_now));
-        self.history.makespan += duration(last_now - last);
-        // What else happens in between comes of a group that loads ahead: then its start does not show how long it took.
-        match (event, &mut self.group_over) {
-            (RunEvent::GroupFinished { .. }, over) => *over = Some(GroupOver { at: seconds, last: true }),
-            (RunEvent::GroupStarted { .. }, Some(GroupOver { at, last: true })) => {
-                self.between_groups.add(seconds - *at);
-                self.group_over = None;
-            }
-            (RunEvent::RunFinished { .. }, Some(GroupOver { at, last: true })) => {
-                let stayed = self.finished.values().any(|seen| seen.exit.is_none());
-                let mean = if stayed { &mut self.dismissal } else { &mut self.between_groups };
-                mean.add(seconds - *at);
-                self.group_over = None;
-            }
-            (_, Some(over)) => over.last = false,
-            (_, None) => {}
-        }
-    }
-
-    fn finish(&mut self, key: (Name, Name), seen: Seen) {
-        self.history.finished += 1;
+    fn finish(&mut self, key: (Name, Name), seen: AttemptTimes) {
+        self.run.totals.finished += 1;
         let (group, task) = family(&key);
         self.rounds.entry((group.clone(), key.1.clone())).or_default().add(seen);
         self.families.entry((group, task)).or_default().add(seen);
@@ -254,13 +129,14 @@ impl Durations {
     }
 
     fn fail(&mut self, key: (Name, Name)) {
-        self.history.failed_attempts += 1;
+        self.run.totals.failed_attempts += 1;
         let Some(attempt) = self.under_way.get_mut(&key) else { return };
         let (load, train) = (attempt.load.unwrap_or_default(), attempt.train.take().unwrap_or_default());
-        self.history.failed_training += duration(train);
+        self.run.totals.failed_training += duration(train);
         let start = duration(attempt.start.unwrap_or_default());
         let lead = Lead { start, load: duration(load) };
-        self.failed.insert(key, Seen { lead, reused: attempt.reused, train: duration(train), exit: None });
+        self.failed
+            .insert(key, AttemptTimes { lead, reused: attempt.reused, train: duration(train), exit: None });
     }
 
     fn exit(&mut self, key: (Name, Name), seconds: f64) {
@@ -300,7 +176,7 @@ impl Durations {
         if let Some(mean) = alike.first() {
             let lead = mean.own().or(mean.handed_over()).unwrap_or_default();
             let reused = mean.own().is_none();
-            let seen = Seen { lead, reused, train: mean.train(), exit: mean.exit() };
+            let seen = AttemptTimes { lead, reused, train: mean.train(), exit: mean.exit() };
             return Some((self.times(seen, &alike), Basis::Alike));
         }
         self.failed.get(&key).map(|seen| (self.times(*seen, &[]), Basis::Failed))
@@ -308,20 +184,15 @@ impl Durations {
 
     /// What an attempt took, and what it would take in another process than it had: as its like has shown, the more
     /// alike first.
-    fn times(&self, seen: Seen, alike: &[&MeanTimes]) -> StageTimes {
+    fn times(&self, seen: AttemptTimes, alike: &[&MeanTimes]) -> StageTimes {
         let elsewhere = |of: fn(&MeanTimes) -> Option<Lead>| alike.iter().find_map(|mean| of(mean));
         let (own, handed_over) = if seen.reused {
             (elsewhere(MeanTimes::own).unwrap_or(seen.lead), Some(seen.lead))
         } else {
             (seen.lead, elsewhere(MeanTimes::handed_over))
         };
-        let exit = seen.exit.or_else(|| self.exit_of_kept()).unwrap_or_default();
+        let exit = seen.exit.or_else(|| self.run.exit_of_kept()).unwrap_or_default();
         StageTimes { start: own.start, load: own.load, handed_over, train: seen.train, exit }
-    }
-
-    /// How long processes took to exit that had stayed: what the end of the run took longer than that of a group.
-    fn exit_of_kept(&self) -> Option<Duration> {
-        Some(duration(self.dismissal.get()? - self.between_groups.get().unwrap_or_default()))
     }
 
     /// Has those of a group's tasks that declare nothing expect to take as long as was learned.
@@ -352,38 +223,13 @@ impl Durations {
     /// not count.
     #[must_use]
     pub fn between_groups(&self) -> Option<Duration> {
-        self.between_groups.get().map(duration)
+        self.run.between_groups()
     }
 
     /// What was recorded of the run as a whole.
     #[must_use]
-    pub fn recorded(&self) -> Recorded {
-        self.history
-    }
-}
-
-/// Learns while a run goes on. Clones share what was learned: one is the run's observer, another is asked.
-#[derive(Debug, Clone, Default)]
-pub struct DurationLearner {
-    durations: Rc<RefCell<Durations>>,
-}
-
-impl DurationLearner {
-    /// Goes on from what is known already.
-    #[must_use]
-    pub fn new(durations: Durations) -> Self {
-        Self { durations: Rc::new(RefCell::new(durations)) }
-    }
-
-    /// Has the tasks of a group that declare nothing expect to take as long as was learned.
-    pub fn expect(&self, group: &mut TaskGroup) {
-        self.durations.borrow().expect(group);
-    }
-}
-
-impl Observer for DurationLearner {
-    fn record(&mut self, _number: u64, time: Time, event: &RunEvent) {
-        self.durations.borrow_mut().observe(time.since_start().as_secs_f64(), event);
+    pub fn totals(&self) -> RunTotals {
+        self.run.totals
     }
 }
 
@@ -409,11 +255,6 @@ fn without_numbers(name: &str) -> Box<str> {
     }
     text.push_str(rest);
     text.into()
-}
-
-/// Seconds that a journal tells; what is no length of time is none.
-fn duration(seconds: f64) -> Duration {
-    Duration::try_from_secs_f64(seconds).unwrap_or_default()
 }
 
 #[cfg(test)]

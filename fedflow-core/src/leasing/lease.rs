@@ -1,9 +1,5 @@
 //! Leases: what a task asks of the devices, and what it is given.
 
-mod table;
-
-pub use table::{LeaseTable, Others};
-
 use crate::model::device::{Device, DeviceInfo, Pin};
 use crate::model::identity::TaskKey;
 use crate::model::quantity::Size;

@@ -7,27 +7,27 @@ use crate::model::quantity::Size;
 
 /// What placement sees of one card.
 #[derive(Debug, Clone, PartialEq)]
-pub struct CardView {
+pub(super) struct CardView {
     /// Its place in the table; the order of preference among equals.
-    pub place: usize,
+    pub(super) place: usize,
     /// Whether the request's pin means it.
-    pub suits: bool,
+    pub(super) suits: bool,
     /// Whether it is kept back for somebody else.
-    pub held_back: bool,
+    pub(super) held_back: bool,
     /// The most memory that may be used on it; none: one lease at a time, and memory does not count.
-    pub capacity: Option<Size>,
+    pub(super) capacity: Option<Size>,
     /// The memory that leases and others use on it.
-    pub used: Size,
+    pub(super) used: Size,
     /// The part of it that is not leased by this pool.
-    pub foreign: Size,
+    pub(super) foreign: Size,
     /// How many tasks train on it.
-    pub training: usize,
+    pub(super) training: usize,
     /// How many processes keep memory on it though their training has ended.
-    pub resident: usize,
+    pub(super) resident: usize,
     /// Whether somebody has it alone.
-    pub exclusive: bool,
+    pub(super) exclusive: bool,
     /// How many of those who train on it have memory that nobody estimated.
-    pub unestimated: usize,
+    pub(super) unestimated: usize,
 }
 
 impl CardView {
@@ -68,7 +68,7 @@ impl CardView {
 ///
 /// What has run out of memory before goes where most is free: what it needs is not known, but that it is more.
 #[must_use]
-pub fn place(cards: &[CardView], request: &LeaseRequest, max_per_device: u32) -> Option<Vec<usize>> {
+pub(super) fn place(cards: &[CardView], request: &LeaseRequest, max_per_device: u32) -> Option<Vec<usize>> {
     let largest = largest_wanted(cards, request);
     let mut fitting: Vec<&CardView> =
         cards.iter().filter(|card| card.fits(request, max_per_device) && card.capacity >= largest).collect();
@@ -94,7 +94,7 @@ fn largest_wanted(cards: &[CardView], request: &LeaseRequest) -> Option<Size> {
 /// The cards to keep back for a request that must wait: those that can be emptied for it soonest, taken to be
 /// those with the fewest tasks on them.
 #[must_use]
-pub fn hold_back(cards: &[CardView], request: &LeaseRequest) -> Vec<usize> {
+pub(super) fn hold_back(cards: &[CardView], request: &LeaseRequest) -> Vec<usize> {
     let largest = largest_wanted(cards, request);
     let mut candidates: Vec<&CardView> =
         cards.iter().filter(|card| card.could_fit(request) && card.capacity >= largest).collect();

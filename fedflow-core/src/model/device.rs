@@ -137,6 +137,14 @@ pub struct DeviceInfo {
     pub memory: Option<Size>,
 }
 
+impl DeviceInfo {
+    /// A simulated card: `sim:N` with so much memory.
+    #[must_use]
+    pub fn simulated(ordinal: u32, memory: Size) -> Self {
+        Self { device: Device::Sim(ordinal), uuid: None, name: "simulated card".into(), memory: Some(memory) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

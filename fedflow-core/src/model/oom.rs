@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::model::failure::Stage;
 
 /// What GPU frameworks write to stderr when a card's memory does not suffice.
-pub const CARD_WORDS: [&str; 9] = [
+const CARD_WORDS: [&str; 9] = [
     // PyTorch, in its older and its newer words.
     "CUDA out of memory",
     "torch.OutOfMemoryError",
@@ -21,7 +21,7 @@ pub const CARD_WORDS: [&str; 9] = [
 ];
 
 /// What programs write to stderr when the host's memory does not suffice.
-pub const HOST_WORDS: [&str; 3] = ["std::bad_alloc", "MemoryError", "Cannot allocate memory"];
+const HOST_WORDS: [&str; 3] = ["std::bad_alloc", "MemoryError", "Cannot allocate memory"];
 
 /// Signs that a process was out of memory: words on its stderr, or its exit code.
 ///

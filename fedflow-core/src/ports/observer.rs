@@ -1,6 +1,6 @@
 //! The port to whoever is told what happens in a run.
 
-use super::event::RunEvent;
+use crate::model::run_event::RunEvent;
 use crate::model::time::Time;
 
 /// Told every [`RunEvent`].

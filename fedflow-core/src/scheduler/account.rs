@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::learning::estimates::{EstimateSource, MemoryUse};
 use crate::leasing::lease::LeaseId;
+use crate::model::memory_use::{EstimateSource, MemoryUse};
 use crate::model::quantity::Size;
 use crate::model::time::Time;
 

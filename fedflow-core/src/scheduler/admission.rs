@@ -10,8 +10,8 @@ use load_depth::{Declared, LoadDepth};
 
 use super::account::Estimate;
 use super::task::ScheduledTask;
-use crate::learning::estimates::EstimateSource;
 use crate::model::config::Config;
+use crate::model::memory_use::EstimateSource;
 use crate::model::quantity::Size;
 use crate::ports::HostSample;
 

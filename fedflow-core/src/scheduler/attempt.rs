@@ -16,10 +16,10 @@ use crate::model::device::Device;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::identity::{TaskKey, WorkerId};
 use crate::model::quantity::Size;
+use crate::model::run_event::RunEvent;
 use crate::model::time::Time;
 use crate::model::value::Dict;
 use crate::ports::Severity;
-use crate::ports::event::RunEvent;
 
 /// How a process died.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use crate::leasing::lease::Lease;
 use crate::model::device::Device;
 use crate::model::failure::Failure;
 use crate::model::name::Name;
-use crate::ports::event::RunEvent;
+use crate::model::run_event::RunEvent;
 
 /// Which attempt an event is about.
 #[derive(Debug, Clone)]

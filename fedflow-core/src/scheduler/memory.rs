@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use super::account::{Account, Estimate, Trend};
 use super::task::{ScheduledTask, TaskState};
-use crate::learning::estimates::{EstimateSource, Estimates, Memory, MemoryUse};
+use crate::learning::estimates::{Estimates, Memory};
 use crate::leasing::lease::{Lease, LeaseId};
 use crate::model::config::SchedulerConfig;
 use crate::model::identity::TaskKey;
+use crate::model::memory_use::{EstimateSource, MemoryUse};
 use crate::model::quantity::Size;
 use crate::model::time::Time;
 

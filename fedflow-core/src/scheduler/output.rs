@@ -4,8 +4,8 @@ use crate::leasing::lease::{Lease, LeaseId, LeaseRequest};
 use crate::model::device::Device;
 use crate::model::identity::{TaskKey, WorkerId};
 use crate::model::quantity::Size;
+use crate::model::run_event::RunEvent;
 use crate::ports::Severity;
-use crate::ports::event::RunEvent;
 
 /// One thing to do. Outputs are carried out in the order in which they are polled.
 #[derive(Debug, Clone, PartialEq)]

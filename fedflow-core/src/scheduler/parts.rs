@@ -17,8 +17,8 @@ use crate::model::config::Config;
 use crate::model::identity::{TaskKey, WorkerId};
 use crate::model::name::Name;
 use crate::model::quantity::Size;
+use crate::model::run_event::RunEvent;
 use crate::model::time::Time;
-use crate::ports::event::RunEvent;
 use crate::ports::{Severity, StopLevel};
 
 /// All parts of the scheduler.

@@ -6,15 +6,16 @@ use std::time::Duration;
 use super::account::Account;
 use super::keep_policy::KeepPolicy;
 use super::retry::Spent;
-use crate::learning::estimates::Family;
+use crate::learning::family::Family;
 use crate::leasing::lease::LeaseRequest;
 use crate::model::config::{Config, StartOrder};
 use crate::model::device::Pin;
 use crate::model::identity::{TaskKey, WorkerId};
+use crate::model::limits::Limits;
 use crate::model::name::Name;
 use crate::model::quantity::Size;
 use crate::work::group::TaskGroup;
-use crate::work::spec::{ExpectedTimes, Limits, Needs, Program, TaskSpec};
+use crate::work::spec::{ExpectedTimes, Needs, Program, TaskSpec};
 
 /// A task as the scheduler knows it.
 #[derive(Debug, Clone, PartialEq)]

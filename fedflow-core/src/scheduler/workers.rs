@@ -12,9 +12,9 @@ use crate::leasing::lease::LeaseId;
 use crate::model::device::Device;
 use crate::model::failure::FailureKind;
 use crate::model::identity::{TaskKey, WorkerId};
+use crate::model::limits::Limits;
 use crate::model::quantity::Size;
 use crate::model::time::Time;
-use crate::work::spec::Limits;
 
 /// One attempt at a task, from the start of its process until every process of it is gone.
 #[derive(Debug, Clone)]

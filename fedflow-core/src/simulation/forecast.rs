@@ -1,29 +1,32 @@
 //! What a flow would do on some devices: the engine in a simulated world, and the figures of what it did there.
 
-mod bound;
-mod lanes;
-mod planned;
+mod device_use;
+mod lower_bound;
+mod planned_times;
 
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
-use bound::lower_bound;
-pub use lanes::{LaneUse, Turn};
-pub use planned::PlannedTimes;
+pub use device_use::{GroupSpan, LaneUse, Turn};
+use device_use::{group_spans, turns, uses};
+use lower_bound::lower_bound;
+pub use planned_times::PlannedTimes;
+use planned_times::handed_over;
 
 use crate::engine::{Flow, FlowError, History};
-use crate::learning::durations::{Lead, StageTimes};
-use crate::leasing::lease::LeaseTable;
+use crate::learning::stage_times::StageTimes;
+use crate::leasing::table::LeaseTable;
 use crate::model::config::{Config, StartOrder};
 use crate::model::failure::Failure;
+use crate::model::limits::Limits;
 use crate::model::name::Name;
+use crate::model::run_event::{RunEvent, RunOutcome};
 use crate::model::time::Time;
-use crate::ports::event::{RunEvent, RunOutcome};
 use crate::ports::{Assignment, DevicePool, RunSettings};
-use crate::simulation::{HandOver, Script, Simulation};
+use crate::simulation::machine::Simulation;
+use crate::simulation::script::Script;
 use crate::work::group::{GroupError, TaskGroup};
-use crate::work::spec::Limits;
 
 /// What is asked: how a flow would go on these devices, with this configuration.
 #[derive(Debug, Clone)]
@@ -58,19 +61,6 @@ pub struct Forecast {
     pub failed: Vec<(Name, Name, Failure)>,
     /// All that would be told of the run.
     pub events: Vec<(Time, RunEvent)>,
-}
-
-/// From when until when a group would be executed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GroupSpan {
-    /// Its name.
-    pub name: Name,
-    /// Its beginning.
-    pub from: Duration,
-    /// When its last task begins to train: afterwards devices can only idle.
-    pub last_turn: Duration,
-    /// Its end.
-    pub to: Duration,
 }
 
 impl Forecast {
@@ -125,18 +115,18 @@ impl Forecast {
         }
         let events = simulation.events();
         let held_before = |group: &Name, task: &Name| {
-            if overlap { Duration::ZERO } else { before_train(times.get(group, task)) }
+            if overlap { Duration::ZERO } else { times.get(group, task).before_train() }
         };
         let held_after = |group: &Name, task: &Name| {
             if overlap { Duration::ZERO } else { times.get(group, task).exit }
         };
-        let turns = lanes::turns(&infos, &events, held_before, held_after);
+        let turns = turns(&infos, &events, held_before, held_after);
         let groups = group_spans(&events, &turns);
         let makespan = events.last().map_or(Duration::ZERO, |(time, _)| time.since_start());
         Ok(Self {
             makespan,
             lower_bound,
-            lanes: lanes::uses(&infos, &turns, &groups, makespan),
+            lanes: uses(&infos, &turns, &groups, makespan),
             failed: failures(&events),
             turns,
             groups,
@@ -180,23 +170,8 @@ fn script(times: StageTimes, overlap: bool) -> Script {
     if overlap {
         return Script { start, load, train, exit, fault: None };
     }
-    let whole = before_train(times).saturating_add(train).saturating_add(exit);
+    let whole = times.before_train().saturating_add(train).saturating_add(exit);
     Script { start: Duration::ZERO, load: Duration::ZERO, train: whole, exit: Duration::ZERO, fault: None }
-}
-
-/// How a task begins in a process that has served others. Where that was never seen, nothing is started, and what was
-/// loaded under its key is there.
-fn handed_over(times: StageTimes, how: HandOver) -> Lead {
-    let load = match how {
-        HandOver::Kept => Duration::ZERO,
-        HandOver::Reused => times.load,
-    };
-    times.handed_over.unwrap_or(Lead { start: Duration::ZERO, load })
-}
-
-/// How long a task takes until it can train.
-fn before_train(times: StageTimes) -> Duration {
-    times.start.saturating_add(times.load)
 }
 
 /// The group as other runners have it: every task is a process of its own. One that holds its device while it loads
@@ -214,30 +189,6 @@ fn as_elsewhere(group: &TaskGroup) -> Result<TaskGroup, GroupError> {
         free.add_task(spec)?;
     }
     Ok(free)
-}
-
-fn group_spans(events: &[(Time, RunEvent)], turns: &[Turn]) -> Vec<GroupSpan> {
-    let mut spans: Vec<GroupSpan> = Vec::new();
-    for (time, event) in events {
-        let now = time.since_start();
-        match event {
-            RunEvent::GroupStarted { group, .. } => {
-                spans.push(GroupSpan { name: group.clone(), from: now, last_turn: now, to: now });
-            }
-            RunEvent::GroupFinished { group, .. } => {
-                if let Some(span) = spans.iter_mut().rev().find(|span| span.name == *group) {
-                    span.to = now;
-                }
-            }
-            _ => {}
-        }
-    }
-    for turn in turns {
-        if let Some(span) = spans.get_mut(turn.group) {
-            span.last_turn = span.last_turn.max(turn.from);
-        }
-    }
-    spans
 }
 
 fn failures(events: &[(Time, RunEvent)]) -> Vec<(Name, Name, Failure)> {

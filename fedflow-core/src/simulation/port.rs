@@ -1,24 +1,25 @@
-//! `SimulationPort`: the four ports through which an engine sees a simulated machine.
+//! `SimulationPort`: the ports through which an engine sees a simulated machine.
 
 use std::cell::RefCell;
 use std::cmp::Reverse;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::{DEATH, Fault, HandOver, Simulated, World};
-use crate::learning::durations::Lead;
+use crate::learning::stage_times::Lead;
 use crate::leasing::lease::{Lease, LeaseId, LeaseRequest, Unleasable};
 use crate::model::device::DeviceInfo;
 use crate::model::failure::{FailureKind, Stage};
 use crate::model::identity::{TaskKey, WorkerId};
 use crate::model::quantity::Size;
+use crate::model::run_event::RunEvent;
 use crate::model::time::Time;
 use crate::model::value::Dict;
-use crate::ports::event::RunEvent;
 use crate::ports::{Assignment, DevicePool, HostSample, Input, Observer, Severity, WorkerEvent, Workers};
+use crate::simulation::script::{Fault, HandOver};
+use crate::simulation::world::{DEATH, Simulated, World};
 use crate::work::spec::Program;
 
-/// One of the ports of a [`Simulation`](super::Simulation).
+/// One of the ports of a [`Simulation`](crate::Simulation).
 pub struct SimulationPort {
     pub(super) world: Rc<RefCell<World>>,
 }

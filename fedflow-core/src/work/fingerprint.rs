@@ -1,31 +1,10 @@
 //! A checksum of what a group is made of, to tell whether a recorded group is the one that is asked for.
 
-use std::fmt::{self, Write};
+use std::fmt::Write;
 
+use crate::model::fnv::Fnv1a;
 use crate::model::value::Dict;
 use crate::work::group::TaskGroup;
-
-/// FNV-1a with 64 bits (Fowler, Noll and Vo): small, stable across versions and machines, not cryptographic.
-pub(crate) struct Fnv1a(u64);
-
-impl Fnv1a {
-    pub(crate) fn new() -> Self {
-        Self(0xcbf2_9ce4_8422_2325)
-    }
-
-    pub(crate) fn value(&self) -> u64 {
-        self.0
-    }
-}
-
-impl Write for Fnv1a {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        for byte in text.bytes() {
-            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        }
-        Ok(())
-    }
-}
 
 /// The fingerprint of a group: of its name and of each task's identifier, program and parameters, in the order
 /// of adding. Limits, estimates and pins do not count: they may change between two sessions of a run. Nor do the

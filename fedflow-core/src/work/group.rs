@@ -1,22 +1,19 @@
-//! A group of tasks, and what is known of each of them.
-
-mod entry;
-mod places;
+//! `TaskGroup`: tasks that may run side by side, and what has become of each of them.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use entry::TaskEntry;
-use places::Places;
-
-use crate::model::device::{Device, Pin};
+use crate::model::device::Pin;
 use crate::model::failure::{Failure, FailureKind, Stage};
+use crate::model::limits::Limits;
 use crate::model::name::{IntoName, Name, NameError};
+use crate::model::name_index::NameIndex;
 use crate::model::quantity::Size;
-use crate::model::status::{IllegalTransition, TaskStatus, Transition};
+use crate::model::run_event::RunEvent;
+use crate::model::status::{IllegalTransition, TaskStatus};
 use crate::model::value::Dict;
-use crate::ports::event::RunEvent;
-use crate::work::spec::{ExpectedTimes, Limits, TaskSpec};
+use crate::work::entry::{RecordedOutcome, TaskEntry};
+use crate::work::spec::{ExpectedTimes, TaskSpec};
 
 /// Tasks that may run side by side. Groups run strictly one after the other.
 #[derive(Debug, Clone)]
@@ -26,7 +23,7 @@ pub struct TaskGroup {
     device: Option<Pin>,
     workdir: Option<Arc<Path>>,
     tasks: Vec<TaskEntry>,
-    places: Places,
+    places: NameIndex,
     over: usize,
     /// An estimate of host memory for each task that has none of its own.
     pub estimate_memory: Option<Size>,
@@ -80,7 +77,7 @@ impl TaskGroup {
             device: None,
             workdir: None,
             tasks: Vec::new(),
-            places: Places::default(),
+            places: NameIndex::default(),
             over: 0,
             estimate_memory: None,
             estimate_cuda_memory: None,
@@ -217,7 +214,7 @@ impl TaskGroup {
     /// The results of all tasks that have one, by task, in the order of adding.
     #[must_use]
     pub fn result(&self) -> Dict {
-        self.tasks.iter().filter_map(|task| Some((task.task_id().as_str(), task.result.clone()?))).collect()
+        self.tasks.iter().filter_map(|task| Some((task.task_id().as_str(), task.result()?.clone()))).collect()
     }
 
     /// Whether every task has its outcome.
@@ -230,7 +227,7 @@ impl TaskGroup {
     /// tasks: the scheduler keeps ordered queues of its own.
     #[must_use]
     pub fn retrieve_task(&self, status: TaskStatus, random: &mut fastrand::Rng) -> Option<&TaskEntry> {
-        let candidates = self.tasks.iter().filter(|task| task.status == status);
+        let candidates = self.tasks.iter().filter(|task| task.status() == status);
         // Each candidate replaces the choice with the chance that makes all equally likely.
         candidates.enumerate().fold(
             None,
@@ -245,11 +242,7 @@ impl TaskGroup {
     /// # Errors
     /// There is no such task, or it is not training.
     pub fn report_finish(&mut self, task_id: &Name, data: Dict) -> Result<(), GroupError> {
-        let entry = self.entry(task_id)?;
-        entry.step(Transition::Trained)?;
-        entry.result = Some(data);
-        self.over += 1;
-        Ok(())
+        self.change(task_id, |entry| entry.finish(data))
     }
 
     /// Takes a task's failure. What the stage or the message leave open about its kind is [`FailureKind::Error`].
@@ -262,7 +255,7 @@ impl TaskGroup {
         stage: Stage,
         message: impl Into<String>,
     ) -> Result<(), GroupError> {
-        self.fail(task_id, Failure::new(stage, FailureKind::Error, message))
+        self.change(task_id, |entry| entry.fail(Failure::new(stage, FailureKind::Error, message)))
     }
 
     /// Sets its place in the order of execution, and where it works.
@@ -277,58 +270,24 @@ impl TaskGroup {
     /// # Errors
     /// The event does not fit the state that the task is in.
     pub fn apply(&mut self, event: &RunEvent) -> Result<(), GroupError> {
-        use Transition as T;
-        let Some((group, task, number)) = event.task() else { return Ok(()) };
-        if *group != self.group_name() {
+        let Some((group, task, attempt)) = event.task() else { return Ok(()) };
+        let moves_none = matches!(
+            event,
+            RunEvent::TaskProgress { .. }
+                | RunEvent::TaskItem { .. }
+                | RunEvent::TaskReleased { .. }
+                | RunEvent::TaskMemory { .. }
+        );
+        if moves_none || *group != self.group_name() {
             return Ok(());
         }
-        match event {
-            RunEvent::TaskStarted { .. } => {
-                let workdir = self.workdir.clone();
-                let entry = self.entry(task)?;
-                if entry.status == TaskStatus::Interrupt {
-                    entry.step(T::Restart)?;
-                }
-                entry.attempt = number;
-                entry.started_in = workdir;
-                entry.device = None;
-            }
-            RunEvent::TaskLoading { .. } => {
-                let entry = self.entry(task)?;
-                entry.step(T::Start)?;
-                entry.step(T::StartLoad)?;
-            }
-            RunEvent::TaskLoaded { .. } => self.entry(task)?.step(T::Loaded)?,
-            RunEvent::TaskTraining { device, .. } => {
-                let entry = self.entry(task)?;
-                entry.step(T::StartTrain)?;
-                entry.device = Some(*device);
-            }
-            RunEvent::TaskFinished { result, .. } => self.report_finish(task, result.clone())?,
-            RunEvent::TaskFailed { error, .. } => self.fail(task, error.clone())?,
-            RunEvent::TaskRetried { data_kept, .. } => {
-                let entry = self.entry(task)?;
-                entry.step(T::Interrupt)?;
-                if *data_kept {
-                    entry.step(T::Rewait)?;
-                }
-            }
-            RunEvent::TaskExited { .. } => {
-                let entry = self.entry(task)?;
-                if entry.status == TaskStatus::Finished {
-                    entry.step(T::Exit)?;
-                }
-            }
-            _ => {}
-        }
-        Ok(())
+        let workdir = self.workdir.clone();
+        self.change(task, |entry| entry.apply(event, attempt, workdir))
     }
 
     /// The processes of tasks that have finished are not waited for any more.
     pub(crate) fn leave_processes(&mut self) {
-        for entry in self.tasks.iter_mut().filter(|entry| entry.status == TaskStatus::Finished) {
-            entry.status = TaskStatus::Exited;
-        }
+        self.tasks.iter_mut().for_each(TaskEntry::leave_process);
     }
 
     /// Takes the number of the last attempt that an earlier session of the run started.
@@ -340,22 +299,10 @@ impl TaskGroup {
     /// Takes a recorded outcome from the run's journal instead of running the task.
     pub(crate) fn restore(&mut self, task_id: &Name, outcome: RecordedOutcome) -> Result<(), GroupError> {
         let workdir = self.workdir.clone();
-        let entry = self.entry(task_id)?;
-        entry.attempt = outcome.attempt;
-        entry.started_in = workdir;
-        entry.device = outcome.device;
-        match outcome.result {
-            Ok(result) => {
-                entry.status = TaskStatus::Exited;
-                entry.result = Some(result);
-            }
-            Err(failure) => {
-                entry.status = TaskStatus::Exception;
-                entry.set_failure(failure);
-            }
-        }
-        self.over += 1;
-        Ok(())
+        self.change(task_id, |entry| {
+            entry.restore(outcome, workdir);
+            Ok(())
+        })
     }
 
     fn add(&mut self, mut entry: TaskEntry) -> Result<(), GroupError> {
@@ -370,11 +317,17 @@ impl TaskGroup {
         Ok(())
     }
 
-    fn fail(&mut self, task_id: &Name, failure: Failure) -> Result<(), GroupError> {
+    /// Changes a task, and counts those that have their outcome.
+    fn change(
+        &mut self,
+        task_id: &Name,
+        change: impl FnOnce(&mut TaskEntry) -> Result<(), IllegalTransition>,
+    ) -> Result<(), GroupError> {
         let entry = self.entry(task_id)?;
-        entry.step(Transition::Fail)?;
-        entry.set_failure(failure);
-        self.over += 1;
+        let was_over = entry.status().is_over();
+        change(entry).map_err(|source| GroupError::Illegal { task: task_id.clone(), source })?;
+        let is_over = entry.status().is_over();
+        self.over += usize::from(is_over && !was_over);
         Ok(())
     }
 
@@ -383,17 +336,6 @@ impl TaskGroup {
         let entry = place.and_then(|place| self.tasks.get_mut(place));
         entry.ok_or_else(|| GroupError::NoSuchTask(task_id.clone()))
     }
-}
-
-/// The outcome of a task, as an earlier session of the run recorded it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct RecordedOutcome {
-    /// Which attempt brought it.
-    pub attempt: u32,
-    /// The device that it trained on.
-    pub device: Option<Device>,
-    /// The result, or why there is none.
-    pub result: Result<Dict, Failure>,
 }
 
 #[cfg(test)]

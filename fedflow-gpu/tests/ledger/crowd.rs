@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use fedflow_core::{Config, DevicePool, LeaseRequest, Size, TaskKey};
-use fedflow_gpu::{Environment, Opened, Pool};
+use fedflow_gpu::{DeviceEnvironment, Opened, Pool};
 use rustix::event::{PollFd, Timespec, poll};
 use rustix::time::{ClockId, clock_gettime};
 
@@ -33,7 +33,7 @@ const WORKER_LIFE: u64 = 10_000_000;
 /// The members, and how long they are kept busy.
 pub(crate) struct Crowd<'a> {
     root: &'a Path,
-    environment: &'a Environment,
+    environment: &'a DeviceEnvironment,
     members: usize,
     /// How many leases each takes.
     leases: u32,
@@ -60,7 +60,7 @@ impl fmt::Display for Told {
 
 impl<'a> Crowd<'a> {
     /// A small crowd, or a large one for as long as the environment says.
-    pub(crate) fn of_size_for_test(root: &'a Path, environment: &'a Environment) -> Self {
+    pub(crate) fn of_size_for_test(root: &'a Path, environment: &'a DeviceEnvironment) -> Self {
         let soak = variable(SOAK).map(|seconds| Duration::from_secs(seconds.parse().unwrap()));
         let members = if soak.is_some() { 24 } else { 8 };
         let leases = if soak.is_some() { 200 } else { 20 };
@@ -234,7 +234,7 @@ fn read_log(log: &Path, end: Option<u64>) -> Vec<Held> {
 }
 
 /// Plays one member: takes leases of any size and manner, holds each for a moment, gives it back.
-pub(crate) fn play_member(words: &[String], environment: &Environment) {
+pub(crate) fn play_member(words: &[String], environment: &DeviceEnvironment) {
     let (id, leases): (u64, u32) = (words[0].parse().unwrap(), words[1].parse().unwrap());
     let mut random = Rng::with_seed(id);
     let mut log = File::options().append(true).create(true).open(&words[2]).unwrap();

@@ -8,7 +8,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio, exit};
 use std::sync::mpsc::{Receiver, channel};
 
 use fedflow_core::{Config, DevicePool, Lease};
-use fedflow_gpu::{Environment, Opened, Pool};
+use fedflow_gpu::{DeviceEnvironment, Opened, Pool};
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 
 use super::crowd;
@@ -25,14 +25,14 @@ const ANSWER: &str = "> ";
 /// What this process plays.
 pub(crate) struct Role {
     words: Vec<String>,
-    environment: Environment,
+    environment: DeviceEnvironment,
 }
 
 /// The role that this process was started for; `None` in an ordinary run.
 pub(crate) fn role() -> Option<Role> {
     let words = variable(ROLE)?.split(' ').map(str::to_owned).collect();
     let lease_dir = variable(LEASES).map(PathBuf::from);
-    Some(Role { words, environment: Environment { lease_dir, ..Environment::default() } })
+    Some(Role { words, environment: DeviceEnvironment { lease_dir, ..DeviceEnvironment::default() } })
 }
 
 impl Role {
@@ -48,7 +48,7 @@ impl Role {
 }
 
 /// A command that has this very program play a role.
-pub(crate) fn play(role: &str, environment: &Environment) -> Command {
+pub(crate) fn play(role: &str, environment: &DeviceEnvironment) -> Command {
     let mut command = command(env::current_exe().unwrap().to_str().unwrap());
     command.args(["--exact", "child", "--nocapture"]).env(ROLE, role);
     command.env(LEASES, environment.lease_dir.as_ref().unwrap());
@@ -79,18 +79,18 @@ pub(crate) struct Remote {
 
 impl Remote {
     /// Starts a process that opens `sim:1x10GB`, as another user if one is given.
-    pub(crate) fn start(environment: &Environment, user: Option<u32>) -> Self {
+    pub(crate) fn start(environment: &DeviceEnvironment, user: Option<u32>) -> Self {
         let (remote, answer) = Self::try_start(environment, user);
         assert_eq!(answer, "open");
         remote
     }
 
     /// Why such a process cannot open its pool.
-    pub(crate) fn refusal(environment: &Environment, user: u32) -> String {
+    pub(crate) fn refusal(environment: &DeviceEnvironment, user: u32) -> String {
         Self::try_start(environment, Some(user)).1
     }
 
-    fn try_start(environment: &Environment, user: Option<u32>) -> (Self, String) {
+    fn try_start(environment: &DeviceEnvironment, user: Option<u32>) -> (Self, String) {
         let mut command = play("remote", environment);
         if let Some(user) = user {
             command.uid(user).gid(user);
@@ -135,7 +135,7 @@ impl Drop for Remote {
     }
 }
 
-fn play_remote(environment: &Environment) {
+fn play_remote(environment: &DeviceEnvironment) {
     let answer = |text: &str| println!("\n{ANSWER}{text}");
     let mut pool = match Pool::open(&"sim:1x10GB".parse().unwrap(), &Config::default(), environment) {
         Ok(Opened { pool, .. }) => pool,

@@ -8,23 +8,25 @@ use rustix::net::{
     AddressFamily, SendFlags, Shutdown, SocketFlags, SocketType, send, shutdown, socketpair, sockopt,
 };
 
-use super::json_session;
-use super::listener::{Listener, Phase};
-use super::post::Post;
-use crate::clock::Clock;
-use crate::codec;
+use crate::host::input_queue::InputQueue;
+use crate::host::sessions::json::{json_events, json_reader};
+use crate::host::sessions::large_message_gate::LargeMessageGate;
+use crate::host::sessions::listener::{Listener, SessionPhase};
+use crate::pausable_clock::Clock;
+use crate::protocol::codec;
 
 /// Hears bytes as what a JSON worker sends after hello, once while it loads and once while it trains. As many of
 /// them as a socket takes are heard.
 ///
 /// Returns why it was not heard to its end, for each.
 pub fn json_lines(bytes: &[u8], result_limit: u64) -> [Option<String>; 2] {
-    json_session::check_first_line(bytes);
-    [Phase::Loading, Phase::Training].map(|phase| {
+    let _ = json_events::check_ready(bytes);
+    [SessionPhase::Loading, SessionPhase::Training].map(|phase| {
         let socket = filled_socket(bytes)?;
-        let listener = Listener::new(WorkerId(1), Post::open().ok()?, Clock::start());
+        let listener =
+            Listener::new(WorkerId(1), InputQueue::open().ok()?, LargeMessageGate::default(), Clock::start());
         listener.expect(phase);
-        json_session::hear_socket(&socket, &listener, result_limit).err().map(|cause| cause.message)
+        json_reader::hear_socket(&socket, &listener, result_limit).err().map(|cause| cause.message)
     })
 }
 

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use fedflow_core::OomSigns;
 
-use super::talk::HostTalk;
-use super::train_gate::TrainGate;
-use super::witness::LeaseWitness;
+use crate::host::lease_holder::LeaseWitness;
+use crate::host::memory_check::TrainGate;
+use crate::host::talk::HostTalk;
 
 /// How a worker program talks to its supervisor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

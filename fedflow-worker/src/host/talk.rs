@@ -20,7 +20,7 @@ impl HostTalk {
         Self(Arc::new(tell))
     }
 
-    pub(super) fn tell(&self, assignment: &Assignment, text: &str) {
+    pub(crate) fn tell(&self, assignment: &Assignment, text: &str) {
         let Assignment { group, task_id, attempt, .. } = assignment;
         (self.0)(&format!("{group}/{task_id}, attempt {attempt}: {text}"));
     }

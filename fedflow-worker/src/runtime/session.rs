@@ -10,12 +10,11 @@ use fedflow_core::{Dict, LoadContext, Name, TaskError, TaskIdentity, TrainContex
 use ipc_channel::IpcError;
 use ipc_channel::ipc::{IpcReceiver, IpcSender};
 
-use super::kinds::{AnyTask, Kinds};
 use super::panics;
-use super::teller::Teller;
-use crate::codec;
+use super::reporter::Reporter;
+use super::task_kinds::{AnyTask, Kinds};
 use crate::protocol::{
-    Bytes, Carried, MAX_CHUNK, MAX_ITEM, TaskMessage, ToHost, ToWorker, WireLease, shortened,
+    Bytes, Carried, MAX_CHUNK, MAX_ITEM, TaskMessage, ToHost, ToWorker, WireLease, codec, shortened,
 };
 
 /// What a process does to stand at another task's place.
@@ -152,12 +151,12 @@ fn train(current: Option<&mut Current>, events: &IpcSender<ToHost>, lease: WireL
         Err(message) => return tell(events, failed(&TaskError::new(message))),
     };
     let lease = lease.into();
-    let mut teller = Teller::new(events.clone());
+    let mut reporter = Reporter::new(events.clone());
     let outcome = panics::catch(|| {
-        let mut ctx = TrainContext::new(identity, &params, &lease, &mut teller);
+        let mut ctx = TrainContext::new(identity, &params, &lease, &mut reporter);
         task.train(&mut ctx, &lease.device)
     });
-    teller.finish();
+    reporter.finish();
     // A line that was begun belongs to this task's log, whoever comes next.
     let _ = io::stdout().flush();
     match outcome {

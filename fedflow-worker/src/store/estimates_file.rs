@@ -9,7 +9,7 @@ use std::time::Duration;
 use fedflow_core::Estimates;
 use serde::{Deserialize, Serialize};
 
-use super::private_dir::PrivateDir;
+use super::run_dir::PrivateDir;
 
 const FILE: &str = "estimates.json";
 const LOCK: &str = "estimates.lock";

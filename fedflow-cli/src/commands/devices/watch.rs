@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use fedflow_core::Size;
-use fedflow_gpu::{Environment, Inventory, InventorySource, LeaseReport, WaitReport};
+use fedflow_gpu::{DeviceEnvironment, Inventory, InventorySource, LeaseReport, WaitReport};
 use fedflow_worker::store::unix_now;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -17,8 +17,8 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use super::{card_table, device_of, driver_line, write_notes, write_reason};
 use crate::args::DevicesArgs;
 use crate::command_error::CommandError;
-use crate::signals::is_ignored;
-use crate::table_text::plain_table;
+use crate::plain_table::plain_table;
+use crate::run::is_ignored;
 use crate::view::{escape, seconds};
 
 /// How often the devices are looked at by default.
@@ -30,7 +30,7 @@ const SHORTEST: Duration = Duration::from_millis(50);
 pub(crate) fn cmd_watch(args: &DevicesArgs) -> Result<(), CommandError> {
     let interval = args.interval.unwrap_or(INTERVAL).max(SHORTEST);
     let mut signals = SignalPipe::open().map_err(CommandError::failed)?;
-    let mut source = InventorySource::new(Environment::from_process());
+    let mut source = InventorySource::new(DeviceEnvironment::from_process());
     let mut screen = Screen::of_stdout();
     let mut left = args.count.map(NonZero::get);
     loop {

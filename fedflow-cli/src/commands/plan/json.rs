@@ -29,7 +29,7 @@ pub(super) fn write(out: &mut dyn Write, planned: &Planned) -> io::Result<()> {
             unknown: count(Basis::Unknown),
         },
         recorded: planned.earlier.as_ref().map(|earlier| {
-            let recorded = earlier.durations.recorded();
+            let recorded = earlier.durations.totals();
             RecordedRun {
                 run_dir: &earlier.name,
                 makespan_seconds: recorded.makespan.as_secs_f64(),

@@ -7,7 +7,7 @@ use fedflow_core::{Basis, Device, Forecast, LaneUse, TaskGroup};
 
 use super::limits::{LoadingLimit, LoadingLimits};
 use super::{Case, Planned, chart};
-use crate::table_text::plain_table;
+use crate::plain_table::plain_table;
 use crate::view::{count, counted, escape};
 
 /// How many devices are shown one by one.
@@ -102,7 +102,7 @@ fn write_head(out: &mut dyn Write, planned: &Planned) -> io::Result<()> {
     });
     figure(out, "durations", &bases.collect::<Vec<_>>().join(", "))?;
     if let Some(earlier) = &planned.earlier {
-        let recorded = earlier.durations.recorded();
+        let recorded = earlier.durations.totals();
         let end = if recorded.complete { "" } else { ", not to its end" };
         let sessions =
             if recorded.sessions > 1 { format!(" in {} sessions", recorded.sessions) } else { String::new() };
@@ -162,7 +162,7 @@ fn write_notes(out: &mut dyn Write, planned: &Planned) -> io::Result<()> {
         writeln!(out, "note: {tasks} (in {}) of unknown duration, {what}", names.join(", "))?;
     }
     if let Some(earlier) = &planned.earlier {
-        let recorded = earlier.durations.recorded();
+        let recorded = earlier.durations.totals();
         if recorded.failed_attempts > 0 {
             writeln!(
                 out,

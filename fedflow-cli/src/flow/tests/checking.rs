@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use fedflow_core::{Config, Device, DeviceInfo, DevicePool as _, LeaseTable};
+use fedflow_core::{Config, Device, DeviceInfo, LeaseTable};
 
 use super::*;
 

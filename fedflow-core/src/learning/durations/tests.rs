@@ -1,6 +1,7 @@
 //! What is learned from events, and what is made of it.
 
 use super::*;
+use crate::model::run_event::RunOutcome;
 use crate::{Device, Dict, Failure, FailureKind, Stage, TaskSpec};
 
 fn name(text: &str) -> Name {
@@ -222,7 +223,7 @@ fn failed_attempts_teach_nothing_but_that_they_were() {
     }
     assert_eq!(train_of(&durations, "g", "t-1"), Some((9.0, Basis::Recorded)));
     assert_eq!(train_of(&durations, "g", "t-2"), Some((9.0, Basis::Alike)));
-    let recorded = durations.recorded();
+    let recorded = durations.totals();
     assert_eq!((recorded.failed_attempts, recorded.failed_training), (1, Duration::from_secs(3)));
 
     let failed = RunEvent::TaskFailed {
@@ -255,7 +256,7 @@ fn the_time_between_sessions_does_not_count() {
         (500.0, started(2)),
         (503.0, finished(RunOutcome::Complete)),
     ]);
-    let recorded = durations.recorded();
+    let recorded = durations.totals();
     assert_eq!((recorded.makespan, recorded.sessions), (Duration::from_secs(10), 2));
     assert!(recorded.complete && durations.is_empty());
 }

@@ -1,8 +1,9 @@
 //! The table of configuration keys: name, help, and the field that each one sets.
 
-use super::Config;
+use super::sections::Config;
 use super::setting::{
     Setting, SettingError, read_exit_codes, read_fraction, read_maybe_period, read_period, read_positive,
+    shown,
 };
 use crate::model::value::Value;
 
@@ -14,8 +15,8 @@ pub struct Key {
     pub help: &'static str,
     /// Whether its value is never shown, and taken from `fedflow.toml` or the environment only.
     pub secret: bool,
-    pub(super) get: fn(&Config) -> Value,
-    pub(super) set: fn(&mut Config, &Value) -> Result<(), SettingError>,
+    get: fn(&Config) -> Value,
+    set: fn(&mut Config, &Value) -> Result<(), SettingError>,
 }
 
 impl Key {
@@ -23,6 +24,49 @@ impl Key {
     #[must_use]
     pub fn find(name: &str) -> Option<&'static Self> {
         KEYS.iter().find(|key| key.name == name)
+    }
+}
+
+/// Why a key cannot be set.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// There is no such key.
+    #[error("there is no configuration key {0:?}")]
+    UnknownKey(String),
+    /// The value does not fit the key.
+    #[error("{key} = {value}: {reason}")]
+    BadValue {
+        /// The key.
+        key: &'static str,
+        /// What was given, as text.
+        value: String,
+        /// What is wrong with it, and what would be right.
+        reason: String,
+    },
+}
+
+impl Config {
+    /// Sets one key, such as `scheduler.max-process`.
+    ///
+    /// # Errors
+    /// There is no such key, or the value does not fit it.
+    pub fn set(&mut self, key: &str, value: &Value) -> Result<(), ConfigError> {
+        let row = Key::find(key).ok_or_else(|| ConfigError::UnknownKey(key.into()))?;
+        (row.set)(self, value).map_err(|SettingError(reason)| ConfigError::BadValue {
+            key: row.name,
+            value: if row.secret { "(secret)".into() } else { shown(value) },
+            reason,
+        })
+    }
+
+    /// The value of one key; `None` if there is no such key. A secret is not told.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<Value> {
+        let row = Key::find(key)?;
+        Some(match (row.get)(self) {
+            Value::Text(text) if row.secret && !text.is_empty() => Value::Text("(set, not shown)".into()),
+            value => value,
+        })
     }
 }
 
@@ -40,16 +84,6 @@ macro_rules! keys {
             },
         }),+];
     };
-}
-
-impl Setting for f64 {
-    fn read(value: &Value) -> Result<Self, SettingError> {
-        read_fraction(value)
-    }
-
-    fn show(&self) -> Value {
-        (*self).into()
-    }
 }
 
 keys! {
@@ -141,4 +175,63 @@ keys! {
         "The least time between two mails; what ends in between goes into the next. The run's end does not wait.";
     "smtp.max-numbers", smtp.max_numbers, Setting::read,
         "How many mails a run sends at most, one of them kept for its end; 0 is none.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_can_be_set_to_what_it_shows() {
+        let mut config = Config::default();
+        for key in KEYS.iter().filter(|key| !key.secret) {
+            let shown = config.get(key.name).unwrap();
+            if shown != Value::Null {
+                config.set(key.name, &shown).unwrap_or_else(|error| panic!("{error}"));
+            }
+        }
+        assert_eq!(config, Config::default());
+    }
+
+    #[test]
+    fn every_key_changes_the_configuration() {
+        for key in KEYS {
+            let mut config = Config::default();
+            let candidates: [Value; 9] = [
+                true.into(),
+                false.into(),
+                7_i64.into(),
+                0.5.into(),
+                "3GB".into(),
+                "90s".into(),
+                "random".into(),
+                "stop".into(),
+                "total-mem".into(),
+            ];
+            let changed = candidates.iter().any(|value| {
+                config = Config::default();
+                config.set(key.name, value).is_ok() && config != Config::default()
+            });
+            assert!(changed, "{} sets nothing", key.name);
+        }
+    }
+
+    #[test]
+    fn errors_say_what_would_be_right() {
+        let mut config = Config::default();
+        let error = config.set("gpu-priority.strategy", &"fastest".into()).unwrap_err().to_string();
+        assert!(error.contains("pci") && error.contains("remain-mem"), "{error}");
+        assert!(config.set("scheduler.max-process", &0_i64.into()).is_err());
+        assert!(config.set("utilization-limit.memory", &1.5.into()).is_err());
+        assert_eq!(config.set("no.such", &Value::Null), Err(ConfigError::UnknownKey("no.such".into())));
+    }
+
+    #[test]
+    fn a_password_is_never_shown() {
+        let mut config = Config::default();
+        config.set("smtp.password", &"hunter2".into()).unwrap();
+        assert!(!format!("{config:?} {:?}", config.get("smtp.password")).contains("hunter2"));
+        let error = config.set("smtp.password", &Value::List(vec!["hunter2".into()])).unwrap_err();
+        assert!(!error.to_string().contains("hunter2"));
+    }
 }

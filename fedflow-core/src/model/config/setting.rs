@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{GpuStrategy, OnFailure, StartOrder};
+use super::sections::{GpuStrategy, OnFailure, StartOrder};
 use crate::model::quantity::Size;
 use crate::model::value::Value;
 
@@ -44,6 +44,16 @@ impl Setting for bool {
             Value::Text(text) if text == "false" => Ok(false),
             _ => expected("true or false"),
         }
+    }
+
+    fn show(&self) -> Value {
+        (*self).into()
+    }
+}
+
+impl Setting for f64 {
+    fn read(value: &Value) -> Result<Self, SettingError> {
+        read_fraction(value)
     }
 
     fn show(&self) -> Value {

@@ -1,0 +1,132 @@
+//! `Card`: a device of the lease table, who holds it, and what placement sees of it.
+
+use std::collections::BTreeMap;
+
+use crate::leasing::lease::{LeaseId, LeaseRequest};
+use crate::leasing::placement::CardView;
+use crate::model::device::{DeviceInfo, Pin};
+use crate::model::quantity::Size;
+
+/// A device in the table.
+#[derive(Debug, Clone)]
+pub(super) struct Card {
+    pub(super) info: DeviceInfo,
+    /// The most memory that leases may book in all; none: one lease at a time.
+    pub(super) capacity: Option<Size>,
+    /// Memory that others use, as far as known.
+    pub(super) foreign: Size,
+    /// What other runs have leased of it.
+    pub(super) others: Others,
+    /// Memory that nobody uses and nobody can have.
+    pub(super) quarantined: Size,
+    /// Whether it was lost: nothing is leased on it any more.
+    pub(super) dropped: bool,
+    pub(super) holders: BTreeMap<LeaseId, Holder>,
+}
+
+/// What leases of other runs take of one device. The table counts it as it counts its own leases: it ends some day,
+/// unlike memory that is merely used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Others {
+    /// The memory that they have booked.
+    pub memory: Size,
+    /// How many of them train.
+    pub training: usize,
+    /// How many keep memory booked though their training has ended.
+    pub resident: usize,
+    /// Whether one that trains has the device alone.
+    pub exclusive: bool,
+    /// How many of those who train have memory that nobody estimated.
+    pub unestimated: usize,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Holder {
+    pub(super) memory: Size,
+    pub(super) estimated: bool,
+    pub(super) exclusive: bool,
+    pub(super) training: bool,
+    pub(super) slot: u32,
+}
+
+impl Card {
+    pub(super) fn sanity_check(&self) -> Result<(), String> {
+        let device = self.info.device;
+        let training = self.training();
+        match self.capacity {
+            None if training > 1 => return Err(format!("{device} trains {training} tasks at once")),
+            Some(capacity) if self.foreign == Size::ZERO && self.booked() > capacity => {
+                return Err(format!("{device}: {} booked of {capacity}", self.booked()));
+            }
+            _ => {}
+        }
+        let exclusive = self.holders.values().any(|holder| holder.exclusive && holder.training);
+        if exclusive && training > 1 {
+            return Err(format!("{device} is shared, though it was leased exclusively"));
+        }
+        Ok(())
+    }
+
+    pub(super) fn new(info: DeviceInfo, capacity: Option<Size>) -> Self {
+        Self {
+            info,
+            capacity,
+            foreign: Size::ZERO,
+            others: Others::default(),
+            quarantined: Size::ZERO,
+            dropped: false,
+            holders: BTreeMap::new(),
+        }
+    }
+
+    /// What placement sees of it, for a request.
+    pub(super) fn view(&self, place: usize, request: &LeaseRequest, held_back: bool) -> CardView {
+        let own_exclusive = self.holders.values().any(|holder| holder.exclusive && holder.training);
+        let own_unestimated = self.holders.values().filter(|h| h.training && !h.estimated).count();
+        CardView {
+            place,
+            suits: self.suits(request),
+            held_back,
+            capacity: self.capacity.map(|capacity| capacity.saturating_sub(self.quarantined)),
+            used: self.booked_beside(request.replaces) + self.others.memory + self.foreign,
+            foreign: self.foreign,
+            training: self.training() + self.others.training,
+            resident: self.residents_beside(request.replaces) + self.others.resident,
+            exclusive: self.others.exclusive || own_exclusive,
+            unestimated: self.others.unestimated + own_unestimated,
+        }
+    }
+
+    /// Whether a lease that it has could book so much in place of what it has booked.
+    pub(super) fn could_rebook(&self, lease: LeaseId, memory: Size) -> bool {
+        let used = self.booked_beside(Some(lease)) + self.others.memory + self.foreign + memory;
+        self.capacity.is_some_and(|capacity| used <= capacity)
+    }
+
+    pub(super) fn suits(&self, request: &LeaseRequest) -> bool {
+        let matches = |pin: &Pin| pin.matches(self.info.device, self.info.uuid.as_deref());
+        !self.dropped && request.pin.as_ref().is_none_or(matches)
+    }
+
+    pub(super) fn booked(&self) -> Size {
+        self.holders.values().map(|holder| holder.memory).sum()
+    }
+
+    fn booked_beside(&self, lease: Option<LeaseId>) -> Size {
+        let others = self.holders.iter().filter(|(id, _)| Some(**id) != lease);
+        others.map(|(_, holder)| holder.memory).sum()
+    }
+
+    fn residents_beside(&self, lease: Option<LeaseId>) -> usize {
+        self.holders.iter().filter(|(id, holder)| !holder.training && Some(**id) != lease).count()
+    }
+
+    pub(super) fn training(&self) -> usize {
+        self.holders.values().filter(|holder| holder.training).count()
+    }
+
+    pub(super) fn free_slot(&self) -> u32 {
+        let taken: Vec<u32> = self.holders.values().filter(|h| h.training).map(|h| h.slot).collect();
+        (0..).find(|slot| !taken.contains(slot)).unwrap_or(0)
+    }
+}

@@ -1,0 +1,358 @@
+//! `LeaseTable`: which lease holds how much of which device. Nothing else moves a share.
+
+use crate::leasing::card::{Card, Holder, Others};
+use crate::leasing::lease::{Lease, LeaseId, LeaseRequest, Share, Unleasable};
+use crate::leasing::placement::{self, CardView};
+use crate::model::config::Config;
+use crate::model::device::{Device, DeviceInfo};
+use crate::model::identity::TaskKey;
+use crate::model::quantity::Size;
+
+/// All devices of a pool and the leases on them. It grants leases, but does not know the world: a pool tells it what
+/// others use of the devices.
+#[derive(Debug, Clone)]
+pub struct LeaseTable {
+    cards: Vec<Card>,
+    max_per_device: u32,
+    next_id: u64,
+    /// The cards kept free for one waiting request, by place.
+    held_back: Option<(TaskKey, Vec<usize>)>,
+}
+
+impl LeaseTable {
+    /// An empty table. Up to `max_per_device` tasks without an estimate of their memory may share a card.
+    #[must_use]
+    pub fn new(max_per_device: u32) -> Self {
+        Self { cards: Vec::new(), max_per_device, next_id: 1, held_back: None }
+    }
+
+    /// A table of CPU slots.
+    #[must_use]
+    pub fn of_cpu_slots(slots: u32) -> Self {
+        let mut table = Self::new(1);
+        for _ in 0..slots {
+            let info = DeviceInfo { device: Device::Cpu, uuid: None, name: "CPU slot".into(), memory: None };
+            table.add(info, None);
+        }
+        table
+    }
+
+    /// A table of these devices, of whose memory as much can be leased as the configuration allows: what a run on
+    /// them leases from, if no other process uses them.
+    ///
+    /// ```
+    /// use fedflow_core::{Config, DeviceInfo, LeaseTable, Size};
+    /// let table = LeaseTable::of_devices(&[DeviceInfo::simulated(0, Size::from_gb(24))], &Config::default());
+    /// assert_eq!(table.largest_share(), Some("19.2GB".parse()?));
+    /// # Ok::<(), fedflow_core::SizeError>(())
+    /// ```
+    #[must_use]
+    pub fn of_devices(devices: &[DeviceInfo], config: &Config) -> Self {
+        let mut table = Self::new(config.scheduler.max_per_device);
+        for info in devices {
+            let capacity = info.memory.map(|total| config.leasable_memory(total, Size::ZERO));
+            table.add(info.clone(), capacity);
+        }
+        table
+    }
+
+    /// Adds a device. Leases may book up to `capacity` of its memory. With `None` it has one lease at a time, and
+    /// memory does not count.
+    pub fn add(&mut self, info: DeviceInfo, capacity: Option<Size>) {
+        self.cards.push(Card::new(info, capacity));
+    }
+
+    /// The devices, in the order in which they were added.
+    #[must_use]
+    pub fn devices(&self) -> Vec<DeviceInfo> {
+        self.cards.iter().map(|card| card.info.clone()).collect()
+    }
+
+    /// Whether a request can be met at all, if nothing else were leased.
+    ///
+    /// # Errors
+    /// Says why it can never be met.
+    pub fn check(&self, request: &LeaseRequest) -> Result<(), Unleasable> {
+        if self.cards.iter().all(|card| card.dropped) {
+            return Err(Unleasable::NoneLeft);
+        }
+        let suiting: Vec<&Card> = self.cards.iter().filter(|card| card.suits(request)).collect();
+        if let (Some(pin), true) = (&request.pin, suiting.is_empty()) {
+            let left = self.cards.iter().filter(|card| !card.dropped);
+            let mut names: Vec<String> = left.map(|card| card.info.device.to_string()).collect();
+            names.dedup();
+            return Err(Unleasable::NoSuchDevice { pin: pin.clone(), available: names.join(", ") });
+        }
+        let large_enough = suiting
+            .iter()
+            .filter(|card| card.capacity.is_none_or(|capacity| capacity >= request.memory))
+            .count();
+        if large_enough == 0 && !suiting.is_empty() {
+            let largest = suiting.iter().filter_map(|card| card.capacity).max().unwrap_or_default();
+            return Err(Unleasable::TooLarge { needed: request.memory, largest });
+        }
+        if large_enough < request.devices as usize {
+            let available = u32::try_from(large_enough).unwrap_or(u32::MAX);
+            return Err(Unleasable::TooMany { needed: request.devices, available });
+        }
+        Ok(())
+    }
+
+    /// The most memory of one card that a lease can have; `None` if memory does not count.
+    #[must_use]
+    pub fn largest_share(&self) -> Option<Size> {
+        self.cards.iter().filter(|card| !card.dropped).filter_map(|card| card.capacity).max()
+    }
+
+    /// Grants a request if it can be met now, as a whole.
+    ///
+    /// If it cannot and asks for [`LeaseRequest::hold`], the devices that can be emptied soonest are kept free for it
+    /// until it is met or withdrawn. One request at a time is served so.
+    pub fn try_lease(&mut self, request: &LeaseRequest) -> Option<Lease> {
+        let views = self.views(request);
+        let Some(places) = placement::place(&views, request, self.max_per_device) else {
+            if request.hold {
+                self.held_back = Some((request.holder, placement::hold_back(&views, request)));
+            }
+            return None;
+        };
+        self.withdraw(request.holder);
+        if let Some(replaced) = request.replaces {
+            self.release(replaced);
+        }
+        let id = LeaseId(self.next_id);
+        self.next_id += 1;
+        let mut shares = Vec::with_capacity(places.len());
+        for place in places {
+            let card = &mut self.cards[place];
+            let sharing = card.capacity.is_some();
+            // A device without memory is one CPU slot of many, known by its place in the table.
+            let slot = if sharing { card.free_slot() } else { u32::try_from(place).unwrap_or(u32::MAX) };
+            let holder = Holder {
+                memory: if sharing { request.memory } else { Size::ZERO },
+                estimated: request.estimated,
+                exclusive: request.exclusive,
+                training: true,
+                slot,
+            };
+            card.holders.insert(id, holder);
+            shares.push(Share { info: card.info.clone(), memory: sharing.then_some(request.memory), slot });
+        }
+        let device_seen = shares.first().map_or(Device::Cpu, |share| share.info.device);
+        Some(Lease { id, shares, environment: Vec::new(), device_seen })
+    }
+
+    /// Whether a request could be met now if these leases were released.
+    #[must_use]
+    pub fn fits_without(&self, request: &LeaseRequest, leases: &[LeaseId]) -> bool {
+        let mut table = self.clone();
+        for lease in leases {
+            table.release(*lease);
+        }
+        table.try_lease(&LeaseRequest { hold: false, ..request.clone() }).is_some()
+    }
+
+    /// `train` has ended: another lease may train on the devices. Memory stays booked until [`Self::release`].
+    pub fn end_train(&mut self, lease: LeaseId) {
+        for card in &mut self.cards {
+            // A share without memory has nothing to keep.
+            if card.capacity.is_none() {
+                card.holders.remove(&lease);
+            } else if let Some(holder) = card.holders.get_mut(&lease) {
+                holder.training = false;
+            }
+        }
+    }
+
+    /// The process is gone: what the lease still has booked is free.
+    pub fn release(&mut self, lease: LeaseId) {
+        for card in &mut self.cards {
+            card.holders.remove(&lease);
+        }
+    }
+
+    /// Books `memory` for a lease in place of what it has, as an estimate. Returns false, and changes nothing, if that
+    /// does not fit.
+    pub fn rebook(&mut self, lease: LeaseId, memory: Size) -> bool {
+        let mut holding = self.cards.iter().filter(|card| card.holders.contains_key(&lease));
+        if !holding.all(|card| card.could_rebook(lease, memory)) {
+            return false;
+        }
+        let holders = self.cards.iter_mut().filter_map(|card| card.holders.get_mut(&lease));
+        let rebooked = holders.map(|holder| (holder.memory, holder.estimated) = (memory, true));
+        rebooked.count() > 0
+    }
+
+    /// A task no longer asks for devices: none are kept free for it.
+    pub fn withdraw(&mut self, holder: TaskKey) {
+        if self.held_back.as_ref().is_some_and(|(held_for, _)| *held_for == holder) {
+            self.held_back = None;
+        }
+    }
+
+    /// The places of the devices of which a lease has a share.
+    #[must_use]
+    pub fn places(&self, lease: LeaseId) -> Vec<usize> {
+        let held = self.cards.iter().enumerate().filter(|(_, card)| card.holders.contains_key(&lease));
+        held.map(|(place, _)| place).collect()
+    }
+
+    /// What a lease has booked, device by device.
+    #[must_use]
+    pub fn shares(&self, lease: LeaseId) -> Vec<(Device, Size)> {
+        let held =
+            self.cards.iter().filter_map(|card| Some((card.info.device, card.holders.get(&lease)?.memory)));
+        held.collect()
+    }
+
+    /// The memory that is booked on a device.
+    #[must_use]
+    pub fn booked(&self, device: Device) -> Size {
+        self.cards.iter().filter(|card| card.info.device == device).map(Card::booked).sum()
+    }
+
+    /// How many leases there are. One whose training has ended counts until its process is gone.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        let mut ids: Vec<_> = self.cards.iter().flat_map(|card| card.holders.keys()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids.len()
+    }
+
+    /// Whether nothing is leased.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.cards.iter().all(|card| card.holders.is_empty())
+    }
+
+    /// Checks the table's own rules; for tests after each step.
+    ///
+    /// # Errors
+    /// Says which rule is broken.
+    pub fn sanity_check(&self) -> Result<(), String> {
+        self.cards.iter().try_for_each(Card::sanity_check)
+    }
+
+    fn views(&self, request: &LeaseRequest) -> Vec<CardView> {
+        let held_back = self.held_back.as_ref().filter(|(holder, _)| *holder != request.holder);
+        let view = |(place, card): (usize, &Card)| {
+            card.view(place, request, held_back.is_some_and(|(_, places)| places.contains(&place)))
+        };
+        self.cards.iter().enumerate().map(view).collect()
+    }
+
+    fn cards_of(&mut self, device: Device) -> impl Iterator<Item = &mut Card> {
+        self.cards.iter_mut().filter(move |card| card.info.device == device)
+    }
+}
+
+/// What a pool tells its table of the world.
+impl LeaseTable {
+    /// Sets how much of a card's memory processes use that hold no lease.
+    pub fn set_foreign(&mut self, device: Device, used: Size) {
+        self.cards_of(device).for_each(|card| card.foreign = used);
+    }
+
+    /// Sets how much of a card's memory is in quarantine: the card is that much smaller.
+    pub fn set_quarantined(&mut self, device: Device, memory: Size) {
+        self.cards_of(device).for_each(|card| card.quarantined = memory);
+    }
+
+    /// Sets what other runs have leased of a device. The device is named by its place, the number of devices that were
+    /// added before it, as CPU slots share one name.
+    pub fn set_others(&mut self, place: usize, others: Others) {
+        if let Some(card) = self.cards.get_mut(place) {
+            card.others = others;
+        }
+    }
+
+    /// Takes a lost device out: nothing more is leased on it. Its leases last until they are released.
+    pub fn drop_device(&mut self, device: Device) {
+        self.cards_of(device).for_each(|card| card.dropped = true);
+    }
+
+    /// Whether a device was taken out.
+    #[must_use]
+    pub fn is_lost(&self, device: Device) -> bool {
+        self.cards.iter().any(|card| card.info.device == device && card.dropped)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> LeaseTable {
+        let mut table = LeaseTable::new(1);
+        let info = DeviceInfo {
+            device: Device::Sim(0),
+            uuid: None,
+            name: "card".into(),
+            memory: Some(Size::from_gb(10)),
+        };
+        table.add(info, Some(Size::from_gb(10)));
+        table
+    }
+
+    fn request(gigabytes: u64) -> LeaseRequest {
+        LeaseRequest {
+            holder: TaskKey { group: 1, place: 0 },
+            devices: 1,
+            memory: Size::from_gb(gigabytes),
+            estimated: true,
+            exclusive: false,
+            pin: None,
+            hold: false,
+            replaces: None,
+            roomy: false,
+        }
+    }
+
+    #[test]
+    fn leases_of_other_runs_count_as_own_ones_do() {
+        let mut table = table();
+        let others = Others { memory: Size::from_gb(6), training: 1, ..Others::default() };
+        table.set_others(0, others);
+        assert_eq!(table.try_lease(&request(5)), None, "no room");
+        assert_eq!(table.try_lease(&LeaseRequest { exclusive: true, ..request(1) }), None, "not alone");
+        assert_eq!(
+            table.try_lease(&LeaseRequest { estimated: false, ..request(1) }),
+            None,
+            "unknown, and not alone"
+        );
+        let lease = table.try_lease(&request(4)).unwrap();
+        assert_eq!(table.places(lease.id), [0]);
+        table.release(lease.id);
+        assert!(table.places(lease.id).is_empty());
+
+        table.set_others(0, Others { unestimated: 1, ..others });
+        assert_eq!(table.try_lease(&request(1)), None, "one that nobody estimated might need anything");
+        table.set_others(0, Others { exclusive: true, ..others });
+        assert_eq!(table.try_lease(&request(1)), None);
+        table.set_others(0, Others { training: 0, resident: 1, ..others });
+        assert_eq!(table.try_lease(&LeaseRequest { exclusive: true, ..request(1) }), None);
+        table.set_others(0, Others::default());
+        assert!(table.try_lease(&LeaseRequest { exclusive: true, ..request(9) }).is_some());
+    }
+
+    #[test]
+    fn a_slot_that_another_run_has_is_taken() {
+        let mut table = LeaseTable::of_cpu_slots(2);
+        table.set_others(0, Others { training: 1, ..Others::default() });
+        let lease = table.try_lease(&request(1)).unwrap();
+        assert_eq!((lease.shares[0].slot, table.places(lease.id)), (1, vec![1]));
+        assert_eq!(table.try_lease(&request(1)), None);
+    }
+
+    #[test]
+    fn a_card_full_of_other_runs_leases_can_be_kept_back() {
+        let mut table = table();
+        table.set_others(0, Others { memory: Size::from_gb(8), training: 1, ..Others::default() });
+        let waiter = TaskKey { group: 1, place: 7 };
+        assert_eq!(table.try_lease(&LeaseRequest { holder: waiter, hold: true, ..request(9) }), None);
+        assert_eq!(table.try_lease(&request(1)), None, "it would fit, but somebody has waited longer");
+        table.withdraw(waiter);
+        assert!(table.try_lease(&request(1)).is_some());
+    }
+}

@@ -1,0 +1,297 @@
+//! `Config`: the configuration of a run, section by section, and its defaults.
+
+use std::time::Duration;
+
+use crate::model::limits::Limits;
+use crate::model::oom::OomSigns;
+use crate::model::quantity::Size;
+
+/// The effective configuration. Each field is a key of the same name in kebab case; see [`KEYS`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Where a run keeps its files.
+    pub workdir: String,
+    /// Whether to tell more of what happens inside.
+    pub debug: bool,
+    /// Which card is taken first among those that suit equally well.
+    pub gpu_priority: GpuPriority,
+    /// The fractions of the machine that a run may use.
+    pub utilization_limit: UtilizationLimit,
+    /// The amounts of memory that a run leaves free.
+    pub remain_limit: RemainLimit,
+    /// How tasks are kept and judged.
+    pub task: TaskConfig,
+    /// How tasks are started.
+    pub scheduler: SchedulerConfig,
+    /// By what it is known that a process was out of memory.
+    pub oom_signs: OomSigns,
+    /// How processes are watched.
+    pub supervision: SupervisionConfig,
+    /// What is seen of the devices while a run goes on.
+    pub telemetry: TelemetryConfig,
+    /// Mail.
+    pub smtp: SmtpConfig,
+}
+
+/// Which card is taken first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct GpuPriority {
+    /// The order.
+    pub strategy: GpuStrategy,
+    /// Whether the order is turned round.
+    pub reverse: bool,
+}
+
+/// An order of cards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum GpuStrategy {
+    /// By their place on the PCI bus.
+    #[default]
+    Pci,
+    /// The largest memory first.
+    TotalMem,
+    /// The most free memory first.
+    RemainMem,
+    /// The fastest first.
+    Performance,
+}
+
+/// The fractions of the machine that a run may use; 1.0 is all of it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct UtilizationLimit {
+    /// Of the processors; above it nothing is started or loaded. 1.0 is no limit.
+    pub cpu: f64,
+    /// Of the host's memory.
+    pub memory: f64,
+    /// Of each card's memory.
+    pub cuda_memory: f64,
+}
+
+/// The amounts of memory that a run leaves free; `None` is the default, which depends on the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RemainLimit {
+    /// Of the host's memory.
+    pub memory: Option<Size>,
+    /// Of each card's memory.
+    pub cuda_memory: Option<Size>,
+}
+
+impl RemainLimit {
+    /// What is left free of a host with so much memory: the smaller of 4 GB and a tenth of it by default.
+    #[must_use]
+    pub fn memory_of(&self, total: Size) -> Size {
+        self.memory.unwrap_or_else(|| Size::from_gb(4).min(total.scaled(0.1)))
+    }
+
+    /// What is left free of a card with so much memory: the smaller of 2 GB and a tenth of it by default.
+    #[must_use]
+    pub fn cuda_memory_of(&self, total: Size) -> Size {
+        self.cuda_memory.unwrap_or_else(|| Size::from_gb(2).min(total.scaled(0.1)))
+    }
+}
+
+/// How tasks are kept and judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TaskConfig {
+    /// Whether a task's directory lies in its group's.
+    pub directory_grouping: bool,
+    /// Whether two groups may have tasks of one name.
+    pub allow_duplicate_id: bool,
+    /// What a failed task means for the groups after its own.
+    pub on_failure: OnFailure,
+}
+
+/// What a failed task means for the groups after its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnFailure {
+    /// They run.
+    #[default]
+    Continue,
+    /// They do not.
+    Stop,
+}
+
+/// How tasks are started.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SchedulerConfig {
+    /// Host memory of a task that nobody estimated.
+    pub default_memory: Size,
+    /// Memory on a card of a task that nobody estimated.
+    pub default_cuda_memory: Size,
+    /// Whether estimates are learned from what tasks used.
+    pub auto_adjust: bool,
+    /// How many tasks may be ahead of the devices: loading, or loaded and waiting.
+    pub max_waiting: u32,
+    /// How many processes may live at once.
+    pub max_process: u32,
+    /// How many tasks whose memory nobody estimated may share a card.
+    pub max_per_device: u32,
+    /// How often CPU and memory are sampled. Starts do not wait for it.
+    pub interval: Duration,
+    /// How often an out-of-memory in `load` is tried again.
+    pub load_nretry: u32,
+    /// How often an out-of-memory in `train` is tried again.
+    pub train_nretry: u32,
+    /// The order in which the tasks of a group start.
+    pub order: StartOrder,
+}
+
+/// The order in which the tasks of a group start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum StartOrder {
+    /// As they were added.
+    #[default]
+    Added,
+    /// At random, from the run's seed.
+    Random,
+    /// Those that are expected to take longest first.
+    LongestFirst,
+}
+
+/// How processes are watched.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SupervisionConfig {
+    /// How long a process has between SIGTERM and SIGKILL.
+    pub grace: Duration,
+    /// Limits for what tasks and groups leave open. `None`: no limit, no retry.
+    pub limits: Limits,
+    /// How large each of a task's two logs may grow.
+    pub log_limit: Size,
+    /// How large a task's result may be.
+    pub result_limit: Size,
+    /// Whether the directory of a failed attempt is kept when the task is tried again.
+    pub keep_failed_attempts: bool,
+}
+
+/// What is seen of the devices while a run goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TelemetryConfig {
+    /// How often the devices are looked at. `None`: never.
+    pub interval: Option<Duration>,
+}
+
+/// Mail about a run.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SmtpConfig {
+    /// Whether mail is sent.
+    pub enable: bool,
+    /// The server's name.
+    pub server_host: String,
+    /// The server's port.
+    pub server_port: u16,
+    /// The account.
+    pub user: String,
+    /// The account's password; never shown.
+    pub password: String,
+    /// Who gets the mail.
+    pub receiver: Vec<String>,
+    /// The least time between two mails.
+    pub min_interval: Duration,
+    /// How many mails a run sends at most.
+    pub max_numbers: u32,
+}
+
+// By hand, as the password must not slip into a log.
+impl std::fmt::Debug for SmtpConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SmtpConfig")
+            .field("enable", &self.enable)
+            .field("server_host", &self.server_host)
+            .field("receiver", &self.receiver)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            workdir: "res".into(),
+            debug: false,
+            gpu_priority: GpuPriority::default(),
+            utilization_limit: UtilizationLimit { cpu: 1.0, memory: 0.8, cuda_memory: 0.8 },
+            remain_limit: RemainLimit::default(),
+            task: TaskConfig {
+                directory_grouping: true,
+                allow_duplicate_id: true,
+                on_failure: OnFailure::Continue,
+            },
+            scheduler: SchedulerConfig {
+                default_memory: Size::from_gb(2),
+                default_cuda_memory: Size::from_gb(2),
+                auto_adjust: false,
+                max_waiting: 10,
+                max_process: 20,
+                max_per_device: 1,
+                interval: Duration::from_secs(1),
+                load_nretry: 3,
+                train_nretry: 3,
+                order: StartOrder::Added,
+            },
+            oom_signs: OomSigns::default(),
+            supervision: SupervisionConfig {
+                grace: Duration::from_secs(10),
+                limits: Limits {
+                    start_timeout: Some(Duration::from_secs(60)),
+                    exit_timeout: Some(Duration::from_secs(10)),
+                    retries: Some(0),
+                    ..Limits::default()
+                },
+                log_limit: Size::from_bytes(256 << 20),
+                result_limit: Size::from_bytes(64 << 20),
+                keep_failed_attempts: true,
+            },
+            telemetry: TelemetryConfig { interval: Some(Duration::from_secs(1)) },
+            smtp: SmtpConfig {
+                enable: false,
+                server_host: String::new(),
+                server_port: 465,
+                user: String::new(),
+                password: String::new(),
+                receiver: Vec::new(),
+                min_interval: Duration::from_secs(600),
+                max_numbers: 10,
+            },
+        }
+    }
+}
+
+impl Config {
+    /// How much of a card's memory leases may book, when the card has `total` and its driver keeps `reserved` of that:
+    /// the least that `utilization-limit.cuda-memory`, `remain-limit.cuda-memory` and the driver allow. What other
+    /// programs use there comes out of it.
+    #[must_use]
+    pub fn leasable_memory(&self, total: Size, reserved: Size) -> Size {
+        let by_fraction = total.scaled(self.utilization_limit.cuda_memory);
+        let by_rest = total.saturating_sub(self.remain_limit.cuda_memory_of(total));
+        by_fraction.min(by_rest).min(total.saturating_sub(reserved))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_free_depends_on_the_machine() {
+        let remain = RemainLimit::default();
+        assert_eq!(remain.memory_of(Size::from_gb(100)), Size::from_gb(4));
+        assert_eq!(remain.memory_of(Size::from_gb(10)), Size::from_gb(1));
+        assert_eq!(remain.cuda_memory_of(Size::from_gb(80)), Size::from_gb(2));
+    }
+
+    #[test]
+    fn the_tightest_limit_holds() {
+        let gb = Size::from_gb;
+        let mut config = Config::default();
+        assert_eq!(config.leasable_memory(gb(20), Size::ZERO), gb(16));
+        config.utilization_limit.cuda_memory = 0.95;
+        assert_eq!(config.leasable_memory(gb(20), Size::ZERO), gb(18), "2 GB stay free by default");
+        config.remain_limit.cuda_memory = Some(gb(5));
+        assert_eq!(config.leasable_memory(gb(20), Size::ZERO), gb(15));
+        config.utilization_limit.cuda_memory = 1.0;
+        config.remain_limit.cuda_memory = Some(Size::ZERO);
+        assert_eq!(config.leasable_memory(gb(20), gb(1)), gb(19));
+        config.remain_limit.cuda_memory = Some(gb(30));
+        assert_eq!(config.leasable_memory(gb(20), Size::ZERO), Size::ZERO);
+    }
+}

@@ -1,0 +1,37 @@
+//! `Limits`: how long the parts of an attempt may take, and how often a task is tried again.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Time limits and retries; what is `None` comes from the group, the worker or the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Limits {
+    /// From the start of the process until it has said hello.
+    pub start_timeout: Option<Duration>,
+    /// The load phase.
+    pub load_timeout: Option<Duration>,
+    /// The train phase.
+    pub train_timeout: Option<Duration>,
+    /// One whole attempt, from its start to its result.
+    pub timeout: Option<Duration>,
+    /// From the result, or from the order to exit, until the process is gone.
+    pub exit_timeout: Option<Duration>,
+    /// How often the task is tried again after a failure of its own.
+    pub retries: Option<u32>,
+}
+
+impl Limits {
+    /// These limits, with what they leave open taken from others.
+    #[must_use]
+    pub fn or(self, fallback: Self) -> Self {
+        Self {
+            start_timeout: self.start_timeout.or(fallback.start_timeout),
+            load_timeout: self.load_timeout.or(fallback.load_timeout),
+            train_timeout: self.train_timeout.or(fallback.train_timeout),
+            timeout: self.timeout.or(fallback.timeout),
+            exit_timeout: self.exit_timeout.or(fallback.exit_timeout),
+            retries: self.retries.or(fallback.retries),
+        }
+    }
+}

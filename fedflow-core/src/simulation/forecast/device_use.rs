@@ -1,0 +1,223 @@
+//! What each device does in a simulated run, and why it idles when it does.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::model::device::{Device, DeviceInfo};
+use crate::model::name::Name;
+use crate::model::run_event::RunEvent;
+use crate::model::time::Time;
+
+/// What a device, or a CPU slot, does in a simulated run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LaneUse {
+    /// The device.
+    pub device: Device,
+    /// Which CPU slot it is, from 0; 0 for a card.
+    pub slot: u32,
+    /// How many turns tasks have on it.
+    pub turns: usize,
+    /// How long at least one task trains on it.
+    pub busy: Duration,
+    /// How long none does, while tasks of the group are still to train: they load, or cannot go there.
+    pub waiting: Duration,
+    /// How long none does, as no task of the group is left to train: others train on, or processes end.
+    pub tail: Duration,
+}
+
+/// A stretch in which a task trains on a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Turn {
+    /// The device's place among [`Forecast::lanes`](super::Forecast::lanes).
+    pub lane: usize,
+    /// The group's place in the order of execution, from 0.
+    pub group: usize,
+    /// From when.
+    pub from: Duration,
+    /// Until when.
+    pub to: Duration,
+}
+
+/// From when until when a group would be executed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupSpan {
+    /// Its name.
+    pub name: Name,
+    /// Its beginning.
+    pub from: Duration,
+    /// When its last task begins to train: afterwards devices can only idle.
+    pub last_turn: Duration,
+    /// Its end.
+    pub to: Duration,
+}
+
+/// The devices, by what events say of them.
+struct Lanes {
+    places: BTreeMap<(Device, u32), usize>,
+    /// How many train on each.
+    users: Vec<usize>,
+    cpu: Vec<usize>,
+}
+
+impl Lanes {
+    fn new(infos: &[DeviceInfo]) -> Self {
+        let mut lanes = Self { places: BTreeMap::new(), users: vec![0; infos.len()], cpu: Vec::new() };
+        for (place, info) in infos.iter().enumerate() {
+            let slot = u32::try_from(lanes.cpu.len()).unwrap_or(u32::MAX);
+            if info.device == Device::Cpu {
+                lanes.cpu.push(place);
+                lanes.places.insert((Device::Cpu, slot), place);
+            } else {
+                lanes.places.insert((info.device, 0), place);
+            }
+        }
+        lanes
+    }
+
+    /// Takes what a turn needs. Of several CPU slots only the first is told: the others are any that are free.
+    fn take(&mut self, device: Device, slot: u32, devices: &[Device]) -> Vec<usize> {
+        let mut taken = Vec::with_capacity(devices.len().max(1));
+        let cpus = if device == Device::Cpu { devices.len().max(1) } else { 0 };
+        for nth in 0..cpus {
+            let told = (nth == 0).then(|| self.places.get(&(device, slot)).copied()).flatten();
+            let free = |place: &usize| self.users[*place] == 0;
+            if let Some(place) = told.filter(free).or_else(|| self.cpu.iter().copied().find(free)) {
+                self.users[place] += 1;
+                taken.push(place);
+            }
+        }
+        if cpus == 0 {
+            let cards = if devices.is_empty() { std::slice::from_ref(&device) } else { devices };
+            for card in cards {
+                if let Some(&place) = self.places.get(&(*card, 0)) {
+                    self.users[place] += 1;
+                    taken.push(place);
+                }
+            }
+        }
+        taken
+    }
+
+    fn give_back(&mut self, taken: &[usize]) {
+        for &place in taken {
+            self.users[place] -= 1;
+        }
+    }
+}
+
+/// The turns of a run. A task may hold its devices for some time before and after it trains.
+pub(super) fn turns(
+    infos: &[DeviceInfo],
+    events: &[(Time, RunEvent)],
+    held_before: impl Fn(&Name, &Name) -> Duration,
+    held_after: impl Fn(&Name, &Name) -> Duration,
+) -> Vec<Turn> {
+    let mut lanes = Lanes::new(infos);
+    let mut groups: BTreeMap<&Name, usize> = BTreeMap::new();
+    let mut training: BTreeMap<(&Name, &Name), (Vec<usize>, Duration)> = BTreeMap::new();
+    let mut turns = Vec::new();
+    for (time, event) in events {
+        let now = time.since_start();
+        match event {
+            RunEvent::GroupStarted { group, .. } => {
+                let place = groups.len();
+                groups.entry(group).or_insert(place);
+            }
+            RunEvent::TaskTraining { group, task, device, slot, devices, .. } => {
+                let taken = lanes.take(*device, *slot, devices);
+                training.insert((group, task), (taken, now));
+            }
+            RunEvent::TaskReleased { group, task, .. } => {
+                let Some((taken, since)) = training.remove(&(group, task)) else { continue };
+                lanes.give_back(&taken);
+                let from = since + held_before(group, task);
+                let to = now.saturating_sub(held_after(group, task));
+                let group = groups.get(group).copied().unwrap_or_default();
+                turns.extend(taken.into_iter().map(|lane| Turn { lane, group, from, to: to.max(from) }));
+            }
+            _ => {}
+        }
+    }
+    turns.sort_by_key(|turn| (turn.from, turn.lane));
+    turns
+}
+
+/// What each device did until the `end`. `turns` are in the order of their beginnings.
+pub(super) fn uses(
+    infos: &[DeviceInfo],
+    turns: &[Turn],
+    groups: &[GroupSpan],
+    end: Duration,
+) -> Vec<LaneUse> {
+    let mut slots = 0;
+    let mut uses: Vec<(LaneUse, Duration)> = infos
+        .iter()
+        .map(|info| {
+            let slot = if info.device == Device::Cpu { slots } else { 0 };
+            slots += u32::from(info.device == Device::Cpu);
+            let none = Duration::ZERO;
+            let of = LaneUse { device: info.device, slot, turns: 0, busy: none, waiting: none, tail: none };
+            (of, none)
+        })
+        .collect();
+    // Until when each device's time is accounted for is kept beside its use.
+    for turn in turns {
+        let Some((of, until)) = uses.get_mut(turn.lane) else { continue };
+        of.turns += 1;
+        idle(of, *until, turn.from, groups);
+        of.busy += turn.to.saturating_sub(turn.from.max(*until));
+        *until = turn.to.max(*until);
+    }
+    for (of, until) in &mut uses {
+        idle(of, *until, end, groups);
+    }
+    uses.into_iter().map(|(of, _)| of).collect()
+}
+
+/// Says of an idle stretch how much of it was spent on what, group by group.
+fn idle(of: &mut LaneUse, from: Duration, to: Duration, groups: &[GroupSpan]) {
+    if from >= to {
+        return;
+    }
+    let first = groups.partition_point(|group| group.to <= from);
+    let mut at = from;
+    for group in &groups[first..] {
+        if group.from >= to {
+            break;
+        }
+        // What lies between two groups is spent on what must be stored of the first.
+        of.tail += group.from.min(to).saturating_sub(at);
+        at = at.max(group.from);
+        let waited = group.last_turn.min(to).saturating_sub(at);
+        let after = group.to.min(to).saturating_sub(at.max(group.last_turn));
+        of.waiting += waited;
+        of.tail += after;
+        at = at.max(group.to.min(to));
+    }
+    of.tail += to.saturating_sub(at);
+}
+
+/// From when until when each group is executed, by the events of a run.
+pub(super) fn group_spans(events: &[(Time, RunEvent)], turns: &[Turn]) -> Vec<GroupSpan> {
+    let mut spans: Vec<GroupSpan> = Vec::new();
+    for (time, event) in events {
+        let now = time.since_start();
+        match event {
+            RunEvent::GroupStarted { group, .. } => {
+                spans.push(GroupSpan { name: group.clone(), from: now, last_turn: now, to: now });
+            }
+            RunEvent::GroupFinished { group, .. } => {
+                if let Some(span) = spans.iter_mut().rev().find(|span| span.name == *group) {
+                    span.to = now;
+                }
+            }
+            _ => {}
+        }
+    }
+    for turn in turns {
+        if let Some(span) = spans.get_mut(turn.group) {
+            span.last_turn = span.last_turn.max(turn.from);
+        }
+    }
+    spans
+}

@@ -1,0 +1,101 @@
+//! `Simulation`: a simulated machine in virtual time, behind the engine's ports.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::engine::Ports;
+use crate::learning::stage_times::Lead;
+use crate::leasing::table::LeaseTable;
+use crate::model::quantity::Size;
+use crate::model::run_event::RunEvent;
+use crate::model::time::Time;
+use crate::ports::{Assignment, HostSample, Input};
+use crate::simulation::port::SimulationPort;
+use crate::simulation::script::{HandOver, Script};
+use crate::simulation::world::World;
+
+/// A simulated machine. The handles that [`Simulation::ports`] gives share it.
+pub struct Simulation {
+    world: Rc<RefCell<World>>,
+}
+
+impl Simulation {
+    /// A machine with these devices, on which attempts go as `script` says.
+    pub fn new(table: LeaseTable, script: impl FnMut(&Assignment) -> Script + 'static) -> Self {
+        let world = World::new(table, Box::new(script));
+        Self { world: Rc::new(RefCell::new(world)) }
+    }
+
+    /// Has records take so long to become durable. Without it nothing is waited for.
+    #[must_use]
+    pub fn with_sync_time(self, sync: Duration) -> Self {
+        self.world.borrow_mut().sync = Some(sync);
+        self
+    }
+
+    /// Has attempts begin so in a process that has served others, in place of what their scripts say. Without it they
+    /// begin at once, and those that come by their key have nothing to load.
+    #[must_use]
+    pub fn with_hand_over(self, hand_over: impl FnMut(&Assignment, HandOver) -> Lead + 'static) -> Self {
+        self.world.borrow_mut().hand_over = Some(Box::new(hand_over));
+        self
+    }
+
+    /// Has tasks use memory of their cards, whatever they leased. One that trains when a card has not got as much left
+    /// as it uses is out of memory, after a tenth of its training.
+    #[must_use]
+    pub fn with_card_use(self, card_use: impl FnMut(&Assignment) -> Size + 'static) -> Self {
+        self.world.borrow_mut().card_use = Some(Box::new(card_use));
+        self
+    }
+
+    /// Has the machine be so busy before anything starts.
+    #[must_use]
+    pub fn with_host(self, sample: HostSample) -> Self {
+        self.world.borrow_mut().host = Some(sample);
+        self
+    }
+
+    /// Has an input arrive at a time, such as a signal.
+    pub fn at(&self, time: Time, input: Input) {
+        self.world.borrow_mut().appoint(time, input);
+    }
+
+    /// The ports of this machine.
+    #[must_use]
+    pub fn ports(&self) -> Ports<SimulationPort, SimulationPort, SimulationPort> {
+        let port = || SimulationPort { world: self.world.clone() };
+        Ports { workers: port(), pool: port(), observer: port() }
+    }
+
+    /// The virtual time.
+    #[must_use]
+    pub fn now(&self) -> Time {
+        self.world.borrow().now
+    }
+
+    /// All that was recorded, in order.
+    #[must_use]
+    pub fn events(&self) -> Vec<(Time, RunEvent)> {
+        self.world.borrow().events.clone()
+    }
+
+    /// All that was announced, in order.
+    #[must_use]
+    pub fn announced(&self) -> Vec<RunEvent> {
+        self.world.borrow().announced.clone()
+    }
+
+    /// The number of processes that live.
+    #[must_use]
+    pub fn living(&self) -> usize {
+        self.world.borrow().workers.len()
+    }
+
+    /// The number of leases that are held.
+    #[must_use]
+    pub fn leases(&self) -> usize {
+        self.world.borrow().table.len()
+    }
+}

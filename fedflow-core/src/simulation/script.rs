@@ -1,0 +1,60 @@
+//! `Script`: how an attempt goes in a simulation, and what goes wrong in it.
+
+use std::time::Duration;
+
+use crate::learning::stage_times::Lead;
+use crate::model::failure::{FailureKind, Stage};
+use crate::model::quantity::Size;
+use crate::ports::Assignment;
+
+/// How one attempt at a task goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Script {
+    /// From the start of the process until it is up.
+    pub start: Duration,
+    /// How long `load` takes.
+    pub load: Duration,
+    /// How long `train` takes.
+    pub train: Duration,
+    /// From the order to exit until the process is gone.
+    pub exit: Duration,
+    /// What goes wrong, if anything does.
+    pub fault: Option<Fault>,
+}
+
+/// What goes wrong in an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The phase returns an error; the process lives.
+    Error(Stage, FailureKind),
+    /// The process dies.
+    Dies(Stage),
+    /// The process dies in `load` without a word, in the moment after it was given its task.
+    DiesUnheard,
+    /// Nothing is ever heard of it again; it heeds SIGTERM.
+    Hangs(Stage),
+    /// Nothing is ever heard of it again, and it ignores SIGTERM.
+    HangsHard(Stage),
+    /// It does not exit when told to, and ignores SIGTERM.
+    Stays,
+    /// The process dies when it is kept for a later task.
+    DiesKept,
+}
+
+/// How a task comes to a process that has served others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HandOver {
+    /// By its key: the process has loaded for another task of it.
+    Kept,
+    /// As a task of the same worker.
+    Reused,
+}
+
+/// Decides how an attempt begins in a process that has served others.
+pub(super) type SimulatedHandOver = Box<dyn FnMut(&Assignment, HandOver) -> Lead>;
+
+/// Decides how an attempt goes.
+pub(super) type SimulatedTask = Box<dyn FnMut(&Assignment) -> Script>;
+
+/// Decides how much memory of each of its cards an attempt really uses while it trains, and until its process is gone.
+pub(super) type SimulatedUse = Box<dyn FnMut(&Assignment) -> Size>;

@@ -1,0 +1,74 @@
+//! What every part of the host knows.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use fedflow_core::{Assignment, SELF_WORKER};
+
+use crate::host::HostError;
+use crate::host::logs::log_keeper::LogKeeper;
+use crate::host::memory::memory_peak::MemoryPeaks;
+use crate::host::memory::oom_kills::OomKills;
+use crate::host::options::{HostOptions, WorkerProgram};
+use crate::host::sessions::large_message_gate::LargeMessageGate;
+use crate::host::sessions::reader_pool::ReaderPool;
+use crate::host::starting::private_directory::PrivateDirectory;
+use crate::pausable_clock::Clock;
+use crate::processes::environment::Environment;
+use crate::processes::spawn;
+
+/// What every part of the host knows.
+pub(crate) struct HostContext {
+    pub(crate) options: HostOptions,
+    pub(crate) own_program: String,
+    /// What the environments of all processes begin with.
+    pub(crate) environment: Environment,
+    /// The standard input of a process that is to read nothing.
+    pub(crate) null: OwnedFd,
+    pub(crate) private: PrivateDirectory,
+    pub(crate) clock: Clock,
+    pub(crate) log_keeper: LogKeeper,
+    pub(crate) oom_kills: Arc<OomKills>,
+    pub(crate) memory_peaks: MemoryPeaks,
+    pub(crate) large_messages: LargeMessageGate,
+    pub(crate) readers: ReaderPool,
+}
+
+impl HostContext {
+    pub(crate) fn new(options: HostOptions, clock: Clock) -> Result<Arc<Self>, HostError> {
+        if !options.base_dir.is_absolute() {
+            return Err(HostError::RelativeBase(options.base_dir));
+        }
+        Ok(Arc::new(Self {
+            own_program: spawn::own_program().to_string_lossy().into_owned(),
+            environment: Environment::inherited().into_common(),
+            null: spawn::null()?,
+            private: PrivateDirectory::make().map_err(HostError::PrivateDirectory)?,
+            clock,
+            log_keeper: LogKeeper::start()?,
+            oom_kills: Arc::new(OomKills::of_own_group()),
+            memory_peaks: MemoryPeaks::default(),
+            large_messages: LargeMessageGate::default(),
+            readers: ReaderPool::new("fedflow-reader"),
+            options,
+        }))
+    }
+
+    /// Says what is done for a worker, if anybody wants to know.
+    pub(crate) fn talk(&self, assignment: &Assignment, text: impl FnOnce() -> String) {
+        if let Some(talk) = &self.options.talk {
+            talk.tell(assignment, &text());
+        }
+    }
+
+    /// The program of a worker's name.
+    pub(crate) fn worker_program(&self, name: &str) -> Option<WorkerProgram> {
+        match self.options.workers.get(name) {
+            Some(program) => Some(program.clone()),
+            None if name == SELF_WORKER => {
+                Some(WorkerProgram { command: vec![self.own_program.clone()], ..WorkerProgram::default() })
+            }
+            None => None,
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! A task's two log files, and the last lines of one of them.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::host::logs::capped_log::{CappedLog, read_up_to};
+use crate::host::logs::log_keeper::LogKeeper;
+
+/// The most that is told of a log's end.
+const TAIL_BYTES: u64 = 4096;
+const TAIL_LINES: usize = 20;
+/// How much of a log's end is searched for the cause of a failure: a framework may say more after it.
+const END_BYTES: u64 = 64 * 1024;
+
+/// The files that a task's processes write to. They stay open here: what is read of them later is what the
+/// processes wrote, whatever a worker has put in their place meanwhile.
+#[derive(Debug, Clone)]
+pub(crate) struct Logs {
+    stdout: Arc<CappedLog>,
+    stderr: Arc<CappedLog>,
+}
+
+impl Logs {
+    /// Makes the files in a task's empty directory. Each may take so many bytes.
+    pub(crate) fn create(workdir: &Path, limit: u64) -> io::Result<Self> {
+        let create = |name| CappedLog::create(workdir, name, limit).map(Arc::new);
+        Ok(Self { stdout: create("stdout.log")?, stderr: create("stderr.log")? })
+    }
+
+    /// Has their size looked after while processes write to them.
+    pub(crate) fn keep_small(&self, keeper: &LogKeeper) {
+        keeper.watch([&self.stdout, &self.stderr]);
+    }
+
+    /// Descriptors for a process.
+    pub(crate) fn for_process(&self) -> (BorrowedFd<'_>, BorrowedFd<'_>) {
+        (self.stdout.for_appending(), self.stderr.for_appending())
+    }
+
+    /// Whether nothing was written to stderr.
+    pub(crate) fn no_stderr(&self) -> bool {
+        self.stderr.file().metadata().is_ok_and(|metadata| metadata.len() == 0)
+    }
+
+    /// The last lines of stderr; empty if they cannot be read.
+    pub(crate) fn stderr_tail(&self) -> String {
+        let (bytes, cut) = end_of(self.stderr.file(), TAIL_BYTES).unwrap_or_default();
+        last_lines(&bytes, cut)
+    }
+
+    /// The end of stderr as far as causes are looked for in it; empty if it cannot be read.
+    pub(crate) fn stderr_end(&self) -> String {
+        let (bytes, _) = end_of(self.stderr.file(), END_BYTES).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// How long both files are together, in bytes; what lies in a hole counts.
+    pub(crate) fn size(&self) -> u64 {
+        let size = |log: &CappedLog| log.file().metadata().map_or(0, |metadata| metadata.len());
+        size(&self.stdout).saturating_add(size(&self.stderr))
+    }
+
+    /// Whether [`Self::finish`] has something to do.
+    pub(crate) fn are_too_large(&self) -> bool {
+        self.stdout.is_over_limit() || self.stderr.is_over_limit()
+    }
+
+    /// When no process writes any more: brings files that are too large into the form in which they stay. Blocks
+    /// on the disk.
+    pub(crate) fn finish(&self, workdir: &Path) {
+        for log in [&self.stdout, &self.stderr] {
+            // On a full disk, say: then the file keeps its hole, and readers see that something is missing.
+            let _ = log.finish(workdir);
+        }
+    }
+
+    /// The process that writes to them goes on to another task: they move on, empty, to that one's directory. What was
+    /// written is left behind as a copy, in the form in which it stays. Blocks on the disk.
+    ///
+    /// # Errors
+    /// A worker has removed one of them, or the other directory has such a file.
+    pub(crate) fn move_on(&self, workdir: &Path, next: &Path) -> io::Result<()> {
+        self.stdout.move_on(workdir, next)?;
+        self.stderr.move_on(workdir, next)
+    }
+}
+
+/// The last bytes of a file, at most so many, and whether there is more before them.
+fn end_of(file: &File, limit: u64) -> io::Result<(Vec<u8>, bool)> {
+    let length = file.metadata()?.len();
+    let from = length.saturating_sub(limit);
+    let mut bytes = vec![0; usize::try_from(length - from).unwrap_or(0)];
+    let read = read_up_to(file, &mut bytes, from)?;
+    bytes.truncate(read);
+    Ok((bytes, from > 0))
+}
+
+/// The last lines of a text; of one that was cut at its beginning the first, broken line is left out.
+fn last_lines(bytes: &[u8], cut: bool) -> String {
+    let whole = match bytes.iter().position(|byte| *byte == b'\n') {
+        Some(end) if cut && end + 1 < bytes.len() => &bytes[end + 1..],
+        _ => bytes,
+    };
+    let text = String::from_utf8_lossy(whole);
+    let text = text.trim_end();
+    let skipped = text.lines().count().saturating_sub(TAIL_LINES);
+    text.lines().skip(skipped).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn the_tail_is_what_was_written_last() {
+        let directory = tempfile::tempdir().unwrap();
+        let logs = Logs::create(directory.path(), 1 << 20).unwrap();
+        assert_eq!(logs.stderr_tail(), "");
+        let mut stderr = File::from(logs.for_process().1.try_clone_to_owned().unwrap());
+        for line in 0..1000 {
+            writeln!(stderr, "line {line}").unwrap();
+        }
+        // A worker that removes its log, or puts something else there, changes nothing.
+        std::fs::remove_file(directory.path().join("stderr.log")).unwrap();
+        let tail = logs.stderr_tail();
+        assert_eq!(tail.lines().count(), 20);
+        assert!(tail.starts_with("line 980\n") && tail.ends_with("line 999"), "{tail}");
+    }
+
+    #[test]
+    fn one_long_line_and_broken_text_are_told_as_they_can() {
+        assert_eq!(last_lines(b"xxxx", true), "xxxx");
+        assert_eq!(last_lines(b"xx\nyy\xff\n\n", true), "yy\u{fffd}");
+        assert_eq!(last_lines(b"xx\nyy", false), "xx\nyy");
+    }
+
+    #[test]
+    fn logs_move_on_with_their_process_and_leave_what_was_written() {
+        let root = tempfile::tempdir().unwrap();
+        let workdir = |task: usize| root.path().join(task.to_string());
+        (0..3).for_each(|task| std::fs::create_dir(workdir(task)).unwrap());
+        let logs = Logs::create(&workdir(0), 1 << 16).unwrap();
+        let (stdout, stderr) = logs.for_process();
+        let file = |descriptor: BorrowedFd<'_>| File::from(descriptor.try_clone_to_owned().unwrap());
+        let (mut stdout, mut stderr) = (file(stdout), file(stderr));
+        let text = |task, name| std::fs::read_to_string(workdir(task).join(name)).unwrap();
+        writeln!(stdout, "first").unwrap();
+        logs.move_on(&workdir(0), &workdir(1)).unwrap();
+        // Too much for its limit, so that its copy is cut.
+        (0..20_000).for_each(|number| writeln!(stdout, "second {number}").unwrap());
+        writeln!(stderr, "second").unwrap();
+        assert_eq!(logs.stderr_tail(), "second");
+        logs.move_on(&workdir(1), &workdir(2)).unwrap();
+        writeln!(stdout, "third").unwrap();
+        assert_eq!((text(0, "stdout.log").as_str(), text(0, "stderr.log").as_str()), ("first\n", ""));
+        let second = text(1, "stdout.log");
+        assert!(second.len() < 70_000 && second.contains(" bytes dropped: "), "{} bytes", second.len());
+        assert!(second.starts_with("second 0\n") && second.ends_with("second 19999\n"));
+        assert_eq!((text(2, "stdout.log").as_str(), text(2, "stderr.log").as_str()), ("third\n", ""));
+        assert!(!logs.are_too_large());
+        std::fs::remove_file(workdir(2).join("stdout.log")).unwrap();
+        std::fs::create_dir(workdir(3)).unwrap();
+        assert!(logs.move_on(&workdir(2), &workdir(3)).is_err(), "there is nothing left that could move");
+    }
+
+    #[test]
+    fn an_existing_log_is_not_taken_over() {
+        let directory = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("/dev/null", directory.path().join("stdout.log")).unwrap();
+        assert!(Logs::create(directory.path(), 1 << 20).is_err());
+    }
+}

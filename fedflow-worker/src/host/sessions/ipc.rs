@@ -1,0 +1,5 @@
+//! Sessions with Rust workers, over ipc-channel.
+
+pub(crate) mod handshake;
+pub(crate) mod ipc_link;
+pub(crate) mod ipc_reader;

@@ -1,0 +1,40 @@
+//! Processes: how they are named, started, given an environment, watched and killed.
+
+#[cfg(feature = "host")]
+pub(crate) mod environment;
+#[cfg(feature = "runtime")]
+pub(crate) mod inheritance;
+mod killing;
+#[cfg(feature = "host")]
+mod own_children;
+#[cfg(feature = "runtime")]
+mod own_descendants;
+#[cfg(feature = "runtime")]
+pub(crate) mod own_environment;
+#[cfg(feature = "host")]
+mod posix_spawn;
+mod process_id;
+#[cfg(feature = "runtime")]
+mod process_tree;
+#[cfg(feature = "host")]
+pub(crate) mod spawn;
+
+#[cfg(test)]
+mod test_shell;
+
+#[cfg(feature = "host")]
+pub use own_children::own_children;
+#[cfg(feature = "runtime")]
+pub use own_descendants::end_descendants;
+pub use process_id::ProcessId;
+
+#[cfg(any(feature = "host", feature = "run-dir"))]
+pub(crate) use killing::end;
+#[cfg(any(feature = "host", feature = "run-dir"))]
+pub(crate) use process_id::ProcessStat;
+#[cfg(feature = "host")]
+pub(crate) use process_id::{read_again, read_short};
+#[cfg(feature = "host")]
+pub(crate) use process_tree::descendants;
+#[cfg(test)]
+pub(crate) use test_shell::Shell;

@@ -1,0 +1,113 @@
+//! The children of this process, and whether a process has any.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+
+use super::own_descendants::reap_children;
+use super::process_id::{ProcessId, read_short};
+use super::process_tree::{listed_children, snapshot};
+
+/// The children that this process has. One that a shell has become with `exec` may have children that are no
+/// business of its own.
+///
+/// # Errors
+/// `/proc` cannot be read.
+pub fn own_children() -> io::Result<Vec<ProcessId>> {
+    if !reap_children() {
+        return Ok(Vec::new());
+    }
+    let children = children(std::process::id())?;
+    Ok(children.into_iter().filter_map(|pid| ProcessId::of(pid).ok()).collect())
+}
+
+/// The numbers of a process's children, those included that have ended and were not waited for.
+///
+/// Takes a tenth of a millisecond where the kernel lists children; else a file is read for each process of the
+/// machine, 10 µs each.
+///
+/// # Errors
+/// `/proc` cannot be read, or there is no such process.
+fn children(pid: u32) -> io::Result<Vec<u32>> {
+    match listed_children(pid)? {
+        Some(children) => Ok(children),
+        None => {
+            Ok(snapshot()?.into_iter().filter(|stat| stat.parent == pid).map(|stat| stat.id.pid).collect())
+        }
+    }
+}
+
+/// The numbers of the children that this process was given as a subreaper, and of those that its main thread started:
+/// the kernel gives orphans to the first thread that lives, which is the main thread. Looked at after every task, so
+/// it takes a file, not one for each thread.
+///
+/// # Errors
+/// `/proc` cannot be read.
+pub(crate) fn adopted() -> io::Result<Vec<u32>> {
+    let pid = std::process::id();
+    match read_short(format!("/proc/self/task/{pid}/children")) {
+        Ok(text) => {
+            let text = String::from_utf8_lossy(&text);
+            Ok(text.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect())
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => children(pid),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether a process is sure to have no child: it has no more threads than that, of which only the main one has
+/// children, and that has none.
+///
+/// No other thread is looked up. What was looked up of a thread the kernel has to forget when the thread ends; if that
+/// is the last one, whoever reaps the process meanwhile spins until it is done, a millisecond where cores are short.
+pub(crate) fn is_childless(pid: u32, threads: u64) -> bool {
+    let tasks = format!("/proc/{pid}/task");
+    // A directory's links are itself, its name, and its subdirectories, one for each thread.
+    let few = fs::metadata(&tasks).is_ok_and(|tasks| tasks.nlink() <= threads + 2);
+    few && read_short(format!("{tasks}/{pid}/children")).is_ok_and(|children| children.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use rustix::process::Signal;
+
+    use super::*;
+    use crate::processes::killing::end;
+    use crate::processes::process_tree::descendants;
+    use crate::processes::test_shell::Shell;
+
+    #[test]
+    fn a_process_is_childless_only_while_all_its_threads_are_known() {
+        let pid = std::process::id();
+        let (started, release) = (std::sync::Barrier::new(2), std::sync::Barrier::new(2));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                started.wait();
+                release.wait();
+            });
+            started.wait();
+            assert!(!is_childless(pid, 1), "nobody knows what the others have started");
+            release.wait();
+        });
+        let mut shell = Shell::start("echo ready; read line");
+        assert!(is_childless(shell.id().pid, 1));
+        let parent = Shell::start("sleep 3600 & echo ready; read line");
+        assert!(!is_childless(parent.id().pid, 1));
+        end(&descendants(parent.id().pid, &[]).unwrap(), &[Signal::KILL], Duration::from_secs(60));
+        shell.close_stdin();
+        shell.wait_for_end();
+        shell.signal();
+    }
+
+    #[test]
+    fn children_are_found_also_those_that_have_ended() {
+        let mut shell = Shell::start("echo ready");
+        shell.wait_for_end();
+        assert!(children(std::process::id()).unwrap().contains(&shell.id().pid));
+        let pid = shell.id().pid;
+        assert_eq!(shell.signal(), None);
+        assert!(!children(std::process::id()).unwrap().contains(&pid));
+    }
+}

@@ -1,0 +1,81 @@
+//! The one place that reads and changes this process's environment.
+
+use std::env;
+use std::ffi::OsString;
+use std::io;
+use std::path::Path;
+#[cfg(feature = "host")]
+use std::path::PathBuf;
+
+/// Set by a caller that only wants to know a worker's task kinds.
+pub(crate) const DESCRIBE: &str = "FEDFLOW_DESCRIBE";
+/// Names the descriptor of a worker's socket.
+pub(crate) const FD: &str = "FEDFLOW_FD";
+/// The secret by which a Rust worker and its supervisor know each other; removed before user code runs.
+pub(crate) const TOKEN: &str = "FEDFLOW_TOKEN";
+/// The directory in which a Rust worker offers its channel; removed before user code runs.
+pub(crate) const BOOTSTRAP: &str = "FEDFLOW_BOOTSTRAP";
+
+/// A variable of this process, if it is set and not empty.
+pub(crate) fn get(name: &str) -> Option<OsString> {
+    read(name).filter(|value| !value.is_empty())
+}
+
+/// A directory on a memory file system that only this user can enter, if the machine has one.
+#[cfg(feature = "host")]
+pub(crate) fn memory_directory() -> PathBuf {
+    let runtime = get("XDG_RUNTIME_DIR").map(PathBuf::from);
+    let candidates = runtime.into_iter().chain([PathBuf::from("/dev/shm")]);
+    let usable =
+        |path: &PathBuf| path.is_absolute() && rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok();
+    candidates.into_iter().find(usable).unwrap_or_else(env::temp_dir)
+}
+
+/// Whether this process has one thread only, so that its environment can be changed.
+///
+/// # Errors
+/// `/proc` cannot be read.
+pub(crate) fn is_single_threaded() -> io::Result<bool> {
+    // It does nothing where there is one thread and is refused where there are more. Asked first, as what a process
+    // has looked up of itself in `/proc` makes its end much slower for the kernel.
+    // SAFETY: it takes no pointer, and separates nothing. rustix has it behind a feature of its own.
+    if unsafe { libc::unshare(libc::CLONE_THREAD) } == 0 {
+        return Ok(true);
+    }
+    Ok(std::fs::read_dir("/proc/self/task")?.count() == 1)
+}
+
+/// Calls a function while temporary files go into a directory, then restores what was set.
+///
+/// # Safety
+/// No other thread of this process may read or write the environment meanwhile.
+pub(crate) unsafe fn with_temporary_directory<R>(directory: &Path, call: impl FnOnce() -> R) -> R {
+    const NAME: &str = "TMPDIR";
+    let before = read(NAME);
+    // SAFETY: the caller promises that nobody else uses the environment.
+    unsafe { env::set_var(NAME, directory) };
+    let result = call();
+    match before {
+        // SAFETY: as above.
+        Some(value) => unsafe { env::set_var(NAME, value) },
+        // SAFETY: as above.
+        None => unsafe { env::remove_var(NAME) },
+    }
+    result
+}
+
+/// Removes what a supervisor told this process alone, so that its children do not find it.
+///
+/// # Safety
+/// No other thread of this process may read or write the environment meanwhile.
+pub(crate) unsafe fn forget_supervisor() {
+    for name in [FD, TOKEN, BOOTSTRAP] {
+        // SAFETY: the caller promises that nobody else uses the environment.
+        unsafe { env::remove_var(name) };
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the one file that reads the environment")]
+fn read(name: &str) -> Option<OsString> {
+    env::var_os(name)
+}

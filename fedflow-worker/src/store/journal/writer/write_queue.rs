@@ -1,0 +1,92 @@
+//! What waits to be written, between those who record and the thread that writes.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// What waits, and the thread that waits for it.
+#[derive(Debug, Default)]
+pub(super) struct WriteQueue {
+    waiting: Mutex<Batch>,
+    wake: Condvar,
+}
+
+/// What waits to be written.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub(super) lines: Vec<u8>,
+    /// Events too large for a line, with their records' numbers.
+    pub(super) outside: Vec<(u64, Vec<u8>)>,
+    /// The engine's number of the last record in it.
+    pub(super) number: u64,
+    pub(super) sync: bool,
+    /// Why the last record could not be encoded.
+    pub(super) broken: Option<String>,
+    /// No more will come.
+    pub(super) closed: bool,
+    /// Nothing can be written any more.
+    pub(super) failed: bool,
+    /// Somebody waits for it: the thread does not rest.
+    pub(super) urgent: bool,
+    /// The thread sleeps until something comes.
+    asleep: bool,
+}
+
+impl WriteQueue {
+    /// A panic while it was held cannot have left it half changed: nothing under the lock panics.
+    pub(super) fn waiting(&self) -> MutexGuard<'_, Batch> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Something has been put into the batch. The thread is woken only if it sleeps: one that rests comes by itself.
+    pub(super) fn came(&self, mut batch: MutexGuard<'_, Batch>) {
+        let asleep = std::mem::take(&mut batch.asleep);
+        drop(batch);
+        if asleep {
+            self.wake.notify_one();
+        }
+    }
+
+    /// What waits, or is written and not yet synced, is wanted now.
+    pub(super) fn hurry(&self) {
+        self.waiting().urgent = true;
+        self.wake.notify_one();
+    }
+
+    /// No more will come.
+    pub(super) fn close(&self) {
+        self.waiting().closed = true;
+        self.wake.notify_one();
+    }
+
+    /// Rests, unless somebody is in a hurry; then waits until there is something to write or no more will come, but no
+    /// longer than for a time, and takes it. Leaves a buffer in exchange.
+    pub(super) fn take(&self, buffer: Vec<u8>, rest: Duration, patience: Option<Duration>) -> Batch {
+        let rests = |batch: &mut Batch| !batch.urgent && !batch.closed;
+        let rested = self.wake.wait_timeout_while(self.waiting(), rest, rests);
+        let (mut batch, _) = rested.unwrap_or_else(PoisonError::into_inner);
+        batch.asleep = true;
+        let mut batch = match patience {
+            None => {
+                let waits = |batch: &mut Batch| batch.is_empty() && !batch.closed;
+                self.wake.wait_while(batch, waits).unwrap_or_else(PoisonError::into_inner)
+            }
+            Some(patience) => {
+                let waits = |batch: &mut Batch| batch.is_empty() && rests(batch);
+                self.wake.wait_timeout_while(batch, patience, waits).unwrap_or_else(PoisonError::into_inner).0
+            }
+        };
+        let fresh = Batch { lines: buffer, number: batch.number, closed: batch.closed, ..Batch::default() };
+        std::mem::replace(&mut *batch, fresh)
+    }
+
+    /// Nothing can be written any more.
+    pub(super) fn fail(&self) {
+        *self.waiting() = Batch { failed: true, ..Batch::default() };
+    }
+}
+
+impl Batch {
+    pub(super) fn is_empty(&self) -> bool {
+        self.lines.is_empty() && self.broken.is_none()
+    }
+}

@@ -1,0 +1,262 @@
+//! `RunLock`: at most one supervisor works in a run directory; the kernel frees it when its holder dies.
+
+use std::fmt;
+use std::fs::{File, TryLockError};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::time::{Duration, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use super::layout::{LOCK, RunDir};
+use crate::processes::ProcessId;
+use crate::store::wall_clock;
+
+/// How long a lock is tried again whose holder is not known: somebody who only looks ([`RunLock::probe`]) holds it
+/// for an instant, and a supervisor that has just taken it is about to say so.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// The longest text that is taken for a holder's.
+const MAX_TEXT: usize = 4096;
+
+/// A held lock. It is given up when this is dropped, or when the process ends in whatever way. The file is never
+/// removed: two supervisors could otherwise hold two files of one name.
+#[derive(Debug)]
+pub struct RunLock {
+    file: File,
+    run_dir: RunDir,
+    holder: LockHolder,
+}
+
+/// Who holds a lock, for messages and for `stop`; written into the lock's file as JSON.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LockHolder {
+    /// The supervisor.
+    #[serde(flatten)]
+    pub process: ProcessId,
+    /// Since when it holds the lock, in Unix seconds.
+    pub since: f64,
+    /// The run's token, once the journal is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_token: Option<String>,
+}
+
+/// Whether a run directory is locked, for those who only look.
+#[derive(Debug, Clone, PartialEq)]
+pub enum LockState {
+    /// No supervisor works there.
+    Free,
+    /// A supervisor works there; who, if that can be told: its text is missing for an instant after it took the
+    /// lock.
+    Held(Option<LockHolder>),
+}
+
+/// Why a lock was not had.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Somebody else has it.
+    #[error("{} is locked by {}", run_dir.display(), holder_text(holder.as_ref()))]
+    Held {
+        /// The run directory.
+        run_dir: std::path::PathBuf,
+        /// Who, if that can be told.
+        holder: Option<LockHolder>,
+    },
+    /// The system refuses it.
+    #[error("cannot lock {}: {source}", path.display())]
+    Io {
+        /// The lock's file.
+        path: std::path::PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+impl RunLock {
+    /// Takes the lock, without waiting for a supervisor that has it. Blocks for half a second at most.
+    ///
+    /// # Errors
+    /// Somebody else has it, or the file system cannot lock.
+    pub fn acquire(run_dir: &RunDir) -> Result<Self, LockError> {
+        let failed = |source| LockError::Io { path: run_dir.lock(), source };
+        let file = run_dir.private().open_or_create(LOCK).map_err(failed)?;
+        let deadline = wall_clock::monotonic() + PATIENCE;
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::Error(error)) => return Err(failed(error)),
+                Err(TryLockError::WouldBlock) => {
+                    let holder = read_holder(&file).filter(|holder| holder.process.is_alive());
+                    if holder.is_some() || wall_clock::monotonic() > deadline {
+                        return Err(LockError::Held { run_dir: run_dir.path().into(), holder });
+                    }
+                    std::thread::yield_now();
+                }
+            }
+        }
+        let process = ProcessId::this().map_err(failed)?;
+        let holder = LockHolder { process, since: wall_clock::unix_now(), run_token: None };
+        let lock = Self { file, run_dir: run_dir.clone(), holder };
+        lock.write(&lock.holder).map_err(failed)?;
+        Ok(lock)
+    }
+
+    /// Looks whether somebody holds the lock of a run directory.
+    ///
+    /// # Errors
+    /// The system refuses it.
+    pub fn probe(run_dir: &RunDir) -> Result<LockState, LockError> {
+        let failed = |source| LockError::Io { path: run_dir.lock(), source };
+        let file = match run_dir.private().read(LOCK) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(LockState::Free),
+            Err(error) => return Err(failed(error)),
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(LockState::Free),
+            Err(TryLockError::WouldBlock) => {
+                Ok(LockState::Held(read_holder(&file).filter(|holder| holder.process.is_alive())))
+            }
+            Err(TryLockError::Error(error)) => Err(failed(error)),
+        }
+    }
+
+    /// Blocks until nobody holds the lock of a run directory.
+    ///
+    /// # Errors
+    /// The system refuses it.
+    pub fn wait_until_free(run_dir: &RunDir) -> Result<(), LockError> {
+        let failed = |source| LockError::Io { path: run_dir.lock(), source };
+        let file = match run_dir.private().read(LOCK) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(failed(error)),
+        };
+        loop {
+            match file.lock_shared() {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                locked => return locked.map_err(failed),
+            }
+        }
+    }
+
+    /// The directory that is locked.
+    #[must_use]
+    pub fn run_dir(&self) -> &RunDir {
+        &self.run_dir
+    }
+
+    /// Adds the run's token to the lock's text, which is for people and tools only: that it cannot be written,
+    /// as on a full disk, does not matter.
+    pub(in crate::store) fn tell_token(&self, run_token: &str) {
+        let holder = LockHolder { run_token: Some(run_token.into()), ..self.holder.clone() };
+        let _ = self.write(&holder);
+    }
+
+    fn write(&self, holder: &LockHolder) -> io::Result<()> {
+        let mut text = serde_json::to_vec(holder)?;
+        text.push(b'\n');
+        self.file.write_all_at(&text, 0)?;
+        self.file.set_len(text.len() as u64)
+    }
+}
+
+impl Drop for RunLock {
+    fn drop(&mut self) {
+        // Nobody shall be told of a holder that has given it up. If this fails, the text is only stale.
+        let _ = self.file.set_len(0);
+    }
+}
+
+fn read_holder(file: &File) -> Option<LockHolder> {
+    let mut text = [0; MAX_TEXT];
+    let length = file.read_at(&mut text, 0).ok()?;
+    // A longer text of an earlier holder may still stand behind the first line.
+    let line = text.get(..length)?.split(|byte| *byte == b'\n').next()?;
+    serde_json::from_slice(line).ok()
+}
+
+fn holder_text(holder: Option<&LockHolder>) -> String {
+    holder.map_or_else(|| "another process".into(), ToString::to_string)
+}
+
+impl fmt::Display for LockHolder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let since = Duration::try_from_secs_f64(self.since).unwrap_or_default();
+        let since = UNIX_EPOCH.checked_add(since).unwrap_or(UNIX_EPOCH);
+        write!(f, "process {} since {}", self.process.pid, humantime::format_rfc3339_seconds(since))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader};
+    use std::process::Stdio;
+
+    use super::*;
+    use crate::store::example_run as sample;
+
+    #[test]
+    fn one_at_a_time() {
+        let root = tempfile::tempdir().unwrap();
+        let run = sample::new_run(root.path());
+        assert_eq!(RunLock::probe(&run).unwrap(), LockState::Free);
+        let lock = RunLock::acquire(&run).unwrap();
+        lock.tell_token("token");
+        let LockState::Held(Some(holder)) = RunLock::probe(&run).unwrap() else { panic!("it is held") };
+        assert_eq!(holder.process, ProcessId::this().unwrap());
+        assert_eq!(holder.run_token.as_deref(), Some("token"));
+        let error = RunLock::acquire(&run).unwrap_err().to_string();
+        let expected = format!("is locked by process {} since 20", std::process::id());
+        assert!(error.contains(&expected), "{error}");
+        drop(lock);
+        assert_eq!(RunLock::probe(&run).unwrap(), LockState::Free);
+        assert_eq!(std::fs::read(run.lock()).unwrap(), b"", "the file stays, its text does not");
+        RunLock::acquire(&run).unwrap();
+    }
+
+    #[test]
+    fn those_who_look_do_not_get_in_the_way() {
+        let root = tempfile::tempdir().unwrap();
+        let run = sample::new_run(root.path());
+        drop(RunLock::acquire(&run).unwrap());
+        std::thread::scope(|scope| {
+            let looking = scope.spawn(|| (0..2000).for_each(|_| drop(RunLock::probe(&run).unwrap())));
+            while !looking.is_finished() {
+                RunLock::acquire(&run).unwrap();
+            }
+        });
+    }
+
+    /// Runs in a child process of the test below.
+    #[test]
+    fn child_that_holds_the_lock() {
+        let Some(path) = sample::child_argument() else { return };
+        let _lock = RunLock::acquire(&RunDir::create(path, crate::store::Existing::Refuse).unwrap()).unwrap();
+        println!("\nlocked");
+        // Until it is killed; or until the test that started it is gone.
+        let _ = io::stdin().read_line(&mut String::new());
+    }
+
+    #[test]
+    fn a_killed_holder_holds_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        let run = sample::new_run(root.path());
+        let mut child = sample::child("store::run_dir::lock::tests::child_that_holds_the_lock", run.path());
+        let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        assert!(lines.any(|line| line.unwrap() == "locked"));
+        let Err(LockError::Held { holder: Some(holder), .. }) = RunLock::acquire(&run) else {
+            panic!("the child holds it")
+        };
+        assert_eq!(holder.process.pid, child.id());
+        let waiting = std::thread::spawn({
+            let run = run.clone();
+            move || RunLock::wait_until_free(&run).unwrap()
+        });
+        child.kill().unwrap();
+        waiting.join().unwrap();
+        child.wait().unwrap();
+        assert_eq!(RunLock::probe(&run).unwrap(), LockState::Free);
+        RunLock::acquire(&run).unwrap();
+    }
+}
