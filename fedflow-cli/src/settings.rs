@@ -12,7 +12,7 @@ use std::sync::Arc;
 use fedflow_core::{Config, ConfigError, KEYS, Key, Value};
 
 use crate::diagnostic::{Diagnostic, Diagnostics, SourceFile, did_you_mean};
-use crate::environment::CONFIG_PREFIX;
+use crate::process_environment::CONFIG_PREFIX;
 use crate::toml_reader::TomlReader;
 
 pub use entry::ConfigEntry;

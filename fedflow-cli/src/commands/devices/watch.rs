@@ -18,7 +18,7 @@ use super::{card_table, device_of, driver_line, write_notes, write_reason};
 use crate::args::DevicesArgs;
 use crate::command_error::CommandError;
 use crate::plain_table::plain_table;
-use crate::signals::is_ignored;
+use crate::run::is_ignored;
 use crate::view::{escape, seconds};
 
 /// How often the devices are looked at by default.
