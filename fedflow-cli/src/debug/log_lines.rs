@@ -46,10 +46,10 @@ where
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let mut text = format!("{}: ", name_of(*event.metadata().level()));
-        if let Some(span) = context.event_span(event) {
-            if let Some(SpanLabel(label)) = span.extensions().get() {
-                let _ = write!(text, "{label}: ");
-            }
+        if let Some(span) = context.event_span(event)
+            && let Some(SpanLabel(label)) = span.extensions().get()
+        {
+            let _ = write!(text, "{label}: ");
         }
         event.record(&mut EventText(&mut text));
         // It may repeat a command or what a worker sent, which must not steer the terminal.
