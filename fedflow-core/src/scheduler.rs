@@ -145,8 +145,7 @@ impl Scheduler {
     #[must_use]
     pub fn poll(&mut self, now: Time) -> Option<SchedulerOutput> {
         loop {
-            if let Some((output, asked)) = self.parts.outbox.next() {
-                self.asked = asked;
+            if let Some(output) = self.parts.outbox.next(&mut self.asked) {
                 return Some(output);
             }
             self.parts.outbox.take_growth();
