@@ -38,8 +38,6 @@ pub use describe::{DescribeError, describe};
 pub use host::{
     Host, HostError, HostHandle, HostOptions, HostTalk, LeaseWitness, Protocol, TrainGate, WorkerProgram,
 };
-#[cfg(any(feature = "runtime", feature = "run-dir"))]
-pub use processes::ProcessId;
 #[cfg(feature = "runtime")]
 pub use processes::end_descendants;
 #[cfg(feature = "host")]

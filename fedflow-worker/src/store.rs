@@ -62,5 +62,3 @@ pub use setup::{Existing, RUN_TOKEN_VARIABLE, RunDirError, end_leftovers, proces
 pub use state::{GroupState, RunState, TaskState, recover};
 pub use telemetry_file::{TelemetryError, TelemetryWriter, read_telemetry};
 pub use wall_clock::unix_now;
-
-pub use crate::processes::ProcessId;

@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
+use fedflow_core::ProcessId;
 use fedflow_worker::store::RunDir;
-use fedflow_worker::{ProcessId, end_descendants, own_children};
+use fedflow_worker::{end_descendants, own_children};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{

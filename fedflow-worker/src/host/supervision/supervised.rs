@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use fedflow_core::{Assignment, Dict, FailureKind, LeaseId, Program, Time, WorkerEvent, WorkerId};
+use fedflow_core::{Assignment, Dict, FailureKind, LeaseId, ProcessId, Program, Time, WorkerEvent, WorkerId};
 use rustix::process::Signal;
 
 use crate::host::context::HostContext;
@@ -31,7 +31,6 @@ use crate::host::supervision::end_description::{self, Asked};
 use crate::host::supervision::result_file;
 use crate::host::supervision::sweep::{Other, Sweep};
 use crate::host::supervision::worker_table::Notice;
-use crate::processes::ProcessId;
 use crate::processes::spawn::{Ending, Process, own_peak};
 
 /// How long a reader may still wait for its channel to close after the process was reaped: only processes that left

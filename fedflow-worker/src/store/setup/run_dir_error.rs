@@ -3,7 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::processes::ProcessId;
+use fedflow_core::ProcessId;
+
 use crate::store::journal::JournalError;
 use crate::store::run_dir::LockError;
 
