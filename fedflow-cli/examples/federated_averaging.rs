@@ -18,8 +18,8 @@ use fedflow_digits::{Aggregate, Federation, Split, TrainClient};
 use fedflow_gpu::{DeviceChoice, DeviceEnvironment, Pool};
 use fedflow_report::{Report, ReportWriter};
 use fedflow_worker::store::{
-    Existing, Head, JournalNotice, JournalWriter, RUN_TOKEN_VARIABLE, RunDir, RunLock, end_leftovers,
-    new_run_token, read_journal, recorded_config, recover,
+    Existing, Head, JournalNotice, JournalWriter, RUN_TOKEN_VARIABLE, RunDir, RunLock, create_run_dir,
+    end_leftovers, new_run_token, read_journal, recorded_config, recover,
 };
 use fedflow_worker::{Host, HostOptions, Worker};
 
@@ -67,7 +67,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let started = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64();
     let (run_dir, is_new) = match RunDir::open(&workdir) {
         Ok(run_dir) => (run_dir, false),
-        Err(_) => (RunDir::create(&workdir, Existing::Refuse)?, true),
+        Err(_) => (create_run_dir(&workdir, Existing::Refuse)?, true),
     };
     let lock = RunLock::acquire(&run_dir)?;
     let earlier = if is_new { None } else { Some(recover(&run_dir)?) };

@@ -38,5 +38,6 @@ pub(crate) use process_identity::{identify, probe_stat};
 pub(crate) use process_identity::{is_alive, this_process};
 #[cfg(feature = "host")]
 pub(crate) use process_tree::descendants;
+#[cfg(feature = "host")]
 #[cfg(test)]
 pub(crate) use test_shell::Shell;

@@ -10,6 +10,9 @@ use crate::tidy;
 /// How the README has people run the tests. `tidy` sees to it that it says so.
 pub(crate) const TEST_COMMAND: &str = "cargo test --workspace";
 
+/// What a crate may take of fedflow-worker alone. Features that only compile beside others are no features.
+const WORKER_FEATURES: &[&str] = &["runtime", "run-dir", "runtime,run-dir", "host"];
+
 /// Runs every step, stops at the first that fails, and tells how long each took.
 pub(crate) fn run(root: &Path) -> Result<(), Failure> {
     let mut times: Vec<(&str, Duration)> = Vec::new();
@@ -17,6 +20,12 @@ pub(crate) fn run(root: &Path) -> Result<(), Failure> {
     times.push(("tidy", timed(|| tidy::run(root, &[], TEST_COMMAND))?));
     let clippy = Step::of("cargo clippy --workspace --all-targets --locked -- -D warnings");
     times.push(("lints", clippy.run(root)?));
+    for features in WORKER_FEATURES {
+        let words =
+            ["clippy", "-p", "fedflow-worker", "--all-targets", "--no-default-features", "--features"];
+        let words = words.into_iter().chain([*features, "--", "-D", "warnings"]);
+        times.push(("worker, in part", Step::cargo(words.map(str::to_owned)).run(root)?));
+    }
     let doc = Step::of("cargo doc --workspace --no-deps").with_environment("RUSTDOCFLAGS", "-D warnings");
     times.push(("documentation", doc.run(root)?));
     times.push(("tests", Step::of(TEST_COMMAND).run(root)?));

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use fedflow_core::{Config, Dict, Durations, FlowError, StartOrder, TaskGroup};
 use fedflow_worker::store::{
-    Existing, Head, RunDir, RunDirError, RunLock, flow_checksum, new_run_token, recorded_config, unix_now,
+    CreateRunDirError, Existing, Head, RunDir, RunLock, create_run_dir, flow_checksum, new_run_token,
+    recorded_config, unix_now,
 };
 
 use crate::args::RunArgs;
@@ -104,7 +105,7 @@ fn earlier_durations(args: &RunArgs, config: &Config, workdir: &Path) -> Result<
 /// Makes the run directory and locks it; what an earlier run left is refused, or with `fresh` removed.
 pub(crate) fn begin(workdir: &Path, fresh: bool) -> Result<(RunDir, RunLock), CommandError> {
     let existing = if fresh { Existing::Fresh } else { Existing::Refuse };
-    let run_dir = RunDir::create(workdir, existing).map_err(|error| refused_directory(error, workdir))?;
+    let run_dir = create_run_dir(workdir, existing).map_err(|error| refused_directory(error, workdir))?;
     let lock = RunLock::acquire(&run_dir).map_err(CommandError::failed)?;
     Ok((run_dir, lock))
 }
@@ -118,20 +119,20 @@ fn refuse_taken(run_dir: &RunDir, flow: &Flow, config: &Config) -> Result<(), Co
             if grouping { Path::new(group.name.as_str()).join(name) } else { PathBuf::from(name) }
         })
     });
-    run_dir.refuse_taken(paths).map_err(|error| refused_directory(error, run_dir.path()))
+    run_dir.refuse_taken(paths).map_err(|error| refused_directory(error.into(), run_dir.path()))
 }
 
-fn refused_directory(error: RunDirError, workdir: &Path) -> CommandError {
+fn refused_directory(error: CreateRunDirError, workdir: &Path) -> CommandError {
     let is_locked = || {
         let run_dir = RunDir::open(workdir).ok()?;
         RunLock::acquire(&run_dir).err()
     };
     match error {
-        RunDirError::EarlierRun(_) if let Some(locked) = is_locked() => CommandError::failed(locked),
-        RunDirError::EarlierRun(_) => CommandError::refused(error)
+        CreateRunDirError::EarlierRun(_) if let Some(locked) = is_locked() => CommandError::failed(locked),
+        CreateRunDirError::EarlierRun(_) => CommandError::refused(error)
             .hint(format!("go on with it: fedflow resume {}", shown(workdir)))
             .hint("or begin anew and remove it: --fresh; or work elsewhere: --workdir DIR"),
-        RunDirError::Locked(_) => CommandError::failed(error),
+        CreateRunDirError::Locked(_) => CommandError::failed(error),
         error => CommandError::refused(error).hint("work elsewhere: --workdir DIR"),
     }
 }

@@ -5,6 +5,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, Stdio};
 
 use fedflow_core::ProcessId;
+#[cfg(feature = "host")]
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
 use super::process_identity::identify;
@@ -37,6 +38,7 @@ impl Shell {
     }
 
     /// Waits until it has ended, and leaves it unreaped.
+    #[cfg(feature = "host")]
     pub(crate) fn wait_for_end(&self) {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
         waitid(WaitId::Pid(Pid::from_child(&self.child)), options).unwrap();

@@ -195,6 +195,7 @@ mod tests {
 
     use super::*;
     use crate::store::example_run as sample;
+    use crate::store::{Existing, create_run_dir};
 
     #[test]
     fn one_at_a_time() {
@@ -232,7 +233,7 @@ mod tests {
     #[test]
     fn child_that_holds_the_lock() {
         let Some(path) = sample::child_argument() else { return };
-        let _lock = RunLock::acquire(&RunDir::create(path, crate::store::Existing::Refuse).unwrap()).unwrap();
+        let _lock = RunLock::acquire(&create_run_dir(path, Existing::Refuse).unwrap()).unwrap();
         println!("\nlocked");
         // Until it is killed; or until the test that started it is gone.
         let _ = io::stdin().read_line(&mut String::new());
