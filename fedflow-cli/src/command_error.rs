@@ -3,8 +3,13 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use fedflow_gpu::LedgerError;
+use fedflow_worker::store::CreateRunDirError;
+
 use crate::diagnostic::Diagnostics;
 use crate::mail::AccountError;
+use crate::run::{DevicesError, OpenError};
+use crate::short_path::short_path;
 
 /// How a command ended that did not succeed.
 #[derive(Debug)]
@@ -21,11 +26,6 @@ pub(crate) enum CommandError {
     Stopped {
         /// The signal's number.
         signal: i32,
-    },
-    /// The supervisor ended with this code, and has told why.
-    Told {
-        /// The code.
-        code: u8,
     },
 }
 
@@ -73,7 +73,6 @@ impl CommandError {
             Self::Refused(_) => 2,
             Self::Failed(_) => 3,
             Self::Stopped { signal } => u8::try_from(128 + signal).unwrap_or(255),
-            Self::Told { code } => *code,
         })
     }
 
@@ -82,7 +81,7 @@ impl CommandError {
     pub(crate) fn text(&self) -> Option<String> {
         match self {
             Self::Refused(refusal) | Self::Failed(refusal) => Some(refusal.to_string()),
-            Self::TasksFailed | Self::WorkerFaulty | Self::Stopped { .. } | Self::Told { .. } => None,
+            Self::TasksFailed | Self::WorkerFaulty | Self::Stopped { .. } => None,
         }
     }
 }
@@ -118,5 +117,39 @@ impl From<AccountError> for CommandError {
 impl From<Diagnostics> for CommandError {
     fn from(diagnostics: Diagnostics) -> Self {
         Self::refused(diagnostics)
+    }
+}
+
+impl From<DevicesError> for CommandError {
+    fn from(error: DevicesError) -> Self {
+        let hint = match &error {
+            DevicesError::Choice(_) => return Self::refused(error),
+            DevicesError::Pool(fedflow_gpu::OpenError::Ledger(LedgerError::Chosen { .. })) => {
+                "FEDFLOW_LEASE_DIR names, by its whole path, a directory that all runs of this machine can write to; \
+                 unset it for the usual place"
+            }
+            DevicesError::Pool(fedflow_gpu::OpenError::Ledger(_)) => {
+                "FEDFLOW_LEASE_DIR can name another directory; --devices cpu:2 needs no card and no leases"
+            }
+            DevicesError::Pool(_) => "`fedflow devices` shows what there is; --devices cpu:2 needs no card",
+        };
+        Self::refused(error).hint(hint)
+    }
+}
+
+impl From<OpenError> for CommandError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Devices(error) => error.into(),
+            OpenError::Directory(CreateRunDirError::EarlierRun(run_dir)) => {
+                let go_on = format!("go on with it: fedflow resume {}", short_path(&run_dir));
+                Self::refused(CreateRunDirError::EarlierRun(run_dir))
+                    .hint(go_on)
+                    .hint("or begin anew and remove it: --fresh; or work elsewhere: --workdir DIR")
+            }
+            OpenError::Directory(error) => Self::refused(error).hint("work elsewhere: --workdir DIR"),
+            error @ OpenError::OtherFlow { .. } => Self::refused(error),
+            error => Self::failed(error),
+        }
     }
 }

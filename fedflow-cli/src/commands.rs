@@ -6,32 +6,32 @@ mod completions;
 mod config;
 mod demo;
 mod devices;
+mod flow_groups;
+mod flow_setup;
+mod guarded;
 mod init;
 mod logs;
 mod plan;
 mod report;
 mod resume;
 mod run;
+mod shown_run;
 mod status;
 mod stop;
 
 use std::process::ExitCode;
 
 use clap::Parser;
-use fedflow_worker::shed_inheritance;
 
 use crate::args::{Cli, Command};
 use crate::command_error::CommandError;
-use crate::guard::run_guarded;
-use crate::memory::give_memory_back;
-use crate::signals::survive_file_size_limit;
+use crate::run::prepare_process;
+use guarded::run_guarded;
 
 /// Runs the command that the process's arguments ask for.
 #[must_use]
 pub fn main() -> ExitCode {
-    shed_inheritance();
-    survive_file_size_limit();
-    give_memory_back();
+    prepare_process();
     match run_command(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -45,8 +45,10 @@ pub fn main() -> ExitCode {
 
 fn run_command(command: Command) -> Result<(), CommandError> {
     match command {
-        Command::Run(args) => run_guarded(|| run::run_dir_of(&args), || run::cmd_run(&args)),
-        Command::Resume(args) => run_guarded(|| Some(args.run_dir.clone()), || resume::cmd_resume(&args)),
+        Command::Run(args) => run_guarded(|| run::run_dir_of(&args), |guard| run::cmd_run(&args, guard)),
+        Command::Resume(args) => {
+            run_guarded(|| Some(args.run_dir.clone()), |guard| resume::cmd_resume(&args, guard))
+        }
         Command::Check(args) => check::cmd_check(&args),
         Command::Plan(args) => plan::cmd_plan(&args),
         Command::Devices(args) => devices::cmd_devices(&args),
@@ -57,7 +59,7 @@ fn run_command(command: Command) -> Result<(), CommandError> {
         Command::CheckWorker(args) => check_worker::cmd_check_worker(args),
         Command::Init(args) => init::cmd_init(&args),
         Command::Config(args) => config::cmd_config(&args),
-        Command::Demo(args) => run_guarded(|| None, || demo::cmd_demo(&args)),
+        Command::Demo(args) => run_guarded(|| None, |guard| demo::cmd_demo(&args, guard)),
         Command::Completions { shell } => completions::cmd_completions(shell),
     }
 }

@@ -7,17 +7,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use fedflow_core::{Name, RunEvent, TaskKey};
 
-use crate::view::{Messages, clip, escape};
+use crate::notice::Notices;
 
 pub(crate) use pool::TalkingPool;
-
-/// The most columns of one line: commands can be long.
-const MAX_LINE: usize = 400;
 
 /// Where it is said. A clone says it to the same place.
 #[derive(Clone)]
 pub(crate) struct DebugTalk {
-    messages: Messages,
+    notices: Notices,
     groups: Arc<Mutex<BTreeMap<u32, Group>>>,
 }
 
@@ -28,13 +25,13 @@ struct Group {
 }
 
 impl DebugTalk {
-    pub(crate) fn new(messages: Messages) -> Self {
-        Self { messages, groups: Arc::default() }
+    pub(crate) fn new(notices: Notices) -> Self {
+        Self { notices, groups: Arc::default() }
     }
 
     /// Says one line. Does not block.
     pub(crate) fn say(&self, text: &str) {
-        self.messages.say(&format!("debug: {}", clip(&escape(text), MAX_LINE)));
+        self.notices.debug(text);
     }
 
     /// Takes in the names of a group that begins.

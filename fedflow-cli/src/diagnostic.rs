@@ -85,6 +85,11 @@ impl SourceFile {
         &self.text
     }
 
+    /// The text of a part of it; empty if there is no such part.
+    pub(crate) fn slice(&self, span: Span) -> &str {
+        self.text.get(span.start..span.end).unwrap_or_default()
+    }
+
     /// The line and column of a byte.
     #[must_use]
     pub fn position(&self, byte: usize) -> Position {
@@ -266,7 +271,7 @@ fn write_excerpt(f: &mut fmt::Formatter<'_>, file: &SourceFile, span: Span) -> f
     let Position { line, column } = file.position(span.start);
     let text: Vec<char> = file.line(line).chars().collect();
     let begin = (column - 1).min(text.len());
-    let marked = file.text.get(span.start..span.end).unwrap_or_default().lines().next().unwrap_or_default();
+    let marked = file.slice(span).lines().next().unwrap_or_default();
     let end = (begin + marked.chars().count().max(1)).min(text.len().max(begin + 1));
 
     // A line can be a whole inline table: show what lies around the caret.

@@ -59,6 +59,7 @@ fn write_new(path: &Path, text: &str) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use std::process::Command;
+    use std::sync::Arc;
 
     use fedflow_core::{Dict, Program, Value};
 
@@ -82,9 +83,9 @@ mod tests {
     }
 
     /// Directories of tasks, and the one number that each wrote as its result.
-    struct Ran<'d>(&'d Path);
+    struct Ran(PathBuf);
 
-    impl FlowContext for Ran<'_> {
+    impl FlowContext for Ran {
         fn workdir(&self, group: &str, task: &str) -> Option<PathBuf> {
             Some(self.0.join(group).join(task))
         }
@@ -101,10 +102,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let flow =
             FlowFile::parse(include_str!("../templates/flow.toml"), Path::new("flow.toml")).unwrap().flow;
-        let ran = Ran(directory.path());
-        for plan in &flow.groups {
-            for task in plan.build(&ran).unwrap().tasks() {
-                let workdir = ran.workdir(plan.name.as_str(), task.task_id().as_str()).unwrap();
+        let ran = Arc::new(Ran(directory.path().to_owned()));
+        for group in &flow.groups {
+            for task in group.build(&ran).unwrap().tasks() {
+                let workdir = ran.workdir(group.name.as_str(), task.task_id().as_str()).unwrap();
                 fs::create_dir_all(&workdir).unwrap();
                 let Program::Command { train, .. } = task.spec().program.as_ref() else {
                     panic!("no command")

@@ -8,7 +8,7 @@ use fedflow_worker::store::{JournalFollower, RunDir};
 use crate::command_error::CommandError;
 use crate::diagnostic::did_you_mean;
 use crate::overview::{Overview, TaskOverview};
-use crate::session::shown;
+use crate::short_path::short_path;
 use crate::view::escape;
 
 /// A run that somebody else may be supervising.
@@ -48,7 +48,7 @@ impl RunAccess {
         if let Some((group, task, _)) = found {
             return Ok((group.clone(), task.clone()));
         }
-        let run = shown(self.run_dir.path());
+        let run = short_path(self.run_dir.path());
         let error = CommandError::refused(format!("{run} has no task {} so far", escape(text)));
         if let Some((group, _)) = text.split_once('/')
             && !self.overview.groups.keys().any(|known| known.as_str() == group)

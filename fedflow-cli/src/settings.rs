@@ -12,8 +12,8 @@ use std::sync::Arc;
 use fedflow_core::{Config, ConfigError, KEYS, Key, Value};
 
 use crate::diagnostic::{Diagnostic, Diagnostics, SourceFile, did_you_mean};
-use crate::environment::CONFIG_PREFIX;
-use crate::table::Reader;
+use crate::process_environment::CONFIG_PREFIX;
+use crate::toml_reader::TomlReader;
 
 pub use entry::ConfigEntry;
 pub use render::render;
@@ -125,7 +125,7 @@ impl Settings {
     }
 
     fn take_file(&mut self, file: &Arc<SourceFile>) -> Diagnostics {
-        let mut reader = Reader::new(file);
+        let mut reader = TomlReader::new(file);
         let Some(table) = reader.parse(file.text()) else { return reader.found };
         let entries = read_entries(table.get_ref(), &mut reader);
         let mut found = reader.found;

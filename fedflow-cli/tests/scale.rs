@@ -7,7 +7,7 @@
 mod counting_allocator;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use counting_allocator::CountingAllocator;
@@ -102,8 +102,8 @@ fn run(file: &FlowFile, config: Config) -> Keepers {
     };
     let mut flow = Flow::new(ports, settings, config, History::default());
     let mut groups = Vec::new();
-    for plan in &file.flow.groups {
-        let mut group = plan.build(&Nothing).unwrap();
+    for group in &file.flow.groups {
+        let mut group = group.build(&Arc::new(Nothing)).unwrap();
         flow.execute(&mut group).unwrap();
         groups.push(group);
     }

@@ -42,41 +42,23 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod attempt;
-mod backlog;
-mod figure;
-mod fold;
-mod html;
-mod item;
-mod junit;
-mod mailbox;
-mod markdown;
-mod memory;
-mod render;
+mod analysis;
+mod formats;
 mod report;
-mod results_csv;
-mod results_json;
-mod series;
-mod summary;
-mod task_places;
-mod telemetry;
-mod threads;
-mod timeline;
-mod usage;
-mod visible;
-mod writer;
+mod text;
+mod writing;
 
-pub use attempt::{Attempt, Lane, Measured, Phase, Retry, Span};
-pub use html::{render_group_html, render_html};
-pub use item::{ItemPoint, ItemSeries};
-pub use junit::render_junit;
-pub use markdown::{render_group_markdown, render_markdown};
-pub use memory::{Advice, FamilyMemory, MemoryKind, memory_by_family};
-pub use render::RenderError;
+pub use analysis::device_telemetry::DeviceTelemetry;
+pub use analysis::device_use::DeviceUse;
+pub use analysis::family_memory::{Advice, FamilyMemory, MemoryKind, memory_by_family};
+pub use analysis::summary::Summary;
+pub use formats::html::{render_group_html, render_html};
+pub use formats::junit::render_junit;
+pub use formats::markdown::{render_group_markdown, render_markdown};
+pub use formats::render_error::RenderError;
+pub use formats::results_csv::render_csv;
+pub use formats::results_json::{render_json, render_json_with_devices};
+pub use report::attempt::{Attempt, Lane, Measured, Phase, Retry, Span};
+pub use report::item_series::{ItemPoint, ItemSeries};
 pub use report::{Counts, GroupReport, Outcome, OutcomeKind, Report, Session, TaskReport};
-pub use results_csv::render_csv;
-pub use results_json::{render_json, render_json_with_devices};
-pub use summary::Summary;
-pub use telemetry::DeviceTelemetry;
-pub use usage::DeviceUse;
-pub use writer::{ReportSender, ReportWriter, write_reports};
+pub use writing::report_writer::{ReportSender, ReportWriter, write_reports};

@@ -16,7 +16,6 @@ use tempfile::TempDir;
 
 use crate::describe::describe;
 use crate::host::context::HostContext;
-use crate::host::input_queue::Post;
 use crate::host::{HostError, HostOptions, Protocol, WorkerProgram};
 use crate::pausable_clock::Clock;
 use conversation::Conversation;
@@ -101,11 +100,11 @@ impl WorkerCheck {
         let mut options = HostOptions::new(&self.base_dir);
         // What is late is noticed here first, and can then still be heard.
         options.start_timeout = self.limit + 10 * LAST_WORDS;
-        let shared = HostContext::new(options, Clock::start(), Post::open()?)?;
+        let context = HostContext::new(options, Clock::start())?;
         let root = tempfile::Builder::new().prefix("fedflow-check-").tempdir();
         let root = root.map_err(HostError::PrivateDirectory)?;
         let mut run =
-            Run { check: self, shared, root, protocol: Protocol::Json, started: 0, tell, passed: true };
+            Run { check: self, context, root, protocol: Protocol::Json, started: 0, tell, passed: true };
         run.recognise();
         if let Some(loads) = run.first_process() {
             run.further_processes(loads);
@@ -117,7 +116,7 @@ impl WorkerCheck {
 /// A check that is going on.
 struct Run<'a> {
     check: &'a WorkerCheck,
-    shared: Arc<HostContext>,
+    context: Arc<HostContext>,
     root: TempDir,
     protocol: Protocol,
     started: u64,
@@ -228,7 +227,7 @@ impl Run<'_> {
         let params = trial.map(|trial| trial.params.clone()).unwrap_or_default();
         let program =
             WorkerProgram { command: self.check.command.clone(), protocol: self.protocol, env: Vec::new() };
-        Conversation::begin(&self.shared, &program, (place, self.started), (kind, params), self.check.limit)
+        Conversation::begin(&self.context, &program, (place, self.started), (kind, params), self.check.limit)
             .map_err(|cause| Fault::early(cause.message, ""))
     }
 

@@ -31,13 +31,13 @@
 //! by whatever cause, the worker sees it and kills its own process group, helpers included. (The kernel's parent-death
 //! signal watches over it only until the life line does: it would kill the worker before it has killed its helpers.)
 
+pub(crate) mod cause;
 pub(crate) mod context;
+mod descriptor_limit;
 #[doc(hidden)]
 pub mod fuzzing;
 mod handle;
-pub(crate) mod inbox;
 pub(crate) mod input_queue;
-mod launcher;
 mod lease_holder;
 pub(crate) mod logs;
 mod memory;
@@ -50,24 +50,25 @@ mod talk;
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use fedflow_core::{Assignment, Dict, HostSample, Input, Lease, Severity, Time, WorkerId, Workers};
+use fedflow_core::{
+    Assignment, Dict, HostSample, Input, Lease, Severity, Time, WorkerEvent, WorkerId, Workers,
+};
 use rustix::process::{getpid, set_child_subreaper};
 
 use crate::pausable_clock::Clock;
 use crate::processes::spawn;
-
 use context::HostContext;
 pub use handle::HostHandle;
-use inbox::HostInbox;
-use input_queue::Post;
-use launcher::HostLauncher;
+use input_queue::{Arrivals, InputQueue, Waker};
 pub use lease_holder::LeaseWitness;
 use memory::host_sampler::{Sampler, SamplerThread};
 pub use memory_check::TrainGate;
 pub use options::{HostOptions, Protocol, WorkerProgram};
-use supervision::worker_table::Overseer;
+use supervision::notice::NoticeQueue;
+use supervision::worker_table::WorkerTable;
 pub use talk::HostTalk;
 
 /// Why a host cannot start.
@@ -86,14 +87,19 @@ pub enum HostError {
 
 /// The workers on this machine: the engine's [`Workers`]. Owned by the engine's thread; a [`HostHandle`] is for others.
 ///
-/// No order blocks; what follows from one happens in [`Workers::next`]. Dropping the host kills every worker that is
+/// No command blocks; what follows from one happens in [`Workers::next`]. Dropping the host kills every worker that is
 /// left and waits for that, at most a few seconds.
 #[derive(Debug)]
 pub struct Host {
-    // Dropped first: it ends the workers.
-    launcher: HostLauncher,
-    inbox: HostInbox,
+    workers: WorkerTable,
+    arrivals: Arrivals,
+    clock: Clock,
+    sampler: Option<Arc<Mutex<Sampler>>>,
+    _sampling: Option<SamplerThread>,
 }
+
+/// A sample of the machine that is older is renewed before the engine decides on what a loaded task takes.
+const FRESH: Duration = Duration::from_millis(100);
 
 impl Host {
     /// Starts the host's threads; no process yet. Time begins now.
@@ -103,77 +109,126 @@ impl Host {
     /// # Errors
     /// The base directory is relative, or the system refuses a directory, thread or descriptor.
     pub fn start(options: HostOptions) -> Result<(Self, HostHandle), HostError> {
-        starting::descriptor_limit::raise_limit();
-        sessions::ipc::prepare().map_err(HostError::Threads)?;
+        descriptor_limit::raise();
+        sessions::ipc::ipc_reader::prepare()?;
         if options.adopt_orphans {
             set_child_subreaper(Some(getpid())).map_err(io::Error::from)?;
         }
         let clock = Clock::start();
-        let post = Post::open()?;
-        let sampler = options.sample_interval.map(|_| Arc::new(Mutex::new(Sampler::new(clock.clone()))));
-        let (interval, adopting) = (options.sample_interval, options.adopt_orphans);
-        let shared = HostContext::new(options, clock.clone(), post.clone())?;
-        let sampling = match (&sampler, interval) {
-            (Some(sampler), Some(interval)) => {
-                let (gauges, clock) = (shared.gauges.clone(), clock.clone());
-                let oom_kills = Arc::clone(&shared.oom_kills);
-                let also = move || {
-                    gauges.look(&clock);
-                    oom_kills.look();
-                    if adopting {
-                        // A worker may leave more behind than the system has numbers for.
-                        let _ = spawn::strangers();
-                    }
-                };
-                Some(SamplerThread::start(Arc::clone(sampler), interval, post.clone(), also)?)
-            }
-            _ => None,
-        };
-        let overseer = Arc::new(Mutex::new(Overseer::start(shared)?));
-        let handle = HostHandle { post: post.clone(), clock: clock.clone() };
-        let launcher = HostLauncher { overseer: Arc::clone(&overseer), post, _sampling: sampling };
-        let inbox = HostInbox::new(overseer, clock, sampler);
-        Ok((Self { launcher, inbox }, handle))
+        let waker = Waker::open()?;
+        let (inputs, notices) = (InputQueue::new(&waker), NoticeQueue::new(&waker));
+        let context = HostContext::new(options, clock.clone())?;
+        let (sampler, sampling) = start_sampling(&context, &inputs)?.unzip();
+        let workers = WorkerTable::start(context, inputs.clone(), notices.clone(), waker)?;
+        let arrivals = Arrivals::new(inputs.clone(), clock.clone());
+        let handle = HostHandle { inputs, notices, clock: clock.clone() };
+        Ok((Self { workers, arrivals, clock, sampler, _sampling: sampling }, handle))
     }
 
     /// How many workers fit below this program's limit of open descriptors, beside what is open now; at least 1. Call
     /// it when everything else is open.
     #[must_use]
     pub fn worker_capacity() -> u32 {
-        starting::descriptor_limit::worker_capacity()
+        descriptor_limit::worker_capacity()
+    }
+
+    fn fresh_sample(&self) -> Option<HostSample> {
+        let sampler = self.sampler.as_ref()?;
+        sampler.lock().unwrap_or_else(PoisonError::into_inner).sample_if_older(FRESH)
     }
 }
 
 impl Workers for Host {
     fn start(&mut self, worker: WorkerId, assignment: Assignment) {
-        self.launcher.start(worker, assignment);
+        self.workers.begin(worker, assignment);
     }
 
     fn load(&mut self, worker: WorkerId) {
-        self.launcher.load(worker);
+        self.workers.load(worker);
     }
 
     fn train(&mut self, worker: WorkerId, lease: &Lease, params: &Dict) {
-        self.launcher.train(worker, lease, params);
+        self.workers.train(worker, lease, params.clone());
     }
 
     fn keep(&mut self, worker: WorkerId) {
-        self.launcher.keep(worker);
+        self.workers.keep(worker);
     }
 
     fn hand_over(&mut self, from: WorkerId, to: WorkerId, assignment: Assignment) {
-        self.launcher.hand_over(from, to, assignment);
+        self.workers.hand_over(from, to, assignment);
     }
 
     fn end(&mut self, worker: WorkerId, severity: Severity) {
-        self.launcher.end(worker, severity);
+        self.workers.end(worker, severity);
     }
 
     fn next(&mut self, deadline: Option<Time>) -> (Time, Input) {
-        self.inbox.next(deadline)
+        let workers = &mut self.workers;
+        let input = self.arrivals.next(deadline, |arrivals, until| workers.work(until, arrivals));
+        // What a task took while it loaded must count before the engine starts the next one.
+        let is_loaded = matches!(input, Input::Worker { event: WorkerEvent::Loaded, .. });
+        let sample = if is_loaded { self.fresh_sample() } else { None };
+        let input = match sample {
+            Some(sample) => {
+                self.arrivals.put_first(input);
+                Input::Host(sample)
+            }
+            None => input,
+        };
+        (self.clock.now(), input)
     }
 
     fn host(&mut self) -> Option<HostSample> {
-        self.inbox.host()
+        self.fresh_sample()
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.workers.shut_down(&mut self.arrivals);
+    }
+}
+
+/// Starts the thread that looks at the machine and at the workers' memory, if the options ask for it.
+fn start_sampling(
+    context: &Arc<HostContext>,
+    inputs: &InputQueue,
+) -> io::Result<Option<(Arc<Mutex<Sampler>>, SamplerThread)>> {
+    let Some(interval) = context.options.sample_interval else { return Ok(None) };
+    let sampler = Arc::new(Mutex::new(Sampler::new(context.clock.clone())));
+    let (peaks, clock) = (context.memory_peaks.clone(), context.clock.clone());
+    let oom_kills = Arc::clone(&context.oom_kills);
+    let adopting = context.options.adopt_orphans;
+    let also = move || {
+        peaks.look(&clock);
+        oom_kills.look();
+        if adopting {
+            // A worker may leave more behind than the system has numbers for.
+            let _ = spawn::strangers();
+        }
+    };
+    let thread = SamplerThread::start(Arc::clone(&sampler), interval, inputs.clone(), also)?;
+    Ok(Some((sampler, thread)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_handle_that_outlives_its_host_blocks_no_thread() {
+        let root = tempfile::tempdir().unwrap();
+        let options = HostOptions { sample_interval: None, ..HostOptions::new(root.path()) };
+        let (host, handle) = Host::start(options).unwrap();
+        let pausing = std::thread::spawn({
+            let handle = handle.clone();
+            // It may be asked before the host is dropped or after it.
+            move || handle.pause()
+        });
+        drop(host);
+        pausing.join().unwrap();
+        handle.pause();
+        handle.durable(1);
     }
 }

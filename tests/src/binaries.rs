@@ -37,6 +37,12 @@ pub fn faulty_system() -> PathBuf {
     binary("examples/libfaulty_system.so")
 }
 
+/// A program that uses Fedflow as a library: an example of fedflow-cli.
+#[must_use]
+pub fn example(name: &str) -> PathBuf {
+    binary("examples").join(name)
+}
+
 /// The directory of this profile's binaries, all of them built.
 fn target_directory() -> &'static Path {
     static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
@@ -47,6 +53,7 @@ fn target_directory() -> &'static Path {
         #[expect(clippy::disallowed_methods, reason = "the one place that builds what is tested")]
         let mut build = Command::new(env!("CARGO"));
         build.args(["build", "--quiet", "--bins", "--example", "faulty_system"]);
+        build.args(["--example", "federated_averaging", "--example", "sweep"]);
         build.args(["-p", "fedflow-cli", "-p", "fedflow-digits", "-p", "fedflow-tests"]);
         if !cfg!(debug_assertions) {
             build.arg("--release");

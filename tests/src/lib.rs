@@ -8,7 +8,7 @@ mod mail_server;
 mod peak;
 mod sandbox;
 
-pub use binaries::{binary, faulty_system, scripted_worker};
+pub use binaries::{binary, example, faulty_system, scripted_worker};
 pub use cgroup::Cgroup;
 pub use fifo::Fifo;
 pub use held::Held;

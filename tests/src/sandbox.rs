@@ -111,7 +111,16 @@ impl Sandbox {
     /// Nobody does.
     #[must_use]
     pub fn supervisor(&self) -> LockHolder {
-        let run_dir = RunDir::open(self.path().join("res")).expect("a run directory");
+        self.supervisor_of("res")
+    }
+
+    /// Who works in a run directory.
+    ///
+    /// # Panics
+    /// Nobody does.
+    #[must_use]
+    pub fn supervisor_of(&self, run: &str) -> LockHolder {
+        let run_dir = RunDir::open(self.path().join(run)).expect("a run directory");
         match RunLock::probe(&run_dir).expect("a lock") {
             LockState::Held(Some(holder)) => holder,
             state => panic!("no supervisor: {state:?}"),
@@ -125,6 +134,43 @@ impl Sandbox {
     #[must_use]
     pub fn fedflow(&self, arguments: &str) -> Outcome {
         self.outcome(self.command(arguments), arguments)
+    }
+
+    /// Runs a program to its end.
+    ///
+    /// # Panics
+    /// It cannot be started.
+    #[must_use]
+    pub fn program(&self, program: &Path, arguments: &[&str]) -> Outcome {
+        let mut command = self.prepared(program);
+        command.args(arguments);
+        self.outcome(command, &program.display().to_string())
+    }
+
+    /// Starts a program, to read what it prints line by line.
+    ///
+    /// # Panics
+    /// It cannot be started.
+    #[must_use]
+    pub fn begin_program(&self, program: &Path, arguments: &[&str]) -> Running {
+        let mut command = self.prepared(program);
+        command.args(arguments);
+        Running::start(command)
+    }
+
+    /// Waits until the journal of a run has an event of this name.
+    ///
+    /// # Panics
+    /// It has none after a minute, or cannot be read.
+    pub fn wait_for_record(&self, run: &str, event: &str) {
+        let journal = self.path().join(run).join(".fedflow/journal.jsonl");
+        let wanted = format!("\"event\":\"{event}\"");
+        let watch = Held::of(std::process::id());
+        let found = (0..60_000).any(|_| {
+            let is_there = fs::read_to_string(&journal).is_ok_and(|text| text.contains(&wanted));
+            is_there || watch.ends_within(std::time::Duration::from_millis(1))
+        });
+        assert!(found, "the run {run} has recorded no {event}");
     }
 
     /// Runs `fedflow` as [`Self::fedflow`] does, but from a shell's line that ends with `"$@"` in its place.
@@ -165,11 +211,7 @@ impl Sandbox {
     /// It cannot be started.
     #[must_use]
     pub fn begin(&self, arguments: &str) -> Running {
-        let mut command = self.command(arguments);
-        // A group of its own, as a shell gives a job.
-        let mut child = command.stdout(Stdio::piped()).process_group(0).spawn().expect("fedflow starts");
-        let lines = BufReader::new(child.stdout.take().expect("a piped stdout")).lines();
-        Running { child, lines, passed: Vec::new() }
+        Running::start(self.command(arguments))
     }
 
     fn command(&self, arguments: &str) -> Command {
@@ -211,6 +253,13 @@ impl Drop for Running {
 }
 
 impl Running {
+    fn start(mut command: Command) -> Self {
+        // A group of its own, as a shell gives a job.
+        let mut child = command.stdout(Stdio::piped()).process_group(0).spawn().expect("a program starts");
+        let lines = BufReader::new(child.stdout.take().expect("a piped stdout")).lines();
+        Self { child, lines, passed: Vec::new() }
+    }
+
     /// Waits until an event of this name is told, of this task if one is named, and returns it.
     ///
     /// # Panics

@@ -1,16 +1,17 @@
 //! `fedflow check`: validates a flow file without running it, and shows its groups and tasks.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use fedflow_core::{GroupError, Program, TaskEntry, TaskGroup};
 
+use super::flow_setup::{check_flow, load_settings, open_devices};
 use crate::args::CheckArgs;
 use crate::command_error::CommandError;
-use crate::flow::{FlowFile, GroupPlan};
+use crate::flow::{FlowFile, FlowGroup};
+use crate::plain_table::plain_table;
 use crate::stdout;
-use crate::table_text::plain_table;
 use crate::view::{counted, escape};
-use crate::workers::{check_flow, load_settings, open_devices};
 
 /// How many tasks of a group are shown, unless all are.
 const SHOWN_TASKS: usize = 3;
@@ -20,9 +21,9 @@ pub(crate) fn cmd_check(args: &CheckArgs) -> Result<(), CommandError> {
     let file = FlowFile::read(&args.flow)?;
     let settings = load_settings(&args.settings, Some(&file))?;
     let opened = open_devices(&args.devices, settings.config())?;
-    check_flow(&file.flow, settings.config(), &opened.pool)?;
+    check_flow(&file.flow, settings.config(), opened.pool())?;
     let shown = if args.all { usize::MAX } else { SHOWN_TASKS };
-    let outline = |plan: &GroupPlan| Ok((plan.outline_of_first(shown)?, plan.tasks.len()));
+    let outline = |group: &Arc<FlowGroup>| Ok((group.outline_of_first(shown)?, group.tasks.len()));
     let groups = file.flow.groups.iter().map(outline).collect::<Result<Vec<_>, GroupError>>();
     let groups = groups.map_err(CommandError::refused)?;
     stdout::print(|out| write_flow(out, &file.flow.name, &groups))

@@ -2,6 +2,7 @@
 
 use fedflow_core::Config;
 
+use super::flow_setup::load_settings;
 use crate::args::ConfigArgs;
 use crate::command_error::CommandError;
 use crate::flow::FlowFile;
@@ -9,7 +10,6 @@ use crate::mail::{Account, Letter};
 use crate::settings::render;
 use crate::stderr;
 use crate::stdout;
-use crate::workers::load_settings;
 
 /// Prints it as TOML that can be put into fedflow.toml.
 pub(crate) fn cmd_config(args: &ConfigArgs) -> Result<(), CommandError> {

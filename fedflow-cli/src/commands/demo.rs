@@ -1,30 +1,26 @@
 //! `fedflow demo`: federated averaging on the UCI optical digits, with the tasks that are built in.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use fedflow_core::{Durations, FlowError, TaskGroup};
+use fedflow_core::{FlowError, TaskGroup};
 use fedflow_digits::{Federation, FederationError};
-use fedflow_worker::store::{Head, new_run_token, recorded_config, unix_now};
 
-use super::run::{begin, current_directory, say_note, with_grace};
+use super::flow_setup::{current_directory, load_settings, open_devices, with_grace};
+use super::shown_run::{Resumable, Shown, close, shown};
 use crate::args::DemoArgs;
 use crate::command_error::CommandError;
 use crate::mail::check_mail;
-use crate::session::{Session, SessionPlan};
+use crate::plain_table::plain_table;
+use crate::run::{Guard, Run};
 use crate::stdout;
-use crate::table_text::plain_table;
-use crate::workers::{load_settings, open_devices};
 
 /// Runs the federation, prints its accuracy by round, and where the report is.
-pub(crate) fn cmd_demo(args: &DemoArgs) -> Result<(), CommandError> {
+pub(super) fn cmd_demo(args: &DemoArgs, guard: Guard) -> Result<(), CommandError> {
     let settings = load_settings(&args.settings, None)?;
     let config = with_grace(settings.config().clone(), args.options.grace);
     check_mail(&config)?;
-    let opened = open_devices(&args.options.devices, &config)?;
+    let devices = open_devices(&args.options.devices, &config)?;
     let workdir = args.options.workdir.clone().map_or_else(free_workdir, Ok)?;
-    let (run_dir, lock) = begin(&workdir, false)?;
-    say_note(opened.note.as_deref());
     let default = Federation::default();
     let federation = Federation {
         clients: args.clients,
@@ -32,37 +28,20 @@ pub(crate) fn cmd_demo(args: &DemoArgs) -> Result<(), CommandError> {
         seed: args.seed.unwrap_or(default.seed),
         ..default
     };
-    let head = Head {
-        flow: "federated-digits".into(),
-        base_dir: current_directory()?.display().to_string(),
-        flow_file: None,
-        flow_crc: None,
-        config: recorded_config(&config),
-        devices: args.options.devices.clone(),
-        seed: federation.seed,
-        created: unix_now(),
-        run_token: new_run_token().map_err(CommandError::failed)?,
-    };
-    let report = run_dir.report();
-    let plan = SessionPlan {
-        run_dir,
-        lock,
-        head,
-        earlier: None,
-        durations: Durations::default(),
-        config,
-        pool: opened.pool,
-        workers: BTreeMap::new(),
-        progress: args.options.progress,
-    };
-    let mut session = Session::open(plan)?;
+    let builder = Run::builder("federated-digits", workdir, guard)
+        .opened_devices(devices)
+        .config(config)
+        .seed(federation.seed);
+    let mut run = shown(builder, args.options.progress).begin()?;
+    let report = run.directory().report();
     let mut accuracies = Vec::new();
-    let ended = run_rounds(&mut session, &federation, &mut accuracies);
-    let closed = match ended {
-        Ok(()) => session.close(Ok(())),
-        Err(DemoError::Flow(error)) => session.close(Err(error)),
+    let closed = match run_rounds(&mut run, &federation, &mut accuracies) {
+        Ok(()) => close(run, Ok(()), Resumable::No),
+        Err(DemoError::Flow(error)) => close(run, Err(error), Resumable::No),
         // The tasks told why; a federation without a model cannot go on.
-        Err(DemoError::Federation(error)) => session.close(Ok(())).and(Err(CommandError::failed(error))),
+        Err(DemoError::Federation(error)) => {
+            close(run, Ok(()), Resumable::No).and(Err(CommandError::failed(error)))
+        }
     };
     print_accuracies(&accuracies, &report)?;
     closed
@@ -87,18 +66,18 @@ impl From<FederationError> for DemoError {
 
 /// Each round's groups are built from the results of the round before.
 fn run_rounds(
-    session: &mut Session,
+    run: &mut Run<Shown>,
     federation: &Federation,
     accuracies: &mut Vec<(u32, f64)>,
 ) -> Result<(), DemoError> {
     let mut split = federation.split_group()?;
-    session.execute(&mut split)?;
+    run.execute(&mut split)?;
     let mut latest: Option<TaskGroup> = None;
     for round in 1..=federation.rounds {
         let mut train = federation.train_group(round, &split, latest.as_ref().unwrap_or(&split))?;
-        session.execute(&mut train)?;
+        run.execute(&mut train)?;
         let mut aggregate = federation.aggregate_group(round, &train)?;
-        session.execute(&mut aggregate)?;
+        run.execute(&mut aggregate)?;
         accuracies.extend(Federation::accuracy(&aggregate).map(|accuracy| (round, accuracy)));
         latest = Some(aggregate);
     }

@@ -9,8 +9,8 @@ use fedflow_gpu::{CardReport, DeviceEnvironment, Inventory, LeaseReport, WaitRep
 
 use crate::args::DevicesArgs;
 use crate::command_error::CommandError;
+use crate::plain_table::plain_table;
 use crate::stdout;
-use crate::table_text::plain_table;
 use crate::view::escape;
 
 /// Prints the inventory.

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::args::InitArgs;
 use crate::command_error::CommandError;
 use crate::init::write_starter;
-use crate::session::shown;
+use crate::short_path::short_path;
 use crate::stdout;
 
 /// Writes the files and says what to do with them.
@@ -14,8 +14,8 @@ pub(crate) fn cmd_init(args: &InitArgs) -> Result<(), CommandError> {
     let flow = written.iter().find(|path| path.ends_with("flow.toml")).map_or(Path::new("flow.toml"), |p| p);
     stdout::print(|out| {
         for path in &written {
-            writeln!(out, "wrote {}", shown(path))?;
+            writeln!(out, "wrote {}", short_path(path))?;
         }
-        writeln!(out, "\nNext: fedflow check {0}\n      fedflow run {0}", shown(flow))
+        writeln!(out, "\nNext: fedflow check {0}\n      fedflow run {0}", short_path(flow))
     })
 }

@@ -12,7 +12,7 @@ use crate::args::LogsArgs;
 use crate::command_error::CommandError;
 use crate::overview::TaskOutcome;
 use crate::run_access::RunAccess;
-use crate::session::shown;
+use crate::short_path::short_path;
 use crate::view::{TerminalText, escape, one_line};
 
 /// Prints the logs of a task.
@@ -91,7 +91,8 @@ fn print_attempt(
     kept.push(format!(".attempt-{attempt}"));
     let kept = workdir.with_file_name(kept);
     if !kept.is_dir() {
-        let error = format!("attempt {attempt} of {group}/{task} was not kept: there is no {}", shown(&kept));
+        let error =
+            format!("attempt {attempt} of {group}/{task} was not kept: there is no {}", short_path(&kept));
         return Err(CommandError::refused(error)
             .hint("supervision.keep-failed-attempts decides whether failed attempts are kept")
             .into());
@@ -103,7 +104,7 @@ fn print_directory(workdir: &Path, printer: &mut Printer) -> Result<(), LogsErro
     for stream in printer.streams.clone() {
         let mut reader = LogReader::open(workdir, stream.file()).map_err(|error| {
             let log = workdir.join(stream.file());
-            CommandError::refused(format!("cannot read {}: {error}", escape(&shown(&log))))
+            CommandError::refused(format!("cannot read {}: {error}", escape(&short_path(&log))))
         })?;
         reader.read_new(|piece| printer.print(stream, piece))?;
     }

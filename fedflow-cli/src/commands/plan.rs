@@ -15,18 +15,17 @@ use fedflow_core::{
 };
 use fedflow_gpu::DeviceChoice;
 use fedflow_report::{Report, render_html};
-use fedflow_worker::store::unix_now;
+use fedflow_worker::store::{RunDir, unix_now};
 
 use self::earlier::EarlierDurations;
 use self::limits::LoadingLimits;
-use super::run::{DEFAULT_SEED, say_note};
+use super::flow_setup::{current_directory, load_settings, open_devices, say_note};
 use crate::args::{PlanArgs, PlanFormat};
 use crate::command_error::CommandError;
 use crate::flow::FlowFile;
-use crate::history::earlier_run_in;
-use crate::session::shown;
+use crate::run::DEFAULT_SEED;
+use crate::short_path::short_path;
 use crate::stdout;
-use crate::workers::{load_settings, open_devices};
 
 /// A flow with all that is planned of it.
 struct Planned {
@@ -65,8 +64,8 @@ pub(crate) fn cmd_plan(args: &PlanArgs) -> Result<(), CommandError> {
     let durations = earlier.as_ref().map_or(&none, |earlier| &earlier.durations);
     let times = PlannedTimes::of(&groups, durations);
     if times.bases().get(&Basis::Unknown).is_some_and(|unknown| *unknown == times.len()) {
-        let workdir = settings.workdir(&file.flow.base_dir, &super::run::current_directory()?);
-        return Err(nothing_known(args.from.as_deref(), earlier_run_in(&workdir).then_some(&workdir)));
+        let workdir = settings.workdir(&file.flow.base_dir, &current_directory()?);
+        return Err(nothing_known(args.from.as_deref(), RunDir::open(&workdir).is_ok().then_some(&workdir)));
     }
     let seed = args.seed.or(earlier.as_ref().map(|earlier| earlier.seed)).unwrap_or(DEFAULT_SEED);
     let mut planned = Planned { flow: file.flow.name, groups, times: Rc::new(times), earlier, cases: vec![] };
@@ -90,7 +89,7 @@ impl Planned {
         let is_comparison = args.devices.len() > 1 || args.order.len() > 1;
         if let (false, Some(Case { forecast: Err(error), .. })) = (is_comparison, self.cases.first()) {
             return Err(CommandError::refused(error)
-                .hint(format!("`fedflow check {} --devices …` says where", shown(&args.flow))));
+                .hint(format!("`fedflow check {} --devices …` says where", short_path(&args.flow))));
         }
         if let Some(path) = &args.report {
             self.write_report(path)?;
@@ -117,8 +116,8 @@ impl Planned {
         let asked = if asked.is_empty() { &auto } else { asked };
         let open = |text: &String| {
             let opened = open_devices(text, config)?;
-            say_note(opened.note.as_deref());
-            let infos = opened.pool.devices();
+            say_note(&opened);
+            let infos = opened.pool().devices();
             Ok((if text == "auto" { label(&infos) } else { text.clone() }, infos))
         };
         asked.iter().map(open).collect()
@@ -200,14 +199,14 @@ fn label(infos: &[DeviceInfo]) -> String {
 
 fn nothing_known(from: Option<&Path>, earlier: Option<&std::path::PathBuf>) -> CommandError {
     let message = match from {
-        Some(run) => format!("no task says how long it takes, and {} has run none of them", shown(run)),
+        Some(run) => format!("no task says how long it takes, and {} has run none of them", short_path(run)),
         None => "no task says how long it takes".into(),
     };
     CommandError::refused(message)
         .hint("give tasks or their matrix expected-load and expected-train, such as \"30s\"")
         .hint(match earlier {
             Some(workdir) if from.is_none() => {
-                format!("or take it from the run that is there already: --from {}", shown(workdir))
+                format!("or take it from the run that is there already: --from {}", short_path(workdir))
             }
             _ => "or take it from a run, also of a part of the flow: --from RUN_DIR".into(),
         })

@@ -10,14 +10,16 @@ use fedflow_worker::store::RunDir;
 
 use crate::args::{ReportArgs, ReportFormat};
 use crate::command_error::CommandError;
-use crate::history::read_run;
-use crate::session::shown;
-use crate::stdout;
+use crate::notice::{Notice, Notices};
+use crate::run::read_run;
+use crate::short_path::short_path;
+use crate::{stderr, stdout};
 
 /// Prints the report in one format, or writes all files of the run directory again.
 pub(crate) fn cmd_report(args: &ReportArgs) -> Result<(), CommandError> {
     let run_dir = RunDir::open(&args.run_dir).map_err(CommandError::refused)?;
-    let report = read_run(&run_dir)?.report;
+    let say = Notices::Callback(Arc::new(|notice: Notice| stderr::say(&notice.to_string())));
+    let report = read_run(&run_dir, &say).map_err(CommandError::failed)?.report;
     if let Some(format) = args.format {
         let mut text = Vec::new();
         render(&report, format, &mut text).map_err(CommandError::failed)?;
@@ -32,7 +34,7 @@ pub(crate) fn cmd_report(args: &ReportArgs) -> Result<(), CommandError> {
     if !failures.is_empty() {
         return Err(CommandError::failed(format!("cannot write {}", failures.join("; "))));
     }
-    stdout::print(|out| writeln!(out, "{}", shown(&run_dir.report())))
+    stdout::print(|out| writeln!(out, "{}", short_path(&run_dir.report())))
 }
 
 fn render(report: &Report, format: ReportFormat, out: &mut Vec<u8>) -> Result<(), RenderError> {

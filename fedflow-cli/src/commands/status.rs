@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use crate::args::StatusArgs;
 use crate::command_error::CommandError;
 use crate::overview::{GroupOverview, GroupState, Overview, TaskOutcome};
+use crate::plain_table::plain_table;
 use crate::run_access::RunAccess;
-use crate::session::shown;
+use crate::short_path::short_path;
 use crate::stdout;
-use crate::table_text::plain_table;
 use crate::view::{counted, escape, one_line, seconds};
 
 /// How many failed tasks are listed for people.
@@ -30,7 +30,7 @@ pub(crate) fn cmd_status(args: &StatusArgs) -> Result<(), CommandError> {
         let text = text.map_err(CommandError::failed)?;
         return stdout::print(|out| writeln!(out, "{text}"));
     }
-    let mut text = render(&access.overview, &lock, &shown(run_dir.path()), now);
+    let mut text = render(&access.overview, &lock, &short_path(run_dir.path()), now);
     let unread = access.journal.unread_bytes().unwrap_or(0);
     if lock == LockState::Free && unread > 0 {
         let _ = writeln!(text, "note: the journal ends with {unread} bytes that are no record");

@@ -7,7 +7,7 @@ use crate::args::StopArgs;
 use crate::command_error::CommandError;
 use crate::overview::{GroupState, TaskOutcome};
 use crate::run_access::RunAccess;
-use crate::session::shown;
+use crate::short_path::short_path;
 use crate::stdout;
 use crate::view::one_line;
 
@@ -28,7 +28,7 @@ fn refuse_unsupervised(access: &RunAccess) -> Result<(), CommandError> {
     match RunLock::probe(&access.run_dir).map_err(CommandError::failed)? {
         LockState::Held(_) => Ok(()),
         LockState::Free => {
-            let run = shown(access.run_dir.path());
+            let run = short_path(access.run_dir.path());
             Err(CommandError::refused(format!("nothing is running in {run}")))
         }
     }
@@ -38,7 +38,7 @@ fn stop_run(access: &mut RunAccess, level: StopLevel) -> Result<(), CommandError
     order(access, &Order::Stop(level))?;
     RunLock::wait_until_free(&access.run_dir).map_err(CommandError::failed)?;
     access.catch_up()?;
-    let run = shown(access.run_dir.path());
+    let run = short_path(access.run_dir.path());
     let line = match access.overview.outcome {
         Some(RunOutcome::Complete) => format!("{run}: the run was complete before it stopped"),
         Some(RunOutcome::Stopped) => format!("{run}: stopped; `fedflow resume {run}` goes on with it"),

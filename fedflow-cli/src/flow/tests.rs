@@ -4,12 +4,18 @@ mod bad_input;
 mod checking;
 mod reuse;
 
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use fedflow_core::{Dict, Program, Size, TaskGroup, TaskSpec, Value};
 use proptest::prelude::*;
 
+use super::context::ContextAnswers;
+use super::templates::Answers;
 use super::*;
+use crate::diagnostic::Diagnostics;
 
 /// The example of the documentation.
 const EXAMPLE: &str = include_str!("tests/federated.toml");
@@ -35,6 +41,11 @@ impl FlowContext for Known {
     fn result(&self, group: &str, task: &str) -> Option<Dict> {
         self.results.get(&(group.into(), task.into())).cloned()
     }
+}
+
+/// No task has run.
+fn nothing_known() -> Arc<Known> {
+    Arc::default()
 }
 
 fn parse(text: &str) -> Flow {
@@ -63,7 +74,7 @@ fn spec<'g>(group: &'g TaskGroup, task: &str) -> &'g TaskSpec {
     group.get_task(task).unwrap().spec()
 }
 
-fn ids(group: &GroupPlan) -> Vec<&str> {
+fn ids(group: &FlowGroup) -> Vec<&str> {
     group.tasks.iter().map(|task| task.task_id.as_str()).collect()
 }
 
@@ -84,7 +95,7 @@ fn the_example_of_the_documentation() {
     assert_eq!(flow.groups.iter().map(|group| group.index).collect::<Vec<_>>(), (1..=22).collect::<Vec<_>>());
     assert_eq!(flow.task_count(), 1 + 20 * 10 + 3);
 
-    let train = flow.groups[1].build(&Known::default()).unwrap();
+    let train = flow.groups[1].build(&nothing_known()).unwrap();
     assert_eq!(train.estimate_cuda_memory, Some(Size::from_gb(1)));
     assert_eq!(train.len(), 10);
     let client = spec(&train, "client-3");
@@ -96,7 +107,7 @@ fn the_example_of_the_documentation() {
         matches!(client.program.as_ref(), Program::Worker { worker, kind } if worker == "digits" && kind == "train-client")
     );
 
-    let any = flow.groups[21].build(&Known::default()).unwrap();
+    let any = flow.groups[21].build(&nothing_known()).unwrap();
     let seed = spec(&any, "seed-2");
     assert_eq!(seed.limits.timeout, Some(Duration::from_secs(7200)));
     let Program::Command { load: None, train } = seed.program.as_ref() else { panic!("{:?}", seed.program) };
@@ -112,7 +123,7 @@ fn a_text_that_is_one_expression_keeps_its_type() {
          inner = \"{{ m.z }}\"\nnone = \"{{ none }}\"\nplain = \"n\"\nnested = [{ deep = \"{{ n }}\" }, 1]\n\
          made = \"{{ {'b': n, 'a': [f]} }}\"\nline = \"{{ n }}\\n\"",
     ));
-    let group = flow.groups[0].build(&Known::default()).unwrap();
+    let group = flow.groups[0].build(&nothing_known()).unwrap();
     let params = &spec(&group, "t").params;
     let m = Dict::from([("z", Value::Int(1)), ("a", vec![Value::Bool(true)].into())]);
     let made = Value::from(Dict::from([("a", Value::List(vec![Value::Float(0.5)])), ("b", 3.into())]));
@@ -183,7 +194,7 @@ fn what_a_group_says_holds_inside_it() {
          worker = \"w\"\nkind = \"k\"\nload-timeout = \"4s\"\ndevices = 2\nexclusive = true\nestimate-cuda-memory = \"3GB\"\n\
          expected-train = \"1m\"\ntrain-params = { epochs = 5 }",
     );
-    let group = flow.groups[0].build(&Known::default()).unwrap();
+    let group = flow.groups[0].build(&nothing_known()).unwrap();
     assert_eq!(group.device().unwrap().to_string(), "cuda:1");
     assert_eq!(group.estimate_memory, Some(Size::from_gb(1)));
     let task = spec(&group, "7");
@@ -226,7 +237,8 @@ fn results_are_rendered_when_the_group_starts() {
         ("raw", Value::Bytes(vec![0, 255])),
         ("nan", f64::INFINITY.into()),
     ]);
-    let known = Known::default().result("a", "x", x.clone()).result("a", "y", Dict::from([("score", 41)]));
+    let known =
+        Arc::new(Known::default().result("a", "x", x.clone()).result("a", "y", Dict::from([("score", 41)])));
     let group = flow.groups[1].build(&known).unwrap();
     let params = &spec(&group, "x").params;
     assert_eq!(params.get("whole"), Some(&Value::Dict(x)), "a result passes through unchanged");
@@ -238,7 +250,7 @@ fn a_task_that_did_not_finish_has_no_result() {
     let flow = parse(&format!(
         "{CHAIN}command = [\"sh\", \"{{% set r = result('a', from) %}}{{{{ 'none' if r is none else r.score }}}}\", \"{{{{ flow_dir }}}}/x\"]"
     ));
-    let known = Known::default().result("a", "x", Dict::from([("score", 0.5)]));
+    let known = Arc::new(Known::default().result("a", "x", Dict::from([("score", 0.5)])));
     let group = flow.groups[1].build(&known).unwrap();
     let argument = |task| match spec(&group, task).program.as_ref() {
         Program::Command { train, .. } => train.to_vec()[1..].join(" "),
@@ -250,16 +262,13 @@ fn a_task_that_did_not_finish_has_no_result() {
 #[test]
 fn a_template_that_fails_when_its_group_starts_is_its_tasks_failure() {
     let flow = parse(&format!("{CHAIN}command = [\"./run\", \"{{{{ result('a', from).score }}}}\"]"));
-    let lookups = lookup::Lookups::default();
     let group = &flow.groups[1];
-    let none = |_: &lookup::Call| lookup::Answer::Value(().into());
-    let lookup::Rendered::Failed(fault) = group.render(&group.tasks[0], &lookups, &none, plan::Parts::All)
-    else {
-        panic!()
-    };
-    assert_eq!(fault.message, "this template fails: it uses something that is not there");
-    assert_eq!(flow.source().position(fault.span.start).line, 9);
-    let built = group.build(&Known::default()).unwrap();
+    let answers: Arc<dyn Answers> =
+        Arc::new(ContextAnswers { context: Arc::<Known>::default(), running: None });
+    let mistake = group.render(&group.tasks[0], &answers, group::Parts::All).unwrap_err();
+    assert_eq!(mistake.message, "this template fails: it uses something that is not there");
+    assert_eq!(flow.source().position(mistake.span.start).line, 9);
+    let built = group.build(&nothing_known()).unwrap();
     assert_eq!(built.len(), 2, "the task is in the group all the same");
     assert_eq!(
         built.get_task("x").unwrap().broken(),
@@ -274,7 +283,7 @@ fn a_program_with_a_path_is_relative_to_the_flow() {
     let flow = parse(
         "[[groups]]\ntasks = [{ id = 1, command = [\"bin/run\", \"bin/data\"], load-command = [\"/abs/load\"] }, { id = 2, command = [\"run\"] }]",
     );
-    let group = flow.groups[0].build(&Known::default()).unwrap();
+    let group = flow.groups[0].build(&nothing_known()).unwrap();
     let program = |task| format!("{:?}", spec(&group, task).program);
     assert_eq!(
         program("1"),
@@ -286,9 +295,9 @@ fn a_program_with_a_path_is_relative_to_the_flow() {
 #[test]
 fn many_tasks_share_what_they_have_in_common() {
     let flow = parse(&with_task("matrix = { i = { to = 1000 } }\nid = \"{{ i }}\"\nparams = { lr = 0.1 }"));
-    let group = flow.groups[0].build(&Known::default()).unwrap();
+    let group = flow.groups[0].build(&nothing_known()).unwrap();
     let first = &group.task_at(0).unwrap().spec().program;
-    assert!(group.tasks().all(|task| std::sync::Arc::ptr_eq(&task.spec().program, first)));
+    assert!(group.tasks().all(|task| Arc::ptr_eq(&task.spec().program, first)));
 }
 
 proptest! {
@@ -310,7 +319,7 @@ proptest! {
         }
         if let Ok(file) = FlowFile::parse(text, Path::new("flow.toml")) {
             for group in &file.flow.groups {
-                prop_assert_eq!(group.build(&Known::default()).unwrap().len(), group.tasks.len());
+                prop_assert_eq!(group.build(&nothing_known()).unwrap().len(), group.tasks.len());
             }
         }
     }

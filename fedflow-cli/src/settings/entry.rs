@@ -4,7 +4,7 @@ use fedflow_core::Value;
 use toml::de::{DeTable, DeValue};
 
 use crate::diagnostic::Span;
-use crate::table::{Reader, Table};
+use crate::toml_reader::{TomlReader, TomlTable};
 
 /// One key that a file sets.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,14 +20,14 @@ pub struct ConfigEntry {
 }
 
 /// The keys of a table, dotted, in the order of the file. Whether they exist is not looked at here.
-pub(crate) fn read_entries(table: &DeTable<'_>, reader: &mut Reader) -> Vec<ConfigEntry> {
+pub(crate) fn read_entries(table: &DeTable<'_>, reader: &mut TomlReader) -> Vec<ConfigEntry> {
     let mut entries = Vec::new();
     collect(table, "", reader, &mut entries);
     entries
 }
 
-fn collect(table: &DeTable<'_>, prefix: &str, reader: &mut Reader, entries: &mut Vec<ConfigEntry>) {
-    for entry in Table::new("the configuration", table, Span::default()).entries() {
+fn collect(table: &DeTable<'_>, prefix: &str, reader: &mut TomlReader, entries: &mut Vec<ConfigEntry>) {
+    for entry in TomlTable::new("the configuration", table, Span::default()).entries() {
         let key = format!("{prefix}{}", entry.key);
         match entry.value {
             DeValue::Table(inner) => collect(inner, &format!("{key}."), reader, entries),

@@ -22,7 +22,7 @@ impl Given {
 
     fn flow(mut self, config: &str) -> Self {
         let file = SourceFile::new(Path::new("flow.toml"), config);
-        let mut reader = Reader::new(&file);
+        let mut reader = TomlReader::new(&file);
         let table = reader.parse(file.text()).unwrap();
         let entries = read_entries(table.get_ref(), &mut reader);
         self.flow = Some((Arc::clone(&file), entries));

@@ -14,17 +14,18 @@ use fedflow_core::{
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{Shutdown, shutdown};
 
+use crate::host::cause::Cause;
 use crate::host::context::HostContext;
-use crate::host::inbox::HostInbox;
-use crate::host::input_queue::Post;
+use crate::host::input_queue::{Arrivals, InputQueue};
 use crate::host::logs::task_logs::Logs;
 use crate::host::options::{Protocol, WorkerProgram};
-use crate::host::sessions::ipc::IpcReader;
-use crate::host::sessions::json::{JsonReader, Line};
+use crate::host::sessions::json::json_commands::Line;
 use crate::host::sessions::link::Link;
-use crate::host::sessions::listener::{Cause, Listener, Phase, Said};
+use crate::host::sessions::listener::{Listener, Said, SessionPhase};
+use crate::host::sessions::session_reader::SessionReader;
 use crate::host::starting::hand_over::HandOver;
-use crate::host::starting::spawner::{Job, Plan, do_job};
+use crate::host::starting::jobs::{ProcessSpec, StartJob};
+use crate::host::starting::spawner::do_job;
 use crate::processes::spawn::{Ending, Process};
 
 /// The name under which the program stands in the task that it is given.
@@ -36,13 +37,13 @@ const LINGER: Duration = Duration::from_secs(1);
 pub(crate) struct Conversation {
     /// How long each answer may take.
     pub(crate) limit: Duration,
-    shared: Arc<HostContext>,
+    context: Arc<HostContext>,
     protocol: Protocol,
     place: PathBuf,
     tasks: u32,
     assignment: Arc<Assignment>,
     listener: Arc<Listener>,
-    inbox: HostInbox,
+    arrivals: Arrivals,
     link: Arc<Mutex<Option<Link>>>,
     /// How the reader ended; it is there before the inbox tells of it.
     outcome: Receiver<Result<(), Cause>>,
@@ -72,7 +73,7 @@ impl Conversation {
     /// # Errors
     /// It cannot be started.
     pub(crate) fn begin(
-        shared: &Arc<HostContext>,
+        context: &Arc<HostContext>,
         program: &WorkerProgram,
         (place, number): (PathBuf, u64),
         task: (&str, Dict),
@@ -80,28 +81,38 @@ impl Conversation {
     ) -> Result<Self, Cause> {
         let worker = WorkerId(number);
         let assignment = Arc::new(assignment(&place, 1, task)?);
-        let private = shared.private.of(worker);
-        let (plan, token) = Plan::of_worker(program, private.clone())?;
-        let job = Job { worker, assignment: Arc::clone(&assignment), logs: None, process: Some(plan) };
-        let done = do_job(shared, job)?;
+        let private = context.private.of(worker);
+        let (process, token) = ProcessSpec::of_worker(program, private.clone())?;
+        let job = StartJob {
+            first_id: worker,
+            assignment: Arc::clone(&assignment),
+            logs: None,
+            process: Some(process),
+        };
+        let done = do_job(context, job)?;
         let (Some(process), Some(socket)) = (done.process, done.socket) else {
             return Err(Cause::new(FailureKind::Spawn, "it was not started"));
         };
-        let post = Post::open()
+        let inputs = InputQueue::open()
             .map_err(|error| Cause::new(FailureKind::Spawn, format!("no descriptor: {error}")))?;
-        let listener = Arc::new(Listener::new(WorkerId(1), post.clone(), shared.clock.clone()));
+        let listener = Arc::new(Listener::new(
+            WorkerId(1),
+            inputs.clone(),
+            context.large_messages.clone(),
+            context.clock.clone(),
+        ));
         let socket = Arc::new(socket);
         let link = Arc::new(Mutex::new(None));
         let (told, outcome) = crossbeam_channel::bounded(1);
         let conversation = Self {
             limit,
-            shared: Arc::clone(shared),
+            context: Arc::clone(context),
             protocol: program.protocol,
             place,
             tasks: 1,
             assignment: Arc::clone(&assignment),
             listener: Arc::clone(&listener),
-            inbox: HostInbox::of(post, shared.clock.clone()),
+            arrivals: Arrivals::new(inputs, context.clock.clone()),
             link: Arc::clone(&link),
             outcome,
             socket: Arc::clone(&socket),
@@ -109,18 +120,11 @@ impl Conversation {
             logs: done.logs,
             again: None,
         };
-        let (shared, protocol) = (Arc::clone(shared), program.protocol);
+        let (context, protocol) = (Arc::clone(context), program.protocol);
+        let over = Arc::clone(&listener);
+        let reader = SessionReader { context, listener, assignment, protocol, socket, token, private };
         let read = move || {
-            let over = Arc::clone(&listener);
-            let connected = |new| *link.lock().unwrap_or_else(PoisonError::into_inner) = Some(new);
-            let reading = || match protocol {
-                Protocol::Ipc => {
-                    IpcReader { shared, listener, assignment, socket, token, private }.run(connected)
-                }
-                Protocol::Json => JsonReader { shared, listener, assignment, socket }.run(connected),
-            };
-            let read = std::panic::catch_unwind(std::panic::AssertUnwindSafe(reading));
-            let read = read.unwrap_or_else(|_| Err(Cause::protocol("it sent something that cannot be read")));
+            let read = reader.run(|new| *link.lock().unwrap_or_else(PoisonError::into_inner) = Some(new));
             let _ = told.send(read);
             let kind = FailureKind::Protocol;
             over.tell(WorkerEvent::Gone {
@@ -139,7 +143,7 @@ impl Conversation {
 
     /// The time.
     pub(crate) fn now(&self) -> Time {
-        self.shared.clock.now()
+        self.context.clock.now()
     }
 
     /// What the worker says next, items and progress included; waits for it until a limit.
@@ -147,8 +151,8 @@ impl Conversation {
         if let Some(heard) = self.again.take() {
             return heard;
         }
-        let deadline = self.shared.clock.now() + limit;
-        match self.inbox.next(Some(deadline)).1 {
+        let deadline = self.context.clock.now() + limit;
+        match self.arrivals.next(Some(deadline), Arrivals::wait) {
             Input::Worker { event: WorkerEvent::Gone { .. }, .. } => match self.outcome.try_recv() {
                 Ok(Err(cause)) => Heard::Ended(cause),
                 Ok(Ok(())) | Err(_) => Heard::Closed,
@@ -171,12 +175,12 @@ impl Conversation {
         let (earlier, next) = (Arc::clone(&self.assignment), Arc::new(assignment));
         let relay = (self.protocol == Protocol::Json).then(|| (self.logs.clone(), earlier));
         // It is the only process, so nothing is swept: what it leaves behind ends with it.
-        let hand_over = HandOver { slot: worker, assignment: Arc::clone(&next), relay, sweep: None };
-        self.logs = hand_over.prepare(&self.shared)?;
+        let hand_over = HandOver { first_id: worker, assignment: Arc::clone(&next), relay, sweep: None };
+        self.logs = hand_over.prepare(&self.context)?;
         self.assignment = Arc::clone(&next);
         self.listener.hand_over(worker);
-        self.listener.expect(Phase::Starting);
-        let limit = self.shared.options.result_limit;
+        self.listener.expect(SessionPhase::Starting);
+        let limit = self.context.options.result_limit;
         self.order(|link| drop(link.task(worker, &next, limit)));
         if self.protocol == Protocol::Json {
             // It is not asked whether it takes the task.
@@ -186,7 +190,7 @@ impl Conversation {
     }
 
     pub(crate) fn load(&self) {
-        self.listener.expect(Phase::Loading);
+        self.listener.expect(SessionPhase::Loading);
         self.order(|link| drop(link.load()));
     }
 
@@ -195,7 +199,7 @@ impl Conversation {
         let strange = |command| {
             Line::of(command, |out| out.push_str(",\"fedflow_check\":{\"a\":[1,null,\"b\"]},\"later\":true"))
         };
-        self.listener.expect(Phase::Loading);
+        self.listener.expect(SessionPhase::Loading);
         self.order(|link| {
             if let Link::Json(lines) = link {
                 let _ = lines.send(strange("fedflow-check"));
@@ -212,7 +216,7 @@ impl Conversation {
             environment: Vec::new(),
             device_seen: device,
         };
-        self.listener.expect(Phase::Training);
+        self.listener.expect(SessionPhase::Training);
         self.order(|link| drop(link.train(&lease, params.clone())));
     }
 
@@ -233,9 +237,9 @@ impl Conversation {
     /// How the process ended; waits for that until a limit.
     pub(crate) fn ending(&self, limit: Duration) -> Option<Ending> {
         let process = self.process.as_ref()?;
-        let deadline = self.shared.clock.now() + limit;
+        let deadline = self.context.clock.now() + limit;
         loop {
-            let left = self.shared.clock.until(deadline);
+            let left = self.context.clock.until(deadline);
             let _ = poll(&mut [PollFd::new(process, PollFlags::IN)], Timespec::try_from(left).ok().as_ref());
             match process.ending() {
                 None if !left.is_zero() => {}

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use fedflow_core::{Assignment, SELF_WORKER};
 
 use crate::host::HostError;
-use crate::host::input_queue::Post;
 use crate::host::logs::log_keeper::LogKeeper;
-use crate::host::memory::memory_peak::Gauges;
+use crate::host::memory::memory_peak::MemoryPeaks;
 use crate::host::memory::oom_kills::OomKills;
 use crate::host::options::{HostOptions, WorkerProgram};
-use crate::host::sessions::reader_pool::Crew;
-use crate::host::starting::private_directory::Private;
+use crate::host::sessions::large_message_gate::LargeMessageGate;
+use crate::host::sessions::reader_pool::ReaderPool;
+use crate::host::starting::private_directory::PrivateDirectory;
 use crate::pausable_clock::Clock;
 use crate::processes::environment::Environment;
 use crate::processes::spawn;
@@ -23,19 +23,19 @@ pub(crate) struct HostContext {
     pub(crate) own_program: String,
     /// What the environments of all processes begin with.
     pub(crate) environment: Environment,
-    /// What a process reads that is to read nothing.
+    /// The standard input of a process that is to read nothing.
     pub(crate) null: OwnedFd,
-    pub(crate) private: Private,
+    pub(crate) private: PrivateDirectory,
     pub(crate) clock: Clock,
-    pub(crate) post: Post,
     pub(crate) log_keeper: LogKeeper,
     pub(crate) oom_kills: Arc<OomKills>,
-    pub(crate) gauges: Gauges,
-    pub(crate) readers: Crew,
+    pub(crate) memory_peaks: MemoryPeaks,
+    pub(crate) large_messages: LargeMessageGate,
+    pub(crate) readers: ReaderPool,
 }
 
 impl HostContext {
-    pub(crate) fn new(options: HostOptions, clock: Clock, post: Post) -> Result<Arc<Self>, HostError> {
+    pub(crate) fn new(options: HostOptions, clock: Clock) -> Result<Arc<Self>, HostError> {
         if !options.base_dir.is_absolute() {
             return Err(HostError::RelativeBase(options.base_dir));
         }
@@ -43,13 +43,13 @@ impl HostContext {
             own_program: spawn::own_program().to_string_lossy().into_owned(),
             environment: Environment::inherited().into_common(),
             null: spawn::null()?,
-            private: Private::make().map_err(HostError::PrivateDirectory)?,
+            private: PrivateDirectory::make().map_err(HostError::PrivateDirectory)?,
             clock,
-            post,
             log_keeper: LogKeeper::start()?,
             oom_kills: Arc::new(OomKills::of_own_group()),
-            gauges: Gauges::default(),
-            readers: Crew::new("fedflow-reader"),
+            memory_peaks: MemoryPeaks::default(),
+            large_messages: LargeMessageGate::default(),
+            readers: ReaderPool::new("fedflow-reader"),
             options,
         }))
     }

@@ -8,9 +8,10 @@ use rustix::net::{
     AddressFamily, SendFlags, Shutdown, SocketFlags, SocketType, send, shutdown, socketpair, sockopt,
 };
 
-use crate::host::input_queue::Post;
-use crate::host::sessions::json;
-use crate::host::sessions::listener::{Listener, Phase};
+use crate::host::input_queue::InputQueue;
+use crate::host::sessions::json::{json_events, json_reader};
+use crate::host::sessions::large_message_gate::LargeMessageGate;
+use crate::host::sessions::listener::{Listener, SessionPhase};
 use crate::pausable_clock::Clock;
 use crate::protocol::codec;
 
@@ -19,12 +20,13 @@ use crate::protocol::codec;
 ///
 /// Returns why it was not heard to its end, for each.
 pub fn json_lines(bytes: &[u8], result_limit: u64) -> [Option<String>; 2] {
-    json::check_first_line(bytes);
-    [Phase::Loading, Phase::Training].map(|phase| {
+    let _ = json_events::check_ready(bytes);
+    [SessionPhase::Loading, SessionPhase::Training].map(|phase| {
         let socket = filled_socket(bytes)?;
-        let listener = Listener::new(WorkerId(1), Post::open().ok()?, Clock::start());
+        let listener =
+            Listener::new(WorkerId(1), InputQueue::open().ok()?, LargeMessageGate::default(), Clock::start());
         listener.expect(phase);
-        json::hear_socket(&socket, &listener, result_limit).err().map(|cause| cause.message)
+        json_reader::hear_socket(&socket, &listener, result_limit).err().map(|cause| cause.message)
     })
 }
 

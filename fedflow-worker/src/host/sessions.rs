@@ -1,11 +1,10 @@
-//! What passes between the supervisor and one worker: the handshake, both protocols, and what is taken in of them.
+//! What passes between the supervisor and one worker: both protocols, who may say what when, and how much is taken in.
 
-pub(crate) mod handshake;
 pub(crate) mod ipc;
 pub(crate) mod item_limits;
 pub(crate) mod json;
-pub(crate) mod large_messages;
-pub(crate) mod lease_json;
+pub(crate) mod large_message_gate;
 pub(crate) mod link;
 pub(crate) mod listener;
 pub(crate) mod reader_pool;
+pub(crate) mod session_reader;

@@ -17,8 +17,8 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use super::{card_table, device_of, driver_line, write_notes, write_reason};
 use crate::args::DevicesArgs;
 use crate::command_error::CommandError;
-use crate::signals::is_ignored;
-use crate::table_text::plain_table;
+use crate::plain_table::plain_table;
+use crate::run::is_ignored;
 use crate::view::{escape, seconds};
 
 /// How often the devices are looked at by default.

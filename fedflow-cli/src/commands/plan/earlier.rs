@@ -6,7 +6,7 @@ use fedflow_core::{DeviceInfo, Durations, RunEvent};
 use fedflow_worker::store::{JournalReader, RunDir};
 
 use crate::command_error::CommandError;
-use crate::session::shown;
+use crate::short_path::short_path;
 
 /// An earlier run.
 pub(super) struct EarlierDurations {
@@ -38,6 +38,6 @@ impl EarlierDurations {
                 devices = of_session;
             }
         }
-        Ok(Self { name: shown(run), durations, devices, seed })
+        Ok(Self { name: short_path(run), durations, devices, seed })
     }
 }

@@ -7,7 +7,7 @@ use fedflow_core::{Basis, Device, Forecast, LaneUse, TaskGroup};
 
 use super::limits::{LoadingLimit, LoadingLimits};
 use super::{Case, Planned, chart};
-use crate::table_text::plain_table;
+use crate::plain_table::plain_table;
 use crate::view::{count, counted, escape};
 
 /// How many devices are shown one by one.

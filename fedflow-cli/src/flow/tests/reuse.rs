@@ -11,7 +11,7 @@ fn a_worker_is_reused_as_it_says() {
             "workers.w = {{ command = [\"w\"]{keys} }}\n[[groups]]\n[[groups.tasks]]\nid = 1\nworker = \"w\"\nkind = \"k\"\n\
              [[groups.tasks]]\nid = 2\ncommand = [\"w\"]"
         ));
-        let group = flow.groups[0].build(&Known::default()).unwrap();
+        let group = flow.groups[0].build(&nothing_known()).unwrap();
         assert_eq!(spec(&group, "2").reuse, None, "a command is a new process each time");
         spec(&group, "1").reuse
     };
@@ -26,7 +26,7 @@ fn a_task_is_kept_under_its_own_key() {
     let flow = parse(&with_task(
         "matrix = { client = { to = 3 } }\nid = \"{{ client }}\"\nkeep = \"client-{{ client }}\"\nparams = { a = 1 }",
     ));
-    for group in [flow.groups[0].build(&Known::default()).unwrap(), flow.groups[0].outline().unwrap()] {
+    for group in [flow.groups[0].build(&nothing_known()).unwrap(), flow.groups[0].outline().unwrap()] {
         let keys: Vec<_> = group.tasks().map(|task| task.spec().keep.as_deref().unwrap()).collect();
         assert_eq!(keys, ["client-0", "client-1", "client-2"]);
         let programs: Vec<_> =
@@ -35,7 +35,7 @@ fn a_task_is_kept_under_its_own_key() {
     }
     for (key, kept_as) in [("\"all\"", "all"), ("3", "3"), ("\"{{ 3 }}\"", "3")] {
         let fixed = parse(&with_task(&format!("id = 1\nkeep = {key}")));
-        let group = fixed.groups[0].build(&Known::default()).unwrap();
+        let group = fixed.groups[0].build(&nothing_known()).unwrap();
         assert_eq!(spec(&group, "1").keep.as_deref(), Some(kept_as));
     }
 }
@@ -100,17 +100,17 @@ fn what_a_group_needs_of_the_one_before_comes_when_it_starts() {
     let running = &flow.groups[2].name;
     let train = &flow.groups[3];
     // While average-1 still runs.
-    let mut group = train.build_ahead(&Known::default(), running).unwrap();
+    let mut group = train.build_ahead(&nothing_known(), running).unwrap();
     assert!(group.load_ahead);
     assert_eq!(spec(&group, "c").params, Dict::from([("data", "/res/split/s")]));
     assert_eq!(spec(&group, "c").train_params, Dict::new());
-    let known = Known::default().result("average-1", "a", Dict::from([("model", 7)]));
+    let known = Arc::new(Known::default().result("average-1", "a", Dict::from([("model", 7)])));
     train.set_train_params(&mut group, &known).unwrap();
     assert_eq!(spec(&group, "c").train_params, Dict::from([("model", 7)]));
     assert_eq!(spec(&group, "c"), spec(&train.build(&known).unwrap(), "c"), "as if it were built at once");
     // The average has failed, so there is no model.
-    let mut group = train.build_ahead(&Known::default(), running).unwrap();
-    train.set_train_params(&mut group, &Known::default()).unwrap();
+    let mut group = train.build_ahead(&nothing_known(), running).unwrap();
+    train.set_train_params(&mut group, &nothing_known()).unwrap();
     let broken = group.get_task("c").unwrap().broken().unwrap();
     assert!(broken.ends_with("this template fails: it uses something that is not there"), "{broken}");
 }
@@ -119,7 +119,7 @@ fn what_a_group_needs_of_the_one_before_comes_when_it_starts() {
 fn what_is_asked_too_early_is_the_tasks_failure() {
     let data = "params = { data = \"{{ workdir('split', 's') }}\" }\n";
     let flow = parse(&ROUNDS.replace(data, "").replace("train-params = {", "params = {"));
-    let group = flow.groups[3].build_ahead(&Known::default(), &flow.groups[2].name).unwrap();
+    let group = flow.groups[3].build_ahead(&nothing_known(), &flow.groups[2].name).unwrap();
     let broken = group.get_task("c").unwrap().broken().unwrap();
     assert!(
         broken.contains("that group still runs when this one loads ahead; ask in a worker's train-params"),

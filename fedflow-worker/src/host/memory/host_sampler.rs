@@ -9,7 +9,7 @@ use std::time::Duration;
 use crossbeam_channel::{RecvTimeoutError, Sender};
 use fedflow_core::{HostSample, Input, Size, Time};
 
-use crate::host::input_queue::Post;
+use crate::host::input_queue::InputQueue;
 use crate::host::memory::memory_group::MemoryGroup;
 use crate::pausable_clock::Clock;
 
@@ -96,7 +96,7 @@ impl SamplerThread {
     pub(crate) fn start(
         sampler: Arc<Mutex<Sampler>>,
         interval: Duration,
-        post: Post,
+        inputs: InputQueue,
         also: impl Fn() + Send + 'static,
     ) -> io::Result<Self> {
         let (stop, stopped) = crossbeam_channel::bounded::<()>(0);
@@ -105,7 +105,7 @@ impl SamplerThread {
                 also();
                 let sample = sampler.lock().unwrap_or_else(PoisonError::into_inner).sample();
                 if let Some(sample) = sample {
-                    post.put(Input::Host(sample));
+                    inputs.put(Input::Host(sample));
                 }
                 if stopped.recv_timeout(interval) != Err(RecvTimeoutError::Timeout) {
                     return;

@@ -108,7 +108,7 @@ mod tests {
 
     const OLD_MOUNTS: &str = "31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n\
         33 31 0:30 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu\n\
-        35 31 0:32 / /sys/fs/cgroup/memory rw,relatime shared:9 - cgroup cgroup rw,memory\n\
+        35 31 0:32 / /sys/fs/cgroup/memory rw,relatime context:9 - cgroup cgroup rw,memory\n\
         41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
 
     #[test]
@@ -117,7 +117,7 @@ mod tests {
         let memory = Path::new("/sys/fs/cgroup/memory/jobs/7/memory.oom_control");
         let unified = Path::new("/sys/fs/cgroup/unified/b/memory.events");
         assert_eq!(old, [memory, unified]);
-        let mounts = "30 23 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n";
+        let mounts = "30 23 0:26 / /sys/fs/cgroup rw,nosuid context:4 - cgroup2 cgroup2 rw,nsdelegate\n";
         let path = Path::new("/sys/fs/cgroup/user.slice/a:b/memory.events");
         assert_eq!(counters_of("0::/user.slice/a:b\n", mounts), [path]);
         let bind = "30 23 0:26 /docker/x /sys/fs/cgroup/memory ro - cgroup cgroup rw,memory\n";

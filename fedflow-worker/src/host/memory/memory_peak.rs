@@ -1,4 +1,4 @@
-//! `Gauge`: how much host memory a worker's processes have used at most.
+//! `MemoryPeak`: how much host memory a worker's processes have used at most.
 //!
 //! The kernel keeps each living process's own peak (`VmHWM`). Of several processes it keeps no common one, and their
 //! sum would count many times what forked data loaders share with their parent. So the peak of a tree is the largest
@@ -22,7 +22,7 @@ const A_MOMENT: Duration = Duration::from_millis(100);
 
 /// The peak of one worker.
 #[derive(Debug, Default)]
-pub(crate) struct Gauge(Mutex<State>);
+pub(crate) struct MemoryPeak(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -63,7 +63,7 @@ impl Budget {
     }
 }
 
-impl Gauge {
+impl MemoryPeak {
     /// The worker's process is there.
     pub(crate) fn watch(&self, pid: u32) {
         self.lock().process = Some(pid);
@@ -155,33 +155,33 @@ impl Gauge {
     }
 }
 
-/// The gauges of all workers, for the thread that looks at them from time to time.
+/// The peaks of all workers, for the thread that looks at them from time to time.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Gauges {
-    all: Arc<Mutex<Vec<Weak<Gauge>>>>,
+pub(crate) struct MemoryPeaks {
+    all: Arc<Mutex<Vec<Weak<MemoryPeak>>>>,
     budget: Arc<Budget>,
 }
 
-impl Gauges {
-    /// Adds a gauge for as long as it lives.
-    pub(crate) fn add(&self, gauge: &Arc<Gauge>) {
-        let mut gauges = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        gauge.lock().budget = Some(Arc::clone(&self.budget));
+impl MemoryPeaks {
+    /// Adds a memory_peak for as long as it lives.
+    pub(crate) fn add(&self, memory_peak: &Arc<MemoryPeak>) {
+        let mut peaks = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        memory_peak.lock().budget = Some(Arc::clone(&self.budget));
         // Those that are gone are forgotten now and then, so that adding costs little.
-        if gauges.len() == gauges.capacity() {
-            gauges.retain(|gauge| gauge.strong_count() > 0);
+        if peaks.len() == peaks.capacity() {
+            peaks.retain(|memory_peak| memory_peak.strong_count() > 0);
         }
-        gauges.push(Arc::downgrade(gauge));
+        peaks.push(Arc::downgrade(memory_peak));
     }
 
     /// Looks at the processes of all workers.
     pub(crate) fn look(&self, clock: &Clock) {
-        let gauges: Vec<Arc<Gauge>> = {
-            let mut gauges = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-            gauges.retain(|gauge| gauge.strong_count() > 0);
-            gauges.iter().filter_map(Weak::upgrade).collect()
+        let peaks: Vec<Arc<MemoryPeak>> = {
+            let mut peaks = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+            peaks.retain(|memory_peak| memory_peak.strong_count() > 0);
+            peaks.iter().filter_map(Weak::upgrade).collect()
         };
-        gauges.iter().for_each(|gauge| gauge.look(clock));
+        peaks.iter().for_each(|memory_peak| memory_peak.look(clock));
     }
 }
 
@@ -220,29 +220,29 @@ mod tests {
         let clock = Clock::start();
         // A shell holds 24 MB in a variable, forgets it, and goes on.
         let shell = Shell::start("v=$(head -c 24000000 /dev/zero | tr '\\0' x); v=; echo ready; read line");
-        let gauge = Gauge::default();
-        gauge.watch(shell.id().pid);
-        gauge.look(&clock);
-        let peak = gauge.news().unwrap();
+        let memory_peak = MemoryPeak::default();
+        memory_peak.watch(shell.id().pid);
+        memory_peak.look(&clock);
+        let peak = memory_peak.news().unwrap();
         assert!(peak >= Size::from_bytes(24_000_000), "{peak}");
-        gauge.look(&clock);
-        assert_eq!(gauge.news(), None);
-        gauge.note(peak + Size::from_bytes(1));
-        assert_eq!(gauge.news(), Some(peak + Size::from_bytes(1)));
+        memory_peak.look(&clock);
+        assert_eq!(memory_peak.news(), None);
+        memory_peak.note(peak + Size::from_bytes(1));
+        assert_eq!(memory_peak.news(), Some(peak + Size::from_bytes(1)));
     }
 
     #[test]
     fn a_process_that_gets_another_task_begins_anew() {
         let clock = Clock::start();
         let shell = Shell::start("v=$(head -c 24000000 /dev/zero | tr '\\0' x); v=; echo ready; read line");
-        let gauge = Gauge::default();
-        gauge.watch(shell.id().pid);
-        gauge.look(&clock);
-        let first = gauge.news().unwrap();
-        gauge.lock().looked = None;
-        gauge.begin_anew(&clock);
-        gauge.look(&clock);
-        let second = gauge.news().unwrap();
+        let memory_peak = MemoryPeak::default();
+        memory_peak.watch(shell.id().pid);
+        memory_peak.look(&clock);
+        let first = memory_peak.news().unwrap();
+        memory_peak.lock().looked = None;
+        memory_peak.begin_anew(&clock);
+        memory_peak.look(&clock);
+        let second = memory_peak.news().unwrap();
         assert!(second < first, "{second} after {first}");
     }
 
@@ -251,10 +251,10 @@ mod tests {
         let clock = Clock::start();
         let script = "sh -c 'v=$(head -c 24000000 /dev/zero | tr \"\\0\" x); echo ready; read line' <&3";
         let shell = Shell::start(&format!("exec 3<&0; {script} & wait"));
-        let gauge = Gauge::default();
-        gauge.watch(shell.id().pid);
-        gauge.look(&clock);
-        assert!(gauge.news().unwrap() >= Size::from_bytes(24_000_000));
+        let memory_peak = MemoryPeak::default();
+        memory_peak.watch(shell.id().pid);
+        memory_peak.look(&clock);
+        assert!(memory_peak.news().unwrap() >= Size::from_bytes(24_000_000));
     }
 
     #[test]
@@ -268,12 +268,12 @@ mod tests {
     }
 
     #[test]
-    fn gauges_that_are_gone_are_forgotten() {
-        let gauges = Gauges::default();
-        let kept = Arc::new(Gauge::default());
-        gauges.add(&kept);
-        (0..1000).for_each(|_| gauges.add(&Arc::new(Gauge::default())));
-        gauges.look(&Clock::start());
-        assert_eq!(gauges.all.lock().unwrap().len(), 1);
+    fn peaks_that_are_gone_are_forgotten() {
+        let peaks = MemoryPeaks::default();
+        let kept = Arc::new(MemoryPeak::default());
+        peaks.add(&kept);
+        (0..1000).for_each(|_| peaks.add(&Arc::new(MemoryPeak::default())));
+        peaks.look(&Clock::start());
+        assert_eq!(peaks.all.lock().unwrap().len(), 1);
     }
 }

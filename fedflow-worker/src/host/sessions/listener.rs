@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use fedflow_core::{Dict, FailureKind, Input, Time, Value, WorkerEvent, WorkerId};
 
-use crate::host::input_queue::{Post, Weight};
-use crate::host::memory::memory_peak::Gauge;
+use crate::host::cause::Cause;
+use crate::host::input_queue::{InputQueue, Weight};
+use crate::host::memory::memory_peak::MemoryPeak;
 use crate::host::sessions::item_limits::Intake;
-use crate::host::sessions::large_messages::Turn;
+use crate::host::sessions::large_message_gate::{LargeMessageGate, Permit};
 use crate::pausable_clock::Clock;
 use crate::protocol::{HOST_BACKLOG, MAX_ITEM, MAX_MESSAGE, shortened};
 
@@ -37,7 +38,7 @@ pub(crate) enum Said {
 
 /// What a worker was told last, and so what it may answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Phase {
+pub(crate) enum SessionPhase {
     /// Nothing yet; or its last task is done.
     Idle,
     /// It was given a task.
@@ -52,33 +53,17 @@ pub(crate) enum Phase {
     Training,
 }
 
-/// Why a worker is not heard any further.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Cause {
-    pub(crate) kind: FailureKind,
-    pub(crate) message: String,
-}
-
-impl Cause {
-    pub(crate) fn new(kind: FailureKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
-    }
-
-    pub(crate) fn protocol(message: impl std::fmt::Display) -> Self {
-        Self::new(FailureKind::Protocol, format!("it broke the worker protocol: {message}"))
-    }
-}
-
 /// How long after it was given a task a silent death may still be that of the task before. An interpreter that exits
 /// may take its time.
 const MOMENT: Duration = Duration::from_secs(2);
 
 /// Between the reader of one process, the overseer and the engine.
 pub(crate) struct Listener {
-    post: Post,
+    inputs: InputQueue,
+    gate: LargeMessageGate,
     clock: Clock,
     /// What its processes use.
-    gauge: Arc<Gauge>,
+    memory_peak: Arc<MemoryPeak>,
     state: Mutex<State>,
     backlog: Arc<AtomicUsize>,
     /// Whether the reader waits for the worker, rather than works on what it sent.
@@ -90,7 +75,7 @@ struct State {
     worker: WorkerId,
     /// Whether it was another one before: until it has its new task, it may still speak of the one before.
     reused: bool,
-    phase: Phase,
+    phase: SessionPhase,
     intake: Intake,
     /// When the process was given a task after another one, if it does not answer that; until it speaks of it.
     unheard: Option<Time>,
@@ -99,13 +84,15 @@ struct State {
 }
 
 impl Listener {
-    pub(crate) fn new(worker: WorkerId, post: Post, clock: Clock) -> Self {
+    pub(crate) fn new(worker: WorkerId, inputs: InputQueue, gate: LargeMessageGate, clock: Clock) -> Self {
         let intake = Intake::new(clock.now());
-        let state = State { worker, reused: false, phase: Phase::Idle, intake, unheard: None, closed: false };
+        let state =
+            State { worker, reused: false, phase: SessionPhase::Idle, intake, unheard: None, closed: false };
         Self {
-            post,
+            inputs,
+            gate,
             clock,
-            gauge: Arc::default(),
+            memory_peak: Arc::default(),
             state: Mutex::new(state),
             backlog: Arc::default(),
             waiting: AtomicBool::new(false),
@@ -113,10 +100,10 @@ impl Listener {
     }
 
     /// The worker is told to go on; called before the message is sent.
-    pub(crate) fn expect(&self, phase: Phase) {
+    pub(crate) fn expect(&self, phase: SessionPhase) {
         let mut state = self.lock();
         state.phase = phase;
-        if phase == Phase::Starting {
+        if phase == SessionPhase::Starting {
             // What a task may tell does not depend on the ones before.
             state.intake = Intake::new(self.clock.now());
         }
@@ -129,7 +116,7 @@ impl Listener {
         state.reused = true;
         state.unheard = None;
         drop(state);
-        self.gauge.begin_anew(&self.clock);
+        self.memory_peak.begin_anew(&self.clock);
     }
 
     /// The process is given a task after another one, and does not answer that.
@@ -159,32 +146,33 @@ impl Listener {
         }
         let phase = state.phase;
         let event = match (phase, said) {
-            (Phase::Starting, Said::Ready(number)) if number == state.worker => {
-                state.phase = Phase::Ready;
+            (SessionPhase::Starting, Said::Ready(number)) if number == state.worker => {
+                state.phase = SessionPhase::Ready;
                 WorkerEvent::Ready
             }
-            (Phase::Starting, Said::Refused(message)) => {
+            (SessionPhase::Starting, Said::Refused(message)) => {
                 return Err(Cause::new(FailureKind::Error, shortened(message, MAX_MESSAGE)));
             }
             // It was said before the new task was read.
-            (Phase::Starting, _) if state.reused => return Ok(()),
+            (SessionPhase::Starting, _) if state.reused => return Ok(()),
             // It does not want the task, and says so before it is told to load.
-            (Phase::Starting | Phase::Ready, Said::Failed { kind, message }) => {
+            (SessionPhase::Starting | SessionPhase::Ready, Said::Failed { kind, message }) => {
                 return Err(Cause::new(kind, shortened(message, MAX_MESSAGE)));
             }
-            (Phase::Loading, Said::Loaded) => {
-                state.phase = Phase::Waiting;
+            (SessionPhase::Loading, Said::Loaded) => {
+                state.phase = SessionPhase::Waiting;
                 WorkerEvent::Loaded
             }
-            (Phase::Training, Said::Trained(result)) => {
-                state.phase = Phase::Idle;
+            (SessionPhase::Training, Said::Trained(result)) => {
+                state.phase = SessionPhase::Idle;
                 WorkerEvent::Trained(result)
             }
-            (Phase::Loading | Phase::Training, Said::Failed { kind, message }) => {
-                state.phase = if phase == Phase::Loading { Phase::Ready } else { Phase::Waiting };
+            (SessionPhase::Loading | SessionPhase::Training, Said::Failed { kind, message }) => {
+                state.phase =
+                    if phase == SessionPhase::Loading { SessionPhase::Ready } else { SessionPhase::Waiting };
                 WorkerEvent::Failed { kind, message: shortened(message, MAX_MESSAGE) }
             }
-            (Phase::Training, said @ (Said::Item { .. } | Said::Progress { .. })) => {
+            (SessionPhase::Training, said @ (Said::Item { .. } | Said::Progress { .. })) => {
                 self.take_news(&mut state, said);
                 return Ok(());
             }
@@ -196,28 +184,28 @@ impl Listener {
             state.unheard = None;
         }
         let is_done = !matches!(event, WorkerEvent::Ready);
-        self.post.put(Input::Worker { worker: state.worker, event });
+        self.inputs.put(Input::Worker { worker: state.worker, event });
         if is_done {
             // Its process lives still, and knows its own peak. Not before the engine knows: a device may wait for that.
-            self.gauge.look_again(&self.clock);
+            self.memory_peak.look_again(&self.clock);
             self.tell_peak(state.worker);
         }
         Ok(())
     }
 
     /// What the worker's processes use.
-    pub(crate) fn gauge(&self) -> &Arc<Gauge> {
-        &self.gauge
+    pub(crate) fn memory_peak(&self) -> &Arc<MemoryPeak> {
+        &self.memory_peak
     }
 
     fn tell_peak(&self, worker: WorkerId) {
-        if let Some(peak) = self.gauge.news() {
-            self.post.put(Input::Worker { worker, event: WorkerEvent::Peak(peak) });
+        if let Some(peak) = self.memory_peak.news() {
+            self.inputs.put(Input::Worker { worker, event: WorkerEvent::Peak(peak) });
         }
     }
 
     /// What the worker was told last.
-    pub(crate) fn phase(&self) -> Phase {
+    pub(crate) fn phase(&self) -> SessionPhase {
         self.lock().phase
     }
 
@@ -232,7 +220,7 @@ impl Listener {
         if !matches!(event, WorkerEvent::Ready) {
             self.tell_peak(worker);
         }
-        self.post.put(Input::Worker { worker, event });
+        self.inputs.put(Input::Worker { worker, event });
     }
 
     /// Calls a function that waits for the worker.
@@ -244,11 +232,11 @@ impl Listener {
     }
 
     /// Waits until a large message of the worker may be taken in. Called by its reader, which is not idle meanwhile.
-    pub(crate) fn take_turn(&self) -> Turn {
+    pub(crate) fn enter_gate(&self) -> Permit {
         let waiting = self.waiting.swap(false, Ordering::AcqRel);
-        let turn = self.post.turns().take();
+        let permit = self.gate.acquire();
         self.waiting.store(waiting, Ordering::Release);
-        turn
+        permit
     }
 
     /// The run's clock.
@@ -276,7 +264,7 @@ impl Listener {
         };
         let bytes = bytes + size_of::<Input>();
         if let Some(weight) = Weight::add(&self.backlog, bytes, HOST_BACKLOG) {
-            self.post.put_weighed(Input::Worker { worker: state.worker, event }, weight);
+            self.inputs.put_weighed(Input::Worker { worker: state.worker, event }, weight);
         }
     }
 
@@ -309,7 +297,7 @@ impl Said {
     }
 }
 
-impl Phase {
+impl SessionPhase {
     fn when(self) -> &'static str {
         match self {
             Self::Idle => "when the worker had no task",
@@ -326,9 +314,10 @@ impl Phase {
 mod tests {
     use super::*;
 
-    fn listener() -> (Listener, Post) {
-        let post = Post::open().unwrap();
-        (Listener::new(WorkerId(1), post.clone(), Clock::start()), post)
+    fn listener() -> (Listener, InputQueue) {
+        let inputs = InputQueue::open().unwrap();
+        let gate = LargeMessageGate::default();
+        (Listener::new(WorkerId(1), inputs.clone(), gate, Clock::start()), inputs)
     }
 
     fn failed() -> Said {
@@ -337,77 +326,77 @@ mod tests {
 
     #[test]
     fn the_straight_way_is_heard() {
-        let (listener, post) = listener();
+        let (listener, inputs) = listener();
         for (phase, said) in [
-            (Phase::Starting, Said::Ready(WorkerId(1))),
-            (Phase::Loading, failed()),
-            (Phase::Loading, Said::Loaded),
-            (Phase::Training, failed()),
-            (Phase::Training, Said::Trained(Dict::new())),
-            (Phase::Starting, Said::Ready(WorkerId(1))),
+            (SessionPhase::Starting, Said::Ready(WorkerId(1))),
+            (SessionPhase::Loading, failed()),
+            (SessionPhase::Loading, Said::Loaded),
+            (SessionPhase::Training, failed()),
+            (SessionPhase::Training, Said::Trained(Dict::new())),
+            (SessionPhase::Starting, Said::Ready(WorkerId(1))),
         ] {
             listener.expect(phase);
             listener.hear(said).unwrap();
         }
-        assert_eq!(post.count_inputs(), 6);
+        assert_eq!(inputs.take().len(), 6);
     }
 
     #[test]
     fn what_is_out_of_order_is_a_breach() {
-        let (listener, post) = listener();
+        let (listener, inputs) = listener();
         let early = listener.hear(Said::Trained(Dict::new())).unwrap_err();
         assert_eq!(early.kind, FailureKind::Protocol);
         assert_eq!(early.message, "it broke the worker protocol: a result came when the worker had no task");
-        listener.expect(Phase::Loading);
+        listener.expect(SessionPhase::Loading);
         assert!(listener.hear(Said::Progress { done: 1, total: 2 }).is_err());
         listener.hear(Said::Loaded).unwrap();
         assert!(listener.hear(Said::Loaded).is_err(), "an answer comes once");
-        assert_eq!(post.count_inputs(), 1);
+        assert_eq!(inputs.take().len(), 1);
     }
 
     #[test]
     fn what_is_late_of_the_task_before_does_not_count() {
-        let (listener, post) = listener();
-        listener.expect(Phase::Training);
+        let (listener, inputs) = listener();
+        listener.expect(SessionPhase::Training);
         listener.hear(Said::Trained(Dict::new())).unwrap();
         let (earlier, later) = (WorkerId(1), WorkerId(2));
         listener.hand_over(later);
         assert!(listener.hear(Said::Loaded).is_err(), "it was given nothing yet");
-        listener.expect(Phase::Starting);
+        listener.expect(SessionPhase::Starting);
         for late in [Said::Loaded, failed(), Said::Trained(Dict::new()), Said::Ready(earlier)] {
             listener.hear(late).unwrap();
         }
-        assert_eq!(post.count_inputs(), 1);
+        assert_eq!(inputs.take().len(), 1);
         listener.hear(Said::Ready(later)).unwrap();
-        assert_eq!(post.count_inputs(), 1);
+        assert_eq!(inputs.take().len(), 1);
         assert!(listener.hear(Said::Loaded).is_err(), "now it speaks of the new one");
     }
 
     #[test]
     fn an_answer_names_its_task() {
-        let (listener, _post) = listener();
-        listener.expect(Phase::Starting);
+        let (listener, _inputs) = listener();
+        listener.expect(SessionPhase::Starting);
         assert!(listener.hear(Said::Ready(WorkerId(2))).is_err());
     }
 
     #[test]
     fn nothing_comes_after_the_end() {
-        let (listener, post) = listener();
-        listener.expect(Phase::Starting);
+        let (listener, inputs) = listener();
+        listener.expect(SessionPhase::Starting);
         listener.close();
         listener.hear(Said::Ready(WorkerId(1))).unwrap();
-        assert_eq!(post.count_inputs(), 0);
+        assert_eq!(inputs.take().len(), 0);
     }
 
     #[test]
     fn a_flood_does_not_pile_up() {
-        let (listener, post) = listener();
-        listener.expect(Phase::Training);
+        let (listener, inputs) = listener();
+        listener.expect(SessionPhase::Training);
         let value = Value::Text("x".repeat(30_000));
         for _ in 0..20_000 {
             listener.hear(Said::Item { key: "k".into(), value: value.clone() }).unwrap();
         }
-        let waiting = post.count_inputs();
+        let waiting = inputs.take().len();
         assert!(waiting <= HOST_BACKLOG / 30_000, "{waiting}");
         listener.hear(Said::Trained(Dict::new())).unwrap();
     }

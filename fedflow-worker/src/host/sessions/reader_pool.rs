@@ -1,4 +1,4 @@
-//! `Crew`: threads that take one piece of work after the other, so that a worker's reader costs no new thread.
+//! `ReaderPool`: threads that take one piece of work after the other, so that a worker's reader costs no new thread.
 
 use std::collections::VecDeque;
 use std::io;
@@ -16,7 +16,7 @@ pub(crate) type Work = Box<dyn FnOnce() + Send>;
 /// Has work done at once, each piece in a thread of its own: one that has nothing to do, or a new one. When this is
 /// dropped, each thread ends as soon as its work is done; nobody waits for that.
 #[derive(Debug)]
-pub(crate) struct Crew {
+pub(crate) struct ReaderPool {
     name: &'static str,
     desk: Arc<Desk>,
 }
@@ -35,7 +35,7 @@ struct State {
     closed: bool,
 }
 
-impl Crew {
+impl ReaderPool {
     pub(crate) fn new(name: &'static str) -> Self {
         Self { name, desk: Arc::default() }
     }
@@ -66,7 +66,7 @@ impl Crew {
     }
 }
 
-impl Drop for Crew {
+impl Drop for ReaderPool {
     fn drop(&mut self) {
         self.desk.lock().closed = true;
         self.desk.wake.notify_all();
@@ -110,20 +110,20 @@ mod tests {
     use super::*;
 
     /// Waits until so many threads have nothing to do.
-    fn wait_for_idle(crew: &Crew, count: usize) {
-        while crew.desk.lock().idle < count {
+    fn wait_for_idle(pool: &ReaderPool, count: usize) {
+        while pool.desk.lock().idle < count {
             thread::yield_now();
         }
     }
 
     #[test]
     fn a_thread_that_is_done_takes_the_next_piece() {
-        let crew = Crew::new("crew");
+        let pool = ReaderPool::new("pool");
         let (sender, seen) = channel();
         for _ in 0..3 {
             let sender = sender.clone();
-            crew.begin(Box::new(move || sender.send(thread::current().id()).unwrap())).unwrap();
-            wait_for_idle(&crew, 1);
+            pool.begin(Box::new(move || sender.send(thread::current().id()).unwrap())).unwrap();
+            wait_for_idle(&pool, 1);
         }
         drop(sender);
         let threads: Vec<_> = seen.iter().collect();
@@ -133,23 +133,23 @@ mod tests {
 
     #[test]
     fn work_that_blocks_holds_up_no_other() {
-        let crew = Crew::new("crew");
+        let pool = ReaderPool::new("pool");
         let (release, blocked) = channel::<()>();
         let (done, all_done) = channel();
         let told = done.clone();
-        crew.begin(Box::new(move || told.send(blocked.recv().is_ok()).unwrap())).unwrap();
-        crew.begin(Box::new(move || release.send(()).unwrap())).unwrap();
+        pool.begin(Box::new(move || told.send(blocked.recv().is_ok()).unwrap())).unwrap();
+        pool.begin(Box::new(move || release.send(()).unwrap())).unwrap();
         drop(done);
         assert_eq!(all_done.iter().collect::<Vec<_>>(), [true]);
     }
 
     #[test]
     fn its_threads_end_with_it() {
-        let crew = Crew::new("crew");
-        crew.begin(Box::new(|| ())).unwrap();
-        wait_for_idle(&crew, 1);
-        let desk = Arc::downgrade(&crew.desk);
-        drop(crew);
+        let pool = ReaderPool::new("pool");
+        pool.begin(Box::new(|| ())).unwrap();
+        wait_for_idle(&pool, 1);
+        let desk = Arc::downgrade(&pool.desk);
+        drop(pool);
         while desk.strong_count() > 0 {
             thread::yield_now();
         }

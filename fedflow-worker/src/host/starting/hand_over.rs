@@ -1,21 +1,21 @@
-//! What is done before a process gets another task: what the task before left behind is ended, and the directory and
-//! the logs of the new one are made.
+//! `HandOver`: what is done before a kept process gets its next task. Processes that its last task left behind are ended, and
+//! the directory and the logs of the next one are made.
 
 use std::io;
 use std::sync::Arc;
 
 use fedflow_core::{Assignment, WorkerId};
 
+use crate::host::cause::Cause;
 use crate::host::context::HostContext;
 use crate::host::logs::task_logs::Logs;
-use crate::host::sessions::listener::Cause;
-use crate::host::starting::spawner::{make_workdir, no_directory};
+use crate::host::starting::task_directory::{make_logs, make_workdir, no_directory};
 use crate::host::supervision::sweep::Sweep;
 
 /// A process on its way from one task to another.
 pub(crate) struct HandOver {
-    /// Where it is known.
-    pub(crate) slot: WorkerId,
+    /// The first id of its worker.
+    pub(crate) first_id: WorkerId,
     /// Its next task.
     pub(crate) assignment: Arc<Assignment>,
     /// The logs that it will go on to write to, and the task that it wrote them for; none if it opens new ones itself.
@@ -28,8 +28,8 @@ pub(crate) struct HandOver {
 const LONG_LOGS: u64 = 1 << 20;
 
 impl HandOver {
-    /// Whether to prepare it may take so long that nobody should wait for it: there is something to sweep, or the logs
-    /// are long.
+    /// Whether the preparation may take so long that it must hold up no other job: there is something to sweep, or the
+    /// logs are long.
     pub(crate) fn is_slow(&self) -> bool {
         self.sweep.as_ref().is_some_and(Sweep::is_needed)
             || self.relay.as_ref().is_some_and(|(logs, _)| logs.size() > LONG_LOGS)
@@ -39,31 +39,25 @@ impl HandOver {
     ///
     /// # Errors
     /// The system refuses a directory or a log.
-    pub(crate) fn prepare(self, shared: &HostContext) -> Result<Logs, Cause> {
+    pub(crate) fn prepare(self, context: &HostContext) -> Result<Logs, Cause> {
         if let Some(sweep) = self.sweep.filter(Sweep::is_needed) {
             sweep.run();
         }
         let assignment = &self.assignment;
-        let logs = make_workdir(shared, assignment).and_then(|()| match self.relay {
-            Some((logs, earlier)) => relay(shared, &logs, &earlier, assignment),
-            None => new_logs(shared, assignment),
+        let logs = make_workdir(context, assignment).and_then(|()| match self.relay {
+            Some((logs, earlier)) => relay(context, &logs, &earlier, assignment),
+            None => make_logs(context, assignment),
         });
         logs.map_err(|error| no_directory(assignment, &error))
     }
 }
 
-fn new_logs(shared: &HostContext, assignment: &Assignment) -> io::Result<Logs> {
-    let logs = Logs::create(&assignment.workdir, shared.options.log_limit)?;
-    logs.keep_small(&shared.log_keeper);
-    Ok(logs)
-}
-
-/// The files that the process writes to move on to the next task, and what was written for the one before is left as a
-/// copy. If a worker has removed its logs, what it says from now on is nobody's.
-fn relay(shared: &HostContext, logs: &Logs, earlier: &Assignment, next: &Assignment) -> io::Result<Logs> {
+/// The files that the process writes to move on to the next task; the last task keeps a copy of what was written for it.
+/// If a worker has removed its logs, what it writes from now on is lost.
+fn relay(context: &HostContext, logs: &Logs, earlier: &Assignment, next: &Assignment) -> io::Result<Logs> {
     match logs.move_on(&earlier.workdir, &next.workdir) {
         Ok(()) => Ok(logs.clone()),
-        Err(_) => new_logs(shared, next),
+        Err(_) => make_logs(context, next),
     }
 }
 
@@ -100,7 +94,7 @@ mod tests {
                 Sweep { offspring, assignment, others: Vec::new(), adopting: false }
             });
             let relay = Some((logs.clone(), Arc::clone(&assignment)));
-            HandOver { slot: WorkerId(1), assignment: Arc::clone(&assignment), relay, sweep }
+            HandOver { first_id: WorkerId(1), assignment: Arc::clone(&assignment), relay, sweep }
         };
         assert!(!hand_over(None).is_slow() && !hand_over(Some(Vec::new())).is_slow());
         let this = identify(std::process::id()).unwrap();

@@ -1,58 +1,58 @@
-//! `Jobs`: what the spawner shall do, the most urgent first.
+//! `JobQueue`: the spawner's jobs, the most urgent first.
 //!
-//! What is not urgent one thread does alone, one after the other: so tasks get ready in the order in which they were
-//! started, whichever thread is quicker.
+//! Jobs that are not urgent are done by one thread, one after the other: so tasks get ready in the order in which they
+//! were started, whichever thread is quicker.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use super::spawner::Work;
+use crate::host::starting::jobs::Job;
 
-/// Where work is left for the spawner, which ends when this is dropped.
-pub(crate) struct Jobs(Arc<Queue>);
+/// Hands jobs to the spawner, which ends when this is dropped.
+pub(crate) struct JobQueue(Arc<QueuedJobs>);
 
-/// Where a thread takes its work.
-pub(crate) struct Todo {
-    queue: Arc<Queue>,
+/// Where a thread takes its jobs.
+pub(crate) struct JobSource {
+    queue: Arc<QueuedJobs>,
     is_first: bool,
 }
 
 #[derive(Default)]
-struct Queue {
-    state: Mutex<State>,
+struct QueuedJobs {
+    state: Mutex<JobQueueState>,
     /// For the first of the threads, and for those that help it.
     first: Condvar,
     helpers: Condvar,
 }
 
 #[derive(Default)]
-struct State {
-    /// For these a device waits.
-    urgent: VecDeque<Work>,
-    usual: VecDeque<Work>,
-    /// The first thread waits for work. What comes goes to it rather than to a helper, which slept for longer.
+struct JobQueueState {
+    /// Jobs that a device waits for.
+    urgent: VecDeque<Job>,
+    usual: VecDeque<Job>,
+    /// The first thread waits for a job. The next one goes to it rather than to a helper, which slept for longer.
     first_waits: bool,
     /// No more will come.
     over: bool,
 }
 
-/// A queue, and the thread's end of it for each of so many threads.
-pub(crate) fn queue(threads: usize) -> (Jobs, Vec<Todo>) {
-    let queue = Arc::<Queue>::default();
-    let todo = |number| Todo { queue: Arc::clone(&queue), is_first: number == 0 };
-    let todos = (0..threads).map(todo).collect();
-    (Jobs(queue), todos)
+/// A queue, and its other end for each of so many threads.
+pub(crate) fn queue(threads: usize) -> (JobQueue, Vec<JobSource>) {
+    let queue = Arc::<QueuedJobs>::default();
+    let source = |number| JobSource { queue: Arc::clone(&queue), is_first: number == 0 };
+    let sources = (0..threads).map(source).collect();
+    (JobQueue(queue), sources)
 }
 
-impl Jobs {
-    /// Leaves work. Does not wait.
-    pub(crate) fn add(&self, work: Work) {
-        let urgent = work.is_urgent();
+impl JobQueue {
+    /// Adds a job. Does not wait.
+    pub(crate) fn add(&self, job: Job) {
+        let urgent = job.is_urgent();
         let mut state = self.0.lock();
-        if urgent { &mut state.urgent } else { &mut state.usual }.push_back(work);
+        if urgent { &mut state.urgent } else { &mut state.usual }.push_back(job);
         let first_waits = std::mem::take(&mut state.first_waits);
         drop(state);
-        // A first thread that does not wait looks again when it has done what it does.
+        // A first thread that does not wait looks again when it is done with its job.
         if first_waits {
             self.0.first.notify_one();
         } else if urgent {
@@ -61,7 +61,7 @@ impl Jobs {
     }
 }
 
-impl Drop for Jobs {
+impl Drop for JobQueue {
     fn drop(&mut self) {
         self.0.lock().over = true;
         self.0.first.notify_one();
@@ -69,20 +69,20 @@ impl Drop for Jobs {
     }
 }
 
-impl Iterator for Todo {
-    type Item = Work;
+impl Iterator for JobSource {
+    type Item = Job;
 
-    /// The next work; waits for it. None when no more will come.
-    fn next(&mut self) -> Option<Work> {
+    /// Waits for the next job. None when no more will come.
+    fn next(&mut self) -> Option<Job> {
         let mut state = self.queue.lock();
         loop {
-            if let Some(work) = state.urgent.pop_front() {
-                return Some(work);
+            if let Some(job) = state.urgent.pop_front() {
+                return Some(job);
             }
             if self.is_first
-                && let Some(work) = state.usual.pop_front()
+                && let Some(job) = state.usual.pop_front()
             {
-                return Some(work);
+                return Some(job);
             }
             if state.over {
                 return None;
@@ -94,9 +94,9 @@ impl Iterator for Todo {
     }
 }
 
-impl Queue {
+impl QueuedJobs {
     /// Nothing under the lock panics.
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, JobQueueState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -22,12 +22,12 @@ const RESULTS: &str = "results";
 /// A directory that only this user can enter, on a memory file system if there is one. Removed when dropped; what a
 /// host left that was killed, the next one removes.
 #[derive(Debug)]
-pub(crate) struct Private {
+pub(crate) struct PrivateDirectory {
     directory: TempDir,
     _owner: File,
 }
 
-impl Private {
+impl PrivateDirectory {
     pub(crate) fn make() -> io::Result<Self> {
         let parent = own_environment::memory_directory();
         let made = Self::make_in(&parent)?;
@@ -87,13 +87,13 @@ mod tests {
     #[test]
     fn only_what_is_abandoned_is_removed() {
         let parent = tempfile::tempdir().unwrap();
-        let alive = Private::make_in(parent.path()).unwrap();
+        let alive = PrivateDirectory::make_in(parent.path()).unwrap();
         let abandoned = parent.path().join("fedflow-old");
         fs::create_dir(&abandoned).unwrap();
         fs::write(abandoned.join(OWNER), "").unwrap();
         let unfinished = parent.path().join("fedflow-new");
         fs::create_dir(&unfinished).unwrap();
-        let other = Private::make_in(parent.path()).unwrap();
+        let other = PrivateDirectory::make_in(parent.path()).unwrap();
         assert!(alive.directory.path().exists() && other.directory.path().exists() && unfinished.exists());
         assert!(!abandoned.exists());
         let mode = alive.directory.path().metadata().unwrap().permissions().mode();

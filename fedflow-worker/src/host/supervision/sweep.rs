@@ -29,14 +29,14 @@ pub(crate) struct Sweep {
     /// What it worked on.
     pub(crate) assignment: Arc<Assignment>,
     /// The other workers that have a process.
-    pub(crate) others: Vec<Other>,
+    pub(crate) others: Vec<OtherWorker>,
     /// Whether every child of this program is a worker or was left behind by one.
     pub(crate) adopting: bool,
 }
 
 /// A worker that lives.
 #[derive(Clone)]
-pub(crate) struct Other {
+pub(crate) struct OtherWorker {
     /// Its process.
     pub(crate) pid: u32,
     /// What it works on.
@@ -74,13 +74,14 @@ impl Sweep {
     /// A stranger that cannot belong to another worker.
     fn doomed(&self, pid: u32) -> Option<ProcessId> {
         let stat = probe_stat(pid).ok()?;
-        let led_by_other = |other: &Other| other.pid == stat.group || other.pid == stat.session;
+        let led_by_other = |other: &OtherWorker| other.pid == stat.group || other.pid == stat.session;
         if self.others.iter().any(led_by_other) {
             return None;
         }
         let is_others = |workdir: &Path| {
-            let is_of =
-                |other: &Other| other.assignment.workdir == *workdir || *other.first_workdir == *workdir;
+            let is_of = |other: &OtherWorker| {
+                other.assignment.workdir == *workdir || *other.first_workdir == *workdir
+            };
             self.others.iter().any(is_of)
         };
         let spared = match (marked_workdir(pid), fs::read_link(format!("/proc/{pid}/cwd"))) {
@@ -92,7 +93,7 @@ impl Sweep {
     }
 }
 
-impl Other {
+impl OtherWorker {
     /// Nothing descends from a process that is younger.
     fn may_be_ancestor_of(&self, process: ProcessId) -> bool {
         identify(self.pid).is_ok_and(|own| own.start_ticks <= process.start_ticks)

@@ -1,195 +1,187 @@
-//! Who knows every worker: takes orders, notices exits and deadlines, and tells each worker's end exactly once.
+//! `WorkerTable`: every worker. Hands commands and notices to them, notices exits and deadlines, and reports each worker's
+//! end exactly once.
 //!
-//! It has no thread: it works while the engine waits or gives an order. So an order costs a call and an exit one wake-up,
-//! and what the engine does next is done by the thread that is awake already.
+//! It has no thread: it works while the engine waits or gives a command. So a command costs a call and an exit one
+//! wake-up, and what the engine does next is done by the thread that is awake already.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::io;
+use std::collections::BTreeMap;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::Sender;
-use fedflow_core::{Assignment, Dict, FailureKind, Input, Lease, Time, WorkerEvent, WorkerId};
+use fedflow_core::{Assignment, Dict, FailureKind, Input, Lease, Severity, Time, WorkerEvent, WorkerId};
 
+use crate::host::HostError;
+use crate::host::cause::Cause;
 use crate::host::context::HostContext;
-use crate::host::input_queue::{Delivery, Post};
-use crate::host::logs::task_logs::Logs;
-use crate::host::sessions::link::Link;
-use crate::host::sessions::listener::Cause;
-use crate::host::starting::job_queue::Jobs;
-use crate::host::starting::spawner::{self, Done};
-use crate::host::supervision::end_description::Asked;
-use crate::host::supervision::supervised::Supervised;
-use crate::host::supervision::sweep::Other;
+use crate::host::input_queue::{Arrivals, InputQueue, Waker};
+use crate::host::starting::jobs::JobReport;
+use crate::host::starting::spawner;
+use crate::host::supervision::notice::{Notice, NoticeQueue};
+use crate::host::supervision::supervised::{Supervised, Surroundings};
+use crate::host::supervision::sweep::OtherWorker;
 use crate::processes::spawn::Process;
 
-/// How long the host waits for its processes when it is dropped. They were killed; only the kernel can hold them.
+/// How long the host waits for its processes when it is dropped. They were killed; only the kernel can delay them.
 const LAST_WAIT: Duration = Duration::from_secs(3);
-
-/// Everything that the overseer is told.
-pub(crate) enum Notice {
-    // From the engine.
-    Start {
-        worker: WorkerId,
-        assignment: Arc<Assignment>,
-    },
-    Load(WorkerId),
-    Train {
-        worker: WorkerId,
-        lease: Lease,
-        params: Dict,
-    },
-    Keep(WorkerId),
-    HandOver {
-        from: WorkerId,
-        to: WorkerId,
-        assignment: Arc<Assignment>,
-    },
-    Exit(WorkerId),
-    Terminate(WorkerId),
-    Kill(WorkerId),
-    /// Workers and time stand still. Answered when they do.
-    Pause(Sender<()>),
-    Resume,
-    // From the spawner; here and below a worker is named by its slot.
-    Spawned {
-        worker: WorkerId,
-        done: Result<Box<Done>, Cause>,
-    },
-    /// A process can be given its next task.
-    Prepared {
-        worker: WorkerId,
-        done: Result<Logs, Cause>,
-    },
-    // From a reader.
-    Connected {
-        worker: WorkerId,
-        link: Link,
-    },
-    ReaderDone {
-        worker: WorkerId,
-        outcome: Result<(), Cause>,
-    },
-    // From a sweeper: nothing is left of its process.
-    Swept(WorkerId),
-    // From a finisher, which reads what a command has written.
-    ResultRead {
-        worker: WorkerId,
-        outcome: Result<Dict, Cause>,
-    },
-}
-
-impl std::fmt::Debug for Notice {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Notice")
-    }
-}
 
 /// How many times in a row inputs are taken without a look at the processes, while more and more arrive.
 const TAKES: u32 = 64;
 
-/// Knows every worker.
-pub(crate) struct Overseer {
-    shared: Arc<HostContext>,
-    jobs: Arc<Jobs>,
-    /// By slot.
+/// Every worker that has not ended.
+pub(crate) struct WorkerTable {
+    surroundings: Arc<Surroundings>,
+    waker: Waker,
+    /// By first id.
     workers: BTreeMap<WorkerId, Supervised>,
-    /// The slots of those whose processes had other tasks before.
-    slots: BTreeMap<WorkerId, WorkerId>,
-    /// How those have ended that were kept: they may be handed over before the engine has heard of it.
+    /// The first ids of workers whose processes had other tasks before.
+    first_ids: BTreeMap<WorkerId, WorkerId>,
+    /// How kept workers have ended: they may be handed over before the engine has heard of it.
     lost: BTreeMap<WorkerId, Cause>,
     paused: bool,
     /// How many times inputs were taken since the processes were looked at.
     takes: u32,
 }
 
-impl Overseer {
+impl WorkerTable {
     /// Starts the spawner; no process yet.
-    pub(crate) fn start(shared: Arc<HostContext>) -> io::Result<Self> {
-        let jobs = spawner::start(&shared)?;
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub(crate) fn start(
+        context: Arc<HostContext>,
+        inputs: InputQueue,
+        notices: NoticeQueue,
+        waker: Waker,
+    ) -> Result<Self, HostError> {
+        let reports = notices.clone();
+        let jobs = spawner::start(&context, move |report| reports.push(Notice::Job(report)))?;
         Ok(Self {
-            shared,
-            jobs,
+            surroundings: Arc::new(Surroundings { context, jobs, inputs, notices }),
+            waker,
             workers: BTreeMap::new(),
-            slots: BTreeMap::new(),
+            first_ids: BTreeMap::new(),
             lost: BTreeMap::new(),
             paused: false,
             takes: 0,
         })
     }
 
-    /// Does what an order says, after all that was told before it.
-    pub(crate) fn order(&mut self, order: Notice) {
-        for notice in self.post().take_notices() {
-            self.handle(notice);
-        }
-        self.handle(order);
+    pub(crate) fn begin(&mut self, id: WorkerId, assignment: Assignment) {
+        self.take_notices();
+        let worker = Supervised::begin(id, Arc::new(assignment), Arc::clone(&self.surroundings));
+        self.workers.insert(id, worker);
+        self.with(id, |_| {});
+    }
+
+    pub(crate) fn load(&mut self, id: WorkerId) {
+        self.command(id, Supervised::load);
+    }
+
+    pub(crate) fn train(&mut self, id: WorkerId, lease: &Lease, params: Dict) {
+        self.command(id, |worker| worker.train(lease, params));
+    }
+
+    pub(crate) fn keep(&mut self, id: WorkerId) {
+        self.command(id, Supervised::keep);
+    }
+
+    pub(crate) fn end(&mut self, id: WorkerId, severity: Severity) {
+        self.command(id, |worker| worker.end(severity));
+    }
+
+    pub(crate) fn hand_over(&mut self, from: WorkerId, to: WorkerId, assignment: Assignment) {
+        self.take_notices();
+        let lost = self.lost.remove(&from);
+        let Some(first_id) = self.first_id_of(from) else {
+            // Its end was reported before the engine knew better.
+            let Cause { kind, message } = lost.unwrap_or_else(|| {
+                Cause::new(FailureKind::Killed, "its process ended before it could be given this task")
+            });
+            let event = WorkerEvent::Gone {
+                kind,
+                message,
+                stderr_tail: String::new(),
+                killed_for_memory: false,
+                before_first_word: true,
+            };
+            return self.surroundings.inputs.put(Input::Worker { worker: to, event });
+        };
+        self.first_ids.remove(&from);
+        self.first_ids.insert(to, first_id);
+        let is_swept = self.workers.get(&first_id).is_some_and(Supervised::is_swept_before_next);
+        let others = if is_swept { self.others(first_id) } else { Vec::new() };
+        self.with(first_id, |worker| worker.hand_over(to, Arc::new(assignment), others));
     }
 
     /// Takes the inputs that have arrived, and does what else there is to do. Where there is nothing, it blocks until
     /// there is, or until a time.
-    pub(crate) fn turn(&mut self, until: Option<Time>, inputs: &mut VecDeque<Delivery>) {
-        self.take(inputs);
+    pub(crate) fn work(&mut self, until: Option<Time>, arrivals: &mut Arrivals) {
+        self.take(arrivals);
         self.takes += 1;
-        if inputs.is_empty() || self.takes > TAKES {
+        if arrivals.is_empty() || self.takes > TAKES {
             self.takes = 0;
-            let patience = if inputs.is_empty() { self.patience(until) } else { Some(Duration::ZERO) };
+            let patience = if arrivals.is_empty() { self.patience(until) } else { Some(Duration::ZERO) };
             self.look(patience);
-            self.take(inputs);
+            self.take(arrivals);
         }
     }
 
-    /// Whether another thread wants to [shut it down](Self::shut_down).
-    pub(crate) fn is_closing(&self) -> bool {
-        self.post().is_closing()
-    }
-
-    /// Kills every worker and waits for that, for some seconds at most.
-    pub(crate) fn shut_down(&mut self) {
-        let until = self.shared.clock.now() + LAST_WAIT;
+    /// Kills every worker and waits for that, for some seconds at most. Nothing is taken in afterwards.
+    pub(crate) fn shut_down(&mut self, arrivals: &mut Arrivals) {
+        self.take_notices();
+        let until = self.context().clock.now() + LAST_WAIT;
         let ids: Vec<WorkerId> = self.workers.keys().copied().collect();
         for id in ids {
-            self.with(id, |worker| worker.ask(Asked::Kill));
+            self.with(id, |worker| worker.end(Severity::Killed));
         }
-        let mut inputs = VecDeque::new();
-        while !self.workers.is_empty() && !self.shared.clock.until(until).is_zero() {
-            self.take(&mut inputs);
+        while !self.workers.is_empty() && !self.context().clock.until(until).is_zero() {
+            self.take(arrivals);
             self.look(self.patience(Some(until)));
         }
-        self.take(&mut inputs);
-        self.post().close(inputs);
+        self.take(arrivals);
+        self.surroundings.notices.close();
+        arrivals.close();
     }
 
-    fn post(&self) -> &Post {
-        &self.shared.post
+    fn context(&self) -> &HostContext {
+        &self.surroundings.context
     }
 
     /// Takes what has arrived, and what comes of that.
-    fn take(&mut self, inputs: &mut VecDeque<Delivery>) {
+    fn take(&mut self, arrivals: &mut Arrivals) {
         loop {
-            let notices = self.post().take(inputs);
-            if notices.is_empty() {
+            arrivals.take();
+            if !self.take_notices() {
                 return;
             }
-            for notice in notices {
-                self.handle(notice);
-            }
         }
+    }
+
+    /// Handles the notices that have arrived; false if there is none.
+    fn take_notices(&mut self) -> bool {
+        let notices = self.surroundings.notices.take();
+        let any = !notices.is_empty();
+        for notice in notices {
+            self.handle(notice);
+        }
+        any
     }
 
     /// How long may be waited.
     fn patience(&self, until: Option<Time>) -> Option<Duration> {
         let deadlines = self.workers.values().filter_map(Supervised::deadline).chain(until);
-        deadlines.min().map(|deadline| self.shared.clock.until(deadline))
+        deadlines.min().map(|deadline| self.context().clock.until(deadline))
     }
 
-    /// Waits for an arrival, an exit or a deadline, and sees to exits and deadlines.
+    /// Waits for an arrival, an exit or a deadline, and handles exits and deadlines.
     fn look(&mut self, patience: Option<Duration>) {
         let (ids, processes): (Vec<_>, Vec<_>) =
             self.workers.iter().filter_map(|(id, worker)| Some((*id, worker.process()?.as_fd()))).unzip();
-        let ended = self.post().wait(&processes, patience);
-        let now = self.shared.clock.now();
+        let Surroundings { inputs, notices, .. } = self.surroundings.as_ref();
+        let is_idle = || inputs.is_empty() && notices.is_empty();
+        let ended = self.waker.wait(is_idle, &processes, patience);
+        let now = self.context().clock.now();
         for (id, _) in ids.into_iter().zip(ended).filter(|(_, ended)| *ended) {
             let others = self.others(id);
             self.with(id, |worker| worker.process_ended(now, others));
@@ -204,117 +196,78 @@ impl Overseer {
 
     fn handle(&mut self, notice: Notice) {
         match notice {
-            Notice::Start { worker, assignment } => self.begin(worker, assignment),
-            Notice::Load(id) => self.tell(id, Supervised::load),
-            Notice::Train { worker, lease, params } => {
-                self.tell(worker, |worker| worker.train(&lease, params))
-            }
-            Notice::Keep(id) => self.tell(id, Supervised::keep),
-            Notice::HandOver { from, to, assignment } => self.hand_over(from, to, assignment),
-            Notice::Exit(id) => self.tell(id, |worker| worker.ask(Asked::Exit)),
-            Notice::Terminate(id) => self.tell(id, |worker| worker.ask(Asked::Terminate)),
-            Notice::Kill(id) => self.tell(id, |worker| worker.ask(Asked::Kill)),
             Notice::Pause(done) => {
-                self.shared.clock.pause();
+                self.context().clock.pause();
                 self.paused = true;
                 self.workers.values().filter_map(Supervised::process).for_each(Process::pause);
-                // Who asked may have given up.
+                // The thread that asked may have given up.
                 let _ = done.send(());
             }
             Notice::Resume => {
                 self.paused = false;
                 self.workers.values().filter_map(Supervised::process).for_each(Process::resume);
-                self.shared.clock.resume();
+                self.context().clock.resume();
             }
-            Notice::Spawned { worker, done } => {
-                self.with(worker, |worker| worker.spawned(done.map(|done| *done)));
-                let started = self.workers.get(&worker).and_then(Supervised::process);
+            Notice::Job(JobReport::Started { first_id, done }) => {
+                self.with(first_id, |worker| worker.started(done.map(|done| *done)));
+                let started = self.workers.get(&first_id).and_then(Supervised::process);
                 started.filter(|_| self.paused).into_iter().for_each(Process::pause);
             }
-            Notice::Prepared { worker, done } => self.with(worker, |worker| worker.prepared(done)),
-            Notice::Swept(id) => {
-                let now = self.shared.clock.now();
-                self.with(id, |worker| worker.swept(now));
+            Notice::Job(JobReport::Prepared { first_id, done }) => {
+                self.with(first_id, |worker| worker.prepared(done));
             }
-            Notice::Connected { worker, link } => self.with(worker, |worker| worker.connected(link)),
-            Notice::ReaderDone { worker, outcome } => self.with(worker, |worker| worker.reader_done(outcome)),
-            Notice::ResultRead { worker, outcome } => self.with(worker, |worker| worker.result_read(outcome)),
+            Notice::Swept(first_id) => {
+                let now = self.context().clock.now();
+                self.with(first_id, |worker| worker.swept(now));
+            }
+            Notice::Connected { first_id, link } => self.with(first_id, |worker| worker.connected(link)),
+            Notice::ReaderDone { first_id, outcome } => {
+                self.with(first_id, |worker| worker.reader_done(outcome));
+            }
+            Notice::ResultRead { first_id, outcome } => {
+                self.with(first_id, |worker| worker.result_read(outcome));
+            }
         }
     }
 
-    /// The workers but one that have a process.
-    fn others(&self, id: WorkerId) -> Vec<Other> {
-        let others = self.workers.iter().filter(|(other, _)| **other != id);
+    /// The other workers that have a process.
+    fn others(&self, first_id: WorkerId) -> Vec<OtherWorker> {
+        let others = self.workers.iter().filter(|(other, _)| **other != first_id);
         others.filter_map(|(_, worker)| worker.as_other()).collect()
     }
 
-    fn begin(&mut self, id: WorkerId, assignment: Arc<Assignment>) {
-        let worker = Supervised::begin(id, assignment, Arc::clone(&self.shared), Arc::clone(&self.jobs));
-        self.workers.insert(id, worker);
-        self.with(id, |_| {});
+    /// The first id of a worker; none if it has ended, or its process is known as another one.
+    fn first_id_of(&self, id: WorkerId) -> Option<WorkerId> {
+        let first_id = self.first_ids.get(&id).copied().unwrap_or(id);
+        self.workers.get(&first_id).is_some_and(|worker| worker.id() == id).then_some(first_id)
     }
 
-    fn hand_over(&mut self, from: WorkerId, to: WorkerId, assignment: Arc<Assignment>) {
-        let lost = self.lost.remove(&from);
-        let Some(slot) = self.slot_of(from) else {
-            // Its end was told before the engine knew better.
-            let Cause { kind, message } = lost.unwrap_or_else(|| {
-                Cause::new(FailureKind::Killed, "its process ended before it could be given this task")
-            });
-            let event = WorkerEvent::Gone {
-                kind,
-                message,
-                stderr_tail: String::new(),
-                killed_for_memory: false,
-                before_first_word: true,
-            };
-            return self.post().put(Input::Worker { worker: to, event });
-        };
-        self.slots.remove(&from);
-        self.slots.insert(to, slot);
-        let is_swept = self.workers.get(&slot).is_some_and(Supervised::is_swept_before_next);
-        let others = if is_swept { self.others(slot) } else { Vec::new() };
-        self.with(slot, |worker| worker.hand_over(to, assignment, others));
-    }
-
-    /// The slot of a worker; none if it has ended, or its process is known as another one.
-    fn slot_of(&self, id: WorkerId) -> Option<WorkerId> {
-        let slot = self.slots.get(&id).copied().unwrap_or(id);
-        self.workers.get(&slot).is_some_and(|worker| worker.id() == id).then_some(slot)
-    }
-
-    /// Lets something happen to the worker of this number, which the engine wants.
-    fn tell(&mut self, id: WorkerId, happens: impl FnOnce(&mut Supervised)) {
-        if let Some(slot) = self.slot_of(id) {
-            self.with(slot, happens);
+    /// Carries out a command of the engine, after all that was reported before it.
+    fn command(&mut self, id: WorkerId, command: impl FnOnce(&mut Supervised)) {
+        self.take_notices();
+        if let Some(first_id) = self.first_id_of(id) {
+            self.with(first_id, command);
         }
     }
 
-    /// Lets something happen to the worker in a slot, and forgets it when it is over. One that is not there has ended:
-    /// what comes late for it changes nothing.
-    fn with(&mut self, slot: WorkerId, happens: impl FnOnce(&mut Supervised)) {
-        let Some(worker) = self.workers.get_mut(&slot) else { return };
+    /// Lets something happen to a worker, and forgets it when it is over. A worker that is not there has ended: what
+    /// comes late for it changes nothing.
+    fn with(&mut self, first_id: WorkerId, happens: impl FnOnce(&mut Supervised)) {
+        let Some(worker) = self.workers.get_mut(&first_id) else { return };
         happens(worker);
         if worker.is_over()
-            && let Some(worker) = self.workers.remove(&slot)
+            && let Some(worker) = self.workers.remove(&first_id)
         {
-            self.slots.remove(&worker.id());
+            self.first_ids.remove(&worker.id());
             let lost = worker.is_kept().then(|| worker.id());
-            let cause = worker.tell_end();
+            let cause = worker.report_end();
             self.lost.extend(lost.map(|id| (id, cause)));
         }
     }
 }
 
-impl Drop for Overseer {
-    /// Nobody waits for an answer any more.
-    fn drop(&mut self) {
-        self.post().close(VecDeque::new());
-    }
-}
-
-impl std::fmt::Debug for Overseer {
+impl std::fmt::Debug for WorkerTable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Overseer")
+        f.debug_struct("WorkerTable").field("workers", &self.workers.len()).finish_non_exhaustive()
     }
 }

@@ -1,0 +1,53 @@
+//! What templates ask of the tasks that ran before, and who answers.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use fedflow_core::{Dict, Name, Value};
+
+use super::templates::{Answer, Answers, Call, Function, to_template};
+
+/// What templates can ask of the tasks that ran before. Rendering shares it, hence the bounds.
+pub trait FlowContext: Send + Sync {
+    /// The directory of a task, an absolute path; `None` if the task was never started.
+    fn workdir(&self, group: &str, task: &str) -> Option<PathBuf>;
+    /// The result of a task; `None` if it did not finish.
+    fn result(&self, group: &str, task: &str) -> Option<Dict>;
+}
+
+/// Answers templates from a context.
+pub(super) struct ContextAnswers<C: ?Sized> {
+    pub(super) context: Arc<C>,
+    /// A group that still runs, so that nothing may be asked of it.
+    pub(super) running: Option<Name>,
+}
+
+impl<C: FlowContext + ?Sized> Answers for ContextAnswers<C> {
+    fn answer(&self, call: &Call) -> Answer {
+        if self.running.as_ref().is_some_and(|running| running.as_str() == call.group) {
+            return too_early(call);
+        }
+        let Call { function, group, task } = call;
+        match function {
+            Function::Workdir => match self.context.workdir(group, task) {
+                Some(path) => Answer::path(&path),
+                None => Answer::Refused(format!("workdir(): the task {group}/{task} was never started")),
+            },
+            Function::Result => {
+                let result = self.context.result(group, task).map_or(Value::Null, Value::Dict);
+                Answer::Value(to_template(&result))
+            }
+        }
+    }
+}
+
+/// The answer to a call that asks a group which still runs while this one loads ahead.
+pub(super) fn too_early(call: &Call) -> Answer {
+    Answer::TooEarly(format!(
+        "{}({:?}, {:?}): that group still runs when this one loads ahead; ask in a worker's train-params, which are \
+         rendered when this group starts, or leave out load-ahead",
+        call.function.name(),
+        call.group,
+        call.task
+    ))
+}

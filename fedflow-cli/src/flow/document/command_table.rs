@@ -1,0 +1,75 @@
+//! `CommandTable`: a command as it is written, whose arguments may be templates.
+
+use std::path::{Path, PathBuf};
+
+use fedflow_core::CommandLine;
+
+use super::super::templates::Scope;
+use super::super::values::{Argument, FlowReader, Mistake, Property};
+use crate::diagnostic::{SourceFile, Span};
+use crate::toml_reader::TomlEntry;
+
+/// A program and its arguments; at least the program.
+#[derive(Debug)]
+pub(crate) struct CommandTable(Vec<Property<Argument>>);
+
+impl CommandTable {
+    /// Reads a command. `None` if it is wrong, which is reported.
+    pub(super) fn read(reader: &mut FlowReader, entry: TomlEntry<'_>) -> Option<Self> {
+        let example = "[\"python3\", \"train.py\"]";
+        // Checked first: an argument that is a bare number is most likely a mistake in the list.
+        reader.toml.texts(entry, example)?;
+        let elements = reader.toml.list(entry, "a list of texts")?;
+        if elements.is_empty() {
+            let hint = format!("for example: {example}");
+            reader.toml.error_with_hint(entry.span, "this command is empty", hint);
+            return None;
+        }
+        let arguments: Option<_> =
+            elements.into_iter().map(|element| Property::read(reader, element)).collect();
+        arguments.map(Self)
+    }
+
+    /// Where the program stands.
+    pub(crate) fn program_span(&self) -> Option<Span> {
+        self.0.first().map(|program| program.span)
+    }
+
+    /// Whether it is the same for all tasks.
+    pub(crate) fn is_fixed(&self) -> bool {
+        self.0.iter().all(|argument| argument.fixed().is_some())
+    }
+
+    /// The command of one task; a program with a path is relative to the flow file.
+    pub(crate) fn render(&self, base_dir: &Path, scope: &Scope) -> Result<CommandLine, Mistake> {
+        let mut arguments = Vec::with_capacity(self.0.len());
+        for argument in &self.0 {
+            arguments.push(argument.get(scope)?.0);
+        }
+        if let Some(program) = arguments.first_mut() {
+            *program = absolute_program(base_dir, program);
+        }
+        Ok(arguments.into())
+    }
+
+    /// The command with its templates as they are written.
+    pub(crate) fn unrendered(&self, file: &SourceFile) -> CommandLine {
+        let text = |argument: &Property<Argument>| match argument.fixed() {
+            Some(Argument(text)) => text.clone(),
+            None => file.slice(argument.span).trim_matches(['"', '\'']).to_owned(),
+        };
+        self.0.iter().map(text).collect()
+    }
+}
+
+/// The path of a program that is named with a separator; `None` if it is looked for on PATH.
+pub(crate) fn program_path(base_dir: &Path, program: &str) -> Option<PathBuf> {
+    program.contains('/').then(|| base_dir.join(program))
+}
+
+fn absolute_program(base_dir: &Path, program: &str) -> String {
+    // A directory that is not UTF-8 cannot stand in a command; the relative path is tried then.
+    program_path(base_dir, program)
+        .and_then(|path| path.into_os_string().into_string().ok())
+        .unwrap_or_else(|| program.into())
+}

@@ -1,0 +1,104 @@
+//! `FlowReader`: a flow file while it is read, with its templates and the names that they can use.
+
+use super::super::templates::{
+    FLOW_DIR, Function, ROUND, ROUNDS, Template, TemplateCause, TemplateError, TemplateSet, builtin_names,
+};
+use crate::diagnostic::{Diagnostic, Span, did_you_mean};
+use crate::toml_reader::{TomlEntry, TomlReader};
+
+/// A flow file while it is read. The errors found so far are in `toml`.
+#[derive(Debug)]
+pub(crate) struct FlowReader {
+    pub(crate) toml: TomlReader,
+    /// The templates that were compiled so far.
+    pub(crate) templates: TemplateSet,
+    /// The names that templates can use at the place that is being read.
+    pub(crate) visible: VisibleNames,
+}
+
+/// The names that templates can use at one place of a flow file.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct VisibleNames {
+    /// Whether the place is inside a repeat.
+    pub(crate) repeat: bool,
+    /// The matrix variables.
+    pub(crate) matrix: Vec<String>,
+    /// Whether `workdir()` and `result()` can be called.
+    pub(crate) functions: bool,
+}
+
+/// A mistake that shows only when a value is computed, and its place in the flow file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Mistake {
+    pub(crate) span: Span,
+    pub(crate) message: String,
+    pub(crate) cause: TemplateCause,
+}
+
+impl FlowReader {
+    /// The number of errors found so far.
+    pub(crate) fn errors(&self) -> usize {
+        self.toml.found.len()
+    }
+
+    /// Compiles a text. `None` if it has nothing to fill in, and if it is wrong, which is reported.
+    pub(super) fn compile(&mut self, entry: TomlEntry<'_>, text: &str) -> Option<Template> {
+        match self.templates.compile(text) {
+            Ok(template) => {
+                let template = template?;
+                for name in template.names() {
+                    if let Err(error) = self.visible.check(name, &self.toml, entry.span) {
+                        self.toml.found.push(error);
+                    }
+                }
+                Some(template)
+            }
+            Err(TemplateError { message, .. }) => {
+                self.toml.error(entry.span, format!("this template cannot be read: {message}"));
+                None
+            }
+        }
+    }
+}
+
+impl VisibleNames {
+    fn all(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.matrix.iter().map(String::as_str).collect();
+        names.push(FLOW_DIR);
+        if self.repeat {
+            names.extend([ROUND, ROUNDS]);
+        }
+        if self.functions {
+            names.extend(Function::ALL.map(Function::name));
+        }
+        names
+    }
+
+    fn check(&self, name: &str, reader: &TomlReader, span: Span) -> Result<(), Diagnostic> {
+        let known = self.all();
+        if known.contains(&name) || builtin_names().any(|builtin| builtin == name) {
+            return Ok(());
+        }
+        let error = |message: String| Diagnostic::at(&reader.file, span, message);
+        Err(match name {
+            _ if Function::ALL.into_iter().any(|function| function.name() == name) => {
+                error(format!("{name}() cannot be called here"))
+                    .hint(format!("{name}() stands only in params, train-params and command"))
+            }
+            ROUND | ROUNDS => error(format!("there is no {name} here"))
+                .hint("it exists inside a group with `repeat`, and counts from 1"),
+            _ => error(format!("there is no variable {name:?} here")).maybe_hint(did_you_mean(name, known)),
+        })
+    }
+}
+
+impl Mistake {
+    pub(crate) fn new(span: Span, message: impl Into<String>) -> Self {
+        Self { span, message: message.into(), cause: TemplateCause::Wrong }
+    }
+
+    /// A template that fails.
+    pub(super) fn of_template(span: Span, error: TemplateError) -> Self {
+        Self { span, message: format!("this template fails: {error}"), cause: error.cause }
+    }
+}

@@ -1,0 +1,169 @@
+//! The types that a key can have, and how each is made from a value.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use fedflow_core::{Pin, Setting, Size, Value};
+
+use super::super::templates::Number;
+
+/// What a user writes for a key.
+pub(crate) trait ValueForm {
+    /// The form in words: "a whole number, 1 or more".
+    const FORM: &'static str;
+}
+
+/// A type that a key can have.
+pub(crate) trait FromValue: ValueForm + Sized + Clone {
+    /// Takes a value. The error says what would be right.
+    fn from_value(value: &Value) -> Result<Self, String>;
+}
+
+/// A task's id or a group's name: text, or an integer as decimal text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Identifier(pub(crate) String);
+
+/// The key under which a process is kept: text that is not empty, or an integer as decimal text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct KeepKey(pub(crate) Box<str>);
+
+/// An argument of a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Argument(pub(crate) String);
+
+fn expected<T: ValueForm>() -> String {
+    format!("expected {}", T::FORM)
+}
+
+impl ValueForm for String {
+    const FORM: &'static str = "text";
+}
+
+impl FromValue for String {
+    fn from_value(value: &Value) -> Result<Self, String> {
+        value.as_str().map(Into::into).ok_or_else(expected::<Self>)
+    }
+}
+
+impl ValueForm for Identifier {
+    const FORM: &'static str = "text or a whole number";
+}
+
+impl FromValue for Identifier {
+    fn from_value(value: &Value) -> Result<Self, String> {
+        match value {
+            Value::Text(text) => Ok(Self(text.clone())),
+            Value::Int(int) => Ok(Self(int.to_string())),
+            _ => Err(expected::<Self>()),
+        }
+    }
+}
+
+impl ValueForm for KeepKey {
+    const FORM: &'static str = "text or a whole number, such as \"client-{{ client }}\"";
+}
+
+impl FromValue for KeepKey {
+    fn from_value(value: &Value) -> Result<Self, String> {
+        match value {
+            Value::Text(text) if text.is_empty() => Err("a key must not be empty".into()),
+            Value::Text(text) => Ok(Self(text.as_str().into())),
+            Value::Int(int) => Ok(Self(int.to_string().into())),
+            _ => Err(expected::<Self>()),
+        }
+    }
+}
+
+impl ValueForm for Argument {
+    const FORM: &'static str = "text or a number";
+}
+
+impl FromValue for Argument {
+    fn from_value(value: &Value) -> Result<Self, String> {
+        match value {
+            Value::Text(text) => Ok(Self(text.clone())),
+            Value::Int(int) => Ok(Self(int.to_string())),
+            Value::Bool(bool) => Ok(Self(bool.to_string())),
+            // As minijinja writes it within a text.
+            Value::Float(float) => Ok(Self(minijinja::Value::from(*float).to_string())),
+            _ => Err(expected::<Self>()),
+        }
+    }
+}
+
+impl ValueForm for bool {
+    const FORM: &'static str = "true or false";
+}
+
+impl FromValue for bool {
+    fn from_value(value: &Value) -> Result<Self, String> {
+        value.as_bool().ok_or_else(expected::<Self>)
+    }
+}
+
+impl ValueForm for u32 {
+    const FORM: &'static str = "a whole number, 0 or more, without quotes";
+}
+
+impl FromValue for u32 {
+    fn from_value(value: &Value) -> Result<Self, String> {
+        let number = value.as_i64().and_then(|number| number.try_into().ok());
+        number.ok_or_else(expected::<Self>)
+    }
+}
+
+impl ValueForm for NonZeroU32 {
+    const FORM: &'static str = "a whole number, 1 or more, without quotes";
+}
+
+impl FromValue for NonZeroU32 {
+    fn from_value(value: &Value) -> Result<Self, String> {
+        let number = u32::from_value(value).ok().and_then(Self::new);
+        number.ok_or_else(expected::<Self>)
+    }
+}
+
+impl ValueForm for Number {
+    const FORM: &'static str = "a number, without quotes";
+}
+
+impl FromValue for Number {
+    fn from_value(value: &Value) -> Result<Self, String> {
+        match value {
+            Value::Int(int) => Ok(Self::Int(*int)),
+            Value::Float(float) => Ok(Self::Float(*float)),
+            _ => Err(expected::<Self>()),
+        }
+    }
+}
+
+impl ValueForm for Size {
+    const FORM: &'static str = "a size such as \"2GB\"";
+}
+
+impl FromValue for Size {
+    fn from_value(value: &Value) -> Result<Self, String> {
+        Setting::read(value).map_err(|error| error.to_string())
+    }
+}
+
+impl ValueForm for Duration {
+    const FORM: &'static str = "a duration such as \"90s\" or \"2h\"";
+}
+
+impl FromValue for Duration {
+    fn from_value(value: &Value) -> Result<Self, String> {
+        Setting::read(value).map_err(|error| error.to_string())
+    }
+}
+
+impl ValueForm for Pin {
+    const FORM: &'static str = "a device, such as \"cuda:0\" or \"cpu\"";
+}
+
+impl FromValue for Pin {
+    fn from_value(value: &Value) -> Result<Self, String> {
+        let text = value.as_str().ok_or_else(expected::<Self>)?;
+        text.parse().map_err(|error: fedflow_core::DeviceError| error.to_string())
+    }
+}

@@ -1,0 +1,342 @@
+//! `RunBuilder`: what a run is opened with, and how: as a new one, or as one that goes on.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use fedflow_core::{Config, Durations, Observer, StartOrder};
+use fedflow_worker::WorkerProgram;
+use fedflow_worker::store::{
+    CreateRunDirError, Existing, Head, RunDir, RunLock, create_run_dir, flow_checksum, new_run_token,
+    recorded_config, unix_now,
+};
+
+use super::devices::Devices;
+use super::guard::Guard;
+use super::observers::Unobserved;
+use super::open_error::OpenError;
+use super::open_run::Run;
+use super::opening::Opening;
+use super::recorded_run::{RecordedRun, read_durations, read_run};
+use super::system_check::check_system;
+use super::wiring::{MakeObserver, Session, SessionPlan};
+use crate::notice::{Notice, Notices};
+
+/// The seed of a run that is given none: the same flow makes the same choices.
+pub(crate) const DEFAULT_SEED: u64 = 0;
+
+/// What a run is opened with. Everything has a default but its name, its directory and its guard.
+pub struct RunBuilder<O = Unobserved> {
+    name: String,
+    workdir: PathBuf,
+    guard: Guard,
+    devices: DevicesChoice,
+    config: Config,
+    workers: BTreeMap<String, WorkerProgram>,
+    base_dir: Option<PathBuf>,
+    flow_file: Option<FlowText>,
+    reserved: Vec<PathBuf>,
+    seed: u64,
+    fresh: bool,
+    durations: Option<Durations>,
+    notices: Notices,
+    make_observer: MakeObserver<O>,
+}
+
+enum DevicesChoice {
+    Text(String),
+    Opened(Box<Devices>),
+}
+
+/// The flow file that a run comes from.
+struct FlowText {
+    path: PathBuf,
+    text: String,
+}
+
+impl Run {
+    /// Begins to describe a run: the flow's name, the run directory and the guard.
+    #[must_use]
+    pub fn builder(name: impl Into<String>, workdir: impl Into<PathBuf>, guard: Guard) -> RunBuilder {
+        RunBuilder {
+            name: name.into(),
+            workdir: workdir.into(),
+            guard,
+            devices: DevicesChoice::Text("auto".into()),
+            config: Config::default(),
+            workers: BTreeMap::new(),
+            base_dir: None,
+            flow_file: None,
+            reserved: Vec::new(),
+            seed: DEFAULT_SEED,
+            fresh: false,
+            durations: None,
+            notices: Notices::default(),
+            make_observer: Box::new(|_| Ok(Unobserved)),
+        }
+    }
+}
+
+impl<O: Observer> RunBuilder<O> {
+    /// The devices, as a text: `auto` (the default: all cards, or CPU slots where there is none), `cpu:4`,
+    /// `sim:2x24GB`, `cuda:0,cuda:2`.
+    #[must_use]
+    pub fn devices(mut self, choice: impl Into<String>) -> Self {
+        self.devices = DevicesChoice::Text(choice.into());
+        self
+    }
+
+    /// The devices, opened before, with this configuration.
+    #[must_use]
+    pub fn opened_devices(mut self, devices: Devices) -> Self {
+        self.devices = DevicesChoice::Opened(Box::new(devices));
+        self
+    }
+
+    /// The configuration.
+    #[must_use]
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// The worker programs, by the names under which tasks ask for them. The running program itself needs no name.
+    #[must_use]
+    pub fn workers(mut self, workers: BTreeMap<String, WorkerProgram>) -> Self {
+        self.workers = workers;
+        self
+    }
+
+    /// What relative program paths are relative to, an absolute path; the current directory unless it is set.
+    #[must_use]
+    pub fn base_dir(mut self, base_dir: impl Into<PathBuf>) -> Self {
+        self.base_dir = Some(base_dir.into());
+        self
+    }
+
+    /// The flow file that the run comes from, with its text. The run directory keeps the text, and `fedflow resume` goes
+    /// on with it.
+    #[must_use]
+    pub fn flow_file(mut self, path: impl Into<PathBuf>, text: impl Into<String>) -> Self {
+        self.flow_file = Some(FlowText { path: path.into(), text: text.into() });
+        self
+    }
+
+    /// Paths below the run directory that a new run's tasks will have as directories: it is not begun if there is
+    /// anything of such a name.
+    #[must_use]
+    pub fn reserve(mut self, paths: impl IntoIterator<Item = PathBuf>) -> Self {
+        self.reserved = paths.into_iter().collect();
+        self
+    }
+
+    /// The seed of every random choice that Fedflow makes, 0 unless it is set. A run that goes on keeps its own.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Removes the run that is in the directory, and begins anew: what Fedflow and the run's tasks made, and nothing
+    /// else.
+    #[must_use]
+    pub fn fresh(mut self, fresh: bool) -> Self {
+        self.fresh = fresh;
+        self
+    }
+
+    /// How long tasks take that declare nothing, for the start order `longest-first`. A run that goes on, or that
+    /// replaces an earlier one, learns it from that by itself.
+    #[must_use]
+    pub fn durations(mut self, durations: Durations) -> Self {
+        self.durations = Some(durations);
+        self
+    }
+
+    /// Calls a function for everything that a person should know. It may be called by any thread, and must not block.
+    /// Without one, notices are collected for [`Run::take_notices`]. Nothing is ever printed.
+    #[must_use]
+    pub fn on_notice(mut self, notice: impl Fn(Notice) + Send + Sync + 'static) -> Self {
+        self.notices = Notices::Callback(Arc::new(notice));
+        self
+    }
+
+    /// Adds an observer of the caller's. It is made when the run directory is ready, and told what happens from then
+    /// on, by the thread that executes groups. [`RunEnd::observer`](super::RunEnd::observer) has it at the end.
+    #[must_use]
+    pub fn observer<P: Observer>(
+        self,
+        make: impl FnOnce(&Opening<'_>) -> io::Result<P> + 'static,
+    ) -> RunBuilder<P> {
+        RunBuilder {
+            name: self.name,
+            workdir: self.workdir,
+            guard: self.guard,
+            devices: self.devices,
+            config: self.config,
+            workers: self.workers,
+            base_dir: self.base_dir,
+            flow_file: self.flow_file,
+            reserved: self.reserved,
+            seed: self.seed,
+            fresh: self.fresh,
+            durations: self.durations,
+            notices: self.notices,
+            make_observer: Box::new(make),
+        }
+    }
+
+    /// Goes on with the run that is in the directory, or begins a new one if there is none or [`Self::fresh`] asks for
+    /// it.
+    ///
+    /// # Errors
+    /// As for [`Self::begin`] and [`Self::resume`]; also if the directory holds a run of another flow.
+    pub fn open(self) -> Result<Run<O>, OpenError> {
+        match RunDir::open(&self.workdir) {
+            Ok(run_dir) if !self.fresh => self.go_on(&run_dir, |asked, recorded| {
+                if asked == recorded.flow {
+                    return Ok(());
+                }
+                let (recorded, asked) = (recorded.flow.clone(), asked.to_owned());
+                Err(OpenError::OtherFlow { run_dir: run_dir.path().into(), recorded, asked })
+            }),
+            // Whatever is wrong with the directory is said when it is made.
+            _ => self.begin(),
+        }
+    }
+
+    /// Begins a new run. Nothing is started yet.
+    ///
+    /// # Errors
+    /// The directory holds a run already and [`Self::fresh`] does not say to remove it, something is in the way, the
+    /// devices cannot be used, or the system refuses what a run needs.
+    pub fn begin(mut self) -> Result<Run<O>, OpenError> {
+        check_system()?;
+        let devices = self.take_devices()?;
+        let durations = self.durations.take().unwrap_or_else(|| self.replaced_durations());
+        let existing = if self.fresh { Existing::Fresh } else { Existing::Refuse };
+        let run_dir = create_run_dir(&self.workdir, existing).map_err(|error| self.refusal(error))?;
+        let lock = RunLock::acquire(&run_dir)?;
+        run_dir.refuse_taken(&self.reserved).map_err(|error| OpenError::Directory(error.into()))?;
+        self.keep_flow(&run_dir)?;
+        let base_dir = match self.base_dir.take() {
+            Some(base_dir) => base_dir,
+            None => std::env::current_dir().map_err(OpenError::BaseDirectory)?,
+        };
+        let flow_file = self.flow_file.as_ref();
+        let head = Head {
+            flow: std::mem::take(&mut self.name),
+            base_dir: base_dir.display().to_string(),
+            flow_file: flow_file
+                .and_then(|file| Some(std::path::absolute(&file.path).ok()?.display().to_string())),
+            flow_crc: flow_file.map(|file| flow_checksum(&file.text)),
+            config: recorded_config(&self.config),
+            devices: devices.choice.clone(),
+            seed: self.seed,
+            created: unix_now(),
+            run_token: new_run_token().map_err(OpenError::RunToken)?,
+        };
+        self.start(run_dir, lock, head, None, durations, devices)
+    }
+
+    /// Goes on with the run that is in the directory. No process is started yet; what an earlier session has left
+    /// running is ended.
+    ///
+    /// # Errors
+    /// The directory holds no run, another supervisor works there, its journal cannot be read, processes of an earlier
+    /// session cannot be ended, the devices cannot be used, or the system refuses what a run needs.
+    pub fn resume(self) -> Result<Run<O>, OpenError> {
+        let run_dir = RunDir::open(&self.workdir).map_err(|error| OpenError::Directory(error.into()))?;
+        self.go_on(&run_dir, |_, _| Ok(()))
+    }
+
+    fn go_on(
+        mut self,
+        run_dir: &RunDir,
+        judge: impl FnOnce(&str, &Head) -> Result<(), OpenError>,
+    ) -> Result<Run<O>, OpenError> {
+        check_system()?;
+        let devices = self.take_devices()?;
+        let lock = RunLock::acquire(run_dir)?;
+        let recorded = read_run(run_dir, &self.notices)?;
+        let head = recorded.state.head().clone();
+        judge(&self.name, &head)?;
+        self.keep_flow(run_dir)?;
+        recorded.end_earlier_session(run_dir, &self.notices)?;
+        let durations = if self.learns() { read_durations(run_dir)? } else { Durations::default() };
+        self.start(run_dir.clone(), lock, head, Some(recorded), durations, devices)
+    }
+
+    fn start(
+        self,
+        run_dir: RunDir,
+        lock: RunLock,
+        head: Head,
+        recorded: Option<RecordedRun>,
+        durations: Durations,
+        devices: Devices,
+    ) -> Result<Run<O>, OpenError> {
+        let notices = self.notices.clone();
+        let (session, host) = Session::open(SessionPlan {
+            run_dir: run_dir.clone(),
+            lock,
+            head,
+            recorded,
+            durations,
+            config: self.config,
+            devices,
+            workers: self.workers,
+            guard: self.guard,
+            notices: self.notices,
+            make_observer: self.make_observer,
+        })?;
+        Ok(Run::of(session, run_dir, host, notices))
+    }
+
+    fn take_devices(&mut self) -> Result<Devices, OpenError> {
+        let none = DevicesChoice::Text(String::new());
+        Ok(match std::mem::replace(&mut self.devices, none) {
+            DevicesChoice::Text(choice) => Devices::open(&choice, &self.config)?,
+            DevicesChoice::Opened(devices) => *devices,
+        })
+    }
+
+    fn learns(&self) -> bool {
+        self.config.scheduler.order == StartOrder::LongestFirst
+    }
+
+    /// How long the tasks of the run took that is about to be removed. One that cannot be read may be why.
+    fn replaced_durations(&self) -> Durations {
+        if !self.learns() || !self.fresh {
+            return Durations::default();
+        }
+        let earlier = RunDir::open(&self.workdir).ok();
+        earlier.and_then(|earlier| read_durations(&earlier).ok()).unwrap_or_default()
+    }
+
+    fn keep_flow(&self, run_dir: &RunDir) -> Result<(), OpenError> {
+        match &self.flow_file {
+            Some(file) => run_dir.keep_flow(&file.text).map_err(OpenError::FlowText),
+            None => Ok(()),
+        }
+    }
+
+    /// Why a run directory cannot be made. A run that is going on is named before one that has ended.
+    fn refusal(&self, error: CreateRunDirError) -> OpenError {
+        match error {
+            CreateRunDirError::Locked(error) => OpenError::Locked(error),
+            CreateRunDirError::EarlierRun(_) => match locked(&self.workdir) {
+                Some(in_use) => in_use,
+                None => OpenError::Directory(error),
+            },
+            error => OpenError::Directory(error),
+        }
+    }
+}
+
+/// Why the run in a directory cannot be locked, if so.
+fn locked(workdir: &Path) -> Option<OpenError> {
+    let run_dir = RunDir::open(workdir).ok()?;
+    RunLock::acquire(&run_dir).err().map(OpenError::Locked)
+}

@@ -1,0 +1,266 @@
+//! `Run`: an open run, which executes groups until it is finished.
+
+use std::path::Path;
+use std::thread;
+
+use fedflow_core::{FlowError, GroupSummary, Observer, Ports, RunOutcome, TaskGroup};
+use fedflow_report::Report;
+use fedflow_worker::HostHandle;
+use fedflow_worker::store::{JournalError, RunDir};
+
+use super::observers::{Observers, Unobserved};
+use super::run_handle::RunHandle;
+use super::wiring::{Hold, Session};
+use crate::notice::{Notice, Notices};
+
+/// An open run: this process is the supervisor of its run directory.
+///
+/// [`Run::builder`] opens it. Groups are executed strictly in order; a task whose result the journal has from an
+/// earlier session, in a group of the same tasks and parameters, is not run again. A run that is dropped without
+/// [`Run::finish`] ends as failed, and can be opened again.
+///
+/// While it is open, SIGINT, SIGTERM and SIGHUP stop it in order, and a second one at once: the call that executes
+/// then returns [`FlowError::Stopped`]. A child process of this program that is not a worker is taken for one that a
+/// worker has left behind, and killed: start none meanwhile.
+pub struct Run<O: Observer = Unobserved> {
+    /// None once it is finished.
+    session: Option<Session<O>>,
+    run_dir: RunDir,
+    host: HostHandle,
+    notices: Notices,
+    /// How it would end now.
+    outcome: RunOutcome,
+    any_failed: bool,
+}
+
+/// A run that is over.
+///
+/// It holds the run directory's lock until it is dropped: no other supervisor works there while the caller still tells
+/// of the run.
+#[non_exhaustive]
+pub struct RunEnd<O = Unobserved> {
+    /// How it ended.
+    pub outcome: RunOutcome,
+    /// Whether a task failed or was cancelled.
+    pub any_failed: bool,
+    /// The signal that stopped it, if one did.
+    pub signal: Option<i32>,
+    /// The report, as it was written.
+    pub report: Report,
+    /// The caller's observer.
+    pub observer: O,
+    _hold: Hold,
+}
+
+/// Why a run cannot be finished.
+#[derive(Debug, thiserror::Error)]
+pub enum FinishError {
+    /// It was finished before.
+    #[error("the run is finished already")]
+    Finished,
+    /// The last records could not be written. The results and the reports are written even so.
+    #[error("the run's last records could not be written: {0}")]
+    Records(JournalError),
+}
+
+impl<O: Observer> Run<O> {
+    pub(super) fn of(session: Session<O>, run_dir: RunDir, host: HostHandle, notices: Notices) -> Self {
+        let session = Some(session);
+        Self { session, run_dir, host, notices, outcome: RunOutcome::Complete, any_failed: false }
+    }
+
+    /// Executes a group: blocks until every task has its outcome and every outcome is on disk.
+    ///
+    /// # Errors
+    /// A task asks for what no device can give (then nothing was started), the run was stopped, or its records cannot
+    /// be written.
+    pub fn execute(&mut self, group: &mut TaskGroup) -> Result<GroupSummary, FlowError> {
+        let Some(session) = &mut self.session else { return Err(FlowError::Stopped) };
+        session.expect(group);
+        let executed = session.flow.execute(group);
+        self.take_in(executed)
+    }
+
+    /// Executes a group as [`Run::execute`] does, while the tasks of the next one start and load. Those train only when
+    /// the next group is executed, which has to be with the next call.
+    ///
+    /// # Errors
+    /// As for [`Run::execute`], of either group.
+    pub fn execute_and_load(
+        &mut self,
+        group: &mut TaskGroup,
+        next: &mut TaskGroup,
+    ) -> Result<GroupSummary, FlowError> {
+        let Some(session) = &mut self.session else { return Err(FlowError::Stopped) };
+        // The next one is opened now: the order in which it starts is decided here, not when it becomes active.
+        session.expect(group);
+        session.expect(next);
+        let executed = session.flow.execute_and_load(group, next);
+        self.take_in(executed)
+    }
+
+    /// A handle that acts on the run from another thread.
+    #[must_use]
+    pub fn handle(&self) -> RunHandle {
+        RunHandle(self.host.clone())
+    }
+
+    /// The run directory, and the paths in it.
+    #[must_use]
+    pub fn directory(&self) -> &RunDir {
+        &self.run_dir
+    }
+
+    /// Where the run keeps its files, an absolute path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.run_dir.path()
+    }
+
+    /// What a person should know of the run since the last call; nothing if the builder was given a callback.
+    #[must_use]
+    pub fn take_notices(&self) -> Vec<Notice> {
+        self.notices.take()
+    }
+
+    /// Ends the run, or this session of it: ends the processes that were kept for later tasks, and writes the last
+    /// records, the results and the reports. Blocks until that is done.
+    ///
+    /// # Errors
+    /// The last records could not be written, or the run is finished already.
+    pub fn finish(&mut self) -> Result<RunEnd<O>, FinishError> {
+        let (end, recorded) = self.close(self.outcome.clone()).ok_or(FinishError::Finished)?;
+        recorded.map(|()| end).map_err(FinishError::Records)
+    }
+
+    /// As [`Run::finish`], with an outcome that the caller knows better; tells beside the end whether the last records
+    /// are written. `None` if the run is finished already.
+    pub(crate) fn close(&mut self, outcome: RunOutcome) -> Option<(RunEnd<O>, Result<(), JournalError>)> {
+        let Session { flow, estimates, device_watch, telemetry, control, hold, .. } = self.session.take()?;
+        let learned = flow.estimates().clone();
+        let Ports { workers, pool, observer } = flow.finish(outcome.clone());
+        drop(workers);
+        drop(device_watch);
+        // Its last sample is in the report that is written below.
+        drop(telemetry);
+        // Before the lock is released: its socket must not be taken for that of a later session.
+        drop(control);
+        // What the workers held is given back when they are gone.
+        drop(pool);
+        let Observers { journal, report, own, .. } = observer;
+        estimates.save(&learned, &self.notices);
+        let recorded = journal.finish();
+        let report = report.finish();
+        let (any_failed, signal) = (self.any_failed, hold.signals.signal());
+        Some((RunEnd { outcome, any_failed, signal, report, observer: own, _hold: hold }, recorded))
+    }
+
+    /// Remembers what became of a group.
+    fn take_in(&mut self, executed: Result<GroupSummary, FlowError>) -> Result<GroupSummary, FlowError> {
+        match &executed {
+            Ok(summary) => self.any_failed |= summary.failed + summary.cancelled > 0,
+            Err(FlowError::EarlierFailure) => {}
+            Err(FlowError::Stopped) => self.outcome = RunOutcome::Stopped,
+            Err(_) => self.outcome = RunOutcome::Failed,
+        }
+        executed
+    }
+}
+
+impl<O: Observer> Drop for Run<O> {
+    fn drop(&mut self) {
+        // What a panic has left is not driven on; its processes are ended all the same.
+        if !thread::panicking() {
+            let outcome = match self.outcome {
+                RunOutcome::Complete => RunOutcome::Failed,
+                ref outcome => outcome.clone(),
+            };
+            self.close(outcome);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::rc::Rc;
+
+    use fedflow_core::{RunEvent, TaskSpec};
+    use fedflow_worker::store::{Existing, JournalReader, RunLock, create_run_dir};
+
+    use super::*;
+    use crate::run::{Guard, OpenError};
+
+    /// Tries to take the lock when it is dropped.
+    struct LockProbe {
+        run_dir: RunDir,
+        found: Rc<Cell<Option<bool>>>,
+    }
+
+    impl Observer for LockProbe {}
+
+    impl Drop for LockProbe {
+        fn drop(&mut self) {
+            self.found.set(Some(is_locked(&self.run_dir)));
+        }
+    }
+
+    fn is_locked(run_dir: &RunDir) -> bool {
+        RunLock::acquire(run_dir).is_err()
+    }
+
+    fn probed(workdir: &Path) -> (Run<LockProbe>, Rc<Cell<Option<bool>>>) {
+        let found = Rc::default();
+        let told = Rc::clone(&found);
+        let run = Run::builder("locked", workdir, Guard::none())
+            .devices("cpu:1")
+            .observer(move |opening| {
+                let run_dir = create_run_dir(opening.run_dir, Existing::Refuse);
+                Ok(LockProbe { run_dir: run_dir.map_err(std::io::Error::other)?, found: told })
+            })
+            .begin()
+            .unwrap();
+        (run, found)
+    }
+
+    #[test]
+    fn the_lock_is_released_last() {
+        let place = tempfile::tempdir().unwrap();
+        let (mut run, found) = probed(place.path());
+        let end = run.finish().unwrap();
+        assert!(is_locked(run.directory()), "the caller may still tell of the run");
+        drop(end);
+        assert_eq!(found.get(), Some(true));
+        assert!(!is_locked(run.directory()));
+        assert!(matches!(run.finish(), Err(FinishError::Finished)));
+        assert!(matches!(run.execute(&mut TaskGroup::new("g").unwrap()), Err(FlowError::Stopped)));
+    }
+
+    #[test]
+    fn a_run_that_is_dropped_ends_as_failed_and_releases_its_lock_last() {
+        let place = tempfile::tempdir().unwrap();
+        let (run, found) = probed(place.path());
+        let run_dir = run.directory().clone();
+        drop(run);
+        assert_eq!(found.get(), Some(true));
+        assert!(!is_locked(&run_dir));
+        let last = JournalReader::open(&run_dir).unwrap().last().unwrap().unwrap();
+        assert_eq!(last.event, RunEvent::RunFinished { outcome: RunOutcome::Failed });
+    }
+
+    #[test]
+    fn a_run_goes_on_only_with_its_own_flow() {
+        let place = tempfile::tempdir().unwrap();
+        let builder = |name: &str| Run::builder(name, place.path(), Guard::none()).devices("cpu:1");
+        let mut group = TaskGroup::new("g").unwrap();
+        group.add_task(TaskSpec::command("t", ["true"]).unwrap()).unwrap();
+        let mut run = builder("one").open().unwrap();
+        assert_eq!(run.execute(&mut group).unwrap().finished, 1);
+        assert!(matches!(builder("one").open(), Err(OpenError::Locked(_))));
+        drop(run.finish().unwrap());
+
+        assert!(matches!(builder("two").open(), Err(OpenError::OtherFlow { .. })));
+        assert!(matches!(builder("one").begin(), Err(OpenError::Directory(_))));
+        assert!(builder("two").fresh(true).open().is_ok(), "the earlier run is removed");
+    }
+}

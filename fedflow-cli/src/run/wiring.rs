@@ -1,0 +1,178 @@
+//! How a run's ports are opened and wired: host, devices, journal, report, and everything that watches beside them.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use fedflow_core::{
+    Config, DurationLearner, Durations, Flow, History, Observer, Ports, RunSettings, StartOrder, TaskGroup,
+};
+use fedflow_gpu::{DeviceWatch, Pool, TelemetrySampler};
+use fedflow_report::{Report, ReportWriter};
+use fedflow_worker::store::{Head, JournalNotice, JournalWriter, OrderSocket, RunDir, RunLock};
+use fedflow_worker::{Host, HostHandle, WorkerProgram};
+
+use super::control_requests::take_control_requests;
+use super::device_telemetry::{SampleTargets, start_telemetry};
+use super::devices::Devices;
+use super::guard::{Guard, GuardWatch};
+use super::host_options::{host_options, within_capacity};
+use super::kept_estimates::KeptEstimates;
+use super::observers::Observers;
+use super::open_error::OpenError;
+use super::opening::Opening;
+use super::recorded_run::RecordedRun;
+use super::signal_watch::SignalWatch;
+use crate::debug::{DebugTalk, TalkingPool};
+use crate::notice::Notices;
+
+/// Makes the caller's observer.
+pub(super) type MakeObserver<O> = Box<dyn FnOnce(&Opening<'_>) -> io::Result<O>>;
+
+/// A run directory that is locked, and what a session in it is opened with.
+pub(super) struct SessionPlan<O> {
+    pub(super) run_dir: RunDir,
+    /// Its lock, held until the session is closed.
+    pub(super) lock: RunLock,
+    /// What the journal's first line says of the run.
+    pub(super) head: Head,
+    /// What earlier sessions have recorded; none for a new run.
+    pub(super) recorded: Option<RecordedRun>,
+    /// How long tasks took in earlier runs or sessions; only `longest-first` asks.
+    pub(super) durations: Durations,
+    pub(super) config: Config,
+    pub(super) devices: Devices,
+    pub(super) workers: BTreeMap<String, WorkerProgram>,
+    pub(super) guard: Guard,
+    pub(super) notices: Notices,
+    pub(super) make_observer: MakeObserver<O>,
+}
+
+/// The engine's run of a flow, with this crate's ports.
+pub(super) type WiredFlow<O> = Flow<Host, TalkingPool<Pool>, Observers<O>>;
+
+/// A session that is going on. Dropping it ends every process and releases the lock last.
+pub(super) struct Session<O: Observer> {
+    pub(super) flow: WiredFlow<O>,
+    /// How long tasks are expected to take that declare nothing; none if the start order does not depend on it.
+    pub(super) learner: Option<DurationLearner>,
+    pub(super) estimates: KeptEstimates,
+    /// Tells the engine when devices that other runs had may be free; none if this run has its devices alone.
+    pub(super) device_watch: Option<DeviceWatch>,
+    /// Samples the devices; none if nothing can be seen of them.
+    pub(super) telemetry: Option<TelemetrySampler>,
+    /// Takes control requests; none where the file system has no sockets.
+    pub(super) control: Option<OrderSocket>,
+    pub(super) hold: Hold,
+}
+
+/// What is kept until everything else of a session is closed. The lock is released last: while it is held, no other
+/// supervisor works in the run directory.
+pub(super) struct Hold {
+    pub(super) signals: SignalWatch,
+    _guard: Option<GuardWatch>,
+    // Invariant: the last field, as fields are dropped in their order.
+    _lock: RunLock,
+}
+
+impl<O: Observer> Session<O> {
+    /// Opens all ports. No process is started yet. The handle tells the engine what the host does not know of.
+    ///
+    /// # Errors
+    /// A port cannot be opened: no threads, no private directory, the journal cannot be written.
+    pub(super) fn open(plan: SessionPlan<O>) -> Result<(Self, HostHandle), OpenError> {
+        let SessionPlan { run_dir, lock, head, recorded, durations, config, devices, .. } = plan;
+        let SessionPlan { workers, guard, notices, make_observer, .. } = plan;
+        let Devices { mut pool, note, .. } = devices;
+        note.iter().for_each(|note| notices.note(note));
+        let learns = config.scheduler.order == StartOrder::LongestFirst;
+        let learner = learns.then(|| DurationLearner::new(durations));
+        let started = wall_clock();
+        let started_unix = started.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs_f64();
+        let (history, report, number) = match &recorded {
+            Some(recorded) => {
+                (recorded.state.history(), recorded.report.clone(), recorded.state.sessions + 1)
+            }
+            None => (History::default(), Report::new(), 1),
+        };
+        let told = notices.clone();
+        let report = ReportWriter::new(run_dir.path().to_path_buf(), started_unix, report, move |text| {
+            told.warn(text)
+        });
+        let opening = Opening {
+            flow: &head.flow,
+            run_dir: run_dir.path(),
+            config: &config,
+            started,
+            report: report.sender(),
+        };
+        let own = make_observer(&opening).map_err(OpenError::Observer)?;
+
+        let talk = config.debug.then(|| DebugTalk::new(notices.clone()));
+        let told = notices.clone();
+        pool.tell_warnings(move |warning| told.warn(warning));
+        let (workers, host) = Host::start(host_options(&head, &config, &pool, workers, talk.clone()))?;
+        let told = host.clone();
+        let device_watch = pool.start_watch(config.scheduler.interval, move || told.devices_changed());
+        let device_watch = device_watch.map_err(OpenError::DeviceWatch)?;
+        let journal = open_journal(&lock, &head, recorded.as_ref(), host.clone())?;
+        let targets = SampleTargets {
+            started_unix,
+            clock: host.clone(),
+            report: report.sender(),
+            notices: notices.clone(),
+        };
+        let telemetry = start_telemetry(&pool, &lock, &config, targets);
+        let control = take_control_requests(&lock, host.clone(), &notices);
+        let watched = guard.is_guarded().then(|| GuardWatch::start(host.clone(), notices.clone()));
+        let watched = watched.transpose().map_err(OpenError::Watch)?;
+        let (learned, estimates) = KeptEstimates::load(&config, &notices);
+        let signals = SignalWatch::start(host.clone(), notices.clone()).map_err(OpenError::Watch)?;
+
+        let settings = RunSettings {
+            flow: head.flow,
+            workdir: run_dir.path().to_path_buf(),
+            seed: head.seed,
+            session: number,
+            on_failure: config.task.on_failure,
+            grace: config.supervision.grace,
+        };
+        let observer = Observers { journal, report, learner: learner.clone(), talk: talk.clone(), own };
+        let ports = Ports { workers, pool: TalkingPool::new(pool, talk), observer };
+        let config = within_capacity(config, &notices);
+        let flow = Flow::new(ports, settings, config, history).with_estimates(learned);
+        let hold = Hold { signals, _guard: watched, _lock: lock };
+        Ok((Self { flow, learner, estimates, device_watch, telemetry, control, hold }, host))
+    }
+
+    /// Has the tasks of a group that is about to be opened expect to take as long as is known by now, if the start
+    /// order depends on it.
+    pub(super) fn expect(&self, group: &mut TaskGroup) {
+        if let Some(learner) = &self.learner {
+            learner.expect(group);
+        }
+    }
+}
+
+/// Opens the journal; its writer tells the engine what is durable.
+fn open_journal(
+    lock: &RunLock,
+    head: &Head,
+    recorded: Option<&RecordedRun>,
+    host: HostHandle,
+) -> Result<JournalWriter, OpenError> {
+    let notify = Box::new(move |notice| match notice {
+        JournalNotice::Durable(number) => host.durable(number),
+        JournalNotice::Failed(reason) => host.recording_failed(reason),
+    });
+    Ok(match recorded {
+        None => JournalWriter::create(lock, head, notify)?,
+        Some(recorded) => JournalWriter::append(lock, &recorded.state.journal, notify)?,
+    })
+}
+
+/// The wall-clock time at which a session begins.
+fn wall_clock() -> SystemTime {
+    #[expect(clippy::disallowed_methods, reason = "the one place of this crate that asks for the time")]
+    SystemTime::now()
+}

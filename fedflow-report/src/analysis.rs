@@ -1,0 +1,9 @@
+//! What is computed from a report: the timeline, the use of devices and memory, the figures, the curves worth showing.
+
+pub(crate) mod chart_series;
+pub(crate) mod device_telemetry;
+pub(crate) mod device_use;
+pub(crate) mod family_memory;
+pub(crate) mod summary;
+pub(crate) mod timeline;
+mod waiting_work;

@@ -1,0 +1,223 @@
+//! `DeviceUse`: how busy each device was, and how long it stood idle while work waited.
+
+use std::collections::BTreeMap;
+
+use fedflow_core::{Device, DeviceInfo, Size};
+
+use crate::analysis::device_telemetry::DeviceTelemetry;
+use crate::analysis::timeline::{Stretch, Timeline};
+use crate::analysis::waiting_work::waiting_work;
+use crate::report::GroupReport;
+use crate::report::attempt::{Attempt, Lane, Phase};
+
+/// How a device, or a CPU slot, was used. Seconds are of wall time.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct DeviceUse {
+    /// The device, and for CPU slots which one. Tasks that share a card count as one use of it.
+    pub lane: Lane,
+    /// The product's name, if it is known.
+    pub name: String,
+    /// How many tries trained on it.
+    pub trained: usize,
+    /// How long at least one task trained on it.
+    pub busy_seconds: f64,
+    /// How long it was leased to a task that was still loading. Fedflow leases for training alone, so this is
+    /// nothing; it is measured all the same.
+    pub loading_seconds: f64,
+    /// How long none did.
+    pub idle_seconds: f64,
+    /// How long none did although a task of the running group waited: loaded, or ready to start. A task that is known
+    /// to need more memory than the card has does not count. It may still have waited for another device, if it is
+    /// pinned, or for memory of the host, so this is an upper bound.
+    pub starved_seconds: f64,
+    /// What was seen of the device, if anybody looked; nothing for CPU slots.
+    pub telemetry: Option<DeviceTelemetry>,
+    /// The stretches of `starved_seconds`, in seconds since the run began.
+    pub(crate) starved: Vec<(f64, f64)>,
+}
+
+impl DeviceUse {
+    /// What it is called: `cuda:1`, or `cpu slot 2` for a slot.
+    #[must_use]
+    pub fn label(&self) -> String {
+        lane_label(self.lane)
+    }
+
+    /// The share of the time in which it was busy, from 0 to 1.
+    #[must_use]
+    pub fn busy_share(&self) -> f64 {
+        self.share(self.busy_seconds)
+    }
+
+    /// What share of the time some seconds are, from 0 to 1.
+    #[must_use]
+    pub fn share(&self, seconds: f64) -> f64 {
+        let all = self.busy_seconds + self.idle_seconds;
+        if all > 0.0 { seconds / all } else { 0.0 }
+    }
+}
+
+/// A card is one unit however many tasks share it; each CPU slot is a unit.
+pub(crate) fn unit(lane: Lane) -> Lane {
+    if lane.device == Device::Cpu { lane } else { Lane { slot: 0, ..lane } }
+}
+
+/// What a unit is called.
+pub(crate) fn lane_label(lane: Lane) -> String {
+    if lane.device == Device::Cpu { format!("cpu slot {}", lane.slot) } else { lane.device.to_string() }
+}
+
+/// The lanes that a try trained in: one for each card that it held.
+pub(crate) fn lanes(attempt: &Attempt) -> impl Iterator<Item = Lane> {
+    let others = attempt.devices.iter().copied();
+    let first = attempt.lane;
+    first.into_iter().chain(others.filter_map(move |device| {
+        let lane = Lane { device, ..first? };
+        (device != first?.device).then_some(lane)
+    }))
+}
+
+/// What is known of a unit.
+#[derive(Default)]
+struct Unit<'a> {
+    name: &'a str,
+    /// All of the card's memory, if it is known.
+    memory: Option<Size>,
+    trained: Vec<Stretch>,
+    loading: Vec<Stretch>,
+}
+
+/// How each device was used between two points of the timeline.
+pub(crate) fn device_uses(
+    devices: &[DeviceInfo],
+    groups: &[GroupReport],
+    timeline: &Timeline<'_>,
+    window: Stretch,
+) -> Vec<DeviceUse> {
+    let mut units: BTreeMap<Lane, Unit<'_>> = BTreeMap::new();
+    for info in devices {
+        let mut lane = Lane { device: info.device, slot: 0 };
+        while lane.device == Device::Cpu && units.contains_key(&lane) {
+            lane.slot += 1;
+        }
+        units.insert(lane, Unit { name: &info.name, memory: info.memory, ..Unit::default() });
+    }
+    let cpu_name = devices.iter().find(|info| info.device == Device::Cpu).map_or("", |info| &info.name);
+    let within = |stretch: Stretch| (stretch.0.max(window.0), stretch.1.min(window.1));
+    for attempt in groups.iter().flat_map(GroupReport::tasks).flat_map(|task| &task.tries) {
+        for lane in lanes(attempt) {
+            let name = if lane.device == Device::Cpu { cpu_name } else { "" };
+            let of_unit = units.entry(unit(lane)).or_insert(Unit { name, ..Unit::default() });
+            let trained = timeline.spans(attempt).filter(|span| span.phase == Phase::Train);
+            of_unit.trained.extend(trained.map(|span| within((span.from, span.to))).filter(is_some));
+            let loading = timeline.loading_on_a_lease(attempt);
+            of_unit.loading.extend(loading.map(within).filter(is_some));
+        }
+    }
+    let waiting = waiting_work(groups, timeline);
+    // Few kinds of cards, and many waits: once for each kind.
+    let mut waits: BTreeMap<Option<Size>, Vec<Stretch>> = BTreeMap::new();
+    for capacity in units.values().map(|unit| unit.memory) {
+        waits.entry(capacity).or_insert_with(|| {
+            let fits =
+                |memory: Option<Size>| memory.zip(capacity).is_none_or(|(memory, room)| memory <= room);
+            union(waiting.iter().filter(|waited| fits(waited.memory)).map(|waited| waited.stretch).collect())
+        });
+    }
+    units
+        .into_iter()
+        .map(|(lane, Unit { name, memory, trained: stretches, loading })| {
+            let trained = stretches.len();
+            let busy = union(stretches);
+            let idle = gaps(&busy, window);
+            let starved = intersection(&idle, waits.get(&memory).map_or(&[], Vec::as_slice));
+            DeviceUse {
+                lane,
+                name: name.to_owned(),
+                trained,
+                busy_seconds: length(&busy),
+                loading_seconds: length(&union(loading)),
+                idle_seconds: length(&idle),
+                starved_seconds: length(&starved),
+                telemetry: None,
+                starved,
+            }
+        })
+        .collect()
+}
+
+fn is_some(stretch: &Stretch) -> bool {
+    stretch.1 > stretch.0
+}
+
+/// The same time without overlaps, in order.
+fn union(mut stretches: Vec<Stretch>) -> Vec<Stretch> {
+    stretches.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let mut union: Vec<Stretch> = Vec::with_capacity(stretches.len());
+    for (from, to) in stretches {
+        match union.last_mut() {
+            Some(last) if from <= last.1 => last.1 = last.1.max(to),
+            _ => union.push((from, to)),
+        }
+    }
+    union
+}
+
+/// What a window has beside some stretches that are in order and do not overlap.
+fn gaps(stretches: &[Stretch], window: Stretch) -> Vec<Stretch> {
+    let begins = std::iter::once(window.0).chain(stretches.iter().map(|stretch| stretch.1));
+    let ends = stretches.iter().map(|stretch| stretch.0).chain(std::iter::once(window.1));
+    begins.zip(ends).filter(|(from, to)| to > from).collect()
+}
+
+/// What two lists of stretches have in common; each is in order and without overlaps.
+fn intersection(a: &[Stretch], b: &[Stretch]) -> Vec<Stretch> {
+    let (mut in_a, mut in_b, mut common) = (0, 0, Vec::new());
+    while let (Some(x), Some(y)) = (a.get(in_a), b.get(in_b)) {
+        let (from, to) = (x.0.max(y.0), x.1.min(y.1));
+        if to > from {
+            common.push((from, to));
+        }
+        if x.1 < y.1 { in_a += 1 } else { in_b += 1 }
+    }
+    common
+}
+
+fn length(stretches: &[Stretch]) -> f64 {
+    // From zero: the sum of nothing is minus zero.
+    stretches.iter().fold(0.0, |sum, (from, to)| sum + (to - from))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn stretches() -> impl Strategy<Value = Vec<(f64, f64)>> {
+        prop::collection::vec((0_u32..50, 0_u32..10), 0..12).prop_map(|pairs| {
+            pairs
+                .into_iter()
+                .map(|(from, long)| (f64::from(from), f64::from((from + long).min(60))))
+                .collect()
+        })
+    }
+
+    /// Whether the second that begins at `second` lies in one of them.
+    fn covers(stretches: &[(f64, f64)], second: u32) -> bool {
+        stretches.iter().any(|s| s.0 <= f64::from(second) && f64::from(second) < s.1)
+    }
+
+    proptest! {
+        #[test]
+        fn lengths_agree_with_counting_seconds(a in stretches(), b in stretches()) {
+            let (busy, waits) = (union(a.clone()), union(b.clone()));
+            let idle = gaps(&busy, (0.0, 60.0));
+            let starved = intersection(&idle, &waits);
+            let count = |test: &dyn Fn(u32) -> bool| (0..60).filter(|&s| test(s)).count() as f64;
+            prop_assert_eq!(length(&busy), count(&|s| covers(&a, s)));
+            prop_assert_eq!(length(&idle), count(&|s| !covers(&a, s)));
+            prop_assert_eq!(length(&starved), count(&|s| !covers(&a, s) && covers(&b, s)));
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! `Timeline`: the seconds that a run was going on, without the time between its sessions.
+
+use crate::report::attempt::{Attempt, Span};
+use crate::report::{GroupReport, Report, Session};
+
+/// From when until when, in seconds since the run began.
+pub(crate) type Stretch = (f64, f64);
+
+/// Where a time stands on the axis of a chart: sessions one after the other, without the pauses between them.
+pub(crate) struct Timeline<'a> {
+    sessions: &'a [Session],
+    /// How long the sessions before each one lasted.
+    before: Vec<f64>,
+    total: f64,
+}
+
+impl<'a> Timeline<'a> {
+    pub(crate) fn new(report: &'a Report) -> Self {
+        let mut total = 0.0;
+        let before = report
+            .sessions()
+            .iter()
+            .map(|session| {
+                let before = total;
+                total += session.seconds();
+                before
+            })
+            .collect();
+        Self { sessions: report.sessions(), before, total }
+    }
+
+    /// How long the run went on, in seconds.
+    pub(crate) fn total(&self) -> f64 {
+        self.total
+    }
+
+    /// Where each session after the first begins.
+    pub(crate) fn resumes(&self) -> impl Iterator<Item = (u32, f64)> {
+        self.sessions.iter().zip(&self.before).skip(1).map(|(session, &before)| (session.number, before))
+    }
+
+    /// The place of a time that belongs to a session.
+    pub(crate) fn at(&self, session: usize, unix: f64) -> f64 {
+        match (self.sessions.get(session), self.before.get(session)) {
+            (Some(of), Some(before)) => before + (unix - of.started).clamp(0.0, of.seconds()),
+            _ => 0.0,
+        }
+    }
+
+    /// The place of a time of which the session is not known: the last one that had begun by then.
+    pub(crate) fn at_unix(&self, unix: f64) -> f64 {
+        let session = self.sessions.iter().rposition(|session| session.started <= unix).unwrap_or(0);
+        self.at(session, unix)
+    }
+
+    /// When a session ended, in seconds since the Unix epoch.
+    pub(crate) fn end_of(&self, session: usize) -> f64 {
+        self.sessions.get(session).map_or(0.0, |session| session.last)
+    }
+
+    /// What a try spent its time on, placed on the axis.
+    pub(crate) fn spans(&self, attempt: &Attempt) -> impl Iterator<Item = Span> {
+        let session = attempt.session;
+        attempt.spans(self.end_of(session)).map(move |span| Span {
+            phase: span.phase,
+            from: self.at(session, span.from),
+            to: self.at(session, span.to),
+        })
+    }
+
+    /// The stretch in which a try held a lease and still loaded, if there is one.
+    pub(crate) fn loading_on_a_lease(&self, attempt: &Attempt) -> impl Iterator<Item = (f64, f64)> {
+        let until = attempt.ended.unwrap_or(self.end_of(attempt.session));
+        let leased = attempt.training.map(|from| (from, attempt.released.unwrap_or(until)));
+        let loading = attempt.loading.map(|from| (from, attempt.loaded.unwrap_or(from)));
+        let both = leased.zip(loading).map(|(a, b)| (a.0.max(b.0), a.1.min(b.1)));
+        let place = |unix| self.at(attempt.session, unix);
+        both.filter(|(from, to)| to > from).map(|(from, to)| (place(from), place(to))).into_iter()
+    }
+
+    /// The part of a stretch of wall time in which the run went on; none if it stood still.
+    pub(crate) fn stretch(&self, unix: f64, seconds: f64) -> Option<(f64, f64)> {
+        let place = self.sessions.iter().rposition(|session| session.started <= unix).unwrap_or(0);
+        let session = self.sessions.get(place)?;
+        let (from, to) = (unix.max(session.started), (unix + seconds).min(session.last));
+        (to > from).then(|| (self.at(place, from), self.at(place, to)))
+    }
+
+    /// From the first to the last thing that happened to some groups' tasks; none if nothing did.
+    pub(crate) fn extent<'g>(&self, groups: impl Iterator<Item = &'g GroupReport>) -> Option<(f64, f64)> {
+        let mut extent: Option<(f64, f64)> = None;
+        for attempt in groups.flat_map(|group| group.tasks()).flat_map(|task| &task.tries) {
+            let from = self.at(attempt.session, attempt.started);
+            let to = self.at(attempt.session, attempt.last(self.end_of(attempt.session)));
+            let (first, last) = extent.unwrap_or((from, to));
+            extent = Some((first.min(from), last.max(to)));
+        }
+        extent
+    }
+}

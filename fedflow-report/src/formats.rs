@@ -1,0 +1,9 @@
+//! The formats of a report, a file each.
+
+pub(crate) mod html;
+pub(crate) mod junit;
+pub(crate) mod markdown;
+pub(crate) mod render_error;
+pub(crate) mod results_csv;
+pub(crate) mod results_json;
+mod templates;

@@ -1,0 +1,173 @@
+//! What failed, with like failures told once, and which tries were given another chance.
+
+use indexmap::IndexMap;
+use serde::Serialize;
+
+use crate::analysis::timeline::Timeline;
+use crate::formats::html::links::reference;
+use crate::report::{GroupReport, OutcomeKind, Report, TaskReport};
+use crate::text::wording::{count, duration, grouped};
+
+/// The most kinds of failures that are told.
+const MAX_FAILURES: usize = 50;
+/// The most tasks that are named of one kind.
+const MAX_NAMED: usize = 12;
+/// The most retries that are told.
+const MAX_RETRIES: usize = 300;
+/// With more failures than this, what they printed is folded away.
+const MAX_OPEN: usize = 5;
+
+/// A task beside its group.
+type InGroup<'a> = (&'a GroupReport, &'a TaskReport);
+
+/// The failures of some groups.
+#[derive(Serialize)]
+pub(super) struct Failures {
+    shown: Vec<LikeFailures>,
+    /// How many kinds are not told.
+    left_out: usize,
+    unfold: bool,
+    /// Tasks that were cancelled or did not end, in a sentence.
+    unfinished: Option<String>,
+}
+
+/// Tasks that failed in the same way.
+#[derive(Serialize)]
+struct LikeFailures {
+    kind: String,
+    stage: String,
+    message: String,
+    stderr_tail: String,
+    named: Vec<FailedTask>,
+    /// How many tasks are not named.
+    others: usize,
+}
+
+#[derive(Serialize)]
+struct FailedTask {
+    group: String,
+    task: String,
+    about: String,
+    /// A link to its log.
+    log: Option<String>,
+}
+
+/// A try after which another one followed.
+#[derive(Serialize)]
+pub(super) struct RetryRow {
+    at: String,
+    at_sort: f64,
+    group: String,
+    task: String,
+    attempt: u32,
+    stage: String,
+    kind: String,
+    message: String,
+    device: Option<String>,
+    next: String,
+    outcome: &'static str,
+}
+
+impl Failures {
+    pub(super) fn new(report: &Report, groups: &[GroupReport], to_root: &str) -> Self {
+        let tasks = || groups.iter().flat_map(|group| group.tasks().iter().map(move |task| (group, task)));
+        let mut alike: IndexMap<(String, String, &str), Vec<InGroup<'_>>> = IndexMap::new();
+        for (group, task) in tasks().filter(|(_, task)| task.kind() == OutcomeKind::Exception) {
+            let Some(failure) = task.failure() else { continue };
+            let kind = (failure.kind.to_string(), failure.stage.to_string(), failure.message.as_str());
+            alike.entry(kind).or_default().push((group, task));
+        }
+        let left_out = alike.len().saturating_sub(MAX_FAILURES);
+        let unfold = alike.len() <= MAX_OPEN;
+        let shown = alike.into_iter().take(MAX_FAILURES).map(|((kind, stage, message), tasks)| {
+            let tail = tasks.first().and_then(|(_, task)| task.failure()).map(|failure| &failure.stderr_tail);
+            LikeFailures {
+                kind,
+                stage,
+                message: message.to_owned(),
+                stderr_tail: tail.cloned().unwrap_or_default(),
+                others: tasks.len().saturating_sub(MAX_NAMED),
+                named: tasks
+                    .into_iter()
+                    .take(MAX_NAMED)
+                    .map(|(group, task)| FailedTask::new(report, group, task, to_root))
+                    .collect(),
+            }
+        });
+        let of_kind = |kind| tasks().filter(move |(_, task)| task.kind() == kind).count();
+        let (cancelled, open) = (of_kind(OutcomeKind::Cancelled), of_kind(OutcomeKind::Open));
+        let mut unfinished = Vec::new();
+        if cancelled > 0 {
+            unfinished.push(count(cancelled, "task was cancelled", "tasks were cancelled"));
+        }
+        if open > 0 {
+            unfinished.push(count(open, "task did not run to its end", "tasks did not run to their end"));
+        }
+        let unfinished = (!unfinished.is_empty()).then(|| format!("{}.", unfinished.join(", ")));
+        Self { shown: shown.collect(), left_out, unfold, unfinished }
+    }
+}
+
+impl FailedTask {
+    fn new(report: &Report, group: &GroupReport, task: &TaskReport, to_root: &str) -> Self {
+        let mut about = Vec::new();
+        about.extend(task.device.map(|device| format!("on {device}")));
+        if task.attempts > 1 {
+            about.push(format!("after {} attempts", task.attempts));
+        }
+        about.extend(task.train_seconds.map(|seconds| format!("{} in train", duration(seconds))));
+        Self {
+            group: group.name.to_string(),
+            task: task.id.to_string(),
+            about: about.join(", "),
+            log: log(report, group, task).map(|path| format!("{to_root}{path}")),
+        }
+    }
+}
+
+/// The task's stderr, as a reference from the run directory.
+fn log(report: &Report, group: &GroupReport, task: &TaskReport) -> Option<String> {
+    let workdir = group.workdir_of(task)?;
+    let inside = workdir.strip_prefix(report.workdir())?.strip_prefix('/')?;
+    let safe = !report.workdir().is_empty() && !inside.split('/').any(|part| part == ".." || part.is_empty());
+    safe.then(|| format!("{}/stderr.log", reference(inside)))
+}
+
+/// Every retry of some groups, in order of time, and how many are left out.
+pub(super) fn retries(groups: &[GroupReport], timeline: &Timeline<'_>) -> (Vec<RetryRow>, usize) {
+    let tasks = groups.iter().flat_map(|group| group.tasks().iter().map(move |task| (group, task)));
+    let tries = tasks.flat_map(|(group, task)| task.retries().map(move |attempt| (group, task, attempt)));
+    let mut rows: Vec<_> = tries
+        .filter_map(|(group, task, attempt)| {
+            let (failure, retry) = (attempt.failure.as_ref()?, attempt.retry?);
+            let at = timeline.at(attempt.session, retry.at);
+            let wait = match retry.delay_seconds {
+                seconds if seconds > 0.0 => format!(" after {}", duration(seconds)),
+                _ => String::new(),
+            };
+            let process = if retry.data_kept { "same process, data kept" } else { "new process" };
+            Some(RetryRow {
+                at: duration(at),
+                at_sort: at,
+                group: group.name.to_string(),
+                task: task.id.to_string(),
+                attempt: attempt.number,
+                stage: failure.stage.to_string(),
+                kind: failure.kind.to_string(),
+                message: failure.message.clone(),
+                device: attempt.lane.map(|lane| lane.device.to_string()),
+                next: format!("{process}{wait}"),
+                outcome: crate::formats::html::task_tables::status_label(task.kind()),
+            })
+        })
+        .collect();
+    rows.sort_by(|a, b| a.at_sort.total_cmp(&b.at_sort));
+    let left_out = rows.len().saturating_sub(MAX_RETRIES);
+    rows.truncate(MAX_RETRIES);
+    (rows, left_out)
+}
+
+/// What is said where not everything is told.
+pub(super) fn and_more(left_out: usize, what: &str) -> Option<String> {
+    (left_out > 0).then(|| format!("{} more {what} are not shown here.", grouped(left_out)))
+}

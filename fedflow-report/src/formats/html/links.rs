@@ -1,0 +1,33 @@
+//! Links between the pages of a run directory.
+
+use crate::report::GroupReport;
+
+/// The page of a group, seen from the run directory.
+pub(super) fn group_link(group: &GroupReport) -> String {
+    reference(&format!("reports/{}.html", group.name))
+}
+
+/// A path as the reference of a link: what means something in a reference is percent-encoded.
+pub(super) fn reference(path: &str) -> String {
+    let mut encoded = String::with_capacity(path.len());
+    for byte in path.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
+                encoded.push(char::from(byte));
+            }
+            byte => encoded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reference_never_has_a_scheme() {
+        assert_eq!(reference("javascript:alert(1)"), "javascript%3Aalert%281%29");
+        assert_eq!(reference("a+b/é\"<"), "a%2Bb/%C3%A9%22%3C");
+    }
+}

@@ -1,0 +1,390 @@
+//! The page: what stands in it, for a run or for one of its groups.
+
+use std::io::Write;
+
+use fedflow_core::{DeviceInfo, EstimateSource, RunOutcome};
+use indexmap::IndexMap;
+use minijinja::value::Value as Html;
+use serde::Serialize;
+
+use crate::analysis::chart_series::{Axis, Charts, item_charts, result_charts};
+use crate::analysis::device_telemetry::device_curves;
+use crate::analysis::device_use::DeviceUse;
+use crate::analysis::family_memory::{Advice, FamilyMemory, MemoryKind, memory_by_family};
+use crate::analysis::summary::Summary;
+use crate::analysis::timeline::Timeline;
+use crate::formats::html::failure_list::{Failures, RetryRow, and_more, retries};
+use crate::formats::html::links::reference;
+use crate::formats::html::task_tables::{Share, Table, group_table, shares, task_table};
+use crate::formats::html::{curve_chart, device_chart, telemetry_chart};
+use crate::formats::render_error::RenderError;
+use crate::formats::templates::environment;
+use crate::report::{GroupReport, Report};
+use crate::text::visible_text::visible;
+use crate::text::wording::{count, duration, energy, grouped, moment, outcome_text, percent};
+
+/// Renders the page of one group, or of the whole run.
+pub(super) fn render(
+    report: &Report,
+    group: Option<&GroupReport>,
+    mut out: impl Write,
+) -> Result<(), RenderError> {
+    let environment = environment()?;
+    let timeline = Timeline::new(report);
+    let (groups, summary) = match group {
+        Some(group) => (std::slice::from_ref(group), Summary::of_group(report, group)),
+        None => (report.groups(), Summary::of_run(report)),
+    };
+    let to_root = if group.is_some() { "../" } else { "" };
+    let results = result_charts(groups);
+    let items = item_charts(groups);
+    let curves = |charts: &Charts, first: usize| {
+        let charts = charts.charts.iter().enumerate();
+        charts
+            .map(|(place, chart)| curve_chart::render(&environment, chart, first + place))
+            .collect::<Result<Vec<_>, _>>()
+    };
+    // The drawings and the tables of a large run take about as long: side by side.
+    let (drawings, tables) = rayon::join(
+        || {
+            let seen = device_curves(report, &timeline, summary.window);
+            let meters = telemetry_chart::render(&environment, &seen, &summary, &timeline)?;
+            let gantt = device_chart::render(&environment, groups, &summary, &timeline, meters)?;
+            Ok::<_, RenderError>((gantt, curves(&results, 0)?, curves(&items, results.charts.len())?))
+        },
+        || {
+            let whole = group.is_none();
+            let of_groups = whole.then(|| group_table(&environment, report, &timeline)).transpose()?;
+            Ok::<_, RenderError>((of_groups, task_table(&environment, groups, &timeline, !whole)?))
+        },
+    );
+    let ((gantt, result_curves, item_curves), (group_table, task_table)) = (drawings?, tables?);
+    let (retries, retries_left_out) = retries(groups, &timeline);
+    let page = Page {
+        title: match group {
+            Some(group) => format!("{} · {}", group.name, report.flow()),
+            None => report.flow().to_owned(),
+        },
+        heading: group.map_or_else(|| report.flow(), |group| group.name.as_str()),
+        flow: report.flow(),
+        is_group: group.is_some(),
+        neighbours: group.map(|group| Neighbours::new(report, group)),
+        outcome: outcome_text(&summary.counts),
+        state: state(report, group, &summary),
+        started: groups_started(report, group).map(moment),
+        facts: facts(report, group, &timeline),
+        tiles: tiles(&summary),
+        shares: shares(&summary.counts),
+        failures: Failures::new(report, groups, to_root),
+        has_lines: results.charts.iter().any(|chart| chart.axis != Axis::Task),
+        curves: result_curves,
+        more_curves: and_more(results.left_out, "results"),
+        items: item_curves,
+        more_items: and_more(items.left_out, "items"),
+        gantt,
+        memory: memory_rows(groups),
+        devices: summary.devices.iter().map(DeviceRow::new).collect(),
+        seen: summary.devices.iter().any(|device| device.telemetry.is_some()),
+        groups: group_table,
+        tasks: task_table,
+        retries,
+        more_retries: and_more(retries_left_out, "retries"),
+        to_root,
+    };
+    environment.get_template("page.html")?.render_captured_to(minijinja::value::Serde(page), &mut out)?;
+    out.flush()?;
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Page<'a> {
+    title: String,
+    heading: &'a str,
+    flow: &'a str,
+    is_group: bool,
+    neighbours: Option<Neighbours>,
+    outcome: String,
+    state: &'static str,
+    started: Option<String>,
+    facts: Vec<(&'static str, String)>,
+    tiles: Vec<Tile>,
+    shares: Vec<Share>,
+    failures: Failures,
+    has_lines: bool,
+    curves: Vec<Html>,
+    more_curves: Option<String>,
+    items: Vec<Html>,
+    more_items: Option<String>,
+    gantt: Option<Html>,
+    devices: Vec<DeviceRow>,
+    memory: Vec<MemoryRow>,
+    /// Whether anybody looked at the devices.
+    seen: bool,
+    groups: Option<Table>,
+    tasks: Table,
+    retries: Vec<RetryRow>,
+    more_retries: Option<String>,
+    to_root: &'static str,
+}
+
+/// The groups before and after one.
+#[derive(Serialize)]
+struct Neighbours {
+    before: Option<(String, String)>,
+    after: Option<(String, String)>,
+}
+
+#[derive(Serialize)]
+struct Tile {
+    label: &'static str,
+    value: String,
+    note: String,
+    class: &'static str,
+}
+
+#[derive(Serialize)]
+struct DeviceRow {
+    label: String,
+    name: String,
+    trained: usize,
+    busy: String,
+    busy_share: String,
+    loading: String,
+    starved: String,
+    starved_share: String,
+    idle: String,
+    utilization: String,
+    memory: String,
+    power: Option<String>,
+    energy: String,
+    sort: [String; 7],
+}
+
+/// What the tasks of a family were given of memory, and what they used.
+#[derive(Serialize)]
+struct MemoryRow {
+    family: String,
+    of: &'static str,
+    tasks: usize,
+    asked: String,
+    source: &'static str,
+    peak: String,
+    mean: String,
+    advice: Option<String>,
+    /// For sorting and the bar: what was asked, the peak and the mean in bytes, and the peak as a part of the estimate.
+    sort: [u64; 3],
+    part: String,
+    over: bool,
+}
+
+/// The most families that are shown.
+const MAX_FAMILIES: usize = 100;
+
+fn memory_rows(groups: &[GroupReport]) -> Vec<MemoryRow> {
+    let mut families = memory_by_family(groups);
+    // Those about which something should be done come first.
+    families.sort_by_key(|family| family.advice().is_none());
+    families.iter().take(MAX_FAMILIES).map(MemoryRow::new).collect()
+}
+
+impl MemoryRow {
+    fn new(known: &FamilyMemory) -> Self {
+        let (least, most) = known.asked;
+        let part = known.peak.gigabytes() / most.gigabytes().max(1e-9);
+        Self {
+            family: visible(&known.family).into_owned(),
+            of: match known.kind {
+                MemoryKind::Host => "host",
+                MemoryKind::Card => "card",
+            },
+            tasks: known.tasks,
+            asked: {
+                let asked = if least == most { most.to_string() } else { format!("{least} to {most}") };
+                known.raised.map_or_else(|| asked.clone(), |raised| format!("{asked}, raised to {raised}"))
+            },
+            source: match known.source {
+                EstimateSource::Given => "given",
+                EstimateSource::Learned => "learned",
+                EstimateSource::Default => "default",
+            },
+            peak: known.peak.to_string(),
+            mean: known.mean.to_string(),
+            advice: known.advice().map(|advice| match advice {
+                Advice::Lower(size) => format!("{} = \"{size}\" would do", known.kind.key()),
+                Advice::Raise(size) => format!("{} = \"{size}\" would suffice", known.kind.key()),
+            }),
+            sort: [most.bytes(), known.peak.bytes(), known.mean.bytes()],
+            part: format!("{:.0}", (part * 100.0).min(100.0)),
+            over: known.exceeded > 0,
+        }
+    }
+}
+
+impl Neighbours {
+    fn new(report: &Report, group: &GroupReport) -> Self {
+        let groups = report.groups();
+        let place = groups.iter().position(|other| other.name == group.name);
+        let at = |place: Option<usize>| {
+            let group = groups.get(place?)?;
+            Some((group.name.to_string(), reference(&format!("{}.html", group.name))))
+        };
+        Self {
+            before: at(place.and_then(|place| place.checked_sub(1))),
+            after: at(place.map(|place| place + 1)),
+        }
+    }
+}
+
+impl DeviceRow {
+    fn new(device: &DeviceUse) -> Self {
+        let seen = device.telemetry;
+        let memory = seen.and_then(|seen| seen.peak_memory.or(seen.peak_booked));
+        let utilization = seen.and_then(|seen| seen.mean_utilization);
+        let (power, used) = (seen.and_then(|seen| seen.mean_power), seen.and_then(|seen| seen.energy));
+        let seconds =
+            [device.busy_seconds, device.loading_seconds, device.starved_seconds, device.idle_seconds];
+        let told = [utilization, memory.map(fedflow_core::Size::gigabytes), used];
+        let number = |number: f64| format!("{number:.3}");
+        let absent = || "–".to_owned();
+        let mut sort = <[String; 7]>::default();
+        for (key, value) in sort.iter_mut().zip(seconds.into_iter().map(Some).chain(told)) {
+            *key = value.map(number).unwrap_or_default();
+        }
+        Self {
+            label: device.label(),
+            name: device.name.clone(),
+            trained: device.trained,
+            busy: duration(device.busy_seconds),
+            busy_share: percent(device.busy_share()),
+            loading: duration(device.loading_seconds),
+            starved: duration(device.starved_seconds),
+            starved_share: percent(device.share(device.starved_seconds)),
+            idle: duration(device.idle_seconds),
+            utilization: utilization.map_or_else(absent, |busy| percent(busy / 100.0)),
+            memory: memory.map_or_else(absent, |size| size.to_string()),
+            power: power.map(|watts| format!("{watts:.0} W")),
+            energy: used.map_or_else(absent, energy),
+            sort,
+        }
+    }
+}
+
+/// What the colour and the badge of the page say.
+fn state(report: &Report, group: Option<&GroupReport>, summary: &Summary) -> &'static str {
+    let counts = &summary.counts;
+    let goes_on = match group {
+        Some(group) => group.finished.is_none() && report.outcome().is_none(),
+        None => report.outcome().is_none(),
+    };
+    if counts.failed > 0 {
+        "failed"
+    } else if goes_on {
+        "running"
+    } else if counts.finished < counts.tasks || report.outcome() == Some(&RunOutcome::Failed) {
+        "incomplete"
+    } else {
+        "complete"
+    }
+}
+
+fn groups_started(report: &Report, group: Option<&GroupReport>) -> Option<f64> {
+    match group {
+        Some(group) => group.started,
+        None => report.sessions().first().map(|session| session.started),
+    }
+}
+
+fn facts(
+    report: &Report,
+    group: Option<&GroupReport>,
+    timeline: &Timeline<'_>,
+) -> Vec<(&'static str, String)> {
+    let mut facts = Vec::new();
+    let seconds = match group {
+        Some(group) => group.started.map(|started| {
+            let until = group.finished.map_or(timeline.total(), |finished| timeline.at_unix(finished));
+            until - timeline.at_unix(started)
+        }),
+        None => Some(timeline.total()),
+    };
+    facts.extend(seconds.map(|seconds| ("Wall time", duration(seconds))));
+    if report.sessions().len() > 1 {
+        facts.push(("Sessions", grouped(report.sessions().len())));
+    }
+    if !report.devices().is_empty() {
+        facts.push(("Devices", devices(report.devices())));
+    }
+    let workdir = group.map_or_else(|| report.workdir(), |group| &group.workdir);
+    if !workdir.is_empty() {
+        facts.push(("Directory", workdir.to_owned()));
+    }
+    facts.extend(report.seed().map(|seed| ("Seed", seed.to_string())));
+    facts
+}
+
+/// Devices of one kind are told together.
+fn devices(devices: &[DeviceInfo]) -> String {
+    let mut kinds: IndexMap<String, usize> = IndexMap::new();
+    for device in devices {
+        let kind = match (device.device, device.memory) {
+            (fedflow_core::Device::Cpu, _) => "CPU slot".into(),
+            (_, Some(memory)) => format!("{} ({memory})", device.name),
+            (_, None) => device.name.clone(),
+        };
+        *kinds.entry(kind).or_default() += 1;
+    }
+    let kinds = kinds.into_iter().map(|(kind, count)| {
+        let many = if count > 1 && kind == "CPU slot" { "s" } else { "" };
+        format!("{} × {kind}{many}", grouped(count))
+    });
+    kinds.collect::<Vec<_>>().join(", ")
+}
+
+fn tiles(summary: &Summary) -> Vec<Tile> {
+    let counts = &summary.counts;
+    let unfinished = counts.cancelled + counts.open;
+    let mut tiles = vec![
+        Tile {
+            label: "Finished",
+            value: grouped(counts.finished),
+            note: format!("of {}", count(counts.tasks, "task", "tasks")),
+            class: if counts.tasks > 0 && counts.finished == counts.tasks { "good" } else { "" },
+        },
+        Tile {
+            label: "Failed",
+            value: grouped(counts.failed),
+            note: match unfinished {
+                0 => "none cancelled".into(),
+                others => format!("{} cancelled or not ended", grouped(others)),
+            },
+            class: if counts.failed > 0 { "bad" } else { "" },
+        },
+        Tile {
+            label: "Retried",
+            value: grouped(counts.retried),
+            note: "tried more than once".into(),
+            class: if counts.retried > 0 { "warn" } else { "" },
+        },
+        Tile {
+            label: "Makespan",
+            value: duration(summary.makespan_seconds),
+            note: "first start to last end".into(),
+            class: "",
+        },
+    ];
+    if !summary.devices.is_empty() {
+        tiles.push(Tile {
+            label: "Devices busy",
+            value: percent(summary.busy_share()),
+            note: format!("of {}", count(summary.devices.len(), "device", "devices")),
+            class: "",
+        });
+        tiles.push(Tile {
+            label: "Idle while work waited",
+            value: duration(summary.starved_seconds()),
+            note: "over all devices".into(),
+            class: "",
+        });
+    }
+    tiles
+}

@@ -1,0 +1,244 @@
+//! The Markdown summary: what fits in a merge request or a message.
+
+use std::borrow::Cow;
+use std::io::Write;
+
+use fedflow_core::Name;
+
+use crate::analysis::chart_series::result_charts;
+use crate::analysis::family_memory::memory_by_family;
+use crate::analysis::summary::Summary;
+use crate::analysis::timeline::Timeline;
+use crate::formats::render_error::RenderError;
+use crate::report::{GroupReport, OutcomeKind, Report};
+use crate::text::visible_text::{shortened, visible_line};
+use crate::text::wording::{count, duration, energy, grouped, moment, outcome_text, percent};
+
+/// The most rows of a table.
+const MAX_ROWS: usize = 200;
+
+/// Writes a summary in Markdown: outcome, devices, groups, the last values of the curves, failures.
+///
+/// # Errors
+/// The writer fails.
+pub fn render_markdown(report: &Report, mut out: impl Write) -> Result<(), RenderError> {
+    let summary = Summary::of_run(report);
+    writeln!(out, "# {}\n", text(report.flow()))?;
+    writeln!(out, "**{}**\n", text(&outcome_text(&summary.counts)))?;
+    if let Some(session) = report.sessions().first() {
+        let total = duration(Timeline::new(report).total());
+        let resumed = match report.sessions().len() {
+            1 => String::new(),
+            sessions => format!(" in {sessions} sessions"),
+        };
+        writeln!(out, "Started {}, ran for {total}{resumed}.\n", moment(session.started))?;
+    }
+    render_devices(&summary, &mut out)?;
+    render_memory(report.groups(), &mut out)?;
+    render_groups(report, report.groups(), &mut out)?;
+    render_curves(report, &mut out)?;
+    render_failures(report.groups(), &mut out)?;
+    out.flush()?;
+    Ok(())
+}
+
+/// Writes the summary of one group in Markdown: outcome, devices, what to change, failures.
+///
+/// # Errors
+/// There is no such group, or the writer fails.
+pub fn render_group_markdown(report: &Report, group: &Name, mut out: impl Write) -> Result<(), RenderError> {
+    let group = report.group(group).ok_or_else(|| RenderError::NoSuchGroup(group.as_str().into()))?;
+    let summary = Summary::of_group(report, group);
+    let groups = std::slice::from_ref(group);
+    writeln!(out, "# {}\n", text(group.name.as_str()))?;
+    writeln!(out, "**{}**\n", text(&outcome_text(&summary.counts)))?;
+    render_devices(&summary, &mut out)?;
+    render_memory(groups, &mut out)?;
+    render_groups(report, groups, &mut out)?;
+    render_failures(groups, &mut out)?;
+    out.flush()?;
+    Ok(())
+}
+
+fn render_devices(summary: &Summary, out: &mut impl Write) -> Result<(), RenderError> {
+    if summary.devices.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "| Device | Name | Trained | Training | Leased but loading | Idle while work waited | Idle in all |"
+    )?;
+    writeln!(out, "|---|---|--:|--:|--:|--:|--:|")?;
+    for device in summary.devices.iter().take(MAX_ROWS) {
+        let with_share = |seconds: f64| format!("{} ({})", duration(seconds), percent(device.share(seconds)));
+        writeln!(
+            out,
+            "| {} | {} | {} | {} | {} | {} | {} |",
+            device.label(),
+            text(&device.name),
+            grouped(device.trained),
+            with_share(device.busy_seconds),
+            duration(device.loading_seconds),
+            with_share(device.starved_seconds),
+            duration(device.idle_seconds),
+        )?;
+    }
+    render_telemetry(summary, out)?;
+    writeln!(out)?;
+    Ok(())
+}
+
+/// What was seen of the devices, if anybody looked.
+fn render_telemetry(summary: &Summary, out: &mut impl Write) -> Result<(), RenderError> {
+    let mut seen = summary.devices.iter().filter_map(|device| Some((device, device.telemetry?))).peekable();
+    if seen.peek().is_none() {
+        return Ok(());
+    }
+    writeln!(out, "\n| Device | Mean utilisation | Peak memory | Peak booked | Mean power | Energy |")?;
+    writeln!(out, "|---|--:|--:|--:|--:|--:|")?;
+    for (device, seen) in seen.take(MAX_ROWS) {
+        let absent = || "–".to_owned();
+        writeln!(
+            out,
+            "| {} | {} | {} | {} | {} | {} |",
+            device.label(),
+            seen.mean_utilization.map_or_else(absent, |utilization| percent(utilization / 100.0)),
+            seen.peak_memory.map_or_else(absent, |size| size.to_string()),
+            seen.peak_booked.map_or_else(absent, |size| size.to_string()),
+            seen.mean_power.map_or_else(absent, |watts| format!("{watts:.0} W")),
+            seen.energy.map_or_else(absent, energy),
+        )?;
+    }
+    Ok(())
+}
+
+/// Only what should be changed: the rest is in the page.
+fn render_memory(groups: &[GroupReport], out: &mut impl Write) -> Result<(), RenderError> {
+    let families = memory_by_family(groups);
+    let advice: Vec<_> = families.iter().filter_map(|known| Some((known, known.advice_text()?))).collect();
+    if advice.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "## Estimates to change\n")?;
+    for (known, advice) in advice.iter().take(MAX_ROWS) {
+        writeln!(out, "- {}: {}", text(&known.family), text(advice))?;
+    }
+    writeln!(out)?;
+    Ok(())
+}
+
+fn render_groups(report: &Report, groups: &[GroupReport], out: &mut impl Write) -> Result<(), RenderError> {
+    if groups.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "## Groups\n")?;
+    writeln!(out, "| Group | Tasks | Finished | Failed | Cancelled | Not ended | Retried | Makespan |")?;
+    writeln!(out, "|---|--:|--:|--:|--:|--:|--:|--:|")?;
+    let timeline = Timeline::new(report);
+    for group in groups.iter().take(MAX_ROWS) {
+        let counts = group.counts();
+        let extent = timeline.extent(std::iter::once(group));
+        let makespan = extent.map_or_else(|| "–".into(), |(from, to)| duration(to - from));
+        let [tasks, finished, failed] = [counts.tasks, counts.finished, counts.failed].map(grouped);
+        let [cancelled, open, retried] = [counts.cancelled, counts.open, counts.retried].map(grouped);
+        let name = text(group.name.as_str());
+        writeln!(
+            out,
+            "| {name} | {tasks} | {finished} | {failed} | {cancelled} | {open} | {retried} | {makespan} |",
+        )?;
+    }
+    more(groups.len(), "group", "groups", out)
+}
+
+fn render_curves(report: &Report, out: &mut impl Write) -> Result<(), RenderError> {
+    let charts = result_charts(report.groups());
+    let lines = charts.charts.iter().flat_map(|chart| chart.lines.iter().map(move |line| (chart, line)));
+    let mut rows = lines
+        .filter_map(|(chart, line)| Some((chart, line, line.points.first()?, line.points.last()?)))
+        .peekable();
+    if rows.peek().is_none() {
+        return Ok(());
+    }
+    writeln!(out, "## Results over rounds\n")?;
+    writeln!(out, "| Result | Of | First | Last |\n|---|---|--:|--:|")?;
+    for (chart, line, first, last) in rows {
+        writeln!(
+            out,
+            "| {} | {} | {} | {} |",
+            text(&chart.title),
+            text(&line.label),
+            crate::text::wording::number(first.mean),
+            crate::text::wording::number(last.mean)
+        )?;
+    }
+    writeln!(out)?;
+    Ok(())
+}
+
+fn render_failures(groups: &[GroupReport], out: &mut impl Write) -> Result<(), RenderError> {
+    let tasks = || groups.iter().flat_map(|group| group.tasks().iter().map(move |task| (group, task)));
+    let failed = || tasks().filter(|(_, task)| task.kind() == OutcomeKind::Exception);
+    let total = failed().count();
+    if total == 0 {
+        return Ok(());
+    }
+    writeln!(out, "## Failures\n")?;
+    writeln!(out, "| Group | Task | Stage | Kind | Attempts | Message |\n|---|---|---|---|--:|---|")?;
+    for (group, task) in failed().take(MAX_ROWS) {
+        let Some(failure) = task.failure() else { continue };
+        writeln!(
+            out,
+            "| {} | {} | {} | {} | {} | {} |",
+            text(group.name.as_str()),
+            text(task.id.as_str()),
+            failure.stage,
+            failure.kind,
+            task.attempts,
+            text(&shortened(&failure.message, 300)),
+        )?;
+    }
+    more(total, "failure", "failures", out)
+}
+
+fn more(total: usize, one: &str, many: &str, out: &mut impl Write) -> Result<(), RenderError> {
+    if total > MAX_ROWS {
+        writeln!(out, "\nAnd {} more in results.csv.", count(total - MAX_ROWS, one, many))?;
+    }
+    writeln!(out)?;
+    Ok(())
+}
+
+/// A text on one line in which nothing means anything to Markdown or HTML.
+fn text(text: &str) -> String {
+    let line: Cow<'_, str> = visible_line(text);
+    let mut escaped = String::with_capacity(line.len() + 8);
+    for char in line.chars() {
+        match char {
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '&' => escaped.push_str("&amp;"),
+            // A bare address would become a link.
+            ':' if escaped.ends_with("http") || escaped.ends_with("https") => escaped.push_str("&#58;"),
+            '@' => escaped.push_str("&#64;"),
+            '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '~' | '#' | '!' | '$' => {
+                escaped.push('\\');
+                escaped.push(char);
+            }
+            char => escaped.push(char),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::text;
+
+    #[test]
+    fn nothing_means_anything_to_markdown() {
+        assert_eq!(text("a|b\n*c*"), "a\\|b \\*c\\*");
+        assert_eq!(text("<img src=x>"), "&lt;img src=x&gt;");
+        assert_eq!(text("[x](http://e)"), "\\[x\\](http&#58;//e)");
+        assert_eq!(text("@all `x`"), "&#64;all \\`x\\`");
+    }
+}

@@ -1,0 +1,180 @@
+//! `results.csv`: one row a task, for spreadsheets and data frames.
+
+use std::borrow::Cow;
+use std::io::Write;
+
+use fedflow_core::{Size, Value, non_finite_text};
+use indexmap::IndexSet;
+use rayon::prelude::*;
+
+use crate::formats::render_error::RenderError;
+use crate::formats::results_json::{DID_NOT_END, recorded_status};
+use crate::report::{GroupReport, OutcomeKind, Report, TaskReport};
+use crate::text::visible_text::visible;
+
+/// How many rows are written in one go by one thread.
+const CHUNK: usize = 512;
+/// How many chunks are in memory at once: enough for every thread of a large machine to have some.
+const CHUNKS_AT_ONCE: usize = 64;
+/// The most columns for results; further keys stand in `results.json` only.
+const MAX_KEYS: usize = 1_000;
+const COLUMNS: [&str; 10] = [
+    "group",
+    "task",
+    "status",
+    "device",
+    "attempts",
+    "load_seconds",
+    "train_seconds",
+    "error_stage",
+    "error_kind",
+    "error_message",
+];
+
+/// The last columns, if anything was measured: estimates and peaks in bytes.
+const MEMORY_COLUMNS: [&str; 4] =
+    ["memory_estimate", "memory_peak", "cuda_memory_estimate", "cuda_memory_peak"];
+
+/// Writes `results.csv`: one row a task, and one column `result.KEY` for each key of a result that holds a
+/// null, boolean, number or text, in the order in which the keys were first seen.
+///
+/// The table is for people and their spreadsheets: a text that a spreadsheet would take for a formula begins
+/// with an apostrophe, and control characters are made visible. The exact values stand in `results.json`.
+///
+/// # Errors
+/// The writer fails.
+pub fn render_csv(report: &Report, mut out: impl Write) -> Result<(), RenderError> {
+    let rows: Vec<(&GroupReport, &TaskReport)> = report.tasks().collect();
+    let keys = scalar_keys(rows.iter().map(|(_, task)| *task));
+    let mut head = csv::Writer::from_writer(Vec::new());
+    let key_columns = keys.iter().map(|key| visible(&format!("result.{key}")).into_owned());
+    let memory = rows.iter().any(|(_, task)| task.measured().is_some());
+    let memory_columns = MEMORY_COLUMNS.map(String::from).into_iter().filter(|_| memory);
+    head.write_record(COLUMNS.map(String::from).into_iter().chain(key_columns).chain(memory_columns))?;
+    out.write_all(&into_bytes(head)?)?;
+    // Part by part: the whole table of very many tasks would not be small.
+    for part in rows.chunks(CHUNK * CHUNKS_AT_ONCE) {
+        let chunks: Vec<Vec<u8>> = part
+            .par_chunks(CHUNK)
+            .map(|chunk| {
+                let mut table = csv::Writer::from_writer(Vec::new());
+                for (group, task) in chunk {
+                    write_row(&mut table, group, task, &keys)?;
+                    if memory {
+                        write_memory(&mut table, task)?;
+                    }
+                    table.write_record(None::<&[u8]>)?;
+                }
+                into_bytes(table)
+            })
+            .collect::<Result<_, RenderError>>()?;
+        for chunk in chunks {
+            out.write_all(&chunk)?;
+        }
+    }
+    out.flush()?;
+    Ok(())
+}
+
+fn into_bytes(table: csv::Writer<Vec<u8>>) -> Result<Vec<u8>, RenderError> {
+    table.into_inner().map_err(|error| RenderError::Write(error.into_error()))
+}
+
+fn scalar_keys<'a>(tasks: impl Iterator<Item = &'a TaskReport>) -> IndexSet<&'a str> {
+    let mut keys = IndexSet::new();
+    for (key, value) in tasks.filter_map(TaskReport::result).flat_map(|result| result.iter()) {
+        if keys.len() < MAX_KEYS && !matches!(value, Value::Bytes(_) | Value::List(_) | Value::Dict(_)) {
+            keys.insert(key);
+        }
+    }
+    keys
+}
+
+fn write_row(
+    table: &mut csv::Writer<Vec<u8>>,
+    group: &GroupReport,
+    task: &TaskReport,
+    keys: &IndexSet<&str>,
+) -> Result<(), RenderError> {
+    let seconds = |seconds: Option<f64>| seconds.map_or(Cow::Borrowed(""), float);
+    table.write_field(&*text(group.name.as_str()))?;
+    table.write_field(&*text(task.id.as_str()))?;
+    table.write_field(recorded_status(task.kind()))?;
+    table.write_field(task.device.map_or_else(String::new, |device| device.to_string()))?;
+    table.write_field(task.attempts.to_string())?;
+    table.write_field(&*seconds(task.load_seconds))?;
+    table.write_field(&*seconds(task.train_seconds))?;
+    match task.failure() {
+        Some(failure) => {
+            table.write_field(failure.stage.to_string())?;
+            table.write_field(failure.kind.to_string())?;
+            table.write_field(&*text(&failure.message))?;
+        }
+        None if task.kind() == OutcomeKind::Open => {
+            table.write_field(task.stage().to_string())?;
+            table.write_field("cancelled")?;
+            table.write_field(DID_NOT_END)?;
+        }
+        None => {
+            for _ in 0..3 {
+                table.write_field("")?;
+            }
+        }
+    }
+    for key in keys {
+        let value = task.result().and_then(|result| result.get(key));
+        table.write_field(&*value.map_or(Cow::Borrowed(""), cell))?;
+    }
+    Ok(())
+}
+
+fn write_memory(table: &mut csv::Writer<Vec<u8>>, task: &TaskReport) -> Result<(), RenderError> {
+    let bytes = |size: Option<Size>| size.map_or_else(String::new, |size| size.bytes().to_string());
+    let tried = task.measured();
+    for used in [tried.map(|tried| tried.host), tried.and_then(|tried| tried.card)] {
+        table.write_field(bytes(used.map(|used| used.asked)))?;
+        table.write_field(bytes(used.and_then(|used| used.peak)))?;
+    }
+    Ok(())
+}
+
+fn cell(value: &Value) -> Cow<'_, str> {
+    match value {
+        Value::Bool(bool) => if *bool { "true" } else { "false" }.into(),
+        Value::Int(int) => int.to_string().into(),
+        Value::Float(number) => float(*number),
+        Value::Text(string) => text(string),
+        Value::Null | Value::Bytes(_) | Value::List(_) | Value::Dict(_) => "".into(),
+    }
+}
+
+/// The shortest text that is this float again.
+fn float(number: f64) -> Cow<'static, str> {
+    if number.is_finite() { format!("{number:?}").into() } else { non_finite_text(number).into() }
+}
+
+/// A text that no spreadsheet takes for a formula: what begins like one gets an apostrophe in front.
+fn text(text: &str) -> Cow<'_, str> {
+    let shown = visible(text);
+    let formula = ['=', '+', '-', '@', '\t', '\n', '␍', '＝', '＋', '－', '＠'];
+    if shown.trim_start_matches([' ', '\u{a0}']).starts_with(formula) {
+        return format!("'{shown}").into();
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn formulas_are_text_and_numbers_are_numbers() {
+        for evil in ["=cmd()", "+1", "-1+2", "@SUM(A1)", "\t=1", "\r=1", " =1", "＝1"] {
+            assert!(cell(&Value::from(evil)).starts_with('\''), "{evil:?}");
+        }
+        assert_eq!(cell(&Value::from(-0.5)), "-0.5");
+        assert_eq!(cell(&Value::from(-7)), "-7");
+        assert_eq!(cell(&Value::from(f64::NEG_INFINITY)), "-Infinity");
+        assert_eq!(cell(&Value::from("a=b")), "a=b");
+    }
+}

@@ -1,0 +1,43 @@
+//! The templates of the formats that are markup, set up so that all that they print is escaped.
+
+use std::borrow::Cow;
+
+use minijinja::value::Value;
+use minijinja::{Environment, UndefinedBehavior, escape_formatter};
+
+use crate::formats::render_error::RenderError;
+use crate::text::visible_text::visible;
+
+/// The templates. All that they print is escaped, and what hides in it is made visible, whatever template
+/// prints it and wherever it comes from.
+pub(crate) fn environment() -> Result<Environment<'static>, RenderError> {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_formatter(|out, state, value| {
+        if let Some(text) = value.as_str()
+            && !value.is_safe()
+            && let Cow::Owned(shown) = visible(text)
+        {
+            return escape_formatter(out, state, &Value::from(shown));
+        }
+        escape_formatter(out, state, value)
+    });
+    for (name, source) in [
+        ("page.html", include_str!("../../templates/page.html")),
+        ("curve.html", include_str!("../../templates/curve.html")),
+        ("gantt.html", include_str!("../../templates/gantt.html")),
+        ("gantt_rects.html", include_str!("../../templates/gantt_rects.html")),
+        ("meters.html", include_str!("../../templates/meters.html")),
+        ("group_rows.html", include_str!("../../templates/group_rows.html")),
+        ("task_rows.html", include_str!("../../templates/task_rows.html")),
+        ("junit.xml", include_str!("../../templates/junit.xml")),
+    ] {
+        environment.add_template(name, source)?;
+    }
+    // Our own files; nothing in them comes from a run.
+    environment
+        .add_global("style", Value::from_safe_string(include_str!("../../templates/style.css").into()));
+    environment
+        .add_global("script", Value::from_safe_string(include_str!("../../templates/script.js").into()));
+    Ok(environment)
+}
