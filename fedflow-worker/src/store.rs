@@ -43,8 +43,8 @@ mod control;
 mod estimates_file;
 mod journal;
 mod run_dir;
+mod run_state;
 mod setup;
-mod state;
 mod telemetry_file;
 mod wall_clock;
 
@@ -60,9 +60,9 @@ pub use journal::{
 pub use run_dir::{
     LockError, LockHolder, LockState, LogPiece, LogReader, RunDir, RunDirError, RunLock, RunWatch, Woken,
 };
+pub use run_state::{RunState, recover};
 pub use setup::{
     CreateRunDirError, Existing, RUN_TOKEN_VARIABLE, create_run_dir, end_leftovers, processes_of_run,
 };
-pub use state::{GroupState, RunState, TaskState, recover};
 pub use telemetry_file::{TelemetryError, TelemetryWriter, read_telemetry};
 pub use wall_clock::unix_now;

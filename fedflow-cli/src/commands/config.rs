@@ -6,7 +6,7 @@ use super::flow_setup::load_settings;
 use crate::args::ConfigArgs;
 use crate::command_error::CommandError;
 use crate::flow::FlowFile;
-use crate::mail::{Account, Letter};
+use crate::mail::{Account, MailMessage};
 use crate::settings::render;
 use crate::stderr;
 use crate::stdout;
@@ -24,7 +24,7 @@ pub(crate) fn cmd_config(args: &ConfigArgs) -> Result<(), CommandError> {
 fn send_test_mail(config: &Config) -> Result<(), CommandError> {
     let account = Account::read(&config.smtp)?;
     stderr::say(&format!("sending a mail to {}", account.describe()));
-    account.send(&Letter::of_test()).map_err(|error| {
+    account.send(&MailMessage::of_test()).map_err(|error| {
         let hint = error.hint().map(String::from);
         CommandError::failed(format!("no mail is sent: {error}")).maybe_hint(hint)
     })?;

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use fedflow_core::{
     Config, DurationLearner, Durations, Flow, History, Observer, Ports, RunSettings, StartOrder, TaskGroup,
 };
-use fedflow_gpu::{DeviceWatch, Pool, TelemetrySampler};
+use fedflow_gpu::{Pool, ReleaseWatch, TelemetrySampler};
 use fedflow_report::{Report, ReportWriter};
 use fedflow_worker::store::{Head, JournalNotice, JournalWriter, OrderSocket, RunDir, RunLock};
 use fedflow_worker::{Host, HostHandle, WorkerProgram};
@@ -58,7 +58,7 @@ pub(super) struct Session<O: Observer> {
     pub(super) learner: Option<DurationLearner>,
     pub(super) estimates: KeptEstimates,
     /// Tells the engine when devices that other runs had may be free; none if this run has its devices alone.
-    pub(super) device_watch: Option<DeviceWatch>,
+    pub(super) device_watch: Option<ReleaseWatch>,
     /// Samples the devices; none if nothing can be seen of them.
     pub(super) telemetry: Option<TelemetrySampler>,
     /// Takes control requests; none where the file system has no sockets.
@@ -91,7 +91,7 @@ impl<O: Observer> Session<O> {
         let started_unix = started.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs_f64();
         let (history, report, number) = match &recorded {
             Some(recorded) => {
-                (recorded.state.history(), recorded.report.clone(), recorded.state.sessions + 1)
+                (recorded.state.history(), recorded.report.clone(), recorded.state.session_count() + 1)
             }
             None => (History::default(), Report::new(), 1),
         };

@@ -136,14 +136,28 @@ pub(super) enum Edge {
 
 /// Which modules inside a crate may use which.
 pub(super) const MODULES: &[ModuleRule] = &[
-    // The scheduler decides and knows nothing of the loop that carries it out; the model knows neither.
-    ModuleRule { krate: "fedflow-core", module: "simulation", edge: Edge::UsedOnlyBy(&[]) },
-    ModuleRule { krate: "fedflow-core", module: "engine", edge: Edge::UsedOnlyBy(&["simulation"]) },
+    // The rooms of the core, each above those that it uses.
+    ModuleRule { krate: "fedflow-core", module: "model", edge: Edge::UsesOnly(&[]) },
+    ModuleRule { krate: "fedflow-core", module: "progress", edge: Edge::UsesOnly(&["model"]) },
+    ModuleRule { krate: "fedflow-core", module: "work", edge: Edge::UsesOnly(&["model"]) },
+    ModuleRule { krate: "fedflow-core", module: "leasing", edge: Edge::UsesOnly(&["model", "work"]) },
+    ModuleRule {
+        krate: "fedflow-core",
+        module: "ports",
+        edge: Edge::UsesOnly(&["model", "work", "leasing"]),
+    },
+    ModuleRule {
+        krate: "fedflow-core",
+        module: "learning",
+        edge: Edge::UsesOnly(&["model", "work", "leasing", "ports"]),
+    },
     ModuleRule {
         krate: "fedflow-core",
         module: "scheduler",
-        edge: Edge::UsedOnlyBy(&["engine", "simulation"]),
+        edge: Edge::UsesOnly(&["model", "work", "leasing", "ports", "learning"]),
     },
+    ModuleRule { krate: "fedflow-core", module: "engine", edge: Edge::UsedOnlyBy(&["simulation"]) },
+    ModuleRule { krate: "fedflow-core", module: "simulation", edge: Edge::UsedOnlyBy(&[]) },
     // The run directory knows nothing of workers, and workers nothing of it.
     ModuleRule {
         krate: "fedflow-worker",
