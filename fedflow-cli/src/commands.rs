@@ -25,6 +25,7 @@ use clap::Parser;
 
 use crate::args::{Cli, Command};
 use crate::command_error::CommandError;
+use crate::debug::log_filter::log_filter;
 use crate::run::prepare_process;
 use guarded::run_guarded;
 
@@ -32,7 +33,9 @@ use guarded::run_guarded;
 #[must_use]
 pub fn main() -> ExitCode {
     prepare_process();
-    match run_command(Cli::parse().command) {
+    // Before anything is begun: a mistake in the variable is said once, and clearly.
+    let checked = log_filter(false).map_err(CommandError::refused);
+    match checked.and_then(|_| run_command(Cli::parse().command)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             if let Some(text) = error.text() {

@@ -23,7 +23,8 @@ use super::open_error::OpenError;
 use super::opening::Opening;
 use super::recorded_run::RecordedRun;
 use super::signal_watch::SignalWatch;
-use crate::debug::{DebugTalk, TalkingPool};
+use crate::debug::task_names::TaskNames;
+use crate::debug::traced_pool::TracedPool;
 use crate::notice::Notices;
 
 /// Makes the caller's observer.
@@ -49,7 +50,7 @@ pub(super) struct SessionPlan<O> {
 }
 
 /// The engine's run of a flow, with this crate's ports.
-pub(super) type WiredFlow<O> = Flow<Host, TalkingPool<Pool>, Observers<O>>;
+pub(super) type WiredFlow<O> = Flow<Host, TracedPool<Pool>, Observers<O>>;
 
 /// A session that is going on. Dropping it ends every process and releases the lock last.
 pub(super) struct Session<O: Observer> {
@@ -108,10 +109,9 @@ impl<O: Observer> Session<O> {
         };
         let own = make_observer(&opening).map_err(OpenError::Observer)?;
 
-        let talk = config.debug.then(|| DebugTalk::new(notices.clone()));
         let told = notices.clone();
         pool.tell_warnings(move |warning| told.warn(warning));
-        let (workers, host) = Host::start(host_options(&head, &config, &pool, workers, talk.clone()))?;
+        let (workers, host) = Host::start(host_options(&head, &config, &pool, workers))?;
         let told = host.clone();
         let device_watch = pool.start_watch(config.scheduler.interval, move || told.devices_changed());
         let device_watch = device_watch.map_err(OpenError::DeviceWatch)?;
@@ -137,8 +137,9 @@ impl<O: Observer> Session<O> {
             on_failure: config.task.on_failure,
             grace: config.supervision.grace,
         };
-        let observer = Observers { journal, report, learner: learner.clone(), talk: talk.clone(), own };
-        let ports = Ports { workers, pool: TalkingPool::new(pool, talk), observer };
+        let names = TaskNames::default();
+        let observer = Observers { journal, report, learner: learner.clone(), names: names.clone(), own };
+        let ports = Ports { workers, pool: TracedPool::new(pool, names), observer };
         let config = within_capacity(config, &notices);
         let flow = Flow::new(ports, settings, config, history).with_estimates(learned);
         let hold = Hold { signals, _guard: watched, _lock: lock };

@@ -114,6 +114,7 @@ pub(super) const OWNERS: &[(&str, &str)] = &[
     ("comfy-table", "fedflow-cli"),
     ("lettre", "fedflow-cli"),
     ("toml", "fedflow-cli"),
+    ("tracing-subscriber", "fedflow-cli"),
 ];
 
 /// Crates of the workspace that may know an owned crate although another one owns it.

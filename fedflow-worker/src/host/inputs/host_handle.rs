@@ -2,16 +2,16 @@
 
 use fedflow_core::{Input, Name, StopLevel, Time};
 
-use crate::host::input_queue::InputQueue;
+use crate::host::inputs::input_queue::InputQueue;
 use crate::host::supervision::notice::{Notice, NoticeQueue};
 use crate::pausable_clock::Clock;
 
 /// Reaches the engine's thread from any other. Cheap to clone. Where the [`Host`](crate::Host) has ended, nothing happens.
 #[derive(Debug, Clone)]
 pub struct HostHandle {
-    pub(super) inputs: InputQueue,
-    pub(super) notices: NoticeQueue,
-    pub(super) clock: Clock,
+    pub(crate) inputs: InputQueue,
+    pub(crate) notices: NoticeQueue,
+    pub(crate) clock: Clock,
 }
 
 impl HostHandle {

@@ -6,9 +6,11 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use fedflow_core::{Assignment, ProcessId, Time};
@@ -49,6 +51,18 @@ impl Sweep {
     /// Whether there may be anything to do: most processes leave nothing behind. Does not wait.
     pub(crate) fn is_needed(&self) -> bool {
         !self.offspring.is_empty() || (self.adopting && spawn::may_have_strangers())
+    }
+
+    /// Runs it in a thread of its own, then calls `done`.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub(crate) fn run_in_background(self, done: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        let run = move || {
+            self.run();
+            done();
+        };
+        thread::Builder::new().name("fedflow-sweep".into()).spawn(run).map(drop)
     }
 
     /// Ends it. Blocks until it has ended, at most a few seconds.

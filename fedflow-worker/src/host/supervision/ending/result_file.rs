@@ -3,16 +3,21 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
 
-use fedflow_core::{Dict, Value};
+use fedflow_core::{Dict, FailureKind, Value};
 use rustix::fs::OFlags;
 
+use crate::host::cause::Cause;
+use crate::host::sessions::large_message_gate::LARGE;
+use crate::host::sessions::listener::Listener;
 use crate::protocol::json::{self, JsonError};
 
 /// Why a command's result cannot be taken.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ResultFileError {
+enum ResultFileError {
     #[error("its result file cannot be read: {0}")]
     Io(#[from] io::Error),
     #[error("its result file is no regular file")]
@@ -35,8 +40,26 @@ pub(crate) fn remove(path: &Path) -> bool {
     std::fs::remove_file(path).map_or_else(|error| error.kind() == io::ErrorKind::NotFound, |()| true)
 }
 
+/// Reads a command's result in a thread of its own, as it may be large and the disk slow, and calls `done`.
+///
+/// # Errors
+/// The system gives no thread.
+pub(crate) fn read_in_background(
+    path: PathBuf,
+    limit: u64,
+    listener: Arc<Listener>,
+    done: impl FnOnce(Result<Dict, Cause>) + Send + 'static,
+) -> io::Result<()> {
+    let read = move || {
+        let is_large = std::fs::metadata(&path).is_ok_and(|file| file.len() > LARGE as u64);
+        let _permit = is_large.then(|| listener.enter_gate());
+        done(read(&path, limit).map_err(|error| Cause::new(FailureKind::Protocol, error.to_string())));
+    };
+    thread::Builder::new().name("fedflow-result".into()).spawn(read).map(drop)
+}
+
 /// Reads a command's result; one that wrote none has an empty dictionary.
-pub(crate) fn read(path: &Path, limit: u64) -> Result<Dict, ResultFileError> {
+fn read(path: &Path, limit: u64) -> Result<Dict, ResultFileError> {
     // A link is not followed, and a pipe not waited for: the file is the command's, which may be anything.
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let opened = File::options().read(true).custom_flags(flags.bits().cast_signed()).open(path);

@@ -1,4 +1,4 @@
-//! `TalkingPool`: a device pool that says who is given a device, and why somebody waits.
+//! `TracedPool`: a device pool that traces which task is given a device, and why another one waits.
 
 use std::collections::BTreeMap;
 
@@ -6,32 +6,34 @@ use fedflow_core::{
     Device, DeviceInfo, DevicePool, Lease, LeaseId, LeaseRequest, Pin, Size, TaskKey, Unleasable,
 };
 
-use super::DebugTalk;
+use tracing::{Level, debug, enabled};
 
-/// Leases as the pool does, and talks of it if it is asked to.
-pub(crate) struct TalkingPool<P> {
+use crate::debug::task_names::TaskNames;
+
+/// Leases as the pool does, and traces it if that is written anywhere.
+pub(crate) struct TracedPool<P> {
     pool: P,
-    talk: Option<DebugTalk>,
-    /// What is leased, for people; empty if nobody is told.
-    held: BTreeMap<LeaseId, Held>,
-    /// Why each of those who wait was last said to wait.
+    names: TaskNames,
+    /// What is leased, in words; empty if nothing is traced.
+    held: BTreeMap<LeaseId, HeldShares>,
+    /// Why each task that waits was last said to wait.
     waiting: BTreeMap<TaskKey, String>,
 }
 
-struct Held {
+struct HeldShares {
     task: String,
     shares: String,
-    /// It trains; else only its memory is still booked.
+    /// Whether it trains; otherwise only its memory is still booked.
     trains: bool,
 }
 
-impl<P> TalkingPool<P> {
-    pub(crate) fn new(pool: P, talk: Option<DebugTalk>) -> Self {
-        Self { pool, talk, held: BTreeMap::new(), waiting: BTreeMap::new() }
+impl<P> TracedPool<P> {
+    pub(crate) fn new(pool: P, names: TaskNames) -> Self {
+        Self { pool, names, held: BTreeMap::new(), waiting: BTreeMap::new() }
     }
 
-    fn say_granted(&mut self, talk: &DebugTalk, request: &LeaseRequest, lease: &Lease) {
-        let task = talk.task(request.holder);
+    fn trace_granted(&mut self, request: &LeaseRequest, lease: &Lease) {
+        let task = self.names.of(request.holder);
         let shares: Vec<String> = lease
             .shares
             .iter()
@@ -41,24 +43,24 @@ impl<P> TalkingPool<P> {
             })
             .collect();
         let shares = shares.join(", ");
-        talk.say(&format!("{task} is given {shares}: it asked for {}", asked(request)));
+        debug!("{task} is given {shares}: it asked for {}", asked(request));
         self.waiting.remove(&request.holder);
-        self.held.insert(lease.id, Held { task, shares, trains: true });
+        self.held.insert(lease.id, HeldShares { task, shares, trains: true });
     }
 
     /// Once for each reason: a request is repeated whenever anything changes.
-    fn say_refused(&mut self, talk: &DebugTalk, request: &LeaseRequest) {
-        let held: Vec<String> = self.held.values().map(Held::text).collect();
+    fn trace_refused(&mut self, request: &LeaseRequest) {
+        let held: Vec<String> = self.held.values().map(HeldShares::text).collect();
         let held = if held.is_empty() { "nothing by this run".into() } else { held.join("; ") };
         let reason = format!("it asks for {}; leased are: {held}", asked(request));
         if self.waiting.get(&request.holder) != Some(&reason) {
-            talk.say(&format!("{} waits for a device: {reason}", talk.task(request.holder)));
+            debug!("{} waits for a device: {reason}", self.names.of(request.holder));
             self.waiting.insert(request.holder, reason);
         }
     }
 }
 
-impl Held {
+impl HeldShares {
     fn text(&self) -> String {
         let still = if self.trains { "" } else { ", which has trained and whose process is still there" };
         format!("{} by {}{still}", self.shares, self.task)
@@ -82,7 +84,7 @@ fn asked(request: &LeaseRequest) -> String {
     format!("{device}{memory}")
 }
 
-impl<P: DevicePool> DevicePool for TalkingPool<P> {
+impl<P: DevicePool> DevicePool for TracedPool<P> {
     fn devices(&self) -> Vec<DeviceInfo> {
         self.pool.devices()
     }
@@ -97,10 +99,10 @@ impl<P: DevicePool> DevicePool for TalkingPool<P> {
 
     fn try_lease(&mut self, request: &LeaseRequest) -> Option<Lease> {
         let lease = self.pool.try_lease(request);
-        if let Some(talk) = self.talk.clone() {
+        if enabled!(Level::DEBUG) {
             match &lease {
-                Some(lease) => self.say_granted(&talk, request, lease),
-                None => self.say_refused(&talk, request),
+                Some(lease) => self.trace_granted(request, lease),
+                None => self.trace_refused(request),
             }
         }
         lease
@@ -118,8 +120,8 @@ impl<P: DevicePool> DevicePool for TalkingPool<P> {
     }
 
     fn release(&mut self, lease: LeaseId) {
-        if let (Some(talk), Some(held)) = (&self.talk, self.held.remove(&lease)) {
-            talk.say(&format!("{} has given back {}", held.task, held.shares));
+        if let Some(held) = self.held.remove(&lease) {
+            debug!("{} has given back {}", held.task, held.shares);
         }
         self.pool.release(lease);
     }
