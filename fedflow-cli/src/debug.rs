@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use fedflow_core::{Name, RunEvent, TaskKey};
 
-use crate::notice::Notices;
+use crate::run::Notices;
 
 pub(crate) use pool::TalkingPool;
 

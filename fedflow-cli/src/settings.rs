@@ -12,7 +12,6 @@ use std::sync::Arc;
 use fedflow_core::{Config, ConfigError, KEYS, Key, Value};
 
 use crate::diagnostic::{Diagnostic, Diagnostics, SourceFile, did_you_mean};
-use crate::process_environment::CONFIG_PREFIX;
 use crate::toml_reader::TomlReader;
 
 pub use entry::ConfigEntry;
@@ -20,6 +19,9 @@ pub use render::render;
 
 pub(crate) use entry::read_entries;
 pub(crate) use render::starter_text;
+
+/// What the names of configuration variables begin with.
+pub(crate) const CONFIG_PREFIX: &str = "FEDFLOW_CONFIG_";
 
 /// The configuration file that is read from the current directory.
 pub const CONFIG_FILE: &str = "fedflow.toml";
