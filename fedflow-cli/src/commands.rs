@@ -21,13 +21,16 @@ use self::command_error::CommandError;
 use self::executing::run_guarded;
 use self::printing::stderr;
 use crate::args::{Cli, Command};
-use crate::run::prepare_process;
+use crate::debug::log_filter::log_filter;
+use crate::run::{log_variable, prepare_process};
 
 /// Runs the command that the process's arguments ask for.
 #[must_use]
 pub fn main() -> ExitCode {
     prepare_process();
-    match run_command(Cli::parse().command) {
+    // Before anything is begun: a mistake in the variable is said once, and clearly.
+    let checked = log_filter(log_variable().as_deref(), false).map_err(CommandError::refused);
+    match checked.and_then(|_| run_command(Cli::parse().command)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             if let Some(text) = error.text() {

@@ -1,12 +1,12 @@
-//! Mail about a run: one when groups end and one when the run ends, as far as `smtp.*` allows.
+//! Mail about a run: mails when groups end and one when the run ends, within the limits of `smtp.*`.
 //!
-//! The [`Mailer`] observes the run and only hands on what there is to tell; a [`Postman`] with a thread of its own
-//! waits, connects and sends. No mail ever delays or fails a run: what cannot be sent is a warning.
+//! The [`Mailer`] observes the run and only queues what there is to report. A [`MailSender`] waits, connects and sends
+//! on a thread of its own. Mail never delays or fails a run: a mail that cannot be sent is a warning.
 
 mod account;
-mod letter;
-mod postman;
-mod schedule;
+mod message;
+mod rate_limit;
+mod sender;
 
 use std::path::{Path, PathBuf};
 
@@ -16,15 +16,15 @@ use fedflow_report::{Report, ReportSender, render_group_markdown, render_markdow
 use crate::view::Messages;
 
 pub(crate) use account::{Account, AccountError};
-pub(crate) use letter::Letter;
-use letter::{GroupNews, bounded};
-use postman::Postman;
-use schedule::Schedule;
+pub(crate) use message::MailMessage;
+use message::{GroupNotice, bounded};
+use rate_limit::RateLimit;
+use sender::MailSender;
 
-/// Looks for what would keep all mail from being sent; nothing is connected to.
+/// Checks the configuration of mail if mail is enabled. It connects to no server.
 ///
 /// # Errors
-/// Mail is wanted, and the configuration names no server or nobody to send to.
+/// The configuration names no server or no receiver.
 pub(crate) fn check_mail(config: &Config) -> Result<(), AccountError> {
     if config.smtp.enable {
         Account::read(&config.smtp)?;
@@ -32,21 +32,20 @@ pub(crate) fn check_mail(config: &Config) -> Result<(), AccountError> {
     Ok(())
 }
 
-/// An observer that has mails sent.
+/// An observer that queues mails.
 pub(crate) struct Mailer {
     flow: String,
     run_dir: PathBuf,
     report: ReportSender,
-    postman: Postman,
+    sender: MailSender,
 }
 
 impl Mailer {
-    /// Starts the thread that sends. None if no mail is wanted, or if there is no thread: then that is said.
-    ///
-    /// `report` is asked for the text of each mail.
+    /// Starts the thread that sends mail. `report` renders the text of each mail. `None` if mail is not enabled, or if
+    /// the thread cannot be started, which is a warning.
     ///
     /// # Errors
-    /// The configuration names no server or nobody to send to.
+    /// The configuration names no server or no receiver.
     pub(crate) fn start(
         config: &Config,
         flow: &str,
@@ -58,27 +57,27 @@ impl Mailer {
             return Ok(None);
         }
         let account = Account::read(&config.smtp)?;
-        let schedule = Schedule::new(config.smtp.min_interval, config.smtp.max_numbers);
+        let limit = RateLimit::new(config.smtp.min_interval, config.smtp.max_numbers);
         let warnings = messages.clone();
         let warn = move |text: String| warnings.say(&format!("warning: {text}"));
-        let postman = Postman::start(move |letter| account.send(letter), schedule, flow.to_owned(), warn);
-        Ok(postman.map(|postman| Self {
+        let sender = MailSender::start(move |message| account.send(message), limit, flow.to_owned(), warn);
+        Ok(sender.map(|sender| Self {
             flow: flow.to_owned(),
             run_dir: run_dir.to_path_buf(),
             report,
-            postman,
+            sender,
         }))
     }
 
-    /// Sends the last mail, after the run's files were written. Waits for it, but not long.
+    /// Sends the last mail, after the run's files were written. Blocks until it is sent, 10 s at most.
     pub(crate) fn finish(self, report: &Report, outcome: &RunOutcome) {
         let mut text = Vec::new();
-        // A report that cannot be rendered leaves its outcome and its path to be told.
+        // Without a rendered report, the mail still has the outcome and the path.
         let _ = render_markdown(report, &mut text);
         let page = self.run_dir.join("report.html");
-        let letter =
-            Letter::of_run(&self.flow, &self.run_dir, outcome, report.counts(), &bounded(&text), &page);
-        self.postman.finish(letter);
+        let message =
+            MailMessage::of_run(&self.flow, &self.run_dir, outcome, report.counts(), &bounded(&text), &page);
+        self.sender.finish(message);
     }
 }
 
@@ -87,11 +86,11 @@ impl Observer for Mailer {
         let RunEvent::GroupFinished { group, finished, failed, cancelled } = event else { return };
         let (group, counts) = (group.clone(), [*finished, *failed, *cancelled]);
         let page = self.run_dir.join("reports").join(format!("{group}.html"));
-        let post = self.postman.slot();
+        let queue = self.sender.queue();
         self.report.look(move |report| {
             let mut text = Vec::new();
             let _ = render_group_markdown(report, &group, &mut text);
-            post.add(GroupNews { group, counts, text: bounded(&text), page });
+            queue.add(GroupNotice { group, counts, text: bounded(&text), page });
         });
     }
 }

@@ -25,13 +25,13 @@ pub use run_handle::RunHandle;
 pub use supervisor::{Guard, GuardError, MissingCall, SupervisorEnd, SystemTooOld, check_system};
 pub use wiring::Unobserved;
 
-pub(crate) use notice::Notices;
-
 #[cfg(feature = "cli")]
 pub(crate) use builder::DEFAULT_SEED;
+#[cfg(feature = "cli")]
+pub(crate) use notice::Notices;
 #[cfg(feature = "cli")]
 pub(crate) use recorded_run::{read_durations, read_run};
 #[cfg(feature = "cli")]
 pub(crate) use short_path::short_path;
 #[cfg(feature = "cli")]
-pub(crate) use supervisor::{is_ignored, prepare_process, search_path, variables_with_prefix};
+pub(crate) use supervisor::{is_ignored, log_variable, prepare_process, search_path, variables_with_prefix};

@@ -1,15 +1,17 @@
 //! How a run is shown: on a terminal, as plain lines, as a stream of JSON, or not at all.
 
-mod board;
-mod incident;
+mod failure_text;
 mod json;
 mod live;
-#[cfg(test)]
-mod made_up;
+mod palette;
 mod plain;
+mod progress;
 mod spool;
 mod summary;
-mod text;
+mod terminal_text;
+#[cfg(test)]
+mod test_events;
+mod wording;
 
 use std::fmt;
 use std::io;
@@ -20,16 +22,17 @@ use console::Term;
 use fedflow_core::{Observer, RunEvent, Time};
 use indicatif::{ProgressBar, ProgressDrawTarget};
 
-pub(crate) use incident::one_line;
+pub(crate) use failure_text::one_line;
 use json::JsonView;
 use live::{Clocks, LiveView, Screen, SpooledTerminal};
+use palette::Palette;
 use plain::PlainView;
 use spool::Spool;
 pub use summary::RunSummary;
-use text::Palette;
-pub(crate) use text::{TerminalText, clip, count, counted, escape, seconds, shown_lines};
+pub(crate) use terminal_text::{TerminalText, clip, escape, shown_lines};
+pub(crate) use wording::{count, counted, seconds};
 
-/// How long the end of a run waits for a reader that reads nothing.
+/// How long the end of a run waits for a reader that does not read.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How a run's progress is shown.
@@ -44,30 +47,31 @@ pub enum ProgressMode {
     Plain,
     /// One JSON object a line on stdout.
     Json,
-    /// Nothing.
+    /// No progress at all.
     None,
 }
 
 /// The view of a run.
 ///
-/// It is an [`Observer`] that writes from threads of its own: no reader, terminal or pipe, ever holds up the run.
-/// Dropping it clears the live view and writes what is left; that waits for a reader as long as it reads.
+/// It is an [`Observer`] that writes from threads of its own: no terminal or pipe ever holds up the run. Dropping it
+/// clears the live view and writes what is left, and blocks for as long as the reader goes on reading.
 pub struct View {
-    shown: Shown,
+    mode: OpenView,
     summary: RunSummary,
     palette: Palette,
     messages: Messages,
     streams: Vec<Spool>,
 }
 
-enum Shown {
+/// The view of each mode.
+enum OpenView {
     Live(LiveView),
     Plain(PlainView),
     Json(JsonView),
     Nothing,
 }
 
-/// Prints messages for people to stderr without disturbing the live view. A clone prints to the same place.
+/// Prints messages to stderr without disturbing the live view. A clone prints to the same place.
 #[derive(Debug, Clone)]
 pub struct Messages {
     stream: Spool,
@@ -78,9 +82,9 @@ impl View {
     /// Opens a view. `started_at` is the wall-clock time of [`Time::ZERO`].
     ///
     /// # Errors
-    /// A stream could not be duplicated or a thread not be started.
+    /// A stream cannot be duplicated, or a thread cannot be started.
     pub fn open(mode: ProgressMode, started_at: SystemTime) -> io::Result<Self> {
-        // A terminal that cannot be drawn on, such as `TERM=dumb`, is not asked for its size either.
+        // A terminal that cannot be drawn on, as with `TERM=dumb`, cannot be asked for its size either.
         let drawable = !ProgressDrawTarget::stderr().is_hidden();
         let screen = drawable.then(|| Screen::Terminal(Term::stderr()));
         Self::on(Spool::to_stderr()?, screen, Spool::to_stdout, mode, started_at)
@@ -95,42 +99,42 @@ impl View {
     ) -> io::Result<Self> {
         let palette = Palette::of_stderr();
         let mut streams = vec![stderr.clone()];
-        let shown = match (mode, screen) {
+        let open = match (mode, screen) {
             (ProgressMode::Auto | ProgressMode::Bar, Some(screen)) => {
                 let target = SpooledTerminal::target(stderr.clone(), screen.clone());
-                Shown::Live(LiveView::new(target, screen, stderr.clone(), palette, Clocks::Running))
+                OpenView::Live(LiveView::new(target, screen, stderr.clone(), palette, Clocks::Running))
             }
             (ProgressMode::Auto | ProgressMode::Bar | ProgressMode::Plain, _) => {
-                Shown::Plain(PlainView::new(stderr.clone(), palette))
+                OpenView::Plain(PlainView::new(stderr.clone(), palette))
             }
             (ProgressMode::Json, _) => {
                 let stdout = open_stdout()?;
                 streams.push(stdout.clone());
-                Shown::Json(JsonView::new(stdout, stderr.clone(), started_at))
+                OpenView::Json(JsonView::new(stdout, stderr.clone(), started_at))
             }
-            (ProgressMode::None, _) => Shown::Nothing,
+            (ProgressMode::None, _) => OpenView::Nothing,
         };
-        let bar = match &shown {
-            Shown::Live(live) => Some(live.bar().clone()),
+        let bar = match &open {
+            OpenView::Live(live) => Some(live.bar().clone()),
             _ => None,
         };
         let messages = Messages { stream: stderr, bar };
-        Ok(Self { shown, summary: RunSummary::default(), palette, messages, streams })
+        Ok(Self { mode: open, summary: RunSummary::default(), palette, messages, streams })
     }
 
-    /// Where messages go while the view is open.
+    /// Prints messages while the view is open.
     #[must_use]
     pub fn messages(&self) -> Messages {
         self.messages.clone()
     }
 
-    /// What is known of the run so far.
+    /// The summary of the run so far.
     #[must_use]
     pub fn summary(&self) -> &RunSummary {
         &self.summary
     }
 
-    /// The text that ends a run, several lines: counts, the first failed tasks with cause and logs, the report.
+    /// The text at the end of a run, several lines: counts, the first failed tasks with cause and logs, the report.
     #[must_use]
     pub fn render_summary(&self, report: Option<&Path>) -> String {
         summary::render_summary(self.palette, &self.summary, report)
@@ -140,11 +144,11 @@ impl View {
 impl Observer for View {
     fn announce(&mut self, time: Time, event: &RunEvent) {
         self.summary.announce(time, event);
-        match &mut self.shown {
-            Shown::Live(live) => live.announce(time, event),
-            Shown::Plain(plain) => plain.announce(time, event),
-            Shown::Json(json) => json.announce(time, event),
-            Shown::Nothing => {}
+        match &mut self.mode {
+            OpenView::Live(live) => live.announce(time, event),
+            OpenView::Plain(plain) => plain.announce(time, event),
+            OpenView::Json(json) => json.announce(time, event),
+            OpenView::Nothing => {}
         }
     }
 }
@@ -167,7 +171,7 @@ impl fmt::Debug for View {
 }
 
 impl Messages {
-    /// Prints one message, a line or several. What comes from a worker must have been escaped. Does not block.
+    /// Prints a message of one or more lines. What comes from a worker must be escaped already. Does not block.
     pub fn say(&self, text: &str) {
         let text = text.trim_end_matches('\n');
         match &self.bar {
@@ -183,9 +187,9 @@ impl Messages {
 mod tests {
     use super::live::TerminalSize;
     use super::live::tests::remaining;
-    use super::made_up::*;
     use super::spool::tests::Sink;
     use super::summary::Counts;
+    use super::test_events::*;
     use super::*;
     use clap::ValueEnum;
     use fedflow_core::RunOutcome;

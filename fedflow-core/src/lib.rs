@@ -10,6 +10,7 @@ mod work;
 mod learning;
 mod leasing;
 mod ports;
+mod progress;
 mod scheduler;
 
 mod engine;
@@ -46,6 +47,9 @@ pub use ports::{
     Assignment, DevicePool, HostSample, Input, Observer, RunSettings, Severity, StopLevel, WorkerEvent,
     Workers,
 };
+pub use progress::group_progress::{GroupProgress, TaskCounts};
+pub use progress::run_progress::{RunProgress, SessionProgress, Unannounced};
+pub use progress::task_progress::{Moment, OutcomeKind, TaskNotes, TaskOutcome, TaskPhase, TaskProgress};
 pub use scheduler::{
     Command, LeaseAnswer, PlanTerms, PlannedOutcome, Scheduler, SchedulerSetup, Stay, TaskPlan, start_order,
 };

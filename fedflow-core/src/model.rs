@@ -8,6 +8,7 @@ pub(crate) mod identity;
 pub(crate) mod limits;
 pub(crate) mod memory_use;
 pub(crate) mod name;
+pub(crate) mod name_index;
 pub(crate) mod oom;
 pub(crate) mod process;
 pub(crate) mod quantity;

@@ -4,6 +4,5 @@ pub(crate) mod command_line;
 pub(crate) mod entry;
 pub(crate) mod fingerprint;
 pub(crate) mod group;
-mod places;
 pub(crate) mod spec;
 pub(crate) mod task;

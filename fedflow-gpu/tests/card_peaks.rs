@@ -77,17 +77,6 @@ fn where_processes_are_unknown_the_cards_difference_counts() {
 }
 
 #[test]
-fn a_watch_sees_what_is_used_between_two_questions() {
-    let World { stand_in, pool, first } = world();
-    let us = std::process::id();
-    let mut watch = pool.watch().unwrap();
-    stand_in.play(&Script::of([card(9 * GB).with_process(us, 8 * GB)])).unwrap();
-    let _ = watch.poll();
-    stand_in.play(&Script::of([card(2 * GB).with_process(us, GB)])).unwrap();
-    assert_eq!(pool.peak(first.id), Some(Size::from_gb(8)));
-}
-
-#[test]
 fn what_was_learned_is_booked_for_all_runs() {
     let directory = tempfile::tempdir().unwrap();
     let environment = DeviceEnvironment {

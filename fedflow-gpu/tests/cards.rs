@@ -277,44 +277,6 @@ fn a_failing_card_that_was_asked_for_is_an_error() {
 }
 
 #[test]
-fn a_card_that_is_lost_while_the_run_goes_is_dropped() {
-    let healthy = ["GPU-a", "GPU-b"].map(|uuid| Card::new(uuid, 10 * GB));
-    let stand_in = install(healthy.clone());
-    let mut pool = open("auto", &environment(&stand_in));
-    let mut watch = pool.watch().unwrap();
-    assert!(!watch.poll().matter());
-    let before = pool.try_lease(&pinned(1, "cuda:0")).unwrap();
-
-    let [a, b] = healthy;
-    stand_in.play(&Script::of([a.failing("*", Code::GpuIsLost), b.clone()])).unwrap();
-    let changes = watch.poll();
-    let dropped =
-        Warning::CardDropped { device: Some(Device::Cuda(0)), card: "GPU-a".into(), error: CardError::Lost };
-    assert_eq!((changes.memory_freed, &changes.failed), (false, &vec![dropped.clone()]));
-    assert!(!watch.poll().matter(), "a failure is told once");
-
-    assert_eq!(pool.try_lease(&pinned(1, "cuda:0")), None, "never another card");
-    assert_eq!(pool.warnings(), [dropped]);
-    let error = pool.check(&pinned(1, "cuda:0")).unwrap_err().to_string();
-    assert!(error.contains("cuda:0 (not used any more: it has fallen off the bus"), "{error}");
-    for gigabytes in [0, 1, 2] {
-        assert_eq!(uuid(&pool.try_lease(&request(gigabytes)).unwrap()), "GPU-b");
-    }
-    assert_eq!(uuids(&pool), [("cuda:1".into(), "GPU-b".into())], "numbers stay");
-    pool.end_train(before.id);
-    pool.release(before.id);
-
-    // A dropped card stays dropped even if it comes back: its numbers and memory cannot be trusted.
-    stand_in.play(&Script::of([])).unwrap();
-    assert_eq!(pool.try_lease(&request(0)), None);
-    assert_eq!(pool.warnings().len(), 2);
-    assert!(pool.devices().is_empty());
-    assert_eq!(pool.check(&request(0)), Err(Unleasable::NoneLeft));
-    stand_in.play(&Script::of([b])).unwrap();
-    assert_eq!(pool.try_lease(&request(0)), None);
-}
-
-#[test]
 fn a_driver_without_the_second_memory_call_will_do() {
     let mut card = Card::new("GPU-a", 20 * GB);
     card.memory = Some(Memory { total: 20 * GB, used: 0, reserved: GB / 2 });
@@ -392,23 +354,6 @@ fn limits_of_the_configuration_hold() {
     assert_eq!(largest(&|_| {}), Some(8));
     assert_eq!(largest(&|config| config.utilization_limit.cuda_memory = 0.5), Some(5));
     assert_eq!(largest(&|config| config.remain_limit.cuda_memory = Some(Size::from_gb(7))), Some(3));
-}
-
-#[test]
-fn memory_of_others_blocks_a_lease_until_it_is_free() {
-    let card = Card::new("GPU-a", 10 * GB);
-    let stand_in = install([card.clone().using(5 * GB).with_process(UNKNOWN_PID, 5 * GB)]);
-    let mut pool = open("auto", &environment(&stand_in));
-    let mut watch = pool.watch().unwrap();
-    assert!(!watch.poll().matter());
-    assert_eq!(pool.try_lease(&request(4)), None);
-    assert!(pool.check(&request(4)).is_ok(), "it may come to fit");
-    let lease = pool.try_lease(&request(3)).unwrap();
-    pool.release(lease.id);
-    stand_in.play(&Script::of([card.using(GB)])).unwrap();
-    assert!(watch.poll().memory_freed);
-    assert!(!watch.poll().matter());
-    assert!(pool.try_lease(&request(4)).is_some());
 }
 
 #[test]

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use fedflow_core::{Config, DevicePool, Lease, LeaseRequest, Size, TaskKey};
 use fedflow_gpu::{
-    DeviceChoice, DeviceEnvironment, DeviceWatch, LedgerError, OpenError, Opened, Pool, inventory,
+    DeviceChoice, DeviceEnvironment, LedgerError, OpenError, Opened, Pool, ReleaseWatch, inventory,
 };
 use tempfile::TempDir;
 
@@ -60,7 +60,7 @@ fn request(gigabytes: u64) -> LeaseRequest {
     }
 }
 
-fn watch(pool: &Pool) -> (DeviceWatch, Receiver<()>) {
+fn watch(pool: &Pool) -> (ReleaseWatch, Receiver<()>) {
     let (sender, receiver) = channel();
     let watch = pool
         .start_watch(NEVER, move || {

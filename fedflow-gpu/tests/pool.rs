@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use fedflow_core::{
     Config, Device, DevicePool, Lease, LeaseId, LeaseRequest, Pin, Size, TaskKey, Unleasable,
@@ -68,7 +69,7 @@ fn a_cpu_slot_runs_one_task_and_sees_no_card() {
     pool.end_train(first.id);
     let third = pool.try_lease(&request(0)).unwrap();
     assert_eq!(third.shares[0].slot, first.shares[0].slot);
-    assert!(pool.watch().is_none());
+    assert!(pool.start_watch(Duration::from_secs(1), || {}).unwrap().is_none());
 }
 
 #[test]

@@ -60,5 +60,5 @@ pub use formats::results_csv::render_csv;
 pub use formats::results_json::{render_json, render_json_with_devices};
 pub use report::attempt::{Attempt, Lane, Measured, Phase, Retry, Span};
 pub use report::item_series::{ItemPoint, ItemSeries};
-pub use report::{Counts, GroupReport, Outcome, OutcomeKind, Report, Session, TaskReport};
+pub use report::{Counts, GroupReport, Outcome, OutcomeKind, Report, Session, TaskHistory, TaskReport};
 pub use writing::report_writer::{ReportSender, ReportWriter, write_reports};

@@ -9,7 +9,7 @@ use fedflow_core::{
     Assignment, Device, Dict, Input, Lease, LeaseId, LoadContext, Name, Program, SELF_WORKER, Severity, Task,
     TaskError, TrainContext, WorkerEvent, WorkerId, Workers,
 };
-use fedflow_worker::{Host, HostOptions, Worker};
+use fedflow_worker::{Host, HostOptions, LeaseHooks, Worker};
 use serde::{Deserialize, Serialize};
 
 /// A task that does nothing.
@@ -42,7 +42,7 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let root = tempfile::tempdir().expect("a temporary directory");
-        let mut options = HostOptions::new(root.path());
+        let mut options = HostOptions::new(root.path(), LeaseHooks::none());
         options.sample_interval = None;
         let (host, _) = Host::start(options).expect("a host");
         let lease =

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 use crate::describe::describe;
 use crate::host::context::HostContext;
-use crate::host::{HostError, HostOptions, Protocol, WorkerProgram};
+use crate::host::{HostError, HostOptions, LeaseHooks, Protocol, WorkerProgram};
 use crate::pausable_clock::Clock;
 use conversation::Conversation;
 use step_fault::{Fault, LAST_WORDS, RUST, SCRIPT, START, clipped};
@@ -97,7 +97,7 @@ impl WorkerCheck {
     /// # Errors
     /// The system gives no private directory, or the base directory is relative.
     pub fn run(&self, tell: &mut dyn FnMut(CheckedStep)) -> Result<bool, HostError> {
-        let mut options = HostOptions::new(&self.base_dir);
+        let mut options = HostOptions::new(&self.base_dir, LeaseHooks::none());
         // What is late is noticed here first, and can then still be heard.
         options.start_timeout = self.limit + 10 * LAST_WORDS;
         let context = HostContext::new(options, Clock::start())?;

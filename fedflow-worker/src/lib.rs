@@ -35,9 +35,7 @@ pub use check_worker::{CheckedStep, Trial, Verdict, WorkerCheck};
 #[cfg(feature = "host")]
 pub use describe::{DescribeError, describe};
 #[cfg(feature = "host")]
-pub use host::{
-    Host, HostError, HostHandle, HostOptions, HostTalk, LeaseWitness, Protocol, TrainGate, WorkerProgram,
-};
+pub use host::{Host, HostError, HostHandle, HostOptions, LeaseHooks, Protocol, WorkerProgram};
 #[cfg(any(feature = "runtime", feature = "run-dir"))]
 pub use processes::ProcessId;
 #[cfg(feature = "runtime")]

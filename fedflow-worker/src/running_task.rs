@@ -20,7 +20,7 @@ const WORKER: WorkerId = WorkerId(1);
 /// ```
 /// use std::sync::Arc;
 /// use fedflow_core::{Assignment, Device, Dict, Name, Program, TaskStatus};
-/// use fedflow_worker::{HostOptions, RunningTask};
+/// use fedflow_worker::{HostOptions, LeaseHooks, RunningTask};
 ///
 /// let root = tempfile::tempdir()?;
 /// let script = "echo '{\"loss\": 0.5}' > $FEDFLOW_RESULT";
@@ -38,7 +38,7 @@ const WORKER: WorkerId = WorkerId(1);
 ///     keep: None,
 ///     oom_signs: Default::default(),
 /// };
-/// let mut task = RunningTask::start(HostOptions::new(root.path()), assignment)?;
+/// let mut task = RunningTask::start(HostOptions::new(root.path(), LeaseHooks::none()), assignment)?;
 /// task.start_load()?;
 /// let result = task.start_train(Device::Cpu, &Dict::new())?;
 /// assert_eq!(result.get("loss").and_then(|loss| loss.as_f64()), Some(0.5));
@@ -177,6 +177,7 @@ mod tests {
     use fedflow_core::{FailureKind, Name, Program};
 
     use super::*;
+    use crate::host::LeaseHooks;
 
     fn start(script: &str) -> (tempfile::TempDir, RunningTask) {
         let root = tempfile::tempdir().unwrap();
@@ -192,7 +193,7 @@ mod tests {
             keep: None,
             oom_signs: Default::default(),
         };
-        let task = RunningTask::start(HostOptions::new(root.path()), assignment).unwrap();
+        let task = RunningTask::start(HostOptions::new(root.path(), LeaseHooks::none()), assignment).unwrap();
         (root, task)
     }
 

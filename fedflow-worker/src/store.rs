@@ -59,7 +59,7 @@ pub use journal::{
 };
 pub use run_dir::{LockError, LockHolder, LockState, LogPiece, LogReader, RunDir, RunLock, RunWatch, Woken};
 pub use setup::{Existing, RUN_TOKEN_VARIABLE, RunDirError, end_leftovers, processes_of_run};
-pub use state::{GroupState, RunState, TaskState, recover};
+pub use state::{RunState, recover};
 pub use telemetry_file::{TelemetryError, TelemetryWriter, read_telemetry};
 pub use wall_clock::unix_now;
 

@@ -1,53 +1,48 @@
-//! `cargo xtask bench`: what Fedflow reaches, side by side with a bare loop and with what a user would pick instead.
+//! `cargo xtask bench`: measures Fedflow side by side with a bare loop and with other runners.
 
-mod bare;
-mod criterion;
-mod document;
-mod flow_run;
-mod flow_text;
-mod ground;
-mod machine;
+mod bench_setup;
+mod criterion_benches;
 mod options;
-mod outcome;
 mod peers;
-mod process;
-mod rounds;
+mod row_sizes;
 mod rows;
-mod supervisor;
+mod runs;
 mod table;
 
 use std::path::Path;
 
+use self::bench_setup::BenchSetup;
+use self::options::Options;
+use self::table::benchmarks_page;
+use self::table::markdown_table::MarkdownTable;
 use crate::step::Failure;
-use ground::Ground;
-use options::Options;
-use table::Table;
 
-pub(crate) use options::HELP;
+pub(crate) use self::options::HELP;
 
-/// Measures the rows that were asked for, and prints them as one table.
+/// Measures the rows that the arguments ask for and prints them as one table.
 pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<(), Failure> {
     if let Some((first, rest)) = arguments.split_first()
         && first == "--criterion"
     {
-        return criterion::run(root, rest);
+        return criterion_benches::run(root, rest);
     }
-    let options = Options::parse(arguments)?;
-    let ground = Ground::prepare(root, &options)?;
-    let mut table = Table::default();
+    let names: Vec<&str> = rows::ROWS.iter().map(|row| row.name).collect();
+    let options = Options::parse(arguments, &names)?;
+    let setup = BenchSetup::prepare(root, &options)?;
+    let mut table = MarkdownTable::default();
     for row in rows::ROWS.iter().filter(|row| options.wants(row.name)) {
         eprintln!("row {}: {}", row.name, row.what);
-        table.push(row, (row.measure)(&ground)?);
+        table.push(row, (row.measure)(&setup)?);
     }
     let rendered = table.render();
     println!("\n{rendered}");
     if options.write {
-        document::write(root, &rendered)?;
+        benchmarks_page::write(root, &rendered)?;
     }
     Ok(())
 }
 
-/// Measures every row once in a tiny size, with the binaries that the tests have built: whether the rows work.
+/// Measures every row once in a tiny size, with the binaries that the tests have built, to see that the rows work.
 pub(crate) fn run_quick(root: &Path) -> Result<(), Failure> {
     run(root, &["--quick".to_owned()])
 }

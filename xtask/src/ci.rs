@@ -1,4 +1,4 @@
-//! All that a change must pass, in the order in which a failure is cheapest.
+//! `cargo xtask ci` and the chores beside it.
 
 use std::path::Path;
 use std::time::Duration;
@@ -7,23 +7,49 @@ use crate::bench;
 use crate::step::{Failure, Step, timed};
 use crate::tidy;
 
-/// How the README has people run the tests. `tidy` sees to it that it says so.
+/// The command that the README gives for the tests; `tidy` checks that it does.
 pub(crate) const TEST_COMMAND: &str = "cargo test --workspace";
 
-/// Runs every step, stops at the first that fails, and tells how long each took.
+/// A step that a change must pass.
+enum CiStep {
+    /// A command line.
+    Command(&'static str),
+    /// A command line with one variable.
+    CommandWith(&'static str, (&'static str, &'static str)),
+    /// A chore of this program.
+    Chore(fn(&Path) -> Result<(), Failure>),
+}
+
+/// Every step, in the order in which a failure costs least.
+const STEPS: &[(&str, CiStep)] = &[
+    ("format", CiStep::Command("cargo fmt --all --check")),
+    ("tidy", CiStep::Chore(|root| tidy::run(root, &[], TEST_COMMAND))),
+    ("lints", CiStep::Command("cargo clippy --workspace --all-targets --locked -- -D warnings")),
+    (
+        "library alone",
+        CiStep::Command("cargo clippy -p fedflow-cli --lib --no-default-features --locked -- -D warnings"),
+    ),
+    (
+        "documentation",
+        CiStep::CommandWith("cargo doc --workspace --no-deps", ("RUSTDOCFLAGS", "-D warnings")),
+    ),
+    ("tests", CiStep::Command(TEST_COMMAND)),
+    ("benchmark, quick", CiStep::Chore(bench::run_quick)),
+];
+
+/// Runs every step, stops at the first that fails, and prints how long each took.
 pub(crate) fn run(root: &Path) -> Result<(), Failure> {
     let mut times: Vec<(&str, Duration)> = Vec::new();
-    times.push(("format", Step::of("cargo fmt --all --check").run(root)?));
-    times.push(("tidy", timed(|| tidy::run(root, &[], TEST_COMMAND))?));
-    let clippy = Step::of("cargo clippy --workspace --all-targets --locked -- -D warnings");
-    times.push(("lints", clippy.run(root)?));
-    let library = Step::of("cargo clippy -p fedflow-cli --lib --no-default-features --locked -- -D warnings");
-    times.push(("library alone", library.run(root)?));
-    let doc = Step::of("cargo doc --workspace --no-deps").with_environment("RUSTDOCFLAGS", "-D warnings");
-    times.push(("documentation", doc.run(root)?));
-    times.push(("tests", Step::of(TEST_COMMAND).run(root)?));
-    times.push(("benchmark, quick", timed(|| bench::run_quick(root))?));
-
+    for (name, step) in STEPS {
+        let time = match step {
+            CiStep::Command(line) => Step::of(line).run(root)?,
+            CiStep::CommandWith(line, (name, value)) => {
+                Step::of(line).with_environment(name, value).run(root)?
+            }
+            CiStep::Chore(chore) => timed(|| chore(root))?,
+        };
+        times.push((name, time));
+    }
     println!("\nall passed:");
     for (name, time) in times {
         println!("  {name:<16} {:>7.1} s", time.as_secs_f64());
@@ -31,7 +57,7 @@ pub(crate) fn run(root: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Runs the long tests, optimised: what takes too long for every change.
+/// Runs the long tests, optimised; they take too long for every change.
 pub(crate) fn soak(root: &Path) -> Result<(), Failure> {
     Step::of("cargo test --release -p fedflow-tests --test kill_loop -- --nocapture")
         .with_environment("FEDFLOW_SOAK_ROUNDS", "500")

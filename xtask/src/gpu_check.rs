@@ -1,12 +1,11 @@
-//! Runs the check of real cards, a program of the tests that needs nothing but the binaries beside it.
+//! `cargo xtask gpu-check`: runs the check of real cards, a program of the tests that needs only the binaries beside it.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::step::Step;
 
-/// Builds the check and what it checks, unless they are there, and runs it. The exit code is the check's: 2 without a
-/// card.
+/// Runs the check and returns its exit code, which is 2 without a card. Builds the binaries unless a directory is given.
 pub(crate) fn run(root: &Path, arguments: &[String]) -> ExitCode {
     let (card, directory) = match arguments {
         [] => (None, None),
@@ -39,7 +38,7 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> ExitCode {
     }
 }
 
-/// Where cargo builds: this very program lies there, in a directory of its profile.
+/// The target directory. This program lies in it, in the directory of its profile.
 fn target_directory(root: &Path) -> PathBuf {
     let own = std::env::current_exe().ok();
     let above = own.as_deref().and_then(|own| own.ancestors().nth(2).map(Path::to_owned));

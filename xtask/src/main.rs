@@ -16,12 +16,12 @@ Chores of the workspace.
 usage: cargo xtask COMMAND [ARGUMENT..]
 
 commands:
-  ci            all that a change must pass: format, lints, documentation, tidy, tests
+  ci            everything that a change must pass: format, lints, documentation, tidy, tests
   tidy [ARG..]  the rules of the workspace that no other tool knows; --help lists them
   demo [ARG..]  the built-in demonstration, optimised
-  bench [ARG..] Fedflow beside what a user would pick instead, as one table; --help lists the arguments
+  bench [ARG..] Fedflow beside other runners, as one table; --help lists the arguments
   gpu-check [CARD] [--bin-dir DIR]
-                what is promised of real cards, tried on this machine's; with DIR, from binaries that lie there
+                checks on this machine's cards what is promised of real cards; with DIR, with the binaries there
   soak          the long tests: 500 runs that are killed and resumed, 10 minutes of many supervisors
 ";
 

@@ -1,4 +1,4 @@
-//! What the chores need to know of the workspace's manifests.
+//! Reads what the chores need of the workspace's manifests.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use toml::{Table, Value};
 
 use crate::step::Failure;
 
-/// The workspace, as its manifests describe it.
+/// The manifests of the workspace.
 #[derive(Debug)]
 pub(crate) struct Workspace {
     /// Every member, in the order of the root manifest.
@@ -23,7 +23,7 @@ pub(crate) struct Manifest {
     pub(crate) path: PathBuf,
     /// The package's name.
     pub(crate) name: String,
-    /// Every dependency with its kinds, whatever the target.
+    /// Every dependency of any target, with its kinds.
     pub(crate) dependencies: BTreeMap<String, Vec<DependencyKind>>,
     /// Whether it says `[lints] workspace = true`.
     pub(crate) shares_lints: bool,
@@ -31,7 +31,7 @@ pub(crate) struct Manifest {
     pub(crate) benches: Vec<String>,
 }
 
-/// What a dependency is needed for.
+/// The part of a crate that needs a dependency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DependencyKind {
     /// The crate itself.
@@ -66,7 +66,7 @@ fn read_table(path: &Path) -> Result<Table, Failure> {
 }
 
 impl Manifest {
-    /// Takes what is needed from a parsed manifest.
+    /// Reads a parsed manifest.
     pub(crate) fn from_table(path: PathBuf, table: &Table) -> Self {
         let mut dependencies = BTreeMap::new();
         push_dependencies(&mut dependencies, table);
@@ -97,7 +97,7 @@ fn push_dependencies(found: &mut BTreeMap<String, Vec<DependencyKind>>, table: &
     ];
     for (key, kind) in kinds {
         for (name, wanted) in table.get(key).and_then(Value::as_table).into_iter().flatten() {
-            // A dependency under another name is still that crate.
+            // `package` names the crate of a renamed dependency.
             let package = wanted.get("package").and_then(Value::as_str).unwrap_or(name);
             let known: &mut Vec<_> = found.entry(package.to_owned()).or_default();
             if !known.contains(&kind) {
@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dependencies_are_found_wherever_they_hide() {
+    fn dependencies_are_found_in_every_table() {
         let table: Table = r#"
             [package]
             name = "sample"

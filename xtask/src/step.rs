@@ -1,4 +1,4 @@
-//! One command of a chore: announced, run, timed.
+//! `Step`: one command of a chore, which is announced, run and timed.
 
 use std::fmt;
 use std::io;
@@ -6,8 +6,8 @@ use std::path::Path;
 use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
-/// What cargo tells xtask of its package. A cargo that inherits it takes ring's build script, which asks for these
-/// variables, to be outdated, and builds ring and all that stands on it anew.
+/// The variables in which cargo describes a package to its program. A cargo that inherits them takes ring's build
+/// script, which reads them, for outdated, and builds ring and all that depends on it anew.
 const OWN_PACKAGE: [&str; 7] = [
     "CARGO_MANIFEST_DIR",
     "CARGO_MANIFEST_LINKS",
@@ -29,12 +29,19 @@ pub(crate) struct Step {
 /// Why a chore did not succeed.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// The command could not be started.
+    /// A command could not be started.
     NotStarted(String, io::Error),
-    /// The command failed.
+    /// A command failed.
     Failed(String, ExitStatus),
-    /// The command is there and did something, but not what was asked.
+    /// Anything else, as a message.
     Other(String),
+}
+
+impl Failure {
+    /// A file or directory could not be used.
+    pub(crate) fn at(path: &Path, error: &dyn fmt::Display) -> Self {
+        Self::Other(format!("{}: {error}", path.display()))
+    }
 }
 
 impl fmt::Display for Failure {
@@ -54,7 +61,7 @@ impl Step {
         Self { program: "cargo".into(), arguments, environment: Vec::new() }
     }
 
-    /// A command line whose words have spaces between them and none inside.
+    /// A command line, split at its spaces.
     pub(crate) fn of(command_line: &str) -> Self {
         let mut words = command_line.split_whitespace().map(str::to_owned);
         Self {
@@ -69,7 +76,7 @@ impl Step {
         Self { program, arguments: arguments.into_iter().collect(), environment: Vec::new() }
     }
 
-    /// Runs it to its end, whose code says something.
+    /// Runs it to its end and returns its exit code.
     pub(crate) fn status(&self, root: &Path) -> Result<u8, Failure> {
         println!("$ {self}");
         let status = self.end(root)?;
@@ -85,7 +92,7 @@ impl Step {
         self
     }
 
-    /// Runs it to its end and says how long it took.
+    /// Runs it to its end and returns how long it took; any exit code but 0 is a failure.
     pub(crate) fn run(&self, root: &Path) -> Result<Duration, Failure> {
         println!("$ {self}");
         timed(|| {
@@ -117,7 +124,7 @@ impl fmt::Display for Step {
     }
 }
 
-/// How long something that succeeds takes.
+/// Does some work and returns how long it took.
 pub(crate) fn timed(work: impl FnOnce() -> Result<(), Failure>) -> Result<Duration, Failure> {
     #[expect(clippy::disallowed_methods, reason = "the one place of xtask that reads a clock")]
     let start = Instant::now();

@@ -8,7 +8,7 @@ use crate::commands::command_error::CommandError;
 use crate::commands::printing::stderr;
 use crate::commands::printing::stdout;
 use crate::flow::FlowFile;
-use crate::mail::{Account, Letter};
+use crate::mail::{Account, MailMessage};
 use crate::settings::render;
 
 /// Prints it as TOML that can be put into fedflow.toml.
@@ -24,7 +24,7 @@ pub(crate) fn cmd_config(args: &ConfigArgs) -> Result<(), CommandError> {
 fn send_test_mail(config: &Config) -> Result<(), CommandError> {
     let account = Account::read(&config.smtp)?;
     stderr::say(&format!("sending a mail to {}", account.describe()));
-    account.send(&Letter::of_test()).map_err(|error| {
+    account.send(&MailMessage::of_test()).map_err(|error| {
         let hint = error.hint().map(String::from);
         CommandError::failed(format!("no mail is sent: {error}")).maybe_hint(hint)
     })?;

@@ -1,4 +1,4 @@
-//! `Account`: the mail server, who sends, and who is sent to.
+//! `Account`: the mail server, the sender and the receivers.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -13,24 +13,24 @@ use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Tls, TlsParameters};
 use lettre::{SmtpTransport, Transport as _};
 
-use super::letter::Letter;
+use super::message::MailMessage;
 use crate::view::escape;
 
-/// How long connecting may take, and each step of the conversation with the server.
+/// The limit for connecting, and for each step of the conversation with the server.
 const STEP_TIMEOUT: Duration = Duration::from_secs(30);
-/// The port on which TLS begins with the first byte.
+/// The port on which TLS starts with the first byte.
 const IMPLICIT_TLS_PORT: u16 = 465;
-/// The port of the old protocol between servers, also of a machine's own relay.
+/// The port of mail between servers, and of a machine's own relay.
 const RELAY_PORT: u16 = 25;
-/// The most characters of a server's answer that are repeated.
+/// The most characters of a server's answer that a message repeats.
 const MAX_ANSWER: usize = 300;
 
-/// Where mail goes, and by which way.
+/// The way by which mail is sent.
 pub(crate) struct Account {
     host: String,
     port: u16,
     user: String,
-    /// Empty: no login.
+    /// The password; without a login it is empty.
     password: String,
     encryption: Encryption,
     sender: Mailbox,
@@ -42,29 +42,29 @@ pub(crate) struct Account {
 enum Encryption {
     /// TLS from the first byte.
     Implicit,
-    /// TLS before anything is said; a server that does not offer it gets no mail.
+    /// TLS by STARTTLS; a server that does not offer it gets no mail.
     StartTls,
     /// TLS if the server offers it. Only where no password is sent.
     IfOffered,
-    /// None: the connection does not leave the machine.
+    /// No encryption: the connection does not leave the machine.
     Plain,
 }
 
-/// Why mail cannot be sent as it is configured.
+/// Why mail cannot be sent with this configuration.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AccountError {
     /// No server is named.
     #[error("smtp.server-host is not set, so there is no server to send mail through")]
     NoHost,
-    /// Nobody is named.
-    #[error("smtp.receiver is not set, so there is nobody to send mail to")]
+    /// No receiver is named.
+    #[error("smtp.receiver is not set, so mail has no receiver")]
     NoReceiver,
-    /// What is named is no address.
+    /// A receiver is no address.
     #[error("smtp.receiver: {receiver:?} is no mail address: {reason}")]
     BadReceiver {
-        /// What was given.
+        /// The receiver as it is written.
         receiver: String,
-        /// What is wrong with it.
+        /// The reason why it is none.
         reason: AddressError,
     },
 }
@@ -80,7 +80,7 @@ pub(crate) struct SendError {
 }
 
 impl AccountError {
-    /// What to do about it.
+    /// The hint for the user.
     pub(crate) fn hint(&self) -> &'static str {
         match self {
             Self::NoHost => "set smtp.server-host in fedflow.toml, or smtp.enable = false",
@@ -93,14 +93,14 @@ impl AccountError {
 }
 
 impl SendError {
-    /// What may help, if that is known.
+    /// The hint for the user; `None` if there is none.
     pub(crate) fn hint(&self) -> Option<&'static str> {
         self.hint
     }
 }
 
 impl Account {
-    /// What the configuration says, whether or not mail is enabled. Nothing is connected to.
+    /// Reads the configuration, whether or not mail is enabled. It connects to no server.
     ///
     /// # Errors
     /// The server or the receivers are missing, or a receiver is no address.
@@ -120,7 +120,8 @@ impl Account {
             })
             .collect::<Result<Vec<_>, _>>()?;
         let Some(first) = receivers.first() else { return Err(AccountError::NoReceiver) };
-        // Servers want the account's own address; one whose name is no address most likely belongs to who is sent to.
+        // Servers want the account's own address. If the user name is none, the account most likely belongs to the first
+        // receiver.
         let address = config.user.trim().parse().unwrap_or_else(|_| first.email.clone());
         Ok(Self {
             encryption: Encryption::of(&host, config.server_port, !config.password.is_empty()),
@@ -137,14 +138,14 @@ impl Account {
     ///
     /// # Errors
     /// The server cannot be reached, or does not take the mail.
-    pub(crate) fn send(&self, letter: &Letter) -> Result<(), SendError> {
-        let message = self.message(letter).map_err(|error| self.unsent(&error.to_string(), None))?;
+    pub(crate) fn send(&self, mail: &MailMessage) -> Result<(), SendError> {
+        let message = self.encode(mail).map_err(|error| self.unsent(&error.to_string(), None))?;
         let transport = self.transport().map_err(|error| self.failed(&error))?;
         transport.send(&message).map_err(|error| self.failed(&error))?;
         Ok(())
     }
 
-    /// Who is sent to, by which way.
+    /// The receivers and the way to them, for the user.
     pub(crate) fn describe(&self) -> String {
         let receivers: Vec<String> =
             self.receivers.iter().map(|receiver| escape(receiver.email.as_ref())).collect();
@@ -159,19 +160,19 @@ impl Account {
         format!("{} through {host}:{} ({protection}, {login})", receivers.join(", "), self.port)
     }
 
-    fn message(&self, letter: &Letter) -> Result<Message, lettre::error::Error> {
+    fn encode(&self, mail: &MailMessage) -> Result<Message, lettre::error::Error> {
         let builder = self.receivers.iter().fold(Message::builder(), |builder, to| builder.to(to.clone()));
         builder
             .from(self.sender.clone())
-            .subject(letter.subject.clone())
+            .subject(mail.subject.clone())
             .message_id(None)
-            // So that nobody's absence note answers.
+            // So that no absence note answers.
             .raw_header(HeaderValue::new(
                 HeaderName::new_from_ascii_str("Auto-Submitted"),
                 "auto-generated".into(),
             ))
             .header(ContentType::TEXT_PLAIN)
-            .body(letter.body.clone())
+            .body(mail.body.clone())
     }
 
     fn transport(&self) -> Result<SmtpTransport, lettre::transport::smtp::Error> {
@@ -210,7 +211,7 @@ impl Account {
         self.unsent(&text, hint)
     }
 
-    /// The reason may repeat the server's words: they are data, and must not tell the password.
+    /// The reason may repeat the server's words. They are data, and must not show the password.
     fn unsent(&self, reason: &str, hint: Option<&'static str>) -> SendError {
         let mut reason = reason.to_owned();
         if !self.password.is_empty() {
@@ -232,7 +233,7 @@ impl Encryption {
         match port {
             IMPLICIT_TLS_PORT => Self::Implicit,
             _ if stays_here => Self::Plain,
-            // Who stands between could take the offer out of the server's words, and read the password.
+            // An attacker in between could remove the server's offer and read the password.
             RELAY_PORT if !has_password => Self::IfOffered,
             _ => Self::StartTls,
         }
@@ -256,8 +257,8 @@ mod tests {
         }
     }
 
-    fn letter() -> Letter {
-        Letter { subject: "a subject".into(), body: "a body\n".into() }
+    fn mail() -> MailMessage {
+        MailMessage { subject: "a subject".into(), body: "a body\n".into() }
     }
 
     #[test]
@@ -306,11 +307,11 @@ mod tests {
     }
 
     #[test]
-    fn a_letter_cannot_add_headers() {
+    fn a_mail_cannot_add_headers() {
         let account = Account::read(&config("h", 465)).unwrap();
         let subject = "a\r\nBcc: eve@example.org\r\n\r\nbody".to_owned();
-        let letter = Letter { subject, body: ".\r\nQUIT\r\n".into() };
-        let text = String::from_utf8(account.message(&letter).unwrap().formatted()).unwrap();
+        let message = MailMessage { subject, body: ".\r\nQUIT\r\n".into() };
+        let text = String::from_utf8(account.encode(&message).unwrap().formatted()).unwrap();
         let (head, _) = text.split_once("\r\n\r\n").unwrap();
         assert!(!head.lines().any(|line| line.starts_with("Bcc") || line.starts_with("body")), "{text}");
         assert!(head.contains("Auto-Submitted: auto-generated"), "{text}");
@@ -325,7 +326,7 @@ mod tests {
         assert_eq!(error, "h:465: 535 AUTH PLAIN (secret) is (secret) ((secret))\\u{1b}[2J");
     }
 
-    /// Where TLS is required, a server without it is told nothing.
+    /// Where TLS is required, a server without it gets nothing.
     #[test]
     fn no_password_is_sent_to_a_server_that_offers_no_encryption() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -344,7 +345,7 @@ mod tests {
         });
         let mut account = Account::read(&config("127.0.0.1", port)).unwrap();
         account.encryption = Encryption::StartTls;
-        let error = account.send(&letter()).unwrap_err();
+        let error = account.send(&mail()).unwrap_err();
         assert!(error.to_string().contains("STARTTLS"), "{error}");
         assert!(error.hint().is_some());
         let said = server.join().unwrap();

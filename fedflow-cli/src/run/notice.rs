@@ -18,8 +18,6 @@ pub enum Notice {
     Note(String),
     /// The run stops; the text says why.
     Stopping(String),
-    /// A decision or a step of the run; only with the key `debug` of the configuration.
-    Debug(String),
 }
 
 impl fmt::Display for Notice {
@@ -28,7 +26,6 @@ impl fmt::Display for Notice {
             Self::Warning(text) => write!(f, "warning: {text}"),
             Self::Note(text) => write!(f, "note: {text}"),
             Self::Stopping(text) => f.write_str(text),
-            Self::Debug(text) => write!(f, "debug: {text}"),
         }
     }
 }
@@ -59,10 +56,6 @@ impl Notices {
 
     pub(crate) fn stopping(&self, text: impl fmt::Display) {
         self.give(Notice::Stopping(text.to_string()));
-    }
-
-    pub(crate) fn debug(&self, text: impl fmt::Display) {
-        self.give(Notice::Debug(text.to_string()));
     }
 
     fn give(&self, notice: Notice) {

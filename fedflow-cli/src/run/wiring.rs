@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use fedflow_core::{
     Config, DurationLearner, Durations, Flow, History, Observer, Ports, RunSettings, StartOrder, TaskGroup,
 };
-use fedflow_gpu::{DeviceWatch, Pool, TelemetrySampler};
+use fedflow_gpu::{Pool, ReleaseWatch, TelemetrySampler};
 use fedflow_report::{Report, ReportWriter};
 use fedflow_worker::store::{Head, JournalNotice, JournalWriter, OrderSocket, RunDir, RunLock};
 use fedflow_worker::{Host, HostHandle, WorkerProgram};
@@ -28,7 +28,8 @@ use super::open_error::OpenError;
 use super::opening::Opening;
 use super::recorded_run::RecordedRun;
 use super::supervisor::{Guard, GuardWatch, SignalWatch};
-use crate::debug::{DebugTalk, TalkingPool};
+use crate::debug::task_names::TaskNames;
+use crate::debug::traced_pool::TracedPool;
 
 pub(super) use observers::Observers;
 pub use observers::Unobserved;
@@ -56,7 +57,7 @@ pub(super) struct SessionPlan<O> {
 }
 
 /// The engine's run of a flow, with this crate's ports.
-pub(super) type WiredFlow<O> = Flow<Host, TalkingPool<Pool>, Observers<O>>;
+pub(super) type WiredFlow<O> = Flow<Host, TracedPool<Pool>, Observers<O>>;
 
 /// A session that is going on. Dropping it ends every process and releases the lock last.
 pub(super) struct Session<O: Observer> {
@@ -65,7 +66,7 @@ pub(super) struct Session<O: Observer> {
     pub(super) learner: Option<DurationLearner>,
     pub(super) estimates: KeptEstimates,
     /// Tells the engine when devices that other runs had may be free; none if this run has its devices alone.
-    pub(super) device_watch: Option<DeviceWatch>,
+    pub(super) device_watch: Option<ReleaseWatch>,
     /// Samples the devices; none if nothing can be seen of them.
     pub(super) telemetry: Option<TelemetrySampler>,
     /// Takes control requests; none where the file system has no sockets.
@@ -98,7 +99,7 @@ impl<O: Observer> Session<O> {
         let started_unix = started.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs_f64();
         let (history, report, number) = match &recorded {
             Some(recorded) => {
-                (recorded.state.history(), recorded.report.clone(), recorded.state.sessions + 1)
+                (recorded.state.history(), recorded.report.clone(), recorded.state.session_count() + 1)
             }
             None => (History::default(), Report::new(), 1),
         };
@@ -115,10 +116,9 @@ impl<O: Observer> Session<O> {
         };
         let own = make_observer(&opening).map_err(OpenError::Observer)?;
 
-        let talk = config.debug.then(|| DebugTalk::new(notices.clone()));
         let told = notices.clone();
         pool.tell_warnings(move |warning| told.warn(warning));
-        let (workers, host) = Host::start(host_options(&head, &config, &pool, workers, talk.clone()))?;
+        let (workers, host) = Host::start(host_options(&head, &config, &pool, workers))?;
         let told = host.clone();
         let device_watch = pool.start_watch(config.scheduler.interval, move || told.devices_changed());
         let device_watch = device_watch.map_err(OpenError::DeviceWatch)?;
@@ -144,8 +144,9 @@ impl<O: Observer> Session<O> {
             on_failure: config.task.on_failure,
             grace: config.supervision.grace,
         };
-        let observer = Observers { journal, report, learner: learner.clone(), talk: talk.clone(), own };
-        let ports = Ports { workers, pool: TalkingPool::new(pool, talk), observer };
+        let names = TaskNames::default();
+        let observer = Observers { journal, report, learner: learner.clone(), names: names.clone(), own };
+        let ports = Ports { workers, pool: TracedPool::new(pool, names), observer };
         let config = within_capacity(config, &notices);
         let flow = Flow::new(ports, settings, config, history).with_estimates(learned);
         let hold = Hold { signals, _guard: watched, _lock: lock };

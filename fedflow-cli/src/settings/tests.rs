@@ -1,10 +1,16 @@
 //! Tests of the layers of configuration.
 
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use fedflow_core::{Config, KEYS};
 use proptest::prelude::*;
 
+use super::layers::variable_name;
 use super::*;
+use crate::diagnostic::{Diagnostics, SourceFile};
+use crate::toml_reader::TomlReader;
 
 struct Given {
     directory: tempfile::TempDir,

@@ -10,24 +10,24 @@ use fedflow_core::{
 use serde::Serialize;
 
 use super::spool::{Fate, Spool};
-use super::text;
+use super::terminal_text;
 
-/// The longest line, in bytes. A result that would make a line longer is left out of it; `results.json` has it.
+/// The longest line in bytes. A result that would make a line longer is left out of it; `results.json` has it.
 const LONGEST_LINE: usize = 256 << 10;
 
-/// Writes the progress stream. Never blocks: a reader that is behind misses `task-progress` lines first, and when
-/// it is hopelessly behind the stream is cut. A reader that went away is forgotten.
+/// Writes the progress stream without ever blocking. A reader that is behind first misses `task-progress` lines; when
+/// it is too far behind, the stream is cut. A reader that went away is ignored.
 #[derive(Debug)]
 pub(super) struct JsonView {
     stream: Spool,
     messages: Spool,
     started_at: Duration,
-    /// What trains where: `task-progress` tells the device too.
+    /// The device on which each task trains, for the lines of `task-progress`.
     devices: HashMap<(Name, Name), Device>,
     line: Vec<u8>,
 }
 
-/// One line. The six first keys are in every line; they are null where they do not apply.
+/// One line. Every line has the first six keys; they are null where they do not apply.
 #[derive(Serialize)]
 struct Line<'a> {
     event: &'static str,
@@ -41,7 +41,7 @@ struct Line<'a> {
     details: Details<'a>,
 }
 
-/// What a line tells beside the six keys.
+/// The keys of a line beside the first six.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Details<'a> {
@@ -60,8 +60,8 @@ enum Details<'a> {
 }
 
 impl JsonView {
-    /// A view on `stream`; `started_at` is the wall-clock time of the run's beginning. What is wrong with the
-    /// stream itself is told on `messages`.
+    /// A view on `stream`. `started_at` is the wall-clock time of the run's start. A warning about the stream itself
+    /// goes to `messages`.
     pub(super) fn new(stream: Spool, messages: Spool, started_at: SystemTime) -> Self {
         let started_at = started_at.duration_since(UNIX_EPOCH).unwrap_or_default();
         Self { stream, messages, started_at, devices: HashMap::new(), line: Vec::new() }
@@ -75,7 +75,7 @@ impl JsonView {
         Ok(())
     }
 
-    /// Follows which task trains where, and says where the event's task does or did.
+    /// Keeps track of which task trains where; gives the device of the event's task.
     fn device(&mut self, event: &RunEvent) -> Option<Device> {
         let (group, task, _) = event.task()?;
         let key = (group.clone(), task.clone());
@@ -111,7 +111,7 @@ impl Observer for JsonView {
         let device = self.device(event);
         let mut line = Line { event: event.name(), time, group, task, attempt, device, details };
         if self.write(&line).is_err() {
-            // Only a result can be that long: all else is bounded where it comes in.
+            // Only a result can be that long: everything else is bounded where it comes in.
             line.details = line.details.without_result();
             if self.write(&line).is_err() {
                 return;
@@ -137,7 +137,7 @@ fn group_of(event: &RunEvent) -> Option<&Name> {
 }
 
 impl<'a> Details<'a> {
-    /// What is told of an event; nothing if the stream does not tell of it.
+    /// The details of an event; `None` if the event has no line.
     fn of(event: &'a RunEvent) -> Option<Self> {
         Some(match event {
             RunEvent::RunStarted { flow, workdir, session, devices, seed } => {
@@ -186,13 +186,13 @@ impl<'a> Details<'a> {
     }
 }
 
-/// Writes characters that could steer a terminal as JSON escapes: the stream may be looked at on one.
+/// Writes characters that could steer a terminal as JSON escapes, as the stream may be read on a terminal.
 struct TerminalSafe;
 
 impl serde_json::ser::Formatter for TerminalSafe {
     fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
         let mut safe = fragment;
-        while let Some((place, hostile)) = safe.char_indices().find(|(_, c)| text::is_hostile(*c)) {
+        while let Some((place, hostile)) = safe.char_indices().find(|(_, c)| terminal_text::is_hostile(*c)) {
             writer.write_all(&safe.as_bytes()[..place])?;
             for unit in hostile.encode_utf16(&mut [0; 2]) {
                 write!(writer, "\\u{unit:04x}")?;
@@ -203,7 +203,7 @@ impl serde_json::ser::Formatter for TerminalSafe {
     }
 }
 
-/// Takes so many bytes and then refuses.
+/// Takes a number of bytes and refuses more.
 struct Bounded<'a> {
     bytes: &'a mut Vec<u8>,
     left: usize,
@@ -223,8 +223,8 @@ impl Write for Bounded<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::made_up::*;
     use super::super::spool::tests::{PATIENCE, Sink};
+    use super::super::test_events::*;
     use fedflow_core::{Dict, Value};
 
     use super::*;
@@ -293,7 +293,7 @@ mod tests {
             ("hostile \u{1b}[2J", "\u{9b}31m \u{202e} \u{e0041} \n".into()),
         ]);
         let text = shown([(at(0), finished_with("g", "a", 1, result))]);
-        assert!(!text.trim_end().chars().any(text::is_hostile), "{text:?}");
+        assert!(!text.trim_end().chars().any(terminal_text::is_hostile), "{text:?}");
         assert!(text.starts_with(r#"{"event":"task-finished","time":1700000000.123,"group":"g","task":"a","attempt":1,"device":"cpu","#));
         let line: serde_json::Value = serde_json::from_str(&text).unwrap();
         let result = &line["result"];

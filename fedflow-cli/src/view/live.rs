@@ -1,4 +1,4 @@
-//! The view on a terminal: the current group's bar with the running tasks below it, and above it what remains.
+//! The live view: the active group's bar with the running tasks below it, and finished groups above it.
 
 mod terminal;
 
@@ -11,37 +11,40 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 pub(super) use terminal::{Screen, SpooledTerminal, TerminalSize};
 
-use super::board::{Board, Phase, Running};
-use super::incident::IncidentLimit;
+use super::failure_text::FailureLimit;
+use super::palette::{Ink, Palette};
 use super::plain::{exceptions, render_group_end};
+use super::progress::{RunProgress, RunningTask, TaskPhase};
 use super::spool::Spool;
-use super::text::{self, Ink, Palette};
+use super::terminal_text;
+use super::wording;
 
-/// How often the clocks on the screen go on while nothing happens. This thread only draws.
+/// How often the clocks on the screen advance while nothing happens. The thread that does it only draws.
 const TICK: Duration = Duration::from_secs(1);
-/// The most lines for running tasks, however high the terminal is.
+/// The most lines for running tasks, whatever the height of the terminal.
 const TASK_LINES: usize = 24;
 
-/// Draws at most twenty times a second, however many events there are; in between it only counts.
+/// Draws at most twenty times a second; between drawings, events are only counted.
 #[derive(Debug)]
 pub(super) struct LiveView {
     bar: ProgressBar,
     stream: Spool,
     palette: Palette,
-    shown: Arc<Mutex<Shown>>,
-    incidents: IncidentLimit,
+    screen: Arc<Mutex<ScreenContent>>,
+    failures: FailureLimit,
 }
 
 /// What the next drawing shows.
 #[derive(Debug, Default)]
-struct Shown {
-    board: Board,
-    /// The time of the latest event, by the run's clock, and by the bar's.
+struct ScreenContent {
+    progress: RunProgress,
+    /// The time of the latest event by the run's clock.
     latest: Time,
+    /// The same time by the bar's clock.
     latest_by_bar: Duration,
 }
 
-/// Who moves the clocks on the screen.
+/// What moves the clocks on the screen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Clocks {
     /// The bar's own clock and a thread that draws once a second.
@@ -52,8 +55,8 @@ pub(super) enum Clocks {
 }
 
 impl LiveView {
-    /// A view that draws on a target. `stream` is what the target writes to: while its reader is behind, nothing
-    /// is drawn.
+    /// A view that draws on a target. The target writes to `stream`; while that stream's reader is behind, nothing is
+    /// drawn.
     pub(super) fn new(
         target: ProgressDrawTarget,
         screen: Screen,
@@ -61,8 +64,8 @@ impl LiveView {
         palette: Palette,
         clocks: Clocks,
     ) -> Self {
-        let shown = Arc::new(Mutex::new(Shown::default()));
-        let drawn = Arc::clone(&shown);
+        let content = Arc::new(Mutex::new(ScreenContent::default()));
+        let drawn = Arc::clone(&content);
         let draw = move |state: &ProgressState, out: &mut dyn Write| {
             let shown = lock(&drawn);
             let now = match clocks {
@@ -70,9 +73,9 @@ impl LiveView {
                 #[cfg(test)]
                 Clocks::Events => shown.latest,
             };
-            let _ = out.write_str(&render_screen(palette, &shown.board, now, screen.size()));
+            let _ = out.write_str(&render_screen(palette, &shown.progress, now, screen.size()));
         };
-        // The template is the closure alone: it draws all lines from the board when they are really needed.
+        // The template is the closure alone, which renders the lines only when they are drawn.
         let style = ProgressStyle::with_template("{screen}")
             .unwrap_or_else(|_| ProgressStyle::default_bar())
             .with_key("screen", draw);
@@ -80,7 +83,7 @@ impl LiveView {
         if clocks == Clocks::Running {
             bar.enable_steady_tick(TICK);
         }
-        Self { bar, stream, palette, shown, incidents: IncidentLimit::default() }
+        Self { bar, stream, palette, screen: content, failures: FailureLimit::default() }
     }
 
     /// The bar, above which messages can be printed.
@@ -92,15 +95,15 @@ impl LiveView {
 impl Observer for LiveView {
     fn announce(&mut self, time: Time, event: &RunEvent) {
         let by_bar = self.bar.elapsed();
-        let mut shown = lock(&self.shown);
-        let took = shown.board.group().map_or(Duration::ZERO, |group| time.since(group.since));
-        shown.board.apply(time, event);
+        let mut shown = lock(&self.screen);
+        let took = shown.progress.group().map_or(Duration::ZERO, |group| time.since(group.since));
+        shown.progress.apply(time, event);
         shown.latest = time;
         shown.latest_by_bar = by_bar;
-        // The drawing takes this lock from inside the bar's.
+        // A drawing takes this lock while it holds the bar's.
         drop(shown);
 
-        let mut lines = self.incidents.tell(self.palette, event);
+        let mut lines = self.failures.show(self.palette, event);
         if let RunEvent::RunFinished { .. } = event {
             self.bar.finish_and_clear();
         } else if let Some(line) = render_group_end(self.palette, event, took) {
@@ -109,7 +112,7 @@ impl Observer for LiveView {
         if let Some(lines) = lines {
             self.bar.println(lines);
         } else if !self.stream.is_behind() {
-            // Of the calls that draw while a thread ticks, and draw not too often, the one that changes nothing.
+            // This call draws, but not too often and also while the thread ticks, and changes nothing else.
             self.bar.unset_length();
             if let RunEvent::GroupStarted { .. } = event {
                 self.bar.force_draw();
@@ -118,64 +121,69 @@ impl Observer for LiveView {
     }
 }
 
-fn lock(shown: &Mutex<Shown>) -> MutexGuard<'_, Shown> {
-    shown.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(content: &Mutex<ScreenContent>) -> MutexGuard<'_, ScreenContent> {
+    content.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// All lines of the screen: the group with its bar, the running tasks, and how many there was no room for.
-fn render_screen(palette: Palette, board: &Board, now: Time, size: TerminalSize) -> String {
+/// All lines of the screen: the group with its bar, the running tasks, and the number of those left out.
+fn render_screen(palette: Palette, progress: &RunProgress, now: Time, size: TerminalSize) -> String {
     let mut lines = Vec::new();
-    lines.extend(render_group(palette, board, now, size.columns));
-    let running = board.running();
-    // One line for the group, one for what is left out, one for the cursor.
+    lines.extend(render_group(palette, progress, now, size.columns));
+    let running = progress.running();
+    // One line for the group, one for the number left out, one for the cursor.
     let room = size.rows.saturating_sub(3).clamp(1, TASK_LINES);
     let names: Vec<String> =
-        running.iter().take(room).map(|(group, task, _)| label(board, group, task)).collect();
+        running.iter().take(room).map(|(group, task, _)| label(progress, group, task)).collect();
     let widest = names.iter().map(|name| console::measure_text_width(name)).max().unwrap_or(0);
     let column = widest.min(size.columns / 3);
     for (name, (_, _, task)) in names.iter().zip(&running) {
-        lines.push(render_task(palette, &text::pad(&text::clip(name, column), column), task, now));
+        lines.push(render_task(
+            palette,
+            &terminal_text::pad(&terminal_text::clip(name, column), column),
+            task,
+            now,
+        ));
     }
     if running.len() > room {
         lines.push(palette.paint(Ink::Dim, format_args!("  … and {} more", running.len() - room)));
     }
-    let clipped: Vec<_> = lines.iter().map(|line| text::clip(line, size.columns)).collect();
+    let clipped: Vec<_> = lines.iter().map(|line| terminal_text::clip(line, size.columns)).collect();
     clipped.join("\n")
 }
 
-/// A task's name; with its group's if that is not the current one.
-fn label(board: &Board, group: &Name, task: &Name) -> String {
-    match board.group() {
-        Some(current) if current.name == *group => task.to_string(),
+/// A task's name, with its group's name if the group is not the active one.
+fn label(progress: &RunProgress, group: &Name, task: &Name) -> String {
+    match progress.group() {
+        Some(active) if active.name == *group => task.to_string(),
         _ => format!("{group}/{task}"),
     }
 }
 
-fn render_group(palette: Palette, board: &Board, now: Time, columns: usize) -> Option<String> {
-    let group = board.group()?;
+fn render_group(palette: Palette, progress: &RunProgress, now: Time, columns: usize) -> Option<String> {
+    let group = progress.group()?;
     #[expect(clippy::cast_precision_loss, reason = "the length of a bar")]
     let fraction = group.done() as f64 / group.total.max(1) as f64;
     let bar = palette.bar(fraction, (columns / 4).clamp(8, 40));
-    let mut parts = vec![format!("{}/{}", text::count(group.done()), text::count(group.total))];
+    let mut parts = vec![format!("{}/{}", wording::count(group.done()), wording::count(group.total))];
     parts.extend(exceptions(palette, group.failed, group.cancelled));
     if group.retried > 0 {
-        let retried = format!("{} tried again", text::count(group.retried));
+        let retried = format!("{} tried again", wording::count(group.retried));
         parts.push(palette.paint(Ink::Warn, retried));
     }
-    parts.push(text::clock(now.since(group.since)));
-    parts.extend(board.time_left(now).map(|left| format!("about {} left", text::clock(left))));
-    Some(format!("{} {bar} {}", palette.paint(Ink::Strong, &group.name), text::list(parts)))
+    parts.push(wording::clock(now.since(group.since)));
+    parts.extend(progress.time_left(now).map(|left| format!("about {} left", wording::clock(left))));
+    Some(format!("{} {bar} {}", palette.paint(Ink::Strong, &group.name), wording::list(parts)))
 }
 
-fn render_task(palette: Palette, name: &str, task: &Running, now: Time) -> String {
-    let ink = if matches!(task.phase, Phase::Training { .. }) { Ink::Good } else { Ink::Dim };
-    let phase = palette.paint(ink, text::pad(task.phase.name(), 8));
-    let mut line = format!("  {name}  {phase}  {:>7}", text::clock(now.since(task.since)));
-    if let Phase::Training { progress, .. } = &task.phase {
+fn render_task(palette: Palette, name: &str, task: &RunningTask, now: Time) -> String {
+    let ink = if matches!(task.phase, TaskPhase::Training { .. }) { Ink::Good } else { Ink::Dim };
+    let phase = palette.paint(ink, terminal_text::pad(task.phase.name(), 8));
+    let mut line = format!("  {name}  {phase}  {:>7}", wording::clock(now.since(task.since)));
+    if let TaskPhase::Training { progress, .. } = &task.phase {
         let _ = write!(line, "  {}", task.phase.devices());
         if let Some((done, total)) = progress {
             let bar = palette.bar(task.phase.fraction(), 12);
-            let _ = write!(line, "  {bar} {}/{}", text::count(*done), text::count(*total));
+            let _ = write!(line, "  {bar} {}/{}", wording::count(*done), wording::count(*total));
         }
     }
     line
@@ -183,8 +191,8 @@ fn render_task(palette: Palette, name: &str, task: &Running, now: Time) -> Strin
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::super::made_up::*;
     use super::super::spool::tests::{PATIENCE, Sink};
+    use super::super::test_events::*;
     use super::*;
     use fedflow_core::{Device, FailureKind, RunOutcome};
     use indicatif::InMemoryTerm;
@@ -212,7 +220,7 @@ pub(super) mod tests {
         }
     }
 
-    /// The lines that a terminal shows in the end.
+    /// The lines that a terminal shows at the end.
     pub(in super::super) fn remaining(written: &str) -> Vec<String> {
         let mut terminal = vt100::Parser::new(24, 80, 0);
         terminal.process(written.replace('\n', "\r\n").as_bytes());

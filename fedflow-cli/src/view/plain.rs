@@ -1,26 +1,28 @@
-//! The view for what is no terminal: one line for each event worth telling.
+//! The plain view, for pipes and logs: one line for each event that matters to a reader.
 
 use std::time::Duration;
 
 use fedflow_core::{Observer, RunEvent, RunOutcome, Time};
 
-use super::board::Board;
-use super::incident::IncidentLimit;
+use super::failure_text::FailureLimit;
+use super::palette::{Ink, Palette};
+use super::progress::RunProgress;
 use super::spool::Spool;
-use super::text::{self, Ink, Palette};
+use super::terminal_text;
+use super::wording;
 
-/// Groups with more tasks than this are told in counts instead of task by task.
-const TOLD_ONE_BY_ONE: u64 = 100;
-/// The shortest time between two lines of counts, by the time of events: no timer wakes for them.
+/// Groups with more tasks than this are shown in counts instead of task by task.
+const SHOWN_ONE_BY_ONE: u64 = 100;
+/// The shortest time between two lines of counts. It is measured by the times of events: no timer wakes for it.
 const BETWEEN_COUNTS: Duration = Duration::from_secs(1);
 
-/// Writes lines with the time since the run began. Lines are dropped while the reader is far behind.
+/// Writes lines with the time since the run started. Lines are dropped while the reader is far behind.
 #[derive(Debug)]
 pub(super) struct PlainView {
     stream: Spool,
     palette: Palette,
-    board: Board,
-    incidents: IncidentLimit,
+    progress: RunProgress,
+    failures: FailureLimit,
     counted: Time,
 }
 
@@ -29,33 +31,33 @@ impl PlainView {
         Self {
             stream,
             palette,
-            board: Board::default(),
-            incidents: IncidentLimit::default(),
+            progress: RunProgress::default(),
+            failures: FailureLimit::default(),
             counted: Time::ZERO,
         }
     }
 
     fn line(&self, time: Time, text: &str) {
-        let stamp = format!("[{:>7}]", text::clock(time.since_start()));
+        let stamp = format!("[{:>7}]", wording::clock(time.since_start()));
         self.stream.offer(format!("{} {text}\n", self.palette.paint(Ink::Dim, stamp)).as_bytes());
     }
 
-    /// Tells that one more task has its outcome: by name, or in a large group now and then by counts.
+    /// Shows that a task has its outcome: by its name, or in a large group by counts from time to time.
     fn task_over(&mut self, time: Time, event: &RunEvent) {
-        let Some(group) = self.board.group().filter(|group| group.total > TOLD_ONE_BY_ONE) else {
+        let Some(group) = self.progress.group().filter(|group| group.total > SHOWN_ONE_BY_ONE) else {
             if let RunEvent::TaskFinished { group, task, device, load_seconds, train_seconds, .. } = event {
-                let (load, train) = (text::seconds(*load_seconds), text::seconds(*train_seconds));
+                let (load, train) = (wording::seconds(*load_seconds), wording::seconds(*train_seconds));
                 let head = self.palette.paint(Ink::Good, format_args!("{group}/{task} finished"));
                 self.line(time, &format!("{head} on {device} (load {load}, train {train})"));
             }
             return;
         };
         if time.since(self.counted.max(group.since)) >= BETWEEN_COUNTS {
-            let done = format!("{} of {} done", text::count(group.done()), text::count(group.total));
+            let done = format!("{} of {} done", wording::count(group.done()), wording::count(group.total));
             let mut parts = vec![done];
             parts.extend(exceptions(self.palette, group.failed, group.cancelled));
-            parts.extend(self.board.time_left(time).map(|left| format!("{} left", text::clock(left))));
-            let line = format!("{}: {}", group.name, text::list(parts));
+            parts.extend(self.progress.time_left(time).map(|left| format!("{} left", wording::clock(left))));
+            let line = format!("{}: {}", group.name, wording::list(parts));
             self.line(time, &line);
             self.counted = time;
         }
@@ -64,22 +66,22 @@ impl PlainView {
 
 impl Observer for PlainView {
     fn announce(&mut self, time: Time, event: &RunEvent) {
-        // The group's count is gone from the board once its end is applied.
-        let since = self.board.group().map_or(time, |group| group.since);
-        self.board.apply(time, event);
-        if let Some(incident) = self.incidents.tell(self.palette, event) {
-            self.line(time, &incident);
+        // Applying the end of a group removes its counts.
+        let since = self.progress.group().map_or(time, |group| group.since);
+        self.progress.apply(time, event);
+        if let Some(failure) = self.failures.show(self.palette, event) {
+            self.line(time, &failure);
         }
         match event {
             RunEvent::RunStarted { flow, workdir, devices, session, .. } => {
                 let again = if *session > 1 { "goes on" } else { "starts" };
-                let on = text::counted(devices.len() as u64, "device");
-                let (flow, workdir) = (text::escape(flow), text::escape(workdir));
+                let on = wording::counted(devices.len() as u64, "device");
+                let (flow, workdir) = (terminal_text::escape(flow), terminal_text::escape(workdir));
                 self.line(time, &format!("{flow} {again} in {workdir} on {on}"));
             }
             RunEvent::GroupStarted { group, tasks, .. } => {
                 let head = self.palette.paint(Ink::Strong, group);
-                self.line(time, &format!("{head} started: {}", text::counted(tasks.len() as u64, "task")));
+                self.line(time, &format!("{head} started: {}", wording::counted(tasks.len() as u64, "task")));
             }
             RunEvent::TaskFinished { .. } | RunEvent::TaskFailed { .. } => self.task_over(time, event),
             RunEvent::GroupFinished { .. } => {
@@ -100,27 +102,27 @@ impl Observer for PlainView {
     }
 }
 
-/// The line that a finished group leaves behind; nothing for other events.
+/// The line for a group that is over; `None` for other events.
 pub(super) fn render_group_end(palette: Palette, event: &RunEvent, took: Duration) -> Option<String> {
     let RunEvent::GroupFinished { group, finished, failed, cancelled } = event else { return None };
-    let mut parts = vec![palette.paint(Ink::Good, format_args!("{} finished", text::count(*finished)))];
+    let mut parts = vec![palette.paint(Ink::Good, format_args!("{} finished", wording::count(*finished)))];
     parts.extend(exceptions(palette, *failed, *cancelled));
-    let (name, took) = (palette.paint(Ink::Strong, group), text::duration(took));
-    Some(format!("{name} over after {took}: {}", text::list(parts)))
+    let (name, took) = (palette.paint(Ink::Strong, group), wording::duration(took));
+    Some(format!("{name} over after {took}: {}", wording::list(parts)))
 }
 
-/// How many tasks failed and were cancelled, as far as there are any.
+/// The numbers of failed and of cancelled tasks, each left out if it is 0.
 pub(super) fn exceptions(palette: Palette, failed: u64, cancelled: u64) -> impl Iterator<Item = String> {
     [(failed, Ink::Bad, "failed"), (cancelled, Ink::Warn, "cancelled")]
         .into_iter()
         .filter(|(number, ..)| *number > 0)
-        .map(move |(number, ink, word)| palette.paint(ink, format_args!("{} {word}", text::count(number))))
+        .map(move |(number, ink, word)| palette.paint(ink, format_args!("{} {word}", wording::count(number))))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::made_up::*;
     use super::super::spool::tests::{PATIENCE, Sink};
+    use super::super::test_events::*;
     use super::*;
     use fedflow_core::{Device, FailureKind};
 
@@ -188,7 +190,7 @@ mod tests {
     fn what_a_worker_sent_cannot_steer_the_terminal() {
         let error = failure(FailureKind::Error, "\u{1b}]0;owned\u{7}\u{202e}", "\u{9b}2J\nok\u{0}");
         let text = shown([(at(0), failed_with("g", "a", 1, error))]);
-        assert!(!text.chars().any(|c| c != '\n' && text::is_hostile(c)), "{text:?}");
+        assert!(!text.chars().any(|c| c != '\n' && terminal_text::is_hostile(c)), "{text:?}");
         assert!(text.contains("\\u{1b}]0;owned"));
     }
 }

@@ -1,4 +1,4 @@
-//! `Spool`: writes to a stream from a thread of its own, so that a reader that stalls never holds up the run.
+//! `Spool`: writes to a stream from a thread of its own, so that a stalled reader never holds up the run.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -7,56 +7,56 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-/// With so many bytes waiting, the reader is behind: what can be done without is dropped.
+/// With this many bytes waiting, the reader is behind: what may be missing is dropped.
 const BEHIND: usize = 1 << 20;
-/// With so many bytes waiting, the reader is given up: the stream ends there.
+/// With this many bytes waiting, the reader is given up: the stream ends there.
 const LIMIT: usize = 64 << 20;
 /// The largest single write, so that a slow reader can be told from one that does not read.
 const CHUNK: usize = 1 << 16;
 
-/// A stream that takes everything at once and writes it as fast as its reader reads. A clone is the same stream.
+/// A stream that takes bytes at once and writes them as fast as its reader reads. A clone is the same stream.
 ///
-/// What waits is bounded. A stream never has a silent gap among what must be kept: if the reader stalls for too
-/// long, the stream is cut, so that it ends early but is whole up to there.
+/// The bytes that wait are bounded. What must be kept never has a silent gap: if the reader stalls for too long, the
+/// stream is cut, so that it ends early but is complete up to there.
 #[derive(Debug, Clone)]
-pub(crate) struct Spool(Arc<Shared>);
+pub(crate) struct Spool(Arc<SpoolShared>);
 
-/// What became of something that was given to a [`Spool`].
+/// What became of bytes that were given to a [`Spool`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
-    /// It will be written.
+    /// They will be written.
     Taken,
-    /// It was left out, as the reader is behind, or there is none any more.
+    /// They were dropped: the reader is behind, or went away.
     Dropped,
-    /// The reader is so far behind that the stream ends before this. Told once; from then on all is dropped.
+    /// The reader is so far behind that the stream ends before them. This comes once; everything after it is dropped.
     Cut,
 }
 
 #[derive(Debug)]
-struct Shared {
-    state: Mutex<State>,
-    /// There is something to write, or the stream is closed.
+struct SpoolShared {
+    state: Mutex<SpoolState>,
+    /// Signals that there is something to write, or that the stream is closed.
     work: Condvar,
-    /// Something was written, or the writer has ended.
+    /// Signals that something was written, or that the writer has ended.
     progress: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct SpoolState {
     waiting: Vec<u8>,
-    /// What the writer has taken from `waiting` and not yet written.
+    /// The bytes that the writer has taken from `waiting` and not written yet.
     in_hand: usize,
     written: u64,
-    phase: Phase,
+    phase: SpoolPhase,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Phase {
+enum SpoolPhase {
     #[default]
     Open,
-    /// What waits is still written, nothing more is taken.
+    /// What waits is still written; nothing more is taken.
     Closing,
-    /// The writer has ended: all is written, or the reader went away.
+    /// The writer has ended: everything is written, or the reader went away.
     Ended,
 }
 
@@ -80,42 +80,41 @@ impl Spool {
         Self::new("stdout-writer", File::from(stdout))
     }
 
-    /// A spool to any sink, which a thread of this name writes.
+    /// A spool to any sink; `name` is the name of its thread.
     ///
     /// # Errors
     /// The thread could not be started.
     pub(crate) fn new(name: &str, sink: impl Write + Send + 'static) -> io::Result<Self> {
         let shared =
-            Arc::new(Shared { state: Mutex::default(), work: Condvar::new(), progress: Condvar::new() });
+            Arc::new(SpoolShared { state: Mutex::default(), work: Condvar::new(), progress: Condvar::new() });
         let writer = Arc::clone(&shared);
         thread::Builder::new().name(name.to_owned()).spawn(move || writer.write_all_to(sink))?;
         Ok(Self(shared))
     }
 
-    /// Gives it something to write that must not be missing.
+    /// Writes bytes that must not be missing.
     pub(crate) fn push(&self, bytes: &[u8]) -> Fate {
         self.take(bytes, LIMIT)
     }
 
-    /// Gives it something to write that can be missing: dropped while the reader is behind.
+    /// Writes bytes that may be missing: they are dropped while the reader is behind.
     pub(crate) fn offer(&self, bytes: &[u8]) -> Fate {
         self.take(bytes, BEHIND)
     }
 
-    /// Whether the reader has stalled, so that nothing more should be made for it.
+    /// Whether the reader has stalled, so that rendering more for it would be wasted.
     pub(crate) fn is_behind(&self) -> bool {
         self.0.lock().load() > BEHIND / 16
     }
 
-    /// Takes nothing more and waits until all is written, or the reader went away, or it has read nothing for
-    /// as long as `patience`.
+    /// Closes the stream. Blocks until everything is written, the reader went away, or it has read nothing for `patience`.
     pub(crate) fn close(&self, patience: Duration) {
         let mut state = self.0.lock();
-        if state.phase == Phase::Open {
-            state.phase = Phase::Closing;
+        if state.phase == SpoolPhase::Open {
+            state.phase = SpoolPhase::Closing;
         }
         self.0.work.notify_all();
-        while state.phase != Phase::Ended {
+        while state.phase != SpoolPhase::Ended {
             let before = state.written;
             let (after, timeout) =
                 self.0.progress.wait_timeout(state, patience).unwrap_or_else(PoisonError::into_inner);
@@ -128,14 +127,14 @@ impl Spool {
 
     fn take(&self, bytes: &[u8], limit: usize) -> Fate {
         let mut state = self.0.lock();
-        if state.phase != Phase::Open {
+        if state.phase != SpoolPhase::Open {
             return Fate::Dropped;
         }
         if state.load() + bytes.len() > limit {
             if limit < LIMIT {
                 return Fate::Dropped;
             }
-            state.phase = Phase::Closing;
+            state.phase = SpoolPhase::Closing;
             return Fate::Cut;
         }
         state.waiting.extend_from_slice(bytes);
@@ -144,8 +143,8 @@ impl Spool {
     }
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+impl SpoolShared {
+    fn lock(&self) -> MutexGuard<'_, SpoolState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -153,7 +152,7 @@ impl Shared {
         let mut batch = Vec::new();
         loop {
             let mut state = self.lock();
-            while state.waiting.is_empty() && state.phase == Phase::Open {
+            while state.waiting.is_empty() && state.phase == SpoolPhase::Open {
                 state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
             if state.waiting.is_empty() {
@@ -166,11 +165,11 @@ impl Shared {
                 break;
             }
             batch.clear();
-            // A burst must not be paid for until the end of the run.
+            // A burst must not hold memory until the end of the run.
             batch.shrink_to(CHUNK);
         }
         let mut state = self.lock();
-        *state = State { phase: Phase::Ended, written: state.written, ..State::default() };
+        *state = SpoolState { phase: SpoolPhase::Ended, written: state.written, ..SpoolState::default() };
         self.progress.notify_all();
     }
 
@@ -187,7 +186,7 @@ impl Shared {
     }
 }
 
-impl State {
+impl SpoolState {
     fn load(&self) -> usize {
         self.waiting.len() + self.in_hand
     }
@@ -241,7 +240,7 @@ pub(super) mod tests {
         let (reader, writer) = io::pipe().unwrap();
         drop(reader);
         let spool = Spool::new("test", writer).unwrap();
-        spool.push(b"nobody reads this\n");
+        spool.push(b"never read\n");
         spool.close(PATIENCE);
         assert_eq!(spool.push(&vec![0; BEHIND]), Fate::Dropped);
         assert_eq!(spool.0.lock().load(), 0, "nothing is kept for it");

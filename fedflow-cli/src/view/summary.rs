@@ -1,4 +1,4 @@
-//! What is told at the end of a run: counts, failed tasks with cause and logs, where the report is.
+//! The text at the end of a run: counts, failed tasks with cause and logs, the path of the report.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -6,35 +6,37 @@ use std::time::Duration;
 
 use fedflow_core::{Failure, FailureKind, Name, Observer, RunEvent, RunOutcome, Time};
 
-use super::board::Board;
-use super::incident::one_line;
+use super::failure_text::one_line;
+use super::palette::{Ink, Palette};
 use super::plain::exceptions;
-use super::text::{self, Ink, Palette};
+use super::progress::RunProgress;
+use super::terminal_text;
+use super::wording;
 
-/// How many failed tasks are listed.
+/// The most failed tasks that are listed.
 const LISTED: usize = 10;
 
-/// A fold over a run's events into what is told at its end.
+/// A fold over a run's events into the text at its end.
 #[derive(Debug, Default)]
 pub struct RunSummary {
     flow: String,
     workdir: PathBuf,
-    /// Above 1 for a run that goes on: then only what this session brought is counted.
+    /// The session's number. Above 1, the run was resumed, and only this session's outcomes are counted.
     session: u32,
     began: Time,
     ended: Time,
     outcome: Option<RunOutcome>,
     closed: Counts,
     failed: Vec<FailedTask>,
-    board: Board,
+    progress: RunProgress,
 }
 
-/// How many tasks came to which end.
+/// The number of tasks with each outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
-    /// Tasks with a result.
+    /// Tasks that finished with a result.
     pub finished: u64,
-    /// Tasks that failed, cancelled ones not counted.
+    /// Tasks that failed, without the cancelled ones.
     pub failed: u64,
     /// Tasks that were cancelled.
     pub cancelled: u64,
@@ -45,16 +47,16 @@ struct FailedTask {
     group: Name,
     task: Name,
     error: Failure,
-    /// Its directory, unless it never had one.
+    /// The task's directory; `None` if it never started.
     workdir: Option<PathBuf>,
 }
 
 impl RunSummary {
-    /// How many tasks came to which end so far; of a run that goes on, in this session.
+    /// The number of tasks with each outcome so far; of a resumed run, those of this session.
     #[must_use]
     pub fn counts(&self) -> Counts {
         let mut counts = self.closed;
-        if let Some(group) = self.board.group() {
+        if let Some(group) = self.progress.group() {
             counts.finished += group.finished;
             counts.failed += group.failed;
             counts.cancelled += group.cancelled;
@@ -62,19 +64,19 @@ impl RunSummary {
         counts
     }
 
-    /// How the run ended; `None` while it goes on, and when it broke off.
+    /// How the run ended; `None` while it runs, and if it broke off.
     #[must_use]
     pub fn outcome(&self) -> Option<&RunOutcome> {
         self.outcome.as_ref()
     }
 
-    /// How many tasks ran when the run was stopped, and have no outcome.
+    /// The number of tasks that ran when the run was stopped, and so have no outcome.
     fn interrupted(&self) -> u64 {
         let stopped = self.outcome == Some(RunOutcome::Stopped);
-        if stopped { self.board.running().len() as u64 } else { 0 }
+        if stopped { self.progress.running().len() as u64 } else { 0 }
     }
 
-    /// From the first event to the last.
+    /// The time from the first event to the last.
     #[must_use]
     pub fn wall_time(&self) -> Duration {
         self.ended.since(self.began)
@@ -84,12 +86,12 @@ impl RunSummary {
 impl Observer for RunSummary {
     fn announce(&mut self, time: Time, event: &RunEvent) {
         self.ended = time;
-        // The group's count is gone from the board once its end is applied.
+        // Applying the end of a group removes its counts.
         let seen = match event {
-            RunEvent::GroupFinished { group, .. } => self.board.count_of(group).cloned(),
+            RunEvent::GroupFinished { group, .. } => self.progress.count_of(group).cloned(),
             _ => None,
         };
-        let gone = self.board.apply(time, event);
+        let gone = self.progress.apply(time, event);
         match event {
             RunEvent::RunStarted { flow, workdir, session, .. } => {
                 self.session = *session;
@@ -107,8 +109,8 @@ impl Observer for RunSummary {
                     workdir: gone.map(|task| task.workdir),
                 });
             }
-            // The engine's counts include what earlier sessions finished of this group, but nobody tells of the
-            // groups that were over by then: the sum would be neither the run's nor this session's.
+            // The engine's counts include what earlier sessions finished of this group, but groups that were over by
+            // then have no event: the sum would be neither the run's nor this session's.
             RunEvent::GroupFinished { finished, failed, cancelled, .. } => {
                 let (finished, failed, cancelled) = match seen {
                     Some(seen) if self.session > 1 => (seen.finished, seen.failed, seen.cancelled),
@@ -124,22 +126,22 @@ impl Observer for RunSummary {
     }
 }
 
-/// The text at the end of a run: a line of counts, the first failed tasks, how to go on, where the report is.
+/// Renders the text at the end of a run: a line of counts, the first failed tasks, the report's path.
 pub(super) fn render_summary(palette: Palette, summary: &RunSummary, report: Option<&Path>) -> String {
     let counts = summary.counts();
     let ink = if counts.failed == 0 { Ink::Good } else { Ink::Strong };
-    let finished = format!("{} finished", text::counted(counts.finished, "task"));
+    let finished = format!("{} finished", wording::counted(counts.finished, "task"));
     let mut parts = vec![palette.paint(ink, finished)];
     parts.extend(exceptions(palette, counts.failed, counts.cancelled));
     let interrupted = summary.interrupted();
     if interrupted > 0 {
-        let interrupted = format!("{} interrupted", text::count(interrupted));
+        let interrupted = format!("{} interrupted", wording::count(interrupted));
         parts.push(palette.paint(Ink::Warn, interrupted));
     }
-    let flow = palette.paint(Ink::Strong, text::escape(&summary.flow));
-    let took = text::duration(summary.wall_time());
+    let flow = palette.paint(Ink::Strong, terminal_text::escape(&summary.flow));
+    let took = wording::duration(summary.wall_time());
     let session = if summary.session > 1 { " in this session," } else { "" };
-    let mut text = format!("{flow}: {}{session} in {took}\n", text::list(parts));
+    let mut text = format!("{flow}: {}{session} in {took}\n", wording::list(parts));
 
     for failed in &summary.failed {
         let name = palette.paint(Ink::Bad, format_args!("{}/{}", failed.group, failed.task));
@@ -150,7 +152,7 @@ pub(super) fn render_summary(palette: Palette, summary: &RunSummary, report: Opt
     }
     let unlisted = counts.failed.saturating_sub(summary.failed.len() as u64);
     if unlisted > 0 && !summary.failed.is_empty() {
-        let _ = writeln!(text, "  … and {} more", text::count(unlisted));
+        let _ = writeln!(text, "  … and {} more", wording::count(unlisted));
     }
     match summary.outcome {
         Some(RunOutcome::Complete) => {}
@@ -168,12 +170,12 @@ pub(super) fn render_summary(palette: Palette, summary: &RunSummary, report: Opt
 }
 
 fn shown_path(path: &Path) -> String {
-    text::escape(&path.display().to_string())
+    terminal_text::escape(&path.display().to_string())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::made_up::*;
+    use super::super::test_events::*;
     use super::*;
 
     fn told(events: impl IntoIterator<Item = (Time, RunEvent)>) -> String {

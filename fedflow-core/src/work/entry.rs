@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::model::device::Device;
 use crate::model::failure::Failure;
 use crate::model::name::Name;
+use crate::model::name_index::Named;
 use crate::model::run_event::RunEvent;
 use crate::model::status::{IllegalTransition, TaskStatus, Transition};
 use crate::model::value::Dict;
@@ -199,5 +200,11 @@ impl TaskEntry {
     fn step(&mut self, step: Transition) -> Result<(), IllegalTransition> {
         self.status = self.status.after(step)?;
         Ok(())
+    }
+}
+
+impl Named for TaskEntry {
+    fn name(&self) -> &Name {
+        &self.spec.task_id
     }
 }

@@ -7,12 +7,12 @@ use crate::model::device::Pin;
 use crate::model::failure::{Failure, FailureKind, Stage};
 use crate::model::limits::Limits;
 use crate::model::name::{IntoName, Name, NameError};
+use crate::model::name_index::NameIndex;
 use crate::model::quantity::Size;
 use crate::model::run_event::RunEvent;
 use crate::model::status::{IllegalTransition, TaskStatus};
 use crate::model::value::Dict;
 use crate::work::entry::{RecordedOutcome, TaskEntry};
-use crate::work::places::Places;
 use crate::work::spec::{ExpectedTimes, TaskSpec};
 
 /// Tasks that may run side by side. Groups run strictly one after the other.
@@ -23,7 +23,7 @@ pub struct TaskGroup {
     device: Option<Pin>,
     workdir: Option<Arc<Path>>,
     tasks: Vec<TaskEntry>,
-    places: Places,
+    places: NameIndex,
     over: usize,
     /// An estimate of host memory for each task that has none of its own.
     pub estimate_memory: Option<Size>,
@@ -77,7 +77,7 @@ impl TaskGroup {
             device: None,
             workdir: None,
             tasks: Vec::new(),
-            places: Places::default(),
+            places: NameIndex::default(),
             over: 0,
             estimate_memory: None,
             estimate_cuda_memory: None,

@@ -16,7 +16,7 @@ use rustix::net::{Shutdown, shutdown};
 
 use crate::host::cause::Cause;
 use crate::host::context::HostContext;
-use crate::host::input_queue::{Arrivals, InputQueue};
+use crate::host::inputs::input_queue::{Arrivals, InputQueue};
 use crate::host::logs::task_logs::Logs;
 use crate::host::options::{Protocol, WorkerProgram};
 use crate::host::sessions::json::json_commands::Line;

@@ -1,21 +1,21 @@
-//! `Options`: what `cargo xtask bench` was asked for.
+//! `Options`: the arguments of `cargo xtask bench`.
 
 use std::path::PathBuf;
 
 use crate::step::Failure;
 
-/// What the command's help says of the arguments.
+/// What `--help` prints.
 pub(crate) const HELP: &str = "\
 usage: cargo xtask bench [--quick] [--row ROW,..] [--peers | --no-peers] [--python PATH] [--rounds N] [--keep] [--write]
        cargo xtask bench --criterion [ARG..]
 
-  --quick        tiny sizes and no optimiser: says whether every row works, and nothing about time
+  --quick        tiny sizes and no optimiser: shows that every row works, and nothing about time
   --row ROW,..   only these rows, such as B,C; A is A, A' and A'' (in a shell: --row \"A'\")
   --no-peers     without the other runners; --peers has them in a quick table too
   --python PATH  the Python that has joblib, ray, flwr and fedflow, if it is not python3
   --rounds N     how often each side of a row is measured, instead of the row's own number
-  --keep         leave the runs' directories in target/bench: after thousands of files were removed, ext4 makes new
-                 ones more slowly for minutes, which the next table would show
+  --keep         leave the runs' directories in target/bench: ext4 makes new files more slowly for minutes after it
+                 has removed thousands, which would distort the next table
   --write        put the table into docs/benchmarks.md
   --criterion    the criterion benchmarks of the crates instead; what follows goes to criterion
 ";
@@ -33,8 +33,8 @@ pub(super) struct Options {
 }
 
 impl Options {
-    /// Reads the arguments.
-    pub(super) fn parse(arguments: &[String]) -> Result<Self, Failure> {
+    /// Reads the arguments; `known_rows` has the names of the table's rows.
+    pub(super) fn parse(arguments: &[String], known_rows: &[&str]) -> Result<Self, Failure> {
         let mut options = Self {
             quick: false,
             write: false,
@@ -69,7 +69,7 @@ impl Options {
             }
         }
         options.peers = peers.unwrap_or(!options.quick);
-        if let Some(unknown) = options.rows.iter().find(|row| !super::rows::is_known(row)) {
+        if let Some(unknown) = options.rows.iter().find(|row| !known_rows.contains(&&row[..])) {
             return Err(Failure::Other(format!("there is no row {unknown}\n{HELP}")));
         }
         if options.write && (options.quick || !options.rows.is_empty()) {
@@ -78,7 +78,7 @@ impl Options {
         Ok(options)
     }
 
-    /// Whether a row is to be measured.
+    /// Whether a row is measured. A letter alone stands for all rows that begin with it.
     pub(super) fn wants(&self, row: &str) -> bool {
         let named =
             |wanted: &String| wanted == row || (wanted.len() == 1 && row.starts_with(wanted.as_str()));
@@ -91,11 +91,12 @@ mod tests {
     use super::*;
 
     fn parse(line: &str) -> Result<Options, Failure> {
-        Options::parse(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+        let words: Vec<_> = line.split_whitespace().map(str::to_owned).collect();
+        Options::parse(&words, &["A", "A'", "A''", "B", "C", "E"])
     }
 
     #[test]
-    fn a_letter_means_all_its_rows_and_a_prime_one() {
+    fn a_letter_selects_all_its_rows_and_a_prime_one() {
         let letter = parse("--row A,C").unwrap();
         assert!(letter.wants("A") && letter.wants("A''") && letter.wants("C") && !letter.wants("B"));
         let prime = parse("--row A'").unwrap();
@@ -112,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_write_half_a_table_is_refused() {
+    fn half_a_table_is_not_written() {
         for refused in ["--write --quick", "--write --row B", "--row Z", "--rounds 0", "--rounds", "--fast"] {
             assert!(parse(refused).is_err(), "{refused}");
         }

@@ -1,47 +1,21 @@
-//! What a user would pick instead of Fedflow, run as its users run it.
+//! Other runners that a user could pick instead of Fedflow, called as their users call them.
 
+mod peer;
 mod pueue;
 mod python;
 mod shell;
 mod spooler;
+mod workload;
 
 use std::cell::RefCell;
 use std::time::Duration;
 
-use super::flow_text::Rounds;
-use super::ground::Ground;
-use super::outcome::{Figure, Outcome, Unit};
-use super::process::{self, Ran};
-use super::rounds::{median, ratio};
+use self::peer::Peer;
+pub(super) use self::workload::Workload;
+use crate::bench::bench_setup::BenchSetup;
+use crate::bench::runs::interleaving::{median, ratio};
+use crate::bench::table::table_line::{Figure, TableLine, Unit};
 use crate::step::Failure;
-
-/// The longest that a peer may take for one workload; a runner that hangs must not hang the benchmark.
-const LONGEST: Duration = Duration::from_secs(300);
-
-/// What a peer is given to do.
-#[derive(Debug, Clone)]
-pub(super) enum Workload {
-    /// Programs that do nothing.
-    Nothing { tasks: u32, at_once: u32 },
-    /// Tasks that load and train, so many seconds each.
-    LoadAndTrain { tasks: u32, at_once: u32, phase: f64 },
-    /// Federated rounds.
-    Rounds { at_once: u32, shape: Rounds },
-}
-
-/// Another runner.
-#[derive(Debug)]
-pub(super) struct Peer {
-    name: &'static str,
-    /// What of Fedflow's promises it does not keep, in one phrase.
-    lacks: &'static str,
-    install: &'static str,
-    /// Whether it can do a workload at all.
-    does: fn(&Workload) -> bool,
-    /// Its version, or none if it is not there.
-    find: fn(&Ground) -> Option<String>,
-    run: fn(&Ground, &Workload) -> Result<Duration, Failure>,
-}
 
 const PEERS: &[&Peer] = &[
     &shell::XARGS,
@@ -54,39 +28,40 @@ const PEERS: &[&Peer] = &[
     &python::FEDFLOW_PYTHON,
 ];
 
-/// A peer and what it shall do, if it is installed.
+/// A peer with its workload.
 #[derive(Debug)]
-pub(super) struct Candidate {
+pub(super) struct PeerRun {
     peer: &'static Peer,
+    /// None if it is not installed.
     version: Option<String>,
     workload: Workload,
-    /// Why it did not do its work: a line of the table, not the end of all others.
+    /// Why it did not do its work. This becomes a line of the table and does not end the others.
     failure: RefCell<Option<String>>,
 }
 
 /// The peers that can do a workload.
-pub(super) fn for_workload(ground: &Ground, workload: Workload) -> Vec<Candidate> {
-    let peers = PEERS.iter().filter(|peer| ground.peers && (peer.does)(&workload));
+pub(super) fn for_workload(setup: &BenchSetup, workload: Workload) -> Vec<PeerRun> {
+    let peers = PEERS.iter().filter(|peer| setup.peers && (peer.does)(&workload));
     peers
-        .map(|peer| Candidate {
+        .map(|peer| PeerRun {
             peer,
-            version: (peer.find)(ground),
+            version: (peer.find)(setup),
             workload: workload.clone(),
             failure: RefCell::default(),
         })
         .collect()
 }
 
-impl Candidate {
-    /// What measures it; none if it is not installed.
+impl PeerRun {
+    /// Runs the workload; none if the peer is not installed.
     pub(super) fn runner<'a>(
         &'a self,
-        ground: &'a Ground,
+        setup: &'a BenchSetup,
     ) -> Option<impl FnMut() -> Result<Duration, Failure> + 'a> {
         self.version.as_ref()?;
         Some(move || {
             eprintln!("  {}", self.peer.name);
-            Ok((self.peer.run)(ground, &self.workload).unwrap_or_else(|failure| {
+            Ok((self.peer.run)(setup, &self.workload).unwrap_or_else(|failure| {
                 eprintln!("  {failure}");
                 *self.failure.borrow_mut() = Some(failure.to_string());
                 Duration::ZERO
@@ -95,47 +70,27 @@ impl Candidate {
     }
 }
 
-/// A line for each peer; `times` has those that are installed.
-pub(super) fn lines(peers: &[Candidate], case: &str, times: &[Vec<f64>], base: &[f64]) -> Vec<Outcome> {
+/// A line for each peer; `times` has the times of those that are installed.
+pub(super) fn lines(peers: &[PeerRun], case: &str, times: &[Vec<f64>], base: &[f64]) -> Vec<TableLine> {
     let mut times = times.iter();
-    let line = |candidate: &Candidate| {
-        let Peer { name, lacks, install, .. } = candidate.peer;
-        // Only those that are installed have times.
-        match candidate.version.as_ref().and_then(|version| Some((version, times.next()?))) {
-            Some((version, _)) if let Some(failure) = candidate.failure.borrow().as_deref() => {
+    let line = |run: &PeerRun| {
+        let Peer { name, lacks, install, .. } = run.peer;
+        // Only peers that are installed have times.
+        match run.version.as_ref().and_then(|version| Some((version, times.next()?))) {
+            Some((version, _)) if let Some(failure) = run.failure.borrow().as_deref() => {
                 let first = failure.lines().next().unwrap_or_default().to_owned();
-                Outcome::new(case, &format!("{name} {version}"), "failed".into(), Figure::None)
+                TableLine::new(case, &format!("{name} {version}"), "failed".into(), Figure::None)
                     .with_note(first)
             }
             Some((version, times)) => {
                 let figure = Figure::Shown { value: ratio(times, base), unit: Unit::Times };
                 let runner = format!("{name} {version}");
-                Outcome::new(case, runner.trim(), format!("{:.3} s", median(times.clone())), figure)
+                TableLine::new(case, runner.trim(), format!("{:.3} s", median(times.clone())), figure)
                     .with_note(*lacks)
             }
-            None => Outcome::new(case, name, "not installed".into(), Figure::None)
+            None => TableLine::new(case, name, "not installed".into(), Figure::None)
                 .with_note(format!("to have it: `{install}`")),
         }
     };
     peers.iter().map(line).collect()
-}
-
-/// A command with a limit to its time.
-fn bounded(program: &str) -> std::process::Command {
-    let mut command = process::command("timeout");
-    command.arg(LONGEST.as_secs().to_string()).arg(program);
-    command
-}
-
-/// The first number with a point in what a program prints of itself.
-fn version_in(ran: &Ran) -> Option<String> {
-    let words = ran.stdout.split(|c: char| c.is_whitespace() || "v,()".contains(c));
-    let mut numbers = words.filter(|word| word.starts_with(|c: char| c.is_ascii_digit()));
-    numbers.next().map(|word| word.trim_end_matches('.').to_owned())
-}
-
-/// The version of a program in `PATH`, asked with one argument.
-fn version_of(program: &str, argument: &str) -> Option<String> {
-    let ran = process::run(process::command(process::find(program)?).arg(argument)).ok()?;
-    Some(version_in(&ran).unwrap_or_default())
 }

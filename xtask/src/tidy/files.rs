@@ -1,4 +1,4 @@
-//! Reads the workspace's files.
+//! Reads the files of the workspace.
 
 use std::fs;
 use std::io;
@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use super::source::Source;
 use crate::step::Failure;
 
-/// What is not the workspace's own text: built, run or kept by tools.
+/// Directories that tools write and that hold no source text.
 const SKIPPED: &[&str] = &[".git", "target", "res", "fuzz/target", "fuzz/corpus", "fuzz/artifacts"];
 
-/// What the rules look at; paths are relative to the workspace, in order.
+/// The files that the rules check, in order of their paths, which are relative to the workspace.
 #[derive(Debug, Default)]
 pub(super) struct Files {
     /// Every text file.
@@ -39,7 +39,7 @@ fn visit(root: &Path, below: &Path, files: &mut Files) -> io::Result<()> {
         if kind.is_dir() {
             visit(root, &path, files)?;
         } else if kind.is_file() {
-            // What is no text is a picture or data, and has no words.
+            // A file that is not UTF-8 is a picture or data.
             if let Ok(text) = String::from_utf8(fs::read(root.join(&path))?) {
                 if path.extension().is_some_and(|extension| extension == "rs") {
                     files.sources.push(Source::new(path.clone(), text.clone()));
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_workspace_is_read_and_what_is_built_is_not() {
+    fn the_workspace_is_read_without_what_is_built() {
         let files = read(crate::workspace_root()).unwrap();
         assert!(files.sources.iter().any(|source| source.path == Path::new("xtask/src/main.rs")));
         assert!(files.texts.iter().any(|(path, _)| path == Path::new("Cargo.toml")));

@@ -1,11 +1,11 @@
 //! The rules and their tables: which part may know which, which crate owns which dependency, which names are banned.
 
-/// How much a finding weighs.
+/// Whether a rule breaks the build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Weight {
-    /// It is counted and breaks nothing.
+    /// Its findings are counted.
     Warning,
-    /// It breaks the build.
+    /// Its findings are listed, and `tidy` fails.
     Error,
 }
 
@@ -89,7 +89,7 @@ pub(super) const CRATES: &[CrateRule] = &[
         knows: &["fedflow-core", "fedflow-worker", "fedflow-gpu", "fedflow-report", "fedflow-digits"],
         knows_in_tests: &[],
     },
-    // It drives the built binaries; its scripted worker is a custom worker crate like any other.
+    // It drives the built binaries. Its scripted worker is a custom worker crate like any other.
     CrateRule {
         name: "fedflow-tests",
         knows: &["fedflow-core", "fedflow-worker"],
@@ -114,9 +114,10 @@ pub(super) const OWNERS: &[(&str, &str)] = &[
     ("comfy-table", "fedflow-cli"),
     ("lettre", "fedflow-cli"),
     ("toml", "fedflow-cli"),
+    ("tracing-subscriber", "fedflow-cli"),
 ];
 
-/// Who may know an owned crate beside its owner.
+/// Crates of the workspace that may know an owned crate although another one owns it.
 pub(super) const ALSO_KNOWN: &[(&str, &str)] = &[("toml", "xtask")];
 
 /// A rule on the modules at the top of one crate. Tests are free to know what they like.
@@ -126,7 +127,7 @@ pub(super) struct ModuleRule {
     pub(super) edge: Edge,
 }
 
-/// Which way a rule looks.
+/// The direction of a module rule.
 pub(super) enum Edge {
     /// The module uses no other modules than these.
     UsesOnly(&'static [&'static str]),
@@ -134,16 +135,30 @@ pub(super) enum Edge {
     UsedOnlyBy(&'static [&'static str]),
 }
 
-/// The module edges that hold a crate together.
+/// Which modules inside a crate may use which.
 pub(super) const MODULES: &[ModuleRule] = &[
-    // The scheduler decides and knows nothing of the loop that carries it out; the model knows neither.
-    ModuleRule { krate: "fedflow-core", module: "simulation", edge: Edge::UsedOnlyBy(&[]) },
-    ModuleRule { krate: "fedflow-core", module: "engine", edge: Edge::UsedOnlyBy(&["simulation"]) },
+    // The rooms of the core, each above those that it uses.
+    ModuleRule { krate: "fedflow-core", module: "model", edge: Edge::UsesOnly(&[]) },
+    ModuleRule { krate: "fedflow-core", module: "progress", edge: Edge::UsesOnly(&["model"]) },
+    ModuleRule { krate: "fedflow-core", module: "work", edge: Edge::UsesOnly(&["model"]) },
+    ModuleRule { krate: "fedflow-core", module: "leasing", edge: Edge::UsesOnly(&["model", "work"]) },
+    ModuleRule {
+        krate: "fedflow-core",
+        module: "ports",
+        edge: Edge::UsesOnly(&["model", "work", "leasing"]),
+    },
+    ModuleRule {
+        krate: "fedflow-core",
+        module: "learning",
+        edge: Edge::UsesOnly(&["model", "work", "leasing", "ports"]),
+    },
     ModuleRule {
         krate: "fedflow-core",
         module: "scheduler",
-        edge: Edge::UsedOnlyBy(&["engine", "simulation"]),
+        edge: Edge::UsesOnly(&["model", "work", "leasing", "ports", "learning"]),
     },
+    ModuleRule { krate: "fedflow-core", module: "engine", edge: Edge::UsedOnlyBy(&["simulation"]) },
+    ModuleRule { krate: "fedflow-core", module: "simulation", edge: Edge::UsedOnlyBy(&[]) },
     // The run directory knows nothing of workers, and workers nothing of it.
     ModuleRule {
         krate: "fedflow-worker",
@@ -168,7 +183,7 @@ pub(super) const MODULES: &[ModuleRule] = &[
     ModuleRule { krate: "fedflow-cli", module: "view", edge: Edge::UsesOnly(&[]) },
 ];
 
-/// The crate that does no I/O, and what would be I/O.
+/// The crate that does no I/O.
 pub(super) const PURE_CRATE: &str = "fedflow-core";
 
 /// Paths that the pure crate must not name.
@@ -252,7 +267,7 @@ pub(super) const MOST_SUPERS: usize = 2;
 pub(super) const LARGEST_ROOM: usize = 12;
 
 /// Words that must not stand in the repository, in pieces so that they do not stand here: the hosts of package
-/// registries. Who builds this chooses where packages come from.
+/// registries. The machine that builds the workspace decides where packages come from.
 pub(super) const FORBIDDEN_WORDS: &[&[&str]] = &[
     &["index.", "crates", ".io"],
     &["static.", "crates", ".io"],

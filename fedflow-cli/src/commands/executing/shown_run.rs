@@ -8,14 +8,11 @@ use signal_hook::consts::SIGTERM;
 
 use crate::commands::command_error::CommandError;
 use crate::commands::printing::stderr;
+use crate::debug::log_filter::log_filter;
+use crate::debug::log_lines::write_traces;
 use crate::mail::Mailer;
-use crate::run::Notice;
-use crate::run::short_path;
-use crate::run::{Run, RunBuilder, RunEnd};
-use crate::view::{Messages, ProgressMode, View, clip, escape};
-
-/// The most columns of a debug message: commands can be long.
-const DEBUG_COLUMNS: usize = 400;
+use crate::run::{Notice, Run, RunBuilder, RunEnd, log_variable, short_path};
+use crate::view::{Messages, ProgressMode, View};
 
 /// Shows a run to people, on the terminal and by mail.
 pub(super) struct Shown {
@@ -40,6 +37,12 @@ pub(super) fn shown(builder: RunBuilder, progress: ProgressMode) -> RunBuilder<S
     builder.on_notice(move |notice| say(messages.get(), &notice)).observer(move |opening| {
         let view = View::open(progress, opening.started)?;
         let messages = opened.get_or_init(|| view.messages());
+        if let Some(filter) =
+            log_filter(log_variable().as_deref(), opening.config.debug).map_err(io::Error::other)?
+        {
+            let traced = messages.clone();
+            write_traces(filter, move |line| traced.say(line));
+        }
         let report = opening.report.clone();
         let mailer = Mailer::start(opening.config, opening.flow, opening.run_dir, report, messages);
         Ok(Shown { mailer: mailer.map_err(io::Error::other)?, view })
@@ -47,11 +50,7 @@ pub(super) fn shown(builder: RunBuilder, progress: ProgressMode) -> RunBuilder<S
 }
 
 fn say(messages: Option<&Messages>, notice: &Notice) {
-    let text = match notice {
-        // It may repeat a command, and may not steer the terminal.
-        Notice::Debug(text) => format!("debug: {}", clip(&escape(text), DEBUG_COLUMNS)),
-        notice => notice.to_string(),
-    };
+    let text = notice.to_string();
     match messages {
         Some(messages) => messages.say(&text),
         None => stderr::say(&text),

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 
 use crate::settings::{CONFIG_FILE, starter_text};
 
-/// The name of the flow file that is written.
+/// The flow file that is written.
 const FLOW_FILE: &str = "flow.toml";
 
 /// Why the files of `fedflow init` cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum InitError {
-    /// A file of that name is there: it is never overwritten.
+    /// The file exists: it is never overwritten.
     #[error("{} exists already", .0.display())]
     Exists(PathBuf),
     /// The directory or a file cannot be written.
@@ -25,11 +25,11 @@ pub(crate) enum InitError {
     },
 }
 
-/// Writes `flow.toml` and `fedflow.toml` into a directory, which is made if it is not there; gives their paths.
+/// Writes `flow.toml` and `fedflow.toml` into a directory, which is created if it does not exist. Gives their paths.
 /// Blocks on the disk.
 ///
 /// # Errors
-/// One of them exists (then neither is written), or cannot be written.
+/// One of them exists, and then neither is written; or one cannot be written.
 pub(crate) fn write_starter(directory: &Path) -> Result<Vec<PathBuf>, InitError> {
     let files = [
         (directory.join(FLOW_FILE), include_str!("../../../templates/flow.toml").to_owned()),
@@ -43,7 +43,7 @@ pub(crate) fn write_starter(directory: &Path) -> Result<Vec<PathBuf>, InitError>
     let mut written = Vec::new();
     for (path, text) in files {
         write_new(&path, &text).map_err(|source| match source.kind() {
-            // It came to be since we looked.
+            // It was created after the check above.
             io::ErrorKind::AlreadyExists => InitError::Exists(path.clone()),
             _ => InitError::Write { path: path.clone(), source },
         })?;
@@ -82,7 +82,7 @@ mod tests {
         assert_eq!(fs::read_to_string(&written[1]).unwrap(), "mine");
     }
 
-    /// Directories of tasks, and the one number that each wrote as its result.
+    /// The directories of tasks, each with the number that its task wrote as its result.
     struct Ran(PathBuf);
 
     impl FlowContext for Ran {

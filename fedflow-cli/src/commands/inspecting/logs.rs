@@ -5,14 +5,13 @@ use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
-use fedflow_core::Name;
+use fedflow_core::{Name, TaskOutcome};
 use fedflow_worker::store::{LockError, LogPiece, LogReader, RunWatch, Woken};
 
 use super::run_access::RunAccess;
 use crate::args::LogsArgs;
 use crate::commands::command_error::CommandError;
 use crate::commands::printing::stderr;
-use crate::overview::TaskOutcome;
 use crate::run::short_path;
 use crate::view::{TerminalText, escape, one_line};
 
@@ -64,7 +63,7 @@ impl From<CommandError> for LogsError {
 
 /// Prints what the last attempt has printed so far.
 fn print_now(access: &RunAccess, group: &Name, task: &Name, printer: &mut Printer) -> Result<(), LogsError> {
-    let Some(workdir) = access.task(group, task).and_then(|task| task.workdir.clone()) else {
+    let Some(workdir) = access.overview.workdir_of(group, task) else {
         let error = CommandError::refused(format!("{group}/{task} has not started yet"));
         return Err(error.hint("with -f, its log is waited for").into());
     };
@@ -79,14 +78,13 @@ fn print_attempt(
     attempt: u32,
     printer: &mut Printer,
 ) -> Result<(), LogsError> {
-    let known = access.task(group, task);
-    let last = known.map_or(0, |task| task.attempt);
-    let Some(workdir) = known.and_then(|task| task.workdir.as_deref()).filter(|_| attempt <= last) else {
+    let last = access.task(group, task).map_or(0, |task| task.attempts);
+    let Some(workdir) = access.overview.workdir_of(group, task).filter(|_| attempt <= last) else {
         let error = format!("{group}/{task} has had {last} attempts so far");
         return Err(CommandError::refused(error).into());
     };
     if attempt == last {
-        return print_directory(workdir, printer);
+        return print_directory(&workdir, printer);
     }
     let mut kept = workdir.file_name().map(OsString::from).unwrap_or_default();
     kept.push(format!(".attempt-{attempt}"));
@@ -122,7 +120,7 @@ fn follow(access: &mut RunAccess, group: &Name, task: &Name, printer: &mut Print
         access.catch_up()?;
         let state = access.task(group, task);
         let over = state.is_none_or(|state| state.is_over());
-        let workdir = state.and_then(|state| state.workdir.clone());
+        let workdir = access.overview.workdir_of(group, task);
         if let Some(workdir) = &workdir {
             watch_directories(&watch, access.run_dir.path(), workdir)?;
             pour(&mut open, workdir, printer)?;
@@ -167,7 +165,7 @@ fn pour(open: &mut Vec<(Stream, LogReader)>, workdir: &Path, printer: &mut Print
 
 fn say_end(access: &RunAccess, group: &Name, task: &Name, workdir: Option<PathBuf>) {
     let end = match access.task(group, task).and_then(|task| task.outcome.as_ref()) {
-        Some(TaskOutcome::Finished) => "finished".into(),
+        Some(TaskOutcome::Finished(_)) => "finished".into(),
         Some(TaskOutcome::Failed(failure)) => one_line(failure),
         None if workdir.is_none() => "never started: nobody supervises the run".into(),
         None => "without an outcome: nobody supervises the run any more".into(),

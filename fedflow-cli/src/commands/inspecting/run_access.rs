@@ -44,21 +44,21 @@ impl RunAccess {
     /// # Errors
     /// The run has no such task; says which one was probably meant.
     pub(crate) fn find_task(&self, text: &str) -> Result<(Name, Name), CommandError> {
-        let found = self.overview.tasks().find(|(group, task, _)| is_pair(text, group, task));
-        if let Some((group, task, _)) = found {
-            return Ok((group.clone(), task.clone()));
+        let found = self.overview.tasks().find(|(group, task)| is_pair(text, &group.name, &task.id));
+        if let Some((group, task)) = found {
+            return Ok((group.name.clone(), task.id.clone()));
         }
         let run = short_path(self.run_dir.path());
         let error = CommandError::refused(format!("{run} has no task {} so far", escape(text)));
         if let Some((group, _)) = text.split_once('/')
-            && !self.overview.groups.keys().any(|known| known.as_str() == group)
+            && !self.overview.groups().iter().any(|known| known.name.as_str() == group)
         {
-            let groups = self.overview.groups.keys().map(Name::as_str);
+            let groups = self.overview.groups().iter().map(|known| known.name.as_str());
             let begun = format!("the group {:?} has not begun, or is none of this flow", escape(group));
             return Err(error.hint(begun).maybe_hint(did_you_mean(group, groups)));
         }
         let pairs: Vec<String> =
-            self.overview.tasks().map(|(group, task, _)| format!("{group}/{task}")).collect();
+            self.overview.tasks().map(|(group, task)| format!("{}/{}", group.name, task.id)).collect();
         // Whoever names only the task has most likely forgotten its group.
         let meant = pairs.iter().find(|pair| pair.rsplit('/').next() == Some(text));
         let hint = match meant {

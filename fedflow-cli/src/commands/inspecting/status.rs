@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use fedflow_core::{Failure, FailureKind, Name, RunOutcome};
+use fedflow_core::{Failure, FailureKind, RunOutcome, TaskPhase};
 use fedflow_worker::store::{LockHolder, LockState, RunDir, RunLock, unix_now};
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ use crate::args::StatusArgs;
 use crate::commands::command_error::CommandError;
 use crate::commands::printing::plain_table;
 use crate::commands::printing::stdout;
-use crate::overview::{GroupOverview, GroupState, Overview, TaskOutcome};
+use crate::overview::{GroupOverview, GroupState, Overview, TaskOverview};
 use crate::run::short_path;
 use crate::view::{counted, escape, one_line, seconds};
 
@@ -39,18 +39,18 @@ pub(crate) fn cmd_status(args: &StatusArgs) -> Result<(), CommandError> {
 }
 
 fn render(overview: &Overview, lock: &LockState, run_dir: &str, now: f64) -> String {
-    let mut text = format!("{}: {}\n", escape(&overview.flow), state_line(overview, lock, now));
+    let mut text = format!("{}: {}\n", escape(overview.flow()), state_line(overview, lock, now));
     if let Some((time, event)) = overview.last_event {
         let _ = writeln!(text, "last event: {event}, {} ago", seconds(now - time));
     }
-    if !overview.groups.is_empty() {
+    if !overview.groups().is_empty() {
         let header = ["group", "tasks", "finished", "failed", "cancelled", "running", "state"];
-        let rows = overview.groups.iter().map(|(name, group)| {
+        let rows = overview.groups().iter().map(|group| {
             let counts = group.counts();
-            let numbers = [counts.all, counts.finished, counts.failed, counts.cancelled, counts.running];
+            let numbers = [counts.tasks, counts.finished, counts.failed, counts.cancelled, counts.running];
             let [all, finished, failed, cancelled, running] = numbers.map(|number| number.to_string());
             let state = group_state(overview, group, lock).into();
-            [name.to_string(), all, finished, failed, cancelled, running, state]
+            [group.name.to_string(), all, finished, failed, cancelled, running, state]
         });
         let _ = writeln!(text, "\n{}", plain_table(header, rows));
     }
@@ -63,7 +63,7 @@ fn render(overview: &Overview, lock: &LockState, run_dir: &str, now: f64) -> Str
         let _ = writeln!(text, "\n{}", plain_table(header, running));
     }
     push_failures(&mut text, overview);
-    if *lock == LockState::Free && overview.outcome != Some(RunOutcome::Complete) {
+    if *lock == LockState::Free && overview.outcome() != Some(&RunOutcome::Complete) {
         let _ = writeln!(text, "\nhint: go on with `fedflow resume {run_dir}`");
     }
     text
@@ -71,8 +71,8 @@ fn render(overview: &Overview, lock: &LockState, run_dir: &str, now: f64) -> Str
 
 /// Whether it runs, since when, and how it ended if it does not.
 fn state_line(overview: &Overview, lock: &LockState, now: f64) -> String {
-    let session = overview.session;
-    match (lock, &overview.outcome) {
+    let session = overview.session();
+    match (lock, overview.outcome()) {
         (LockState::Held(holder), outcome) => {
             let state = if outcome.is_some() { "ending" } else { "running" };
             match holder {
@@ -95,8 +95,9 @@ fn sessions(number: u32) -> String {
 }
 
 fn group_state(overview: &Overview, group: &GroupOverview, lock: &LockState) -> &'static str {
-    let waits = || overview.groups.values().any(|g| g.state == GroupState::Running && g.index < group.index);
-    match (group.state, lock) {
+    let is_running = |other: &GroupOverview| overview.state_of(other) == GroupState::Running;
+    let waits = || overview.groups().iter().any(|other| is_running(other) && other.index < group.index);
+    match (overview.state_of(group), lock) {
         (GroupState::Over, _) => "over",
         (GroupState::Running, LockState::Held(_)) if waits() => "loading ahead",
         (GroupState::Running, LockState::Held(_)) => "running",
@@ -106,25 +107,20 @@ fn group_state(overview: &Overview, group: &GroupOverview, lock: &LockState) -> 
 
 /// A row for each task that has a process, as far as the journal knows.
 fn running(overview: &Overview, until: f64) -> impl Iterator<Item = [String; 5]> {
-    overview.tasks().filter_map(move |(group, name, task)| {
-        let activity = task.activity.as_ref()?;
-        let devices: Vec<String> = activity.devices.iter().map(ToString::to_string).collect();
+    overview.running().map(move |(group, task, phase)| {
+        let devices: Vec<String> = task.devices.iter().map(ToString::to_string).collect();
         let devices = if devices.is_empty() { "-".into() } else { devices.join(",") };
-        let time = seconds(until - activity.since);
-        // The journal does not tell one from the other.
-        let stage = match activity.stage {
-            "starting" => "starting or waiting for room",
-            stage => stage,
+        let time = seconds(until - task.since);
+        let stage = match phase {
+            TaskPhase::Starting => "starting or waiting for room",
+            phase => phase.name(),
         };
-        Some([format!("{group}/{name}"), task.attempt.to_string(), stage.into(), devices, time])
+        [format!("{}/{}", group.name, task.id), task.attempts.to_string(), stage.into(), devices, time]
     })
 }
 
-fn failures(overview: &Overview) -> impl Iterator<Item = (&Name, &Name, u32, &Failure)> {
-    overview.tasks().filter_map(|(group, name, task)| match &task.outcome {
-        Some(TaskOutcome::Failed(failure)) => Some((group, name, task.attempt, failure)),
-        _ => None,
-    })
+fn failures(overview: &Overview) -> impl Iterator<Item = (&GroupOverview, &TaskOverview, &Failure)> {
+    overview.tasks().filter_map(|(group, task)| Some((group, task, task.failure()?)))
 }
 
 fn push_failures(text: &mut String, overview: &Overview) {
@@ -136,7 +132,7 @@ fn push_failures(text: &mut String, overview: &Overview) {
     let rows = told
         .iter()
         .take(LISTED)
-        .map(|(group, name, _, failure)| [format!("{group}/{name}"), one_line(failure)]);
+        .map(|(group, task, failure)| [format!("{}/{}", group.name, task.id), one_line(failure)]);
     let _ = writeln!(text, "\n{}", plain_table(["failed", "why"], rows));
     if told.len() > LISTED {
         let _ = writeln!(text, "… and {} more", told.len() - LISTED);
@@ -148,36 +144,35 @@ fn to_json(overview: &Overview, lock: &LockState, now: f64) -> Value {
         LockState::Held(Some(holder)) => json!({"pid": holder.process.pid, "since": holder.since}),
         _ => Value::Null,
     };
-    let groups = overview.groups.iter().map(|(name, group)| {
+    let groups = overview.groups().iter().map(|group| {
         let counts = group.counts();
         json!({
-            "index": group.index, "name": name.as_str(), "state": group_state(overview, group, lock),
-            "tasks": counts.all, "finished": counts.finished, "failed": counts.failed,
+            "index": group.index, "name": group.name.as_str(), "state": group_state(overview, group, lock),
+            "tasks": counts.tasks, "finished": counts.finished, "failed": counts.failed,
             "cancelled": counts.cancelled, "running": counts.running,
         })
     });
-    let running = overview.tasks().filter_map(|(group, name, task)| {
-        let activity = task.activity.as_ref()?;
-        let devices: Vec<String> = activity.devices.iter().map(ToString::to_string).collect();
-        Some(json!({
-            "group": group.as_str(), "task": name.as_str(), "attempt": task.attempt,
-            "stage": activity.stage, "devices": devices, "since": activity.since,
-            "seconds": (now - activity.since).max(0.0),
-        }))
-    });
-    let failures = failures(overview).map(|(group, name, attempt, failure)| {
+    let running = overview.running().map(|(group, task, phase)| {
+        let devices: Vec<String> = task.devices.iter().map(ToString::to_string).collect();
         json!({
-            "group": group.as_str(), "task": name.as_str(), "attempt": attempt,
+            "group": group.name.as_str(), "task": task.id.as_str(), "attempt": task.attempts,
+            "stage": phase.name(), "devices": devices, "since": task.since,
+            "seconds": (now - task.since).max(0.0),
+        })
+    });
+    let failures = failures(overview).map(|(group, task, failure)| {
+        json!({
+            "group": group.name.as_str(), "task": task.id.as_str(), "attempt": task.attempts,
             "error": {"stage": failure.stage, "kind": failure.kind, "message": failure.message},
         })
     });
     json!({
         "schema": 1,
-        "flow": overview.flow,
+        "flow": overview.flow(),
         "running": matches!(lock, LockState::Held(_)),
         "supervisor": holder,
-        "session": overview.session,
-        "outcome": overview.outcome,
+        "session": overview.session(),
+        "outcome": overview.outcome(),
         "last_event": overview.last_event.map(|(time, event)| json!({"time": time, "event": event})),
         "groups": groups.collect::<Vec<_>>(),
         "running_tasks": running.collect::<Vec<_>>(),

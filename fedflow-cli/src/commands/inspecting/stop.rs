@@ -1,13 +1,13 @@
 //! `fedflow stop`: asks the supervisor of a run to stop it, or to cancel one of its tasks.
 
-use fedflow_core::{FailureKind, Name, RunOutcome, StopLevel};
+use fedflow_core::{FailureKind, Name, RunOutcome, StopLevel, TaskOutcome};
 use fedflow_worker::store::{LockState, Order, OrderError, RunLock, RunWatch, give_order};
 
 use super::run_access::RunAccess;
 use crate::args::StopArgs;
 use crate::commands::command_error::CommandError;
 use crate::commands::printing::stdout;
-use crate::overview::{GroupState, TaskOutcome};
+use crate::overview::GroupState;
 use crate::run::short_path;
 use crate::view::one_line;
 
@@ -39,7 +39,7 @@ fn stop_run(access: &mut RunAccess, level: StopLevel) -> Result<(), CommandError
     RunLock::wait_until_free(&access.run_dir).map_err(CommandError::failed)?;
     access.catch_up()?;
     let run = short_path(access.run_dir.path());
-    let line = match access.overview.outcome {
+    let line = match access.overview.outcome() {
         Some(RunOutcome::Complete) => format!("{run}: the run was complete before it stopped"),
         Some(RunOutcome::Stopped) => format!("{run}: stopped; `fedflow resume {run}` goes on with it"),
         Some(RunOutcome::Failed) => {
@@ -56,7 +56,8 @@ fn stop_task(access: &mut RunAccess, group: &Name, task: &Name) -> Result<(), Co
     if let Some(end) = end_of(access, group, task) {
         return Err(CommandError::refused(format!("{group}/{task} is over already: {end}")));
     }
-    let begun = access.overview.groups.get(group).is_some_and(|group| group.state == GroupState::Running);
+    let overview = &access.overview;
+    let begun = overview.group(group).is_some_and(|group| overview.state_of(group) == GroupState::Running);
     if !begun {
         return Err(CommandError::refused(format!(
             "the group {group} has not begun again since the run was resumed"
@@ -92,7 +93,7 @@ fn stop_task(access: &mut RunAccess, group: &Name, task: &Name) -> Result<(), Co
 /// What came of a task, if it has its outcome.
 fn end_of(access: &RunAccess, group: &Name, task: &Name) -> Option<String> {
     match access.task(group, task)?.outcome.as_ref()? {
-        TaskOutcome::Finished => Some("it has finished".into()),
+        TaskOutcome::Finished(_) => Some("it has finished".into()),
         TaskOutcome::Failed(failure) => Some(one_line(failure)),
     }
 }

@@ -1,8 +1,8 @@
-//! Tables for stdout: columns in line, no borders, readable by people and by `awk`.
+//! Tables for stdout: aligned columns without borders, for people and for `awk`.
 
 use comfy_table::{ContentArrangement, Table, presets};
 
-/// A table with a header. Lines are never wrapped: what is too wide is the terminal's business.
+/// A table with a header. Lines are never wrapped, whatever the width of the terminal.
 pub(crate) fn plain_table<const N: usize>(
     header: [&str; N],
     rows: impl IntoIterator<Item = [String; N]>,

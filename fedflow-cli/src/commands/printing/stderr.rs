@@ -1,8 +1,8 @@
-//! Messages for people on stderr; that nobody reads them is no error.
+//! Prints messages to stderr. A closed stderr is no error.
 
 use std::io::{self, Write};
 
-/// Prints a message, a line or several. Unlike `eprintln!` it does not panic when stderr is closed.
+/// Prints a message of one or more lines. Unlike `eprintln!` it does not panic when stderr is closed.
 pub(crate) fn say(text: &str) {
     let mut line = text.to_owned();
     line.push('\n');

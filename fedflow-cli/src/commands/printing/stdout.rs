@@ -1,13 +1,13 @@
-//! Prints results to stdout; a reader that has seen enough is no error.
+//! Prints results to stdout. A reader that goes away early is no error.
 
 use std::io::{self, BufWriter, ErrorKind, Write};
 
 use crate::commands::command_error::CommandError;
 
-/// Has `write` print to stdout.
+/// Prints what `write` writes to stdout.
 ///
 /// # Errors
-/// stdout cannot be written to for another reason than that its reader went away.
+/// stdout cannot be written, unless its reader went away.
 pub(crate) fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), CommandError> {
     let mut out = BufWriter::new(io::stdout().lock());
     match write(&mut out).and_then(|()| out.flush()) {

@@ -16,6 +16,14 @@ pub(crate) fn variables_with_prefix(prefix: &str) -> Vec<(String, String)> {
     variables
 }
 
+/// Which traces are written, as `FEDFLOW_LOG` says; `None` if it is not set or empty.
+#[cfg(feature = "cli")]
+#[must_use]
+pub(crate) fn log_variable() -> Option<OsString> {
+    #[expect(clippy::disallowed_methods, reason = "this is the file that reads the environment")]
+    std::env::var_os("FEDFLOW_LOG").filter(|value| !value.is_empty())
+}
+
 /// The variable in which a guard gives its supervisor the guard's process number.
 pub(crate) const GUARD: &str = "FEDFLOW_GUARD";
 

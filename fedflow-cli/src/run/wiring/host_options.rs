@@ -6,9 +6,8 @@ use std::sync::Arc;
 use fedflow_core::{Config, DevicePool as _};
 use fedflow_gpu::Pool;
 use fedflow_worker::store::{Head, RUN_TOKEN_VARIABLE};
-use fedflow_worker::{Host, HostOptions, HostTalk, LeaseWitness, TrainGate, WorkerProgram};
+use fedflow_worker::{Host, HostOptions, LeaseHooks, WorkerProgram};
 
-use crate::debug::DebugTalk;
 use crate::run::notice::Notices;
 
 /// The options of a run's host.
@@ -17,7 +16,6 @@ pub(super) fn host_options(
     config: &Config,
     pool: &Pool,
     workers: BTreeMap<String, WorkerProgram>,
-    talk: Option<DebugTalk>,
 ) -> HostOptions {
     let mut base_environment = pool.base_environment();
     // A later session finds by it what may be left of this one.
@@ -30,18 +28,25 @@ pub(super) fn host_options(
         // A user who looks for a mistake wants to see what a failed attempt left.
         keep_failed_attempts: config.supervision.keep_failed_attempts || config.debug,
         threads_per_task: threads_per_task(config, pool),
-        lease_witness: pool
-            .holders()
-            .map(|holders| LeaseWitness::new(move |lease, process, task| holders.name(lease, process, task))),
         oom_signs: Arc::new(config.oom_signs.clone()),
-        train_gate: pool.simulated_memory().map(|memory| {
-            TrainGate::new(move |lease, size| memory.occupy(lease, size).map_err(|oom| oom.to_string()))
-        }),
-        talk: talk.map(|talk| HostTalk::new(move |text| talk.say(text))),
         sample_interval: Some(config.scheduler.interval),
         // A supervisor starts nothing but workers.
         adopt_orphans: true,
-        ..HostOptions::new(&head.base_dir)
+        ..HostOptions::new(&head.base_dir, lease_hooks(pool))
+    }
+}
+
+/// The ledger is told which process holds a lease, and simulated cards are asked whether they have the memory that a task
+/// says it uses.
+fn lease_hooks(pool: &Pool) -> LeaseHooks {
+    let hooks = match pool.holders() {
+        Some(holders) => LeaseHooks::new(move |lease, process, task| holders.name(lease, process, task)),
+        None => LeaseHooks::none(),
+    };
+    match pool.simulated_memory() {
+        Some(memory) => hooks
+            .with_memory_check(move |lease, size| memory.occupy(lease, size).map_err(|oom| oom.to_string())),
+        None => hooks,
     }
 }
 

@@ -4,7 +4,7 @@ use fedflow_core::{DurationLearner, Observer, RunEvent, Time};
 use fedflow_report::ReportWriter;
 use fedflow_worker::store::JournalWriter;
 
-use crate::debug::DebugTalk;
+use crate::debug::task_names::TaskNames;
 
 /// All observers of a run.
 pub(in crate::run) struct Observers<O> {
@@ -14,17 +14,15 @@ pub(in crate::run) struct Observers<O> {
     pub(in crate::run) report: ReportWriter,
     /// Learns how long tasks take; none if the start order does not depend on it.
     pub(in crate::run) learner: Option<DurationLearner>,
-    /// Learns the names of groups and tasks for debug messages; none without `debug`.
-    pub(in crate::run) talk: Option<DebugTalk>,
+    /// Learns the names of groups and tasks for traces.
+    pub(in crate::run) names: TaskNames,
     /// The caller's.
     pub(in crate::run) own: O,
 }
 
 impl<O: Observer> Observer for Observers<O> {
     fn record(&mut self, number: u64, time: Time, event: &RunEvent) {
-        if let Some(talk) = &self.talk {
-            talk.learn(event);
-        }
+        self.names.learn(event);
         self.journal.record(number, time, event);
         if let Some(learner) = &mut self.learner {
             learner.record(number, time, event);

@@ -1,4 +1,4 @@
-//! The terminal that the live view draws on: it takes drawings whole and never waits for its reader.
+//! The terminal of the live view: it takes whole drawings and never waits for its reader.
 
 use std::fmt::Write as _;
 use std::io;
@@ -8,28 +8,28 @@ use indicatif::{ProgressDrawTarget, TermLike};
 
 use super::super::spool::Spool;
 
-/// Drawings a second, at most.
+/// The most drawings a second.
 const DRAWINGS: u8 = 20;
 
-/// How large a terminal is.
+/// The size of a terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TerminalSize {
     pub(crate) rows: usize,
     pub(crate) columns: usize,
 }
 
-/// Who knows how large the terminal is.
+/// Where the size of the terminal comes from.
 #[derive(Debug, Clone)]
 pub(crate) enum Screen {
-    /// The terminal itself, asked at each drawing: people resize windows.
+    /// The terminal itself is asked at each drawing, as a user may resize it.
     Terminal(console::Term),
-    /// It never changes.
+    /// The size never changes.
     #[cfg(test)]
     Fixed(TerminalSize),
 }
 
 impl Screen {
-    /// The size now.
+    /// The current size.
     pub(crate) fn size(&self) -> TerminalSize {
         match self {
             Self::Terminal(terminal) => {
@@ -42,8 +42,8 @@ impl Screen {
     }
 }
 
-/// Gathers a drawing and gives it to a [`Spool`] in one piece. A drawing for a reader that is far behind is left
-/// out, as the next one will do.
+/// Collects a drawing and gives it to a [`Spool`] in one piece. If the reader is far behind, the drawing is dropped: the
+/// next one replaces it.
 #[derive(Debug)]
 pub(crate) struct SpooledTerminal {
     stream: Spool,
@@ -64,7 +64,7 @@ impl SpooledTerminal {
     }
 
     fn step(&self, n: usize, direction: char) -> io::Result<()> {
-        // Zero steps would be taken as one.
+        // A terminal takes zero steps as one.
         if n == 0 { Ok(()) } else { self.draw(format_args!("\x1b[{n}{direction}")) }
     }
 }

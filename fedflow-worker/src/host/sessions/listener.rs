@@ -7,7 +7,7 @@ use std::time::Duration;
 use fedflow_core::{Dict, FailureKind, Input, Time, Value, WorkerEvent, WorkerId};
 
 use crate::host::cause::Cause;
-use crate::host::input_queue::{InputQueue, Weight};
+use crate::host::inputs::input_queue::{InputQueue, Weight};
 use crate::host::memory::memory_peak::MemoryPeak;
 use crate::host::sessions::item_limits::Intake;
 use crate::host::sessions::large_message_gate::{LargeMessageGate, Permit};

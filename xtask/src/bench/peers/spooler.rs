@@ -2,53 +2,57 @@
 
 use std::time::Duration;
 
-use super::shell::is_of_processes;
-use super::{Peer, Workload, bounded, process, version_of};
-use crate::bench::ground::Ground;
+use crate::bench::bench_setup::BenchSetup;
+use crate::bench::peers::peer::{Peer, bounded, version_of};
+use crate::bench::peers::workload::Workload;
+use crate::bench::runs::processes;
 use crate::step::Failure;
 
 pub(super) const TASK_SPOOLER: Peer = Peer {
     name: "task-spooler",
     lacks: "leases (by slots only), results, retries, resume; holds a slot during load",
     install: "apt-get install task-spooler",
-    does: is_of_processes,
+    does: Workload::is_one_program_a_task,
     find: |_| version_of("tsp", "-V"),
     run,
 };
 
-/// How often it is asked whether the last tasks have ended.
+/// How often the queue is asked whether the last tasks have ended.
 const TRIES: u32 = 1000;
 
-fn run(ground: &Ground, workload: &Workload) -> Result<Duration, Failure> {
-    let (program, tasks) = workload.as_programs(ground);
-    let place = ground.directory()?;
+fn run(setup: &BenchSetup, workload: &Workload) -> Result<Duration, Failure> {
+    let (program, tasks) = workload.as_programs(setup);
+    let directory = setup.new_run_directory()?;
     let client = |arguments: &[&str]| {
         let mut command = bounded("tsp");
-        command.args(arguments).env("TS_SOCKET", place.path().join("socket")).env("TMPDIR", place.path());
-        // More than there are: it counts those that run, too.
+        command
+            .args(arguments)
+            .env("TS_SOCKET", directory.path().join("socket"))
+            .env("TMPDIR", directory.path());
+        // More than there are, as running tasks count too.
         command.env("TS_MAXFINISHED", (2 * tasks).to_string());
         command
     };
-    let start = process::now();
-    process::run_well(&mut client(&["-S", &workload.at_once().to_string()]))?;
+    let start = processes::now();
+    processes::run_well(&mut client(&["-S", &workload.at_once().to_string()]))?;
     let mut last = String::new();
     for _ in 0..tasks {
-        last = process::run_well(client(&["-n"]).args(&program))?.stdout;
+        last = processes::run_well(client(&["-n"]).args(&program))?.stdout;
     }
-    process::run_well(&mut client(&["-w", last.trim()]))?;
-    // It waits for one task only; those before it may still run.
+    processes::run_well(&mut client(&["-w", last.trim()]))?;
+    // It waits for the last task only; earlier ones may still run.
     let mut finished = 0;
     let mut wall = start.elapsed();
     for _ in 0..TRIES {
-        let list = process::run_well(&mut client(&["-l"]))?.stdout;
+        let list = processes::run_well(&mut client(&["-l"]))?.stdout;
         finished = list.lines().filter(|line| line.contains("finished")).count();
         if finished == tasks as usize {
             break;
         }
-        process::pause(Duration::from_millis(10));
+        processes::pause(Duration::from_millis(10));
         wall = start.elapsed();
     }
-    process::run_well(&mut client(&["-K"]))?;
+    processes::run_well(&mut client(&["-K"]))?;
     if finished == tasks as usize {
         return Ok(wall);
     }

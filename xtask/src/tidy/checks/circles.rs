@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_circle_is_told_once_and_by_its_shortest_way() {
+    fn a_circle_is_reported_once_by_its_shortest_path() {
         let found = found(&[
             ("a.rs", "use crate::b::B;"),
             ("b.rs", "\nuse crate::c::C;"),

@@ -1,4 +1,4 @@
-//! Which crate may depend on which: the workspace's layers, the owners of third-party crates, shared lints.
+//! Which crate may depend on which: the layers of the workspace, the owners of third-party crates, shared lints.
 
 use std::collections::BTreeSet;
 
@@ -47,7 +47,7 @@ fn check_manifest(manifest: &Manifest, members: &BTreeSet<&str>) -> Vec<Finding>
             let in_tests_alone = kinds.iter().all(|kind| *kind == DependencyKind::Development);
             let allowed = rule.knows.contains(&dependency)
                 || (in_tests_alone && rule.knows_in_tests.contains(&dependency))
-                // A crate that depends on itself does so to have a feature in its tests.
+                // A crate depends on itself to enable a feature for its tests.
                 || dependency == name;
             if !allowed {
                 let may = if rule.knows.is_empty() { "none".into() } else { rule.knows.join(", ") };
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shared_dependency_that_nobody_uses_is_found() {
+    fn a_shared_dependency_without_a_user_is_found() {
         let workspace = Workspace {
             members: vec![manifest("fedflow-core", "[dependencies]\nserde = {}")],
             shared_dependencies: vec!["serde".into(), "left-over".into()],

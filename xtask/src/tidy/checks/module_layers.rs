@@ -1,4 +1,4 @@
-//! Which module may know which: edges inside crates, and the crate that does no I/O.
+//! Which module may use which inside a crate, and that the pure crate does no I/O.
 
 use std::path::Path;
 
@@ -41,7 +41,7 @@ fn stale(rule: &ModuleRule, krate: &Path) -> Finding {
     Finding::new(Rule::ModuleLayers, krate, 0, message)
 }
 
-/// Finds the edges between top modules that a rule forbids.
+/// Finds uses of other top modules that a rule forbids.
 fn check_edges(rule: &ModuleRule, source: &Source, module: &[String]) -> Vec<Finding> {
     if source.is_for_tests() {
         return Vec::new();
@@ -73,7 +73,7 @@ fn named(modules: &[&str]) -> String {
     if modules.is_empty() { "no other module".into() } else { modules.join(", ") }
 }
 
-/// The module at the top of the crate that a path leads through; nothing if it does not leave its own module.
+/// The top module of the crate that a path leads through; none if it stays in its own module.
 fn used_module(path: &NamedPath, module: &[String]) -> Option<String> {
     let ups = path.parts.iter().take_while(|part| *part == "super").count();
     let first = path.parts.first()?;
@@ -85,12 +85,12 @@ fn used_module(path: &NamedPath, module: &[String]) -> Option<String> {
     if ups > 0 && level == 0 { path.parts.get(ups).cloned() } else { None }
 }
 
-/// Whether a name is a module's rather than a type's or a constant's that the crate's root shows again.
+/// Whether a name is a module's, not that of a type or a constant that the crate's root re-exports.
 fn is_module(name: &str) -> bool {
     name.starts_with(|c: char| c.is_lowercase())
 }
 
-/// Finds what would make the pure crate depend on the world.
+/// Finds uses of I/O in the pure crate.
 fn check_purity(source: &Source) -> Vec<Finding> {
     if source.is_for_tests() {
         return Vec::new();
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_module_is_used_only_by_those_who_may() {
+    fn a_module_is_used_only_where_it_may_be() {
         assert!(edges(&HIDDEN, "run.rs", "use crate::store::Lock;").is_empty());
         let told = edges(&HIDDEN, "host.rs", "use crate::store::Lock;");
         assert_eq!(told, ["the module store may be used by run only, not by host"]);
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_without_its_module_is_found() {
+    fn a_rule_for_a_module_that_is_gone_is_found() {
         assert!(stale(&ALONE, Path::new("k")).message.contains("no module store"));
     }
 }

@@ -1,0 +1,186 @@
+//! `GroupProgress`: how far a group has come.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use crate::model::name::Name;
+use crate::model::name_index::{NameIndex, Named};
+use crate::model::run_event::RunEvent;
+use crate::progress::task_progress::{Moment, OutcomeKind, TaskNotes, TaskProgress, Workdir};
+
+/// How far a group has come.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct GroupProgress<N = ()> {
+    /// Its name.
+    pub name: Name,
+    /// Its place in the order of execution, from 1; 0 if the group was never announced.
+    pub index: u32,
+    /// Its directory, an absolute path; empty if the group was never announced.
+    pub workdir: String,
+    /// What it was made of; `None` if the group was never announced.
+    pub fingerprint: Option<u64>,
+    /// When it began, in seconds since the Unix epoch.
+    pub started: Option<f64>,
+    /// When every task had its outcome, in seconds since the Unix epoch.
+    pub finished: Option<f64>,
+    /// The session in which it began, or began again, as its place among those of the run.
+    pub session: Option<usize>,
+    tasks: Vec<TaskProgress<N>>,
+    /// Invariant: each task's place in `tasks`.
+    places: NameIndex,
+}
+
+/// How many tasks came to what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TaskCounts {
+    /// All tasks.
+    pub tasks: usize,
+    /// Those with a result.
+    pub finished: usize,
+    /// Those that failed for good.
+    pub failed: usize,
+    /// Those that were cancelled.
+    pub cancelled: usize,
+    /// Those that have not ended.
+    pub open: usize,
+    /// Those that have a process.
+    pub running: usize,
+    /// Those that failed at least once and were tried again.
+    pub retried: usize,
+}
+
+impl<N> GroupProgress<N> {
+    /// Its tasks, in the order in which they were added.
+    #[must_use]
+    pub fn tasks(&self) -> &[TaskProgress<N>] {
+        &self.tasks
+    }
+
+    /// A task by its identifier.
+    #[must_use]
+    pub fn task(&self, id: &Name) -> Option<&TaskProgress<N>> {
+        self.tasks.get(self.places.find(id.as_str(), &self.tasks)?)
+    }
+
+    /// The directory of one of its tasks; `None` if the task was never started.
+    #[must_use]
+    pub fn workdir_of<'a>(&self, task: &'a TaskProgress<N>) -> Option<Cow<'a, str>> {
+        match task.workdir() {
+            Workdir::None => None,
+            Workdir::InGroup => Some(format!("{}/{}", self.workdir, task.id).into()),
+            Workdir::Elsewhere(path) => Some(Cow::Borrowed(path)),
+        }
+    }
+
+    /// How many of its tasks came to what.
+    #[must_use]
+    pub fn counts(&self) -> TaskCounts {
+        TaskCounts::of(&self.tasks)
+    }
+
+    /// Whether every task has its outcome.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.finished.is_some()
+    }
+
+    /// Groups come in the order of execution; those that were never announced come last.
+    pub(super) fn order(&self) -> u32 {
+        if self.index == 0 { u32::MAX } else { self.index }
+    }
+}
+
+impl<N: TaskNotes> GroupProgress<N> {
+    pub(super) fn new(name: Name) -> Self {
+        Self {
+            name,
+            index: 0,
+            workdir: String::new(),
+            fingerprint: None,
+            started: None,
+            finished: None,
+            session: None,
+            tasks: Vec::new(),
+            places: NameIndex::default(),
+        }
+    }
+
+    /// The group begins, or begins again in a later session, with these tasks. What is known of its tasks stays if
+    /// the group is made of the same; else only the numbers of their attempts do, as their directories are there.
+    pub(super) fn begin(&mut self, fingerprint: u64, ids: &[Name]) {
+        let is_other = self.fingerprint.is_some_and(|known| known != fingerprint);
+        if is_other {
+            self.started = None;
+        }
+        self.fingerprint = Some(fingerprint);
+        self.finished = None;
+        let same_tasks =
+            ids.len() == self.tasks.len() && ids.iter().eq(self.tasks.iter().map(|task| &task.id));
+        if is_other || !same_tasks {
+            self.make_tasks(ids, is_other);
+        }
+    }
+
+    /// Puts the tasks in the order in which they were added. Tasks of the same group that were not announced come last.
+    fn make_tasks(&mut self, ids: &[Name], is_other: bool) {
+        let earlier = std::mem::take(&mut self.tasks);
+        let unannounced: Vec<Name> =
+            if is_other { Vec::new() } else { earlier.iter().map(|task| task.id.clone()).collect() };
+        let mut known: HashMap<Name, TaskProgress<N>> =
+            earlier.into_iter().map(|task| (task.id.clone(), task)).collect();
+        self.places = NameIndex::default();
+        self.tasks.reserve_exact(ids.len().max(unannounced.len()));
+        self.places.reserve(ids.len(), self.tasks.as_slice());
+        for id in ids.iter().chain(&unannounced) {
+            if self.places.find(id.as_str(), &self.tasks).is_some() {
+                continue;
+            }
+            self.tasks.push(match known.remove(id) {
+                Some(task) if is_other => task.begin_anew(),
+                Some(task) => task,
+                None => TaskProgress::new(id.clone()),
+            });
+            self.places.add_last(&self.tasks);
+        }
+    }
+
+    /// Takes an event of one of the tasks, which is added if it was not announced.
+    pub(super) fn apply(&mut self, moment: Moment, id: &Name, attempt: u32, event: &RunEvent) {
+        let place = self.places.find(id.as_str(), &self.tasks).unwrap_or_else(|| {
+            self.tasks.push(TaskProgress::new(id.clone()));
+            self.places.add_last(&self.tasks);
+            self.tasks.len() - 1
+        });
+        self.tasks[place].apply(moment, attempt, event, &self.workdir);
+    }
+
+    pub(super) fn end_session(&mut self, time: f64) {
+        self.tasks.iter_mut().for_each(|task| task.end_session(time));
+    }
+}
+
+impl<N> Named for GroupProgress<N> {
+    fn name(&self) -> &Name {
+        &self.name
+    }
+}
+
+impl TaskCounts {
+    /// Counts tasks.
+    pub fn of<'a, N: 'a>(tasks: impl IntoIterator<Item = &'a TaskProgress<N>>) -> Self {
+        let mut counts = Self::default();
+        for task in tasks {
+            counts.tasks += 1;
+            match task.kind() {
+                OutcomeKind::Finished => counts.finished += 1,
+                OutcomeKind::Exception => counts.failed += 1,
+                OutcomeKind::Cancelled => counts.cancelled += 1,
+                OutcomeKind::Open => counts.open += 1,
+            }
+            counts.running += usize::from(task.phase.is_some());
+            counts.retried += usize::from(task.was_retried());
+        }
+        counts
+    }
+}

@@ -1,0 +1,265 @@
+//! `RunProgress`: how far a run has come, by its events.
+
+use crate::model::device::DeviceInfo;
+use crate::model::name::Name;
+use crate::model::name_index::NameIndex;
+use crate::model::run_event::{RunEvent, RunOutcome};
+use crate::progress::group_progress::{GroupProgress, TaskCounts};
+use crate::progress::task_progress::{Moment, TaskNotes, TaskProgress};
+
+/// How far a run has come. It starts empty; [`RunProgress::apply`] takes one event after the other.
+///
+/// ```
+/// use fedflow_core::{Dict, Device, Name, OutcomeKind, RunEvent, RunProgress};
+///
+/// let (group, task) = (Name::new("train-1")?, Name::new("client-3")?);
+/// let mut run = RunProgress::<()>::default();
+/// run.apply(0.0, &RunEvent::GroupStarted {
+///     group: group.clone(),
+///     index: 1,
+///     workdir: "/res/train-1".into(),
+///     fingerprint: 7,
+///     tasks: vec![task.clone()],
+/// });
+/// run.apply(8.0, &RunEvent::TaskFinished {
+///     group: group.clone(),
+///     task: task.clone(),
+///     attempt: 1,
+///     device: Device::Cuda(0),
+///     load_seconds: 1.5,
+///     train_seconds: 6.0,
+///     result: Dict::from([("accuracy", 0.96)]),
+/// });
+/// let task = run.group(&group).and_then(|group| group.task(&task)).ok_or("no such task")?;
+/// assert_eq!(task.kind(), OutcomeKind::Finished);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct RunProgress<N = ()> {
+    flow: String,
+    workdir: String,
+    seed: Option<u64>,
+    devices: Vec<DeviceInfo>,
+    sessions: Vec<SessionProgress>,
+    groups: Vec<GroupProgress<N>>,
+    /// Invariant: each group's place in `groups`.
+    places: NameIndex,
+}
+
+/// A session of a run: from its start, or from a resume, until it ended or was cut off.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct SessionProgress {
+    /// Its number, from 1.
+    pub number: u32,
+    /// When it began, in seconds since the Unix epoch.
+    pub started: f64,
+    /// When the last thing happened in it, in seconds since the Unix epoch.
+    pub last: f64,
+    /// How it ended; `None` while it goes on, and if it was cut off.
+    pub outcome: Option<RunOutcome>,
+}
+
+/// An event speaks of a group or a task that was not announced.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unannounced {
+    /// The group has not begun.
+    #[error("it speaks of group {0:?}, which has not begun")]
+    Group(Name),
+    /// The group has no such task.
+    #[error("group {group:?} has no task {task:?}")]
+    Task {
+        /// The group.
+        group: Name,
+        /// The task.
+        task: Name,
+    },
+}
+
+impl<N> Default for RunProgress<N> {
+    fn default() -> Self {
+        Self {
+            flow: String::new(),
+            workdir: String::new(),
+            seed: None,
+            devices: Vec::new(),
+            sessions: Vec::new(),
+            groups: Vec::new(),
+            places: NameIndex::default(),
+        }
+    }
+}
+
+impl<N> RunProgress<N> {
+    /// The flow's name.
+    #[must_use]
+    pub fn flow(&self) -> &str {
+        &self.flow
+    }
+
+    /// The run directory, an absolute path.
+    #[must_use]
+    pub fn workdir(&self) -> &str {
+        &self.workdir
+    }
+
+    /// The seed of every random choice; `None` until the run has begun.
+    #[must_use]
+    pub fn seed(&self) -> Option<u64> {
+        self.seed
+    }
+
+    /// The devices that the latest session could lease.
+    #[must_use]
+    pub fn devices(&self) -> &[DeviceInfo] {
+        &self.devices
+    }
+
+    /// The sessions, in order.
+    #[must_use]
+    pub fn sessions(&self) -> &[SessionProgress] {
+        &self.sessions
+    }
+
+    /// How the latest session ended; `None` while it goes on, and if it was cut off.
+    #[must_use]
+    pub fn outcome(&self) -> Option<&RunOutcome> {
+        self.sessions.last().and_then(|session| session.outcome.as_ref())
+    }
+
+    /// The groups that have begun, in order of execution.
+    #[must_use]
+    pub fn groups(&self) -> &[GroupProgress<N>] {
+        &self.groups
+    }
+
+    /// A group by name.
+    #[must_use]
+    pub fn group(&self, name: &Name) -> Option<&GroupProgress<N>> {
+        self.groups.get(self.places.find(name.as_str(), &self.groups)?)
+    }
+
+    /// Whether a group has begun in the latest session and is not over.
+    #[must_use]
+    pub fn is_active(&self, group: &GroupProgress<N>) -> bool {
+        !group.is_over() && group.session.is_some_and(|session| session + 1 == self.sessions.len())
+    }
+
+    /// Every task beside its group, in order.
+    pub fn tasks(&self) -> impl Iterator<Item = (&GroupProgress<N>, &TaskProgress<N>)> {
+        self.groups.iter().flat_map(|group| group.tasks().iter().map(move |task| (group, task)))
+    }
+
+    /// How many tasks of all groups came to what.
+    #[must_use]
+    pub fn counts(&self) -> TaskCounts {
+        TaskCounts::of(self.tasks().map(|(_, task)| task))
+    }
+
+    /// Checks that the group and the task of which an event speaks were announced.
+    ///
+    /// # Errors
+    /// One of them was not.
+    pub fn check_announced(&self, event: &RunEvent) -> Result<(), Unannounced> {
+        let find = |name: &Name| self.group(name).ok_or_else(|| Unannounced::Group(name.clone()));
+        if let RunEvent::GroupFinished { group, .. } = event {
+            find(group)?;
+        }
+        let Some((group, task, _)) = event.task() else { return Ok(()) };
+        let unannounced = || Unannounced::Task { group: group.clone(), task: task.clone() };
+        find(group)?.task(task).map(|_| ()).ok_or_else(unannounced)
+    }
+}
+
+impl<N: TaskNotes> RunProgress<N> {
+    /// Takes one event. `unix_time` is when it happened, in seconds since the Unix epoch.
+    ///
+    /// The events may be those of several sessions, one after the other, as after a resume. None is refused: a group
+    /// or a task that was not announced is added, and what contradicts itself does no harm.
+    pub fn apply(&mut self, unix_time: f64, event: &RunEvent) {
+        if let RunEvent::RunStarted { flow, workdir, session, devices, seed } = event {
+            let started = self.plausible(unix_time);
+            self.end_session();
+            self.flow.clone_from(flow);
+            self.workdir.clone_from(workdir);
+            self.devices.clone_from(devices);
+            self.seed = Some(*seed);
+            self.sessions.push(SessionProgress { number: *session, started, last: started, outcome: None });
+            return;
+        }
+        let moment = self.moment(unix_time);
+        match event {
+            RunEvent::GroupStarted { group, index, workdir, fingerprint, tasks } => {
+                let group = self.group_mut(group);
+                group.begin(*fingerprint, tasks);
+                (group.index, group.session) = (*index, Some(moment.session));
+                group.workdir.clone_from(workdir);
+                group.started = group.started.or(Some(moment.time));
+                self.put_in_order();
+            }
+            RunEvent::GroupFinished { group, .. } => self.group_mut(group).finished = Some(moment.time),
+            RunEvent::RunFinished { outcome } => {
+                if let Some(session) = self.sessions.last_mut() {
+                    session.outcome = Some(outcome.clone());
+                }
+            }
+            event => {
+                if let Some((group, task, attempt)) = event.task() {
+                    self.group_mut(group).apply(moment, task, attempt, event);
+                }
+            }
+        }
+    }
+
+    /// The moment of an event, in the current session. A session begins if none was announced.
+    fn moment(&mut self, unix_time: f64) -> Moment {
+        let time = self.plausible(unix_time);
+        if self.sessions.is_empty() {
+            self.sessions.push(SessionProgress { number: 1, started: time, last: time, outcome: None });
+        }
+        let Some(session) = self.sessions.last_mut() else { return Moment { session: 0, time } };
+        let time = time.max(session.started);
+        session.last = session.last.max(time);
+        Moment { session: self.sessions.len() - 1, time }
+    }
+
+    /// A time that is no number, or outside any calendar, is replaced by the last one.
+    fn plausible(&self, unix_time: f64) -> f64 {
+        if unix_time.is_finite() && (0.0..1e11).contains(&unix_time) {
+            unix_time
+        } else {
+            self.sessions.last().map_or(0.0, |session| session.last)
+        }
+    }
+
+    /// What was under way when a session was cut off ended with it.
+    fn end_session(&mut self) {
+        let Some(last) = self.sessions.last().map(|session| session.last) else { return };
+        self.groups.iter_mut().for_each(|group| group.end_session(last));
+    }
+
+    fn put_in_order(&mut self) {
+        if self.groups.is_sorted_by_key(|group| group.order()) {
+            return;
+        }
+        self.groups.sort_by_key(GroupProgress::order);
+        self.places = NameIndex::of(&self.groups);
+    }
+
+    fn group_mut(&mut self, name: &Name) -> &mut GroupProgress<N> {
+        let place = self.places.find(name.as_str(), &self.groups).unwrap_or_else(|| {
+            self.groups.push(GroupProgress::new(name.clone()));
+            self.places.add_last(&self.groups);
+            self.groups.len() - 1
+        });
+        &mut self.groups[place]
+    }
+}
+
+impl SessionProgress {
+    /// How long it lasted, or has lasted so far, in seconds.
+    #[must_use]
+    pub fn seconds(&self) -> f64 {
+        (self.last - self.started).max(0.0)
+    }
+}

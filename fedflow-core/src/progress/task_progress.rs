@@ -1,0 +1,267 @@
+//! `TaskProgress`: how far a task has come.
+
+use std::fmt;
+use std::ops::Deref;
+
+use crate::model::device::Device;
+use crate::model::failure::{Failure, FailureKind};
+use crate::model::name::Name;
+use crate::model::name_index::Named;
+use crate::model::run_event::RunEvent;
+use crate::model::value::Dict;
+
+/// How far a task has come. What the user of the fold keeps of it beside this, its notes `N`, is read as if it stood
+/// in here.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct TaskProgress<N = ()> {
+    /// Its identifier.
+    pub id: Name,
+    /// The highest number of an attempt so far; 0 if there was none.
+    pub attempts: u32,
+    /// Where its process is; `None` if it has no process.
+    pub phase: Option<TaskPhase>,
+    /// When it came to this phase, in seconds since the Unix epoch. It means nothing without a phase.
+    pub since: f64,
+    /// The device of its latest training; `None` if its latest attempt has not trained.
+    pub device: Option<Device>,
+    /// How it ended; `None` if it has not. The first outcome stands, until the task is started anew.
+    pub outcome: Option<TaskOutcome>,
+    was_retried: bool,
+    workdir: Workdir,
+    notes: N,
+}
+
+/// What a user of [`RunProgress`](crate::RunProgress) keeps of each task, beside its progress.
+pub trait TaskNotes: Default {
+    /// Takes an event of the task.
+    fn apply(&mut self, moment: Moment, event: &RunEvent);
+
+    /// The session that was going on has ended, or was cut off, at `time`; another one begins. No process is left.
+    fn end_session(&mut self, time: f64) {
+        let _ = time;
+    }
+}
+
+/// When something happened.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Moment {
+    /// The session's place among those of the run, from 0.
+    pub session: usize,
+    /// Seconds since the Unix epoch.
+    pub time: f64,
+}
+
+/// Where the process of a task is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TaskPhase {
+    /// It is being started, or waits until it may load. Events do not tell one from the other.
+    Starting,
+    /// It reads its data.
+    Loading,
+    /// It has loaded and waits for a device.
+    Waiting,
+    /// It trains.
+    Training,
+    /// It has trained, and its process is still there.
+    Ending,
+}
+
+/// How a task ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum TaskOutcome {
+    /// With a result.
+    Finished(Dict),
+    /// Without a result: it failed for good or was cancelled.
+    Failed(Box<Failure>),
+}
+
+/// How a task ended, in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum OutcomeKind {
+    /// It failed for good.
+    Exception,
+    /// It was cancelled.
+    Cancelled,
+    /// It has not ended.
+    Open,
+    /// It has its result.
+    Finished,
+}
+
+/// The directory of a task. Nearly all tasks work in the directory of their group that has their name, which takes no
+/// memory.
+#[derive(Debug, Clone, Default)]
+pub(super) enum Workdir {
+    #[default]
+    None,
+    InGroup,
+    Elsewhere(Box<str>),
+}
+
+impl<N: TaskNotes> TaskProgress<N> {
+    pub(super) fn new(id: Name) -> Self {
+        Self {
+            id,
+            attempts: 0,
+            phase: None,
+            since: 0.0,
+            device: None,
+            outcome: None,
+            was_retried: false,
+            workdir: Workdir::None,
+            notes: N::default(),
+        }
+    }
+
+    /// The task of this name in a group that is made of something else. The attempts are counted on, as their
+    /// directories are there.
+    pub(super) fn begin_anew(self) -> Self {
+        Self { attempts: self.attempts, ..Self::new(self.id) }
+    }
+
+    /// Takes an event of this task, whose group lies in a directory.
+    pub(super) fn apply(&mut self, moment: Moment, attempt: u32, event: &RunEvent, group_workdir: &str) {
+        self.attempts = self.attempts.max(attempt);
+        let mut enter = |phase| (self.phase, self.since) = (Some(phase), moment.time);
+        match event {
+            RunEvent::TaskStarted { workdir, .. } => {
+                enter(TaskPhase::Starting);
+                self.workdir = Workdir::of(&self.id, workdir, group_workdir);
+                // An outcome of an earlier session does not count for a task that is done again.
+                (self.outcome, self.device) = (None, None);
+            }
+            RunEvent::TaskLoading { .. } => enter(TaskPhase::Loading),
+            RunEvent::TaskLoaded { .. } => enter(TaskPhase::Waiting),
+            RunEvent::TaskTraining { device, .. } => {
+                enter(TaskPhase::Training);
+                self.device = Some(*device);
+            }
+            RunEvent::TaskReleased { .. } => enter(TaskPhase::Ending),
+            RunEvent::TaskRetried { data_kept, error, .. } => {
+                if *data_kept {
+                    enter(TaskPhase::Waiting);
+                }
+                // One that only made room for another task has not failed.
+                self.was_retried |= error.kind != FailureKind::Cancelled;
+            }
+            RunEvent::TaskFinished { device, result, .. } if self.outcome.is_none() => {
+                self.device = Some(*device);
+                self.outcome = Some(TaskOutcome::Finished(result.clone()));
+            }
+            RunEvent::TaskFailed { device, error, .. } if self.outcome.is_none() => {
+                self.device = device.or(self.device);
+                self.outcome = Some(TaskOutcome::Failed(Box::new(error.clone())));
+            }
+            // The process of an earlier attempt may be gone late.
+            RunEvent::TaskExited { .. } if attempt == self.attempts => self.phase = None,
+            _ => {}
+        }
+        self.notes.apply(moment, event);
+    }
+
+    /// No process of an earlier session is left when another one begins.
+    pub(super) fn end_session(&mut self, time: f64) {
+        self.phase = None;
+        self.notes.end_session(time);
+    }
+}
+
+impl<N> TaskProgress<N> {
+    /// Whether it has its outcome and its process is gone, so that nothing more comes of it.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.outcome.is_some() && self.phase.is_none()
+    }
+
+    /// Whether it failed at least once and was tried again.
+    #[must_use]
+    pub fn was_retried(&self) -> bool {
+        self.was_retried
+    }
+
+    /// How it ended, in one word.
+    #[must_use]
+    pub fn kind(&self) -> OutcomeKind {
+        match &self.outcome {
+            None => OutcomeKind::Open,
+            Some(TaskOutcome::Finished(_)) => OutcomeKind::Finished,
+            Some(TaskOutcome::Failed(failure)) if failure.kind == FailureKind::Cancelled => {
+                OutcomeKind::Cancelled
+            }
+            Some(TaskOutcome::Failed(_)) => OutcomeKind::Exception,
+        }
+    }
+
+    /// Its result; `None` if it has none.
+    #[must_use]
+    pub fn result(&self) -> Option<&Dict> {
+        if let Some(TaskOutcome::Finished(result)) = &self.outcome { Some(result) } else { None }
+    }
+
+    /// Why it failed; `None` if it has not.
+    #[must_use]
+    pub fn failure(&self) -> Option<&Failure> {
+        if let Some(TaskOutcome::Failed(failure)) = &self.outcome { Some(failure) } else { None }
+    }
+
+    pub(super) fn workdir(&self) -> &Workdir {
+        &self.workdir
+    }
+}
+
+impl<N> Deref for TaskProgress<N> {
+    type Target = N;
+
+    fn deref(&self) -> &N {
+        &self.notes
+    }
+}
+
+impl<N> Named for TaskProgress<N> {
+    fn name(&self) -> &Name {
+        &self.id
+    }
+}
+
+impl TaskNotes for () {
+    fn apply(&mut self, _: Moment, _: &RunEvent) {}
+}
+
+impl Workdir {
+    fn of(id: &Name, workdir: &str, group_workdir: &str) -> Self {
+        let inside = workdir.strip_prefix(group_workdir).and_then(|inside| inside.strip_prefix('/'));
+        if inside == Some(id.as_str()) { Self::InGroup } else { Self::Elsewhere(workdir.into()) }
+    }
+}
+
+impl TaskPhase {
+    /// Its name, in one word.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Loading => "loading",
+            Self::Waiting => "waiting",
+            Self::Training => "training",
+            Self::Ending => "ending",
+        }
+    }
+}
+
+impl fmt::Display for TaskPhase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl fmt::Display for OutcomeKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Exception => "exception",
+            Self::Cancelled => "cancelled",
+            Self::Open => "open",
+            Self::Finished => "finished",
+        })
+    }
+}
