@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use fedflow_core::{Basis, Device, Forecast, LaneUse, TaskGroup};
+use fedflow_core::{Basis, Device, DeviceUse, Forecast, TaskGroup};
 
 use super::chart;
 use super::limits::{LoadingLimit, LoadingLimits};
@@ -24,8 +24,8 @@ pub(super) fn write_single(out: &mut dyn Write, planned: &Planned) -> io::Result
         return Ok(());
     };
     write_head(out, planned)?;
-    let lanes = number(forecast.lanes.len(), if devices.starts_with("cpu") { "slot" } else { "card" });
-    figure(out, "devices", &format!("{devices} ({lanes})"))?;
+    let count = number(forecast.devices.len(), if devices.starts_with("cpu") { "slot" } else { "card" });
+    figure(out, "devices", &format!("{devices} ({count})"))?;
     figure(out, "order", order)?;
     if !overlap {
         figure(out, "overlap", "none: each task holds its device from its start to its end")?;
@@ -120,25 +120,25 @@ fn figure(out: &mut dyn Write, name: &str, value: &str) -> io::Result<()> {
 /// Where each device's time goes, and what it looks like.
 fn write_device_uses(out: &mut dyn Write, forecast: &Forecast) -> io::Result<()> {
     let whole = forecast.makespan.as_secs_f64().max(f64::MIN_POSITIVE);
-    let rows = forecast.lanes.iter().take(SHOWN_DEVICES).map(|lane| {
+    let rows = forecast.devices.iter().take(SHOWN_DEVICES).map(|device| {
         [
-            device_label(lane),
-            thousands(lane.turns),
-            format!("{} ({})", span(lane.busy), percent(lane.busy.as_secs_f64() / whole)),
-            span(lane.waiting),
-            span(lane.tail),
+            device_label(device),
+            thousands(device.trainings),
+            format!("{} ({})", span(device.busy), percent(device.busy.as_secs_f64() / whole)),
+            span(device.waiting),
+            span(device.tail),
         ]
     });
     let header = ["device", "trains", "busy", "waits for loads", "nothing left to train"];
     writeln!(out, "{}", plain_table(header, rows))?;
     writeln!(out)?;
-    let shown = forecast.lanes.len().min(SHOWN_DEVICES);
-    let labels: Vec<String> = forecast.lanes[..shown].iter().map(device_label).collect();
+    let shown = forecast.devices.len().min(SHOWN_DEVICES);
+    let labels: Vec<String> = forecast.devices[..shown].iter().map(device_label).collect();
     for line in chart::lines(forecast, &labels, chart::width()) {
         writeln!(out, "{line}")?;
     }
-    if forecast.lanes.len() > shown {
-        writeln!(out, "… and {} more", number(forecast.lanes.len() - shown, "device"))?;
+    if forecast.devices.len() > shown {
+        writeln!(out, "… and {} more", number(forecast.devices.len() - shown, "device"))?;
     }
     Ok(())
 }
@@ -204,7 +204,7 @@ fn limited_by(limited: &LoadingLimits) -> String {
     format!("limited by {are}; with {enough} it would take {}", span(limited.makespan))
 }
 
-fn device_label(used: &LaneUse) -> String {
+fn device_label(used: &DeviceUse) -> String {
     if used.device == Device::Cpu { format!("cpu slot {}", used.slot) } else { used.device.to_string() }
 }
 
