@@ -15,7 +15,7 @@ use crate::model::run_event::RunEvent;
 use crate::model::time::Time;
 use crate::model::value::Dict;
 use crate::ports::{Assignment, DevicePool, HostSample, Input, Observer, Severity, WorkerEvent, Workers};
-use crate::simulation::script::{Fault, HandOver};
+use crate::simulation::script::{HandOver, SimulatedFault};
 use crate::simulation::world::{DEATH, Simulated, World};
 use crate::work::spec::Program;
 
@@ -60,7 +60,10 @@ impl Workers for SimulationPort {
 
     fn keep(&mut self, worker: WorkerId) {
         let mut world = self.world.borrow_mut();
-        if world.workers.get(&worker).is_some_and(|simulated| simulated.script.fault == Some(Fault::DiesKept))
+        if world
+            .workers
+            .get(&worker)
+            .is_some_and(|simulated| simulated.script.fault == Some(SimulatedFault::DiesKept))
         {
             world.die(worker, DEATH, FailureKind::Killed, "signal 9 (SIGKILL)");
         }
@@ -88,8 +91,8 @@ impl Workers for SimulationPort {
         let Some(simulated) = world.workers.get(&worker) else { return };
         let script = simulated.script;
         match (severity, script.fault) {
-            (Severity::Asked, Some(Fault::Stays))
-            | (Severity::Terminated, Some(Fault::HangsHard(_) | Fault::Stays)) => {}
+            (Severity::Asked, Some(SimulatedFault::Stays))
+            | (Severity::Terminated, Some(SimulatedFault::HangsHard(_) | SimulatedFault::Stays)) => {}
             (Severity::Asked, _) => world.die(worker, script.exit, FailureKind::Exit, "exit code 0"),
             (Severity::Terminated, _) => {
                 world.die(worker, DEATH, FailureKind::Killed, "signal 15 (SIGTERM)");

@@ -252,7 +252,7 @@ proptest! {
             prop_assert!(group.finished());
             for ((task, other), script) in group.tasks().zip(other.tasks()).zip(scripts.iter().cycle()) {
                 // Who waits may die before its turn or not.
-                if script.fault != Some(Fault::Dies(Stage::Wait)) {
+                if script.fault != Some(SimulatedFault::Dies(Stage::Wait)) {
                     prop_assert_eq!(task.result(), other.result(), "{:?}", script.fault);
                     let kind = |task: &TaskEntry| task.failure().map(|failure| failure.kind);
                     prop_assert_eq!(kind(task), kind(other), "{:?}", script.fault);

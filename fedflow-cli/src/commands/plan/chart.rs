@@ -28,14 +28,14 @@ pub(super) fn lines(forecast: &Forecast, labels: &[String], width: usize) -> Vec
     if whole <= 0.0 {
         return Vec::new();
     }
-    // Those who share a card are one use of it: each turn counts from where the one before it has ended.
+    // Tasks that share a card are one use of it: each counts from where the one before it has ended.
     let mut until = vec![Duration::ZERO; labels.len()];
-    for turn in &forecast.turns {
-        let Some(cells) = busy.get_mut(turn.lane) else { continue };
-        let from = turn.from.max(until[turn.lane]);
-        until[turn.lane] = until[turn.lane].max(turn.to);
+    for training in &forecast.trainings {
+        let Some(cells) = busy.get_mut(training.device) else { continue };
+        let from = training.from.max(until[training.device]);
+        until[training.device] = until[training.device].max(training.to);
         let place = |time: Duration| time.as_secs_f64() / whole * columns as f64;
-        fill(cells, place(from), place(turn.to));
+        fill(cells, place(from), place(training.to));
     }
     let mut lines: Vec<String> = labels
         .iter()

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use fedflow_core::{Basis, Device, Forecast, LaneUse, TaskGroup};
+use fedflow_core::{Basis, Device, DeviceUse, Forecast, TaskGroup};
 
 use super::limits::{LoadingLimit, LoadingLimits};
 use super::{Case, Planned, chart};
@@ -11,7 +11,7 @@ use crate::plain_table::plain_table;
 use crate::view::{count, counted, escape};
 
 /// How many devices are shown one by one.
-const SHOWN_LANES: usize = 16;
+const SHOWN_DEVICES: usize = 16;
 /// How many groups a note names.
 const NAMED_GROUPS: usize = 3;
 /// How wide the names of figures are.
@@ -23,8 +23,8 @@ pub(super) fn write_single(out: &mut dyn Write, planned: &Planned) -> io::Result
         return Ok(());
     };
     write_head(out, planned)?;
-    let lanes = number(forecast.lanes.len(), if devices.starts_with("cpu") { "slot" } else { "card" });
-    figure(out, "devices", &format!("{devices} ({lanes})"))?;
+    let count = number(forecast.devices.len(), if devices.starts_with("cpu") { "slot" } else { "card" });
+    figure(out, "devices", &format!("{devices} ({count})"))?;
     figure(out, "order", order)?;
     if !overlap {
         figure(out, "overlap", "none: each task holds its device from its start to its end")?;
@@ -120,25 +120,25 @@ fn figure(out: &mut dyn Write, label: &str, value: &str) -> io::Result<()> {
 /// Where each device's time goes, and what it looks like.
 fn write_lanes(out: &mut dyn Write, forecast: &Forecast) -> io::Result<()> {
     let whole = forecast.makespan.as_secs_f64().max(f64::MIN_POSITIVE);
-    let rows = forecast.lanes.iter().take(SHOWN_LANES).map(|lane| {
+    let rows = forecast.devices.iter().take(SHOWN_DEVICES).map(|device| {
         [
-            lane_label(lane),
-            thousands(lane.turns),
-            format!("{} ({})", span(lane.busy), percent(lane.busy.as_secs_f64() / whole)),
-            span(lane.waiting),
-            span(lane.tail),
+            device_label(device),
+            thousands(device.trainings),
+            format!("{} ({})", span(device.busy), percent(device.busy.as_secs_f64() / whole)),
+            span(device.waiting),
+            span(device.tail),
         ]
     });
     let header = ["device", "trains", "busy", "waits for loads", "nothing left to train"];
     writeln!(out, "{}", plain_table(header, rows))?;
     writeln!(out)?;
-    let shown = forecast.lanes.len().min(SHOWN_LANES);
-    let labels: Vec<String> = forecast.lanes[..shown].iter().map(lane_label).collect();
+    let shown = forecast.devices.len().min(SHOWN_DEVICES);
+    let labels: Vec<String> = forecast.devices[..shown].iter().map(device_label).collect();
     for line in chart::lines(forecast, &labels, chart::width()) {
         writeln!(out, "{line}")?;
     }
-    if forecast.lanes.len() > shown {
-        writeln!(out, "… and {} more", number(forecast.lanes.len() - shown, "device"))?;
+    if forecast.devices.len() > shown {
+        writeln!(out, "… and {} more", number(forecast.devices.len() - shown, "device"))?;
     }
     Ok(())
 }
@@ -204,8 +204,8 @@ fn limited_by(limited: &LoadingLimits) -> String {
     format!("limited by {are}; with {enough} it would take {}", span(limited.makespan))
 }
 
-fn lane_label(lane: &LaneUse) -> String {
-    if lane.device == Device::Cpu { format!("cpu slot {}", lane.slot) } else { lane.device.to_string() }
+fn device_label(device: &DeviceUse) -> String {
+    if device.device == Device::Cpu { format!("cpu slot {}", device.slot) } else { device.device.to_string() }
 }
 
 fn thousands(number: usize) -> String {
