@@ -43,6 +43,6 @@ pub use processes::inheritance::shed_inheritance;
 #[cfg(feature = "host")]
 pub use processes::own_children;
 #[cfg(feature = "host")]
-pub use running_task::{RunningTask, RunningTaskError};
+pub use running_task::{RunningTask, RunningTaskError, RunningTaskHandle, TaskEvent};
 #[cfg(feature = "runtime")]
 pub use runtime::Worker;

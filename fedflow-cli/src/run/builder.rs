@@ -13,15 +13,13 @@ use fedflow_worker::store::{
 };
 
 use super::devices::Devices;
-use super::guard::Guard;
-use super::observers::Unobserved;
+use super::notice::{Notice, Notices};
 use super::open_error::OpenError;
 use super::open_run::Run;
 use super::opening::Opening;
 use super::recorded_run::{RecordedRun, read_durations, read_run};
-use super::system_check::check_system;
-use super::wiring::{MakeObserver, Session, SessionPlan};
-use crate::notice::{Notice, Notices};
+use super::supervisor::{Guard, check_system};
+use super::wiring::{MakeObserver, Session, SessionPlan, Unobserved};
 
 /// The seed of a run that is given none: the same flow makes the same choices.
 pub(crate) const DEFAULT_SEED: u64 = 0;
@@ -55,11 +53,11 @@ struct FlowText {
     text: String,
 }
 
-impl Run {
+impl RunBuilder {
     /// Begins to describe a run: the flow's name, the run directory and the guard.
     #[must_use]
-    pub fn builder(name: impl Into<String>, workdir: impl Into<PathBuf>, guard: Guard) -> RunBuilder {
-        RunBuilder {
+    pub fn new(name: impl Into<String>, workdir: impl Into<PathBuf>, guard: Guard) -> Self {
+        Self {
             name: name.into(),
             workdir: workdir.into(),
             guard,

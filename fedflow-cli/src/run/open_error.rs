@@ -8,8 +8,8 @@ use fedflow_worker::HostError;
 use fedflow_worker::store::{CreateRunDirError, JournalError, LockError, RunDirError};
 
 use super::devices::DevicesError;
-use super::system_check::SystemTooOld;
-use crate::short_path::short_path;
+use super::short_path::short_path;
+use super::supervisor::SystemTooOld;
 
 /// Why a run cannot be opened. No task was started.
 #[derive(Debug, thiserror::Error)]

@@ -22,10 +22,10 @@ const A_MOMENT: Duration = Duration::from_millis(100);
 
 /// The peak of one worker.
 #[derive(Debug, Default)]
-pub(crate) struct MemoryPeak(Mutex<State>);
+pub(crate) struct MemoryPeak(Mutex<PeakState>);
 
 #[derive(Debug, Default)]
-struct State {
+struct PeakState {
     /// Its number is its own until it is reaped, and before that nobody watches it any more.
     process: Option<u32>,
     peak: Size,
@@ -150,7 +150,7 @@ impl MemoryPeak {
         is_new.then_some(state.peak)
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, PeakState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
