@@ -42,7 +42,7 @@ fn run(
     table: LeaseTable,
     config: &Config,
     sample: Option<HostSample>,
-    fault: Option<Fault>,
+    fault: Option<SimulatedFault>,
 ) -> Vec<(Time, RunEvent)> {
     let simulation = Simulation::new(table, move |_| Script {
         start: Duration::from_millis(1),
@@ -175,7 +175,7 @@ fn default_cuda_memory() {
 #[test]
 fn load_nretry() {
     let retries = |keys: &[(&str, Value)]| {
-        let fault = Some(Fault::Error(Stage::Load, FailureKind::Oom));
+        let fault = Some(SimulatedFault::Error(Stage::Load, FailureKind::Oom));
         let events = run(LeaseTable::of_cpu_slots(1), &config(keys), None, fault);
         events.iter().filter(|(_, event)| event.name() == "task-retried").count()
     };
@@ -188,7 +188,7 @@ fn load_nretry() {
 fn train_nretry() {
     let retries = |keys: &[(&str, Value)]| {
         let config = config(keys);
-        let fault = Some(Fault::Error(Stage::Train, FailureKind::Oom));
+        let fault = Some(SimulatedFault::Error(Stage::Train, FailureKind::Oom));
         let events = run(card(24, &config), &config, None, fault);
         events.iter().filter(|(_, event)| event.name() == "task-retried").count()
     };

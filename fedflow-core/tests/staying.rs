@@ -177,7 +177,7 @@ fn commands_and_tasks_that_do_not_ask_for_it_have_processes_of_their_own() {
 #[test]
 fn a_kept_process_that_dies_costs_a_reload_and_nothing_else() {
     let simulation = Simulation::new(LeaseTable::of_cpu_slots(2), |_| Script {
-        fault: Some(Fault::DiesKept),
+        fault: Some(SimulatedFault::DiesKept),
         ..script(10, 10)
     });
     let round = |name: &str| group(name, (0_u32..4).map(|id| task(id).with_keep(format!("c{id}"))));
@@ -196,7 +196,7 @@ fn a_process_that_was_dying_when_it_got_its_task_costs_that_nothing() {
     for (last_time, expected) in [(1, TaskStatus::Exited), (u32::MAX, TaskStatus::Exception)] {
         let simulation = Simulation::new(LeaseTable::of_cpu_slots(1), move |assignment| {
             let dies = assignment.task_id.as_str() == "last" && assignment.attempt <= last_time;
-            Script { fault: dies.then_some(Fault::DiesUnheard), ..script(10, 10) }
+            Script { fault: dies.then_some(SimulatedFault::DiesUnheard), ..script(10, 10) }
         });
         let kept = |id: u32| task(id).with_keep("shared");
         let tasks = (0..20).map(kept).chain([task("last").with_keep("shared")]).chain((20..40).map(kept));
@@ -416,7 +416,7 @@ fn who_loads_ahead_is_not_in_the_way() {
     // The first group's task fails twice, and is tried again when the next group has filled every place.
     let simulation = Simulation::new(LeaseTable::of_cpu_slots(1), |assignment| {
         let fails = assignment.group.as_str() == "a" && assignment.attempt < 3;
-        let fault = fails.then_some(Fault::Error(Stage::Train, FailureKind::Error));
+        let fault = fails.then_some(SimulatedFault::Error(Stage::Train, FailureKind::Error));
         Script { fault, ..script(10, 10) }
     });
     let config = config(&[
@@ -445,13 +445,13 @@ struct RandomTask {
 fn random_task() -> impl Strategy<Value = RandomTask> {
     let fault = prop_oneof![
         8 => Just(None),
-        1 => Just(Some(Fault::DiesKept)),
-        1 => Just(Some(Fault::Dies(Stage::Train))),
-        1 => Just(Some(Fault::Dies(Stage::Load))),
-        1 => Just(Some(Fault::Dies(Stage::Start))),
-        1 => Just(Some(Fault::Stays)),
-        1 => Just(Some(Fault::Error(Stage::Load, FailureKind::Error))),
-        1 => Just(Some(Fault::Error(Stage::Train, FailureKind::Oom))),
+        1 => Just(Some(SimulatedFault::DiesKept)),
+        1 => Just(Some(SimulatedFault::Dies(Stage::Train))),
+        1 => Just(Some(SimulatedFault::Dies(Stage::Load))),
+        1 => Just(Some(SimulatedFault::Dies(Stage::Start))),
+        1 => Just(Some(SimulatedFault::Stays)),
+        1 => Just(Some(SimulatedFault::Error(Stage::Load, FailureKind::Error))),
+        1 => Just(Some(SimulatedFault::Error(Stage::Train, FailureKind::Oom))),
     ];
     let keep = proptest::option::of(0_u8..4);
     let reuse = proptest::option::of(1_u32..5);

@@ -228,7 +228,7 @@ fn an_out_of_memory_is_tried_again_with_more_and_at_last_alone() {
     let mut table = LeaseTable::new(4);
     let info = DeviceInfo { device: Device::Sim(0), uuid: None, name: "sim".into(), memory: None };
     table.add(info, Some(Size::from_gb(8)));
-    let oom = Script { fault: Some(Fault::Error(Stage::Train, FailureKind::Oom)), ..script(10, 10) };
+    let oom = Script { fault: Some(SimulatedFault::Error(Stage::Train, FailureKind::Oom)), ..script(10, 10) };
     let simulation = simulation(table, vec![oom]);
     let mut groups = [group("train", 1)];
     run(&simulation, &config(), &mut groups, History::default()).unwrap();
@@ -310,18 +310,18 @@ fn history(events: &[(Time, RunEvent)]) -> History {
     history
 }
 
-fn any_fault() -> impl Strategy<Value = Option<Fault>> {
+fn any_fault() -> impl Strategy<Value = Option<SimulatedFault>> {
     let stage = prop_oneof![Just(Stage::Start), Just(Stage::Load), Just(Stage::Wait), Just(Stage::Train)];
     let kind = prop_oneof![Just(FailureKind::Error), Just(FailureKind::Oom), Just(FailureKind::Protocol)];
     prop_oneof![
         4 => Just(None),
-        1 => (stage.clone(), kind).prop_map(|(stage, kind)| Some(Fault::Error(stage, kind))),
-        1 => stage.clone().prop_map(|stage| Some(Fault::Dies(stage))),
+        1 => (stage.clone(), kind).prop_map(|(stage, kind)| Some(SimulatedFault::Error(stage, kind))),
+        1 => stage.clone().prop_map(|stage| Some(SimulatedFault::Dies(stage))),
         1 => prop_oneof![Just(Stage::Start), Just(Stage::Load), Just(Stage::Train)]
-            .prop_map(|stage| Some(Fault::Hangs(stage))),
+            .prop_map(|stage| Some(SimulatedFault::Hangs(stage))),
         1 => prop_oneof![Just(Stage::Start), Just(Stage::Load), Just(Stage::Train)]
-            .prop_map(|stage| Some(Fault::HangsHard(stage))),
-        1 => Just(Some(Fault::Stays)),
+            .prop_map(|stage| Some(SimulatedFault::HangsHard(stage))),
+        1 => Just(Some(SimulatedFault::Stays)),
     ]
 }
 
@@ -397,9 +397,9 @@ proptest! {
         for (task, script) in groups[0].tasks().zip(&scripts) {
             // The reference: a fault before the result is an exception. Who waits may die before its turn or not.
             let expected = match script.fault {
-                None | Some(Fault::Stays) => Some(TaskStatus::Exited),
-                Some(Fault::Error(Stage::Wait, _)) => Some(TaskStatus::Exited),
-                Some(Fault::Dies(Stage::Wait)) => None,
+                None | Some(SimulatedFault::Stays) => Some(TaskStatus::Exited),
+                Some(SimulatedFault::Error(Stage::Wait, _)) => Some(TaskStatus::Exited),
+                Some(SimulatedFault::Dies(Stage::Wait)) => None,
                 Some(_) => Some(TaskStatus::Exception),
             };
             if let Some(expected) = expected {
@@ -502,7 +502,7 @@ fn late_messages_of_an_earlier_attempt_change_nothing() {
 #[test]
 fn a_task_that_is_cancelled_between_two_attempts_is_not_tried_again() {
     // It fails after 21 ms and then takes 100 ms to exit: it is cancelled meanwhile.
-    let fault = Some(Fault::Error(Stage::Train, FailureKind::Error));
+    let fault = Some(SimulatedFault::Error(Stage::Train, FailureKind::Error));
     let world =
         simulation(LeaseTable::of_cpu_slots(1), vec![Script { exit: ms(100), fault, ..script(10, 10) }]);
     world

@@ -1,34 +1,36 @@
-//! What cards a machine has, whether or not a run may use them: what `fedflow devices` shows.
+//! `Inventory`: the cards of a machine and the leases on them, whether or not a run may use them. `fedflow devices` shows
+//! it.
 
 use fedflow_core::{Device, Size};
 use serde::Serialize;
 
-use crate::ledger::{CardKey, Directory, Standing, Survey};
-use crate::machine::DeviceEnvironment;
-use crate::machine::{probe_name, probe_user, probe_world, user_name};
-use crate::nvml::{CardError, CardProcess, CardRole, Driver, Found, Memory, NoDriver, Vitals};
-use crate::visible;
+use crate::lease_directory::Directory;
+use crate::ledger::{CardKey, SupervisorBookings, Survey};
+use crate::machine::{DeviceEnvironment, probe_name, probe_user, probe_world, user_name};
+use crate::nvidia::{
+    CardError, CardMemory, CardProcess, CardRole, CardVitals, Driver, FoundCard, NoDriver, resolve,
+};
 
-/// The cards of a machine, or why there are none.
+/// The cards of a machine, or why there are none; and the leases on them.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Inventory {
     /// The driver's version.
     pub driver: Option<String>,
-    /// The version of CUDA that the driver speaks.
+    /// The version of CUDA that the driver supports.
     pub cuda: Option<String>,
     /// All cards in PCI order, each followed by its MIG instances.
     pub cards: Vec<CardReport>,
     /// Why a run would have no card here, if so.
     pub reason: Option<String>,
-    /// What else a person should know.
+    /// What else people should know.
     pub warnings: Vec<String>,
-    /// What runs of all users have leased, simulated cards and CPU slots of a `FEDFLOW_LEASE_DIR` included.
+    /// The leases of all users' runs, those of simulated cards and CPU slots in a `FEDFLOW_LEASE_DIR` included.
     pub leases: Vec<LeaseReport>,
-    /// Who waits for devices that others have, the longest waiter first.
+    /// The runs that wait for devices of other runs, the one that has waited longest first.
     pub waiting: Vec<WaitReport>,
 }
 
-/// A share of one device, as it is booked in the machine's ledger.
+/// A share of one device as it is booked in the machine's ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LeaseReport {
     /// The device's name in a run that is started now; `None` if such a run cannot use it.
@@ -41,51 +43,51 @@ pub struct LeaseReport {
     pub memory: Size,
     /// Whether the card is leased whole.
     pub exclusive: bool,
-    /// Whether it trains; else it only keeps its memory.
+    /// Whether it trains. If not, its memory is resident.
     pub training: bool,
-    /// Whether nobody uses it: a process that has ended did not give it back.
+    /// Whether it is memory that a process did not release when it ended.
     pub quarantined: bool,
-    /// The task, as `group/task`, once it is known.
+    /// The task, as `group/task`; `None` until it is known.
     pub task: Option<String>,
-    /// The supervisor's process.
+    /// The number of the supervisor's process.
     pub supervisor: u32,
-    /// Whether the supervisor lives; else only the worker does.
+    /// Whether the supervisor lives. If not, only the worker does.
     pub supervised: bool,
-    /// The process that uses it, once it is known.
+    /// The number of the process that holds it; `None` until it is known.
     pub worker: Option<u32>,
-    /// Since when, in Unix seconds.
+    /// When it was leased, in Unix seconds.
     pub since: u64,
 }
 
-/// A run that waits for devices that others have.
+/// A run that waits for devices of other runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct WaitReport {
     /// The user.
     pub user: String,
-    /// The supervisor's process.
+    /// The number of the supervisor's process.
     pub supervisor: u32,
     /// How many devices it waits for.
     pub devices: u32,
-    /// How much memory of each.
+    /// How much memory on each of them.
     pub memory: Size,
-    /// Whether it wants them whole.
+    /// Whether it waits for whole cards.
     pub exclusive: bool,
-    /// Since when, in Unix seconds.
+    /// When it began to wait, in Unix seconds.
     pub since: u64,
 }
 
-/// A card or a MIG instance. What the driver does not tell is `None`.
+/// A card or a MIG instance. `None` means that the driver does not report the value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CardReport {
     /// Its name in a run that is started now; `None` if such a run cannot use it.
     pub device: Option<Device>,
-    /// NVML's number of the card, in PCI order; an instance has that of its card.
+    /// NVML's number of the card, in PCI order. An instance has the number of its card.
     pub index: u32,
     /// Its UUID.
     pub uuid: Option<String>,
     /// The product's name.
     pub name: Option<String>,
-    /// Where it is on the bus.
+    /// Its place on the PCI bus.
     pub pci_bus_id: Option<String>,
     /// Whether it is a whole card, a divided one, or an instance of one.
     pub mig: CardRole,
@@ -97,7 +99,7 @@ pub struct CardReport {
     pub temperature: Option<u32>,
     /// In milliwatts.
     pub power: Option<u32>,
-    /// Who uses it.
+    /// The processes that use it.
     pub processes: Option<Vec<ProcessReport>>,
     /// Why it cannot be used, if so.
     pub error: Option<String>,
@@ -108,18 +110,19 @@ pub struct CardReport {
 pub struct MemoryReport {
     /// All of it.
     pub total: Size,
-    /// What is used.
+    /// How much is used.
     pub used: Size,
-    /// What is free.
+    /// How much is free.
     pub free: Size,
 }
 
-/// A process on a card. The id is the host's: inside a container it, the name and the user may be another's.
+/// A process on a card. The number is the host's: inside a container, it, the name and the user may be those of another
+/// process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ProcessReport {
-    /// Its id.
+    /// Its number.
     pub pid: u32,
-    /// What it uses of the card's memory.
+    /// How much of the card's memory it uses.
     pub memory: Option<Size>,
     /// Its program's name.
     pub name: Option<String>,
@@ -127,8 +130,8 @@ pub struct ProcessReport {
     pub user: Option<String>,
 }
 
-/// Looks for cards, and who holds them. Blocks while NVIDIA's driver starts: milliseconds, or seconds if nothing else
-/// has it running.
+/// Lists the cards and the leases on them. Blocks while NVIDIA's driver starts: milliseconds, or seconds if no other
+/// process uses it.
 #[must_use]
 pub fn inventory(environment: &DeviceEnvironment) -> Inventory {
     InventorySource::new(environment.clone()).look()
@@ -148,7 +151,7 @@ impl InventorySource {
         Self { environment, driver: None }
     }
 
-    /// Looks for cards, and who holds them, as [`inventory`] does. A driver that fails is opened anew the next time.
+    /// Lists the cards and the leases on them, as [`inventory`] does. A driver that fails is opened anew the next time.
     #[must_use]
     pub fn look(&mut self) -> Inventory {
         let opened =
@@ -173,7 +176,7 @@ fn cards(driver: &Driver, environment: &DeviceEnvironment) -> Inventory {
         Ok(found) => found,
         Err(reason) => return Inventory { reason: Some(reason.to_string()), ..versions },
     };
-    let visible = visible::resolve(&found, environment.cuda_visible_devices.as_deref());
+    let visible = resolve(&found, environment.cuda_visible_devices.as_deref());
     let hidden = visible.hidden.as_ref().map(ToString::to_string);
     let reason = visible.cards.is_empty().then(|| {
         let no_card =
@@ -199,31 +202,31 @@ impl Inventory {
     }
 
     fn add_leases(&mut self, environment: &DeviceEnvironment) {
-        let survey = Directory::look(environment).and_then(|directory| match directory {
+        let survey = Directory::open_existing(environment).and_then(|directory| match directory {
             Some(directory) => Survey::take(&directory, None, &probe_world()),
             None => Ok(Survey::default()),
         });
-        let Survey { supervisors, faults } = match survey {
+        let Survey { supervisors, unreadable } = match survey {
             Ok(survey) => survey,
             Err(error) => return self.warnings.push(error.to_string()),
         };
-        self.warnings.extend(faults.iter().map(|faulty| faulty.error.to_string()));
-        for standing in &supervisors {
-            let leases: Vec<LeaseReport> = self.leases_of(standing).collect();
+        self.warnings.extend(unreadable.iter().map(|file| file.error.to_string()));
+        for supervisor in &supervisors {
+            let leases: Vec<LeaseReport> = self.leases_of(supervisor).collect();
             self.leases.extend(leases);
-            self.waiting.extend(WaitReport::new(standing));
+            self.waiting.extend(WaitReport::new(supervisor));
         }
         self.leases.sort_by(|a, b| (&a.card, a.since, a.supervisor).cmp(&(&b.card, b.since, b.supervisor)));
         self.waiting.sort_by_key(|waiting| (waiting.since, waiting.supervisor));
     }
 
-    fn leases_of(&self, standing: &Standing) -> impl Iterator<Item = LeaseReport> {
-        let user = user_name(standing.user);
-        standing.bookings.iter().map(move |booking| {
-            let is_it = |card: &&CardReport| {
+    fn leases_of(&self, supervisor: &SupervisorBookings) -> impl Iterator<Item = LeaseReport> {
+        let user = user_name(supervisor.user);
+        supervisor.bookings.iter().map(move |booking| {
+            let is_leased = |card: &&CardReport| {
                 card.uuid.as_deref().map(CardKey::of_uuid).as_ref() == Some(&booking.card)
             };
-            let known = self.cards.iter().find(is_it);
+            let known = self.cards.iter().find(is_leased);
             LeaseReport {
                 device: known.map_or_else(|| CardKey::device(&booking.card), |card| card.device),
                 card: booking.card.clone(),
@@ -233,8 +236,8 @@ impl Inventory {
                 training: booking.training,
                 quarantined: booking.quarantined,
                 task: booking.task.clone(),
-                supervisor: standing.header.supervisor.pid,
-                supervised: standing.alive,
+                supervisor: supervisor.header.supervisor.pid,
+                supervised: supervisor.alive,
                 worker: booking.worker.map(|worker| worker.pid),
                 since: booking.since,
             }
@@ -243,11 +246,11 @@ impl Inventory {
 }
 
 impl WaitReport {
-    fn new(standing: &Standing) -> Option<Self> {
-        let waiting = standing.header.waiting.as_ref().filter(|_| standing.alive)?;
+    fn new(supervisor: &SupervisorBookings) -> Option<Self> {
+        let waiting = supervisor.header.waiting.as_ref().filter(|_| supervisor.alive)?;
         Some(Self {
-            user: user_name(standing.user),
-            supervisor: standing.header.supervisor.pid,
+            user: user_name(supervisor.user),
+            supervisor: supervisor.header.supervisor.pid,
             devices: waiting.devices,
             memory: waiting.memory,
             exclusive: waiting.exclusive,
@@ -257,13 +260,13 @@ impl WaitReport {
 }
 
 impl CardReport {
-    fn new(driver: &Driver, card: &Found, device: Option<Device>) -> Self {
+    fn new(driver: &Driver, card: &FoundCard, device: Option<Device>) -> Self {
         let uuid = card.uuid.as_deref().filter(|_| card.error.is_none());
-        let vitals = uuid.map_or(Ok(Vitals::default()), |uuid| driver.vitals(uuid));
+        let vitals = uuid.map_or(Ok(CardVitals::default()), |uuid| driver.vitals(uuid));
         let processes = uuid.map_or(Ok(None), |uuid| driver.processes(uuid));
         let error = card.error.as_ref().or(vitals.as_ref().err()).or(processes.as_ref().err());
         let error = error.map(CardError::to_string);
-        let Vitals { utilization, temperature, power } = vitals.unwrap_or_default();
+        let CardVitals { utilization, temperature, power } = vitals.unwrap_or_default();
         let processes = processes.ok().flatten();
         Self {
             device,
@@ -282,8 +285,8 @@ impl CardReport {
     }
 }
 
-impl From<Memory> for MemoryReport {
-    fn from(Memory { total, used, free, .. }: Memory) -> Self {
+impl From<CardMemory> for MemoryReport {
+    fn from(CardMemory { total, used, free, .. }: CardMemory) -> Self {
         Self { total, used, free }
     }
 }

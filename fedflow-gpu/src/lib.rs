@@ -1,49 +1,102 @@
 //! The devices of one machine and the leases on them: NVIDIA cards, CPU slots and simulated cards.
 //!
-//! A [`Pool`] is what a run leases from. It is opened for a [`DeviceChoice`] (the text of `--devices`) and
-//! implements [`DevicePool`](fedflow_core::DevicePool). Several tasks share a card while the memory that they ask
-//! for fits into what is really free, memory of other people's processes included. [`inventory`] tells what
-//! cards there are, whether or not a run may use them.
+//! A program that trains leases a device by memory, and several programs share a card as long as their amounts fit into
+//! what is really free. Leases hold between all processes and users of the machine, without a daemon: a lease ends when it
+//! is dropped, and at the latest when the process that uses it ends.
 //!
-//! Cards are found through NVIDIA's management library, which is loaded when it is needed: without a driver
-//! everything here works on CPU slots and simulated cards, and says why there is no card.
+//! A lease between two processes, each of which opens the devices for itself. Here both are in one program and know of
+//! each other only through the lease directory (`examples/two_processes.rs` really starts a second process):
 //!
 //! ```
-//! use fedflow_core::{Config, DevicePool};
-//! use fedflow_gpu::{DeviceChoice, DeviceEnvironment, Pool};
+//! use std::time::Duration;
 //!
-//! let choice: DeviceChoice = "sim:2x24GB".parse()?;
-//! let opened = Pool::open(&choice, &Config::default(), &DeviceEnvironment::default())?;
-//! assert_eq!(opened.pool.devices().len(), 2);
+//! use fedflow_gpu::{Config, DeviceEnvironment, Devices, Size};
+//!
+//! let directory = tempfile::tempdir()?;
+//! let lease_dir = Some(directory.path().join("leases"));
+//! let environment = DeviceEnvironment { lease_dir, ..DeviceEnvironment::default() };
+//! let card = "sim:1x24GB".parse()?;
+//! let open = || Devices::open(&card, &Config::default(), &environment);
+//! let (first, second) = (open()?, open()?);
+//!
+//! let lease = first.request(Size::from_gb(16)).lease(Duration::from_secs(60))?;
+//! assert!(second.request(Size::from_gb(16)).try_lease()?.is_none(), "the card has 24 GB");
+//!
+//! let waiting = std::thread::spawn(move || {
+//!     let lease = second.request(Size::from_gb(16)).lease(Duration::from_secs(60))?;
+//!     Ok::<_, fedflow_gpu::LeaseError>(lease.device())
+//! });
+//! drop(lease);
+//! assert_eq!(waiting.join().expect("it does not panic")?.to_string(), "sim:0");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! On a machine with cards, `Devices::of_this_machine()` opens them all, and [`HeldLease::spawn`] starts a program that
+//! sees its leased card alone.
+//!
+//! # Leases for a program of one's own
+//!
+//! [`Devices`] → [`DeviceRequest`] → [`HeldLease`]; [`LeaseError`] says why a request was not granted, and [`LeaseScope`]
+//! which processes see a lease.
+//!
+//! # The devices of a run, for Fedflow's engine
+//!
+//! [`Pool`] implements the engine's port [`DevicePool`]. [`Pool::start_watch`] wakes the engine when a refused request may
+//! succeed, [`LeaseHolders`] names the processes that hold leases, and [`SimulatedMemory`] is what tasks use of simulated
+//! cards.
+//!
+//! # Which devices
+//!
+//! [`DeviceChoice`] is the text of `--devices`, [`DeviceEnvironment`] the variables that restrict them. [`OpenError`] and
+//! [`Warning`] say what is wrong with them: cards are found through NVIDIA's management library, which is loaded when it is
+//! needed, so without a driver everything works on CPU slots and simulated cards and says why there is no card.
+//!
+//! # Looking at devices
+//!
+//! [`inventory`] lists all cards of the machine and all leases, whether or not a run may use them. [`TelemetrySampler`]
+//! samples how busy, full and warm a pool's devices are.
+//!
+//! # From `fedflow-core`
+//!
+//! The types that these items take and return are here too, so that this crate is enough: [`Config`], [`Size`], [`Device`],
+//! [`Lease`] and others.
+
+mod device_choice;
+
+mod problems;
 
 mod machine;
 
-mod choice;
+mod nvidia;
 
-mod nvml;
-
-mod visible;
+mod lease_directory;
 
 mod ledger;
 
-mod telemetry;
+mod cards;
+
+mod sampling;
 
 mod pool;
 
+mod devices;
+
 mod inventory;
 
-pub use choice::{ChoiceError, DeviceChoice};
+pub use fedflow_core::{
+    Config, Device, DeviceInfo, DevicePool, Lease, LeaseId, LeaseRequest, Pin, Share, Size, TaskKey,
+    Unleasable,
+};
+
+pub use cards::{SimulatedMemory, SimulatedOom};
+pub use device_choice::{ChoiceError, DeviceChoice};
+pub use devices::{DeviceRequest, Devices, HeldLease, LeaseError};
 pub use inventory::{
     CardReport, Inventory, InventorySource, LeaseReport, MemoryReport, ProcessReport, WaitReport, inventory,
 };
-pub use ledger::{Fault, LedgerError};
+pub use lease_directory::{LeaseScope, LedgerError, LedgerFault};
 pub use machine::DeviceEnvironment;
-pub use nvml::{CardError, CardRole, NoDriver};
-pub use pool::{
-    CardChanges, CardWatch, DeviceWatch, LeaseHolders, NoCards, OpenError, Opened, Pool, SimulatedMemory,
-    SimulatedOom, Warning,
-};
-pub use telemetry::{TelemetrySampler, TelemetrySource};
-pub use visible::HiddenCards;
+pub use nvidia::{CardError, CardRole, HiddenCards, NoDriver};
+pub use pool::{LeaseHolders, Opened, Pool, ReleaseWatch};
+pub use problems::{NoCards, OpenError, Warning};
+pub use sampling::{TelemetrySampler, TelemetrySource};

@@ -9,7 +9,7 @@ use fedflow_core::{
     Assignment, Device, Dict, Input, Lease, LeaseId, LoadContext, Name, Program, SELF_WORKER, Severity, Task,
     TaskError, TrainContext, WorkerEvent, WorkerId, Workers,
 };
-use fedflow_worker::{Host, HostOptions, Worker};
+use fedflow_worker::{Host, HostOptions, LeaseHooks, Worker};
 use serde::{Deserialize, Serialize};
 
 /// A task that does nothing.
@@ -42,7 +42,7 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let root = tempfile::tempdir().expect("a temporary directory");
-        let mut options = HostOptions::new(root.path());
+        let mut options = HostOptions::new(root.path(), LeaseHooks::none());
         options.sample_interval = None;
         let (host, _) = Host::start(options).expect("a host");
         let lease =
@@ -110,6 +110,7 @@ impl Bench {
                     self.host.hand_over(worker, next, assignment);
                 }
                 Input::Worker { worker, event: WorkerEvent::Ready } => self.host.load(worker),
+                Input::Worker { event: WorkerEvent::Peak(_), .. } => {}
                 Input::Worker { worker, event: WorkerEvent::Loaded } => {
                     done.push(worker);
                     left -= 1;
@@ -121,9 +122,12 @@ impl Bench {
     }
 
     fn event(&mut self) -> WorkerEvent {
-        match self.host.next(None).1 {
-            Input::Worker { event, .. } => event,
-            other => panic!("{other:?}"),
+        loop {
+            match self.host.next(None).1 {
+                Input::Worker { event: WorkerEvent::Peak(_), .. } => {}
+                Input::Worker { event, .. } => return event,
+                other => panic!("{other:?}"),
+            }
         }
     }
 }

@@ -31,25 +31,21 @@
 //! by whatever cause, the worker sees it and kills its own process group, helpers included. (The kernel's parent-death
 //! signal watches over it only until the life line does: it would kill the worker before it has killed its helpers.)
 
+pub(crate) mod attempt_span;
 pub(crate) mod cause;
 pub(crate) mod context;
-mod descriptor_limit;
 #[doc(hidden)]
 pub mod fuzzing;
-mod handle;
-pub(crate) mod input_queue;
-mod lease_holder;
+pub(crate) mod inputs;
+pub(crate) mod lease_hooks;
 pub(crate) mod logs;
-mod memory;
-mod memory_check;
+pub(crate) mod memory;
 pub(crate) mod options;
 pub(crate) mod sessions;
 pub(crate) mod starting;
-mod supervision;
-mod talk;
+pub(crate) mod supervision;
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -61,29 +57,15 @@ use rustix::process::{getpid, set_child_subreaper};
 use crate::pausable_clock::Clock;
 use crate::processes::spawn;
 use context::HostContext;
-pub use handle::HostHandle;
-use input_queue::{Arrivals, InputQueue, Waker};
-pub use lease_holder::LeaseWitness;
+pub use context::HostError;
+pub use inputs::host_handle::HostHandle;
+use inputs::input_queue::{Arrivals, InputQueue, Waker};
+pub use lease_hooks::LeaseHooks;
 use memory::host_sampler::{Sampler, SamplerThread};
-pub use memory_check::TrainGate;
 pub use options::{HostOptions, Protocol, WorkerProgram};
+use starting::descriptor_limit;
 use supervision::notice::NoticeQueue;
 use supervision::worker_table::WorkerTable;
-pub use talk::HostTalk;
-
-/// Why a host cannot start.
-#[derive(Debug, thiserror::Error)]
-pub enum HostError {
-    /// The base directory is not absolute, so it would mean another one in a worker's directory.
-    #[error("the base directory {0:?} is not an absolute path")]
-    RelativeBase(PathBuf),
-    /// There is no place for the private directory through which workers are met.
-    #[error("cannot make a private directory: {0}")]
-    PrivateDirectory(io::Error),
-    /// The system gives no thread or descriptor.
-    #[error("cannot start the host's threads: {0}")]
-    Threads(#[from] io::Error),
-}
 
 /// The workers on this machine: the engine's [`Workers`]. Owned by the engine's thread; a [`HostHandle`] is for others.
 ///
@@ -219,7 +201,8 @@ mod tests {
     #[test]
     fn a_handle_that_outlives_its_host_blocks_no_thread() {
         let root = tempfile::tempdir().unwrap();
-        let options = HostOptions { sample_interval: None, ..HostOptions::new(root.path()) };
+        let options =
+            HostOptions { sample_interval: None, ..HostOptions::new(root.path(), LeaseHooks::none()) };
         let (host, handle) = Host::start(options).unwrap();
         let pausing = std::thread::spawn({
             let handle = handle.clone();

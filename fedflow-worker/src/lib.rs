@@ -35,11 +35,7 @@ pub use check_worker::{CheckedStep, Trial, Verdict, WorkerCheck};
 #[cfg(feature = "host")]
 pub use describe::{DescribeError, describe};
 #[cfg(feature = "host")]
-pub use host::{
-    Host, HostError, HostHandle, HostOptions, HostTalk, LeaseWitness, Protocol, TrainGate, WorkerProgram,
-};
-#[cfg(any(feature = "runtime", feature = "run-dir"))]
-pub use processes::ProcessId;
+pub use host::{Host, HostError, HostHandle, HostOptions, LeaseHooks, Protocol, WorkerProgram};
 #[cfg(feature = "runtime")]
 pub use processes::end_descendants;
 #[cfg(feature = "host")]
@@ -47,6 +43,6 @@ pub use processes::inheritance::shed_inheritance;
 #[cfg(feature = "host")]
 pub use processes::own_children;
 #[cfg(feature = "host")]
-pub use running_task::{RunningTask, RunningTaskError};
+pub use running_task::{RunningTask, RunningTaskError, RunningTaskHandle, TaskEvent};
 #[cfg(feature = "runtime")]
 pub use runtime::Worker;

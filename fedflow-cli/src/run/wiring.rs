@@ -1,5 +1,11 @@
 //! How a run's ports are opened and wired: host, devices, journal, report, and everything that watches beside them.
 
+mod control_requests;
+mod device_telemetry;
+mod host_options;
+mod kept_estimates;
+mod observers;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -7,24 +13,26 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use fedflow_core::{
     Config, DurationLearner, Durations, Flow, History, Observer, Ports, RunSettings, StartOrder, TaskGroup,
 };
-use fedflow_gpu::{DeviceWatch, Pool, TelemetrySampler};
+use fedflow_gpu::{Pool, ReleaseWatch, TelemetrySampler};
 use fedflow_report::{Report, ReportWriter};
 use fedflow_worker::store::{Head, JournalNotice, JournalWriter, OrderSocket, RunDir, RunLock};
 use fedflow_worker::{Host, HostHandle, WorkerProgram};
 
-use super::control_requests::take_control_requests;
-use super::device_telemetry::{SampleTargets, start_telemetry};
+use self::control_requests::take_control_requests;
+use self::device_telemetry::{SampleTargets, start_telemetry};
+use self::host_options::{host_options, within_capacity};
+use self::kept_estimates::KeptEstimates;
 use super::devices::Devices;
-use super::guard::{Guard, GuardWatch};
-use super::host_options::{host_options, within_capacity};
-use super::kept_estimates::KeptEstimates;
-use super::observers::Observers;
+use super::notice::Notices;
 use super::open_error::OpenError;
 use super::opening::Opening;
 use super::recorded_run::RecordedRun;
-use super::signal_watch::SignalWatch;
-use crate::debug::{DebugTalk, TalkingPool};
-use crate::notice::Notices;
+use super::supervisor::{Guard, GuardWatch, SignalWatch};
+use crate::debug::task_names::TaskNames;
+use crate::debug::traced_pool::TracedPool;
+
+pub(super) use observers::Observers;
+pub use observers::Unobserved;
 
 /// Makes the caller's observer.
 pub(super) type MakeObserver<O> = Box<dyn FnOnce(&Opening<'_>) -> io::Result<O>>;
@@ -49,7 +57,7 @@ pub(super) struct SessionPlan<O> {
 }
 
 /// The engine's run of a flow, with this crate's ports.
-pub(super) type WiredFlow<O> = Flow<Host, TalkingPool<Pool>, Observers<O>>;
+pub(super) type WiredFlow<O> = Flow<Host, TracedPool<Pool>, Observers<O>>;
 
 /// A session that is going on. Dropping it ends every process and releases the lock last.
 pub(super) struct Session<O: Observer> {
@@ -58,7 +66,7 @@ pub(super) struct Session<O: Observer> {
     pub(super) learner: Option<DurationLearner>,
     pub(super) estimates: KeptEstimates,
     /// Tells the engine when devices that other runs had may be free; none if this run has its devices alone.
-    pub(super) device_watch: Option<DeviceWatch>,
+    pub(super) device_watch: Option<ReleaseWatch>,
     /// Samples the devices; none if nothing can be seen of them.
     pub(super) telemetry: Option<TelemetrySampler>,
     /// Takes control requests; none where the file system has no sockets.
@@ -108,10 +116,9 @@ impl<O: Observer> Session<O> {
         };
         let own = make_observer(&opening).map_err(OpenError::Observer)?;
 
-        let talk = config.debug.then(|| DebugTalk::new(notices.clone()));
         let told = notices.clone();
         pool.tell_warnings(move |warning| told.warn(warning));
-        let (workers, host) = Host::start(host_options(&head, &config, &pool, workers, talk.clone()))?;
+        let (workers, host) = Host::start(host_options(&head, &config, &pool, workers))?;
         let told = host.clone();
         let device_watch = pool.start_watch(config.scheduler.interval, move || told.devices_changed());
         let device_watch = device_watch.map_err(OpenError::DeviceWatch)?;
@@ -137,8 +144,9 @@ impl<O: Observer> Session<O> {
             on_failure: config.task.on_failure,
             grace: config.supervision.grace,
         };
-        let observer = Observers { journal, report, learner: learner.clone(), talk: talk.clone(), own };
-        let ports = Ports { workers, pool: TalkingPool::new(pool, talk), observer };
+        let names = TaskNames::default();
+        let observer = Observers { journal, report, learner: learner.clone(), names: names.clone(), own };
+        let ports = Ports { workers, pool: TracedPool::new(pool, names), observer };
         let config = within_capacity(config, &notices);
         let flow = Flow::new(ports, settings, config, history).with_estimates(learned);
         let hold = Hold { signals, _guard: watched, _lock: lock };

@@ -4,9 +4,9 @@ mod keys;
 mod sections;
 mod setting;
 
-pub use keys::{ConfigError, KEYS, Key};
+pub use keys::{Config, ConfigError, KEYS, Key};
 pub use sections::{
-    Config, GpuPriority, GpuStrategy, OnFailure, RemainLimit, SchedulerConfig, SmtpConfig, StartOrder,
+    GpuPriority, GpuStrategy, OnFailure, RemainLimit, SchedulerConfig, SmtpConfig, StartOrder,
     SupervisionConfig, TaskConfig, TelemetryConfig, UtilizationLimit,
 };
 pub use setting::{Setting, SettingError};

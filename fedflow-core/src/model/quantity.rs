@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 /// assert_eq!(Size::from_bytes(24_000_000_000).to_string(), "24GB");
 /// # Ok::<(), fedflow_core::SizeError>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Size(u64);
 
@@ -120,6 +120,14 @@ impl fmt::Display for Size {
     }
 }
 
+impl fmt::Debug for Size {
+    /// As [`Display`](fmt::Display) writes it, or in bytes where that would be rounded.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.to_string();
+        if text.parse() == Ok(*self) { f.pad(&text) } else { write!(f, "{}B", self.0) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,6 +143,12 @@ mod tests {
         for text in ["", "GB", "12", "-1GB", "a lot", "1XB", "4G"] {
             assert!(text.parse::<Size>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn debug_output_is_readable_and_exact() {
+        assert_eq!(format!("{:?}", Some(Size::from_gb(20))), "Some(20GB)");
+        assert_eq!(format!("{:?}", Size::from_bytes(20_000_000_001)), "20000000001B");
     }
 
     proptest! {

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
-pub use device_use::{GroupSpan, LaneUse, Turn};
-use device_use::{group_spans, turns, uses};
+pub use device_use::{DeviceUse, GroupSpan, TrainSpan};
+use device_use::{group_spans, train_spans, uses};
 use lower_bound::lower_bound;
 pub use planned_times::PlannedTimes;
 use planned_times::handed_over;
@@ -52,9 +52,9 @@ pub struct Forecast {
     /// No order and no scheduler can be faster on these devices: see [`Forecast::of`].
     pub lower_bound: Duration,
     /// What each device does; those who share a card are one use of it, and each CPU slot is one device.
-    pub lanes: Vec<LaneUse>,
+    pub devices: Vec<DeviceUse>,
     /// Each stretch in which a task trains on a device, in the order in which they begin.
-    pub turns: Vec<Turn>,
+    pub trainings: Vec<TrainSpan>,
     /// The groups, in order.
     pub groups: Vec<GroupSpan>,
     /// The tasks that would fail, such as by their time limits.
@@ -120,15 +120,15 @@ impl Forecast {
         let held_after = |group: &Name, task: &Name| {
             if overlap { Duration::ZERO } else { times.get(group, task).exit }
         };
-        let turns = turns(&infos, &events, held_before, held_after);
-        let groups = group_spans(&events, &turns);
+        let trainings = train_spans(&infos, &events, held_before, held_after);
+        let groups = group_spans(&events, &trainings);
         let makespan = events.last().map_or(Duration::ZERO, |(time, _)| time.since_start());
         Ok(Self {
             makespan,
             lower_bound,
-            lanes: uses(&infos, &turns, &groups, makespan),
+            devices: uses(&infos, &trainings, &groups, makespan),
             failed: failures(&events),
-            turns,
+            trainings,
             groups,
             events,
         })
@@ -137,13 +137,14 @@ impl Forecast {
     /// How long devices idle in all.
     #[must_use]
     pub fn idle(&self) -> Duration {
-        self.lanes.iter().map(|lane| lane.waiting + lane.tail).sum()
+        self.devices.iter().map(|device| device.waiting + device.tail).sum()
     }
 
     /// Which share of the devices' time that is, from 0 to 1.
     #[must_use]
     pub fn idle_share(&self) -> f64 {
-        let all: Duration = self.lanes.iter().map(|lane| lane.busy + lane.waiting + lane.tail).sum();
+        let all: Duration =
+            self.devices.iter().map(|device| device.busy + device.waiting + device.tail).sum();
         if all.is_zero() { 0.0 } else { self.idle().as_secs_f64() / all.as_secs_f64() }
     }
 }

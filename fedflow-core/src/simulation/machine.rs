@@ -1,16 +1,18 @@
 //! `Simulation`: a simulated machine in virtual time, behind the engine's ports.
 
 use std::cell::RefCell;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::engine::Ports;
+use crate::engine::{Flow, History, Ports};
 use crate::learning::stage_times::Lead;
 use crate::leasing::table::LeaseTable;
+use crate::model::config::Config;
 use crate::model::quantity::Size;
 use crate::model::run_event::RunEvent;
 use crate::model::time::Time;
-use crate::ports::{Assignment, HostSample, Input};
+use crate::ports::{Assignment, HostSample, Input, RunSettings};
 use crate::simulation::port::SimulationPort;
 use crate::simulation::script::{HandOver, Script};
 use crate::simulation::world::World;
@@ -67,6 +69,21 @@ impl Simulation {
     pub fn ports(&self) -> Ports<SimulationPort, SimulationPort, SimulationPort> {
         let port = || SimulationPort { world: self.world.clone() };
         Ports { workers: port(), pool: port(), observer: port() }
+    }
+
+    /// The engine on this machine, at the beginning of a run. For other settings of a run, give [`Self::ports`] to
+    /// [`Flow::new`].
+    #[must_use]
+    pub fn flow(&self, config: Config) -> Flow<SimulationPort, SimulationPort, SimulationPort> {
+        let settings = RunSettings {
+            flow: "simulation".into(),
+            workdir: PathBuf::from("/"),
+            seed: 0,
+            session: 1,
+            on_failure: config.task.on_failure,
+            grace: config.supervision.grace,
+        };
+        Flow::new(self.ports(), settings, config, History::default())
     }
 
     /// The virtual time.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::learning::stage_times::Lead;
 use crate::leasing::lease::{Lease, LeaseId, LeaseRequest, Unleasable};
-use crate::model::device::DeviceInfo;
+use crate::model::device::{Device, DeviceInfo};
 use crate::model::failure::{FailureKind, Stage};
 use crate::model::identity::{TaskKey, WorkerId};
 use crate::model::quantity::Size;
@@ -15,7 +15,7 @@ use crate::model::run_event::RunEvent;
 use crate::model::time::Time;
 use crate::model::value::Dict;
 use crate::ports::{Assignment, DevicePool, HostSample, Input, Observer, Severity, WorkerEvent, Workers};
-use crate::simulation::script::{Fault, HandOver};
+use crate::simulation::script::{HandOver, SimulatedFault};
 use crate::simulation::world::{DEATH, Simulated, World};
 use crate::work::spec::Program;
 
@@ -60,7 +60,10 @@ impl Workers for SimulationPort {
 
     fn keep(&mut self, worker: WorkerId) {
         let mut world = self.world.borrow_mut();
-        if world.workers.get(&worker).is_some_and(|simulated| simulated.script.fault == Some(Fault::DiesKept))
+        if world
+            .workers
+            .get(&worker)
+            .is_some_and(|simulated| simulated.script.fault == Some(SimulatedFault::DiesKept))
         {
             world.die(worker, DEATH, FailureKind::Killed, "signal 9 (SIGKILL)");
         }
@@ -88,8 +91,8 @@ impl Workers for SimulationPort {
         let Some(simulated) = world.workers.get(&worker) else { return };
         let script = simulated.script;
         match (severity, script.fault) {
-            (Severity::Asked, Some(Fault::Stays))
-            | (Severity::Terminated, Some(Fault::HangsHard(_) | Fault::Stays)) => {}
+            (Severity::Asked, Some(SimulatedFault::Stays))
+            | (Severity::Terminated, Some(SimulatedFault::HangsHard(_) | SimulatedFault::Stays)) => {}
             (Severity::Asked, _) => world.die(worker, script.exit, FailureKind::Exit, "exit code 0"),
             (Severity::Terminated, _) => {
                 world.die(worker, DEATH, FailureKind::Killed, "signal 15 (SIGTERM)");
@@ -180,6 +183,10 @@ impl DevicePool for SimulationPort {
         let rebooked = world.table.rebook(lease, memory);
         debug_assert_eq!(world.table.sanity_check(), Ok(()));
         rebooked
+    }
+
+    fn is_lost(&mut self, _device: Device) -> bool {
+        false
     }
 
     fn peak(&self, lease: LeaseId) -> Option<Size> {

@@ -19,12 +19,20 @@ pub struct Script {
     /// From the order to exit until the process is gone.
     pub exit: Duration,
     /// What goes wrong, if anything does.
-    pub fault: Option<Fault>,
+    pub fault: Option<SimulatedFault>,
+}
+
+impl Script {
+    /// An attempt that goes well. Its process starts and exits in no time.
+    #[must_use]
+    pub const fn of(load: Duration, train: Duration) -> Self {
+        Self { start: Duration::ZERO, load, train, exit: Duration::ZERO, fault: None }
+    }
 }
 
 /// What goes wrong in an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
+pub enum SimulatedFault {
     /// The phase returns an error; the process lives.
     Error(Stage, FailureKind),
     /// The process dies.

@@ -15,7 +15,9 @@ use crate::model::time::Time;
 use crate::model::value::Dict;
 use crate::ports::{Assignment, HostSample, Input, WorkerEvent};
 use crate::simulation::cards::SimulatedCards;
-use crate::simulation::script::{Fault, HandOver, Script, SimulatedHandOver, SimulatedTask, SimulatedUse};
+use crate::simulation::script::{
+    HandOver, Script, SimulatedFault, SimulatedHandOver, SimulatedTask, SimulatedUse,
+};
 use crate::work::spec::Program;
 
 /// How long a simulated process takes to die of a signal.
@@ -157,20 +159,20 @@ impl World {
             Stage::Wait | Stage::Train => (script.train, WorkerEvent::Trained(Dict::new())),
         };
         match script.fault {
-            Some(Fault::Error(at, kind)) if at == stage => {
+            Some(SimulatedFault::Error(at, kind)) if at == stage => {
                 let message = format!("a simulated error in {stage}");
                 self.say(worker, length, WorkerEvent::Failed { kind, message });
             }
-            Some(Fault::Dies(at)) if at == stage => {
+            Some(SimulatedFault::Dies(at)) if at == stage => {
                 self.die(worker, length, FailureKind::Killed, "signal 9 (SIGKILL)");
             }
-            Some(Fault::DiesUnheard) if stage == Stage::Load => {
+            Some(SimulatedFault::DiesUnheard) if stage == Stage::Load => {
                 self.die_heard(worker, length, FailureKind::Exit, "exit code 7", false);
             }
-            Some(Fault::Hangs(at) | Fault::HangsHard(at)) if at == stage => {}
+            Some(SimulatedFault::Hangs(at) | SimulatedFault::HangsHard(at)) if at == stage => {}
             fault => {
                 self.say(worker, length, event);
-                if stage == Stage::Load && fault == Some(Fault::Dies(Stage::Wait)) {
+                if stage == Stage::Load && fault == Some(SimulatedFault::Dies(Stage::Wait)) {
                     self.die(worker, length + DEATH, FailureKind::Killed, "signal 9 (SIGKILL)");
                 }
             }

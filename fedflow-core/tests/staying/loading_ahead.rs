@@ -31,7 +31,7 @@ fn who_loads_ahead_waits_for_the_process_that_has_its_data() {
 fn who_waits_for_a_process_that_fails_loads_its_own_data() {
     let simulation = Simulation::new(LeaseTable::of_cpu_slots(2), |assignment| {
         let fails = assignment.group.as_str() == "g0" && assignment.task_id.as_str() == "1";
-        let fault = fails.then_some(Fault::Dies(Stage::Train));
+        let fault = fails.then_some(SimulatedFault::Dies(Stage::Train));
         Script { fault, ..script(100, if fails { 10 } else { 1000 }) }
     });
     let mut groups = rounds(true, 2, 4);
@@ -75,7 +75,7 @@ fn more_tasks_of_a_key_than_there_are_processes_do_not_wait() {
 }
 
 /// Groups of one task that have loaded ahead; each process takes half a second to exit.
-fn slow_to_exit(fault: Option<Fault>) -> (Simulation, Vec<TaskGroup>) {
+fn slow_to_exit(fault: Option<SimulatedFault>) -> (Simulation, Vec<TaskGroup>) {
     let simulation =
         Simulation::new(cards(&[10]), move |_| Script { exit: ms(500), fault, ..script(10, 50) });
     let one = |number: u32| ahead(group(&format!("g{number}"), [with_memory(task("t"), 1, 2)]));
@@ -97,7 +97,7 @@ fn a_group_that_has_loaded_does_not_wait_until_the_one_before_has_exited() {
 
 #[test]
 fn processes_of_a_group_that_is_over_are_ended_if_they_do_not_exit() {
-    let (simulation, mut groups) = slow_to_exit(Some(Fault::Stays));
+    let (simulation, mut groups) = slow_to_exit(Some(SimulatedFault::Stays));
     run(&simulation, &patient(), &mut groups).unwrap();
     assert!(groups.iter().all(|group| group.get_task("t").unwrap().status() == TaskStatus::Exited));
     assert_nothing_left(&simulation);

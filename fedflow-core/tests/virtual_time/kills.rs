@@ -123,6 +123,23 @@ impl DevicePool for Mortal {
         self.life.step();
         self.port.withdraw(holder);
     }
+
+    fn fits_without(&self, request: &LeaseRequest, leases: &[LeaseId]) -> bool {
+        self.port.fits_without(request, leases)
+    }
+
+    fn peak(&self, lease: LeaseId) -> Option<Size> {
+        self.port.peak(lease)
+    }
+
+    fn rebook(&mut self, lease: LeaseId, memory: Size) -> bool {
+        self.life.step();
+        self.port.rebook(lease, memory)
+    }
+
+    fn is_lost(&mut self, device: Device) -> bool {
+        self.port.is_lost(device)
+    }
 }
 
 impl Observer for Mortal {
@@ -252,7 +269,7 @@ proptest! {
             prop_assert!(group.finished());
             for ((task, other), script) in group.tasks().zip(other.tasks()).zip(scripts.iter().cycle()) {
                 // Who waits may die before its turn or not.
-                if script.fault != Some(Fault::Dies(Stage::Wait)) {
+                if script.fault != Some(SimulatedFault::Dies(Stage::Wait)) {
                     prop_assert_eq!(task.result(), other.result(), "{:?}", script.fault);
                     let kind = |task: &TaskEntry| task.failure().map(|failure| failure.kind);
                     prop_assert_eq!(kind(task), kind(other), "{:?}", script.fault);

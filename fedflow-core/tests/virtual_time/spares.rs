@@ -80,7 +80,7 @@ fn the_time_of_a_task_begins_when_it_may_load() {
 #[test]
 fn a_process_that_is_only_up_keeps_nobody_from_starting() {
     // Of the group that loads ahead, ten tasks wait and two more are up; then a task of the first group starts anew.
-    let fault = Some(Fault::Error(Stage::Train, FailureKind::Error));
+    let fault = Some(SimulatedFault::Error(Stage::Train, FailureKind::Error));
     let world = Simulation::new(LeaseTable::of_cpu_slots(1), move |assignment| {
         let fails = assignment.group.as_str() == "first" && assignment.attempt == 1;
         Script { fault: fault.filter(|_| fails), ..script(10, if fails { 1000 } else { 10 }) }

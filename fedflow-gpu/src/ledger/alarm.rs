@@ -1,4 +1,5 @@
-//! `Alarm`: wakes a supervisor that was refused because of others when one of them may have given something back.
+//! `Alarm`: wakes a supervisor whose request was refused because of other runs, when one of them may have released
+//! something.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -11,38 +12,39 @@ use fedflow_core::ProcessId;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 
-use super::directory::Directory;
-use super::own_file;
+use super::booking_file::PREFIX;
+use crate::lease_directory::Directory;
 use crate::machine::{Unwatchable, watch_for_end};
 
-/// How often somebody looks who cannot be woken: the system's inotify instances are used up, or a holder lives in
-/// another world of process numbers.
+/// How often a request is tried again if no event can wake it: the system's inotify instances are used up, or a holder
+/// lives in another world of process numbers.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
-/// What somebody who waits is woken by.
+/// The events that may let a refused request succeed, waited for together in [`Alarm::wait`].
 ///
-/// Others tell that they gave something back by a change of their file's attributes, or by its removal. One that dies
-/// tells nothing; its process is watched. All this is waited for at once, in [`Alarm::wait`].
+/// A supervisor that releases something changes the attributes of its file, or removes it. A supervisor or worker that
+/// dies changes nothing, so its process is watched.
 #[derive(Debug)]
 pub(crate) struct Alarm {
-    /// None if the system gives none.
+    /// `None` if the system's instances are used up.
     inotify: Option<OwnedFd>,
-    bell: OwnedFd,
-    state: Mutex<State>,
+    trigger: OwnedFd,
+    state: Mutex<AlarmState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    /// How many releases were seen.
+struct AlarmState {
+    /// The number of releases that were seen.
     seen: u64,
-    /// Whether somebody was refused and shall be woken.
+    /// Whether a request was refused and shall be tried again.
     armed: bool,
-    /// Whether to wake without waiting for anything.
+    /// Whether to wake without waiting for an event.
     at_once: bool,
-    /// Whether somebody's end cannot be noticed.
+    /// Whether something it waits for causes no event.
     unwatched: bool,
+    /// The processes whose end is waited for.
     holders: BTreeMap<ProcessId, Arc<OwnedFd>>,
-    over: bool,
+    ended: bool,
 }
 
 /// Why a wait has ended.
@@ -53,25 +55,25 @@ pub(crate) enum Woken {
     /// The other descriptor is readable.
     Other,
     /// [`Alarm::end`] was called.
-    Over,
+    Ended,
 }
 
 impl Alarm {
     pub(super) fn new(directory: &Directory) -> io::Result<Self> {
         Ok(Self {
             inotify: watch(directory).ok(),
-            bell: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+            trigger: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
             state: Mutex::default(),
         })
     }
 
-    /// How many releases were seen. To be asked before looking at what is booked.
+    /// The number of releases that were seen. Ask for it before reading what is booked.
     pub(super) fn seen(&self) -> u64 {
         self.lock().seen
     }
 
-    /// Somebody was refused: it shall be woken by the next release after the `seen`th, or when a holder ends. `None`
-    /// stands for one that cannot be watched.
+    /// Notes that a request was refused: it is woken by the next release after the `seen`th, or when one of `holders`
+    /// ends. `None` stands for a process that cannot be watched.
     pub(super) fn arm(&self, seen: u64, holders: impl IntoIterator<Item = Option<ProcessId>>) {
         let mut state = self.lock();
         state.armed = true;
@@ -94,17 +96,17 @@ impl Alarm {
             }
         }
         drop(state);
-        self.ring();
+        self.wake();
     }
 
-    /// Has [`Self::wait`] return for good.
+    /// Makes [`Self::wait`] return [`Woken::Ended`].
     pub(crate) fn end(&self) {
-        self.lock().over = true;
-        self.ring();
+        self.lock().ended = true;
+        self.wake();
     }
 
-    /// Blocks until something may have been released since somebody was refused, or another descriptor is readable.
-    /// `own_removed` is called when the file of the name that it returns is removed by somebody.
+    /// Blocks until something may have been released since a request was refused, or another descriptor is readable.
+    /// `own_removed` is called when the file that `own_name` names is removed.
     pub(crate) fn wait(
         &self,
         other: Option<BorrowedFd<'_>>,
@@ -118,8 +120,8 @@ impl Alarm {
                 let looks = state.armed && state.unwatched;
                 (holders, if state.at_once { Some(Duration::ZERO) } else { looks.then_some(LOOK_AGAIN) })
             };
-            let mut descriptors = vec![PollFd::new(&self.bell, PollFlags::IN)];
-            // A descriptor that is not there is skipped by leaving the place out; the order is kept by counting.
+            let mut descriptors = vec![PollFd::new(&self.trigger, PollFlags::IN)];
+            // A missing descriptor has no place in the list, so each place is noted when it is filled.
             let inotify_at = self.inotify.as_ref().map(|inotify| {
                 descriptors.push(PollFd::new(inotify, PollFlags::IN));
                 descriptors.len() - 1
@@ -136,17 +138,17 @@ impl Alarm {
             let is_ready = |at: Option<usize>| at.is_some_and(|at| !descriptors[at].revents().is_empty());
             let any_ended = descriptors[holders_at..].iter().any(|holder| !holder.revents().is_empty());
             let (released, other_ready) = (is_ready(inotify_at), is_ready(other_at));
-            self.hush();
+            self.clear_trigger();
             let released = released && self.read_releases(&own_name, &own_removed);
 
             let mut state = self.lock();
             state.seen += u64::from(released);
-            if state.over {
-                return Woken::Over;
+            if state.ended {
+                return Woken::Ended;
             }
             let looks_again = ready == 0 && state.unwatched;
             if state.armed && (released || any_ended || state.at_once || looks_again) {
-                *state = State { seen: state.seen, ..State::default() };
+                *state = AlarmState { seen: state.seen, ..AlarmState::default() };
                 return Woken::Released;
             }
             drop(state);
@@ -156,7 +158,7 @@ impl Alarm {
         }
     }
 
-    /// Reads all that inotify tells; says whether somebody else may have given something back.
+    /// Reads all inotify events; returns whether another supervisor may have released something.
     fn read_releases(&self, own_name: impl Fn() -> String, own_removed: impl Fn()) -> bool {
         let Some(inotify) = &self.inotify else { return false };
         let own_name = own_name();
@@ -169,23 +171,23 @@ impl Alarm {
                 if event.events().contains(ReadFlags::DELETE) {
                     own_removed();
                 }
-            } else if name.starts_with(own_file::PREFIX.as_bytes()) {
+            } else if name.starts_with(PREFIX.as_bytes()) {
                 any = true;
             }
         }
         any
     }
 
-    fn ring(&self) {
-        let _ = rustix::io::write(&self.bell, &1_u64.to_ne_bytes());
+    fn wake(&self) {
+        let _ = rustix::io::write(&self.trigger, &1_u64.to_ne_bytes());
     }
 
-    fn hush(&self) {
+    fn clear_trigger(&self) {
         let mut counter = [0_u8; 8];
-        let _ = rustix::io::read(&self.bell, &mut counter);
+        let _ = rustix::io::read(&self.trigger, &mut counter);
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, AlarmState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! Who a process belongs to: this run, another run, or neither; its program and its user.
+//! What a process belongs to: this run, another run, or neither; its program and its user.
 //!
 //! NVML reports process numbers of the host. Inside a container such a number means another process or none, so what is
 //! said of it here is a hint, never proof.
@@ -18,7 +18,7 @@ pub(crate) enum ProcessOwner {
     ThisRun,
     /// A process of another run, whose memory is booked in the machine's ledger.
     OtherRun,
-    /// Neither.
+    /// No run: a process of another program.
     Foreign,
 }
 

@@ -1,11 +1,12 @@
 //! What every part of the host knows.
 
+use std::io;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use fedflow_core::{Assignment, SELF_WORKER};
+use fedflow_core::SELF_WORKER;
 
-use crate::host::HostError;
 use crate::host::logs::log_keeper::LogKeeper;
 use crate::host::memory::memory_peak::MemoryPeaks;
 use crate::host::memory::oom_kills::OomKills;
@@ -16,6 +17,20 @@ use crate::host::starting::private_directory::PrivateDirectory;
 use crate::pausable_clock::Clock;
 use crate::processes::environment::Environment;
 use crate::processes::spawn;
+
+/// Why a host cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// The base directory is not absolute, so it would mean another one in a worker's directory.
+    #[error("the base directory {0:?} is not an absolute path")]
+    RelativeBase(PathBuf),
+    /// There is no place for the private directory through which workers are met.
+    #[error("cannot make a private directory: {0}")]
+    PrivateDirectory(io::Error),
+    /// The system gives no thread or descriptor.
+    #[error("cannot start the host's threads: {0}")]
+    Threads(#[from] io::Error),
+}
 
 /// What every part of the host knows.
 pub(crate) struct HostContext {
@@ -52,13 +67,6 @@ impl HostContext {
             readers: ReaderPool::new("fedflow-reader"),
             options,
         }))
-    }
-
-    /// Says what is done for a worker, if anybody wants to know.
-    pub(crate) fn talk(&self, assignment: &Assignment, text: impl FnOnce() -> String) {
-        if let Some(talk) = &self.options.talk {
-            talk.tell(assignment, &text());
-        }
     }
 
     /// The program of a worker's name.

@@ -8,7 +8,7 @@ use rustix::net::{
     AddressFamily, SendFlags, Shutdown, SocketFlags, SocketType, send, shutdown, socketpair, sockopt,
 };
 
-use crate::host::input_queue::InputQueue;
+use crate::host::inputs::input_queue::InputQueue;
 use crate::host::sessions::json::{json_events, json_reader};
 use crate::host::sessions::large_message_gate::LargeMessageGate;
 use crate::host::sessions::listener::{Listener, SessionPhase};

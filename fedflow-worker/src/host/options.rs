@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use fedflow_core::OomSigns;
 
-use crate::host::lease_holder::LeaseWitness;
-use crate::host::memory_check::TrainGate;
-use crate::host::talk::HostTalk;
+use crate::host::lease_hooks::LeaseHooks;
 
 /// How a worker program talks to its supervisor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -52,14 +50,10 @@ pub struct HostOptions {
     /// The threads that each task's numeric libraries may use, unless the user set a number; `None` leaves it to
     /// them, which is all cores for each.
     pub threads_per_task: Option<u32>,
-    /// Who is told which process uses a lease.
-    pub lease_witness: Option<LeaseWitness>,
-    /// Who is asked whether simulated cards have the memory that a task says it uses.
-    pub train_gate: Option<TrainGate>,
+    /// What the owner of the leases is told and asked.
+    pub lease_hooks: LeaseHooks,
     /// By what it is known that a process which failed was out of memory, beside what a task adds.
     pub oom_signs: Arc<OomSigns>,
-    /// Who is told in words what is done with processes and directories.
-    pub talk: Option<HostTalk>,
     /// How long a worker may take to say hello. The engine has its own, usually shorter, time limits.
     pub start_timeout: Duration,
     /// How often memory and processors are looked at; `None` is never.
@@ -73,9 +67,9 @@ pub struct HostOptions {
 impl HostOptions {
     /// Options for programs relative to a directory, with the defaults of the configuration: results of up to
     /// 64 MiB, logs of up to 256 MiB, failed attempts kept, 60 s for a hello, a sample each second, no orphans
-    /// adopted.
+    /// adopted. What the owner of the leases is told cannot be left out by mistake: [`LeaseHooks::none`] says so.
     #[must_use]
-    pub fn new(base_dir: impl Into<PathBuf>) -> Self {
+    pub fn new(base_dir: impl Into<PathBuf>, lease_hooks: LeaseHooks) -> Self {
         Self {
             workers: BTreeMap::new(),
             base_dir: base_dir.into(),
@@ -84,10 +78,8 @@ impl HostOptions {
             log_limit: 256 << 20,
             keep_failed_attempts: true,
             threads_per_task: None,
-            lease_witness: None,
-            train_gate: None,
+            lease_hooks,
             oom_signs: Arc::default(),
-            talk: None,
             start_timeout: Duration::from_secs(60),
             sample_interval: Some(Duration::from_secs(1)),
             adopt_orphans: false,

@@ -1,5 +1,6 @@
 //! From an assignment to a process: directories, environment, the process itself, and the next task of a kept process.
 
+pub(crate) mod descriptor_limit;
 pub(crate) mod hand_over;
 pub(crate) mod job_queue;
 pub(crate) mod jobs;

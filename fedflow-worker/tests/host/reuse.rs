@@ -8,7 +8,7 @@ use fedflow_core::{
     Assignment, Dict, FailureKind, LeaseId, Program, SELF_WORKER, Severity, Value, WorkerEvent, WorkerId,
     Workers, to_value,
 };
-use fedflow_worker::{LeaseWitness, Protocol};
+use fedflow_worker::{LeaseHooks, Protocol};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::Test;
@@ -27,7 +27,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_process_that_does_not_take_its_next_task_is_ended", a_process_that_does_not_take_it_is_ended),
     ("what_a_task_leaves_behind_ends_before_the_next", what_a_task_leaves_behind_ends_before_the_next),
     ("kept_workers_end_as_they_are_asked", kept_workers_end_as_they_are_asked),
-    ("the_witness_is_told_of_each_task", the_witness_is_told_of_each_task),
+    ("the_lease_holder_is_named_for_each_task", the_lease_holder_is_named_for_each_task),
     ("large_parameters_of_many_tasks_take_no_room", large_parameters_of_many_tasks_take_no_room),
     ("a_directory_that_cannot_be_made_costs_only_its_task", a_directory_that_cannot_be_made_costs_its_task),
     ("a_command_is_not_kept", a_command_is_not_kept),
@@ -311,13 +311,13 @@ fn kept_workers_end_as_they_are_asked() {
     world.leave(kept.worker);
 }
 
-fn the_witness_is_told_of_each_task() {
+fn the_lease_holder_is_named_for_each_task() {
     let told: Arc<Mutex<Vec<(LeaseId, u32, String)>>> = Arc::default();
     let list = Arc::clone(&told);
     let mut world = World::with(|options| {
-        options.lease_witness = Some(LeaseWitness::new(move |lease, process, task| {
+        options.lease_hooks = LeaseHooks::new(move |lease, process, task| {
             list.lock().unwrap().push((lease, process, task.to_owned()));
-        }));
+        });
     });
     let mut kept = begin(&mut world, &Script::default());
     let result = kept.train(&mut world);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use fedflow_core::{
     Dict, FailureKind, Input, Name, SELF_WORKER, Severity, StopLevel, Value, WorkerEvent, Workers,
 };
-use fedflow_worker::{Host, HostError, HostOptions, Protocol, describe};
+use fedflow_worker::{Host, HostError, HostOptions, LeaseHooks, Protocol, describe};
 
 use crate::Test;
 use crate::script::Script;
@@ -220,7 +220,10 @@ fn what_cannot_start_is_said() {
     let (kind, message, _) = world.gone();
     assert_eq!(kind, FailureKind::Error);
     assert!(message.contains("do not fit task kind \"script\""), "{message}");
-    assert!(matches!(Host::start(HostOptions::new("relative")), Err(HostError::RelativeBase(_))));
+    assert!(matches!(
+        Host::start(HostOptions::new("relative", LeaseHooks::none())),
+        Err(HostError::RelativeBase(_))
+    ));
 }
 
 fn a_worker_that_says_no_hello_is_ended() {

@@ -9,7 +9,7 @@ use fedflow_core::{
     Assignment, Device, DeviceInfo, Dict, FailureKind, Input, Lease, LeaseId, Name, Program, SELF_WORKER,
     Severity, Share, Time, Value, WorkerEvent, WorkerId, Workers, to_value,
 };
-use fedflow_worker::{Host, HostHandle, HostOptions, Protocol, WorkerProgram};
+use fedflow_worker::{Host, HostHandle, HostOptions, LeaseHooks, Protocol, WorkerProgram};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
@@ -33,7 +33,7 @@ impl World {
     /// A host with some options changed.
     pub(crate) fn with(change: impl FnOnce(&mut HostOptions)) -> Self {
         let root = tempfile::tempdir().unwrap();
-        let mut options = HostOptions::new(root.path());
+        let mut options = HostOptions::new(root.path(), LeaseHooks::none());
         options.sample_interval = None;
         options.result_limit = 1 << 20;
         options.base_environment = vec![("TEST_BASE".into(), "base".into())];

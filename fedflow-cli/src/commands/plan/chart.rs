@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use fedflow_core::Forecast;
 
-use super::text::span;
+use super::rounded_time::span;
 
 /// How busy a device is in a column, from not at all to all of it.
 const HEIGHTS: [char; 9] = ['·', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-/// How wide the chart is where nobody knows the terminal.
+/// How wide the chart is where the terminal is not known, in columns.
 const USUAL_WIDTH: usize = 80;
 const NARROWEST: usize = 40;
 const WIDEST: usize = 160;
@@ -28,14 +28,14 @@ pub(super) fn lines(forecast: &Forecast, labels: &[String], width: usize) -> Vec
     if whole <= 0.0 {
         return Vec::new();
     }
-    // Those who share a card are one use of it: each turn counts from where the one before it has ended.
+    // Tasks that share a card are one use of it: each counts from where the one before it has ended.
     let mut until = vec![Duration::ZERO; labels.len()];
-    for turn in &forecast.turns {
-        let Some(cells) = busy.get_mut(turn.lane) else { continue };
-        let from = turn.from.max(until[turn.lane]);
-        until[turn.lane] = until[turn.lane].max(turn.to);
+    for training in &forecast.trainings {
+        let Some(cells) = busy.get_mut(training.device) else { continue };
+        let from = training.from.max(until[training.device]);
+        until[training.device] = until[training.device].max(training.to);
         let place = |time: Duration| time.as_secs_f64() / whole * columns as f64;
-        fill(cells, place(from), place(turn.to));
+        fill(cells, place(from), place(training.to));
     }
     let mut lines: Vec<String> = labels
         .iter()

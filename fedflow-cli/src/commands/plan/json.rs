@@ -6,7 +6,7 @@ use fedflow_core::{Basis, Forecast};
 use serde::Serialize;
 
 use super::limits::{LoadingLimit, LoadingLimits};
-use super::{Case, Planned};
+use super::planned::{Case, Planned};
 
 /// The version of the format; it only gains.
 const SCHEMA: u32 = 1;
@@ -165,13 +165,13 @@ impl LimitedBy {
 
 impl Figures {
     fn of(forecast: &Forecast) -> Self {
-        let lanes = forecast.lanes.iter().map(|lane| Lane {
-            device: lane.device.to_string(),
-            slot: lane.slot,
-            trains: lane.turns,
-            busy_seconds: lane.busy.as_secs_f64(),
-            waiting_seconds: lane.waiting.as_secs_f64(),
-            tail_seconds: lane.tail.as_secs_f64(),
+        let lanes = forecast.devices.iter().map(|device| Lane {
+            device: device.device.to_string(),
+            slot: device.slot,
+            trains: device.trainings,
+            busy_seconds: device.busy.as_secs_f64(),
+            waiting_seconds: device.waiting.as_secs_f64(),
+            tail_seconds: device.tail.as_secs_f64(),
         });
         let groups = forecast.groups.iter().map(|group| Group {
             name: group.name.to_string(),

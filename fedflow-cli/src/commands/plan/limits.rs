@@ -48,9 +48,9 @@ impl LoadingLimits {
         simulate: impl Fn(&Config) -> Option<Duration>,
     ) -> Option<Self> {
         // More than the time in which devices wait for loads cannot be gained.
-        let lanes = u32::try_from(forecast.lanes.len()).ok().filter(|lanes| *lanes > 0)?;
-        let waits: Duration = forecast.lanes.iter().map(|lane| lane.waiting).sum();
-        if waits / lanes <= forecast.makespan.mul_f64(WORTH) {
+        let devices = u32::try_from(forecast.devices.len()).ok().filter(|devices| *devices > 0)?;
+        let waits: Duration = forecast.devices.iter().map(|device| device.waiting).sum();
+        if waits / devices <= forecast.makespan.mul_f64(WORTH) {
             return None;
         }
         // Simulating a large flow takes its time: nothing is asked twice.
@@ -69,10 +69,10 @@ impl LoadingLimits {
         };
         let is = Limits { waiting: config.scheduler.max_waiting, processes: config.scheduler.max_process };
         let most =
-            u32::try_from(tasks).unwrap_or(u32::MAX).min(is.waiting.max(lanes).saturating_mul(HIGHEST));
+            u32::try_from(tasks).unwrap_or(u32::MAX).min(is.waiting.max(devices).saturating_mul(HIGHEST));
         let highest = Limits {
             waiting: is.waiting.max(most),
-            processes: is.processes.saturating_add(is.waiting.max(most)).saturating_add(lanes),
+            processes: is.processes.saturating_add(is.waiting.max(most)).saturating_add(devices),
         };
         let best = with(highest)?;
         if best >= forecast.makespan.mul_f64(1.0 - WORTH) {

@@ -1,17 +1,18 @@
 //! A plan for people: its figures, where each device's time goes, and a picture.
 
 use std::io::{self, Write};
-use std::time::Duration;
 
-use fedflow_core::{Basis, Device, Forecast, LaneUse, TaskGroup};
+use fedflow_core::{Basis, Device, DeviceUse, Forecast, TaskGroup};
 
+use super::chart;
 use super::limits::{LoadingLimit, LoadingLimits};
-use super::{Case, Planned, chart};
-use crate::plain_table::plain_table;
+use super::planned::{Case, Planned, label};
+use super::rounded_time::span;
+use crate::commands::printing::plain_table;
 use crate::view::{count, counted, escape};
 
 /// How many devices are shown one by one.
-const SHOWN_LANES: usize = 16;
+const SHOWN_DEVICES: usize = 16;
 /// How many groups a note names.
 const NAMED_GROUPS: usize = 3;
 /// How wide the names of figures are.
@@ -23,8 +24,8 @@ pub(super) fn write_single(out: &mut dyn Write, planned: &Planned) -> io::Result
         return Ok(());
     };
     write_head(out, planned)?;
-    let lanes = number(forecast.lanes.len(), if devices.starts_with("cpu") { "slot" } else { "card" });
-    figure(out, "devices", &format!("{devices} ({lanes})"))?;
+    let count = number(forecast.devices.len(), if devices.starts_with("cpu") { "slot" } else { "card" });
+    figure(out, "devices", &format!("{devices} ({count})"))?;
     figure(out, "order", order)?;
     if !overlap {
         figure(out, "overlap", "none: each task holds its device from its start to its end")?;
@@ -44,7 +45,7 @@ pub(super) fn write_single(out: &mut dyn Write, planned: &Planned) -> io::Result
         figure(out, "without overlap", &format!("{} ({times:.2} times as long)", span(other.makespan)))?;
     }
     writeln!(out)?;
-    write_lanes(out, forecast)?;
+    write_device_uses(out, forecast)?;
     write_notes(out, planned)
 }
 
@@ -106,39 +107,38 @@ fn write_head(out: &mut dyn Write, planned: &Planned) -> io::Result<()> {
         let end = if recorded.complete { "" } else { ", not to its end" };
         let sessions =
             if recorded.sessions > 1 { format!(" in {} sessions", recorded.sessions) } else { String::new() };
-        let text =
-            format!("{} on {}{sessions}{end}", span(recorded.makespan), super::label(&earlier.devices));
+        let text = format!("{} on {}{sessions}{end}", span(recorded.makespan), label(&earlier.devices));
         figure(out, "recorded", &text)?;
     }
     Ok(())
 }
 
-fn figure(out: &mut dyn Write, label: &str, value: &str) -> io::Result<()> {
-    writeln!(out, "{label:<LABEL$} {value}")
+fn figure(out: &mut dyn Write, name: &str, value: &str) -> io::Result<()> {
+    writeln!(out, "{name:<LABEL$} {value}")
 }
 
 /// Where each device's time goes, and what it looks like.
-fn write_lanes(out: &mut dyn Write, forecast: &Forecast) -> io::Result<()> {
+fn write_device_uses(out: &mut dyn Write, forecast: &Forecast) -> io::Result<()> {
     let whole = forecast.makespan.as_secs_f64().max(f64::MIN_POSITIVE);
-    let rows = forecast.lanes.iter().take(SHOWN_LANES).map(|lane| {
+    let rows = forecast.devices.iter().take(SHOWN_DEVICES).map(|device| {
         [
-            lane_label(lane),
-            thousands(lane.turns),
-            format!("{} ({})", span(lane.busy), percent(lane.busy.as_secs_f64() / whole)),
-            span(lane.waiting),
-            span(lane.tail),
+            device_label(device),
+            thousands(device.trainings),
+            format!("{} ({})", span(device.busy), percent(device.busy.as_secs_f64() / whole)),
+            span(device.waiting),
+            span(device.tail),
         ]
     });
     let header = ["device", "trains", "busy", "waits for loads", "nothing left to train"];
     writeln!(out, "{}", plain_table(header, rows))?;
     writeln!(out)?;
-    let shown = forecast.lanes.len().min(SHOWN_LANES);
-    let labels: Vec<String> = forecast.lanes[..shown].iter().map(lane_label).collect();
+    let shown = forecast.devices.len().min(SHOWN_DEVICES);
+    let labels: Vec<String> = forecast.devices[..shown].iter().map(device_label).collect();
     for line in chart::lines(forecast, &labels, chart::width()) {
         writeln!(out, "{line}")?;
     }
-    if forecast.lanes.len() > shown {
-        writeln!(out, "… and {} more", number(forecast.lanes.len() - shown, "device"))?;
+    if forecast.devices.len() > shown {
+        writeln!(out, "… and {} more", number(forecast.devices.len() - shown, "device"))?;
     }
     Ok(())
 }
@@ -204,8 +204,8 @@ fn limited_by(limited: &LoadingLimits) -> String {
     format!("limited by {are}; with {enough} it would take {}", span(limited.makespan))
 }
 
-fn lane_label(lane: &LaneUse) -> String {
-    if lane.device == Device::Cpu { format!("cpu slot {}", lane.slot) } else { lane.device.to_string() }
+fn device_label(used: &DeviceUse) -> String {
+    if used.device == Device::Cpu { format!("cpu slot {}", used.slot) } else { used.device.to_string() }
 }
 
 fn thousands(number: usize) -> String {
@@ -218,32 +218,4 @@ fn number(count: usize, noun: &str) -> String {
 
 fn percent(share: f64) -> String {
     format!("{:.1} %", 100.0 * share)
-}
-
-/// A length of time, with no more digits than anybody wants of a forecast.
-pub(super) fn span(duration: Duration) -> String {
-    let unit: u64 = match duration.as_secs() {
-        0..60 => 1,
-        60..3_600 => 100,
-        _ => 1_000,
-    };
-    let milliseconds = u64::try_from((duration.as_micros() + 500) / 1_000).unwrap_or(u64::MAX);
-    let rounded = milliseconds.saturating_add(unit / 2) / unit * unit;
-    humantime::format_duration(Duration::from_millis(rounded)).to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn long_times_are_rounded_more() {
-        for (milliseconds, text) in
-            [(0, "0s"), (4_213, "4s 213ms"), (61_049, "1m 1s"), (61_051, "1m 1s 100ms"), (3_600_700, "1h 1s")]
-        {
-            assert_eq!(span(Duration::from_millis(milliseconds)), text);
-        }
-        assert_eq!(span(Duration::from_micros(1_500)), "2ms");
-        assert_eq!(span(Duration::from_micros(1_499)), "1ms");
-    }
 }

@@ -1,37 +1,9 @@
-//! `Config`: the configuration of a run, section by section, and its defaults.
+//! The sections of the configuration, and what their values mean.
 
 use std::time::Duration;
 
 use crate::model::limits::Limits;
-use crate::model::oom::OomSigns;
 use crate::model::quantity::Size;
-
-/// The effective configuration. Each field is a key of the same name in kebab case; see [`KEYS`].
-#[derive(Debug, Clone, PartialEq)]
-pub struct Config {
-    /// Where a run keeps its files.
-    pub workdir: String,
-    /// Whether to tell more of what happens inside.
-    pub debug: bool,
-    /// Which card is taken first among those that suit equally well.
-    pub gpu_priority: GpuPriority,
-    /// The fractions of the machine that a run may use.
-    pub utilization_limit: UtilizationLimit,
-    /// The amounts of memory that a run leaves free.
-    pub remain_limit: RemainLimit,
-    /// How tasks are kept and judged.
-    pub task: TaskConfig,
-    /// How tasks are started.
-    pub scheduler: SchedulerConfig,
-    /// By what it is known that a process was out of memory.
-    pub oom_signs: OomSigns,
-    /// How processes are watched.
-    pub supervision: SupervisionConfig,
-    /// What is seen of the devices while a run goes on.
-    pub telemetry: TelemetryConfig,
-    /// Mail.
-    pub smtp: SmtpConfig,
-}
 
 /// Which card is taken first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -202,71 +174,6 @@ impl std::fmt::Debug for SmtpConfig {
     }
 }
 
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            workdir: "res".into(),
-            debug: false,
-            gpu_priority: GpuPriority::default(),
-            utilization_limit: UtilizationLimit { cpu: 1.0, memory: 0.8, cuda_memory: 0.8 },
-            remain_limit: RemainLimit::default(),
-            task: TaskConfig {
-                directory_grouping: true,
-                allow_duplicate_id: true,
-                on_failure: OnFailure::Continue,
-            },
-            scheduler: SchedulerConfig {
-                default_memory: Size::from_gb(2),
-                default_cuda_memory: Size::from_gb(2),
-                auto_adjust: false,
-                max_waiting: 10,
-                max_process: 20,
-                max_per_device: 1,
-                interval: Duration::from_secs(1),
-                load_nretry: 3,
-                train_nretry: 3,
-                order: StartOrder::Added,
-            },
-            oom_signs: OomSigns::default(),
-            supervision: SupervisionConfig {
-                grace: Duration::from_secs(10),
-                limits: Limits {
-                    start_timeout: Some(Duration::from_secs(60)),
-                    exit_timeout: Some(Duration::from_secs(10)),
-                    retries: Some(0),
-                    ..Limits::default()
-                },
-                log_limit: Size::from_bytes(256 << 20),
-                result_limit: Size::from_bytes(64 << 20),
-                keep_failed_attempts: true,
-            },
-            telemetry: TelemetryConfig { interval: Some(Duration::from_secs(1)) },
-            smtp: SmtpConfig {
-                enable: false,
-                server_host: String::new(),
-                server_port: 465,
-                user: String::new(),
-                password: String::new(),
-                receiver: Vec::new(),
-                min_interval: Duration::from_secs(600),
-                max_numbers: 10,
-            },
-        }
-    }
-}
-
-impl Config {
-    /// How much of a card's memory leases may book, when the card has `total` and its driver keeps `reserved` of that:
-    /// the least that `utilization-limit.cuda-memory`, `remain-limit.cuda-memory` and the driver allow. What other
-    /// programs use there comes out of it.
-    #[must_use]
-    pub fn leasable_memory(&self, total: Size, reserved: Size) -> Size {
-        let by_fraction = total.scaled(self.utilization_limit.cuda_memory);
-        let by_rest = total.saturating_sub(self.remain_limit.cuda_memory_of(total));
-        by_fraction.min(by_rest).min(total.saturating_sub(reserved))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -277,21 +184,5 @@ mod tests {
         assert_eq!(remain.memory_of(Size::from_gb(100)), Size::from_gb(4));
         assert_eq!(remain.memory_of(Size::from_gb(10)), Size::from_gb(1));
         assert_eq!(remain.cuda_memory_of(Size::from_gb(80)), Size::from_gb(2));
-    }
-
-    #[test]
-    fn the_tightest_limit_holds() {
-        let gb = Size::from_gb;
-        let mut config = Config::default();
-        assert_eq!(config.leasable_memory(gb(20), Size::ZERO), gb(16));
-        config.utilization_limit.cuda_memory = 0.95;
-        assert_eq!(config.leasable_memory(gb(20), Size::ZERO), gb(18), "2 GB stay free by default");
-        config.remain_limit.cuda_memory = Some(gb(5));
-        assert_eq!(config.leasable_memory(gb(20), Size::ZERO), gb(15));
-        config.utilization_limit.cuda_memory = 1.0;
-        config.remain_limit.cuda_memory = Some(Size::ZERO);
-        assert_eq!(config.leasable_memory(gb(20), gb(1)), gb(19));
-        config.remain_limit.cuda_memory = Some(gb(30));
-        assert_eq!(config.leasable_memory(gb(20), Size::ZERO), Size::ZERO);
     }
 }

@@ -1,4 +1,4 @@
-//! What each device does in a simulated run, and why it idles when it does.
+//! `DeviceUse`: what each device does in a simulated run, and why it idles when it does.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,13 +10,13 @@ use crate::model::time::Time;
 
 /// What a device, or a CPU slot, does in a simulated run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LaneUse {
+pub struct DeviceUse {
     /// The device.
     pub device: Device,
     /// Which CPU slot it is, from 0; 0 for a card.
     pub slot: u32,
-    /// How many turns tasks have on it.
-    pub turns: usize,
+    /// How often a task trains on it.
+    pub trainings: usize,
     /// How long at least one task trains on it.
     pub busy: Duration,
     /// How long none does, while tasks of the group are still to train: they load, or cannot go there.
@@ -27,9 +27,9 @@ pub struct LaneUse {
 
 /// A stretch in which a task trains on a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Turn {
-    /// The device's place among [`Forecast::lanes`](super::Forecast::lanes).
-    pub lane: usize,
+pub struct TrainSpan {
+    /// The device's place among [`Forecast::devices`](crate::Forecast::devices).
+    pub device: usize,
     /// The group's place in the order of execution, from 0.
     pub group: usize,
     /// From when.
@@ -46,35 +46,35 @@ pub struct GroupSpan {
     /// Its beginning.
     pub from: Duration,
     /// When its last task begins to train: afterwards devices can only idle.
-    pub last_turn: Duration,
+    pub last_train: Duration,
     /// Its end.
     pub to: Duration,
 }
 
-/// The devices, by what events say of them.
-struct Lanes {
+/// The devices that tasks hold, as far as events tell.
+struct HeldDevices {
     places: BTreeMap<(Device, u32), usize>,
     /// How many train on each.
     users: Vec<usize>,
     cpu: Vec<usize>,
 }
 
-impl Lanes {
+impl HeldDevices {
     fn new(infos: &[DeviceInfo]) -> Self {
-        let mut lanes = Self { places: BTreeMap::new(), users: vec![0; infos.len()], cpu: Vec::new() };
+        let mut held = Self { places: BTreeMap::new(), users: vec![0; infos.len()], cpu: Vec::new() };
         for (place, info) in infos.iter().enumerate() {
-            let slot = u32::try_from(lanes.cpu.len()).unwrap_or(u32::MAX);
+            let slot = u32::try_from(held.cpu.len()).unwrap_or(u32::MAX);
             if info.device == Device::Cpu {
-                lanes.cpu.push(place);
-                lanes.places.insert((Device::Cpu, slot), place);
+                held.cpu.push(place);
+                held.places.insert((Device::Cpu, slot), place);
             } else {
-                lanes.places.insert((info.device, 0), place);
+                held.places.insert((info.device, 0), place);
             }
         }
-        lanes
+        held
     }
 
-    /// Takes what a turn needs. Of several CPU slots only the first is told: the others are any that are free.
+    /// Takes the devices of a training. Of several CPU slots events name only the first: the others are any free ones.
     fn take(&mut self, device: Device, slot: u32, devices: &[Device]) -> Vec<usize> {
         let mut taken = Vec::with_capacity(devices.len().max(1));
         let cpus = if device == Device::Cpu { devices.len().max(1) } else { 0 };
@@ -105,17 +105,17 @@ impl Lanes {
     }
 }
 
-/// The turns of a run. A task may hold its devices for some time before and after it trains.
-pub(super) fn turns(
+/// When tasks train in a run. A task may hold its devices for some time before and after it trains.
+pub(super) fn train_spans(
     infos: &[DeviceInfo],
     events: &[(Time, RunEvent)],
     held_before: impl Fn(&Name, &Name) -> Duration,
     held_after: impl Fn(&Name, &Name) -> Duration,
-) -> Vec<Turn> {
-    let mut lanes = Lanes::new(infos);
+) -> Vec<TrainSpan> {
+    let mut held = HeldDevices::new(infos);
     let mut groups: BTreeMap<&Name, usize> = BTreeMap::new();
     let mut training: BTreeMap<(&Name, &Name), (Vec<usize>, Duration)> = BTreeMap::new();
-    let mut turns = Vec::new();
+    let mut trainings = Vec::new();
     for (time, event) in events {
         let now = time.since_start();
         match event {
@@ -124,49 +124,55 @@ pub(super) fn turns(
                 groups.entry(group).or_insert(place);
             }
             RunEvent::TaskTraining { group, task, device, slot, devices, .. } => {
-                let taken = lanes.take(*device, *slot, devices);
+                let taken = held.take(*device, *slot, devices);
                 training.insert((group, task), (taken, now));
             }
             RunEvent::TaskReleased { group, task, .. } => {
                 let Some((taken, since)) = training.remove(&(group, task)) else { continue };
-                lanes.give_back(&taken);
+                held.give_back(&taken);
                 let from = since + held_before(group, task);
                 let to = now.saturating_sub(held_after(group, task));
                 let group = groups.get(group).copied().unwrap_or_default();
-                turns.extend(taken.into_iter().map(|lane| Turn { lane, group, from, to: to.max(from) }));
+                trainings.extend(taken.into_iter().map(|device| TrainSpan {
+                    device,
+                    group,
+                    from,
+                    to: to.max(from),
+                }));
             }
             _ => {}
         }
     }
-    turns.sort_by_key(|turn| (turn.from, turn.lane));
-    turns
+    trainings.sort_by_key(|span| (span.from, span.device));
+    trainings
 }
 
-/// What each device did until the `end`. `turns` are in the order of their beginnings.
+/// What each device did until the `end`. `trainings` are in the order of their beginnings.
 pub(super) fn uses(
     infos: &[DeviceInfo],
-    turns: &[Turn],
+    trainings: &[TrainSpan],
     groups: &[GroupSpan],
     end: Duration,
-) -> Vec<LaneUse> {
+) -> Vec<DeviceUse> {
     let mut slots = 0;
-    let mut uses: Vec<(LaneUse, Duration)> = infos
+    let mut uses: Vec<(DeviceUse, Duration)> = infos
         .iter()
         .map(|info| {
             let slot = if info.device == Device::Cpu { slots } else { 0 };
             slots += u32::from(info.device == Device::Cpu);
             let none = Duration::ZERO;
-            let of = LaneUse { device: info.device, slot, turns: 0, busy: none, waiting: none, tail: none };
+            let of =
+                DeviceUse { device: info.device, slot, trainings: 0, busy: none, waiting: none, tail: none };
             (of, none)
         })
         .collect();
     // Until when each device's time is accounted for is kept beside its use.
-    for turn in turns {
-        let Some((of, until)) = uses.get_mut(turn.lane) else { continue };
-        of.turns += 1;
-        idle(of, *until, turn.from, groups);
-        of.busy += turn.to.saturating_sub(turn.from.max(*until));
-        *until = turn.to.max(*until);
+    for span in trainings {
+        let Some((of, until)) = uses.get_mut(span.device) else { continue };
+        of.trainings += 1;
+        idle(of, *until, span.from, groups);
+        of.busy += span.to.saturating_sub(span.from.max(*until));
+        *until = span.to.max(*until);
     }
     for (of, until) in &mut uses {
         idle(of, *until, end, groups);
@@ -175,7 +181,7 @@ pub(super) fn uses(
 }
 
 /// Says of an idle stretch how much of it was spent on what, group by group.
-fn idle(of: &mut LaneUse, from: Duration, to: Duration, groups: &[GroupSpan]) {
+fn idle(of: &mut DeviceUse, from: Duration, to: Duration, groups: &[GroupSpan]) {
     if from >= to {
         return;
     }
@@ -188,8 +194,8 @@ fn idle(of: &mut LaneUse, from: Duration, to: Duration, groups: &[GroupSpan]) {
         // What lies between two groups is spent on what must be stored of the first.
         of.tail += group.from.min(to).saturating_sub(at);
         at = at.max(group.from);
-        let waited = group.last_turn.min(to).saturating_sub(at);
-        let after = group.to.min(to).saturating_sub(at.max(group.last_turn));
+        let waited = group.last_train.min(to).saturating_sub(at);
+        let after = group.to.min(to).saturating_sub(at.max(group.last_train));
         of.waiting += waited;
         of.tail += after;
         at = at.max(group.to.min(to));
@@ -198,13 +204,13 @@ fn idle(of: &mut LaneUse, from: Duration, to: Duration, groups: &[GroupSpan]) {
 }
 
 /// From when until when each group is executed, by the events of a run.
-pub(super) fn group_spans(events: &[(Time, RunEvent)], turns: &[Turn]) -> Vec<GroupSpan> {
+pub(super) fn group_spans(events: &[(Time, RunEvent)], trainings: &[TrainSpan]) -> Vec<GroupSpan> {
     let mut spans: Vec<GroupSpan> = Vec::new();
     for (time, event) in events {
         let now = time.since_start();
         match event {
             RunEvent::GroupStarted { group, .. } => {
-                spans.push(GroupSpan { name: group.clone(), from: now, last_turn: now, to: now });
+                spans.push(GroupSpan { name: group.clone(), from: now, last_train: now, to: now });
             }
             RunEvent::GroupFinished { group, .. } => {
                 if let Some(span) = spans.iter_mut().rev().find(|span| span.name == *group) {
@@ -214,9 +220,9 @@ pub(super) fn group_spans(events: &[(Time, RunEvent)], turns: &[Turn]) -> Vec<Gr
             _ => {}
         }
     }
-    for turn in turns {
-        if let Some(span) = spans.get_mut(turn.group) {
-            span.last_turn = span.last_turn.max(turn.from);
+    for training in trainings {
+        if let Some(span) = spans.get_mut(training.group) {
+            span.last_train = span.last_train.max(training.from);
         }
     }
     spans

@@ -179,8 +179,8 @@ proptest! {
             forecast.makespan + ms(1) >= forecast.lower_bound,
             "{:?} is below {:?}", forecast.makespan, forecast.lower_bound
         );
-        for lane in &forecast.lanes {
-            prop_assert_eq!(lane.busy + lane.waiting + lane.tail, forecast.makespan, "{:?}", lane);
+        for device in &forecast.devices {
+            prop_assert_eq!(device.busy + device.waiting + device.tail, forecast.makespan, "{:?}", device);
         }
     }
 }
@@ -264,8 +264,8 @@ fn a_task_of_unknown_length_takes_the_middle() {
     let mut of = group("g", &[(0, 10), (0, 50), (0, 90)]);
     of.set_expected(&Name::from(0_u32), None).unwrap();
     let config = Config::default();
-    let plans = crate::TaskPlan::of_group(&of, &config);
-    assert_eq!(crate::start_order(&plans, StartOrder::LongestFirst, 0), [2, 0, 1]);
+    let tasks = crate::ScheduledTask::of_group(&of, &config);
+    assert_eq!(crate::scheduler::start_order(&tasks, StartOrder::LongestFirst, 0), [2, 0, 1]);
 }
 
 #[test]
@@ -277,14 +277,15 @@ fn without_overlap_devices_wait_for_every_load() {
     let without = forecast(Scenario { overlap: false, ..scenario(2) }, vec![group("g", &tasks)]);
     assert_eq!((without.makespan, without.lower_bound), (ms(8000), ms(4200)));
     assert_eq!(without.idle(), ms(8000), "half of the time");
-    assert!(without.lanes.iter().all(|lane| (lane.busy, lane.turns) == (ms(4000), 20)));
+    assert!(without.devices.iter().all(|device| (device.busy, device.trainings) == (ms(4000), 20)));
 }
 
 #[test]
 fn idle_time_has_its_cause() {
     // One slot waits for a load that takes long, the other one at the end for the longest task.
     let forecast = forecast(scenario(2), vec![group("g", &[(10, 100), (10, 20), (60, 30), (0, 1)])]);
-    let told: Vec<_> = forecast.lanes.iter().map(|lane| (lane.busy, lane.waiting, lane.tail)).collect();
+    let told: Vec<_> =
+        forecast.devices.iter().map(|device| (device.busy, device.waiting, device.tail)).collect();
     assert_eq!(forecast.makespan, ms(110));
     let sums = told.iter().fold((ms(0), ms(0), ms(0)), |a, b| (a.0 + b.0, a.1 + b.1, a.2 + b.2));
     assert_eq!(sums, (ms(151), ms(49), ms(20)));

@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 
 use crate::host::logs::capped_log::{CappedLog, read_up_to};
 use crate::host::logs::log_keeper::LogKeeper;
@@ -75,6 +76,16 @@ impl Logs {
             // On a full disk, say: then the file keeps its hole, and readers see that something is missing.
             let _ = log.finish(workdir);
         }
+    }
+
+    /// [`Self::finish`] in a thread of its own, if it has something to do.
+    pub(crate) fn finish_in_background(&self, workdir: &Path) {
+        if !self.are_too_large() {
+            return;
+        }
+        let (logs, workdir) = (self.clone(), workdir.to_owned());
+        // Without a thread for it the logs keep their hole, which takes no room.
+        let _ = thread::Builder::new().name("fedflow-trim".into()).spawn(move || logs.finish(&workdir));
     }
 
     /// The process that writes to them goes on to another task: they move on, empty, to that one's directory. What was

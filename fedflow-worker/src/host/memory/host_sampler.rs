@@ -9,7 +9,7 @@ use std::time::Duration;
 use crossbeam_channel::{RecvTimeoutError, Sender};
 use fedflow_core::{HostSample, Input, Size, Time};
 
-use crate::host::input_queue::InputQueue;
+use crate::host::inputs::input_queue::InputQueue;
 use crate::host::memory::memory_group::MemoryGroup;
 use crate::pausable_clock::Clock;
 

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use fedflow_core::{Assignment, WorkerId};
 
+use crate::host::attempt_span::attempt_span;
 use crate::host::cause::Cause;
 use crate::host::context::HostContext;
 use crate::host::logs::task_logs::Logs;
 use crate::host::starting::task_directory::{make_logs, make_workdir, no_directory};
-use crate::host::supervision::sweep::Sweep;
+use crate::host::supervision::ending::sweep::Sweep;
 
 /// A process on its way from one task to another.
 pub(crate) struct HandOver {
@@ -40,6 +41,7 @@ impl HandOver {
     /// # Errors
     /// The system refuses a directory or a log.
     pub(crate) fn prepare(self, context: &HostContext) -> Result<Logs, Cause> {
+        let _attempt = attempt_span(&self.assignment).entered();
         if let Some(sweep) = self.sweep.filter(Sweep::is_needed) {
             sweep.run();
         }
@@ -64,8 +66,8 @@ fn relay(context: &HostContext, logs: &Logs, earlier: &Assignment, next: &Assign
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::processes::ProcessId;
-    use fedflow_core::{Dict, Name, Program};
+    use crate::processes::identify;
+    use fedflow_core::{Dict, Name, ProcessId, Program};
     use std::io::Write;
     use std::path::Path;
 
@@ -97,7 +99,7 @@ mod tests {
             HandOver { first_id: WorkerId(1), assignment: Arc::clone(&assignment), relay, sweep }
         };
         assert!(!hand_over(None).is_slow() && !hand_over(Some(Vec::new())).is_slow());
-        let this = ProcessId::of(std::process::id()).unwrap();
+        let this = identify(std::process::id()).unwrap();
         assert!(hand_over(Some(vec![this])).is_slow());
         let mut stdout = std::fs::File::from(logs.for_process().0.try_clone_to_owned().unwrap());
         stdout.write_all(&vec![b'x'; 1 << 20]).unwrap();

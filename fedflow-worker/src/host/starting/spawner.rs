@@ -9,7 +9,9 @@ use std::thread;
 
 use fedflow_core::FailureKind;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use tracing::debug;
 
+use crate::host::attempt_span::attempt_span;
 use crate::host::cause::Cause;
 use crate::host::context::HostContext;
 use crate::host::starting::hand_over::HandOver;
@@ -77,6 +79,7 @@ fn prepare_apart(hand_over: HandOver, context: &Arc<HostContext>, report: &Repor
 /// The system refuses one of them.
 pub(crate) fn do_job(context: &HostContext, job: StartJob) -> Result<Started, Cause> {
     let assignment = &job.assignment;
+    let _attempt = attempt_span(assignment).entered();
     let logs = match job.logs {
         Some(logs) => logs,
         None => make_task_logs(context, assignment).map_err(|error| no_directory(assignment, &error))?,
@@ -102,8 +105,7 @@ pub(crate) fn do_job(context: &HostContext, job: StartJob) -> Result<Started, Ca
         streams: [stdin, stdout, stderr],
     })
     .map_err(|error| spawn_failed(error.to_string()))?;
-    context
-        .talk(assignment, || format!("process {} is started: {}", process.number(), spec.command.join(" ")));
+    debug!("process {} is started: {}", process.number(), spec.command.join(" "));
     Ok(Started { logs, process: Some(process), socket })
 }
 

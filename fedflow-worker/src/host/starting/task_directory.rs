@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use fedflow_core::{Assignment, FailureKind};
+use tracing::debug;
 
 use crate::host::cause::Cause;
 use crate::host::context::HostContext;
@@ -21,11 +22,10 @@ pub(crate) fn make_task_logs(context: &HostContext, assignment: &Assignment) -> 
 /// Makes a task's directories, empty for this attempt. Blocks on the file system.
 pub(crate) fn make_workdir(context: &HostContext, assignment: &Assignment) -> io::Result<()> {
     let earlier = if context.options.keep_failed_attempts { Earlier::Keep } else { Earlier::Remove };
-    if let Some(aside) = prepare(&assignment.workdir, assignment.attempt, earlier)? {
-        context.talk(assignment, || match aside {
-            Aside::Kept(path) => format!("what lay in its directory is kept as {}", path.display()),
-            Aside::Removed => "what lay in its directory is removed".into(),
-        });
+    match prepare(&assignment.workdir, assignment.attempt, earlier)? {
+        Some(Aside::Kept(path)) => debug!("what lay in its directory is kept as {}", path.display()),
+        Some(Aside::Removed) => debug!("what lay in its directory is removed"),
+        None => {}
     }
     fs::create_dir_all(&assignment.checkpoint_dir)
 }

@@ -4,7 +4,7 @@ use crossbeam_channel::Sender;
 use fedflow_core::{Dict, WorkerId};
 
 use crate::host::cause::Cause;
-use crate::host::input_queue::Queue;
+use crate::host::inputs::input_queue::Queue;
 use crate::host::sessions::link::Link;
 use crate::host::starting::jobs::JobReport;
 

@@ -1,39 +1,30 @@
-//! `Supervised`: one worker, its processes, its channel, and what it still waits for.
+//! `Supervised`: one worker, and how it comes to its end.
 //!
 //! A process that is reused is another worker with each task. Its reader, the spawner and a sweeper know it by its first
 //! id.
 
-mod commands;
-mod death;
-mod final_report;
-mod severity;
-
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
-use fedflow_core::{Assignment, FailureKind, LeaseId, Program, Severity, Stage, Time, WorkerEvent, WorkerId};
-use rustix::process::Signal;
+use fedflow_core::{Assignment, Dict, FailureKind, LeaseId, Severity, Time, WorkerEvent, WorkerId};
+use tracing::{Span, debug};
 
 use crate::host::cause::Cause;
 use crate::host::context::HostContext;
-use crate::host::input_queue::InputQueue;
+use crate::host::inputs::input_queue::InputQueue;
 use crate::host::logs::task_logs::Logs;
-use crate::host::options::{Protocol, WorkerProgram};
+use crate::host::options::Protocol;
 use crate::host::sessions::ipc::ipc_link::Unreachable;
-use crate::host::sessions::link::Link;
 use crate::host::sessions::listener::{Listener, SessionPhase};
-use crate::host::sessions::session_reader::SessionReader;
 use crate::host::starting::job_queue::JobQueue;
-use crate::host::starting::jobs::{Job, ProcessSpec, StartJob, Started};
+use crate::host::starting::jobs::{Job, ProcessSpec, StartJob};
+use crate::host::supervision::deadline::{Deadline, Overdue};
+use crate::host::supervision::ending::result_file;
+use crate::host::supervision::ending::sweep::{OtherWorker, Sweep};
 use crate::host::supervision::notice::{Notice, NoticeQueue};
-use crate::host::supervision::sweep::OtherWorker;
-use crate::processes::ProcessId;
+use crate::host::supervision::worker_kind::{CommandPhase, Session, WorkerKind};
+use crate::host::supervision::worker_process::{WorkerProcess, listed};
 use crate::processes::spawn::{Ending, Process};
-
-/// How long a process may live on after it closed its channel unasked.
-const LINGER: Duration = Duration::from_secs(1);
 
 /// What every worker works with.
 pub(crate) struct Surroundings {
@@ -46,204 +37,91 @@ pub(crate) struct Surroundings {
 /// A worker, from the command to start it until its end is reported.
 pub(crate) struct Supervised {
     /// The id by which the engine knows it.
-    id: WorkerId,
+    pub(super) id: WorkerId,
     /// The id of its process's first task.
-    first_id: WorkerId,
-    assignment: Arc<Assignment>,
+    pub(super) first_id: WorkerId,
+    pub(super) assignment: Arc<Assignment>,
     /// The directory of its first task, which its environment names.
-    first_workdir: Arc<Path>,
+    pub(super) first_workdir: Arc<Path>,
     /// Whether it is idle, its task done.
-    kept: bool,
-    context: Arc<HostContext>,
-    surroundings: Arc<Surroundings>,
-    listener: Arc<Listener>,
-    private: PathBuf,
-    kind: WorkerKind,
+    pub(super) kept: bool,
+    pub(super) surroundings: Arc<Surroundings>,
+    pub(super) listener: Arc<Listener>,
+    pub(super) kind: WorkerKind,
+    pub(super) process: WorkerProcess,
     /// The files that its processes write to; none while the spawner has them.
-    logs: Option<Logs>,
-    process: Option<Process>,
-    /// How often the kernel had killed for memory before its process was started or given its task.
-    oom_kills: u64,
-    /// Whether the kernel killed this one for memory.
-    killed_for_memory: bool,
-    /// What descended from its process when that was last asked to end: some of it may have left the group.
-    offspring: Vec<ProcessId>,
+    pub(super) logs: Option<Logs>,
     /// What it was told to train on.
-    lease: Option<LeaseId>,
+    pub(super) lease: Option<LeaseId>,
     /// How many of the spawner, a sweeper and a finisher are at work for it.
-    busy: u32,
-    reader: ReaderState,
-    deadline: Option<(Time, Overdue)>,
+    pub(super) busy: u32,
+    pub(super) reader: ReaderState,
+    pub(super) deadline: Option<Deadline>,
     /// How hard it was asked to end; none if it was not.
-    asked: Option<Severity>,
-    /// Why it is being ended by the host.
-    cause: Option<Cause>,
-    ending: Option<Ending>,
-    /// When its process was seen to have ended.
-    died: Option<Time>,
-    over: bool,
-}
-
-/// What runs the task.
-enum WorkerKind {
-    /// A worker program, with a session.
-    Session { program: WorkerProgram, token: String, link: Option<Link>, socket: Option<Arc<OwnedFd>> },
-    /// A command, one process per phase; the phase that runs or ran last.
-    Command { phase: CommandPhase },
+    pub(super) asked: Option<Severity>,
+    /// Why it has failed, if that is known before its process has ended.
+    pub(super) cause: Option<Cause>,
+    /// Every process of it is gone, and its reader is not waited for any more.
+    pub(super) over: bool,
+    pub(super) span: Span,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum CommandPhase {
-    /// Its directories are being made.
-    Preparing,
-    /// No process: before `load`, between the phases, or after `train`.
-    Idle,
-    Loading,
-    Training,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum ReaderState {
+pub(super) enum ReaderState {
     None,
     Running,
     /// It has ended, or is not waited for any more.
     Done,
 }
 
-/// What is overdue when a deadline passes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Overdue {
-    /// The process is gone and its reader should be too; how often it was put off.
-    Reader(u32),
-    /// The channel is closed and the process should have ended.
-    Process,
-    /// The process was given another task and should have taken it.
-    Task,
-}
-
+/// What becomes of it.
 impl Supervised {
-    /// Has a worker's directories made and, unless it is a command, its process started.
-    pub(crate) fn begin(id: WorkerId, assignment: Arc<Assignment>, surroundings: Arc<Surroundings>) -> Self {
-        let context = Arc::clone(&surroundings.context);
-        let gate = context.large_messages.clone();
-        let listener = Listener::new(id, surroundings.inputs.clone(), gate, context.clock.clone());
-        let listener = Arc::new(listener);
-        context.memory_peaks.add(listener.memory_peak());
-        let private = context.private.of(id);
-        let mut worker = Self {
-            id,
-            first_id: id,
-            assignment: Arc::clone(&assignment),
-            first_workdir: assignment.workdir.as_path().into(),
-            kept: false,
-            context,
-            surroundings,
-            listener,
-            private,
-            kind: WorkerKind::Command { phase: CommandPhase::Preparing },
-            logs: None,
-            process: None,
-            oom_kills: 0,
-            killed_for_memory: false,
-            offspring: Vec::new(),
-            lease: None,
-            busy: 0,
-            reader: ReaderState::None,
-            deadline: None,
-            asked: None,
-            cause: None,
-            ending: None,
-            died: None,
-            over: false,
-        };
-        match assignment.program.as_ref() {
-            Program::Command { .. } => worker.start_job(None),
-            Program::Worker { worker: name, .. } => worker.begin_session(name),
-        }
-        worker
-    }
-
-    fn begin_session(&mut self, name: &str) {
-        let Some(program) = self.context.worker_program(name) else {
-            return self
-                .fail(Cause::new(FailureKind::Spawn, format!("there is no worker {name:?} in this run")));
-        };
-        let (process, token) = match ProcessSpec::of_worker(&program, self.private.clone()) {
-            Ok(spec) => spec,
-            Err(cause) => return self.fail(cause),
-        };
-        self.kind = WorkerKind::Session { program, token, link: None, socket: None };
-        self.start_job(Some(process));
-    }
-
     /// Has the spawner start a process; without one, only make the directories.
-    fn start_job(&mut self, process: Option<ProcessSpec>) {
+    pub(super) fn start_job(&mut self, process: Option<ProcessSpec>) {
         self.busy += 1;
-        self.oom_kills = self.context.oom_kills.count();
+        self.process.expect_task(&self.surroundings.context.oom_kills);
         let assignment = Arc::clone(&self.assignment);
         let job = StartJob { first_id: self.first_id, assignment, logs: self.logs.take(), process };
         self.surroundings.jobs.add(Job::Start(job));
     }
 
-    /// The spawner is done with a start.
-    pub(crate) fn started(&mut self, done: Result<Started, Cause>) {
-        self.busy = self.busy.saturating_sub(1);
-        let done = match done {
-            Ok(done) => done,
-            Err(cause) => return self.fail(cause),
-        };
-        self.logs = Some(done.logs);
-        self.process = done.process;
-        if let Some(process) = &self.process {
-            self.listener.memory_peak().watch(process.number());
-        }
-        self.name_lease_holder();
-        let socket = done.socket.map(Arc::new);
-        if let Some(asked) = self.asked {
-            return self.end(asked.max(Severity::Terminated));
-        }
-        match (&mut self.kind, socket) {
-            (WorkerKind::Session { socket, .. }, Some(ours)) => {
-                *socket = Some(Arc::clone(&ours));
-                self.start_reader(ours);
-            }
-            (WorkerKind::Command { phase: phase @ CommandPhase::Preparing }, _) => {
-                *phase = CommandPhase::Idle;
-                self.listener.tell(WorkerEvent::Ready);
-            }
-            _ => {}
+    /// Says which process uses the lease, once both are there.
+    pub(super) fn name_lease_holder(&self) {
+        if let (Some(lease), Some(process)) = (self.lease, self.process.running()) {
+            let hooks = &self.context().options.lease_hooks;
+            hooks.name_holder(lease, process.number(), &self.assignment);
         }
     }
 
-    fn start_reader(&mut self, socket: Arc<OwnedFd>) {
-        let WorkerKind::Session { program, token, .. } = &self.kind else { return };
-        let reader = SessionReader {
-            context: Arc::clone(&self.context),
-            listener: Arc::clone(&self.listener),
-            assignment: Arc::clone(&self.assignment),
-            protocol: program.protocol,
-            socket,
-            token: token.clone(),
-            private: self.private.clone(),
+    /// Ends the worker with a severity. Whatever it was asked before, it is asked this now.
+    pub(crate) fn end(&mut self, severity: Severity) {
+        self.asked = self.asked.max(Some(severity));
+        // From here on the engine's own time limits count.
+        self.deadline = self.deadline.filter(Deadline::is_of_reader);
+        // A process that the spawner is starting is asked as soon as it is there.
+        if self.busy > 0 {
+            return;
+        }
+        let Some(process) = self.process.running() else {
+            // A command between its phases. A session still waits for its reader.
+            self.over |= self.reader == ReaderState::None;
+            return;
         };
-        let (first_id, notices) = (self.first_id, self.surroundings.notices.clone());
-        let reading = Box::new(move || {
-            let outcome = reader.run(|link| notices.push(Notice::Connected { first_id, link }));
-            notices.push(Notice::ReaderDone { first_id, outcome });
-        });
-        match self.context.readers.begin(reading) {
-            Ok(()) => self.reader = ReaderState::Running,
-            Err(error) => self.fail(Cause::new(FailureKind::Spawn, format!("no thread for it: {error}"))),
+        let number = process.number();
+        let adopt_orphans = self.context().options.adopt_orphans;
+        if severity > Severity::Asked || !self.kind.leaves_nothing(process, adopt_orphans) {
+            self.process.note_offspring();
         }
-    }
-
-    /// Its reader has shaken hands.
-    pub(crate) fn connected(&mut self, new: Link) {
-        if let WorkerKind::Session { link, .. } = &mut self.kind {
-            *link = Some(new);
-        }
-        if self.asked == Some(Severity::Asked) {
-            self.end(Severity::Asked);
+        match (severity, &mut self.kind) {
+            (Severity::Asked, WorkerKind::Session(Session { link: Some(link), .. })) => {
+                debug!("process {number} is told to exit");
+                if link.exit().is_err() {
+                    self.channel_lost();
+                }
+            }
+            // A command has no channel on which it could be told.
+            (Severity::Asked | Severity::Terminated, _) => self.process.terminate(),
+            (Severity::Killed, _) => self.process.kill(),
         }
     }
 
@@ -252,54 +130,160 @@ impl Supervised {
         self.reader = ReaderState::Done;
         match outcome {
             Err(cause) => self.fail(cause),
-            Ok(()) if self.process.is_some() => self.channel_lost(),
+            Ok(()) if self.process.is_running() => self.channel_lost(),
             Ok(()) => self.over = true,
         }
     }
 
-    /// A command did not reach it.
-    fn unreached(&mut self, error: &Unreachable) {
-        match error {
-            Unreachable::Gone(_) => self.channel_lost(),
-            Unreachable::Unsendable(_) => self.fail(Cause::new(FailureKind::Spawn, error.to_string())),
+    /// A command was sent to it, or did not reach it.
+    pub(super) fn check_told(&mut self, told: Result<(), Unreachable>) {
+        match told {
+            Ok(()) => {}
+            Err(Unreachable::Gone(_)) => self.channel_lost(),
+            Err(error @ Unreachable::Unsendable(_)) => self.fail_to_start(error.to_string()),
         }
     }
 
     /// The channel is closed. A process that was asked to end has the engine's time limit for that; one that was
     /// not is ending, or has broken the protocol.
-    fn channel_lost(&mut self) {
-        let waits = self.deadline.is_some_and(|(_, overdue)| overdue != Overdue::Task);
-        if self.asked.is_none() && !waits {
-            self.deadline = Some((self.context.clock.now() + LINGER, Overdue::Process));
+    pub(super) fn channel_lost(&mut self) {
+        let is_ending = self.deadline.is_some_and(|deadline| !deadline.is_of_task());
+        if self.asked.is_none() && !is_ending {
+            self.deadline = Some(Deadline::of_process(self.context().clock.now()));
         }
     }
 
-    /// The worker has failed for a cause that is known: its processes are ended.
-    fn fail(&mut self, cause: Cause) {
+    /// The worker has failed for a cause that is known: its processes are killed.
+    pub(super) fn fail(&mut self, cause: Cause) {
         self.cause.get_or_insert(cause);
-        match &self.process {
-            Some(process) => {
-                self.offspring.extend(process.descendants());
-                let number = process.number();
-                self.context
-                    .talk(&self.assignment, || format!("SIGKILL is sent to process {number} and its group"));
-                process.signal_group(Signal::KILL);
-            }
-            None => self.over = self.busy == 0 && self.reader != ReaderState::Running,
+        if self.process.is_running() {
+            self.process.note_offspring();
+            self.process.kill();
+        } else {
+            self.over = self.busy == 0 && self.reader != ReaderState::Running;
         }
     }
 
+    pub(super) fn fail_to_start(&mut self, message: String) {
+        self.fail(Cause::new(FailureKind::Spawn, message));
+    }
+
+    /// Its deadline has passed.
+    pub(crate) fn deadline_passed(&mut self, now: Time) {
+        let Some(deadline) = self.deadline.take() else { return };
+        match deadline.overdue {
+            Overdue::Process => self.fail(Cause::protocol("it closed its channel but did not exit")),
+            Overdue::Task if self.listener.phase() == SessionPhase::Starting => {
+                self.fail(Cause::new(FailureKind::Timeout, "it did not take its next task in time"));
+            }
+            Overdue::Task => {}
+            Overdue::Reader(_) => {
+                self.deadline = deadline.put_off(now).filter(|_| !self.listener.is_waiting());
+                if self.deadline.is_none() {
+                    self.reader = ReaderState::Done;
+                    self.over = true;
+                }
+            }
+        }
+    }
+
+    /// Its process may have ended: then what is left of the group is killed, the process reaped, and what left the group is
+    /// swept.
+    pub(crate) fn process_ended(&mut self, now: Time, others: Vec<OtherWorker>) {
+        let Some(ending) = self.process.reap(now, self.listener.memory_peak()) else { return };
+        self.deadline = None;
+        if self.cause.is_none() && self.asked.is_none() {
+            self.cause = self.process.explain_by_memory(&self.surroundings.context.oom_kills);
+        }
+        let sweep = Sweep {
+            offspring: self.process.take_offspring(),
+            assignment: Arc::clone(&self.assignment),
+            others,
+            adopting: self.context().options.adopt_orphans,
+        };
+        if !sweep.is_needed() {
+            return self.process_gone(ending, now);
+        }
+        debug!("what it may have left running is looked for and killed: {}", listed(&sweep.offspring));
+        self.busy += 1;
+        let (first_id, notices) = (self.first_id, self.surroundings.notices.clone());
+        // Without a thread for it, it is left to the next sweep.
+        if sweep.run_in_background(move || notices.push(Notice::Swept(first_id))).is_err() {
+            self.swept(now);
+        }
+    }
+
+    /// Nothing is left of its process.
+    pub(crate) fn swept(&mut self, now: Time) {
+        self.busy = self.busy.saturating_sub(1);
+        if let Some(ending) = self.process.ending() {
+            self.process_gone(ending, now);
+        }
+    }
+
+    fn process_gone(&mut self, ending: Ending, now: Time) {
+        match self.kind {
+            WorkerKind::Session(_) if self.reader == ReaderState::Running => {
+                self.deadline = Some(Deadline::of_reader(now));
+            }
+            WorkerKind::Session(_) => self.over = true,
+            WorkerKind::Command(_)
+                if ending != Ending::Code(0) || self.asked >= Some(Severity::Terminated) =>
+            {
+                self.over = true;
+            }
+            WorkerKind::Command(CommandPhase::Loading) => {
+                self.kind = WorkerKind::Command(CommandPhase::Idle);
+                self.listener.tell(WorkerEvent::Loaded);
+            }
+            WorkerKind::Command(_) => self.read_result(),
+        }
+    }
+
+    /// Has the result read that a command wrote.
+    fn read_result(&mut self) {
+        let path = self.result_path();
+        // Most commands write none. The private directory is in memory, so to see that takes no thread.
+        if !result_file::is_there(&path) {
+            return self.result_read(Ok(Dict::new()));
+        }
+        self.busy += 1;
+        let (first_id, notices) = (self.first_id, self.surroundings.notices.clone());
+        let (limit, listener) = (self.context().options.result_limit, Arc::clone(&self.listener));
+        let done = move |outcome| notices.push(Notice::ResultRead { first_id, outcome });
+        if let Err(error) = result_file::read_in_background(path, limit, listener, done) {
+            self.busy = self.busy.saturating_sub(1);
+            self.fail_to_start(format!("no thread for its result: {error}"));
+        }
+    }
+
+    /// The result that it wrote was read.
+    pub(crate) fn result_read(&mut self, outcome: Result<Dict, Cause>) {
+        self.busy = self.busy.saturating_sub(1);
+        self.kind = WorkerKind::Command(CommandPhase::Idle);
+        match outcome {
+            Ok(result) => {
+                self.listener.tell(WorkerEvent::Trained(result));
+                self.over = self.asked.is_some();
+            }
+            Err(cause) => self.fail(cause),
+        }
+    }
+}
+
+/// What others ask of it.
+impl Supervised {
     /// The id by which the engine knows it.
     pub(crate) fn id(&self) -> WorkerId {
         self.id
     }
 
     pub(crate) fn deadline(&self) -> Option<Time> {
-        self.deadline.map(|(time, _)| time)
+        self.deadline.map(|deadline| deadline.time)
     }
 
     pub(crate) fn process(&self) -> Option<&Process> {
-        self.process.as_ref()
+        self.process.running()
     }
 
     /// Whether every process of it is gone and no thread works for it.
@@ -312,38 +296,39 @@ impl Supervised {
         self.kept && self.asked.is_none()
     }
 
+    /// The span of its attempt.
+    pub(crate) fn span(&self) -> Span {
+        self.span.clone()
+    }
+
+    /// Whether processes that its task has left behind are looked for before it gets another one. A Rust worker does that
+    /// itself; only of its first task it could not know that others would follow.
+    pub(crate) fn is_swept_before_next(&self) -> bool {
+        match self.kind.protocol() {
+            Some(Protocol::Json) => true,
+            Some(Protocol::Ipc) => self.id == self.first_id,
+            None => false,
+        }
+    }
+
     /// The worker as a sweep after another one needs to know it.
     pub(crate) fn as_other(&self) -> Option<OtherWorker> {
-        let pid = self.process.as_ref()?.number();
+        let pid = self.process.running()?.number();
         let first_workdir = Arc::clone(&self.first_workdir);
         Some(OtherWorker { pid, assignment: Arc::clone(&self.assignment), first_workdir })
     }
 
-    /// The stage that it is in, if memory can run out there.
-    fn stage(&self) -> Option<Stage> {
-        match self.kind {
-            WorkerKind::Session { .. } => match self.listener.phase() {
-                SessionPhase::Loading => Some(Stage::Load),
-                SessionPhase::Training => Some(Stage::Train),
-                SessionPhase::Idle | SessionPhase::Starting | SessionPhase::Ready | SessionPhase::Waiting => {
-                    None
-                }
-            },
-            WorkerKind::Command { phase: CommandPhase::Loading } => Some(Stage::Load),
-            WorkerKind::Command { phase: CommandPhase::Training } => Some(Stage::Train),
-            WorkerKind::Command { phase: CommandPhase::Preparing | CommandPhase::Idle } => None,
-        }
+    pub(super) fn context(&self) -> &HostContext {
+        &self.surroundings.context
     }
 
-    fn protocol(&self) -> Option<Protocol> {
-        match &self.kind {
-            WorkerKind::Session { program, .. } => Some(program.protocol),
-            WorkerKind::Command { .. } => None,
-        }
+    /// The directory of a session in the host's private directory.
+    pub(super) fn private_directory(&self) -> PathBuf {
+        self.context().private.of(self.first_id)
     }
 
     /// Where a command may put its result.
-    fn result_path(&self) -> PathBuf {
-        self.context.private.result_of(self.first_id)
+    pub(super) fn result_path(&self) -> PathBuf {
+        self.context().private.result_of(self.first_id)
     }
 }

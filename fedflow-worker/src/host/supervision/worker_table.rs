@@ -11,15 +11,16 @@ use std::time::Duration;
 
 use fedflow_core::{Assignment, Dict, FailureKind, Input, Lease, Severity, Time, WorkerEvent, WorkerId};
 
-use crate::host::HostError;
 use crate::host::cause::Cause;
-use crate::host::context::HostContext;
-use crate::host::input_queue::{Arrivals, InputQueue, Waker};
+use crate::host::context::{HostContext, HostError};
+use crate::host::inputs::input_queue::{Arrivals, InputQueue, Waker};
 use crate::host::starting::jobs::JobReport;
 use crate::host::starting::spawner;
+use crate::host::supervision::ending::final_report::report_end;
+use crate::host::supervision::ending::sweep::OtherWorker;
 use crate::host::supervision::notice::{Notice, NoticeQueue};
 use crate::host::supervision::supervised::{Supervised, Surroundings};
-use crate::host::supervision::sweep::OtherWorker;
+use crate::host::supervision::{worker_commands, worker_start};
 use crate::processes::spawn::Process;
 
 /// How long the host waits for its processes when it is dropped. They were killed; only the kernel can delay them.
@@ -69,21 +70,22 @@ impl WorkerTable {
 
     pub(crate) fn begin(&mut self, id: WorkerId, assignment: Assignment) {
         self.take_notices();
-        let worker = Supervised::begin(id, Arc::new(assignment), Arc::clone(&self.surroundings));
+        let worker = worker_start::begin(id, Arc::new(assignment), Arc::clone(&self.surroundings));
         self.workers.insert(id, worker);
+        // It may be over already.
         self.with(id, |_| {});
     }
 
     pub(crate) fn load(&mut self, id: WorkerId) {
-        self.command(id, Supervised::load);
+        self.command(id, worker_commands::load);
     }
 
     pub(crate) fn train(&mut self, id: WorkerId, lease: &Lease, params: Dict) {
-        self.command(id, |worker| worker.train(lease, params));
+        self.command(id, |worker| worker_commands::train(worker, lease, params));
     }
 
     pub(crate) fn keep(&mut self, id: WorkerId) {
-        self.command(id, Supervised::keep);
+        self.command(id, worker_commands::keep);
     }
 
     pub(crate) fn end(&mut self, id: WorkerId, severity: Severity) {
@@ -111,7 +113,9 @@ impl WorkerTable {
         self.first_ids.insert(to, first_id);
         let is_swept = self.workers.get(&first_id).is_some_and(Supervised::is_swept_before_next);
         let others = if is_swept { self.others(first_id) } else { Vec::new() };
-        self.with(first_id, |worker| worker.hand_over(to, Arc::new(assignment), others));
+        self.with(first_id, |worker| {
+            worker_commands::hand_over(worker, to, Arc::new(assignment), others);
+        });
     }
 
     /// Takes the inputs that have arrived, and does what else there is to do. Where there is nothing, it blocks until
@@ -209,18 +213,20 @@ impl WorkerTable {
                 self.context().clock.resume();
             }
             Notice::Job(JobReport::Started { first_id, done }) => {
-                self.with(first_id, |worker| worker.started(done.map(|done| *done)));
+                self.with(first_id, |worker| worker_start::started(worker, done.map(|done| *done)));
                 let started = self.workers.get(&first_id).and_then(Supervised::process);
                 started.filter(|_| self.paused).into_iter().for_each(Process::pause);
             }
             Notice::Job(JobReport::Prepared { first_id, done }) => {
-                self.with(first_id, |worker| worker.prepared(done));
+                self.with(first_id, |worker| worker_commands::prepared(worker, done));
             }
             Notice::Swept(first_id) => {
                 let now = self.context().clock.now();
                 self.with(first_id, |worker| worker.swept(now));
             }
-            Notice::Connected { first_id, link } => self.with(first_id, |worker| worker.connected(link)),
+            Notice::Connected { first_id, link } => {
+                self.with(first_id, |worker| worker_start::connected(worker, link))
+            }
             Notice::ReaderDone { first_id, outcome } => {
                 self.with(first_id, |worker| worker.reader_done(outcome));
             }
@@ -254,13 +260,13 @@ impl WorkerTable {
     /// comes late for it changes nothing.
     fn with(&mut self, first_id: WorkerId, happens: impl FnOnce(&mut Supervised)) {
         let Some(worker) = self.workers.get_mut(&first_id) else { return };
-        happens(worker);
+        worker.span().in_scope(|| happens(worker));
         if worker.is_over()
             && let Some(worker) = self.workers.remove(&first_id)
         {
             self.first_ids.remove(&worker.id());
             let lost = worker.is_kept().then(|| worker.id());
-            let cause = worker.report_end();
+            let cause = report_end(worker);
             self.lost.extend(lost.map(|id| (id, cause)));
         }
     }

@@ -193,7 +193,7 @@ impl Assembly {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::input_queue::InputQueue;
+    use crate::host::inputs::input_queue::InputQueue;
     use crate::host::sessions::large_message_gate::LargeMessageGate;
     use crate::pausable_clock::Clock;
     use crate::protocol::Bytes;

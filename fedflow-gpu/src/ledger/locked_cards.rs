@@ -1,0 +1,106 @@
+//! `LockedCards`: cards that are locked, with what other runs have booked on them. While they are locked, a request is
+//! booked or refused.
+
+use std::collections::BTreeMap;
+
+use fedflow_core::{Lease, LeaseId, LeaseRequest, Others, Size, TaskKey};
+
+use super::alarm::Alarm;
+use super::booking::{Booking, WaitingRequest};
+use super::card_key::CardKey;
+use super::own_bookings::OwnBookings;
+use super::survey::Survey;
+use crate::lease_directory::{CardLock, Directory, HeldLock, LedgerError, NotLocked};
+use crate::machine::unix_now;
+
+/// Locked cards. Dropping it unlocks them.
+pub(crate) struct LockedCards<'a> {
+    _locks: Vec<HeldLock<'a>>,
+    survey: Survey,
+    supervisor: Supervisor<'a>,
+}
+
+/// What a supervisor uses to book and to wait.
+pub(super) struct Supervisor<'a> {
+    /// The keys of its devices, by place in the pool's table.
+    pub(super) cards: &'a [CardKey],
+    pub(super) own: &'a OwnBookings,
+    pub(super) alarm: &'a Alarm,
+    /// The requests that were refused because of other runs and have not been granted since.
+    pub(super) waiting: &'a mut BTreeMap<TaskKey, WaitingRequest>,
+    /// How many releases the alarm had seen before the cards were locked.
+    pub(super) seen: u64,
+    pub(super) world: String,
+}
+
+impl<'a> LockedCards<'a> {
+    /// Locks the cards at some places and reads what other runs have booked there.
+    pub(super) fn lock(
+        directory: &Directory,
+        locks: &'a mut [CardLock],
+        places: &[usize],
+        supervisor: Supervisor<'a>,
+    ) -> Result<Self, NotLocked> {
+        let named: Vec<&CardKey> = places.iter().filter_map(|place| supervisor.cards.get(*place)).collect();
+        let mut held = Vec::new();
+        for lock in locks.iter_mut().filter(|lock| named.iter().any(|card| card.lock == lock.card())) {
+            held.push(lock.lock()?);
+        }
+        let own = supervisor.own.name();
+        let mut survey = Survey::take(directory, Some(&own), &supervisor.world).map_err(NotLocked::Error)?;
+        // An unreadable file that no process holds is void. A process that holds one might have booked anything.
+        match survey.unreadable.iter().position(|file| file.held) {
+            Some(at) => Err(NotLocked::Error(survey.unreadable.swap_remove(at).error)),
+            None => Ok(Self { _locks: held, survey, supervisor }),
+        }
+    }
+
+    /// What other runs have booked of the device at a place.
+    pub(crate) fn others(&self, place: usize) -> Others {
+        self.supervisor.cards.get(place).map(|card| self.survey.on(&card.card)).unwrap_or_default()
+    }
+
+    /// The processes whose memory other runs have booked.
+    pub(crate) fn processes(&self) -> Vec<u32> {
+        self.survey.processes()
+    }
+
+    /// Books a lease's shares, all or none; `places` are those of its devices.
+    pub(crate) fn book(
+        self,
+        lease: &Lease,
+        places: &[usize],
+        request: &LeaseRequest,
+    ) -> Result<(), LedgerError> {
+        let Supervisor { cards, own, waiting, .. } = self.supervisor;
+        let memory = lease.shares.first().and_then(|share| share.memory).unwrap_or(Size::ZERO);
+        let cards = places.iter().filter_map(|place| cards.get(*place));
+        own.book(cards.map(|card| Booking::of_share(lease.id, &card.card, memory, request)))?;
+        if waiting.remove(&request.holder).is_some() {
+            own.show_waiting(waiting);
+        }
+        Ok(())
+    }
+
+    /// Books another amount for a lease that is booked at some of these places.
+    pub(crate) fn rebook(self, lease: LeaseId, memory: Size) {
+        let change = |booking| Some(Booking { memory, estimated: true, ..booking });
+        self.supervisor.own.change(lease, change);
+    }
+
+    /// Notes that a request was refused. If other runs have booked any of the devices at `places`, the alarm is set.
+    pub(crate) fn refuse(self, places: &[usize], request: &LeaseRequest) {
+        let Supervisor { cards, own, alarm, waiting, seen, world } = self.supervisor;
+        let names: Vec<&str> =
+            places.iter().filter_map(|place| Some(cards.get(*place)?.card.as_str())).collect();
+        let holders = self.survey.holders(&names);
+        if holders.is_empty() {
+            return;
+        }
+        alarm.arm(seen, holders.into_iter().map(|(of_world, holder)| (of_world == world).then_some(holder)));
+        let LeaseRequest { devices, memory, exclusive, .. } = *request;
+        let since = unix_now();
+        waiting.entry(request.holder).or_insert(WaitingRequest { devices, memory, exclusive, since });
+        own.show_waiting(waiting);
+    }
+}

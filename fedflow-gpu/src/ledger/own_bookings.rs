@@ -1,0 +1,80 @@
+//! `OwnBookings`: what this supervisor has booked, shared between leasing and the threads that name lease holders.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use fedflow_core::{LeaseId, Size, TaskKey};
+
+use super::booking::{Booking, WaitingRequest};
+use super::booking_file::BookingFile;
+use crate::lease_directory::LedgerError;
+use crate::machine::identify;
+
+/// The supervisor's file. All methods do nothing once it is closed.
+#[derive(Debug)]
+pub(crate) struct OwnBookings(Mutex<Option<BookingFile>>);
+
+impl OwnBookings {
+    pub(super) fn new(file: BookingFile) -> Self {
+        Self(Mutex::new(Some(file)))
+    }
+
+    /// Closes the file; what a living worker holds stays booked until the worker ends.
+    pub(super) fn close(&self) {
+        drop(self.0.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+
+    /// The file's name now.
+    pub(crate) fn name(&self) -> String {
+        self.with(|file| file.name().to_owned()).unwrap_or_default()
+    }
+
+    /// The world of process numbers that this supervisor lives in.
+    pub(super) fn world(&self) -> String {
+        self.with(|file| file.world().to_owned()).unwrap_or_default()
+    }
+
+    /// Books shares, all or none.
+    pub(super) fn book(&self, bookings: impl IntoIterator<Item = Booking>) -> Result<(), LedgerError> {
+        self.with(|file| file.book(bookings)).unwrap_or(Ok(()))
+    }
+
+    /// Changes the bookings of a lease, or with `None` ends them.
+    pub(super) fn change(&self, lease: LeaseId, change: impl Fn(Booking) -> Option<Booking>) {
+        self.with(|file| file.change(lease, change));
+    }
+
+    /// Sets how much of a card is quarantined.
+    pub(super) fn set_quarantine(&self, card: &str, memory: Size) -> Result<(), LedgerError> {
+        self.with(|file| file.set_quarantine(card, memory)).unwrap_or(Ok(()))
+    }
+
+    /// Names the process that holds a lease, and its task.
+    pub(crate) fn name_holder(&self, lease: LeaseId, pid: u32, task: &str) {
+        // A process that has ended holds nothing that would have to outlive this supervisor.
+        if let Ok(worker) = identify(pid) {
+            self.with(|file| file.name_holder(lease, worker, task));
+        }
+    }
+
+    /// Notes what the holder of a lease uses of each of its cards.
+    pub(super) fn set_used(&self, lease: LeaseId, used: Option<Size>) {
+        self.with(|file| file.set_used(lease, used));
+    }
+
+    /// Shows other users which request has waited longest.
+    pub(super) fn show_waiting(&self, waiting: &BTreeMap<TaskKey, WaitingRequest>) {
+        let longest = waiting.values().min_by_key(|request| request.since).cloned();
+        self.with(|file| file.set_waiting(longest));
+    }
+
+    /// Puts the file back if it was removed.
+    pub(crate) fn restore(&self) {
+        // If that fails, the next booking tries again and reports why it cannot be made.
+        let _ = self.with(BookingFile::restore);
+    }
+
+    fn with<R>(&self, act: impl FnOnce(&mut BookingFile) -> R) -> Option<R> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).as_mut().map(act)
+    }
+}
