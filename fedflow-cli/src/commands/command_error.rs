@@ -4,7 +4,7 @@ use std::fmt;
 use std::process::ExitCode;
 
 use fedflow_gpu::LedgerError;
-use fedflow_worker::store::RunDirError;
+use fedflow_worker::store::CreateRunDirError;
 
 use crate::diagnostic::Diagnostics;
 use crate::mail::AccountError;
@@ -141,9 +141,9 @@ impl From<OpenError> for CommandError {
     fn from(error: OpenError) -> Self {
         match error {
             OpenError::Devices(error) => error.into(),
-            OpenError::Directory(RunDirError::EarlierRun(run_dir)) => {
+            OpenError::Directory(CreateRunDirError::EarlierRun(run_dir)) => {
                 let go_on = format!("go on with it: fedflow resume {}", short_path(&run_dir));
-                Self::refused(RunDirError::EarlierRun(run_dir))
+                Self::refused(CreateRunDirError::EarlierRun(run_dir))
                     .hint(go_on)
                     .hint("or begin anew and remove it: --fresh; or work elsewhere: --workdir DIR")
             }

@@ -3,8 +3,9 @@
 use std::io;
 use std::path::PathBuf;
 
+use fedflow_core::ProcessId;
 use fedflow_worker::HostError;
-use fedflow_worker::store::{JournalError, LockError, ProcessId, RunDirError};
+use fedflow_worker::store::{CreateRunDirError, JournalError, LockError, RunDirError};
 
 use super::devices::DevicesError;
 use super::short_path::short_path;
@@ -22,7 +23,7 @@ pub enum OpenError {
     Devices(#[from] DevicesError),
     /// The run directory cannot be made or opened.
     #[error(transparent)]
-    Directory(RunDirError),
+    Directory(CreateRunDirError),
     /// The flow's text cannot be kept in the run directory.
     #[error(transparent)]
     FlowText(RunDirError),

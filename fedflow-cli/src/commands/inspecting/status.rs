@@ -182,8 +182,7 @@ fn to_json(overview: &Overview, lock: &LockState, now: f64) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use fedflow_core::RunEvent;
-    use fedflow_worker::store::ProcessId;
+    use fedflow_core::{ProcessId, RunEvent};
 
     use super::*;
     use crate::commands::inspecting::overview::tests::*;

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use fedflow_worker::ProcessId;
+use fedflow_core::ProcessId;
 
 /// How a supervisor ended.
 #[derive(Debug)]
