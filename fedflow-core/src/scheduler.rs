@@ -145,8 +145,7 @@ impl Scheduler {
     #[must_use]
     pub fn poll(&mut self, now: Time) -> Option<SchedulerOutput> {
         loop {
-            if let Some((output, asked)) = self.parts.outbox.next() {
-                self.asked = asked;
+            if let Some(output) = self.parts.outbox.next(&mut self.asked) {
                 return Some(output);
             }
             self.parts.outbox.take_growth();
@@ -207,29 +206,15 @@ impl Scheduler {
     /// What is told once nothing is left to do.
     fn conclusion(&mut self) -> Option<SchedulerOutput> {
         let index = self.parts.groups.active();
-        if self.tells_done && self.is_done(index) {
+        if self.tells_done && self.parts.is_done(index) {
             self.tells_done = false;
             return Some(SchedulerOutput::GroupDone { index, open: self.parts.groups.open(index) });
         }
-        if self.tells_idle && self.is_idle() {
+        if self.tells_idle && self.parts.is_idle() {
             self.tells_idle = false;
             return Some(SchedulerOutput::Idle);
         }
         None
-    }
-
-    /// For a group that has loaded ahead, it is not waited until those processes have exited whose tasks have their
-    /// outcome.
-    fn is_done(&self, index: u32) -> bool {
-        if self.parts.stop.is_some() {
-            return self.is_idle();
-        }
-        let is_left = !self.parts.workers.any_of_group(index) || !self.parts.groups.after_active().is_empty();
-        self.parts.groups.open(index) == 0 && is_left
-    }
-
-    fn is_idle(&self) -> bool {
-        self.parts.workers.is_empty() && self.parts.kept.len() == 0
     }
 }
 
@@ -334,15 +319,7 @@ impl Scheduler {
                 }
             }
             (Some(Asked::Peak { lease, trains: true }), Answer::Peak(Some(peak))) => {
-                let task = parts.memory.holder(lease).and_then(|key| parts.groups.task_mut(key));
-                let Some(task) = task else { return };
-                let sampled = parts.memory.sampled(now, task, peak);
-                if sampled.learned {
-                    parts.lease_pass.request();
-                }
-                if let Some(memory) = sampled.rebook {
-                    parts.outbox.ask(Asked::Rebook { lease, memory });
-                }
+                attempt::sampled(parts, now, lease, peak);
             }
             (Some(Asked::Peak { lease, trains: false }), Answer::Peak(peak)) => {
                 attempt::trained(parts, lease, peak);
@@ -408,10 +385,10 @@ impl Scheduler {
             }
         }
         parts.let_all_go(now, severity);
-        if level == StopLevel::Graceful && !self.is_idle() {
-            self.parts.timers.set(Due::Grace, now + self.parts.config.supervision.grace);
+        if level == StopLevel::Graceful && !parts.is_idle() {
+            parts.timers.set(Due::Grace, now + parts.config.supervision.grace);
         } else {
-            self.parts.timers.clear(Due::Grace);
+            parts.timers.clear(Due::Grace);
         }
     }
 

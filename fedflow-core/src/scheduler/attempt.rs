@@ -4,6 +4,7 @@
 use super::account::Account;
 use super::events::{self, Times};
 use super::kept_processes::KeptProcess;
+use super::memory::Sampled;
 use super::outbox::Asked;
 use super::output::SchedulerOutput;
 use super::parts::Parts;
@@ -185,6 +186,20 @@ fn end_train(parts: &mut Parts, id: WorkerId, lease: &Lease, train_seconds: f64)
     worker.trained = Some((lease.device(), train_seconds));
     let (task, attempt) = (worker.task, worker.attempt);
     parts.tell_released(task, attempt, train_seconds);
+}
+
+/// The holder of a lease, which trains, has used so much of its card until now.
+pub(super) fn sampled(parts: &mut Parts, now: Time, lease: LeaseId, peak: Size) {
+    let task = parts.memory.holder(lease).and_then(|key| parts.groups.task_mut(key));
+    let Some(Sampled { learned, rebook }) = task.map(|task| parts.memory.sampled(now, task, peak)) else {
+        return;
+    };
+    if learned {
+        parts.lease_pass.request();
+    }
+    if let Some(memory) = rebook {
+        parts.outbox.ask(Asked::Rebook { lease, memory });
+    }
 }
 
 /// It is known how much of its card the holder of a lease has used, which has just ended to train.

@@ -75,12 +75,12 @@ impl Outbox {
         }
     }
 
-    /// The next output that is no exit, and what is asked with it.
-    pub(super) fn next(&mut self) -> Option<(SchedulerOutput, Option<Asked>)> {
-        Some(match self.queue.pop_front()? {
-            Item::Output(output) => (output, None),
-            Item::Question(asked) => (SchedulerOutput::Ask(asked.question()), Some(asked)),
-        })
+    /// The next output that is no exit. If it is a question, `asked` is what is needed to go on with the answer.
+    pub(super) fn next(&mut self, asked: &mut Option<Asked>) -> Option<SchedulerOutput> {
+        match self.queue.pop_front()? {
+            Item::Output(output) => Some(output),
+            Item::Question(question) => Some(SchedulerOutput::Ask(asked.insert(question).question())),
+        }
     }
 
     pub(super) fn next_exit(&mut self) -> Option<SchedulerOutput> {

@@ -122,6 +122,21 @@ impl Parts {
         }
     }
 
+    /// Whether nothing is left to do for a group. For one that has loaded ahead, it is not waited until those processes
+    /// have exited whose tasks have their outcome.
+    pub(super) fn is_done(&self, index: u32) -> bool {
+        if self.stop.is_some() {
+            return self.is_idle();
+        }
+        let is_left = !self.workers.any_of_group(index) || !self.groups.after_active().is_empty();
+        self.groups.open(index) == 0 && is_left
+    }
+
+    /// Whether no process is left.
+    pub(super) fn is_idle(&self) -> bool {
+        self.workers.is_empty() && self.kept.len() == 0
+    }
+
     /// Whether a worker's process stays after its task.
     pub(super) fn stays(&self, worker: &Worker, lease: &Lease) -> bool {
         let policy = self.groups.task(worker.task).and_then(|task| task.keep.as_deref());

@@ -3,8 +3,6 @@
 
 mod phase;
 
-use std::collections::BTreeMap;
-
 pub(super) use phase::{Ending, Moving, Phase, Rules};
 
 use super::process::Process;
@@ -112,10 +110,20 @@ impl Worker {
     }
 }
 
+/// How many workers are ahead of the devices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Ahead {
+    /// Those that are admitted: they count against the load depth.
+    pub(super) admitted: u32,
+    /// The others: they are only up, or will be.
+    pub(super) spares: u32,
+}
+
 /// All workers that have a task.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Workers {
-    all: BTreeMap<WorkerId, Worker>,
+    /// In the order of their start, which is that of their numbers.
+    all: Vec<(WorkerId, Worker)>,
     last: u64,
     last_place: u64,
 }
@@ -123,20 +131,25 @@ pub(super) struct Workers {
 impl Workers {
     pub(super) fn begin(&mut self, worker: Worker) -> WorkerId {
         self.last += 1;
-        self.all.insert(WorkerId(self.last), worker);
+        self.all.push((WorkerId(self.last), worker));
         WorkerId(self.last)
     }
 
+    fn index(&self, id: WorkerId) -> Option<usize> {
+        self.all.binary_search_by_key(&id, |(id, _)| *id).ok()
+    }
+
     pub(super) fn get(&self, id: WorkerId) -> Option<&Worker> {
-        self.all.get(&id)
+        self.all.get(self.index(id)?).map(|(_, worker)| worker)
     }
 
     pub(super) fn get_mut(&mut self, id: WorkerId) -> Option<&mut Worker> {
-        self.all.get_mut(&id)
+        let index = self.index(id)?;
+        self.all.get_mut(index).map(|(_, worker)| worker)
     }
 
     pub(super) fn remove(&mut self, id: WorkerId) -> Option<Worker> {
-        self.all.remove(&id)
+        Some(self.all.remove(self.index(id)?).1)
     }
 
     /// In the order of their start.
@@ -145,7 +158,7 @@ impl Workers {
     }
 
     pub(super) fn ids(&self) -> Vec<WorkerId> {
-        self.all.keys().copied().collect()
+        self.all.iter().map(|(id, _)| *id).collect()
     }
 
     pub(super) fn len(&self) -> usize {
@@ -163,11 +176,11 @@ impl Workers {
     }
 
     pub(super) fn count(&self, test: impl Fn(&Worker) -> bool) -> u32 {
-        u32::try_from(self.all.values().filter(|worker| test(worker)).count()).unwrap_or(u32::MAX)
+        self.all.iter().map(|(_, worker)| u32::from(test(worker))).sum()
     }
 
     pub(super) fn any(&self, test: impl Fn(&Worker) -> bool) -> bool {
-        self.all.values().any(test)
+        self.all.iter().any(|(_, worker)| test(worker))
     }
 
     pub(super) fn any_at(&self, task: TaskKey) -> bool {
@@ -190,24 +203,20 @@ impl Workers {
         self.any(|worker| worker.admitted.is_some())
     }
 
-    /// How many of a group and those before it are ahead of the devices.
-    pub(super) fn ahead(&self, group: u32) -> u32 {
-        self.count(|worker| worker.task.group <= group && worker.is_ahead())
-    }
-
-    /// How many of those are admitted: they count against the load depth.
-    pub(super) fn admitted_ahead(&self, group: u32) -> u32 {
-        self.count(|worker| worker.task.group <= group && worker.admitted.is_some() && worker.is_ahead())
-    }
-
-    /// How many of those are not: they are only up, or will be.
-    pub(super) fn spares(&self, group: u32) -> u32 {
-        self.count(|worker| worker.task.group <= group && worker.admitted.is_none() && worker.is_ahead())
+    /// How many workers of a group and those before it are ahead of the devices.
+    pub(super) fn ahead(&self, group: u32) -> Ahead {
+        let mut ahead = Ahead::default();
+        for (_, worker) in &self.all {
+            if worker.task.group <= group && worker.is_ahead() {
+                *(if worker.admitted.is_some() { &mut ahead.admitted } else { &mut ahead.spares }) += 1;
+            }
+        }
+        ahead
     }
 
     /// The host memory that is reserved.
     pub(super) fn reserved(&self) -> Size {
-        self.all.values().filter_map(|worker| worker.admitted).map(|admitted| admitted.reserved).sum()
+        self.all.iter().filter_map(|(_, worker)| worker.admitted).map(|admitted| admitted.reserved).sum()
     }
 
     /// The worker that may load next.

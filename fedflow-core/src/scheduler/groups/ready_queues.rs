@@ -131,6 +131,9 @@ impl ReadyQueues {
             let waits = any_loaded && !has_process && *name == QueueName::Untied;
             (!waits).then_some((name, first, has_process))
         });
+        // Mostly there is one, and nothing need be counted.
+        let only = self.queues.len() == 1;
+        let ahead = |name| if only { 0 } else { ahead(name) };
         let first = firsts.min_by_key(|(name, first, has_process)| (ahead(name), !has_process, first.rank));
         first.map(|(_, first, _)| (first.place, first.rank))
     }
