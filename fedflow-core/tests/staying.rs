@@ -507,13 +507,13 @@ proptest! {
         let mut made: Vec<TaskGroup> = (0..).zip(&groups).map(|(number, (load_ahead, tasks))| {
             let specs = (0_u32..).zip(tasks).map(|(place, random)| {
                 let mut spec = task(place);
-                spec.needs.memory = Some(Size::from_gb(random.memory.0));
-                spec.needs.cuda_memory = random.memory.1.map(Size::from_gb);
-                spec.device = random.pin.filter(|_| devices > 0).map(|card| Pin::Device(Device::Sim(card)));
+                spec.terms_mut().needs.memory = Some(Size::from_gb(random.memory.0));
+                spec.terms_mut().needs.cuda_memory = random.memory.1.map(Size::from_gb);
+                spec.terms_mut().device = random.pin.filter(|_| devices > 0).map(|card| Pin::Device(Device::Sim(card)));
                 let Script { load, train, .. } = random.script;
-                spec.expected = random.declares.then_some(ExpectedTimes { load, train });
+                spec.terms_mut().expected = random.declares.then_some(ExpectedTimes { load, train });
                 spec.keep = random.keep.map(|key| format!("k{key}").into());
-                spec.reuse = random.reuse.map(|limit| Reuse { limit: Some(limit) });
+                spec.terms_mut().reuse = random.reuse.map(|limit| Reuse { limit: Some(limit) });
                 spec
             });
             let mut made = group(&format!("g{number}"), specs);

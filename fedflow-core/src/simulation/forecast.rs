@@ -186,7 +186,8 @@ fn as_elsewhere(group: &TaskGroup) -> Result<TaskGroup, GroupError> {
     free.estimate_cuda_memory = group.estimate_cuda_memory;
     for task in group.tasks() {
         let mut spec = task.spec().clone().with_limits(Limits::default());
-        (spec.keep, spec.reuse) = (None, None);
+        spec.keep = None;
+        spec.terms_mut().reuse = None;
         free.add_task(spec)?;
     }
     Ok(free)

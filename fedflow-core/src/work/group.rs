@@ -145,7 +145,7 @@ impl TaskGroup {
         task_id: &Name,
         expected: Option<ExpectedTimes>,
     ) -> Result<(), GroupError> {
-        self.entry(task_id)?.spec.expected = expected;
+        self.entry(task_id)?.spec.terms_mut().expected = expected;
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! What is added to a group: a task's identity, program, parameters, needs and limits.
 
-use std::ops::{Deref, DerefMut};
+use std::ops::Deref;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -175,6 +175,11 @@ impl TaskSpec {
         Ok(Self::of(task_id.into_name()?, Arc::new(Program::Command { load: None, train }), Dict::new()))
     }
 
+    /// The terms on which it runs, to be changed. From here on this task has terms of its own, which take memory.
+    pub fn terms_mut(&mut self) -> &mut TaskTerms {
+        Arc::make_mut(&mut self.terms)
+    }
+
     /// Has another worker program run it.
     #[must_use]
     pub fn on_worker(mut self, name: impl Into<String>) -> Self {
@@ -187,28 +192,28 @@ impl TaskSpec {
     /// Ties it to a device.
     #[must_use]
     pub fn with_device(mut self, pin: Pin) -> Self {
-        self.device = Some(pin);
+        self.terms_mut().device = Some(pin);
         self
     }
 
     /// Sets what it needs of the machine.
     #[must_use]
     pub fn with_needs(mut self, needs: Needs) -> Self {
-        self.needs = needs;
+        self.terms_mut().needs = needs;
         self
     }
 
     /// Sets its time limits and retries.
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Self {
-        self.limits = limits;
+        self.terms_mut().limits = limits;
         self
     }
 
     /// Lets its process serve other tasks of the same worker.
     #[must_use]
     pub fn with_reuse(mut self, reuse: Reuse) -> Self {
-        self.reuse = Some(reuse);
+        self.terms_mut().reuse = Some(reuse);
         self
     }
 
@@ -249,12 +254,5 @@ impl Deref for TaskSpec {
 
     fn deref(&self) -> &TaskTerms {
         &self.terms
-    }
-}
-
-impl DerefMut for TaskSpec {
-    /// From here on it has terms of its own.
-    fn deref_mut(&mut self) -> &mut TaskTerms {
-        Arc::make_mut(&mut self.terms)
     }
 }

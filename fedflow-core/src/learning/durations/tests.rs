@@ -267,7 +267,7 @@ fn what_a_task_declares_stands() {
     let mut group = TaskGroup::new("g").unwrap();
     for (id, declared) in [("t-1", Some(99)), ("t-2", None), ("other", None)] {
         let mut spec = TaskSpec::command(id, ["true"]).unwrap();
-        spec.expected =
+        spec.terms_mut().expected =
             declared.map(|train| ExpectedTimes { load: Duration::ZERO, train: Duration::from_secs(train) });
         group.add_task(spec).unwrap();
     }

@@ -22,7 +22,7 @@ fn group(name: &str, tasks: &[(u64, u64)]) -> TaskGroup {
             std::sync::Arc::new(crate::Program::Worker { worker: "w".into(), kind: "k".into() }),
             crate::Dict::new(),
         );
-        spec.expected = Some(ExpectedTimes { load: ms(*load), train: ms(*train) });
+        spec.terms_mut().expected = Some(ExpectedTimes { load: ms(*load), train: ms(*train) });
         group.add_task(spec).unwrap();
     }
     group
@@ -103,7 +103,7 @@ proptest! {
                 if keep {
                     spec = spec.with_keep(task.task_id().as_str());
                 }
-                spec.reuse = reuse.map(|limit| Reuse { limit });
+                spec.terms_mut().reuse = reuse.map(|limit| Reuse { limit });
                 of.add_task(spec).unwrap();
             }
             of.load_ahead = load_ahead;
