@@ -313,7 +313,7 @@ fn at_the_end_kept_processes_are_told_to_exit() {
 #[test]
 fn a_kept_process_whose_card_others_have_filled_gives_way_to_a_new_one() {
     let mut table = cards(&[6, 10]);
-    table.set_others(0, Others { memory: Size::from_gb(2), training: 1, ..Others::default() });
+    table.set_others(0, OtherRuns { memory: Size::from_gb(2), training: 1, ..OtherRuns::default() });
     let simulation = Simulation::new(table, |_| script(10, 10));
     let config = config(&[]);
     let mut flow = flow(&simulation, &config);

@@ -1,6 +1,6 @@
 //! The numbers by which the engine knows tasks and workers.
 
-/// A task of the flow: its group's index and its place in the group, both cheap to copy.
+/// A task of the flow, as the index of its group and its place in the group. It is cheap to copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TaskKey {
     /// The group's place in the order of execution, from 1.
@@ -9,7 +9,7 @@ pub struct TaskKey {
     pub place: u32,
 }
 
-/// A worker: one process, or for a command task one process per phase. Never used twice in a run, so what comes
-/// late from an earlier attempt is known by it.
+/// The number of a worker, which serves one attempt. No number is used twice in a run, so that late messages of an
+/// earlier attempt are recognised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WorkerId(pub u64);
