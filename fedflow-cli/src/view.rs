@@ -3,9 +3,9 @@
 mod failure_text;
 mod json;
 mod live;
+mod live_tasks;
 mod palette;
 mod plain;
-mod progress;
 mod spool;
 mod summary;
 mod terminal_text;

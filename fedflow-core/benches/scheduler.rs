@@ -53,46 +53,54 @@ impl Kind {
         config
     }
 
-    fn plans(self, tasks: u32) -> Vec<TaskPlan> {
+    fn tasks(self, tasks: u32) -> Vec<ScheduledTask> {
         let mut group = TaskGroup::new("bench").expect("a legal name");
         for id in 0..tasks {
             group.add_task(self.spec(id)).expect("ids are unique");
         }
-        TaskPlan::of_group(&group, &self.config())
+        ScheduledTask::of_group(&group, &self.config())
     }
 }
 
 /// Runs a group to its end; every task loads and trains for a while on one of eight slots.
-fn run_to_the_end(config: Config, plans: Vec<TaskPlan>) -> u64 {
-    let setup = SchedulerSetup { config, seed: 1, largest_share: None, devices: 8, host: None };
+fn run_to_the_end(config: Config, tasks: Vec<ScheduledTask>) -> u64 {
+    let setup =
+        SchedulerSetup { config, seed: 1, largest_share: None, devices: vec![Device::Cpu; 8], host: None };
     let mut pool = LeaseTable::of_cpu_slots(8);
     let mut scheduler = Scheduler::new(setup);
-    scheduler.add_group(1, Name::new("bench").expect("a legal name"), plans);
-    scheduler.begin_turn(1);
+    let name = Name::new("bench").expect("a legal name");
+    scheduler.handle(Time::ZERO, SchedulerInput::GroupAdded { index: 1, name, tasks });
+    scheduler.handle(Time::ZERO, SchedulerInput::GroupActivated(1));
     let mut agenda: BinaryHeap<Reverse<(Time, u64, u8)>> = BinaryHeap::new();
     let mut now = Time::ZERO;
-    let mut decisions = 0;
+    let (mut decisions, mut is_done) = (0, false);
     let after = |now: Time, worker: WorkerId, milliseconds: u64, step: u8| {
         Reverse((now + Duration::from_millis(milliseconds + worker.0 % 7), worker.0, step))
     };
     loop {
-        while let Some(command) = scheduler.poll_command(now) {
+        while let Some(output) = scheduler.poll(now) {
             decisions += 1;
-            match command {
-                Command::Start { worker, .. } | Command::HandOver { to: worker, .. } => {
+            match output {
+                SchedulerOutput::Start { worker, .. } | SchedulerOutput::HandOver { to: worker, .. } => {
                     agenda.push(after(now, worker, 1, 0));
                 }
-                Command::Load(worker) => agenda.push(after(now, worker, 5, 1)),
-                Command::TryLease { worker, request } => {
-                    let refused = LeaseAnswer::NotNow { in_the_way: None, elsewhere: Vec::new() };
-                    let answer = pool.try_lease(&request).map_or(refused, LeaseAnswer::Granted);
-                    scheduler.lease_answered(now, worker, &request, answer);
+                SchedulerOutput::Load(worker) => agenda.push(after(now, worker, 5, 1)),
+                SchedulerOutput::Train { worker, .. } => agenda.push(after(now, worker, 10, 2)),
+                SchedulerOutput::End { worker, .. } => agenda.push(after(now, worker, 1, 3)),
+                SchedulerOutput::Ask(question) => {
+                    let answer = match question {
+                        Question::Lease(request) => {
+                            pool.try_lease(&request).map_or(Answer::NotNow, Answer::Granted)
+                        }
+                        Question::Peak(_) => Answer::Peak(None),
+                        other => panic!("{other:?}"),
+                    };
+                    scheduler.handle(now, SchedulerInput::Answer(answer));
                 }
-                Command::Train { worker, .. } => agenda.push(after(now, worker, 10, 2)),
-                Command::Exit(worker) => agenda.push(after(now, worker, 1, 3)),
-                Command::EndTrain(lease) => pool.end_train(lease),
-                Command::Release(lease) => pool.release(lease),
-                command => drop(black_box(command)),
+                SchedulerOutput::EndTrain(lease) => pool.end_train(lease),
+                SchedulerOutput::Release(lease) => pool.release(lease),
+                SchedulerOutput::GroupDone { .. } => is_done = true,
+                output => drop(black_box(output)),
             }
         }
         let Some(Reverse((at, worker, step))) = agenda.pop() else { break };
@@ -109,9 +117,9 @@ fn run_to_the_end(config: Config, plans: Vec<TaskPlan>) -> u64 {
                 before_first_word: false,
             },
         };
-        scheduler.handle(now, Input::Worker { worker: WorkerId(worker), event });
+        scheduler.handle(now, SchedulerInput::Worker { worker: WorkerId(worker), event });
     }
-    assert!(scheduler.is_done(1), "the group did not end");
+    assert!(is_done, "the group did not end");
     decisions
 }
 
@@ -130,9 +138,9 @@ fn decisions(criterion: &mut Criterion) {
             group.sample_size(10);
             group.bench_function(BenchmarkId::new(name, tasks), |bencher| {
                 // Made here, so that those that are not asked for cost nothing.
-                let plans = kind.plans(tasks);
-                let run = |plans| run_to_the_end(kind.config(), plans);
-                bencher.iter_batched(|| plans.clone(), run, criterion::BatchSize::PerIteration);
+                let tasks = kind.tasks(tasks);
+                let run = |tasks| run_to_the_end(kind.config(), tasks);
+                bencher.iter_batched(|| tasks.clone(), run, criterion::BatchSize::PerIteration);
             });
         }
     }

@@ -19,8 +19,8 @@ use crate::model::name::Name;
 use crate::model::run_event::{RunEvent, RunOutcome};
 use crate::model::status::TaskStatus;
 use crate::model::time::Time;
-use crate::ports::{DevicePool, Input, Observer, RunSettings, StopLevel, Workers};
-use crate::scheduler::{Scheduler, SchedulerSetup};
+use crate::ports::{DevicePool, Observer, RunSettings, StopLevel, Workers};
+use crate::scheduler::{Scheduler, SchedulerInput, SchedulerSetup};
 use crate::work::group::{GroupError, TaskGroup};
 
 /// The three ports of a flow.
@@ -51,6 +51,10 @@ pub struct Flow<W, P, O> {
     stopped: Option<StopLevel>,
     broken: Option<String>,
     any_failed: bool,
+    /// How many tasks the active group has left without an outcome, once it is done.
+    open_tasks: Option<usize>,
+    /// Whether no process is left at the end of the run.
+    is_idle: bool,
 }
 
 /// What became of a group.
@@ -103,7 +107,7 @@ impl<W: Workers, P: DevicePool, O: Observer> Flow<W, P, O> {
             config: config.clone(),
             seed: settings.seed,
             largest_share: ports.pool.largest_share(),
-            devices: u32::try_from(ports.pool.devices().len()).unwrap_or(u32::MAX),
+            devices: ports.pool.devices().into_iter().map(|info| info.device).collect(),
             host: None,
         };
         let mut flow = Self {
@@ -119,6 +123,8 @@ impl<W: Workers, P: DevicePool, O: Observer> Flow<W, P, O> {
             stopped: None,
             broken: None,
             any_failed: false,
+            open_tasks: None,
+            is_idle: false,
         };
         let started = RunEvent::RunStarted {
             flow: flow.settings.flow.clone(),
@@ -158,7 +164,7 @@ impl<W: Workers, P: DevicePool, O: Observer> Flow<W, P, O> {
     /// Begins with what earlier runs have learned of tasks' memory. It counts only with `scheduler.auto-adjust`.
     #[must_use]
     pub fn with_estimates(mut self, estimates: Estimates) -> Self {
-        self.scheduler.begin_with(estimates);
+        self.scheduler.handle(self.now, SchedulerInput::Estimates(estimates));
         self
     }
 
@@ -177,17 +183,13 @@ impl<W: Workers, P: DevicePool, O: Observer> Flow<W, P, O> {
     /// Ends the run, or this session of it, and gives the ports back. Blocks until every process is gone that was
     /// kept for later tasks.
     pub fn finish(mut self, outcome: RunOutcome) -> Ports<W, P, O> {
-        if !self.scheduler.is_idle() {
-            if outcome == RunOutcome::Complete && self.ahead.is_none() && self.stopped.is_none() {
-                // Only kept processes are left: they may exit in order.
-                self.scheduler.dismiss(self.now);
-            } else {
-                // A run that is over has no use for what was loaded ahead.
-                self.scheduler.handle(self.now, Input::Stop(StopLevel::Graceful));
-            }
-            // Nothing but an event that fits no group can go wrong, and there is no group here.
-            let _ = self.drive(&mut Turn::none(), |flow| flow.scheduler.is_idle());
+        if outcome != RunOutcome::Complete || self.ahead.is_some() {
+            // A run that is over has no use for what was loaded ahead.
+            self.scheduler.handle(self.now, SchedulerInput::Stop(StopLevel::Graceful));
         }
+        self.scheduler.handle(self.now, SchedulerInput::Finish);
+        // Nothing but an event that fits no group can go wrong, and there is no group here.
+        let _ = self.drive(&mut Turn::none(), |flow| flow.is_idle);
         self.tell(RunEvent::RunFinished { outcome });
         // The run is over either way; that its last record is not safe was told when it happened.
         let _ = self.settle(&mut Turn::none());
@@ -224,11 +226,11 @@ impl<W: Workers, P: DevicePool, O: Observer> Flow<W, P, O> {
             return Ok(self.summarise(group));
         }
         self.announce_opening(&mut opening);
-        self.scheduler.begin_turn(index);
-        self.drive(turn, |flow| flow.scheduler.is_done(index))?;
-        let stopped = self.scheduler.open_tasks(index) > 0;
-        self.scheduler.remove_group(index);
-        if stopped {
+        self.open_tasks = None;
+        self.scheduler.handle(self.now, SchedulerInput::GroupActivated(index));
+        self.drive(turn, |flow| flow.open_tasks.is_some())?;
+        self.scheduler.handle(self.now, SchedulerInput::GroupRemoved(index));
+        if self.open_tasks > Some(0) {
             self.settle(turn)?;
             return Err(FlowError::Stopped);
         }

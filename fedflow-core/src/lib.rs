@@ -108,7 +108,7 @@ pub use progress::group_progress::{GroupProgress, TaskCounts};
 pub use progress::run_progress::{RunProgress, SessionProgress, Unannounced};
 pub use progress::task_progress::{Moment, OutcomeKind, TaskNotes, TaskOutcome, TaskPhase, TaskProgress};
 pub use scheduler::{
-    Command, LeaseAnswer, PlanTerms, PlannedOutcome, Scheduler, SchedulerSetup, Stay, TaskPlan, start_order,
+    Answer, Question, ScheduledTask, Scheduler, SchedulerInput, SchedulerOutput, SchedulerSetup,
 };
 pub use simulation::forecast::{DeviceUse, Forecast, GroupSpan, PlannedTimes, Scenario, TrainSpan};
 pub use simulation::machine::Simulation;

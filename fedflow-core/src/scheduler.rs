@@ -1,57 +1,84 @@
-//! The scheduler: a state machine that takes inputs and yields commands. It starts tasks, has them load while
-//! others train, leases devices to those that have loaded, and decides what follows a failure.
+//! The scheduler: a state machine that is told what happens and yields what to do. It starts tasks, has them load while
+//! others train, leases devices to those that have loaded, and decides what follows a failure. It owns no process, device
+//! or clock.
 //!
-//! It owns no process and no device. Whoever drives it feeds [`Scheduler::handle`] and carries out what
-//! [`Scheduler::poll_command`] yields until that is `None`, then waits until [`Scheduler::deadline`].
+//! # Calling order
 //!
-//! One scheduler serves a whole run. Groups are [added](Scheduler::add_group) in their order and have their
-//! [turn](Scheduler::begin_turn) one after the other: tasks of a group that was added before its turn start and
-//! load, and wait. What stays between groups, such as [kept](crate::TaskSpec::keep) processes, is the scheduler's too.
+//! One scheduler serves a whole run. Whoever drives it repeats these steps; [`Scheduler::handle`] takes everything, and
+//! [`Scheduler::poll`] yields everything.
+//!
+//! 1. [`Scheduler::handle`] with what has happened, any number of times.
+//! 2. [`Scheduler::poll`] until it yields `None`. Each [`SchedulerOutput`] is carried out before the next one is polled; an
+//!    [`Ask`](SchedulerOutput::Ask) is carried out by handing its [`Answer`] to [`Scheduler::handle`].
+//! 3. Wait for something to happen, until [`Scheduler::deadline`] at the latest: then that is [`SchedulerInput::Timer`].
+//!
+//! Groups are added in their order, and activated one after the other once the one before is
+//! [done](SchedulerOutput::GroupDone). Tasks of a group that was added but is not active start and load, and wait. At the
+//! end comes [`SchedulerInput::Finish`], and [`SchedulerOutput::Idle`] follows when no process is left.
+//!
+//! # Where it is decided
+//!
+//! This file says what follows an input; [`dispatch`] what may go on now; [`attempt`] how an attempt goes its way; and
+//! [`aftermath`] what becomes of a task when an attempt has no result. Under them are the [`parts`], which own their state
+//! and know nothing of these:
+//!
+//! - [`groups`]: tasks, which are ready and in which order, and which wait for another's data;
+//! - [`workers`]: their phases, with the table of what counts in which; [`kept_processes`]: those without a task;
+//! - [`ladder`]: how hard a process is ended, and how patiently; [`timers`]: when something is due;
+//! - [`admission`]: whether the host has room, and how many tasks load ahead of the devices;
+//! - [`affinity`]: whether a task waits for the card that its process is tied to; [`lease_pass`]: who asks for devices;
+//! - [`memory`]: estimates, and what is learned; [`retry`]: every decision after a failure.
 
-mod command;
-mod depth;
+mod account;
+mod admission;
+mod affinity;
+mod aftermath;
+mod attempt;
 mod dispatch;
-mod ending;
-mod estimate;
-mod group;
-mod host;
+mod events;
+mod groups;
+mod input;
 mod invariants;
-mod kept;
-mod leasing;
-mod phases;
-mod plan;
-mod postponed;
-mod ready;
+mod keep_policy;
+mod kept_processes;
+mod ladder;
+mod lease_pass;
+mod memory;
+mod outbox;
+mod output;
+mod parts;
+mod process;
 mod retry;
-mod ties;
+mod task;
 mod timers;
-mod worker;
+mod workers;
 
-use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-pub use command::{Command, LeaseAnswer};
-use depth::LoadDepth;
-use estimate::Learning;
-use group::{GroupState, TaskProgress};
-use host::HostBudget;
-use kept::{KeptWorkers, LeavingWorker};
-use leasing::LeaseRound;
-pub use plan::{PlanTerms, PlannedOutcome, Stay, TaskPlan, start_order};
-use ties::CardUses;
+use admission::Admission;
+use attempt::Death;
+use groups::Groups;
+pub use input::{Answer, SchedulerInput, SchedulerSetup};
+use kept_processes::KeptProcesses;
+use ladder::Ladder;
+use lease_pass::LeasePass;
+use memory::TaskMemory;
+use outbox::{Asked, Outbox};
+pub use output::{Question, SchedulerOutput};
+use parts::Parts;
+pub use task::ScheduledTask;
+pub(crate) use task::start_order;
 use timers::{Due, Timers};
-use worker::{Phase, Severity, Worker};
+use workers::{Moving, Phase, Workers};
 
-use crate::leasing::lease::Lease;
-use crate::model::config::Config;
+use crate::learning::estimates::Estimates;
+use crate::model::device::Device;
 use crate::model::failure::{Failure, FailureKind, Stage};
-use crate::model::identity::{TaskKey, WorkerId};
+use crate::model::identity::WorkerId;
 use crate::model::name::Name;
-use crate::model::quantity::Size;
 use crate::model::run_event::RunEvent;
 use crate::model::time::Time;
-use crate::model::value::Dict;
-use crate::ports::{HostSample, Input, StopLevel, WorkerEvent};
+use crate::ports::{HostSample, Severity, StopLevel, WorkerEvent};
 
 /// How long a process that was started for `train` has until its memory counts as measured.
 const MEASURED_AFTER: Duration = Duration::from_secs(5);
@@ -59,42 +86,16 @@ const MEASURED_AFTER: Duration = Duration::from_secs(5);
 /// Schedules the tasks of a run, group by group.
 #[derive(Debug, Clone)]
 pub struct Scheduler {
-    config: Config,
+    parts: Parts,
     seed: u64,
-    /// The largest share of a card that can be leased; none if memory does not count.
-    largest_share: Option<Size>,
-    /// How many devices there are.
-    devices: u32,
-    /// The groups that are not done, by index.
-    groups: BTreeMap<u32, GroupState>,
-    /// The index of the group whose tasks may train.
-    turn: u32,
-    workers: BTreeMap<WorkerId, Worker>,
-    /// Processes without a task, kept for later ones.
-    kept: KeptWorkers,
-    /// Processes that were kept and are being ended.
-    leaving: BTreeMap<WorkerId, LeavingWorker>,
-    next_worker: u64,
-    /// Workers that may load once the processors are free enough.
-    available: VecDeque<WorkerId>,
-    /// Workers that are up ahead of need: they may load once the host has room for what they will load.
-    spare: VecDeque<WorkerId>,
-    /// How many workers the host has made no room for yet.
-    unadmitted: usize,
-    /// How many workers load or train.
-    busy: u32,
-    /// How many workers train.
-    training: u32,
-    cards: CardUses,
-    depth: LoadDepth,
-    lease_round: LeaseRound,
-    host: HostBudget,
-    /// Whether the last sample of the host has told what a process that was let go has given back.
-    room_told: bool,
-    timers: Timers,
-    learning: Learning,
-    stop: Option<StopLevel>,
-    commands: VecDeque<Command>,
+    /// All devices, in the order of the pool.
+    devices: Vec<Device>,
+    /// The question that is to be answered next.
+    asked: Option<Asked>,
+    /// Whether it is to be told that the active group is done.
+    tells_done: bool,
+    /// Whether it is to be told that no process is left.
+    tells_idle: bool,
 }
 
 impl Scheduler {
@@ -102,199 +103,297 @@ impl Scheduler {
     #[must_use]
     pub fn new(setup: SchedulerSetup) -> Self {
         let SchedulerSetup { config, seed, largest_share, devices, host } = setup;
-        Self {
-            host: HostBudget::new(config.utilization_limit, config.remain_limit, host),
-            config,
-            seed,
-            largest_share,
-            devices: devices.max(1),
-            groups: BTreeMap::new(),
-            turn: 0,
-            workers: BTreeMap::new(),
-            kept: KeptWorkers::default(),
-            leaving: BTreeMap::new(),
-            next_worker: 1,
-            available: VecDeque::new(),
-            spare: VecDeque::new(),
-            unadmitted: 0,
-            busy: 0,
-            training: 0,
-            cards: CardUses::default(),
-            depth: LoadDepth::default(),
-            lease_round: LeaseRound::default(),
-            room_told: true,
+        let count = u32::try_from(devices.len()).unwrap_or(u32::MAX).max(1);
+        let parts = Parts {
+            groups: Groups::default(),
+            workers: Workers::default(),
+            kept: KeptProcesses::default(),
+            admission: Admission::new(&config, largest_share, count, host),
+            memory: TaskMemory::new(&config.scheduler, largest_share),
+            lease_pass: LeasePass::default(),
+            ladder: Ladder::new(config.supervision.grace),
             timers: Timers::default(),
-            learning: Learning::default(),
+            outbox: Outbox::default(),
             stop: None,
-            commands: VecDeque::new(),
+            config,
+        };
+        Self { parts, seed, devices, asked: None, tells_done: false, tells_idle: false }
+    }
+
+    /// Takes an input. What follows from it is polled.
+    pub fn handle(&mut self, now: Time, input: SchedulerInput) {
+        match input {
+            SchedulerInput::Estimates(estimates) => self.parts.memory.begin_with(estimates),
+            SchedulerInput::GroupAdded { index, name, tasks } => self.add_group(index, name, tasks),
+            SchedulerInput::GroupActivated(index) => self.activate_group(index),
+            SchedulerInput::GroupRemoved(index) => self.parts.remove_group(index),
+            SchedulerInput::Worker { worker, event } => self.heard(now, worker, event),
+            SchedulerInput::Answer(answer) => self.answered(now, answer),
+            SchedulerInput::DevicesChanged => self.parts.lease_pass.request(),
+            SchedulerInput::Host(sample) => self.host_sampled(now, sample),
+            SchedulerInput::Cancel(task) => aftermath::cancel(&mut self.parts, now, task),
+            SchedulerInput::Broken { task, message } => {
+                aftermath::break_task(&mut self.parts, now, task, &message);
+            }
+            SchedulerInput::Stop(level) => self.stop(now, level),
+            SchedulerInput::Finish => self.finish(now),
+            SchedulerInput::Timer => self.timers_due(now),
         }
     }
 
-    /// Whether the run is being stopped.
+    /// The next thing to do, if there is one now.
     #[must_use]
-    pub fn stopping(&self) -> Option<StopLevel> {
-        self.stop
+    pub fn poll(&mut self, now: Time) -> Option<SchedulerOutput> {
+        loop {
+            if let Some(output) = self.parts.outbox.next(&mut self.asked) {
+                return Some(output);
+            }
+            self.parts.outbox.take_growth();
+            let is_running = self.parts.stop.is_none();
+            // What stands in the way of the next start may have been asked to go.
+            if is_running && dispatch::go_on(&mut self.parts, now) || self.parts.outbox.take_growth() {
+                continue;
+            }
+            return self.parts.outbox.next_exit().or_else(|| self.conclusion());
+        }
     }
 
-    /// When [`Input::Timer`] is due at the latest.
+    /// When [`SchedulerInput::Timer`] is due at the latest.
     #[must_use]
     pub fn deadline(&self) -> Option<Time> {
-        self.timers.next()
+        self.parts.timers.next()
     }
 
-    /// Takes an input. Afterwards, poll commands until there is none.
-    pub fn handle(&mut self, now: Time, input: Input) {
-        match input {
-            Input::Worker { worker, event } => self.handle_worker(now, worker, event),
-            Input::DevicesChanged => self.lease_round.request(),
-            Input::Host(sample) => self.handle_sample(now, sample),
-            Input::Stop(level) => self.handle_stop(now, level),
-            Input::Timer => self.handle_timers(now),
-            // The engine's own business. It knows which task a name means: see `cancel`.
-            Input::Cancel { .. } | Input::Durable(_) | Input::RecordingFailed(_) => {}
+    /// What is known of tasks' memory: as it was given, and with what was learned since.
+    #[must_use]
+    pub fn estimates(&self) -> &Estimates {
+        self.parts.memory.estimates()
+    }
+
+    /// Checks the scheduler's own rules; for tests, after each step.
+    ///
+    /// # Errors
+    /// Says which rule is broken.
+    pub fn sanity_check(&self) -> Result<(), String> {
+        invariants::check(&self.parts)
+    }
+}
+
+// The groups.
+impl Scheduler {
+    fn add_group(&mut self, index: u32, name: Name, tasks: Vec<ScheduledTask>) {
+        let seed = self.seed ^ u64::from(index);
+        let order = start_order(&tasks, self.parts.config.scheduler.order, seed);
+        let (groups, kept) = (&mut self.parts.groups, &self.parts.kept);
+        let broken = groups.add(index, name, tasks, &order, |policy| kept.card_with_data_for(policy));
+        for (key, reason) in broken {
+            let failure = Failure::new(Stage::Start, FailureKind::Error, reason);
+            aftermath::fail_unstarted(&mut self.parts, key, failure);
         }
     }
 
-    fn handle_worker(&mut self, now: Time, id: WorkerId, event: WorkerEvent) {
-        let Some(worker) = self.workers.get(&id) else {
-            // What comes from a worker that is gone belongs to an attempt that has ended.
-            if matches!(event, WorkerEvent::Gone { .. }) {
-                self.kept_gone(id);
+    fn activate_group(&mut self, index: u32) {
+        self.parts.groups.activate(index);
+        self.tells_done = true;
+        // No other task is before its own any more.
+        for policy in self.parts.groups.postponed_policies(index) {
+            let card = self.parts.kept.card_with_data_for(&policy);
+            self.parts.groups.resume_postponed(index, &policy, 0, card);
+        }
+        self.parts.lease_pass.request();
+    }
+
+    /// What is told once nothing is left to do.
+    fn conclusion(&mut self) -> Option<SchedulerOutput> {
+        let index = self.parts.groups.active();
+        if self.tells_done && self.parts.is_done(index) {
+            self.tells_done = false;
+            return Some(SchedulerOutput::GroupDone { index, open: self.parts.groups.open(index) });
+        }
+        if self.tells_idle && self.parts.is_idle() {
+            self.tells_idle = false;
+            return Some(SchedulerOutput::Idle);
+        }
+        None
+    }
+}
+
+// What the world says.
+impl Scheduler {
+    /// A worker says something. If it fails while it trains, it is asked first whether a device was lost: then the task has
+    /// not failed by itself.
+    fn heard(&mut self, now: Time, id: WorkerId, event: WorkerEvent) {
+        if matches!(event, WorkerEvent::Failed { .. } | WorkerEvent::Gone { .. })
+            && let Some(Phase::Training { lease, .. }) =
+                self.parts.workers.get(id).map(|worker| &worker.phase)
+        {
+            let devices = lease.shares.iter().map(|share| share.info.device).collect();
+            return self.parts.outbox.ask(Asked::Lost { worker: id, devices, event });
+        }
+        self.follow(now, id, event, None);
+    }
+
+    /// What follows from what a worker says. `lost` is the device that was lost while it trained there.
+    fn follow(&mut self, now: Time, id: WorkerId, event: WorkerEvent, lost: Option<Device>) {
+        let event = match event {
+            WorkerEvent::Gone { kind, message, stderr_tail, killed_for_memory, before_first_word } => {
+                let death = Death { kind, message, stderr_tail, killed_for_memory, before_first_word };
+                return self.gone(now, id, death, lost);
             }
-            return;
+            event => event,
         };
+        let parts = &mut self.parts;
+        // What comes from a worker that is gone belongs to an attempt that is over.
+        let Some(worker) = parts.workers.get(id) else { return };
         let (task, attempt) = (worker.task, worker.attempt);
         match (&worker.phase, event) {
-            (_, WorkerEvent::Gone { kind, message, stderr_tail, killed_for_memory, before_first_word }) => {
-                self.worker_gone(now, id, kind, message, stderr_tail, killed_for_memory, before_first_word);
-                self.forget_if_left(task.group);
+            (_, WorkerEvent::Peak(peak)) => {
+                if let Some(task) = parts.groups.task_mut(task) {
+                    TaskMemory::host_peak(task, peak);
+                }
             }
-            (_, WorkerEvent::Peak(peak)) => self.host_peak(task, peak),
-            (Phase::Exiting { .. } | Phase::Ending { .. }, _) => {}
-            (Phase::Starting, WorkerEvent::Ready) => self.ready_to_load(now, id),
+            (Phase::Exiting | Phase::Ending(_), _) => {}
+            (Phase::Starting, WorkerEvent::Ready) => attempt::ready(parts, now, id),
             (Phase::Loading { since }, WorkerEvent::Loaded) => {
                 let load_seconds = now.since(*since).as_secs_f64();
-                self.loaded(now, id, load_seconds);
+                attempt::loaded(parts, now, id, load_seconds);
             }
             (Phase::Training { lease, since }, WorkerEvent::Trained(result)) => {
-                let (lease, seconds) = (lease.clone(), now.since(*since).as_secs_f64());
-                self.finished(now, id, &lease, seconds, result);
+                let (lease, since) = (lease.clone(), *since);
+                attempt::finished(parts, now, id, &lease, since, result);
             }
-            (Phase::Loading { .. }, WorkerEvent::Failed { kind, message }) => {
-                self.end(now, id, Some(Failure::new(Stage::Load, kind, message)), Severity::Asked);
-            }
-            (Phase::Training { lease, since }, WorkerEvent::Failed { kind, message }) => {
-                let (lease, seconds) = (lease.clone(), now.since(*since).as_secs_f64());
-                self.train_failed(now, id, &lease, seconds, Failure::new(Stage::Train, kind, message));
+            (Phase::Training { .. }, WorkerEvent::Failed { kind, message }) => {
+                attempt::train_failed(parts, now, id, Failure::new(Stage::Train, kind, message), lost);
             }
             (Phase::Loading { .. } | Phase::Training { .. }, WorkerEvent::Item { key, value }) => {
-                self.tell(task, |group, task| RunEvent::TaskItem { group, task, attempt, key, value });
+                parts.tell(task, |group, task| RunEvent::TaskItem { group, task, attempt, key, value });
             }
             (Phase::Loading { .. } | Phase::Training { .. }, WorkerEvent::Progress { done, total }) => {
-                self.tell(task, |group, task| RunEvent::TaskProgress { group, task, attempt, done, total });
+                parts.tell(task, |group, task| RunEvent::TaskProgress { group, task, attempt, done, total });
             }
-            // It cannot work, and says so before it was asked anything; its process lives.
+            // It cannot work, perhaps before it was asked anything; its process lives.
             (phase, WorkerEvent::Failed { kind, message }) => {
                 let stage = phase.stage().unwrap_or(Stage::Start);
-                self.end(now, id, Some(Failure::new(stage, kind, message)), Severity::Asked);
+                attempt::end(parts, now, id, Some(Failure::new(stage, kind, message)), Severity::Asked);
             }
             (phase, event) => {
                 let stage = phase.stage().unwrap_or(Stage::Start);
-                let message = format!("the worker said {:?} out of order", event_name(&event));
+                let message = format!("the worker said {:?} out of order", event.name());
                 let failure = Failure::new(stage, FailureKind::Protocol, message);
-                self.end(now, id, Some(failure), Severity::Terminated);
+                attempt::end(parts, now, id, Some(failure), Severity::Terminated);
             }
         }
     }
 
-    fn finished(&mut self, now: Time, id: WorkerId, lease: &Lease, train_seconds: f64, result: Dict) {
-        let Some(worker) = self.workers.get(&id) else { return };
-        let (task, attempt) = (worker.task, worker.attempt);
-        let load_seconds = worker.load_seconds.unwrap_or_default();
-        let stays = self.stays(worker, lease);
-        self.end_train(id, lease, train_seconds);
-        self.depth.trained(train_seconds);
-        self.tell(task, |group, task| RunEvent::TaskFinished {
-            group,
-            task,
-            attempt,
-            device: lease.device(),
-            load_seconds,
-            train_seconds,
-            result,
-        });
-        self.learn_memory(task);
-        self.over(task);
-        self.enter(now, id, Phase::Exiting { severity: Severity::Asked });
-        if stays {
-            self.keep(id, lease);
-        } else {
-            self.commands.push_back(Command::Exit(id));
-            self.look_whom_it_served(task);
+    fn gone(&mut self, now: Time, id: WorkerId, death: Death, lost: Option<Device>) {
+        let group = self.parts.workers.get(id).map(|worker| worker.task.group);
+        if let Some(over) = attempt::gone(&mut self.parts, now, id, death, lost) {
+            aftermath::attempt_over(&mut self.parts, now, over);
+        }
+        if let Some(group) = group {
+            self.parts.forget_if_removed(group);
         }
     }
 
-    fn handle_sample(&mut self, now: Time, sample: HostSample) {
-        self.host.observe(sample);
-        self.room_told = true;
-        self.look_at_trials();
-        let seen = |worker: &Worker| match worker.phase {
-            Phase::Training { since, .. } => now.since(since) >= MEASURED_AFTER,
-            _ => false,
-        };
-        let seen: Vec<WorkerId> =
-            self.workers.iter().filter(|(_, worker)| seen(worker)).map(|(id, _)| *id).collect();
-        for id in seen {
-            self.unreserve(id);
-        }
-    }
-
-    fn handle_timers(&mut self, now: Time) {
-        while let Some(due) = self.timers.pop_due(now) {
-            match due {
-                Due::Worker(id) => {
-                    if !self.leaving_timed_out(now, id) {
-                        self.worker_timed_out(now, id);
-                    }
+    /// A question is answered. An answer to another question than the one that was asked says nothing.
+    fn answered(&mut self, now: Time, answer: Answer) {
+        let parts = &mut self.parts;
+        match (self.asked.take(), answer) {
+            (Some(Asked::Lease { worker, .. }), Answer::Granted(lease)) => {
+                attempt::train(parts, now, worker, lease);
+            }
+            (Some(Asked::Lease { worker, request }), Answer::NotNow) => {
+                dispatch::refused(parts, now, worker, request, &self.devices);
+            }
+            (Some(Asked::Lease { worker, .. }), Answer::Never(reason)) => {
+                dispatch::never_leased(parts, now, worker, &reason);
+            }
+            (Some(Asked::Room(refusal)), Answer::Fits(fits)) => {
+                let (worker, request) = (refusal.worker, refusal.request.clone());
+                dispatch::found(parts, now, worker, request, refusal.answered(fits));
+            }
+            (Some(Asked::Rebook { lease, memory }), Answer::Rebooked(true)) => {
+                let task = parts.memory.holder(lease).and_then(|key| parts.groups.task_mut(key));
+                if task.is_some_and(|task| TaskMemory::rebooked(task, memory)) {
+                    parts.lease_pass.request();
                 }
-                Due::Move(id) => self.move_due(id),
-                Due::Retry(task) => self.retry_due(task),
-                Due::Grace => self.handle_stop(now, StopLevel::AtOnce),
+            }
+            (Some(Asked::Peak { lease, trains: true }), Answer::Peak(Some(peak))) => {
+                attempt::sampled(parts, now, lease, peak);
+            }
+            (Some(Asked::Peak { lease, trains: false }), Answer::Peak(peak)) => {
+                attempt::trained(parts, lease, peak);
+            }
+            (Some(Asked::Lost { worker, event, .. }), Answer::Lost(lost)) => {
+                self.follow(now, worker, event, lost);
+            }
+            _ => {}
+        }
+    }
+
+    fn host_sampled(&mut self, now: Time, sample: HostSample) {
+        let parts = &mut self.parts;
+        parts.admission.observe(sample);
+        if parts.memory.may_end_trial() {
+            parts.lease_pass.request();
+        }
+        for id in parts.workers.ids() {
+            let Some(worker) = parts.workers.get(id) else { continue };
+            let Phase::Training { since, .. } = worker.phase else { continue };
+            let watched = parts.groups.task(worker.task).and_then(|task| parts.memory.watched(task));
+            if now.since(since) >= MEASURED_AFTER {
+                parts.unreserve(id);
+            }
+            if let Some(lease) = watched {
+                parts.outbox.ask(Asked::Peak { lease, trains: true });
             }
         }
     }
 
-    fn tell(&mut self, task: TaskKey, event: impl FnOnce(Name, Name) -> RunEvent) {
-        if let Some((group, task)) = self.names(task) {
-            self.commands.push_back(Command::Tell(event(group, task)));
+    fn timers_due(&mut self, now: Time) {
+        while let Some(due) = self.parts.timers.pop_due(now) {
+            match due {
+                Due::Worker(id) => attempt::timed_out(&mut self.parts, now, id),
+                Due::Move(id) => {
+                    self.parts.set_moving(id, Moving::Due);
+                    self.parts.lease_pass.request();
+                }
+                Due::Retry(task) => aftermath::retry_due(&mut self.parts, task),
+                Due::Grace => self.stop(now, StopLevel::AtOnce),
+            }
         }
     }
 }
 
-/// What a scheduler is made with.
-#[derive(Debug, Clone)]
-pub struct SchedulerSetup {
-    /// The configuration.
-    pub config: Config,
-    /// The run's seed.
-    pub seed: u64,
-    /// The largest share of a card that can be leased; none if memory does not count.
-    pub largest_share: Option<Size>,
-    /// How many devices there are.
-    pub devices: u32,
-    /// The last sample of the host, if there is one.
-    pub host: Option<HostSample>,
-}
+// The end.
+impl Scheduler {
+    fn stop(&mut self, now: Time, level: StopLevel) {
+        let parts = &mut self.parts;
+        if parts.stop >= Some(level) {
+            return;
+        }
+        parts.stop = Some(level);
+        let severity = match level {
+            StopLevel::Graceful => Severity::Terminated,
+            StopLevel::AtOnce => Severity::Killed,
+        };
+        for id in parts.workers.ids() {
+            if parts.ladder.contains(id) {
+                parts.raise(now, id, severity);
+            } else {
+                attempt::end(parts, now, id, None, severity);
+            }
+        }
+        parts.let_all_go(now, severity);
+        if level == StopLevel::Graceful && !parts.is_idle() {
+            parts.timers.set(Due::Grace, now + parts.config.supervision.grace);
+        } else {
+            parts.timers.clear(Due::Grace);
+        }
+    }
 
-fn event_name(event: &WorkerEvent) -> &'static str {
-    match event {
-        WorkerEvent::Ready => "ready",
-        WorkerEvent::Loaded => "loaded",
-        WorkerEvent::Item { .. } => "item",
-        WorkerEvent::Progress { .. } => "progress",
-        WorkerEvent::Trained(_) => "result",
-        WorkerEvent::Failed { .. } => "error",
-        WorkerEvent::Peak(_) => "peak",
-        WorkerEvent::Gone { .. } => "gone",
+    fn finish(&mut self, now: Time) {
+        self.tells_idle = true;
+        self.parts.let_all_go(now, Severity::Asked);
     }
 }

@@ -1,5 +1,5 @@
-//! What holders of leases use of their cards, and the configuration's limits on cards, as the stand-in for NVIDIA's
-//! library and simulated cards play them.
+//! The peak memory of lease holders, and the configuration's limits on cards, on simulated cards and on cards that a
+//! stand-in for NVIDIA's library plays.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -9,7 +9,7 @@ use nvml_stand_in::{Card, Script, StandIn};
 
 const GB: u64 = 1_000_000_000;
 
-/// No process has this id, as in a container where ids are the host's.
+/// No process has this number, as in a container where numbers are the host's.
 const UNKNOWN_PID: u32 = u32::MAX;
 
 fn request(place: u32, gigabytes: u64, estimated: bool) -> LeaseRequest {
@@ -26,7 +26,7 @@ fn request(place: u32, gigabytes: u64, estimated: bool) -> LeaseRequest {
     }
 }
 
-/// One card, a pool of it, and two leases on it if that is asked for; the first one's holder is this process.
+/// One card, a pool of it, and a lease on it whose holder is this process.
 struct World {
     stand_in: StandIn,
     pool: Pool,
@@ -51,22 +51,22 @@ fn card(used: u64) -> Card {
 }
 
 #[test]
-fn a_process_that_is_known_is_asked_for_itself() {
+fn a_known_process_is_measured_by_itself() {
     let World { stand_in, pool, first } = world();
     let us = std::process::id();
     assert_eq!(pool.peak(first.id), None, "it uses nothing yet");
     stand_in.play(&Script::of([card(9 * GB).with_process(us, 5 * GB).with_process(1, 3 * GB)])).unwrap();
     assert_eq!(pool.peak(first.id), Some(Size::from_gb(5)));
     stand_in.play(&Script::of([card(5 * GB).with_process(us, GB)])).unwrap();
-    assert_eq!(pool.peak(first.id), Some(Size::from_gb(5)), "the most that was seen");
+    assert_eq!(pool.peak(first.id), Some(Size::from_gb(5)), "the most that was measured");
 }
 
 #[test]
-fn where_processes_are_unknown_the_cards_difference_counts() {
+fn the_growth_of_the_card_counts_where_processes_are_unknown() {
     let World { stand_in, mut pool, first } = world();
     stand_in.play(&Script::of([card(6 * GB).with_process(UNKNOWN_PID, 5 * GB)])).unwrap();
     assert_eq!(pool.peak(first.id), Some(Size::from_gb(5)), "1 GB was used before");
-    // From here on it cannot be told whose it is.
+    // From here on the growth belongs to no single lease.
     let second = pool.try_lease(&request(1, 4, true)).unwrap();
     stand_in.play(&Script::of([card(12 * GB).with_process(UNKNOWN_PID, 11 * GB)])).unwrap();
     assert_eq!(pool.peak(first.id), Some(Size::from_gb(5)));
@@ -77,7 +77,7 @@ fn where_processes_are_unknown_the_cards_difference_counts() {
 }
 
 #[test]
-fn what_was_learned_is_booked_for_all_runs() {
+fn a_learned_amount_is_booked_for_all_runs() {
     let directory = tempfile::tempdir().unwrap();
     let environment = DeviceEnvironment {
         lease_dir: Some(directory.path().join("leases")),
@@ -86,12 +86,12 @@ fn what_was_learned_is_booked_for_all_runs() {
     let open = || Pool::open(&"sim:1x10GB".parse().unwrap(), &Config::default(), &environment).unwrap().pool;
     let (mut ours, mut theirs) = (open(), open());
     let unknown = ours.try_lease(&request(0, 2, false)).unwrap();
-    assert!(theirs.try_lease(&request(0, 3, true)).is_none(), "nobody joins what nobody estimated");
-    assert!(!ours.rebook(unknown.id, Size::from_gb(20)), "there is not so much");
+    assert!(theirs.try_lease(&request(0, 3, true)).is_none(), "no lease joins one without an estimate");
+    assert!(!ours.rebook(unknown.id, Size::from_gb(20)), "the card has less");
     assert!(ours.rebook(unknown.id, Size::from_gb(4)));
     assert!(theirs.try_lease(&request(1, 5, true)).is_none(), "4 of 8 GB are booked");
     let joined = theirs.try_lease(&request(2, 3, true)).unwrap();
-    assert!(!ours.rebook(unknown.id, Size::from_gb(6)), "others have the rest");
+    assert!(!ours.rebook(unknown.id, Size::from_gb(6)), "the rest is leased");
     theirs.release(joined.id);
     assert!(ours.rebook(unknown.id, Size::from_gb(6)));
 }

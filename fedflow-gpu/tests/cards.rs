@@ -1,4 +1,4 @@
-//! Real cards, as a stand-in for NVIDIA's library plays them through nvml-wrapper.
+//! Real cards, played by a stand-in for NVIDIA's library that is called through nvml-wrapper.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -13,7 +13,7 @@ use nvml_stand_in::{Card, Code, Memory, Script, StandIn};
 
 const GB: u64 = 1_000_000_000;
 
-/// No process has this id, as in a container where ids are the host's.
+/// No process has this number, as in a container where numbers are the host's.
 const UNKNOWN_PID: u32 = u32::MAX;
 
 fn install(cards: impl IntoIterator<Item = Card>) -> StandIn {
@@ -21,7 +21,7 @@ fn install(cards: impl IntoIterator<Item = Card>) -> StandIn {
 }
 
 fn environment(stand_in: &StandIn) -> DeviceEnvironment {
-    // A ledger of the test's own: the machine's is no business of a test.
+    // A ledger of the test's own: a test must not touch the machine's.
     let lease_dir = stand_in.library().with_file_name("leases");
     DeviceEnvironment {
         nvml_library: Some(stand_in.library().into()),
@@ -44,7 +44,7 @@ fn open(choice: &str, environment: &DeviceEnvironment) -> Pool {
     pool
 }
 
-/// The line that is said when `auto` finds no card.
+/// The note when `auto` finds no card.
 fn fallback(environment: &DeviceEnvironment) -> String {
     let Opened { pool, note } = try_open("auto", environment).unwrap();
     assert!(pool.devices().iter().all(|info| info.device == Device::Cpu));
@@ -112,7 +112,7 @@ fn a_process_started_for_a_lease_sees_its_card_alone() {
     assert_eq!(variable(&lease.environment, "FEDFLOW_CARD"), "cuda:2");
     assert_eq!((lease.device(), lease.device_seen), (Device::Cuda(2), Device::Cuda(0)));
 
-    // One that loads first counts all visible cards, leased by this run or not.
+    // A process that loads first counts all visible cards, leased by this run or not.
     let base = pool.base_environment();
     assert_eq!(variable(&base, "CUDA_VISIBLE_DEVICES"), "GPU-a,GPU-b,GPU-c");
     assert_eq!(variable(&base, "CUDA_DEVICE_ORDER"), "PCI_BUS_ID");
@@ -173,7 +173,7 @@ fn a_machine_without_cards_says_so() {
 }
 
 #[test]
-fn what_hides_the_cards_is_named() {
+fn the_entry_that_hides_cards_is_named() {
     let stand_in = install([Card::new("GPU-a", 8 * GB)]);
     assert!(fallback(&visible(&stand_in, "")).contains("CUDA_VISIBLE_DEVICES is empty"));
     for hiding in ["-1", "GPU-x", "7,0"] {
@@ -229,7 +229,7 @@ fn a_card_that_fails_is_left_out_and_the_others_go_on() {
     assert!(said[0].contains("number 1") && said[0].contains("fallen off the bus"), "{said:?}");
     assert!(said[1].contains("cuda:1") && said[1].contains("UUID"), "{said:?}");
 
-    // `cuda:1` was card b when the flow was written: nobody gets c in its place.
+    // `cuda:1` was card b when the flow was written: c must not be leased in its place.
     assert_eq!(pool.try_lease(&pinned(1, "cuda:1")), None);
     let error = pool.check(&pinned(1, "cuda:1")).unwrap_err().to_string();
     assert!(error.contains("cuda:0") && error.contains("GPU-c (by its UUID"), "{error}");
@@ -245,7 +245,7 @@ fn a_card_that_fails_is_left_out_and_the_others_go_on() {
 }
 
 #[test]
-fn a_card_that_is_kept_from_the_user_does_not_count() {
+fn a_card_without_permission_does_not_count() {
     let stand_in = install([
         Card::new("GPU-a", 8 * GB).failing("nvmlDeviceGetHandleByIndex", Code::NoPermission),
         Card::new("GPU-b", 8 * GB),
@@ -256,7 +256,7 @@ fn a_card_that_is_kept_from_the_user_does_not_count() {
 }
 
 #[test]
-fn if_all_cards_fail_the_reason_is_theirs() {
+fn the_reason_is_the_cards_errors_if_all_fail() {
     let stand_in =
         install([Card::new("GPU-a", 8 * GB).failing("nvmlDeviceGetMemoryInfo", Code::ResetRequired)]);
     let note = fallback(&environment(&stand_in));
@@ -277,16 +277,16 @@ fn a_failing_card_that_was_asked_for_is_an_error() {
 }
 
 #[test]
-fn a_driver_without_the_second_memory_call_will_do() {
+fn a_driver_without_the_second_memory_function_is_enough() {
     let mut card = Card::new("GPU-a", 20 * GB);
     card.memory = Some(Memory { total: 20 * GB, used: 0, reserved: GB / 2 });
     let stand_in = install([card.clone()]).without("nvmlDeviceGetMemoryInfo_v2").unwrap();
     let mut pool = open("auto", &environment(&stand_in));
     assert_eq!(pool.devices()[0].memory, Some(Size::from_gb(20)));
-    // Half a gigabyte shows as used, and is the driver's own.
+    // Half a gigabyte is reported as used and belongs to the driver.
     let lease = pool.try_lease(&exclusive(16)).unwrap();
     pool.release(lease.id);
-    // This is more than the driver keeps.
+    // This is more than the driver reserves.
     stand_in.play(&Script::of([card.using(3 * GB)])).unwrap();
     assert_eq!(pool.try_lease(&exclusive(1)), None);
     assert_eq!(pool.try_lease(&request(13)), None);
@@ -307,7 +307,7 @@ fn a_card_without_memory_of_its_own_has_one_lease_at_a_time() {
 }
 
 #[test]
-fn what_the_driver_lacks_is_not_an_error() {
+fn a_value_that_the_driver_lacks_is_not_an_error() {
     let bare = Card {
         utilization: None,
         temperature: None,
@@ -357,41 +357,45 @@ fn limits_of_the_configuration_hold() {
 }
 
 #[test]
-fn what_our_own_tasks_use_is_not_counted_twice() {
+fn memory_of_a_lease_is_not_counted_twice() {
     let card = Card::new("GPU-a", 10 * GB);
     let stand_in = install([card.clone()]);
     let mut pool = open("auto", &environment(&stand_in));
     pool.try_lease(&request(4)).unwrap();
     stand_in.play(&Script::of([card.clone().using(4 * GB)])).unwrap();
     pool.try_lease(&request(2)).unwrap();
-    // They use 7 GB of the 6 that they booked: one of 2 GB would overfill the card.
+    // They use 7 GB and have booked 6: another 2 GB would overfill the card.
     stand_in.play(&Script::of([card.using(7 * GB)])).unwrap();
     assert_eq!(pool.try_lease(&request(2)), None);
     assert!(pool.try_lease(&request(1)).is_some());
 }
 
 #[test]
-fn others_who_come_while_ours_have_not_filled_their_share_are_seen() {
+fn a_foreign_program_is_seen_before_leases_have_filled_their_shares() {
     let card = Card::new("GPU-a", 10 * GB);
     let stand_in = install([card.clone()]);
     let mut pool = open("auto", &environment(&stand_in));
     pool.try_lease(&request(4)).unwrap();
-    // The first process of the machine is surely not ours.
+    // The first process of the machine certainly belongs to no run.
     stand_in.play(&Script::of([card.using(3 * GB).with_process(1, 3 * GB)])).unwrap();
     assert_eq!(pool.try_lease(&request(2)), None);
     assert!(pool.try_lease(&request(1)).is_some());
 }
 
 #[test]
-fn an_exclusive_lease_wants_no_neighbours() {
+fn an_exclusive_lease_is_not_granted_beside_foreign_memory() {
     let card = Card::new("GPU-a", 10 * GB);
     let stand_in = install([card.clone().using(1000).with_process(UNKNOWN_PID, 1000)]);
     let mut pool = open("auto", &environment(&stand_in));
-    assert_eq!(pool.try_lease(&exclusive(1)), None, "somebody is there, with however little memory");
+    assert_eq!(
+        pool.try_lease(&exclusive(1)),
+        None,
+        "a foreign program is there, however little memory it uses"
+    );
     let shared = pool.try_lease(&request(1)).unwrap();
     pool.release(shared.id);
 
-    // A task of ours that touched the card while it loaded is no stranger.
+    // A task of this run that touched the card while it loaded is not a foreign program.
     let ours = card.clone().using(GB).with_process(std::process::id(), GB);
     stand_in.play(&Script::of([ours])).unwrap();
     let alone = pool.try_lease(&exclusive(1)).unwrap();
@@ -414,7 +418,7 @@ fn a_pin_by_number_or_uuid_means_one_card() {
 }
 
 #[test]
-fn the_strategy_orders_cards_that_suit_equally() {
+fn the_strategy_orders_cards_that_fit_equally_well() {
     let fast = Card { cores: Some(9_000), ..Card::new("GPU-fast", 10 * GB) };
     let stand_in = install([Card::new("GPU-a", 10 * GB), fast, Card::new("GPU-c", 10 * GB)]);
     let mut config = Config::default();
@@ -435,7 +439,7 @@ fn the_strategy_orders_cards_that_suit_equally() {
 fn instances_are_leased_in_place_of_a_divided_card() {
     let instances = ["MIG-a", "MIG-b"].map(|uuid| Card::new(uuid, 10 * GB));
     let mut divided = Card::new("GPU-a", 40 * GB).divided(instances);
-    // A slot without an instance lies between the two.
+    // A place without an instance lies between the two.
     divided.instances.as_mut().unwrap().insert(1, None);
     let stand_in = install([divided, Card::new("GPU-b", 8 * GB)]);
     let environment = environment(&stand_in);
@@ -461,7 +465,7 @@ fn a_divided_card_without_instances_is_no_card() {
 }
 
 #[test]
-fn the_inventory_tells_all_there_is() {
+fn the_inventory_lists_all_that_is_known() {
     let card = Card::new("GPU-a", 10 * GB)
         .using(4 * GB)
         .with_process(std::process::id(), 3 * GB)

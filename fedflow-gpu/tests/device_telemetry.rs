@@ -1,4 +1,4 @@
-//! Telemetry of real cards, as a stand-in for NVIDIA's library plays them, and of simulated ones.
+//! Telemetry of simulated cards, and of real cards that a stand-in for NVIDIA's library plays.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -47,7 +47,7 @@ fn busy(uuid: &str) -> Card {
 }
 
 #[test]
-fn cards_are_seen_as_they_are() {
+fn a_sample_shows_what_a_card_reports() {
     let stand_in = StandIn::install(&Script::of([busy("GPU-a"), Card::new("GPU-b", 8 * GB)])).unwrap();
     let mut pool = open("cuda", &environment(&stand_in));
     let mut source = pool.telemetry().unwrap();
@@ -75,7 +75,7 @@ fn cards_are_seen_as_they_are() {
 }
 
 #[test]
-fn what_a_card_does_not_tell_is_absent() {
+fn a_value_that_a_card_does_not_report_is_absent() {
     let silent = Card { utilization: None, power: None, temperature: None, ..Card::new("GPU-a", 24 * GB) };
     let shy = busy("GPU-b")
         .failing("nvmlDeviceGetPowerUsage", Code::NoPermission)
@@ -84,7 +84,7 @@ fn what_a_card_does_not_tell_is_absent() {
     let mut source = open("cuda", &environment(&stand_in)).telemetry().unwrap();
     let seen = source.sample();
     assert_eq!((seen[0].utilization, seen[0].power, seen[0].temperature), (None, None, None));
-    assert_eq!(seen[0].memory_used, Some(Size::ZERO), "that nothing is used was told");
+    assert_eq!(seen[0].memory_used, Some(Size::ZERO), "a reported zero is not absent");
     let of_second = (seen[1].utilization, seen[1].power, seen[1].temperature);
     assert_eq!(of_second, (Some(87.0), None, None), "one value that fails does not hide the others");
     assert_eq!((&seen[0].lost, &seen[1].lost), (&None, &None));
@@ -99,7 +99,7 @@ fn a_library_without_a_function_leaves_its_value_out() {
 }
 
 #[test]
-fn a_card_that_is_lost_is_told_once_and_the_others_go_on() {
+fn a_lost_card_is_reported_once_and_the_others_go_on() {
     let stand_in = StandIn::install(&Script::of([busy("GPU-a"), busy("GPU-b")])).unwrap();
     let mut source = open("cuda", &environment(&stand_in)).telemetry().unwrap();
     assert_eq!(source.sample().len(), 2);
@@ -115,7 +115,7 @@ fn a_card_that_is_lost_is_told_once_and_the_others_go_on() {
 }
 
 #[test]
-fn simulated_cards_tell_what_is_booked_and_slots_nothing() {
+fn simulated_cards_report_what_is_booked_and_slots_report_nothing() {
     let mut pool = open("sim:1x10GB", &DeviceEnvironment::default());
     let mut source = pool.telemetry().unwrap();
     pool.try_lease(&request(3)).unwrap();
@@ -129,7 +129,7 @@ fn simulated_cards_tell_what_is_booked_and_slots_nothing() {
 }
 
 #[test]
-fn the_thread_looks_until_it_is_dropped_and_once_more() {
+fn the_thread_samples_until_it_is_dropped_and_once_more() {
     let pool = open("sim:1x10GB", &DeviceEnvironment::default());
     let (told, seen) = mpsc::channel();
     let source = pool.telemetry().unwrap();
@@ -137,11 +137,11 @@ fn the_thread_looks_until_it_is_dropped_and_once_more() {
         let _ = told.send(samples.len());
     })
     .unwrap();
-    // Waits for the thread, not for a time.
+    // Waits for the thread, not for some time.
     assert_eq!(seen.iter().take(3).collect::<Vec<_>>(), [1, 1, 1]);
     drop(sampler);
-    assert!(seen.iter().all(|count| count == 1), "the iterator ends: nobody is left to tell");
-    // Nobody has to wait for the interval.
+    assert!(seen.iter().all(|count| count == 1), "the iterator ends, because the thread has ended");
+    // The drop does not wait for the interval.
     let (told, seen) = mpsc::channel();
     let source = pool.telemetry().unwrap();
     let sampler = TelemetrySampler::start(source, Duration::from_secs(3600), move |samples| {

@@ -1,4 +1,4 @@
-//! The machine's ledger: supervisors in processes of their own, which share devices, die and wait.
+//! The machine's ledger: supervisors in separate processes share devices, wait for each other and are killed.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -23,9 +23,9 @@ use tempfile::TempDir;
 use ledger::crowd::Crowd;
 use ledger::remote::{NOBODY, Remote, Sleeper, is_root, role};
 
-/// Far longer than anything here takes: only a wake-up that was lost is waited for so long.
+/// Far longer than anything here takes. A test waits so long only if a wake-up was lost.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How often those who watch look at cards; not in these tests.
+/// How often watches read cards: not during these tests.
 const NEVER: Duration = Duration::from_secs(3600);
 
 /// A directory that other users may enter, and the environment that names the ledger in it.
@@ -71,7 +71,7 @@ fn watch(pool: &Pool) -> (ReleaseWatch, Receiver<()>) {
     (watch, receiver)
 }
 
-/// Asks again each time it is woken, until it is leased what it asks for.
+/// Repeats a request each time it is woken, until it is granted.
 fn lease_when_woken(pool: &mut Pool, woken: &Receiver<()>, request: &LeaseRequest) -> Lease {
     loop {
         woken.recv_timeout(PATIENCE).unwrap();
@@ -106,14 +106,14 @@ fn two_runs_share_a_card_and_never_overbook_it() {
     let beside = second.try_lease(&request(3)).unwrap();
     assert_eq!(first.try_lease(&request(1)), None);
 
-    // Its turn is over, its memory is not free.
+    // It trains no longer, and its memory is not free.
     first.end_train(lease.id);
     assert_eq!(second.try_lease(&request(5)), None);
     first.release(lease.id);
     let exclusive = LeaseRequest { exclusive: true, ..request(1) };
-    assert_eq!(first.try_lease(&exclusive), None, "the other one trains there");
+    assert_eq!(first.try_lease(&exclusive), None, "the other run trains there");
     second.end_train(beside.id);
-    assert_eq!(first.try_lease(&exclusive), None, "the other one still has memory there");
+    assert_eq!(first.try_lease(&exclusive), None, "the other run still has memory there");
     second.release(beside.id);
     let alone = first.try_lease(&exclusive).unwrap();
     assert_eq!(second.try_lease(&request(1)), None);
@@ -122,7 +122,7 @@ fn two_runs_share_a_card_and_never_overbook_it() {
 }
 
 #[test]
-fn tasks_that_nobody_estimated_keep_apart_across_runs() {
+fn tasks_without_an_estimate_keep_apart_across_runs() {
     let (_root, environment) = place();
     let mut first = open("sim:1x10GB", &environment);
     let mut second = open("sim:1x10GB", &environment);
@@ -160,7 +160,7 @@ fn cpu_slots_of_a_lease_directory_are_shared() {
 }
 
 #[test]
-fn pools_without_a_lease_directory_are_the_runs_own() {
+fn devices_belong_to_one_run_without_a_lease_directory() {
     let environment = DeviceEnvironment::default();
     let (mut first, mut second) = (open("sim:1x10GB", &environment), open("sim:1x10GB", &environment));
     assert!(first.try_lease(&request(8)).is_some());
@@ -170,7 +170,7 @@ fn pools_without_a_lease_directory_are_the_runs_own() {
 }
 
 #[test]
-fn who_waits_is_woken_by_a_release() {
+fn a_waiting_run_is_woken_by_a_release() {
     let (_root, environment) = place();
     let mut first = open("sim:1x10GB", &environment);
     let mut second = open("sim:1x10GB", &environment);
@@ -189,7 +189,7 @@ fn who_waits_is_woken_by_a_release() {
 }
 
 #[test]
-fn who_waits_is_woken_when_an_exclusive_turn_ends() {
+fn a_waiting_run_is_woken_when_an_exclusive_lease_ends_its_training() {
     let (_root, environment) = place();
     let mut first = open("sim:1x10GB", &environment);
     let mut second = open("sim:1x10GB", &environment);
@@ -201,7 +201,7 @@ fn who_waits_is_woken_when_an_exclusive_turn_ends() {
 }
 
 #[test]
-fn who_does_not_wait_any_more_is_not_listed() {
+fn a_withdrawn_request_is_not_listed() {
     let (_root, environment) = place();
     let mut first = open("sim:1x10GB", &environment);
     let mut second = open("sim:1x10GB", &environment);
@@ -241,7 +241,7 @@ fn a_worker_that_outlives_its_supervisor_keeps_its_lease() {
     remote.kill();
     assert_eq!(pool.try_lease(&request(6)), None, "its worker lives");
     assert!(!inventory(&environment).leases[0].supervised);
-    // One that comes now sees it as well, and nothing but the worker's end can wake it.
+    // A run that opens now sees it too, and only the worker's end can wake it.
     let mut late = open("sim:1x10GB", &environment);
     let (_watch, woken) = watch(&late);
     assert_eq!(late.try_lease(&request(6)), None);
@@ -271,7 +271,7 @@ fn runs_of_two_users_see_each_other() {
     for first_is_root in [true, false] {
         let (root, environment) = place();
         fs::set_permissions(root.path(), fs::Permissions::from_mode(0o1777)).unwrap();
-        // Whoever comes first makes the directory and the card's file.
+        // The first to open makes the directory and the card's file.
         let early = first_is_root.then(|| open("sim:1x10GB", &environment));
         let mut remote = Remote::start(&environment, Some(NOBODY));
         let mut pool = early.unwrap_or_else(|| open("sim:1x10GB", &environment));
@@ -326,7 +326,7 @@ fn a_directory_that_cannot_be_written_is_an_error() {
     assert!(matches!(try_open("cpu:1", &nowhere), Err(OpenError::Ledger(LedgerError::Chosen { .. }))));
 }
 
-/// Puts something in the ledger's way.
+/// Puts something else in the place of a ledger's file.
 type Plant = fn(&Path, &Path);
 
 const PLANTS: [(&str, Plant); 6] = [
@@ -341,7 +341,7 @@ const PLANTS: [(&str, Plant); 6] = [
 ];
 
 #[test]
-fn what_somebody_planted_is_named_and_left_alone() {
+fn a_planted_file_is_named_and_left_alone() {
     for name in ["card-sim-0", "supervisor-1-1-0"] {
         for (words, plant) in PLANTS {
             let (root, environment) = place();
@@ -384,7 +384,7 @@ fn a_ledger_of_another_version_is_not_passed_over() {
     let header = r#"{"fedflow_ledger": 2, "more": "than we know"}"#;
     let body = format!("{header:<1015}");
     fs::write(&later, format!("{body}{:08x}\n", crc32fast::hash(body.as_bytes()))).unwrap();
-    assert!(pool.try_lease(&request(1)).is_some(), "nobody holds it, so it is void");
+    assert!(pool.try_lease(&request(1)).is_some(), "no process holds it, so it is void");
     let held = fs::File::open(&later).unwrap();
     held.lock().unwrap();
     assert_eq!(pool.try_lease(&request(1)), None, "it might have booked anything");
@@ -396,7 +396,7 @@ fn a_ledger_of_another_version_is_not_passed_over() {
 }
 
 #[test]
-fn a_card_that_somebody_keeps_locked_holds_up_nobody() {
+fn a_card_that_is_kept_locked_holds_up_no_other_card() {
     let (_root, environment) = place();
     let mut pool = open("sim:2x10GB", &environment);
     let (_watch, woken) = watch(&pool);
@@ -404,14 +404,14 @@ fn a_card_that_somebody_keeps_locked_holds_up_nobody() {
     other.lock().unwrap();
     assert_eq!(pool.try_lease(&request(1)), None);
     let elsewhere = LeaseRequest { pin: "sim:1".parse().ok(), ..request(1) };
-    assert!(pool.try_lease(&elsewhere).is_some(), "the other card is nobody's");
+    assert!(pool.try_lease(&elsewhere).is_some(), "the other card is free");
     other.unlock().unwrap();
     lease_when_woken(&mut pool, &woken, &request(1));
 }
 
 /// A session manager removes a user's files from `/dev/shm` when the user has logged out.
 #[test]
-fn files_that_are_removed_come_back() {
+fn removed_files_come_back() {
     let (_root, environment) = place();
     let mut first = open("sim:1x10GB", &environment);
     let mut second = open("sim:1x10GB", &environment);
@@ -422,7 +422,7 @@ fn files_that_are_removed_come_back() {
         fs::remove_file(path).unwrap();
     }
     fs::remove_file(environment.lease_dir.as_ref().unwrap().join("card-sim-0")).unwrap();
-    // The one that watches puts its file back unasked.
+    // The run that watches puts its file back at once.
     let deadline = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic).tv_sec + 30;
     while inventory(&environment).leases.is_empty() {
         assert!(rustix::time::clock_gettime(rustix::time::ClockId::Monotonic).tv_sec < deadline);
@@ -430,7 +430,7 @@ fn files_that_are_removed_come_back() {
     }
     assert_eq!(second.try_lease(&request(6)), None);
     assert!(second.try_lease(&request(4)).is_some());
-    assert_eq!(supervisors(&environment).len(), 2, "the one that booked put its own back");
+    assert_eq!(supervisors(&environment).len(), 2, "the run that booked put its file back");
     first.release(lease.id);
     assert!(names(&environment).contains(&"card-sim-0".to_owned()));
 }
@@ -447,7 +447,7 @@ fn a_run_that_ends_leaves_no_file_of_its_own() {
     assert_eq!(names(&environment), ["card-sim-0", "card-sim-1"]);
 }
 
-/// Many supervisors, killed at random: never is a card overbooked, and those who live get their turn.
+/// Supervisors are killed at random: no card is ever overbooked, and the survivors get their leases.
 #[test]
 fn a_crowd_of_supervisors_that_are_killed_at_random() {
     let (root, environment) = place();
@@ -456,7 +456,7 @@ fn a_crowd_of_supervisors_that_are_killed_at_random() {
     eprintln!("{told}");
 }
 
-/// Plays a process of the tests above, in a process of its own.
+/// Plays a process of the tests above; does nothing in an ordinary run.
 #[test]
 fn child() {
     if let Some(role) = role() {

@@ -62,7 +62,7 @@ fn a_cpu_slot_runs_one_task_and_sees_no_card() {
         [("CUDA_VISIBLE_DEVICES".into(), String::new()), ("CUDA_DEVICE_ORDER".into(), "PCI_BUS_ID".into())]
     );
 
-    // Memory of a card means nothing here, however much.
+    // The memory of a request does not count here, however large.
     let second = pool.try_lease(&pinned(1_000, "cpu")).unwrap();
     assert_ne!(first.shares[0].slot, second.shares[0].slot);
     assert_eq!(pool.try_lease(&request(0)), None);
@@ -108,7 +108,7 @@ fn a_pin_means_its_card_and_never_another() {
     let mut pool = open("sim:2x10GB");
     let lease = pool.try_lease(&pinned(5, "cuda:1")).unwrap();
     assert_eq!(lease.device(), Device::Sim(1), "a flow for real cards runs on simulated ones");
-    assert_eq!(pool.try_lease(&pinned(5, "sim:1")), None, "there is room on the other card alone");
+    assert_eq!(pool.try_lease(&pinned(5, "sim:1")), None, "only the other card has room");
     for missing in ["sim:2", "cpu", "GPU-5"] {
         let error = pool.check(&pinned(5, missing)).unwrap_err();
         let Unleasable::NoSuchDevice { pin, available } = error else { panic!("{error}") };
@@ -118,7 +118,7 @@ fn a_pin_means_its_card_and_never_another() {
 }
 
 #[test]
-fn tasks_without_an_estimate_share_as_far_as_they_are_let() {
+fn max_per_device_limits_how_many_unestimated_tasks_share_a_card() {
     let unestimated = LeaseRequest { estimated: false, ..request(1) };
     let mut config = Config::default();
     for most in [1, 3] {
@@ -156,13 +156,13 @@ fn memory_stays_booked_until_the_process_is_gone() {
 }
 
 #[test]
-fn a_card_is_kept_back_for_who_must_wait() {
+fn a_card_is_held_back_for_a_waiting_request() {
     let mut pool = open("sim:1x10GB");
     let small = pool.try_lease(&request(2)).unwrap();
     let holder = TaskKey { group: 1, place: 9 };
     let whole = LeaseRequest { holder, exclusive: true, hold: true, ..request(2) };
     assert_eq!(pool.try_lease(&whole), None);
-    assert_eq!(pool.try_lease(&request(2)), None, "it would fit, but somebody waits for the whole card");
+    assert_eq!(pool.try_lease(&request(2)), None, "it would fit, but a request waits for the whole card");
     pool.withdraw(holder);
     let other = pool.try_lease(&request(2)).unwrap();
     assert_eq!(pool.try_lease(&whole), None);
@@ -172,14 +172,14 @@ fn a_card_is_kept_back_for_who_must_wait() {
 }
 
 #[test]
-fn a_turned_order_takes_the_last_of_equals_first() {
+fn a_reversed_order_takes_the_last_of_equal_cards_first() {
     let mut config = Config::default();
     assert_eq!(open_with("sim:3x8GB", &config).try_lease(&request(1)).unwrap().device(), Device::Sim(0));
     config.gpu_priority.reverse = true;
     assert_eq!(open_with("sim:3x8GB", &config).try_lease(&request(1)).unwrap().device(), Device::Sim(2));
 }
 
-/// What is done to a pool; numbers choose among the leases that there are.
+/// What is done to a pool. A number chooses among its leases.
 #[derive(Debug, Clone)]
 enum Step {
     Lease(LeaseRequest),
@@ -204,7 +204,7 @@ fn any_step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A naive account of who has what, written from the rules alone.
+/// A naive account of all leases, written from the rules alone.
 struct Account {
     capacity: BTreeMap<Device, Size>,
     holders: Vec<(LeaseId, LeaseRequest, Vec<Device>, bool)>,
@@ -237,7 +237,7 @@ impl Account {
 }
 
 proptest! {
-    /// Never overbooked, never shared against the rules, and nobody is refused a card that he fits on.
+    /// No card is overbooked or shared against the rules, and no request is refused a card on which it fits.
     #[test]
     fn leases_keep_the_rules(
         steps in proptest::collection::vec(any_step(), 1..60),

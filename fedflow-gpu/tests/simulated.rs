@@ -1,4 +1,4 @@
-//! Simulated cards with memory: what tasks really use is checked against the card, whatever they leased.
+//! The memory of simulated cards: what tasks use is checked against the card, whatever they leased.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -34,7 +34,7 @@ fn an_overbooked_card_is_out_of_memory() {
     let mut pool = open("sim:1x24GB+1x8GB", &DeviceEnvironment::default());
     let memory = pool.simulated_memory().unwrap();
     let gb = Size::from_gb;
-    // Both lie about what they need; the card does not.
+    // Both use more than they leased.
     let (first, second) = (lease(&mut pool, 0, 2, Some("sim:0")), lease(&mut pool, 1, 2, Some("sim:0")));
     assert_eq!(memory.occupy(&first, gb(16)), Ok(()));
     let refusal = memory.occupy(&second, gb(10)).unwrap_err();
@@ -44,12 +44,12 @@ fn an_overbooked_card_is_out_of_memory() {
         "sim:0 is out of memory: 10GB are used, 8GB of 24GB are free (a simulated card)"
     );
     assert_eq!(pool.used_by(key(0)), Some(gb(16)));
-    assert_eq!(pool.used_by(key(1)), Some(gb(8)), "it has used what there was");
+    assert_eq!(pool.used_by(key(1)), Some(gb(8)), "it has used what was left");
     assert_eq!(pool.used_by(key(2)), None);
 
-    // What failed uses nothing, and what fits fits to the byte.
+    // After the failure it uses nothing, and the card can be filled to the byte.
     assert_eq!(memory.occupy(&second, gb(8)), Ok(()));
-    // The other card is another card, and a smaller one.
+    // The other card is smaller.
     let third = lease(&mut pool, 2, 2, Some("sim:1"));
     assert!(memory.occupy(&third, gb(9)).is_err());
     assert_eq!(memory.occupy(&third, gb(8)), Ok(()));
@@ -64,7 +64,7 @@ fn an_overbooked_card_is_out_of_memory() {
 }
 
 #[test]
-fn each_of_several_cards_must_have_it() {
+fn each_of_several_cards_must_have_the_memory() {
     let mut pool = open("sim:1x24GB+1x8GB", &DeviceEnvironment::default());
     let memory = pool.simulated_memory().unwrap();
     let request = LeaseRequest {
@@ -98,7 +98,7 @@ fn runs_of_one_lease_directory_fill_the_same_cards() {
     assert_eq!(refusal.free, gb(4));
     assert_eq!(other.simulated_memory().unwrap().occupy(&theirs, gb(4)), Ok(()));
     other.release(theirs.id);
-    // A run that ends uses nothing any more.
+    // A run that has ended uses nothing.
     one.release(ours.id);
     drop(one);
     let theirs = lease(&mut other, 1, 2, None);
@@ -111,7 +111,7 @@ fn other_devices_have_no_simulated_memory() {
 }
 
 proptest! {
-    /// Whoever comes and goes: what is used never exceeds the card, and nobody is refused what is there.
+    /// However leases come and go: use never exceeds the card, and memory that is free is never refused.
     #[test]
     fn a_card_is_filled_to_the_byte_and_never_over(
         steps in proptest::collection::vec((any::<bool>(), 0..30_u64, any::<prop::sample::Index>()), 1..40),

@@ -1,4 +1,4 @@
-//! Memory of real cards that does not come back when a process has ended, played by a stand-in for NVIDIA's library.
+//! Unreleased memory of real cards, played by a stand-in for NVIDIA's library.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -72,12 +72,12 @@ fn memory_that_is_still_used_is_not_leased_again_and_is_quarantined_in_the_end()
     world.using(9);
     end(&mut pool, &first);
     // 16 GB may be leased of 20; its process has ended and 9 GB are still used.
-    assert_eq!(lease(&mut pool, 8), None, "the card is looked at before the share is leased again");
+    assert_eq!(lease(&mut pool, 8), None, "the card is read before the share is leased again");
     assert!(lease(&mut pool, 7).is_some_and(|lease| {
         end(&mut pool, &lease);
         true
     }));
-    assert!(pool.warnings().is_empty(), "it has time to come back");
+    assert!(pool.warnings().is_empty(), "it is not unreleased for too long yet");
 
     pool.set_unreleased_bound(Duration::ZERO);
     assert_eq!(lease(&mut pool, 8), None);
@@ -87,11 +87,11 @@ fn memory_that_is_still_used_is_not_leased_again_and_is_quarantined_in_the_end()
         quarantined.to_string(),
         "9GB of cuda:0 did not come back when the process that used it ended; it is not leased until it does"
     );
-    // A smaller card, on which a task may still be alone.
+    // The card counts as smaller, and can still be leased exclusively.
     let alone = pool.try_lease(&LeaseRequest { exclusive: true, ..request(7) }).unwrap();
     end(&mut pool, &alone);
 
-    // Other runs are told, and do not count it twice.
+    // Other runs see it, and do not count it twice.
     let shown = inventory(&world.environment);
     let lost: Vec<_> = shown.leases.iter().filter(|lease| lease.quarantined).collect();
     assert_eq!((lost.len(), lost[0].device, lost[0].memory), (1, Some(device), Size::from_gb(9)));
@@ -100,7 +100,7 @@ fn memory_that_is_still_used_is_not_leased_again_and_is_quarantined_in_the_end()
     let theirs = lease(&mut other, 7).unwrap();
     end(&mut other, &theirs);
 
-    // Some of it comes back, then all.
+    // Some of it is released, then all.
     world.using(4);
     let more = lease(&mut pool, 12).unwrap();
     end(&mut pool, &more);
@@ -112,7 +112,7 @@ fn memory_that_is_still_used_is_not_leased_again_and_is_quarantined_in_the_end()
 }
 
 #[test]
-fn memory_that_comes_back_is_leased_and_nobody_is_told() {
+fn memory_that_is_released_in_time_causes_no_warning() {
     let world = World::new();
     let mut pool = world.pool(Duration::ZERO);
     for _ in 0..3 {
@@ -126,7 +126,7 @@ fn memory_that_comes_back_is_leased_and_nobody_is_told() {
 }
 
 #[test]
-fn who_was_there_before_is_not_taken_for_a_leftover() {
+fn foreign_memory_is_not_taken_for_unreleased_memory() {
     let world = World::new();
     world.using(5);
     let mut pool = world.pool(Duration::ZERO);
@@ -134,7 +134,7 @@ fn who_was_there_before_is_not_taken_for_a_leftover() {
     world.using(12);
     world.using(5);
     end(&mut pool, &first);
-    assert_eq!(lease(&mut pool, 12), None, "16 GB but 5");
+    assert_eq!(lease(&mut pool, 12), None, "16 GB, of which 5 are used");
     assert!(lease(&mut pool, 11).is_some());
     assert!(pool.warnings().is_empty());
 }

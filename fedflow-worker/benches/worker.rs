@@ -110,6 +110,7 @@ impl Bench {
                     self.host.hand_over(worker, next, assignment);
                 }
                 Input::Worker { worker, event: WorkerEvent::Ready } => self.host.load(worker),
+                Input::Worker { event: WorkerEvent::Peak(_), .. } => {}
                 Input::Worker { worker, event: WorkerEvent::Loaded } => {
                     done.push(worker);
                     left -= 1;
@@ -121,9 +122,12 @@ impl Bench {
     }
 
     fn event(&mut self) -> WorkerEvent {
-        match self.host.next(None).1 {
-            Input::Worker { event, .. } => event,
-            other => panic!("{other:?}"),
+        loop {
+            match self.host.next(None).1 {
+                Input::Worker { event: WorkerEvent::Peak(_), .. } => {}
+                Input::Worker { event, .. } => return event,
+                other => panic!("{other:?}"),
+            }
         }
     }
 }

@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use fedflow_worker::{CheckedStep, Protocol, Trial, Verdict, WorkerCheck};
 
 use crate::args::{CheckWorkerArgs, CheckedProtocol};
-use crate::command_error::CommandError;
-use crate::stdout;
+use crate::commands::command_error::CommandError;
+use crate::commands::printing::stdout;
 use crate::view::{escape, shown_lines};
 
 /// What stands before the lines that belong to a step.

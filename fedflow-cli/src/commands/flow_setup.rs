@@ -9,13 +9,12 @@ use fedflow_gpu::Pool;
 use fedflow_worker::{Protocol, WorkerProgram, describe};
 
 use crate::args::SettingArgs;
-use crate::command_error::CommandError;
+use crate::commands::command_error::CommandError;
+use crate::commands::printing::stderr;
 use crate::flow::{Flow, FlowFile, Surroundings, WorkerEntry, WorkerProtocol, validate};
 use crate::mail::check_mail;
-use crate::process_environment::{config_variables, search_path};
-use crate::run::Devices;
-use crate::settings::{Layers, Settings};
-use crate::stderr;
+use crate::run::{Devices, search_path, variables_with_prefix};
+use crate::settings::{CONFIG_PREFIX, Layers, Settings};
 
 /// How long a worker may take to list its task kinds.
 const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -29,7 +28,7 @@ pub(super) fn load_settings(args: &SettingArgs, flow: Option<&FlowFile>) -> Resu
         directory: Path::new("."),
         config_file: args.config.as_deref(),
         flow: flow.map(|file| (&file.source, file.flow.config.as_slice())),
-        variables: &config_variables(),
+        variables: &variables_with_prefix(CONFIG_PREFIX),
         set: &args.set,
     };
     Ok(Settings::load(&layers)?)

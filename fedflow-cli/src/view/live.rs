@@ -6,15 +6,15 @@ use std::fmt::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use fedflow_core::{Name, Observer, RunEvent, Time};
+use fedflow_core::{Name, Observer, RunEvent, TaskPhase, Time};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 pub(super) use terminal::{Screen, SpooledTerminal, TerminalSize};
 
 use super::failure_text::FailureLimit;
+use super::live_tasks::{LiveTask, LiveTasks};
 use super::palette::{Ink, Palette};
 use super::plain::{exceptions, render_group_end};
-use super::progress::{RunProgress, RunningTask, TaskPhase};
 use super::spool::Spool;
 use super::terminal_text;
 use super::wording;
@@ -37,7 +37,7 @@ pub(super) struct LiveView {
 /// What the next drawing shows.
 #[derive(Debug, Default)]
 struct ScreenContent {
-    progress: RunProgress,
+    tasks: LiveTasks,
     /// The time of the latest event by the run's clock.
     latest: Time,
     /// The same time by the bar's clock.
@@ -73,7 +73,7 @@ impl LiveView {
                 #[cfg(test)]
                 Clocks::Events => shown.latest,
             };
-            let _ = out.write_str(&render_screen(palette, &shown.progress, now, screen.size()));
+            let _ = out.write_str(&render_screen(palette, &shown.tasks, now, screen.size()));
         };
         // The template is the closure alone, which renders the lines only when they are drawn.
         let style = ProgressStyle::with_template("{screen}")
@@ -96,8 +96,8 @@ impl Observer for LiveView {
     fn announce(&mut self, time: Time, event: &RunEvent) {
         let by_bar = self.bar.elapsed();
         let mut shown = lock(&self.screen);
-        let took = shown.progress.group().map_or(Duration::ZERO, |group| time.since(group.since));
-        shown.progress.apply(time, event);
+        let took = shown.tasks.group().map_or(Duration::ZERO, |group| time.since(group.since));
+        shown.tasks.apply(time, event);
         shown.latest = time;
         shown.latest_by_bar = by_bar;
         // A drawing takes this lock while it holds the bar's.
@@ -126,14 +126,14 @@ fn lock(content: &Mutex<ScreenContent>) -> MutexGuard<'_, ScreenContent> {
 }
 
 /// All lines of the screen: the group with its bar, the running tasks, and the number of those left out.
-fn render_screen(palette: Palette, progress: &RunProgress, now: Time, size: TerminalSize) -> String {
+fn render_screen(palette: Palette, tasks: &LiveTasks, now: Time, size: TerminalSize) -> String {
     let mut lines = Vec::new();
-    lines.extend(render_group(palette, progress, now, size.columns));
-    let running = progress.running();
+    lines.extend(render_group(palette, tasks, now, size.columns));
+    let running = tasks.running();
     // One line for the group, one for the number left out, one for the cursor.
     let room = size.rows.saturating_sub(3).clamp(1, TASK_LINES);
     let names: Vec<String> =
-        running.iter().take(room).map(|(group, task, _)| label(progress, group, task)).collect();
+        running.iter().take(room).map(|(group, task, _)| label(tasks, group, task)).collect();
     let widest = names.iter().map(|name| console::measure_text_width(name)).max().unwrap_or(0);
     let column = widest.min(size.columns / 3);
     for (name, (_, _, task)) in names.iter().zip(&running) {
@@ -152,15 +152,15 @@ fn render_screen(palette: Palette, progress: &RunProgress, now: Time, size: Term
 }
 
 /// A task's name, with its group's name if the group is not the active one.
-fn label(progress: &RunProgress, group: &Name, task: &Name) -> String {
-    match progress.group() {
+fn label(tasks: &LiveTasks, group: &Name, task: &Name) -> String {
+    match tasks.group() {
         Some(active) if active.name == *group => task.to_string(),
         _ => format!("{group}/{task}"),
     }
 }
 
-fn render_group(palette: Palette, progress: &RunProgress, now: Time, columns: usize) -> Option<String> {
-    let group = progress.group()?;
+fn render_group(palette: Palette, tasks: &LiveTasks, now: Time, columns: usize) -> Option<String> {
+    let group = tasks.group()?;
     #[expect(clippy::cast_precision_loss, reason = "the length of a bar")]
     let fraction = group.done() as f64 / group.total.max(1) as f64;
     let bar = palette.bar(fraction, (columns / 4).clamp(8, 40));
@@ -171,20 +171,20 @@ fn render_group(palette: Palette, progress: &RunProgress, now: Time, columns: us
         parts.push(palette.paint(Ink::Warn, retried));
     }
     parts.push(wording::clock(now.since(group.since)));
-    parts.extend(progress.time_left(now).map(|left| format!("about {} left", wording::clock(left))));
+    parts.extend(tasks.time_left(now).map(|left| format!("about {} left", wording::clock(left))));
     Some(format!("{} {bar} {}", palette.paint(Ink::Strong, &group.name), wording::list(parts)))
 }
 
-fn render_task(palette: Palette, name: &str, task: &RunningTask, now: Time) -> String {
-    let ink = if matches!(task.phase, TaskPhase::Training { .. }) { Ink::Good } else { Ink::Dim };
+fn render_task(palette: Palette, name: &str, task: &LiveTask, now: Time) -> String {
+    let ink = if task.phase == TaskPhase::Training { Ink::Good } else { Ink::Dim };
     let phase = palette.paint(ink, terminal_text::pad(task.phase.name(), 8));
     let mut line = format!("  {name}  {phase}  {:>7}", wording::clock(now.since(task.since)));
-    if let TaskPhase::Training { progress, .. } = &task.phase {
-        let _ = write!(line, "  {}", task.phase.devices());
-        if let Some((done, total)) = progress {
-            let bar = palette.bar(task.phase.fraction(), 12);
-            let _ = write!(line, "  {bar} {}/{}", wording::count(*done), wording::count(*total));
-        }
+    if task.phase == TaskPhase::Training {
+        let _ = write!(line, "  {}", task.device_list());
+    }
+    if let Some((done, total)) = task.progress {
+        let bar = palette.bar(task.fraction(), 12);
+        let _ = write!(line, "  {bar} {}/{}", wording::count(done), wording::count(total));
     }
     line
 }

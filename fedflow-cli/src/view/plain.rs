@@ -5,8 +5,8 @@ use std::time::Duration;
 use fedflow_core::{Observer, RunEvent, RunOutcome, Time};
 
 use super::failure_text::FailureLimit;
+use super::live_tasks::LiveTasks;
 use super::palette::{Ink, Palette};
-use super::progress::RunProgress;
 use super::spool::Spool;
 use super::terminal_text;
 use super::wording;
@@ -21,7 +21,7 @@ const BETWEEN_COUNTS: Duration = Duration::from_secs(1);
 pub(super) struct PlainView {
     stream: Spool,
     palette: Palette,
-    progress: RunProgress,
+    tasks: LiveTasks,
     failures: FailureLimit,
     counted: Time,
 }
@@ -31,7 +31,7 @@ impl PlainView {
         Self {
             stream,
             palette,
-            progress: RunProgress::default(),
+            tasks: LiveTasks::default(),
             failures: FailureLimit::default(),
             counted: Time::ZERO,
         }
@@ -44,7 +44,7 @@ impl PlainView {
 
     /// Shows that a task has its outcome: by its name, or in a large group by counts from time to time.
     fn task_over(&mut self, time: Time, event: &RunEvent) {
-        let Some(group) = self.progress.group().filter(|group| group.total > SHOWN_ONE_BY_ONE) else {
+        let Some(group) = self.tasks.group().filter(|group| group.total > SHOWN_ONE_BY_ONE) else {
             if let RunEvent::TaskFinished { group, task, device, load_seconds, train_seconds, .. } = event {
                 let (load, train) = (wording::seconds(*load_seconds), wording::seconds(*train_seconds));
                 let head = self.palette.paint(Ink::Good, format_args!("{group}/{task} finished"));
@@ -56,7 +56,7 @@ impl PlainView {
             let done = format!("{} of {} done", wording::count(group.done()), wording::count(group.total));
             let mut parts = vec![done];
             parts.extend(exceptions(self.palette, group.failed, group.cancelled));
-            parts.extend(self.progress.time_left(time).map(|left| format!("{} left", wording::clock(left))));
+            parts.extend(self.tasks.time_left(time).map(|left| format!("{} left", wording::clock(left))));
             let line = format!("{}: {}", group.name, wording::list(parts));
             self.line(time, &line);
             self.counted = time;
@@ -67,8 +67,8 @@ impl PlainView {
 impl Observer for PlainView {
     fn announce(&mut self, time: Time, event: &RunEvent) {
         // Applying the end of a group removes its counts.
-        let since = self.progress.group().map_or(time, |group| group.since);
-        self.progress.apply(time, event);
+        let since = self.tasks.group().map_or(time, |group| group.since);
+        self.tasks.apply(time, event);
         if let Some(failure) = self.failures.show(self.palette, event) {
             self.line(time, &failure);
         }

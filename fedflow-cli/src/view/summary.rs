@@ -7,9 +7,9 @@ use std::time::Duration;
 use fedflow_core::{Failure, FailureKind, Name, Observer, RunEvent, RunOutcome, Time};
 
 use super::failure_text::one_line;
+use super::live_tasks::LiveTasks;
 use super::palette::{Ink, Palette};
 use super::plain::exceptions;
-use super::progress::RunProgress;
 use super::terminal_text;
 use super::wording;
 
@@ -28,7 +28,7 @@ pub struct RunSummary {
     outcome: Option<RunOutcome>,
     closed: Counts,
     failed: Vec<FailedTask>,
-    progress: RunProgress,
+    tasks: LiveTasks,
 }
 
 /// The number of tasks with each outcome.
@@ -56,7 +56,7 @@ impl RunSummary {
     #[must_use]
     pub fn counts(&self) -> Counts {
         let mut counts = self.closed;
-        if let Some(group) = self.progress.group() {
+        if let Some(group) = self.tasks.group() {
             counts.finished += group.finished;
             counts.failed += group.failed;
             counts.cancelled += group.cancelled;
@@ -73,7 +73,7 @@ impl RunSummary {
     /// The number of tasks that ran when the run was stopped, and so have no outcome.
     fn interrupted(&self) -> u64 {
         let stopped = self.outcome == Some(RunOutcome::Stopped);
-        if stopped { self.progress.running().len() as u64 } else { 0 }
+        if stopped { self.tasks.running().len() as u64 } else { 0 }
     }
 
     /// The time from the first event to the last.
@@ -88,10 +88,10 @@ impl Observer for RunSummary {
         self.ended = time;
         // Applying the end of a group removes its counts.
         let seen = match event {
-            RunEvent::GroupFinished { group, .. } => self.progress.count_of(group).cloned(),
+            RunEvent::GroupFinished { group, .. } => self.tasks.count_of(group).cloned(),
             _ => None,
         };
-        let gone = self.progress.apply(time, event);
+        let gone = self.tasks.apply(time, event);
         match event {
             RunEvent::RunStarted { flow, workdir, session, .. } => {
                 self.session = *session;

@@ -1,12 +1,10 @@
-//! The loop: inputs to the scheduler, its commands to the ports.
+//! The loop: inputs to the scheduler, its outputs to the ports. It decides nothing.
 
 use super::{Flow, FlowError, Turn};
-use crate::leasing::lease::{LeaseId, LeaseRequest};
-use crate::model::device::{Device, Pin};
-use crate::model::identity::{TaskKey, WorkerId};
+use crate::model::identity::TaskKey;
 use crate::model::run_event::RunEvent;
-use crate::ports::{Assignment, DevicePool, Input, Observer, Severity, StopLevel, WorkerEvent, Workers};
-use crate::scheduler::{Command, LeaseAnswer};
+use crate::ports::{Assignment, DevicePool, Input, Observer, StopLevel, Workers};
+use crate::scheduler::{Answer, Question, SchedulerInput, SchedulerOutput};
 
 impl<W: Workers, P: DevicePool, O: Observer> Flow<W, P, O> {
     /// Goes on until something is reached.
@@ -16,16 +14,8 @@ impl<W: Workers, P: DevicePool, O: Observer> Flow<W, P, O> {
         reached: impl Fn(&Self) -> bool,
     ) -> Result<(), FlowError> {
         loop {
-            // A process that is told to exit is in no hurry; the next one on its device is.
-            let mut leaving = Vec::new();
-            while let Some(command) = self.scheduler.poll_command(self.now) {
-                match command {
-                    Command::Exit(_) => leaving.push(command),
-                    _ => self.carry_out(command, turn)?,
-                }
-            }
-            for command in leaving {
-                self.carry_out(command, turn)?;
+            while let Some(output) = self.scheduler.poll(self.now) {
+                self.carry_out(output, turn)?;
             }
             debug_assert_eq!(self.scheduler.sanity_check(), Ok(()));
             if reached(self) {
@@ -42,32 +32,16 @@ impl<W: Workers, P: DevicePool, O: Observer> Flow<W, P, O> {
                 Input::Stop(level) => self.stop(level),
                 Input::Cancel { group, task } => {
                     if let Some(task) = turn.find(&group, &task) {
-                        self.scheduler.cancel(now, task);
+                        self.scheduler.handle(now, SchedulerInput::Cancel(task));
                     }
                 }
-                Input::Host(sample) => {
-                    self.scheduler.handle(now, Input::Host(sample));
-                    for lease in self.scheduler.watched() {
-                        self.scheduler.seen_training(now, lease, self.ports.pool.peak(lease));
-                    }
+                Input::Worker { worker, event } => {
+                    self.scheduler.handle(now, SchedulerInput::Worker { worker, event });
                 }
-                input => {
-                    self.look_for_lost_devices(&input);
-                    self.scheduler.handle(now, input);
-                }
+                Input::Host(sample) => self.scheduler.handle(now, SchedulerInput::Host(sample)),
+                Input::DevicesChanged => self.scheduler.handle(now, SchedulerInput::DevicesChanged),
+                Input::Timer => self.scheduler.handle(now, SchedulerInput::Timer),
             }
-        }
-    }
-
-    /// A task that fails on a device that is lost has not failed by itself.
-    fn look_for_lost_devices(&mut self, input: &Input) {
-        let Input::Worker { worker, event: WorkerEvent::Failed { .. } | WorkerEvent::Gone { .. } } = input
-        else {
-            return;
-        };
-        let devices = self.scheduler.trains_on(*worker);
-        if let Some(lost) = devices.into_iter().find(|device| self.ports.pool.is_lost(*device)) {
-            self.scheduler.device_lost(*worker, lost);
         }
     }
 
@@ -94,82 +68,60 @@ impl<W: Workers, P: DevicePool, O: Observer> Flow<W, P, O> {
 
     fn stop(&mut self, level: StopLevel) {
         self.stopped = self.stopped.max(Some(level));
-        self.scheduler.handle(self.now, Input::Stop(level));
+        self.scheduler.handle(self.now, SchedulerInput::Stop(level));
     }
 
-    fn carry_out(&mut self, command: Command, turn: &mut Turn<'_>) -> Result<(), FlowError> {
-        match command {
-            Command::Start { worker, task, attempt } => {
+    fn carry_out(&mut self, output: SchedulerOutput, turn: &mut Turn<'_>) -> Result<(), FlowError> {
+        match output {
+            SchedulerOutput::Start { worker, task, attempt } => {
                 if let Some(assignment) = self.begin(turn, task, attempt, false)? {
                     self.ports.workers.start(worker, assignment);
                 }
             }
-            Command::HandOver { from, to, task, attempt } => {
+            SchedulerOutput::HandOver { from, to, task, attempt } => {
                 if let Some(assignment) = self.begin(turn, task, attempt, true)? {
                     self.ports.workers.hand_over(from, to, assignment);
                 }
             }
-            Command::Load(worker) => self.ports.workers.load(worker),
-            Command::TryLease { worker, request } => {
-                let answer = match self.ports.pool.try_lease(&request) {
-                    Some(lease) => LeaseAnswer::Granted(lease),
-                    None => match self.ports.pool.check(&request) {
-                        Ok(()) => LeaseAnswer::NotNow {
-                            in_the_way: self.in_the_way(worker, &request),
-                            elsewhere: self.elsewhere(worker, &request),
-                        },
-                        Err(reason) => LeaseAnswer::Never(reason),
-                    },
-                };
-                self.scheduler.lease_answered(self.now, worker, &request, answer);
-            }
-            Command::Train { worker, task, lease } => {
+            SchedulerOutput::Load(worker) => self.ports.workers.load(worker),
+            SchedulerOutput::Train { worker, task, lease } => {
                 let group = turn.group_of(task);
                 if let Some(task) = group.and_then(|group| group.task_at(task.place as usize)) {
                     self.ports.workers.train(worker, &lease, &task.spec().train_params);
                 }
             }
-            Command::Rebook { lease, memory } => {
-                if self.ports.pool.rebook(lease, memory) {
-                    self.scheduler.rebooked(lease, memory);
-                }
+            SchedulerOutput::Keep(worker) => self.ports.workers.keep(worker),
+            SchedulerOutput::End { worker, severity } => self.ports.workers.end(worker, severity),
+            SchedulerOutput::Ask(question) => {
+                let answer = self.answer(question);
+                self.scheduler.handle(self.now, SchedulerInput::Answer(answer));
             }
-            Command::EndTrain(lease) => {
-                self.scheduler.trained_with(lease, self.ports.pool.peak(lease));
-                self.ports.pool.end_train(lease);
-            }
-            Command::Release(lease) => self.ports.pool.release(lease),
-            Command::Withdraw(holder) => self.ports.pool.withdraw(holder),
-            Command::Keep(worker) => self.ports.workers.keep(worker),
-            Command::Exit(worker) => self.ports.workers.end(worker, Severity::Asked),
-            Command::Terminate(worker) => self.ports.workers.end(worker, Severity::Terminated),
-            Command::Kill(worker) => self.ports.workers.end(worker, Severity::Killed),
-            Command::Tell(event) => {
+            SchedulerOutput::EndTrain(lease) => self.ports.pool.end_train(lease),
+            SchedulerOutput::Release(lease) => self.ports.pool.release(lease),
+            SchedulerOutput::Withdraw(holder) => self.ports.pool.withdraw(holder),
+            SchedulerOutput::Tell(event) => {
                 turn.apply(&event)?;
                 self.tell(event);
             }
+            SchedulerOutput::GroupDone { open, .. } => self.open_tasks = Some(open),
+            SchedulerOutput::Idle => self.is_idle = true,
         }
         Ok(())
     }
 
-    /// The idle lease that should go, so that a request can be met that was refused.
-    fn in_the_way(&self, asker: WorkerId, request: &LeaseRequest) -> Option<LeaseId> {
-        let pool = &self.ports.pool;
-        let idle = self.scheduler.idle_leases(asker);
-        let helps = |leases: &[LeaseId]| pool.fits_without(request, leases);
-        let first = idle.first().filter(|_| helps(&idle))?;
-        idle.iter().find(|lease| helps(std::slice::from_ref(lease))).or(Some(first)).copied()
-    }
-
-    /// The other devices that could meet a request that was refused, if its process were not tied to one. Who only idles
-    /// there is asked to go then.
-    fn elsewhere(&self, asker: WorkerId, request: &LeaseRequest) -> Vec<Device> {
-        let Some((tied, request)) = self.scheduler.untied(asker, request) else { return Vec::new() };
-        let pool = &self.ports.pool;
-        let idle = self.scheduler.idle_leases(asker);
-        let on = |device| LeaseRequest { pin: Some(Pin::Device(device)), ..request.clone() };
-        let others = pool.devices().into_iter().map(|info| info.device).filter(|device| *device != tied);
-        others.filter(|device| pool.fits_without(&on(*device), &idle)).collect()
+    /// What the pool says to a question of the scheduler.
+    fn answer(&mut self, question: Question) -> Answer {
+        let pool = &mut self.ports.pool;
+        match question {
+            Question::Lease(request) => match pool.try_lease(&request) {
+                Some(lease) => Answer::Granted(lease),
+                None => pool.check(&request).map_or_else(Answer::Never, |()| Answer::NotNow),
+            },
+            Question::Fits { request, without } => Answer::Fits(pool.fits_without(&request, &without)),
+            Question::Rebook { lease, memory } => Answer::Rebooked(pool.rebook(lease, memory)),
+            Question::Peak(lease) => Answer::Peak(pool.peak(lease)),
+            Question::Lost(devices) => Answer::Lost(devices.into_iter().find(|device| pool.is_lost(*device))),
+        }
     }
 
     /// Tells that an attempt begins, and makes what its worker is given.

@@ -7,7 +7,7 @@ use crate::model::identity::TaskKey;
 use crate::model::name::Name;
 use crate::model::run_event::RunEvent;
 use crate::ports::{DevicePool, Observer, Workers};
-use crate::scheduler::TaskPlan;
+use crate::scheduler::{ScheduledTask, SchedulerInput};
 use crate::work::fingerprint::fingerprint;
 use crate::work::group::TaskGroup;
 
@@ -38,15 +38,16 @@ impl<W: Workers, P: DevicePool, O: Observer> Flow<W, P, O> {
         if let Some(recorded) = recorded {
             recorded.restore(group)?;
         }
-        let plans = TaskPlan::of_group(group, &self.config);
-        self.check(&plans)?;
+        let tasks = ScheduledTask::of_group(group, &self.config);
+        self.check(&tasks)?;
         if complete && group.finished() {
             return Ok(Opening { name, index, complete: true, announcement: None });
         }
         if let Some(sample) = self.ports.workers.host() {
-            self.scheduler.handle(self.now, crate::ports::Input::Host(sample));
+            self.scheduler.handle(self.now, SchedulerInput::Host(sample));
         }
-        self.scheduler.add_group(index, name.clone(), plans);
+        let input = SchedulerInput::GroupAdded { index, name: name.clone(), tasks };
+        self.scheduler.handle(self.now, input);
         let announcement = RunEvent::GroupStarted {
             group: name.clone(),
             index,
@@ -61,8 +62,9 @@ impl<W: Workers, P: DevicePool, O: Observer> Flow<W, P, O> {
     pub(super) fn fail_broken(&mut self, group: &TaskGroup) {
         for (place, task) in (0..).zip(group.tasks()) {
             if let Some(message) = task.broken().filter(|_| !task.status().is_over()) {
-                let key = TaskKey { group: group.index(), place };
-                self.scheduler.break_task(self.now, key, message);
+                let task = TaskKey { group: group.index(), place };
+                let input = SchedulerInput::Broken { task, message: message.to_owned() };
+                self.scheduler.handle(self.now, input);
             }
         }
     }
@@ -85,20 +87,18 @@ impl<W: Workers, P: DevicePool, O: Observer> Flow<W, P, O> {
     }
 
     /// Every request is one that can be met, before anything is started.
-    fn check(&self, plans: &[TaskPlan]) -> Result<(), FlowError> {
+    fn check(&self, tasks: &[ScheduledTask]) -> Result<(), FlowError> {
         let mut last = None;
-        for (place, plan) in (0..).zip(plans) {
-            let needs = (plan.needs, plan.pin.as_ref());
+        for (place, task) in (0..).zip(tasks) {
+            let asks = (task.needs(), task.pin());
             // Tasks of a group mostly ask for the same.
-            if plan.outcome.is_some() || last == Some(needs) {
+            if task.is_over() || last == Some(asks) {
                 continue;
             }
-            let request = plan.lease_request(TaskKey { group: 0, place }, &self.config);
-            self.ports
-                .pool
-                .check(&request)
-                .map_err(|source| FlowError::Unleasable { task: plan.task_id.clone(), source })?;
-            last = Some(needs);
+            let request = task.lease_request(TaskKey { group: 0, place }, &self.config);
+            let fits = self.ports.pool.check(&request);
+            fits.map_err(|source| FlowError::Unleasable { task: task.task_id.clone(), source })?;
+            last = Some(asks);
         }
         Ok(())
     }

@@ -1,292 +1,370 @@
-//! What may go on now: leases for those who have loaded, loading for those who are up, starts for those who are
-//! ready, in this order.
+//! What may go on now: leases for workers that have loaded, loading for those that are up, starts for tasks that are
+//! ready, in this order. It reads from top to bottom.
 
-use super::depth::Declared;
-use super::estimate::Account;
-use super::kept::KeptWorker;
-use super::plan::Stay;
-use super::ready::LaneName;
-use super::ties::Effort;
-use super::worker::{Moving, Phase, Worker};
-use super::{Command, Scheduler, TaskProgress};
+use super::admission::HostRoom;
+use super::affinity::{self, CardUse};
+use super::attempt;
+use super::groups::QueueName;
+use super::kept_processes::Taken;
+use super::lease_pass::{Finding, Refusal};
+use super::outbox::Asked;
+use super::output::SchedulerOutput;
+use super::parts::Parts;
+use super::process::Process;
+use super::task::ScheduledTask;
+use super::timers::Due;
+use super::workers::{Ahead, Moving, Phase, Worker};
+use crate::leasing::lease::{LeaseId, LeaseRequest, Unleasable};
+use crate::model::device::{Device, Pin};
+use crate::model::failure::{Failure, FailureKind, Stage};
 use crate::model::identity::{TaskKey, WorkerId};
 use crate::model::memory_use::EstimateSource;
 use crate::model::quantity::Size;
-use crate::model::run_event::RunEvent;
 use crate::model::time::Time;
+use crate::ports::Severity;
 
 /// How many processes are started ahead of need: up and past their handshake when the host gets room for them, or when
 /// one more task may be ahead of the devices.
 const SPARE: u32 = 2;
 
-impl Scheduler {
-    /// The next thing to do, if there is one now.
-    #[must_use]
-    pub fn poll_command(&mut self, now: Time) -> Option<Command> {
-        loop {
-            if let Some(command) = self.commands.pop_front() {
-                return Some(command);
-            }
-            if self.stop.is_some() {
-                return None;
-            }
-            if let Some(command) = self.next_lease_try(now) {
-                return Some(command);
-            }
-            let went_on = self.load_next(now) || self.admit_next(now) || self.start_next(now);
-            // Who stands in the way of the next start may have been asked to go.
-            if !went_on && self.commands.is_empty() {
-                return None;
-            }
-        }
-    }
+/// Does the next thing that may be done. False if there is none now.
+pub(super) fn go_on(parts: &mut Parts, now: Time) -> bool {
+    ask_for_lease(parts, now) || load(parts, now) || admit(parts, now) || start(parts, now)
+}
 
-    /// Has one worker load that is up. Processors that are too busy delay it, unless nothing else is at work.
-    fn load_next(&mut self, now: Time) -> bool {
-        if self.busy > 0 && !self.host.processors_free() {
-            return false;
-        }
-        let Some(id) = self.available.pop_front() else { return false };
-        let Some(worker) = self.workers.get(&id).filter(|w| matches!(w.phase, Phase::Available)) else {
-            return true;
-        };
-        let (task, attempt) = (worker.task, worker.attempt);
-        let start_seconds = worker.was_spare.then_some(worker.lead_seconds);
-        self.enter(now, id, Phase::Loading { since: now });
-        self.tell(task, |group, task| RunEvent::TaskLoading { group, task, attempt, start_seconds });
-        self.commands.push_back(Command::Load(id));
-        true
-    }
-
-    /// Makes room for one worker that is up ahead of need: on the host, and among those who may be ahead of the devices.
-    fn admit_next(&mut self, now: Time) -> bool {
-        let workers = &self.workers;
-        self.spare.retain(|id| workers.get(id).is_some_and(|w| matches!(w.phase, Phase::Available)));
-        let order = |id: &WorkerId| {
-            let worker = self.workers.get(id)?;
-            let group = self.groups.get(&worker.task.group)?;
-            let pin = self.task(worker.task)?.plan.pin.as_ref();
-            Some((worker.task.group, group.ready.ahead(&LaneName::of(pin, worker.stays_on))))
-        };
-        let Some(id) = self.spare.iter().copied().min_by_key(order) else { return false };
-        let Some(task) = self.workers.get(&id).map(|worker| worker.task) else { return false };
-        let memory = self.memory_for(task).size;
-        if !self.may_load(task) || !self.has_room(now, memory, task.group) {
-            return false;
-        }
-        self.spare.retain(|spare| *spare != id);
-        if let Some(worker) = self.workers.get_mut(&id) {
-            // It was up before its time.
-            worker.started = now;
-            worker.was_spare = true;
-        }
-        self.admit(id);
-        self.set_deadline(now, id);
-        self.reserve(id, memory);
-        self.available.push_back(id);
-        true
-    }
-
-    /// Whether one more task of a group may be ahead of the devices, and load.
-    fn may_load(&self, task: TaskKey) -> bool {
-        let ahead: u32 = self.groups.range(..=task.group).map(|(_, group)| group.admitted).sum();
-        ahead < self.wanted_ahead(task)
-    }
-
-    /// How many workers of a group, and of those before it, are only up, or will be.
-    fn spares(&self, group: u32) -> u32 {
-        self.groups.range(..=group).map(|(_, group)| group.ahead - group.admitted).sum()
-    }
-
-    fn wanted_ahead(&self, task: TaskKey) -> u32 {
-        self.depth.wanted(self.config.scheduler.max_waiting, self.declared(task))
-    }
-
-    /// What is declared of a task's times, and for how many of its like the devices have room.
-    fn declared(&self, key: TaskKey) -> Option<Declared> {
-        let plan = &self.task(key)?.plan;
-        let times = plan.expected?;
-        let estimate = self.cuda_memory_for(key);
-        let shares = self.largest_share.filter(|_| {
-            !plan.needs.exclusive && estimate.source != EstimateSource::Default && estimate.size > Size::ZERO
+/// Asks for a device for the longest waiter that was not asked for in this pass.
+fn ask_for_lease(parts: &mut Parts, now: Time) -> bool {
+    let active = parts.groups.active();
+    parts.lease_pass.begin_if_due(|| parts.workers.waiting(active));
+    while let Some(id) = parts.lease_pass.next() {
+        let is_waiting = |worker: &&Worker| matches!(worker.phase, Phase::Waiting { .. });
+        let Some(worker) = parts.workers.get(id).filter(is_waiting) else { continue };
+        let Some(task) = parts.groups.task(worker.task) else { continue };
+        let training = parts.workers.iter().filter_map(|(_, other)| match other.phase {
+            Phase::Training { since, .. } => Some((parts.groups.task(other.task)?, since)),
+            _ => None,
         });
-        let on_each = shares.map_or(1, |share| share.bytes() / estimate.size.bytes());
-        let lanes = u64::from(self.devices).saturating_mul(on_each) / u64::from(plan.needs.devices.max(1));
-        Some(Declared { times, lanes: u32::try_from(lanes).unwrap_or(u32::MAX).max(1) })
-    }
-
-    /// Starts one task, if the limits allow it.
-    fn start_next(&mut self, now: Time) -> bool {
-        let first = self.groups.iter_mut().find_map(|(&group, state)| {
-            let (place, rank) = state.peek()?;
-            Some((TaskKey { group, place }, rank))
-        });
-        let Some((task, rank)) = first else { return false };
-        if self.postpone(task, rank) {
+        if parts.memory.waits_for_trial(now, task, training) {
+            continue;
+        }
+        let request = lease_request(parts, id, worker);
+        if let Some(request) = request.filter(|request| !parts.lease_pass.was_refused(request)) {
+            parts.outbox.ask(Asked::Lease { worker: id, request });
             return true;
         }
-        let Some(state) = self.task(task) else { return false };
-        let (loads, stay) = (state.plan.loads, state.plan.stay.clone());
-        let (memory, may_load) = (self.memory_for(task).size, self.may_load(task));
-        let room_for_spare = self.spares(task.group) < SPARE;
-        if let Some(stay) = stay.as_deref().filter(|_| may_load) {
-            let loaded = self.kept.has_key_of(stay);
-            if (loaded || room_for_spare) && self.hand_over(now, task, memory) {
-                return true;
-            }
-            if self.waits_for_reuse(task) {
+    }
+    false
+}
+
+fn lease_request(parts: &Parts, id: WorkerId, worker: &Worker) -> Option<LeaseRequest> {
+    let task = parts.groups.task(worker.task)?;
+    let estimate = parts.memory.card(task);
+    let request = task.lease_request(worker.task, &parts.config);
+    Some(LeaseRequest {
+        memory: estimate.size,
+        estimated: estimate.source != EstimateSource::Default,
+        pin: worker.process.card.map(Pin::Device).or(request.pin),
+        // Devices are kept back for the longest waiter, so that a large task is not passed by for ever.
+        hold: parts.workers.first_waiting(worker.task.group) == Some(id),
+        replaces: worker.process.resident,
+        roomy: task.spent.train_oom > 0,
+        ..request
+    })
+}
+
+/// Has one worker load that is up. Processors that are too busy delay it, unless nothing else is at work.
+fn load(parts: &mut Parts, now: Time) -> bool {
+    let Some(id) = parts.workers.first_available() else { return false };
+    if !parts.admission.processors_free() && parts.workers.any_busy() {
+        return false;
+    }
+    attempt::load(parts, now, id);
+    true
+}
+
+/// Admits one spare worker, if the host has room for it and one more may be ahead of the devices.
+fn admit(parts: &mut Parts, now: Time) -> bool {
+    let spares = parts.workers.iter().filter(|(_, worker)| worker.admitted.is_none());
+    let in_order = spares.filter_map(|(id, worker)| match worker.phase {
+        Phase::Available { place } => {
+            let pin = parts.groups.task(worker.task)?.pin();
+            let queue = QueueName::of(pin, worker.process.card);
+            let group = worker.task.group;
+            let ahead = parts.groups.ahead_in(group, &queue, &parts.workers);
+            Some((group, ahead, place, id, worker.task))
+        }
+        _ => None,
+    });
+    let Some((group, _, _, id, key)) = in_order.min() else { return false };
+    let Some(task) = parts.groups.task(key) else { return false };
+    let memory = parts.memory.host(task).size;
+    if !may_load(parts, task, parts.workers.ahead(group)) || !has_room(parts, now, memory, group) {
+        return false;
+    }
+    attempt::admit_spare(parts, now, id, memory);
+    true
+}
+
+/// Starts one task, if the limits allow it.
+fn start(parts: &mut Parts, now: Time) -> bool {
+    let Some((key, rank)) = parts.groups.first_ready(&parts.workers) else { return false };
+    if postpone(parts, key, rank) {
+        return true;
+    }
+    let Some(task) = parts.groups.task(key) else { return false };
+    let (policy, memory) = (task.keep.clone(), parts.memory.host(task).size);
+    let has_data = policy.as_deref().is_some_and(|policy| parts.kept.has_data_for(policy));
+    let is_served = policy.as_deref().is_some_and(|policy| policy.allows_reuse() || has_data);
+    let (loads, ahead) = (task.loads(), parts.workers.ahead(key.group));
+    let (may_load, room_for_spare) = (may_load(parts, task, ahead), ahead.spares < SPARE);
+    if policy.is_some() && may_load {
+        if (has_data || room_for_spare) && hand_over(parts, now, key, memory) {
+            return true;
+        }
+        if waits_for_reuse(parts, key) {
+            return false;
+        }
+    }
+    // Beyond those that may load, a process is started ahead of need where that saves anything.
+    let is_spare = !may_load;
+    if is_spare && !(loads && !is_served && room_for_spare) {
+        return false;
+    }
+    if parts.workers.len() + parts.kept.len() >= parts.config.scheduler.max_process as usize {
+        // Another process may have to go first; the start follows when it is gone.
+        if !is_spare && !let_one_go(parts, now) && needs_way(parts, key.group) {
+            give_way(parts, now);
+        }
+        return false;
+    }
+    if !room_for_spare {
+        return false;
+    }
+    let (worker, attempt) = attempt::begin(parts, now, key, Process::default(), false);
+    if may_load {
+        admit_if_room(parts, now, worker, memory, key.group);
+    }
+    parts.outbox.push(SchedulerOutput::Start { worker, task: key, attempt });
+    true
+}
+
+/// Postpones a task of a group that loads ahead, if a process will be kept with its data. Says whether it did.
+fn postpone(parts: &mut Parts, key: TaskKey, rank: u32) -> bool {
+    if key.group <= parts.groups.active() {
+        return false;
+    }
+    let policy = parts.groups.task(key).and_then(|task| task.keep.as_deref());
+    let Some(policy) = policy.filter(|policy| policy.keeps_data()) else { return false };
+    if parts.kept.has_data_for(policy) {
+        return false;
+    }
+    let coming = parts.coming(key.group, policy);
+    parts.groups.postpone(key, rank, coming)
+}
+
+/// Gives a task to a process that was kept for the like of it, if there is one.
+fn hand_over(parts: &mut Parts, now: Time, key: TaskKey, memory: Size) -> bool {
+    let Some(task) = parts.groups.task(key) else { return false };
+    let most = parts.admission.wanted_ahead_of_each(task, parts.memory.card(task));
+    let workers = &parts.workers;
+    let taken = parts.kept.take_for(task, |card| CardUse::of(card, workers), most);
+    let Some(Taken { from, process, has_data }) = taken else { return false };
+    let (to, attempt) = attempt::begin(parts, now, key, process, has_data);
+    if has_data {
+        // What it has loaded is part of what was measured of the host.
+        parts.admit(to, Size::ZERO);
+    } else {
+        admit_if_room(parts, now, to, memory, key.group);
+    }
+    parts.outbox.push(SchedulerOutput::HandOver { from, to, task: key, attempt });
+    true
+}
+
+/// Whether a task should not have a new process, as there are enough that wait to serve another one: each card has as
+/// many tasks ahead as it needs, or will have.
+fn waits_for_reuse(parts: &Parts, key: TaskKey) -> bool {
+    let Some(task) = parts.groups.task(key).filter(|task| !task.moves) else { return false };
+    let enough = parts.admission.enough_ahead(task, parts.memory.card(task));
+    let Ahead { admitted, spares } = parts.workers.ahead(key.group);
+    admitted + spares >= enough && parts.kept.any_to_reuse(task)
+}
+
+/// Whether one more task may be ahead of the devices, and load.
+fn may_load(parts: &Parts, task: &ScheduledTask, ahead: Ahead) -> bool {
+    ahead.admitted < parts.admission.wanted_ahead(task, parts.memory.card(task))
+}
+
+fn admit_if_room(parts: &mut Parts, now: Time, id: WorkerId, memory: Size, group: u32) {
+    // Those that are up already come first.
+    if parts.workers.ahead(group).spares == 1 && has_room(parts, now, memory, group) {
+        parts.admit(id, memory);
+    }
+}
+
+/// Whether the host has room for a task of a group. No limit keeps the only task from loading. If there is no room,
+/// processes that are kept or ahead of their group's turn make some.
+fn has_room(parts: &mut Parts, now: Time, memory: Size, group: u32) -> bool {
+    match parts.admission.room(memory, parts.workers.reserved()) {
+        HostRoom::Enough => return true,
+        // Until the next sample shows what the last one gave back, no other process must go.
+        HostRoom::Unknown => return !parts.workers.any_admitted(),
+        HostRoom::NoMemory => {
+            if let_one_go(parts, now) || (needs_way(parts, group) && give_way(parts, now)) {
                 return false;
             }
         }
-        // Beyond those who may load, a process is started ahead of need where that saves anything.
-        let is_spare = !may_load;
-        let served = |stay: &Stay| stay.reuse.is_some() || self.kept.has_key_of(stay);
-        let saves = loads && !stay.as_deref().is_some_and(served);
-        if is_spare && !(saves && room_for_spare) {
-            return false;
-        }
-        if self.processes() >= self.config.scheduler.max_process as usize {
-            // Somebody may have to go first; the start follows when it is gone.
-            if !is_spare && !self.let_one_go(now) && self.needs_way(task.group) {
-                self.give_way(now);
-            }
-            return false;
-        }
-        if !room_for_spare {
-            return false;
-        }
-        let (worker, attempt) = self.begin_attempt(now, self.worker(now, task));
-        if may_load {
-            self.admit_if_room(now, worker, memory, task.group);
-        }
-        self.commands.push_back(Command::Start { worker, task, attempt });
-        true
+        HostRoom::Busy => {}
     }
+    // Workers that have loaded ahead of their group's turn are not at work.
+    !parts.workers.any_admitted() || needs_way(parts, group)
+}
 
-    /// Whether a task should not have a new process, as there are enough that wait to serve another one: each card has
-    /// as many tasks ahead as it needs, or will have.
-    fn waits_for_reuse(&self, task: TaskKey) -> bool {
-        let Some(state) = self.task(task).filter(|state| !state.moves) else { return false };
-        let ahead: u32 = self.groups.range(..=task.group).map(|(_, group)| group.ahead).sum();
-        let enough = self.most_tied(task).saturating_mul(self.devices).min(self.wanted_ahead(task));
-        ahead >= enough && self.kept.any_to_reuse(&state.plan)
+/// Whether a group is active and none of its workers is at work, so that only others can be in its way.
+fn needs_way(parts: &Parts, group: u32) -> bool {
+    let is_at_work = |worker: &Worker| worker.task.group == group && worker.admitted.is_some();
+    group == parts.groups.active() && !parts.workers.any(is_at_work)
+}
+
+/// Lets the process go that has been idle longest. Says whether room is on its way.
+fn let_one_go(parts: &mut Parts, now: Time) -> bool {
+    let oldest = parts.kept.oldest();
+    parts.kept.any_leaving() || oldest.is_some_and(|id| parts.let_go(now, id, Severity::Asked))
+}
+
+/// Ends one worker that has loaded ahead, as the active group needs its room; its task starts anew later. Says whether
+/// there was one.
+fn give_way(parts: &mut Parts, now: Time) -> bool {
+    let active = parts.groups.active();
+    if parts.workers.any(|worker| worker.task.group > active && worker.is_ending()) {
+        return true;
     }
+    let is_ahead = |worker: &Worker| worker.task.group > active && worker.is_ahead();
+    let youngest = parts.workers.iter().rev().find(|(_, worker)| is_ahead(worker)).map(|(id, _)| id);
+    let Some(id) = youngest else { return false };
+    attempt::end(parts, now, id, None, Severity::Asked);
+    true
+}
 
-    /// How many tasks that must load first may be ahead of one card in processes that are tied to it.
-    fn most_tied(&self, task: TaskKey) -> u32 {
-        let most = self.depth.wanted_for_each(self.devices, self.declared(task));
-        most.min(self.wanted_ahead(task).div_ceil(self.devices))
-    }
+/// A lease can be refused for now: it is found out what would have to go for it, or where else the task could train.
+pub(super) fn refused(parts: &mut Parts, now: Time, id: WorkerId, request: LeaseRequest, devices: &[Device]) {
+    // Those that have a task by now go last.
+    let waiting = parts.workers.iter().rev().filter(|(other, _)| *other != id);
+    let idle = parts.kept.leases().chain(waiting.filter_map(|(_, worker)| worker.idle_lease())).collect();
+    let moves_from = parts.workers.get(id).filter(|worker| worker.may_move()).and_then(|worker| {
+        let is_pinned = parts.groups.task(worker.task)?.pin().is_some();
+        worker.process.card.filter(|_| !is_pinned && !parts.lease_pass.is_met_nowhere(&request))
+    });
+    let others = devices.iter().copied().filter(|device| moves_from.is_some_and(|card| card != *device));
+    let finding = Refusal::begin(id, request.clone(), idle, others.collect());
+    found(parts, now, id, request, finding);
+}
 
-    /// Gives a task to a process that was kept for the like of it, if there is one.
-    fn hand_over(&mut self, now: Time, task: TaskKey, memory: Size) -> bool {
-        let tasks = self.groups.get(&task.group).map(|group| &group.tasks);
-        let Some(state) = tasks.and_then(|tasks| tasks.get(task.place as usize)) else { return false };
-        let most = self.most_tied(task);
-        let Some((from, kept, loaded)) = self.kept.take_for(state, &self.cards, most) else { return false };
-        let KeptWorker { served, resident, stays_on, effort, .. } = kept;
-        let worker =
-            Worker { served, resident, stays_on, effort, took_over: loaded, ..self.worker(now, task) };
-        let (to, attempt) = self.begin_attempt(now, worker);
-        if loaded {
-            // What it has loaded is in what was measured of the host.
-            self.admit(to);
-        } else {
-            self.admit_if_room(now, to, memory, task.group);
+/// Something was found out about a refused lease.
+pub(super) fn found(parts: &mut Parts, now: Time, id: WorkerId, request: LeaseRequest, finding: Finding) {
+    let is_over = match finding {
+        Finding::AskOn(refusal) => return parts.outbox.ask(Asked::Room(refusal)),
+        Finding::InTheWay(lease) => {
+            // A process that only holds memory of a card makes room; then it is tried again.
+            let_lease_go(parts, now, lease);
+            false
         }
-        self.commands.push_back(Command::HandOver { from, to, task, attempt });
-        true
+        Finding::Elsewhere { free } => stays_refused(parts, now, id, &request, &free),
+    };
+    if !is_over {
+        parts.lease_pass.note_refused(&request);
     }
+}
 
-    /// Whether the host has room for a task of a group. No limit keeps the only task from loading. If there is no
-    /// room, who is kept or ahead of its turn makes some.
-    fn has_room(&mut self, now: Time, memory: Size, group: u32) -> bool {
-        let memory_free = self.host.has_room(memory);
-        if memory_free && self.host.processors_free() {
+/// No idle process is in the way of a refused lease. Says whether its worker is ended.
+fn stays_refused(
+    parts: &mut Parts,
+    now: Time,
+    id: WorkerId,
+    request: &LeaseRequest,
+    free: &[Device],
+) -> bool {
+    let Some(worker) = parts.workers.get(id) else { return false };
+    if worker.process.card.is_some() && !parts.workers.any_training() {
+        if worker.trained.is_some() {
+            // It waits with its data for a larger share of its card, and holds some of it: when none trains any more
+            // that could make room, it is itself in the way. A new process can have the share.
+            let message = "its card has no room for a larger share beside what it holds";
+            let failure = Failure::new(Stage::Train, FailureKind::Oom, message);
+            attempt::end(parts, now, id, Some(failure), Severity::Asked);
             return true;
         }
-        let nobody_at_work = self.workers.len() == self.unadmitted;
-        if !memory_free {
-            // What the last one gave back is seen in the next sample: until then nobody else must go.
-            if !self.room_told {
-                return nobody_at_work;
+        // A kept process holds less of its card than its next task needs, and others have the rest: a new process may
+        // go to any card. A task without an estimate needs no more than the process holds, and waits.
+        if request.estimated {
+            attempt::end(parts, now, id, None, Severity::Asked);
+        }
+        return request.estimated;
+    }
+    look_elsewhere(parts, now, id, request, free)
+}
+
+/// A worker was refused the card to which it is tied, while others could take its task. Says whether it starts anew.
+fn look_elsewhere(
+    parts: &mut Parts,
+    now: Time,
+    id: WorkerId,
+    request: &LeaseRequest,
+    free: &[Device],
+) -> bool {
+    let Some(worker) = parts.workers.get(id).filter(|worker| worker.may_move()) else { return false };
+    let key = worker.task;
+    if parts.groups.task(key).is_some_and(|task| task.pin().is_some()) {
+        // Nothing was asked for it: that there is nothing else would say nothing of others like it.
+        return false;
+    }
+    if free.is_empty() {
+        parts.lease_pass.note_met_nowhere(request);
+    }
+    let train_time = parts.admission.train_time();
+    match affinity::decide(now, worker, free, &parts.workers, &parts.groups, train_time) {
+        affinity::Verdict::Stays => parts.stop_moving(id),
+        affinity::Verdict::WaitsOn => {}
+        affinity::Verdict::MovesAt(time) => {
+            parts.set_moving(id, Moving::Soon);
+            parts.timers.set(Due::Move(id), time);
+        }
+        affinity::Verdict::Moves => {
+            if let Some(task) = parts.groups.task_mut(key) {
+                task.moves = true;
             }
-            if self.let_one_go(now) || (self.needs_way(group) && self.give_way(now)) {
-                return false;
-            }
-        }
-        // Those who have loaded ahead of their turn are not at work.
-        nobody_at_work || self.needs_way(group)
-    }
-
-    /// Whether it is a group's turn and none of its workers is at work, so that only others can be in its way.
-    fn needs_way(&self, group: u32) -> bool {
-        let at_work = |worker: &Worker| worker.task.group == group && worker.admitted;
-        group == self.turn && !self.workers.values().any(at_work)
-    }
-
-    fn processes(&self) -> usize {
-        self.workers.len() + self.kept.len() + self.leaving.len()
-    }
-
-    fn worker(&self, now: Time, task: TaskKey) -> Worker {
-        Worker {
-            task,
-            attempt: self.task(task).map_or(1, |task| task.attempts + 1),
-            started: now,
-            phase: Phase::Starting,
-            lead_seconds: 0.0,
-            load_seconds: None,
-            trained: None,
-            reserved: Size::ZERO,
-            admitted: false,
-            was_spare: false,
-            ahead: false,
-            booked: false,
-            served: 0,
-            resident: None,
-            holds_since: None,
-            stays_on: None,
-            moving: Moving::No,
-            effort: Effort::default(),
-            took_over: false,
-            device_lost: None,
+            attempt::end(parts, now, id, None, Severity::Asked);
+            return true;
         }
     }
+    false
+}
 
-    /// Begins an attempt at a task with a worker that has no number yet.
-    fn begin_attempt(&mut self, now: Time, worker: Worker) -> (WorkerId, u32) {
-        let id = WorkerId(self.next_worker);
-        self.next_worker += 1;
-        let attempt = worker.attempt;
-        let account = Account::new(self.memory_for(worker.task));
-        if let Some(task) = self.task_mut(worker.task) {
-            task.account = Some(Box::new(account));
-            task.attempts = attempt;
-            task.moves = false;
-            task.progress = TaskProgress::Running(id);
-        }
-        if let Some(group) = self.groups.get_mut(&worker.task.group) {
-            group.workers += 1;
-        }
-        self.unadmitted += 1;
-        self.workers.insert(id, worker);
-        self.enter(now, id, Phase::Starting);
-        (id, attempt)
+/// Lets the process go that holds a lease for which none trains. If it has a task by now, that starts anew in another
+/// process.
+fn let_lease_go(parts: &mut Parts, now: Time, lease: LeaseId) {
+    if let Some(id) = parts.kept.holder(lease) {
+        parts.let_go(now, id, Severity::Asked);
+        return;
     }
+    let holder = parts.workers.iter().find(|(_, worker)| worker.idle_lease() == Some(lease));
+    if let Some((id, _)) = holder {
+        attempt::end(parts, now, id, None, Severity::Asked);
+    }
+}
 
-    fn admit_if_room(&mut self, now: Time, id: WorkerId, memory: Size, group: u32) {
-        // Those who are up already come first.
-        if self.spares(group) == 1 && self.has_room(now, memory, group) {
-            self.admit(id);
-            self.reserve(id, memory);
-        }
+/// No device can ever give what a loaded task asks for: its card is too small for what it turned out to need, or was lost
+/// since it started.
+pub(super) fn never_leased(parts: &mut Parts, now: Time, id: WorkerId, reason: &Unleasable) {
+    let Some(worker) = parts.workers.get(id) else { return };
+    if parts.groups.task_mut(worker.task).is_some_and(|task| parts.memory.distrust(task)) {
+        return parts.lease_pass.request();
     }
-
-    fn reserve(&mut self, id: WorkerId, memory: Size) {
-        if let Some(worker) = self.workers.get_mut(&id) {
-            worker.reserved = memory;
-            self.host.reserve(memory);
-        }
-    }
+    let failure = match (worker.process.card, worker.trained) {
+        (None, _) => Some(Failure::new(Stage::Wait, FailureKind::Error, reason.to_string())),
+        // What it has loaded cannot be moved to a larger card: a new process can go there.
+        (Some(_), Some(_)) => Some(Failure::new(Stage::Train, FailureKind::Oom, reason.to_string())),
+        // What a kept process has is on a card that is no more: a new one loads again.
+        (Some(_), None) => None,
+    };
+    attempt::end(parts, now, id, failure, Severity::Asked);
 }

@@ -1,73 +1,81 @@
-//! The scheduler's rules about itself, checked after every step of every test.
+//! The scheduler's rules about itself, checked after every step of every test: that what is kept in two places agrees, and
+//! that no limit is broken.
 
-use super::worker::Phase;
-use super::{Scheduler, TaskProgress};
+use super::parts::Parts;
+use super::task::TaskState;
+use super::workers::{Phase, Worker};
 
-impl Scheduler {
-    /// Checks the scheduler's own rules; for tests after each step.
-    ///
-    /// # Errors
-    /// Says which rule is broken.
-    pub fn sanity_check(&self) -> Result<(), String> {
-        self.check_counts()?;
-        for (index, group) in &self.groups {
-            let of_group = || self.workers.values().filter(|worker| worker.task.group == *index);
-            let ahead = of_group().filter(|worker| worker.ahead).count();
-            // Who waits again with its data after an out-of-memory was not started for it: it does not count.
-            let again = of_group().filter(|worker| worker.ahead && worker.trained.is_some()).count();
-            let may_load = of_group().filter(|worker| worker.ahead && worker.admitted).count();
-            if may_load != group.admitted as usize
-                || may_load - again > self.config.scheduler.max_waiting as usize
-            {
-                return Err(format!("{may_load} workers may load, booked are {}", group.admitted));
-            }
-            if ahead != group.ahead as usize {
-                return Err(format!("{ahead} workers are ahead of the devices, booked are {}", group.ahead));
-            }
-            if of_group().filter(|worker| matches!(worker.phase, Phase::Waiting)).count()
-                != group.waiting.len()
-            {
-                return Err("the queue of those who wait is not those who wait".into());
-            }
-            if of_group().count() != group.workers {
-                return Err(format!("{} workers are booked for group {index}", group.workers));
-            }
-            let open = group.tasks.iter().filter(|task| task.progress != TaskProgress::Over).count();
-            if open != group.open {
-                return Err(format!("{open} tasks are open, booked are {}", group.open));
-            }
+/// # Errors
+/// Says which rule is broken.
+pub(super) fn check(parts: &Parts) -> Result<(), String> {
+    parts.groups.check()?;
+    parts.kept.check()?;
+    parts.timers.check()?;
+    check_limits(parts)?;
+    check_ladder(parts)?;
+    for (id, worker) in parts.workers.iter() {
+        let Some(task) = parts.groups.task(worker.task) else {
+            return Err(format!("worker {id:?} is at a task of no group"));
+        };
+        let belongs = match worker.phase {
+            Phase::Exiting => task.state == TaskState::Over,
+            _ => task.state == TaskState::Running(id) || task.state == TaskState::Over,
+        };
+        if !belongs {
+            return Err(format!("worker {id:?} is at a task that is {:?}", task.state));
         }
-        for (id, worker) in &self.workers {
-            let Some(task) = self.task(worker.task) else {
-                return Err(format!("worker {id:?} is at a task of no group"));
-            };
-            let belongs = match worker.phase {
-                Phase::Exiting { .. } => task.progress == TaskProgress::Over,
-                _ => task.progress == TaskProgress::Running(*id) || task.progress == TaskProgress::Over,
-            };
-            if !belongs {
-                return Err(format!("worker {id:?} is at a task that is {:?}", task.progress));
-            }
-            if matches!(worker.phase, Phase::Training { .. }) && worker.task.group != self.turn {
-                return Err(format!("worker {id:?} trains before the turn of its group"));
-            }
+        if worker.is_training() && worker.task.group != parts.groups.active() {
+            return Err(format!("worker {id:?} trains before its group is active"));
         }
-        Ok(())
     }
-
-    fn check_counts(&self) -> Result<(), String> {
-        let processes = self.workers.len() + self.kept.len() + self.leaving.len();
-        if processes > self.config.scheduler.max_process as usize {
-            return Err(format!("{processes} processes"));
+    for (key, task) in parts.groups.tasks() {
+        // What a stop has ended stays open for a resume.
+        if parts.stop.is_none()
+            && let TaskState::Running(id) = task.state
+            && parts.workers.get(id).is_none_or(|worker| worker.task != key)
+        {
+            return Err(format!("task {key:?} runs in worker {id:?}, which is not at it"));
         }
-        let count = |test: fn(&Phase) -> bool| self.workers.values().filter(|w| test(&w.phase)).count();
-        if count(|phase| matches!(phase, Phase::Training { .. })) != self.training as usize {
-            return Err(format!("{} workers are booked as training", self.training));
-        }
-        let unadmitted = self.workers.values().filter(|worker| !worker.admitted).count();
-        if unadmitted != self.unadmitted {
-            return Err(format!("{unadmitted} workers have no room yet, booked are {}", self.unadmitted));
-        }
-        Ok(())
     }
+    for (lease, key) in parts.memory.holders() {
+        if parts.groups.task(key).is_some_and(|task| task.account().lease != Some(lease)) {
+            return Err(format!("task {key:?} is booked as the holder of {lease:?}"));
+        }
+    }
+    Ok(())
+}
+
+fn check_limits(parts: &Parts) -> Result<(), String> {
+    let processes = parts.workers.len() + parts.kept.len();
+    if processes > parts.config.scheduler.max_process as usize {
+        return Err(format!("{processes} processes"));
+    }
+    // One that waits again with its data after an out-of-memory was not started for that: it does not count.
+    let may_load =
+        |worker: &Worker| worker.admitted.is_some() && worker.is_ahead() && worker.trained.is_none();
+    for (_, worker) in parts.workers.iter() {
+        let group = worker.task.group;
+        let ahead = parts.workers.count(|other| other.task.group == group && may_load(other));
+        if ahead > parts.config.scheduler.max_waiting {
+            return Err(format!("{ahead} workers of group {group} load or wait"));
+        }
+    }
+    Ok(())
+}
+
+/// Each process that is being ended is on the ladder, and no other.
+fn check_ladder(parts: &Parts) -> Result<(), String> {
+    let ending = parts.workers.iter().filter(|(_, worker)| worker.phase.stage().is_none()).map(|(id, _)| id);
+    let leaving = parts.kept.leaving_ids();
+    let mut count = 0;
+    for id in ending.chain(leaving) {
+        if !parts.ladder.contains(id) {
+            return Err(format!("worker {id:?} is being ended, and nothing sees to it"));
+        }
+        count += 1;
+    }
+    if count != parts.ladder.len() {
+        return Err(format!("{count} processes are being ended, booked are {}", parts.ladder.len()));
+    }
+    Ok(())
 }

@@ -1,10 +1,10 @@
-//! Whether a failed attempt is followed by another one, and how. Pure.
+//! Every decision after a failure: whether another attempt follows, and how. Pure.
 
 use std::time::Duration;
 
 use crate::model::config::SchedulerConfig;
+use crate::model::device::Device;
 use crate::model::failure::{Failure, FailureKind, Stage};
-use crate::model::quantity::Size;
 
 /// The budgets that a task has used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -17,40 +17,84 @@ pub(super) struct Spent {
     pub(super) train_oom: u32,
 }
 
+/// An attempt that has failed, and whose processes are gone.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Failed<'a> {
+    pub(super) failure: &'a Failure,
+    pub(super) attempt: u32,
+    /// How many tasks its process had served before.
+    pub(super) served: u32,
+    /// Whether the process died in the moment after it was given the task, without a word about it.
+    pub(super) died_unheard: bool,
+    /// Whether the kernel killed it because the host's memory was short.
+    pub(super) host_oom: bool,
+    /// The device that was lost while it trained there.
+    pub(super) lost: Option<Device>,
+    /// Whether the task is pinned to a device.
+    pub(super) is_pinned: bool,
+    /// How often the task may fail by itself and be tried again.
+    pub(super) retries: u32,
+}
+
 /// What follows a failed attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// Nothing: the task has failed for good.
     GiveUp,
     /// A new process, after a delay.
-    Again {
-        /// How long to wait first.
-        delay: Duration,
-    },
+    Again { delay: Duration },
     /// A new process with more host memory.
     MoreMemory,
     /// A larger share of a card, in a new process; alone on a card as the last try.
-    LargerShare {
-        /// Whether it takes the card whole.
-        alone: bool,
-    },
+    LargerShare { alone: bool },
 }
 
 /// The first delay after a failure of the task's own; it doubles with each further one.
 const FIRST_DELAY: Duration = Duration::from_secs(1);
 const LONGEST_DELAY: Duration = Duration::from_secs(60);
 
-/// By how much an estimate grows after an out-of-memory.
-const GROWTH: f64 = 1.5;
+/// Up to which attempt it costs a task nothing that a process dies which had served others: one of which every process
+/// dies must not be given processes for ever.
+const FREE_ATTEMPTS: u32 = 8;
 
-/// Decides what follows, and books it in the task's budgets.
-pub(super) fn decide(
+impl Failed<'_> {
+    /// Whether the process failed, not the task: it had served others, and died before it had this one. That it refuses
+    /// the task is the task's failure.
+    pub(super) fn is_of_process(&self) -> bool {
+        let was_dying =
+            self.died_unheard && self.failure.kind != FailureKind::Oom && self.attempt <= FREE_ATTEMPTS;
+        self.served > 0
+            && (self.failure.stage == Stage::Start || was_dying)
+            && !matches!(self.failure.kind, FailureKind::Cancelled | FailureKind::Error)
+    }
+}
+
+/// Whether a task whose `train` failed in a process that lives keeps what it has loaded, and waits for a larger share of
+/// the same card: the first time that a card's memory did not suffice. It is booked in the task's budgets.
+pub(super) fn keeps_data(
     spent: &mut Spent,
     failure: &Failure,
-    retries: u32,
+    devices: usize,
+    lost: Option<Device>,
     config: &SchedulerConfig,
-) -> Verdict {
-    match (failure.kind, failure.stage) {
+) -> bool {
+    let keeps = failure.kind == FailureKind::Oom
+        && spent.train_oom == 0
+        && config.train_nretry > 1
+        && lost.is_none()
+        && devices == 1;
+    spent.train_oom += u32::from(keeps);
+    keeps
+}
+
+/// Decides what follows a failed attempt, and books it in the task's budgets.
+pub(super) fn decide(spent: &mut Spent, failed: &Failed<'_>, config: &SchedulerConfig) -> Verdict {
+    let at_once = Verdict::Again { delay: Duration::ZERO };
+    match (failed.failure.kind, failed.failure.stage) {
+        _ if failed.is_of_process() => at_once,
+        // A lost device costs none of the task's retries; it happens once for each device at most.
+        (kind, _) if failed.lost.is_some() && !failed.is_pinned && kind != FailureKind::Cancelled => at_once,
+        _ if failed.host_oom => after_host_oom(spent, config),
         (FailureKind::Cancelled, _) => Verdict::GiveUp,
         (FailureKind::Oom, Stage::Train) => {
             if spent.train_oom >= config.train_nretry {
@@ -59,9 +103,9 @@ pub(super) fn decide(
             spent.train_oom += 1;
             Verdict::LargerShare { alone: spent.train_oom == config.train_nretry }
         }
-        (FailureKind::Oom, _) => decide_host_oom(spent, config),
+        (FailureKind::Oom, _) => after_host_oom(spent, config),
         _ => {
-            if spent.failures >= retries {
+            if spent.failures >= failed.retries {
                 return Verdict::GiveUp;
             }
             let delay = FIRST_DELAY.saturating_mul(1 << spent.failures.min(6)).min(LONGEST_DELAY);
@@ -71,19 +115,12 @@ pub(super) fn decide(
     }
 }
 
-/// Decides what follows when the host's memory did not suffice, whatever the stage.
-pub(super) fn decide_host_oom(spent: &mut Spent, config: &SchedulerConfig) -> Verdict {
+fn after_host_oom(spent: &mut Spent, config: &SchedulerConfig) -> Verdict {
     if spent.load_oom >= config.load_nretry {
         return Verdict::GiveUp;
     }
     spent.load_oom += 1;
     Verdict::MoreMemory
-}
-
-/// A larger estimate, at most the largest share there is.
-pub(super) fn grown(estimate: Size, largest: Option<Size>) -> Size {
-    let grown = estimate.scaled(GROWTH);
-    largest.map_or(grown, |largest| grown.min(largest))
 }
 
 #[cfg(test)]
@@ -95,22 +132,36 @@ mod tests {
         Failure::new(stage, kind, "")
     }
 
+    fn failed(failure: &Failure, retries: u32) -> Failed<'_> {
+        Failed {
+            failure,
+            attempt: 1,
+            served: 0,
+            died_unheard: false,
+            host_oom: false,
+            lost: None,
+            is_pinned: false,
+            retries,
+        }
+    }
+
     #[test]
     fn each_budget_is_its_own() {
         let config = Config::default().scheduler;
         let mut spent = Spent::default();
+        let mut decide = |failure: Failure, retries| decide(&mut spent, &failed(&failure, retries), &config);
         let own = failure(FailureKind::Error, Stage::Train);
-        assert_eq!(decide(&mut spent, &own, 1, &config), Verdict::Again { delay: FIRST_DELAY });
-        assert_eq!(decide(&mut spent, &own, 1, &config), Verdict::GiveUp);
+        assert_eq!(decide(own.clone(), 1), Verdict::Again { delay: FIRST_DELAY });
+        assert_eq!(decide(own, 1), Verdict::GiveUp);
         let train_oom = failure(FailureKind::Oom, Stage::Train);
-        assert_eq!(decide(&mut spent, &train_oom, 1, &config), Verdict::LargerShare { alone: false });
-        assert_eq!(decide(&mut spent, &train_oom, 1, &config), Verdict::LargerShare { alone: false });
-        assert_eq!(decide(&mut spent, &train_oom, 1, &config), Verdict::LargerShare { alone: true });
-        assert_eq!(decide(&mut spent, &train_oom, 1, &config), Verdict::GiveUp);
+        assert_eq!(decide(train_oom.clone(), 1), Verdict::LargerShare { alone: false });
+        assert_eq!(decide(train_oom.clone(), 1), Verdict::LargerShare { alone: false });
+        assert_eq!(decide(train_oom.clone(), 1), Verdict::LargerShare { alone: true });
+        assert_eq!(decide(train_oom, 1), Verdict::GiveUp);
         let load_oom = failure(FailureKind::Oom, Stage::Load);
-        assert_eq!(decide(&mut spent, &load_oom, 1, &config), Verdict::MoreMemory);
+        assert_eq!(decide(load_oom, 1), Verdict::MoreMemory);
         let cancelled = failure(FailureKind::Cancelled, Stage::Load);
-        assert_eq!(decide(&mut spent, &cancelled, 9, &config), Verdict::GiveUp);
+        assert_eq!(decide(cancelled, 9), Verdict::GiveUp);
     }
 
     #[test]
@@ -119,17 +170,11 @@ mod tests {
         let mut spent = Spent::default();
         let own = failure(FailureKind::Exit, Stage::Load);
         let delays: Vec<_> = (0..8)
-            .map(|_| match decide(&mut spent, &own, 99, &config) {
+            .map(|_| match decide(&mut spent, &failed(&own, 99), &config) {
                 Verdict::Again { delay } => delay.as_secs(),
                 other => panic!("{other:?}"),
             })
             .collect();
         assert_eq!(delays, [1, 2, 4, 8, 16, 32, 60, 60]);
-    }
-
-    #[test]
-    fn an_estimate_grows_to_the_largest_share() {
-        assert_eq!(grown(Size::from_gb(10), None), Size::from_gb(15));
-        assert_eq!(grown(Size::from_gb(10), Some(Size::from_gb(12))), Size::from_gb(12));
     }
 }

@@ -1,4 +1,4 @@
-//! Deadlines: of workers, of delayed attempts, of the grace before a stop.
+//! Deadlines of workers, of delayed attempts, and of the grace after a stop.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,13 +8,13 @@ use crate::model::time::Time;
 /// What is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Due {
-    /// A worker's time in its phase, or its whole time, is over.
+    /// A time limit of a worker expires, or the patience with a process that is being ended.
     Worker(WorkerId),
-    /// A worker has waited so long for its card that it is started anew if another one is free.
+    /// A worker has waited for its card so long that it starts anew if another one is free.
     Move(WorkerId),
     /// A task's delay before its next attempt is over.
     Retry(TaskKey),
-    /// What still runs after a stop was asked for is ended.
+    /// Whatever still runs after a stop is ended at once.
     Grace,
 }
 
@@ -46,6 +46,17 @@ impl Timers {
         let (_, due) = *self.by_time.first().filter(|(at, _)| *at <= now)?;
         self.clear(due);
         Some(due)
+    }
+
+    /// # Errors
+    /// Says that the two indexes do not agree.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let agrees = |(due, at): (&Due, &Time)| self.by_time.contains(&(*at, *due));
+        if self.by_time.len() == self.by_due.len() && self.by_due.iter().all(agrees) {
+            Ok(())
+        } else {
+            Err("the timers by time are not the timers".into())
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::learning::stage_times::Lead;
 use crate::leasing::lease::{Lease, LeaseId, LeaseRequest, Unleasable};
-use crate::model::device::DeviceInfo;
+use crate::model::device::{Device, DeviceInfo};
 use crate::model::failure::{FailureKind, Stage};
 use crate::model::identity::{TaskKey, WorkerId};
 use crate::model::quantity::Size;
@@ -183,6 +183,10 @@ impl DevicePool for SimulationPort {
         let rebooked = world.table.rebook(lease, memory);
         debug_assert_eq!(world.table.sanity_check(), Ok(()));
         rebooked
+    }
+
+    fn is_lost(&mut self, _device: Device) -> bool {
+        false
     }
 
     fn peak(&self, lease: LeaseId) -> Option<Size> {

@@ -1,4 +1,4 @@
-//! How a call is answered: read the script, find the card, write the value through the caller's pointer.
+//! Answers a call: reads the script, finds the card, and writes the value through the caller's pointer.
 
 use std::ffi::{c_char, c_uint};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use crate::handle::{Device, Handle};
 use crate::script::{Card, Code, Script};
 
-/// Runs a function on the script and turns its outcome into `nvmlReturn_t`. No panic crosses into C.
+/// Runs a function on the script and turns its outcome into `nvmlReturn_t`. A panic does not cross into C.
 pub(crate) fn answer(function: impl FnOnce(&Script) -> Result<(), Code>) -> c_uint {
     let outcome = AssertUnwindSafe(|| {
         let script = Script::read()?;
@@ -49,7 +49,7 @@ pub(crate) unsafe fn write<T>(target: *mut T, value: T) -> Result<(), Code> {
     Ok(())
 }
 
-/// Writes a text with its closing zero.
+/// Writes a text as a C string.
 ///
 /// # Safety
 /// `buffer` is null or `length` characters long.
@@ -96,7 +96,7 @@ mod tests {
     #[test]
     fn a_text_that_does_not_fit_is_refused() {
         let mut buffer = [1 as c_char; 4];
-        // SAFETY: the buffer is as long as is said.
+        // SAFETY: the buffer has the given length.
         unsafe {
             assert_eq!(write_text(buffer.as_mut_ptr(), 4, "abcd"), Err(Code::InsufficientSize));
             assert_eq!(buffer, [1; 4]);

@@ -14,7 +14,7 @@ fn memory(card: &Card) -> Result<Memory, Code> {
     card.memory.ok_or(Code::NotSupported)
 }
 
-/// Starts the driver.
+/// Initialises the library.
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn nvmlInit_v2() -> c_uint {
     answer(|script| script.init_error.map_or(Ok(()), Err))
@@ -46,7 +46,7 @@ pub(crate) unsafe extern "C" fn nvmlSystemGetCudaDriverVersion_v2(version: *mut 
     answer(|script| unsafe { write(version, script.cuda) })
 }
 
-/// How many cards there are.
+/// The number of cards.
 ///
 /// # Safety
 /// `count` is null or can be written.
@@ -76,7 +76,7 @@ pub(crate) unsafe extern "C" fn nvmlDeviceGetHandleByIndex_v2(index: c_uint, dev
 /// A card or an instance by its UUID.
 ///
 /// # Safety
-/// `uuid` is a C text, `device` is null or can be written.
+/// `uuid` is a C string, `device` is null or can be written.
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn nvmlDeviceGetHandleByUUID(
     uuid: *const c_char,
@@ -122,7 +122,7 @@ pub(crate) unsafe extern "C" fn nvmlDeviceGetName(
     unsafe { tell_text("nvmlDeviceGetName", device, buffer, length, |card| &card.name) }
 }
 
-/// Where a card is on the bus.
+/// A card's place on the PCI bus.
 ///
 /// # Safety
 /// `info` is null or can be written.
@@ -146,14 +146,14 @@ fn pci_info(card: &Card) -> Result<PciInfo, Code> {
         pci_sub_system_id: 0,
         bus_id: [0; 32],
     };
-    // The last place stays zero: a text in C ends with one.
+    // The last place stays zero, which ends a C string.
     for (place, byte) in info.bus_id[..31].iter_mut().zip(card.pci_bus_id.bytes()) {
         *place = byte as c_char;
     }
     Ok(info)
 }
 
-/// A card's memory, the old way: what the driver keeps for itself counts as used.
+/// A card's memory by the first version of the function: what the driver reserves counts as used.
 ///
 /// # Safety
 /// `target` is null or can be written.
@@ -187,7 +187,7 @@ pub(crate) unsafe extern "C" fn nvmlDeviceGetMemoryInfo_v2(device: Device, targe
     unsafe { tell("nvmlDeviceGetMemoryInfo", device, target, value) }
 }
 
-/// How busy a card is.
+/// A card's utilization.
 ///
 /// # Safety
 /// `target` is null or can be written.
@@ -204,7 +204,7 @@ pub(crate) unsafe extern "C" fn nvmlDeviceGetUtilizationRates(
     unsafe { tell("nvmlDeviceGetUtilizationRates", device, target, value) }
 }
 
-/// How warm a card is.
+/// A card's temperature.
 ///
 /// # Safety
 /// `target` is null or can be written.
@@ -219,7 +219,7 @@ pub(crate) unsafe extern "C" fn nvmlDeviceGetTemperature(
     unsafe { tell("nvmlDeviceGetTemperature", device, target, value) }
 }
 
-/// What a card draws, in milliwatts.
+/// A card's power, in milliwatts.
 ///
 /// # Safety
 /// `target` is null or can be written.
@@ -229,7 +229,7 @@ pub(crate) unsafe extern "C" fn nvmlDeviceGetPowerUsage(device: Device, target: 
     unsafe { tell("nvmlDeviceGetPowerUsage", device, target, |card| card.power.ok_or(Code::NotSupported)) }
 }
 
-/// How many cores a card has.
+/// The number of a card's cores.
 ///
 /// # Safety
 /// `target` is null or can be written.
@@ -239,7 +239,7 @@ pub(crate) unsafe extern "C" fn nvmlDeviceGetNumGpuCores(device: Device, target:
     unsafe { tell("nvmlDeviceGetNumGpuCores", device, target, |card| card.cores.ok_or(Code::NotSupported)) }
 }
 
-/// A card's highest clock, in MHz; one for all its parts.
+/// A card's highest clock, in MHz; the same for all its parts.
 ///
 /// # Safety
 /// `target` is null or can be written.
@@ -253,7 +253,7 @@ pub(crate) unsafe extern "C" fn nvmlDeviceGetMaxClockInfo(
     unsafe { tell("nvmlDeviceGetMaxClockInfo", device, target, |card| card.clock.ok_or(Code::NotSupported)) }
 }
 
-/// Who computes on a card.
+/// The processes that compute on a card.
 ///
 /// # Safety
 /// `count` is null or can be read and written; `rows` is null or holds as many places as `count` says.
@@ -288,7 +288,7 @@ pub(crate) unsafe extern "C" fn nvmlDeviceGetComputeRunningProcesses_v3(
     })
 }
 
-/// Who draws on a card: nobody.
+/// The processes that draw on a card: none.
 ///
 /// # Safety
 /// `count` is null or can be written.
@@ -302,7 +302,7 @@ pub(crate) unsafe extern "C" fn nvmlDeviceGetGraphicsRunningProcesses_v3(
     unsafe { tell("nvmlDeviceGetGraphicsRunningProcesses", device, count, |_| Ok(0)) }
 }
 
-/// Whether a card is divided into instances, and whether it will be.
+/// Whether a card is divided into instances now, and after the next reset.
 ///
 /// # Safety
 /// `current` and `pending` are null or can be written.
@@ -322,34 +322,34 @@ pub(crate) unsafe extern "C" fn nvmlDeviceGetMigMode(
     }
 }
 
-/// How many slots for instances a card has.
+/// The number of a card's places for instances.
 ///
 /// # Safety
 /// `count` is null or can be written.
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn nvmlDeviceGetMaxMigDeviceCount(device: Device, count: *mut c_uint) -> c_uint {
     let value = |card: &Card| {
-        let slots = card.instances.as_ref().map_or(0, Vec::len);
-        c_uint::try_from(slots).map_err(|_| Code::Unknown)
+        let places = card.instances.as_ref().map_or(0, Vec::len);
+        c_uint::try_from(places).map_err(|_| Code::Unknown)
     };
     // SAFETY: the caller's promise.
     unsafe { tell("nvmlDeviceGetMaxMigDeviceCount", device, count, value) }
 }
 
-/// The instance in a slot.
+/// The instance at a place.
 ///
 /// # Safety
 /// `instance` is null or can be written.
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn nvmlDeviceGetMigDeviceHandleByIndex(
     device: Device,
-    slot: c_uint,
+    place: c_uint,
     instance: *mut Device,
 ) -> c_uint {
     answer(|script| {
         let parent = Handle::from_device(device).ok_or(Code::InvalidArgument)?;
         parent.find(script)?.check("nvmlDeviceGetMigDeviceHandleByIndex")?;
-        let handle = Handle { instance: Some(slot as usize), ..parent };
+        let handle = Handle { instance: Some(place as usize), ..parent };
         handle.find(script).map_err(|_| Code::NotFound)?.check("nvmlDeviceGetMigDeviceHandleByIndex")?;
         // SAFETY: the caller's promise.
         unsafe { write(instance, handle.to_device()) }

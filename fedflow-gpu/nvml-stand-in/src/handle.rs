@@ -1,4 +1,4 @@
-//! Handles of cards: what a caller is given for a card and hands back.
+//! `Handle`: what a caller is given for a card and hands back.
 
 use std::ffi::c_void;
 
@@ -7,7 +7,7 @@ use crate::script::{Card, Code, Script};
 /// `nvmlDevice_t`: a number that only looks like a pointer, see [`Handle`].
 pub(crate) type Device = *mut c_void;
 
-/// Which card a [`Device`] means: the place of a card, and the slot of an instance in it.
+/// Which card a [`Device`] means: the place of a card, and the place of an instance in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Handle {
     pub(crate) card: usize,
@@ -16,7 +16,7 @@ pub(crate) struct Handle {
 
 impl Handle {
     pub(crate) fn to_device(self) -> Device {
-        let instance = self.instance.map_or(0, |slot| slot + 1);
+        let instance = self.instance.map_or(0, |place| place + 1);
         std::ptr::without_provenance_mut(instance << 16 | (self.card + 1))
     }
 
@@ -29,10 +29,10 @@ impl Handle {
         let card = script.cards.get(self.card).ok_or(Code::InvalidArgument)?;
         match self.instance {
             None => Ok(card),
-            Some(slot) => card
+            Some(place) => card
                 .instances
                 .as_ref()
-                .and_then(|instances| instances.get(slot)?.as_ref())
+                .and_then(|instances| instances.get(place)?.as_ref())
                 .ok_or(Code::InvalidArgument),
         }
     }
@@ -41,8 +41,8 @@ impl Handle {
 /// All cards, each followed by its instances.
 pub(crate) fn handles(script: &Script) -> impl Iterator<Item = Handle> {
     script.cards.iter().enumerate().flat_map(|(card, row)| {
-        let slots = row.instances.as_ref().map_or(0, Vec::len);
-        std::iter::once(None).chain((0..slots).map(Some)).map(move |instance| Handle { card, instance })
+        let places = row.instances.as_ref().map_or(0, Vec::len);
+        std::iter::once(None).chain((0..places).map(Some)).map(move |instance| Handle { card, instance })
     })
 }
 

@@ -1,4 +1,4 @@
-//! Installs a copy of the built library, with its script, in a directory of a test's own.
+//! `StandIn`: a copy of the built library with its script, in a directory of a test's own.
 
 use std::fs;
 use std::io::{self, Write};
@@ -8,10 +8,10 @@ use crate::script::{SCRIPT_FILE, STEP_FILE, Script};
 
 const FILE_STEM: &str = "libnvml_stand_in";
 
-/// A copy of the library with its script, in a directory that goes when this value does.
+/// A copy of the library with its script, in a directory that is removed when the value is dropped.
 ///
-/// The copy is a file of its own, so the dynamic loader takes it for another library than every other copy:
-/// tests in one process do not meet.
+/// Each copy is a file of its own, so the dynamic loader takes it for a library of its own: tests in one process do not
+/// disturb each other.
 #[derive(Debug)]
 pub struct StandIn {
     directory: tempfile::TempDir,
@@ -47,8 +47,8 @@ impl StandIn {
         Ok(stand_in)
     }
 
-    /// Takes a function away, as in a driver that is too old to have it: its name is spoilt in the copy, so that
-    /// looking it up fails as it does there. To be called before the copy is loaded.
+    /// Removes a function, as in a driver that is too old to have it: its name is changed in the copy, so that looking it
+    /// up fails. Call it before the copy is loaded.
     ///
     /// # Errors
     /// There is no such function, or the copy cannot be written.
@@ -68,7 +68,7 @@ impl StandIn {
         Ok(self)
     }
 
-    /// Has the driver answer by another script from now on.
+    /// Replaces the script from now on.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -76,7 +76,7 @@ impl StandIn {
         self.replace(SCRIPT_FILE, &serde_json::to_vec_pretty(script).map_err(io::Error::from)?)
     }
 
-    /// Has the driver go on to a step of its script.
+    /// Moves the script on to a step.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -84,7 +84,7 @@ impl StandIn {
         self.replace(STEP_FILE, step.to_string().as_bytes())
     }
 
-    /// In one step: a call that runs meanwhile reads the old one or the new one, never a half.
+    /// Replaces a file at once: a call that runs meanwhile reads the old file or the new one.
     fn replace(&self, name: &str, content: &[u8]) -> Result<(), InstallError> {
         let mut file = tempfile::NamedTempFile::new_in(self.directory.path())?;
         file.write_all(content)?;
@@ -92,7 +92,7 @@ impl StandIn {
         Ok(())
     }
 
-    /// The copy, to be loaded in place of `libnvidia-ml.so.1`.
+    /// The path of the copy, which is loaded in place of `libnvidia-ml.so.1`.
     #[must_use]
     pub fn library(&self) -> &Path {
         &self.library

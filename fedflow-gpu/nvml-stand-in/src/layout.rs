@@ -1,4 +1,4 @@
-//! The structures that NVML's callers hand in, laid out as in `nvml.h`.
+//! The structures of NVML's callers, laid out as in `nvml.h`.
 
 use std::ffi::{c_char, c_uint, c_ulonglong};
 
@@ -21,7 +21,7 @@ pub(crate) struct MemoryV2 {
 }
 
 impl MemoryV2 {
-    /// What a caller must write into `version`: the size, and 2 in the highest byte.
+    /// The value of `version` that a caller must write: the size, and 2 in the highest byte.
     pub(crate) const VERSION: usize = size_of::<Self>() | 2 << 24;
 }
 

@@ -1,9 +1,9 @@
 //! A stand-in for NVIDIA's management library, `libnvidia-ml.so`, for tests on machines without a card.
 //!
-//! Built as a shared library it exports the C functions that Fedflow reaches through nvml-wrapper. What they
-//! answer stands in a [`Script`], a JSON file named `stand-in.json` that lies beside the library and is read
-//! anew at each call. So a test copies the library into a directory of its own ([`StandIn::install`]), needs no
-//! environment variable, disturbs no other test, and can change what the cards do while it runs.
+//! Built as a shared library, it exports the C functions that Fedflow calls through nvml-wrapper. Their answers come from
+//! a [`Script`], a JSON file named `stand-in.json` beside the library that is read anew at each call. So a test copies the
+//! library into a directory of its own ([`StandIn::install`]), needs no environment variable, disturbs no other test, and
+//! can change the cards while it runs.
 //!
 //! ```no_run
 //! use nvml_stand_in::{Card, Script, StandIn};

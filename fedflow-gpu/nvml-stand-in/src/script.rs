@@ -1,4 +1,4 @@
-//! The script: what the stand-in's driver and cards answer.
+//! `Script`: what the stand-in's driver and cards answer.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,38 +14,38 @@ pub const SCRIPT_FILE: &str = "stand-in.json";
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Script {
-    /// What `nvmlInit_v2` fails with.
+    /// The error of `nvmlInit_v2`; `None`: it succeeds.
     pub init_error: Option<Code>,
     /// The driver's version.
     pub driver: String,
-    /// The version of CUDA that it speaks, as NVML codes it: 12040 is 12.4.
+    /// The version of CUDA that it supports, as NVML codes it: 12040 is 12.4.
     pub cuda: i32,
     /// The cards, in PCI order.
     pub cards: Vec<Card>,
-    /// What every call fails with, the driver being gone.
+    /// The error of every call; `None`: the driver works.
     pub driver_error: Option<Code>,
-    /// What becomes of them, scene after scene.
+    /// How the answers change, scene by scene.
     pub later: Vec<Scene>,
 }
 
 /// What the driver answers from some step on.
 ///
-/// A test moves on by steps ([`StandIn::advance`](crate::StandIn::advance)), so that nothing depends on time. For trials
-/// by hand a scene can also begin by itself, some time after the script was written.
+/// A test moves on by steps ([`StandIn::advance`](crate::StandIn::advance)), so nothing depends on time. For trials by
+/// hand, a scene can also begin by itself some time after the script was written.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Scene {
-    /// Begins with this step, from 1; 0 is never.
+    /// The step with which it begins, from 1; 0: never.
     pub step: u32,
-    /// Begins so many seconds after the script was written.
+    /// How many seconds after the script was written it begins; `None`: only with its step.
     pub after_seconds: Option<f64>,
-    /// What every call fails with from then on.
+    /// The error of every call from then on; `None`: the driver works.
     pub driver_error: Option<Code>,
     /// The cards from then on.
     pub cards: Vec<Card>,
 }
 
-/// The step's file name, in the library's directory. Without it, it is step 0.
+/// The name of the step's file, in the library's directory. Without the file it is step 0.
 pub const STEP_FILE: &str = "stand-in.step";
 
 impl Default for Script {
@@ -62,7 +62,7 @@ impl Default for Script {
 }
 
 impl Script {
-    /// A sound driver with these cards. Cards without a PCI address get one by their place.
+    /// A working driver with these cards. Cards without a PCI address get one by their place.
     #[must_use]
     pub fn of(cards: impl IntoIterator<Item = Card>) -> Self {
         let mut cards: Vec<Card> = cards.into_iter().collect();
@@ -72,14 +72,14 @@ impl Script {
         Self { cards, ..Self::default() }
     }
 
-    /// With the next step, the cards are these.
+    /// Adds a scene in which the cards are these, from the next step on.
     #[must_use]
     pub fn then(self, cards: impl IntoIterator<Item = Card>) -> Self {
         let cards = Self::of(cards).cards;
         self.with_scene(Scene { cards, ..Scene::default() })
     }
 
-    /// With the next step, the driver is gone: every call fails with this.
+    /// Adds a scene in which every call fails with this error, from the next step on.
     #[must_use]
     pub fn then_gone(self, code: Code) -> Self {
         let cards = self.later.last().map_or(&self.cards, |scene| &scene.cards).clone();
@@ -92,7 +92,7 @@ impl Script {
         self
     }
 
-    /// What the script says at a step, and so many seconds after it was written: the last scene that has begun.
+    /// The script at a step and some seconds after it was written: the last scene that has begun.
     #[must_use]
     pub fn at(mut self, step: u32, seconds: f64) -> Self {
         let has_begun = |scene: &Scene| {
@@ -124,7 +124,7 @@ impl Script {
     }
 }
 
-/// A card, or a MIG instance of one. What is `None` is "not supported".
+/// A card or a MIG instance. A value that is `None` is not supported.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Card {
@@ -132,30 +132,30 @@ pub struct Card {
     pub uuid: String,
     /// The product's name.
     pub name: String,
-    /// Where it is on the bus; an instance has none.
+    /// Its place on the PCI bus; an instance has none.
     pub pci_bus_id: String,
     /// Its memory.
     pub memory: Option<Memory>,
-    /// How busy it is, in percent.
+    /// Its utilization, in percent.
     pub utilization: Option<u32>,
     /// In degrees Celsius.
     pub temperature: Option<u32>,
     /// In milliwatts.
     pub power: Option<u32>,
-    /// How many cores it has.
+    /// The number of its cores.
     pub cores: Option<u32>,
     /// Its highest clock, in MHz.
     pub clock: Option<u32>,
-    /// Who computes on it.
+    /// The processes that compute on it.
     pub processes: Vec<Process>,
-    /// Its MIG instances, if it is divided. The slots of instances that do not exist are `None`.
+    /// Its MIG instances, if it is divided. A place without an instance is `None`.
     pub instances: Option<Vec<Option<Self>>>,
-    /// Functions that fail on it, by name without `_v2` and the like; `*` means all that name it.
+    /// The functions that fail on it, by name without `_v2` and the like; `*` means all.
     pub errors: BTreeMap<String, Code>,
 }
 
 impl Card {
-    /// A healthy, idle card with so much memory, in bytes.
+    /// A healthy, idle card with this much memory, in bytes.
     #[must_use]
     pub fn new(uuid: &str, memory: u64) -> Self {
         Self {
@@ -171,7 +171,7 @@ impl Card {
         }
     }
 
-    /// Has so many bytes of its memory in use.
+    /// Sets how many bytes of its memory are used.
     #[must_use]
     pub fn using(mut self, used: u64) -> Self {
         if let Some(memory) = &mut self.memory {
@@ -180,14 +180,14 @@ impl Card {
         self
     }
 
-    /// Has a process compute on it. Its memory is to be counted in by [`Self::using`].
+    /// Adds a process that computes on it. [`Self::using`] must count its memory too.
     #[must_use]
     pub fn with_process(mut self, pid: u32, memory: u64) -> Self {
         self.processes.push(Process { pid, memory: Some(memory) });
         self
     }
 
-    /// Has a function fail on it; `*` means all.
+    /// Makes a function fail on it; `*` means all.
     #[must_use]
     pub fn failing(mut self, function: &str, code: Code) -> Self {
         self.errors.insert(function.into(), code);
@@ -215,7 +215,7 @@ pub struct Memory {
     pub total: u64,
     /// What processes use.
     pub used: u64,
-    /// What the driver keeps for itself. The old call counts it as used.
+    /// What the driver reserves. The first version of the function counts it as used.
     pub reserved: u64,
 }
 
@@ -223,13 +223,13 @@ pub struct Memory {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Process {
-    /// Its id, as the host counts.
+    /// Its number on the host.
     pub pid: u32,
-    /// What it uses, in bytes, if that is known.
+    /// What it uses, in bytes; `None` if it is not known.
     pub memory: Option<u64>,
 }
 
-/// How a call ends that does not succeed: `nvmlReturn_t`.
+/// The error of a call: `nvmlReturn_t`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[repr(u32)]

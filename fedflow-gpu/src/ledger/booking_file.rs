@@ -111,7 +111,7 @@ impl BookingFile {
     /// Sets how much of a card is quarantined.
     pub(super) fn set_quarantine(&mut self, card: &str, memory: Size) -> Result<(), LedgerError> {
         let ours = |booking: &Booking| booking.quarantined && booking.card == card;
-        let was = self.bookings.iter().position(|slot| slot.as_ref().is_some_and(ours));
+        let was = self.bookings.iter().position(|line| line.as_ref().is_some_and(ours));
         let Some(place) = was else { return self.book([Booking::quarantine(card, memory)]) };
         let booking = (memory > Size::ZERO).then(|| Booking::quarantine(card, memory));
         let _ = self.write(place, booking);

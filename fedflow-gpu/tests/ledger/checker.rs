@@ -1,27 +1,27 @@
-//! Judges what many supervisors say they held, and when: was a card ever overbooked?
+//! Checks the logs of many supervisors: was a card ever overbooked?
 
 use std::collections::BTreeMap;
 
-/// A share of a card that was surely held all the time from `from` to `until`, in nanoseconds of the machine's clock.
+/// A share of a card that was certainly held from `from` to `until`, in nanoseconds of the machine's clock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Held {
-    pub(crate) who: String,
+    pub(crate) member: String,
     pub(crate) card: String,
     pub(crate) bytes: u64,
-    /// Whether nobody may train beside it: it is exclusive, or nobody has estimated it.
+    /// Whether no other lease may train beside it: it is exclusive or has no estimate.
     pub(crate) alone: bool,
-    /// Whether nobody may even keep memory beside it while it trains.
+    /// Whether no other lease may keep memory beside it while it trains.
     pub(crate) exclusive: bool,
     pub(crate) from: u64,
-    /// When its training surely had not ended yet.
+    /// Until when it certainly trained.
     pub(crate) trains_until: u64,
     pub(crate) until: u64,
 }
 
-/// Looks at every instant at which somebody begins to hold something.
+/// Checks every instant at which a lease begins.
 ///
 /// # Errors
-/// Who held too much together.
+/// The leases that held too much together.
 pub(crate) fn check(mut held: Vec<Held>, capacity: u64) -> Result<(), String> {
     held.sort_by_key(|held| held.from);
     let mut by_card: BTreeMap<&str, Vec<&Held>> = BTreeMap::new();
@@ -36,10 +36,16 @@ pub(crate) fn check(mut held: Vec<Held>, capacity: u64) -> Result<(), String> {
         let now = new.from;
         let training: Vec<&&Held> = active.iter().filter(|held| held.trains_until > now).collect();
         if training.len() > 1 && training.iter().any(|held| held.alone) {
-            return Err(format!("{} is shared, though somebody must be alone: {training:#?}", new.card));
+            return Err(format!(
+                "{} is shared, though one of its leases must be alone: {training:#?}",
+                new.card
+            ));
         }
         if active.len() > 1 && training.iter().any(|held| held.exclusive) {
-            return Err(format!("{} is shared, though somebody has it exclusively: {active:#?}", new.card));
+            return Err(format!(
+                "{} is shared, though one of its leases is exclusive: {active:#?}",
+                new.card
+            ));
         }
     }
     Ok(())
@@ -51,7 +57,7 @@ mod tests {
 
     fn held(bytes: u64, from: u64, until: u64) -> Held {
         Held {
-            who: "a".into(),
+            member: "a".into(),
             card: "sim:0".into(),
             bytes,
             alone: false,
@@ -71,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn the_checker_sees_company() {
+    fn the_checker_sees_leases_beside_one_that_must_be_alone() {
         let alone = Held { alone: true, trains_until: 5, ..held(1, 0, 10) };
         assert!(check(vec![alone.clone(), held(1, 4, 6)], 8).is_err());
         assert_eq!(check(vec![alone.clone(), held(1, 5, 6)], 8), Ok(()));

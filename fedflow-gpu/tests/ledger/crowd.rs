@@ -1,8 +1,7 @@
-//! Many supervisors in one directory, of which some are killed all the time.
+//! Many supervisors in one lease directory, some of which are killed all the time.
 //!
-//! Each member writes into a log of its own what it holds: after it was leased something, and before it gives it back. So
-//! what stands there was surely held between the two lines. One that was killed held it until the signal was sent, or
-//! until its worker had surely not ended.
+//! Each member logs a lease after it was granted and before it is released, so the lease was certainly held between the
+//! two lines. A member that was killed held it until the signal was sent, or as long as its worker certainly lived.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -22,10 +21,10 @@ use super::checker::{self, Held};
 use super::remote::{command, play, variable};
 use crate::{NEVER, PATIENCE};
 
-/// How many seconds the crowd is kept busy; set by `cargo xtask soak`. Without it, some kills must do.
+/// How many seconds the crowd is kept busy; set by `cargo xtask soak`. Without it, some kills are enough.
 const SOAK: &str = "FEDFLOW_SOAK_SECONDS";
 const CARDS: &str = "sim:2x10GB";
-/// What leases may book of each: the default is 0.8 of it.
+/// What leases may book of each card: 0.8 of it by default.
 const CAPACITY: u64 = 8_000_000_000;
 /// How long a worker lives at least, in nanoseconds.
 const WORKER_LIFE: u64 = 10_000_000;
@@ -35,13 +34,13 @@ pub(crate) struct Crowd<'a> {
     root: &'a Path,
     environment: &'a DeviceEnvironment,
     members: usize,
-    /// How many leases each takes.
+    /// How many leases each member takes.
     leases: u32,
     kills: u32,
     soak: Option<Duration>,
 }
 
-/// What became of a crowd.
+/// The outcome of a crowd.
 pub(crate) struct Told {
     killed: u32,
     leases: usize,
@@ -67,7 +66,7 @@ impl<'a> Crowd<'a> {
         Self { root, environment, members, leases, kills: 30, soak }
     }
 
-    /// Keeps them busy, kills some, lets the others come to their end, and judges all.
+    /// Runs the members, kills some, lets the others end, and checks all logs.
     pub(crate) fn run(&self) -> Told {
         let seed = fastrand::u64(..);
         eprintln!("seed {seed}");
@@ -89,7 +88,7 @@ impl<'a> Crowd<'a> {
             let next = self.start(&mut random);
             let mut victim = std::mem::replace(&mut members[at], next);
             match victim.child.try_wait().unwrap() {
-                // It had come to its end by itself.
+                // It had ended by itself.
                 Some(status) => {
                     assert!(status.success(), "a member failed: {status}");
                     told.survivors += 1;
@@ -102,13 +101,13 @@ impl<'a> Crowd<'a> {
                 }
             }
             victim.retire(self.root);
-            // A long run is judged in pieces, so that its logs do not pile up.
+            // A long run is checked in pieces, so that its logs do not pile up.
             if self.soak.is_some() && now() - judged > 20_000_000_000 {
                 told.leases += self.judge(&members, judged);
                 judged = now();
             }
         }
-        // From here on nobody is killed: all who are left must come to their end.
+        // No member is killed from here on: all that are left must end by themselves.
         for member in &mut members {
             let status = member.child.wait().unwrap();
             assert!(status.success() || member.killed.is_some(), "a member failed: {status}");
@@ -119,7 +118,7 @@ impl<'a> Crowd<'a> {
         }
         told.leases += self.judge(&[], judged);
         let left = crate::supervisors(self.environment).len();
-        // Nobody has looked since the last one was killed; the next who does clears away what is void.
+        // The files of killed members stay until the ledger is read again, which removes void files.
         drop(crate::open(CARDS, self.environment));
         assert!(crate::supervisors(self.environment).is_empty(), "{left} files were left, and some stay");
         assert!(told.survivors >= self.members as u32 && told.leases > self.members);
@@ -135,8 +134,8 @@ impl<'a> Crowd<'a> {
         Member { child, log, killed: None }
     }
 
-    /// Judges the logs of those who have ended, and of `living` what they have written so far; tells how many leases
-    /// began since `from`, and removes the logs of those who have ended.
+    /// Checks the logs of members that have ended, and what `living` members have written so far. Returns how many leases
+    /// began since `from`, and removes the logs of members that have ended.
     fn judge(&self, living: &[Member], from: u64) -> usize {
         let mut held = Vec::new();
         for entry in fs::read_dir(self.root).unwrap() {
@@ -180,15 +179,15 @@ impl Member {
 
 impl Drop for Member {
     fn drop(&mut self) {
-        // Of one that has ended this changes nothing; if the test has failed, nobody stays.
+        // If the test has failed, no member outlives it.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// What a member says it held. `end` is until when it lived at least, if it did not come to its own end.
+/// The leases in a member's log. `end` is until when it certainly lived, if it did not end by itself.
 fn read_log(log: &Path, end: Option<u64>) -> Vec<Held> {
-    let who = log.display().to_string();
+    let member = log.display().to_string();
     let mut held: Vec<Held> = Vec::new();
     let mut open: Vec<usize> = Vec::new();
     let text = fs::read_to_string(log).unwrap_or_default();
@@ -202,14 +201,14 @@ fn read_log(log: &Path, end: Option<u64>) -> Vec<Held> {
                 for card in words[5..].iter() {
                     open.push(held.len());
                     held.push(Held {
-                        who: who.clone(),
+                        member: member.clone(),
                         card: (*card).into(),
                         bytes: number(2),
                         alone: words[3] != "shares",
                         exclusive: words[3] == "exclusive",
                         from: number(1),
                         trains_until: u64::MAX,
-                        // Until it is known better: nobody knows whether a worker outlives it.
+                        // Unless a later line says more: a worker may outlive the member.
                         until: number(4),
                     });
                 }
@@ -233,7 +232,7 @@ fn read_log(log: &Path, end: Option<u64>) -> Vec<Held> {
     held
 }
 
-/// Plays one member: takes leases of any size and manner, holds each for a moment, gives it back.
+/// Plays one member: takes leases of all sizes and kinds, holds each for a moment, releases it.
 pub(crate) fn play_member(words: &[String], environment: &DeviceEnvironment) {
     let (id, leases): (u64, u32) = (words[0].parse().unwrap(), words[1].parse().unwrap());
     let mut random = Rng::with_seed(id);
@@ -265,13 +264,13 @@ pub(crate) fn play_member(words: &[String], environment: &DeviceEnvironment) {
             }
             woken.recv_timeout(PATIENCE).expect("a wake-up");
         };
-        let manner = match (request.exclusive, request.estimated) {
+        let sharing = match (request.exclusive, request.estimated) {
             (true, _) => "exclusive",
             (false, false) => "alone",
             (false, true) => "shares",
         };
         let cards: Vec<String> = lease.shares.iter().map(|share| share.info.device.to_string()).collect();
-        write(format!("open {} {} {manner} 0 {}\n", now(), request.memory.bytes(), cards.join(" ")));
+        write(format!("open {} {} {sharing} 0 {}\n", now(), request.memory.bytes(), cards.join(" ")));
         let worker = (random.u8(..) < 64).then(|| {
             let until = now() + WORKER_LIFE;
             let seconds = WORKER_LIFE as f64 / 1e9;
@@ -300,7 +299,7 @@ fn now() -> u64 {
     tv_sec.unsigned_abs() * 1_000_000_000 + tv_nsec.unsigned_abs()
 }
 
-/// Lets some nanoseconds pass: the random that this test is about.
+/// Waits for some nanoseconds; the random timing is what this test is about.
 fn pause(nanoseconds: u64) {
     let none: &mut [PollFd<'_>] = &mut [];
     let _ = poll(none, Some(&Timespec { tv_sec: 0, tv_nsec: nanoseconds.cast_signed() }));

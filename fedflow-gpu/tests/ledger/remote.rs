@@ -1,4 +1,4 @@
-//! A supervisor in a process of its own, which does what a test tells it, line by line.
+//! A supervisor in a separate process, which a test commands line by line.
 
 use std::env;
 use std::io::{BufRead, BufReader, Lines, Write};
@@ -14,15 +14,15 @@ use rustix::process::{Pid, Signal, geteuid, kill_process};
 use super::crowd;
 use crate::{NEVER, PATIENCE, request};
 
-/// The user and group `nobody` on most systems; any other than root would do.
+/// The user and group `nobody` on most systems; any but root would serve.
 pub(crate) const NOBODY: u32 = 65534;
 
 const ROLE: &str = "FEDFLOW_TEST_ROLE";
 const LEASES: &str = "FEDFLOW_TEST_LEASES";
-/// What an answer begins with, as the test harness prints lines of its own.
+/// Answers begin so, because the test harness prints lines of its own.
 const ANSWER: &str = "> ";
 
-/// What this process plays.
+/// What this process does in place of the tests.
 pub(crate) struct Role {
     words: Vec<String>,
     environment: DeviceEnvironment,
@@ -41,13 +41,13 @@ impl Role {
         match self.words[0].as_str() {
             "remote" => play_remote(&self.environment),
             "crowd" => crowd::play_member(&self.words[1..], &self.environment),
-            role => panic!("nobody plays {role}"),
+            role => panic!("there is no role {role}"),
         }
         exit(0);
     }
 }
 
-/// A command that has this very program play a role.
+/// A command that starts this program in a role.
 pub(crate) fn play(role: &str, environment: &DeviceEnvironment) -> Command {
     let mut command = command(env::current_exe().unwrap().to_str().unwrap());
     command.args(["--exact", "child", "--nocapture"]).env(ROLE, role);
@@ -70,10 +70,10 @@ pub(crate) fn is_root() -> bool {
     geteuid().is_root()
 }
 
-/// A process that takes orders. It is killed when this is dropped.
+/// A supervisor that takes commands. It is killed when the value is dropped.
 pub(crate) struct Remote {
     child: Child,
-    orders: Option<ChildStdin>,
+    commands: Option<ChildStdin>,
     answers: Lines<BufReader<ChildStdout>>,
 }
 
@@ -85,7 +85,7 @@ impl Remote {
         remote
     }
 
-    /// Why such a process cannot open its pool.
+    /// Why another user's process cannot open its pool.
     pub(crate) fn refusal(environment: &DeviceEnvironment, user: u32) -> String {
         Self::try_start(environment, Some(user)).1
     }
@@ -96,16 +96,16 @@ impl Remote {
             command.uid(user).gid(user);
         }
         let mut child = command.spawn().unwrap();
-        let orders = child.stdin.take();
+        let commands = child.stdin.take();
         let answers = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut remote = Self { child, orders, answers };
+        let mut remote = Self { child, commands, answers };
         let answer = remote.answer();
         (remote, answer)
     }
 
-    /// Gives an order; blocks until it is answered.
-    pub(crate) fn ask(&mut self, order: &str) -> String {
-        writeln!(self.orders.as_mut().unwrap(), "{order}").unwrap();
+    /// Sends a command; blocks until it is answered.
+    pub(crate) fn ask(&mut self, command: &str) -> String {
+        writeln!(self.commands.as_mut().unwrap(), "{command}").unwrap();
         self.answer()
     }
 
@@ -115,9 +115,9 @@ impl Remote {
         self.child.wait().unwrap();
     }
 
-    /// Lets it end in order.
+    /// Lets it close its pool and end.
     pub(crate) fn close(&mut self) {
-        self.orders = None;
+        self.commands = None;
         assert!(self.child.wait().unwrap().success());
     }
 
@@ -152,9 +152,9 @@ fn play_remote(environment: &DeviceEnvironment) {
     for line in std::io::stdin().lines() {
         let line = line.unwrap();
         let mut words = line.split(' ');
-        let order = words.next().unwrap();
+        let word = words.next().unwrap();
         let gigabytes = words.next().map_or(0, |word| word.parse().unwrap());
-        match order {
+        match word {
             "lease" => {
                 lease = pool.try_lease(&request(gigabytes));
                 answer(if lease.is_some() { "leased" } else { "refused" });
@@ -173,7 +173,7 @@ fn play_remote(environment: &DeviceEnvironment) {
                 pool.holders().unwrap().name(lease.as_ref().unwrap().id, pid, "group/task");
                 answer(&pid.to_string());
             }
-            _ => panic!("nobody knows how to {order}"),
+            _ => panic!("there is no command {word}"),
         }
     }
 }
@@ -187,7 +187,7 @@ fn wait(pool: &mut Pool, woken: &Receiver<()>, gigabytes: u64) -> Lease {
     }
 }
 
-/// A worker that a remote supervisor started, and that outlives it; ended when this is dropped.
+/// A worker that outlives the supervisor that started it. It is killed when the value is dropped.
 pub(crate) struct Sleeper(Pid);
 
 impl Sleeper {
@@ -203,7 +203,7 @@ impl Sleeper {
 impl Drop for Sleeper {
     fn drop(&mut self) {
         let _ = kill_process(self.0, Signal::KILL);
-        // It is nobody's child any more, or a zombie: gone as far as any ledger knows, once its state says so.
+        // The ledger counts a zombie as ended, so waiting for that state is enough.
         let stat = format!("/proc/{}/stat", self.pid());
         while std::fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z ")) {
             std::thread::yield_now();

@@ -1,4 +1,4 @@
-//! One worker process under test, talked to over the very session that a run would use.
+//! `Conversation`: one worker process under test, and the session that a run would use.
 
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -8,8 +8,7 @@ use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 use fedflow_core::{
-    Assignment, Device, DeviceInfo, Dict, FailureKind, Input, Lease, LeaseId, Name, Program, Share, Time,
-    WorkerEvent, WorkerId,
+    Assignment, Device, Dict, FailureKind, Input, Name, Program, Time, WorkerEvent, WorkerId,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{Shutdown, shutdown};
@@ -27,6 +26,7 @@ use crate::host::starting::hand_over::HandOver;
 use crate::host::starting::jobs::{ProcessSpec, StartJob};
 use crate::host::starting::spawner::do_job;
 use crate::processes::spawn::{Ending, Process};
+use crate::running_task::lease_of;
 
 /// The name under which the program stands in the task that it is given.
 const WORKER: &str = "checked";
@@ -162,7 +162,7 @@ impl Conversation {
         }
     }
 
-    /// Puts back what was heard, for the next who asks.
+    /// Puts back what was heard, for the next call of [`Self::hear`].
     pub(crate) fn hear_again(&mut self, heard: Heard) {
         self.again = Some(heard);
     }
@@ -209,15 +209,8 @@ impl Conversation {
     }
 
     pub(crate) fn train(&self, device: Device, params: &Dict) {
-        let info = DeviceInfo { device, uuid: None, name: device.to_string(), memory: None };
-        let lease = Lease {
-            id: LeaseId(1),
-            shares: vec![Share { info, memory: None, slot: 0 }],
-            environment: Vec::new(),
-            device_seen: device,
-        };
         self.listener.expect(SessionPhase::Training);
-        self.order(|link| drop(link.train(&lease, params.clone())));
+        self.order(|link| drop(link.train(&lease_of(device), params.clone())));
     }
 
     pub(crate) fn exit(&self) {

@@ -13,7 +13,7 @@ const MAX_QUOTE: usize = 600;
 pub(crate) const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Why a step failed.
-pub(crate) struct Fault {
+pub(crate) struct StepFault {
     pub(crate) problem: String,
     pub(crate) hint: &'static str,
     pub(crate) stderr_tail: String,
@@ -40,10 +40,10 @@ pub(crate) const RESULT: &str = "a result is an object: {\"event\": \"result\", 
 pub(crate) const OTHER_PARAMS: &str = "if the worker is right, try it with other parameters";
 pub(crate) const NEW_TASK: &str = "a process may be given one task after the other: make a new one for each";
 
-impl Fault {
+impl StepFault {
     /// A fault of a worker that is running, or was.
-    pub(crate) fn of(talk: &Conversation, problem: String, hint: &'static str) -> Self {
-        Self { problem, hint, stderr_tail: talk.stderr_tail() }
+    pub(crate) fn of(conversation: &Conversation, problem: String, hint: &'static str) -> Self {
+        Self { problem, hint, stderr_tail: conversation.stderr_tail() }
     }
 
     /// A fault before anything runs.
@@ -52,35 +52,42 @@ impl Fault {
     }
 
     /// Something else came than what was expected.
-    pub(crate) fn instead(talk: &mut Conversation, heard: Heard, expected: &str, hint: &'static str) -> Self {
+    pub(crate) fn instead(
+        conversation: &mut Conversation,
+        heard: Heard,
+        expected: &str,
+        hint: &'static str,
+    ) -> Self {
         match heard {
             Heard::Ended(cause) => {
                 let hint = if cause.message.contains("is not JSON") { SAY_NOTHING_ELSE } else { hint };
-                Self::of(talk, format!("expected {expected}, but {}", clipped(cause.message)), hint)
+                Self::of(conversation, format!("expected {expected}, but {}", clipped(cause.message)), hint)
             }
-            Heard::Event(event) => {
-                Self::of(talk, format!("expected {expected}, got {}", clipped(format!("{event:?}"))), hint)
-            }
+            Heard::Event(event) => Self::of(
+                conversation,
+                format!("expected {expected}, got {}", clipped(format!("{event:?}"))),
+                hint,
+            ),
             Heard::Closed => {
-                let problem = match talk.prompt_ending() {
+                let problem = match conversation.prompt_ending() {
                     Some(ending) => format!("expected {expected}, but it ended with {ending}"),
                     None => format!("expected {expected}, but it closed its channel and still runs"),
                 };
-                Self::of(talk, problem, hint)
+                Self::of(conversation, problem, hint)
             }
-            Heard::Nothing => Self::silence(talk, expected, hint),
+            Heard::Nothing => Self::silence(conversation, expected, hint),
         }
     }
 
     /// Nothing came: perhaps it lies in a buffer and comes when the worker leaves.
-    fn silence(talk: &mut Conversation, expected: &str, hint: &'static str) -> Self {
-        let nothing = format!("expected {expected}, but nothing came within {}", seconds(talk.limit));
-        talk.stop_talking();
-        match talk.hear(LAST_WORDS) {
+    fn silence(conversation: &mut Conversation, expected: &str, hint: &'static str) -> Self {
+        let nothing = format!("expected {expected}, but nothing came within {}", seconds(conversation.limit));
+        conversation.stop_talking();
+        match conversation.hear(LAST_WORDS) {
             Heard::Event(_) | Heard::Ended(_) => {
-                Self::of(talk, format!("{nothing}; it came when the channel was closed"), FLUSH)
+                Self::of(conversation, format!("{nothing}; it came when the channel was closed"), FLUSH)
             }
-            Heard::Closed | Heard::Nothing => Self::of(talk, nothing, hint),
+            Heard::Closed | Heard::Nothing => Self::of(conversation, nothing, hint),
         }
     }
 }

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use fedflow_core::Forecast;
 
-use super::text::span;
+use super::rounded_time::span;
 
 /// How busy a device is in a column, from not at all to all of it.
 const HEIGHTS: [char; 9] = ['·', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-/// How wide the chart is where nobody knows the terminal.
+/// How wide the chart is where the terminal is not known, in columns.
 const USUAL_WIDTH: usize = 80;
 const NARROWEST: usize = 40;
 const WIDEST: usize = 160;

@@ -5,8 +5,8 @@ use std::path::Path;
 use fedflow_core::{DeviceInfo, Durations, RunEvent};
 use fedflow_worker::store::{JournalReader, RunDir};
 
-use crate::command_error::CommandError;
-use crate::short_path::short_path;
+use crate::commands::command_error::CommandError;
+use crate::run::short_path;
 
 /// An earlier run.
 pub(super) struct EarlierDurations {

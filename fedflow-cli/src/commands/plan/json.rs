@@ -6,7 +6,7 @@ use fedflow_core::{Basis, Forecast};
 use serde::Serialize;
 
 use super::limits::{LoadingLimit, LoadingLimits};
-use super::{Case, Planned};
+use super::planned::{Case, Planned};
 
 /// The version of the format; it only gains.
 const SCHEMA: u32 = 1;

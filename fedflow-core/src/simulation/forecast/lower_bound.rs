@@ -9,7 +9,7 @@ use crate::leasing::table::LeaseTable;
 use crate::model::config::Config;
 use crate::model::device::Pin;
 use crate::model::quantity::Size;
-use crate::scheduler::TaskPlan;
+use crate::scheduler::ScheduledTask;
 use crate::simulation::script::HandOver;
 use crate::work::group::TaskGroup;
 
@@ -32,13 +32,13 @@ fn of_group(group: &TaskGroup, times: &PlannedTimes, devices: &LeaseTable, confi
     let (mut longest, mut first_load) = (0.0_f64, f64::INFINITY);
     let mut work = 0.0;
     let mut pinned: BTreeMap<String, (Pin, f64)> = BTreeMap::new();
-    for plan in TaskPlan::of_group(group, config) {
-        let of_task = times.get(&name, &plan.task_id);
+    for task in ScheduledTask::of_group(group, config) {
+        let of_task = times.get(&name, &task.task_id);
         // A group that loads ahead may have loaded everything when it becomes active, and a process may have been kept.
-        let load = match plan.stay.as_deref() {
+        let load = match task.keep.as_deref() {
             _ if group.load_ahead => Duration::ZERO,
-            Some(stay) => {
-                let how = if stay.keep.is_some() { HandOver::Kept } else { HandOver::Reused };
+            Some(policy) => {
+                let how = if policy.keeps_data() { HandOver::Kept } else { HandOver::Reused };
                 let Lead { start, load } = handed_over(of_task, how);
                 start.saturating_add(load).min(of_task.before_train())
             }
@@ -48,9 +48,9 @@ fn of_group(group: &TaskGroup, times: &PlannedTimes, devices: &LeaseTable, confi
         let train = of_task.train.as_secs_f64();
         longest = longest.max(load + train);
         first_load = first_load.min(load);
-        let of_devices = train * share(&plan, largest, config);
+        let of_devices = train * share(&task, largest, config);
         work += of_devices;
-        if let Some(pin) = &plan.pin {
+        if let Some(pin) = task.pin() {
             pinned.entry(pin.to_string()).or_insert_with(|| (pin.clone(), 0.0)).1 += of_devices;
         }
     }
@@ -69,14 +69,15 @@ fn of_group(group: &TaskGroup, times: &PlannedTimes, devices: &LeaseTable, confi
 
 /// The fraction of a device that a task takes at least while it trains: all of a CPU slot, and of a card the fraction
 /// that its memory is of the largest possible share.
-fn share(plan: &TaskPlan, largest: Option<Size>, config: &Config) -> f64 {
-    let devices = f64::from(plan.needs.devices);
+fn share(task: &ScheduledTask, largest: Option<Size>, config: &Config) -> f64 {
+    let needs = task.needs();
+    let devices = f64::from(needs.devices);
     match largest {
-        Some(largest) if plan.needs.exclusive || largest == Size::ZERO => devices,
-        Some(largest) if plan.needs.cuda_memory.is_some() => {
-            devices * (plan.cuda_memory(config).gigabytes() / largest.gigabytes()).min(1.0)
-        }
-        Some(_) => devices / f64::from(config.scheduler.max_per_device.max(1)),
+        Some(largest) if needs.exclusive || largest == Size::ZERO => devices,
+        Some(largest) => match needs.cuda_memory {
+            Some(memory) => devices * (memory.gigabytes() / largest.gigabytes()).min(1.0),
+            None => devices / f64::from(config.scheduler.max_per_device.max(1)),
+        },
         None => devices,
     }
 }

@@ -264,8 +264,8 @@ fn a_task_of_unknown_length_takes_the_middle() {
     let mut of = group("g", &[(0, 10), (0, 50), (0, 90)]);
     of.set_expected(&Name::from(0_u32), None).unwrap();
     let config = Config::default();
-    let plans = crate::TaskPlan::of_group(&of, &config);
-    assert_eq!(crate::start_order(&plans, StartOrder::LongestFirst, 0), [2, 0, 1]);
+    let tasks = crate::ScheduledTask::of_group(&of, &config);
+    assert_eq!(crate::scheduler::start_order(&tasks, StartOrder::LongestFirst, 0), [2, 0, 1]);
 }
 
 #[test]

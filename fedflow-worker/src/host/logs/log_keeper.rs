@@ -21,12 +21,12 @@ pub(crate) struct LogKeeper(Arc<Handed>);
 /// What the thread is told.
 #[derive(Debug, Default)]
 struct Handed {
-    state: Mutex<State>,
+    state: Mutex<LogKeeperState>,
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct LogKeeperState {
     new: Vec<Weak<CappedLog>>,
     /// Whether the thread has no log to look at, so that a new one must wake it.
     idle: bool,
@@ -64,7 +64,7 @@ impl Drop for LogKeeper {
 }
 
 impl Handed {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, LogKeeperState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -72,7 +72,7 @@ impl Handed {
     fn wait_for_log(&self) -> bool {
         let mut state = self.lock();
         state.idle = state.new.is_empty();
-        let waits = |state: &mut State| state.idle && !state.over;
+        let waits = |state: &mut LogKeeperState| state.idle && !state.over;
         !self.changed.wait_while(state, waits).unwrap_or_else(PoisonError::into_inner).over
     }
 

@@ -8,10 +8,10 @@ use std::fs;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use fedflow_core::{Size, Time};
+use fedflow_core::{ProcessId, Size, Time};
 
 use crate::pausable_clock::Clock;
-use crate::processes::{ProcessId, descendants, read_short};
+use crate::processes::{descendants, identify, read_short};
 
 /// Looking at shares takes the kernel a while for large processes; it is done so rarely that it takes at most this
 /// part of the time.
@@ -22,10 +22,10 @@ const A_MOMENT: Duration = Duration::from_millis(100);
 
 /// The peak of one worker.
 #[derive(Debug, Default)]
-pub(crate) struct MemoryPeak(Mutex<State>);
+pub(crate) struct MemoryPeak(Mutex<PeakState>);
 
 #[derive(Debug, Default)]
-struct State {
+struct PeakState {
     /// Its number is its own until it is reaped, and before that nobody watches it any more.
     process: Option<u32>,
     peak: Size,
@@ -118,12 +118,12 @@ impl MemoryPeak {
         let (process, look_at_shares) = {
             let state = self.lock();
             // While it is watched it is not reaped, so this is the very process.
-            let Some(Ok(process)) = state.process.map(ProcessId::of) else { return };
+            let Some(Ok(process)) = state.process.map(identify) else { return };
             (process, clock.now() >= state.shares_from)
         };
         // Not under the lock: what takes long here must hold up nobody else. So it may end meanwhile, and its number become
         // another's; its own peak is read first.
-        let is_the_same = || ProcessId::of(process.pid).is_ok_and(|now| now == process);
+        let is_the_same = || identify(process.pid).is_ok_and(|now| now == process);
         let own = peak_of(&process).filter(|_| is_the_same());
         let mut tree = descendants(process.pid, &[]).unwrap_or_default();
         let below = tree.iter().filter_map(peak_of).max();
@@ -150,7 +150,7 @@ impl MemoryPeak {
         is_new.then_some(state.peak)
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, PeakState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

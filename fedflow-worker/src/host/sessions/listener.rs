@@ -64,13 +64,13 @@ pub(crate) struct Listener {
     clock: Clock,
     /// What its processes use.
     memory_peak: Arc<MemoryPeak>,
-    state: Mutex<State>,
+    state: Mutex<ListenerState>,
     backlog: Arc<AtomicUsize>,
     /// Whether the reader waits for the worker, rather than works on what it sent.
     waiting: AtomicBool,
 }
 
-struct State {
+struct ListenerState {
     /// The worker that the process is known as.
     worker: WorkerId,
     /// Whether it was another one before: until it has its new task, it may still speak of the one before.
@@ -86,8 +86,14 @@ struct State {
 impl Listener {
     pub(crate) fn new(worker: WorkerId, inputs: InputQueue, gate: LargeMessageGate, clock: Clock) -> Self {
         let intake = Intake::new(clock.now());
-        let state =
-            State { worker, reused: false, phase: SessionPhase::Idle, intake, unheard: None, closed: false };
+        let state = ListenerState {
+            worker,
+            reused: false,
+            phase: SessionPhase::Idle,
+            intake,
+            unheard: None,
+            closed: false,
+        };
         Self {
             inputs,
             gate,
@@ -250,7 +256,7 @@ impl Listener {
     }
 
     /// Items and progress: dropped if the worker floods, or if the engine is too far behind.
-    fn take_news(&self, state: &mut State, said: Said) {
+    fn take_news(&self, state: &mut ListenerState, said: Said) {
         if !state.intake.admit(self.clock.now()) {
             return;
         }
@@ -268,7 +274,7 @@ impl Listener {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, ListenerState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

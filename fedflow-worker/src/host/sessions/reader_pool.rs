@@ -23,12 +23,12 @@ pub(crate) struct ReaderPool {
 
 #[derive(Default)]
 struct Desk {
-    state: Mutex<State>,
+    state: Mutex<ReaderPoolState>,
     wake: Condvar,
 }
 
 #[derive(Default)]
-struct State {
+struct ReaderPoolState {
     /// For each piece a thread waits that is not counted as idle any more.
     work: VecDeque<Work>,
     idle: usize,
@@ -74,7 +74,7 @@ impl Drop for ReaderPool {
 }
 
 impl Desk {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, ReaderPoolState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

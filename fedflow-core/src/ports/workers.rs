@@ -1,0 +1,207 @@
+//! The port to the workers: what is asked of them, and everything that can wake the engine.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::settings::StopLevel;
+use crate::leasing::lease::Lease;
+use crate::model::failure::FailureKind;
+use crate::model::identity::WorkerId;
+use crate::model::name::Name;
+use crate::model::oom::ExtraOomSigns;
+use crate::model::quantity::Size;
+use crate::model::time::Time;
+use crate::model::value::{Dict, Value};
+use crate::work::spec::Program;
+
+/// The workers of a run: orders go in, and everything that can wake the engine comes out.
+///
+/// Giving an order never blocks. [`Self::next`] is the only call of the engine that does.
+pub trait Workers {
+    /// Starts a worker and gives it its task. Answered by `Ready` or `Gone`.
+    fn start(&mut self, worker: WorkerId, assignment: Assignment);
+    /// Tells a worker to load. Answered by `Loaded`, `Failed` or `Gone`.
+    fn load(&mut self, worker: WorkerId);
+    /// Tells a worker to train on a lease. Answered by `Trained`, `Failed` or `Gone`.
+    fn train(&mut self, worker: WorkerId, lease: &Lease, params: &Dict);
+    /// The worker's task has its result, and its process stays idle until it is handed over or ended. Answered only
+    /// by `Gone`, if the process dies.
+    fn keep(&mut self, worker: WorkerId);
+    /// Gives the process of a kept worker another task. From now on the process is known by its new number alone,
+    /// which is answered for as after [`Self::start`]; what still comes of the earlier task is dropped.
+    fn hand_over(&mut self, from: WorkerId, to: WorkerId, assignment: Assignment);
+    /// Ends a worker with the given severity. Answered by `Gone`, unless its processes ignore what they are told.
+    fn end(&mut self, worker: WorkerId, severity: Severity);
+    /// Waits for the next input, or until the deadline: then it is [`Input::Timer`]. Inputs that have arrived come
+    /// before a deadline that has passed.
+    fn next(&mut self, deadline: Option<Time>) -> (Time, Input);
+    /// How busy the machine is now, if that is known. Asked before the first task of a group starts.
+    fn host(&mut self) -> Option<HostSample> {
+        None
+    }
+}
+
+/// One attempt at a task, as it is given to a worker.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Assignment {
+    /// The task's group.
+    pub group: Name,
+    /// The task.
+    pub task_id: Name,
+    /// Which attempt, from 1.
+    pub attempt: u32,
+    /// Its directory, an absolute path. It is made for the attempt; what an earlier attempt left there is put
+    /// aside first.
+    pub workdir: PathBuf,
+    /// A directory that survives attempts and resume.
+    pub checkpoint_dir: PathBuf,
+    /// What runs it.
+    pub program: Arc<Program>,
+    /// Its parameters. A command finds them in its environment.
+    pub params: Dict,
+    /// Under which key its process is kept afterwards, with what it has loaded.
+    pub keep: Option<String>,
+    /// By what else than the run's signs it is known that it was out of memory.
+    pub oom_signs: ExtraOomSigns,
+}
+
+/// How hard a worker is ended. The order is the severity: it only goes up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// The worker is told to exit by a message.
+    Asked,
+    /// The worker's processes get SIGTERM.
+    Terminated,
+    /// The worker's processes get SIGKILL.
+    Killed,
+}
+
+impl Severity {
+    /// The severity that follows when a worker has not ended in time; none after [`Self::Killed`].
+    #[must_use]
+    pub fn next(self) -> Option<Self> {
+        match self {
+            Self::Asked => Some(Self::Terminated),
+            Self::Terminated => Some(Self::Killed),
+            Self::Killed => None,
+        }
+    }
+
+    /// How long a process has to end before the next severity follows; `None`: for ever.
+    #[must_use]
+    pub fn patience(self, exit_timeout: Option<Duration>, grace: Duration) -> Option<Duration> {
+        match self {
+            Self::Asked => exit_timeout,
+            Self::Terminated => Some(grace),
+            Self::Killed => None,
+        }
+    }
+}
+
+/// Everything that can wake the engine.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Input {
+    /// A worker says something, or something became of it.
+    Worker {
+        /// Which one.
+        worker: WorkerId,
+        /// What.
+        event: WorkerEvent,
+    },
+    /// Leases may succeed that did not before: somebody else gave devices back, or memory came back.
+    DevicesChanged,
+    /// How busy the machine is.
+    Host(HostSample),
+    /// All records up to this number are durable.
+    Durable(u64),
+    /// Records cannot be written any more; the run cannot keep its promise and must end.
+    RecordingFailed(String),
+    /// The run shall stop.
+    Stop(StopLevel),
+    /// One task shall be cancelled.
+    Cancel {
+        /// Its group.
+        group: Name,
+        /// The task.
+        task: Name,
+    },
+    /// The deadline has passed.
+    Timer,
+}
+
+/// What a worker says, or what became of it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum WorkerEvent {
+    /// It is up and has its task.
+    Ready,
+    /// `load` returned.
+    Loaded,
+    /// A named value.
+    Item {
+        /// Its name.
+        key: String,
+        /// The value.
+        value: Value,
+    },
+    /// How far it is.
+    Progress {
+        /// Steps done.
+        done: u64,
+        /// Steps in all.
+        total: u64,
+    },
+    /// `train` returned this result.
+    Trained(Dict),
+    /// The task's phase failed; its process lives.
+    Failed {
+        /// What kind of failure.
+        kind: FailureKind,
+        /// Why.
+        message: String,
+    },
+    /// It has used so much host memory at most, all its processes together. May come several times, with larger
+    /// sizes.
+    Peak(Size),
+    /// Every process of it is gone. Nothing comes after this.
+    Gone {
+        /// How it ended, if nobody asked it to.
+        kind: FailureKind,
+        /// The signal, the exit code or why it could not be started.
+        message: String,
+        /// The last lines that it wrote to stderr.
+        stderr_tail: String,
+        /// Whether the kernel killed it because the host's memory was short, not that of a card.
+        killed_for_memory: bool,
+        /// Whether its process had served another task, and died in the moment after it was given this one, without a
+        /// word about it: it may have been dying already.
+        before_first_word: bool,
+    },
+}
+
+impl WorkerEvent {
+    /// What it is called in messages.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Loaded => "loaded",
+            Self::Item { .. } => "item",
+            Self::Progress { .. } => "progress",
+            Self::Trained(_) => "result",
+            Self::Failed { .. } => "error",
+            Self::Peak(_) => "peak",
+            Self::Gone { .. } => "gone",
+        }
+    }
+}
+
+/// How busy the machine is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct HostSample {
+    /// All memory, or the container's limit if that is smaller.
+    pub memory_total: Size,
+    /// What can still be used without swapping.
+    pub memory_available: Size,
+    /// How busy the processors were since the last sample, from 0 to 1.
+    pub cpu: f64,
+}

@@ -1,0 +1,224 @@
+//! `Parts`: all parts of the scheduler, and what moves several of them at once so that they agree.
+
+use super::admission::Admission;
+use super::events::{self, Subject};
+use super::groups::Groups;
+use super::keep_policy::KeepPolicy;
+use super::kept_processes::KeptProcesses;
+use super::ladder::Ladder;
+use super::lease_pass::LeasePass;
+use super::memory::TaskMemory;
+use super::outbox::Outbox;
+use super::output::SchedulerOutput;
+use super::timers::{Due, Timers};
+use super::workers::{Admitted, Moving, Phase, Worker, Workers};
+use crate::leasing::lease::{Lease, LeaseId};
+use crate::model::config::Config;
+use crate::model::identity::{TaskKey, WorkerId};
+use crate::model::name::Name;
+use crate::model::quantity::Size;
+use crate::model::run_event::RunEvent;
+use crate::model::time::Time;
+use crate::ports::{Severity, StopLevel};
+
+/// All parts of the scheduler.
+#[derive(Debug, Clone)]
+pub(super) struct Parts {
+    pub(super) config: Config,
+    pub(super) groups: Groups,
+    pub(super) workers: Workers,
+    pub(super) kept: KeptProcesses,
+    pub(super) admission: Admission,
+    pub(super) memory: TaskMemory,
+    pub(super) lease_pass: LeasePass,
+    pub(super) ladder: Ladder,
+    pub(super) timers: Timers,
+    pub(super) outbox: Outbox,
+    pub(super) stop: Option<StopLevel>,
+}
+
+impl Parts {
+    /// Moves a worker to another phase, in which its time limits run.
+    pub(super) fn enter(&mut self, now: Time, id: WorkerId, phase: Phase) {
+        if let Some(worker) = self.workers.get_mut(id) {
+            worker.phase = phase;
+        }
+        self.restart_timer(now, id);
+    }
+
+    pub(super) fn restart_timer(&mut self, now: Time, id: WorkerId) {
+        let Some(worker) = self.workers.get(id) else { return };
+        let deadline = self.groups.task(worker.task).and_then(|task| worker.deadline(now, task.limits()));
+        match deadline {
+            Some(deadline) => self.timers.set(Due::Worker(id), deadline),
+            None => self.timers.clear(Due::Worker(id)),
+        }
+    }
+
+    /// A worker may load, and this much host memory is reserved for it.
+    pub(super) fn admit(&mut self, id: WorkerId, reserved: Size) {
+        if let Some(worker) = self.workers.get_mut(id) {
+            worker.admitted = Some(Admitted { reserved, was_spare: false });
+        }
+    }
+
+    /// The host memory of a worker is measured from now on, or not used.
+    pub(super) fn unreserve(&mut self, id: WorkerId) {
+        if let Some(admitted) = self.workers.get_mut(id).and_then(|worker| worker.admitted.as_mut()) {
+            admitted.reserved = Size::ZERO;
+        }
+    }
+
+    /// Whether a waiting worker is started anew on another card.
+    pub(super) fn set_moving(&mut self, id: WorkerId, value: Moving) {
+        if let Some(Phase::Waiting { moving, .. }) = self.workers.get_mut(id).map(|worker| &mut worker.phase)
+        {
+            *moving = value;
+        }
+    }
+
+    /// There is no reason any more to start a worker anew on another card.
+    pub(super) fn stop_moving(&mut self, id: WorkerId) {
+        if let Some(Phase::Waiting { moving, .. }) = self.workers.get_mut(id).map(|worker| &mut worker.phase)
+            && std::mem::take(moving) == Moving::Soon
+        {
+            self.timers.clear(Due::Move(id));
+        }
+    }
+
+    /// Ends a process at least this hard.
+    pub(super) fn raise(&mut self, now: Time, id: WorkerId, severity: Severity) {
+        let task = self.workers.get(id).and_then(|worker| self.groups.task(worker.task));
+        let of_run = &self.config.supervision.limits;
+        let exit_timeout = task.map_or(of_run, |task| task.limits()).exit_timeout;
+        self.ladder.raise(now, id, severity, exit_timeout, &mut self.timers, &mut self.outbox);
+    }
+
+    /// Takes a worker out whose task has no use for it any more.
+    pub(super) fn take_out(&mut self, id: WorkerId) -> Option<Worker> {
+        self.timers.clear(Due::Worker(id));
+        self.ladder.gone(id);
+        self.workers.remove(id)
+    }
+
+    /// What was booked for a process is free.
+    pub(super) fn release(&mut self, lease: Option<LeaseId>) {
+        if let Some(lease) = lease {
+            self.outbox.push(SchedulerOutput::Release(lease));
+            self.lease_pass.request();
+        }
+    }
+
+    /// A group is done. It is forgotten at once if it has no process.
+    pub(super) fn remove_group(&mut self, index: u32) {
+        self.groups.remove(index);
+        self.forget_if_removed(index);
+    }
+
+    /// Forgets a group that was removed, if it has no process any more.
+    pub(super) fn forget_if_removed(&mut self, index: u32) {
+        if !self.workers.any_of_group(index) {
+            self.groups.forget_if_removed(index);
+        }
+    }
+
+    /// Whether nothing is left to do for a group. For one that has loaded ahead, it is not waited until those processes
+    /// have exited whose tasks have their outcome.
+    pub(super) fn is_done(&self, index: u32) -> bool {
+        if self.stop.is_some() {
+            return self.is_idle();
+        }
+        let is_left = !self.workers.any_of_group(index) || !self.groups.after_active().is_empty();
+        self.groups.open(index) == 0 && is_left
+    }
+
+    /// Whether no process is left.
+    pub(super) fn is_idle(&self) -> bool {
+        self.workers.is_empty() && self.kept.len() == 0
+    }
+
+    /// Whether a worker's process stays after its task.
+    pub(super) fn stays(&self, worker: &Worker, lease: &Lease) -> bool {
+        let policy = self.groups.task(worker.task).and_then(|task| task.keep.as_deref());
+        let allows = policy.is_some_and(|policy| policy.allows_another(worker.process.served));
+        allows && self.stop.is_none() && lease.shares.len() == 1
+    }
+
+    /// Lets a kept process go. False if it is not kept.
+    pub(super) fn let_go(&mut self, now: Time, id: WorkerId, severity: Severity) -> bool {
+        let is_kept = self.kept.let_go(id);
+        if is_kept {
+            self.raise(now, id, severity);
+        }
+        is_kept
+    }
+
+    /// Lets every kept process go, and those that are going already at least this hard.
+    pub(super) fn let_all_go(&mut self, now: Time, severity: Severity) {
+        for id in self.kept.ids() {
+            self.let_go(now, id, severity);
+        }
+        for id in self.kept.leaving_ids() {
+            self.raise(now, id, severity);
+        }
+    }
+
+    pub(super) fn kept_gone(&mut self, id: WorkerId) {
+        let Some(resident) = self.kept.gone(id) else { return };
+        self.timers.clear(Due::Worker(id));
+        self.ladder.gone(id);
+        self.admission.process_gone();
+        self.release(resident);
+    }
+
+    /// The process of a task will not be kept.
+    pub(super) fn process_will_not_be_kept(&mut self, key: TaskKey) {
+        if let Some(policy) = self.groups.task(key).and_then(|task| task.keep.clone()) {
+            self.resume_postponed(&policy);
+        }
+    }
+
+    /// A process with the data of such tasks was kept, or will not be: postponed tasks may start for which none is left
+    /// to come.
+    pub(super) fn resume_postponed(&mut self, policy: &KeepPolicy) {
+        for index in self.groups.after_active() {
+            let coming = self.coming(index, policy);
+            let card = self.kept.card_with_data_for(policy);
+            self.groups.resume_postponed(index, policy, coming, card);
+        }
+    }
+
+    /// How many processes are at work for earlier groups that will be kept with the data that such a task needs.
+    pub(super) fn coming(&self, group: u32, policy: &KeepPolicy) -> usize {
+        let comes = |worker: &Worker| {
+            worker.task.group < group
+                && worker.phase.stage().is_some()
+                && self.groups.task(worker.task).and_then(|task| task.keep.as_deref()).is_some_and(|other| {
+                    other.keeps_the_same_as(policy) && other.allows_another(worker.process.served)
+                })
+        };
+        self.workers.iter().filter(|(_, worker)| comes(worker)).count()
+    }
+
+    pub(super) fn tell(&mut self, key: TaskKey, event: impl FnOnce(Name, Name) -> RunEvent) {
+        if let Some((group, task)) = self.groups.names(key) {
+            self.outbox.push(SchedulerOutput::Tell(event(group, task)));
+        }
+    }
+
+    pub(super) fn tell_of(&mut self, key: TaskKey, attempt: u32, event: impl FnOnce(Subject) -> RunEvent) {
+        self.tell(key, |group, task| event(Subject { group, task, attempt }));
+    }
+
+    pub(super) fn tell_released(&mut self, key: TaskKey, attempt: u32, train_seconds: f64) {
+        self.tell(key, |group, task| RunEvent::TaskReleased { group, task, attempt, train_seconds });
+    }
+
+    /// Tells what an attempt has used of memory, if that was measured.
+    pub(super) fn tell_memory(&mut self, key: TaskKey, attempt: u32) {
+        let report = self.groups.task_mut(key).and_then(|task| self.memory.report(task));
+        if let Some(report) = report {
+            self.tell_of(key, attempt, |subject| events::memory(subject, report));
+        }
+    }
+}
