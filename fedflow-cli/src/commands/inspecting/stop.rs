@@ -3,11 +3,11 @@
 use fedflow_core::{FailureKind, Name, RunOutcome, StopLevel, TaskOutcome};
 use fedflow_worker::store::{LockState, Order, OrderError, RunLock, RunWatch, give_order};
 
+use super::overview::GroupState;
 use super::run_access::RunAccess;
 use crate::args::StopArgs;
 use crate::commands::command_error::CommandError;
 use crate::commands::printing::stdout;
-use crate::overview::GroupState;
 use crate::run::short_path;
 use crate::view::one_line;
 
@@ -50,8 +50,8 @@ fn stop_run(access: &mut RunAccess, level: StopLevel) -> Result<(), CommandError
     stdout::print(|out| writeln!(out, "{line}"))
 }
 
-/// Tasks of groups that have not begun are not taken: their names are known only when the group is made, and an
-/// order that is remembered would be lost with the supervisor.
+/// Tasks of groups that have not begun cannot be cancelled: their names are known only when the group is made, and a
+/// request that is kept until then would be lost with the supervisor.
 fn stop_task(access: &mut RunAccess, group: &Name, task: &Name) -> Result<(), CommandError> {
     if let Some(end) = end_of(access, group, task) {
         return Err(CommandError::refused(format!("{group}/{task} is over already: {end}")));
@@ -90,7 +90,7 @@ fn stop_task(access: &mut RunAccess, group: &Name, task: &Name) -> Result<(), Co
     }
 }
 
-/// What came of a task, if it has its outcome.
+/// The outcome of a task in words; `None` if it has none.
 fn end_of(access: &RunAccess, group: &Name, task: &Name) -> Option<String> {
     match access.task(group, task)?.outcome.as_ref()? {
         TaskOutcome::Finished(_) => Some("it has finished".into()),
@@ -100,7 +100,7 @@ fn end_of(access: &RunAccess, group: &Name, task: &Name) -> Option<String> {
 
 fn order(access: &RunAccess, order: &Order) -> Result<(), CommandError> {
     give_order(&access.run_dir, order).or_else(|error| {
-        // It may have ended just before.
+        // The task may have ended just before.
         refuse_unsupervised(access)?;
         let error = match error {
             OrderError::NobodyListens(_) => CommandError::failed(error)
