@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use fedflow_core::{Lease, LeaseId, LeaseRequest, Others, Size, TaskKey};
+use fedflow_core::{Lease, LeaseId, LeaseRequest, OtherRuns, Size, TaskKey};
 
 use super::alarm::Alarm;
 use super::booking::{Booking, WaitingRequest};
@@ -56,7 +56,7 @@ impl<'a> LockedCards<'a> {
     }
 
     /// What other runs have booked of the device at a place.
-    pub(crate) fn others(&self, place: usize) -> Others {
+    pub(crate) fn others(&self, place: usize) -> OtherRuns {
         self.supervisor.cards.get(place).map(|card| self.survey.on(&card.card)).unwrap_or_default()
     }
 
