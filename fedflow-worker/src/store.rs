@@ -51,7 +51,7 @@ mod wall_clock;
 #[cfg(test)]
 mod example_run;
 
-pub use control::{Order, OrderError, OrderSocket, give_order};
+pub use control::{ControlError, ControlRequest, ControlSocket, send_control_request};
 pub use estimates_file::{EstimatesError, EstimatesFile};
 pub use journal::{
     FORMAT_VERSION, Head, JournalError, JournalFollower, JournalNotice, JournalReader, JournalWriter, Notify,
