@@ -37,7 +37,7 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-/// What to do.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run a flow.
@@ -48,15 +48,15 @@ pub(crate) enum Command {
     Check(CheckArgs),
     /// Simulate a flow in virtual time: how long it would take, and how long devices would idle.
     Plan(PlanArgs),
-    /// Show the GPUs, their memory, and who holds them.
+    /// Show the GPUs, their memory, and the leases on them.
     Devices(DevicesArgs),
     /// Render the report of a run again.
     Report(ReportArgs),
-    /// Show how a run is going on, from another terminal or after its end.
+    /// Show the state of a run, from another terminal or after its end.
     Status(StatusArgs),
     /// Print what a task has printed.
     Logs(LogsArgs),
-    /// Stop a run that is going on, or cancel one of its tasks.
+    /// Stop a running run, or cancel one of its tasks.
     Stop(StopArgs),
     /// Try a worker program against the worker protocol, step by step, and say what it does wrong.
     CheckWorker(CheckWorkerArgs),

@@ -18,10 +18,10 @@ relative to the current directory, and the worker's own current directory is tha
 
 Exit codes: 0 it does all that was tried; 1 it does not; 2 wrong usage.")]
 pub(crate) struct CheckWorkerArgs {
-    /// How the worker talks: json, ipc (as every worker in Rust), or auto to find out.
+    /// The worker's protocol: json, ipc (every worker in Rust), or auto to find out.
     #[arg(long, value_enum, default_value_t = CheckedProtocol::Auto, value_name = "PROTOCOL")]
     pub(crate) protocol: CheckedProtocol,
-    /// The kind of a task that it is to load and train; without one, only what needs no task is tried.
+    /// The kind of a task for it to load and train; without one, only steps that need no task are tried.
     #[arg(long, value_name = "KIND")]
     pub(crate) kind: Option<String>,
     /// The task's parameters, a JSON object.
@@ -42,14 +42,14 @@ pub(crate) struct CheckWorkerArgs {
     pub(crate) command: Vec<String>,
 }
 
-/// How a worker that is checked talks.
+/// The protocol of a worker that is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum CheckedProtocol {
     /// Find out: a Rust worker lists its task kinds when it is asked.
     Auto,
     /// One JSON object a line.
     Json,
-    /// ipc-channel.
+    /// Messages over ipc-channel, as every Rust worker sends them.
     Ipc,
 }
 

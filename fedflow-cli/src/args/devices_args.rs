@@ -11,13 +11,13 @@ pub(crate) struct DevicesArgs {
     /// Print JSON; with --watch one object a line.
     #[arg(long)]
     pub(crate) json: bool,
-    /// Show them again and again, with the leases of all users and who waits, until Ctrl-C.
+    /// Show them again and again, with the leases of all users and the requests that wait, until Ctrl-C.
     #[arg(long)]
     pub(crate) watch: bool,
-    /// How often to look, such as 2s; each second by default.
+    /// The time between two looks, such as 2s; one second by default.
     #[arg(long, value_name = "DURATION", requires = "watch", value_parser = parse_interval)]
     pub(crate) interval: Option<Duration>,
-    /// Look so many times, then end.
+    /// End after so many looks.
     #[arg(long, value_name = "N", requires = "watch")]
     pub(crate) count: Option<NonZero<u64>>,
 }

@@ -8,7 +8,7 @@ use clap::{Args, ValueHint};
 use super::setting_args::SettingArgs;
 use crate::view::ProgressMode;
 
-/// How a run is made and shown.
+/// Where a run works, on what, and how it is shown.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct RunOptions {
     /// Where the run keeps its files; instead of the flow's workdir.
@@ -52,8 +52,8 @@ pub(crate) struct RunArgs {
     /// The seed of every random choice that Fedflow makes.
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
-    /// With scheduler.order = longest-first: learn from this earlier run how long tasks take that declare nothing.
-    /// The rounds of this run itself teach it, too, and so does a run that --fresh removes or that is resumed.
+    /// With scheduler.order = longest-first: take from this earlier run how long tasks without a declared time take.
+    /// Fedflow also learns it from the rounds of this run, and from the run that --fresh removes or that is resumed.
     #[arg(long, value_name = "RUN_DIR", value_hint = ValueHint::DirPath, conflicts_with = "resume")]
     pub(crate) durations: Option<PathBuf>,
     #[command(flatten)]
@@ -66,7 +66,7 @@ pub(crate) struct ResumeArgs {
     /// The run directory.
     #[arg(value_name = "RUN_DIR", value_hint = ValueHint::DirPath)]
     pub(crate) run_dir: PathBuf,
-    /// Other devices than those that the run began with; see `fedflow run --help`.
+    /// The devices, if not those that the run began with; see `fedflow run --help`.
     #[arg(long, value_name = "DEVICES")]
     pub(crate) devices: Option<String>,
     /// How progress is shown.

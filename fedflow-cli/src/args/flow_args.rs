@@ -40,7 +40,7 @@ pub(crate) struct PlanArgs {
     /// The flow file.
     #[arg(value_name = "FLOW.toml", value_hint = ValueHint::FilePath)]
     pub(crate) flow: PathBuf,
-    /// Take the durations from this earlier run, where it has them; and its devices and seed, unless others are given.
+    /// Take the durations from this earlier run, where it has them, and its devices and seed unless others are given.
     #[arg(long, value_name = "RUN_DIR", value_hint = ValueHint::DirPath)]
     pub(crate) from: Option<PathBuf>,
     /// The devices to simulate, such as cpu:4 or sim:2x24GB; see `fedflow run --help`. Repeat it to compare. Without
@@ -50,7 +50,7 @@ pub(crate) struct PlanArgs {
     /// The order in which tasks start, instead of scheduler.order. Several, with commas between, are compared.
     #[arg(long, value_name = "ORDER", value_delimiter = ',', value_parser = ["added", "random", "longest-first"])]
     pub(crate) order: Vec<String>,
-    /// Have each task hold its device from its start to its end, as runners do that know no load phase.
+    /// Have each task hold its device from its start to its end, as runners without a load phase do.
     #[arg(long)]
     pub(crate) no_overlap: bool,
     /// How the plan is printed.
@@ -86,7 +86,7 @@ pub(crate) struct InitArgs {
 /// `fedflow config`.
 #[derive(Debug, Args)]
 pub(crate) struct ConfigArgs {
-    /// A flow file whose [config] counts, too.
+    /// A flow file whose [config] also counts.
     #[arg(long, value_name = "FLOW.toml", value_hint = ValueHint::FilePath)]
     pub(crate) flow: Option<PathBuf>,
     /// Send one mail as smtp.* says, instead of printing, and say what goes wrong.

@@ -31,7 +31,7 @@ pub(crate) struct LogsArgs {
     /// The task.
     #[arg(value_name = "GROUP/TASK")]
     pub(crate) task: String,
-    /// Go on with what the task prints, in this and further attempts, until it has its outcome.
+    /// Keep printing, in this and further attempts, until the task has its outcome.
     #[arg(short, long, conflicts_with = "attempt")]
     pub(crate) follow: bool,
     /// Only what it wrote to stdout, without a header.

@@ -63,7 +63,7 @@ fn group_cell(group: &TaskGroup) -> String {
     format!("{}{ahead}", group.group_name())
 }
 
-/// A command in one line, cut where nobody reads on.
+/// A command in one line, cut where it gets long.
 fn clipped(command: &str) -> String {
     const WIDTH: usize = 60;
     let words: Vec<&str> = command.split_whitespace().collect();

@@ -9,7 +9,7 @@ use crate::commands::command_error::CommandError;
 use crate::commands::printing::stdout;
 use crate::view::{escape, shown_lines};
 
-/// What stands before the lines that belong to a step.
+/// The indent of the lines that belong to a step.
 const INDENT: &str = "         ";
 /// How many of the last lines of its stderr are shown for a step that failed.
 const STDERR_LINES: usize = 8;

@@ -11,18 +11,18 @@ use crate::mail::AccountError;
 use crate::run::short_path;
 use crate::run::{DevicesError, OpenError};
 
-/// How a command ended that did not succeed.
+/// How a command failed.
 #[derive(Debug)]
 pub(crate) enum CommandError {
     /// Wrong usage, flow or configuration; nothing was started.
     Refused(Refusal),
-    /// The flow ran, and at least one task did not finish. It was told already.
+    /// The flow ran, and at least one task did not finish. The user has been told.
     TasksFailed,
-    /// A worker program does not keep to the protocol. It was told already.
+    /// A worker program does not keep to the protocol. The user has been told.
     WorkerFaulty,
     /// The run could not go on.
     Failed(Refusal),
-    /// A signal stopped the run. It was told already.
+    /// A signal stopped the run. The user has been told.
     Stopped {
         /// The signal's number.
         signal: i32,
@@ -76,7 +76,7 @@ impl CommandError {
         })
     }
 
-    /// The text for stderr; none if everything was told already.
+    /// The text for stderr; none if the user has been told everything.
     #[must_use]
     pub(crate) fn text(&self) -> Option<String> {
         match self {

@@ -1,6 +1,7 @@
 //! The commands that look at a run, or ask something of it, from another terminal or after its end.
 
 mod logs;
+mod overview;
 mod report;
 mod run_access;
 mod status;

@@ -55,14 +55,14 @@ pub(crate) fn cmd_plan(args: &PlanArgs) -> Result<(), CommandError> {
         }
     }
     if let ([choice], [order], false) = (choices.as_slice(), orders.as_slice(), args.no_overlap) {
-        // What loading beside the training gains is what people come for.
+        // Users want to see what loading during training gains.
         planned.add_case(choice, order, seed, false);
     }
     print(&planned, args)
 }
 
 fn print(planned: &Planned, args: &PlanArgs) -> Result<(), CommandError> {
-    // The second case of a single choice is the same without overlap.
+    // With one choice of devices and one order, the second case is the same without overlap.
     let is_comparison = args.devices.len() > 1 || args.order.len() > 1;
     if let (false, Some(Case { forecast: Err(error), .. })) = (is_comparison, planned.cases.first()) {
         return Err(CommandError::refused(error)
@@ -78,7 +78,7 @@ fn print(planned: &Planned, args: &PlanArgs) -> Result<(), CommandError> {
     }
 }
 
-/// Renders the first case as if it had been run from now on.
+/// Renders the first case as if it had started now.
 fn write_report(planned: &Planned, path: &Path) -> Result<(), CommandError> {
     let Some(Case { forecast: Ok(forecast), .. }) = planned.cases.first() else { return Ok(()) };
     let begin = unix_now();
@@ -92,7 +92,7 @@ fn write_report(planned: &Planned, path: &Path) -> Result<(), CommandError> {
         .map_err(|error| CommandError::failed(format!("cannot write {}: {error}", path.display())))
 }
 
-/// The orders to simulate, each with the configuration that says so.
+/// The start orders to simulate, each with its configuration.
 fn orders(asked: &[String], config: &Config) -> Result<Vec<(String, Config)>, CommandError> {
     const KEY: &str = "scheduler.order";
     let named = |config: &Config| config.get(KEY).and_then(|value| Some(value.as_str()?.to_owned()));

@@ -20,7 +20,7 @@ pub(super) fn card_table(inventory: &Inventory) -> String {
     plain_table(header, inventory.cards.iter().map(row))
 }
 
-/// What cannot be used, and what else a person should know.
+/// Cards that cannot be used, and warnings.
 pub(super) fn write_notes(out: &mut dyn Write, inventory: &Inventory) -> io::Result<()> {
     for card in &inventory.cards {
         if let Some(error) = &card.error {

@@ -31,7 +31,7 @@ impl Observer for Shown {
 
 /// Has a run shown.
 pub(super) fn shown(builder: RunBuilder, progress: ProgressMode) -> RunBuilder<Shown> {
-    // What is to be said before the view is open goes to stderr as it is.
+    // Until the view is open, notices go to stderr directly.
     let messages: Arc<OnceLock<Messages>> = Arc::default();
     let opened = Arc::clone(&messages);
     builder.on_notice(move |notice| say(messages.get(), &notice)).observer(move |opening| {

@@ -26,7 +26,7 @@ pub(crate) fn cmd_logs(args: &LogsArgs) -> Result<(), CommandError> {
         None => print_now(&access, &group, &task, &mut printer),
     };
     match printed {
-        // Whoever read it has seen enough.
+        // The reader has seen enough.
         Err(LogsError::Output(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         Err(LogsError::Output(error)) => Err(CommandError::failed(format!("cannot print the log: {error}"))),
         Err(LogsError::Watch(error)) => Err(CommandError::failed(error)),
@@ -135,9 +135,9 @@ fn follow(access: &mut RunAccess, group: &Name, task: &Name, printer: &mut Print
     }
 }
 
-/// Watches a task's directory and, as it may not be there yet, those above it up to the run's.
+/// Watches a task's directory and, as it may not exist yet, the directories above it up to the run's.
 fn watch_directories(watch: &RunWatch, run_dir: &Path, workdir: &Path) -> io::Result<()> {
-    // From above: one that is made in between is noticed then.
+    // From the top: a directory that is made in between is noticed then.
     let mut below: Vec<&Path> = workdir.ancestors().take_while(|path| path.starts_with(run_dir)).collect();
     below.reverse();
     below.into_iter().try_for_each(|path| watch.add_directory(path))
@@ -150,11 +150,11 @@ fn pour(open: &mut Vec<(Stream, LogReader)>, workdir: &Path, printer: &mut Print
             .try_for_each(|(stream, reader)| reader.read_new(|piece| printer.print(*stream, piece)))
     };
     drain(open)?;
-    // What an attempt printed last is printed before it is left.
+    // The last output of an attempt is printed before the next attempt's.
     open.retain(|(_, reader)| reader.is_of(workdir));
     for stream in [Stream::Stdout, Stream::Stderr] {
         let is_open = open.iter().any(|(known, _)| *known == stream);
-        // Not there yet, or not a file: it is tried again when something changes.
+        // It does not exist yet, or is not a file: tried again when something changes.
         if !is_open && let Ok(reader) = LogReader::open(workdir, stream.file()) {
             open.push((stream, reader));
         }
@@ -189,13 +189,13 @@ impl Stream {
     }
 }
 
-/// Prints to stdout: as it is, or for a terminal escaped. Where two logs are printed, a line tells which one follows.
+/// Prints to stdout, escaped if that is a terminal. Of two logs, a line says which one follows.
 struct Printer {
     streams: Vec<Stream>,
     last: Option<Stream>,
     /// Whether the last thing printed ended its line.
     at_line_start: bool,
-    /// For a terminal: what is left of each stream's text, of which a character may be broken.
+    /// For a terminal: the rest of each stream's text, which may end within a character.
     terminal: Option<[TerminalText; 2]>,
     out: io::BufWriter<io::Stdout>,
 }

@@ -1,17 +1,17 @@
-//! A run that is looked at from outside: its directory, its journal so far, and a task in it that a person named.
+//! `RunAccess`: a run as another process sees it: its directory, its journal so far, and its tasks by name.
 
 use std::path::Path;
 
 use fedflow_core::Name;
 use fedflow_worker::store::{JournalFollower, RunDir};
 
+use super::overview::{Overview, TaskOverview};
 use crate::commands::command_error::CommandError;
 use crate::diagnostic::did_you_mean;
-use crate::overview::{Overview, TaskOverview};
 use crate::run::short_path;
 use crate::view::escape;
 
-/// A run that somebody else may be supervising.
+/// A run that another process may be supervising.
 pub(crate) struct RunAccess {
     pub(crate) run_dir: RunDir,
     pub(crate) journal: JournalFollower,
@@ -42,7 +42,7 @@ impl RunAccess {
     /// The names of group and task in `GROUP/TASK`.
     ///
     /// # Errors
-    /// The run has no such task; says which one was probably meant.
+    /// The run has no such task; the error says which one was probably meant.
     pub(crate) fn find_task(&self, text: &str) -> Result<(Name, Name), CommandError> {
         let found = self.overview.tasks().find(|(group, task)| is_pair(text, &group.name, &task.id));
         if let Some((group, task)) = found {
@@ -59,7 +59,7 @@ impl RunAccess {
         }
         let pairs: Vec<String> =
             self.overview.tasks().map(|(group, task)| format!("{}/{}", group.name, task.id)).collect();
-        // Whoever names only the task has most likely forgotten its group.
+        // A task's name alone most likely lacks its group.
         let meant = pairs.iter().find(|pair| pair.rsplit('/').next() == Some(text));
         let hint = match meant {
             Some(pair) => Some(format!("did you mean {pair:?}?")),

@@ -1,4 +1,4 @@
-//! `fedflow status`: how a run is going on, from its journal and its lock.
+//! `fedflow status`: the state of a run, from its journal and its lock.
 
 use std::fmt::Write as _;
 
@@ -6,22 +6,22 @@ use fedflow_core::{Failure, FailureKind, RunOutcome, TaskPhase};
 use fedflow_worker::store::{LockHolder, LockState, RunDir, RunLock, unix_now};
 use serde_json::{Value, json};
 
+use super::overview::{GroupOverview, GroupState, Overview, TaskOverview};
 use super::run_access::RunAccess;
 use crate::args::StatusArgs;
 use crate::commands::command_error::CommandError;
 use crate::commands::printing::plain_table;
 use crate::commands::printing::stdout;
-use crate::overview::{GroupOverview, GroupState, Overview, TaskOverview};
 use crate::run::short_path;
 use crate::view::{counted, escape, one_line, seconds};
 
 /// How many failed tasks are listed for people.
 const LISTED: usize = 10;
 
-/// Prints how the run is going on.
+/// Prints the state of the run.
 pub(crate) fn cmd_status(args: &StatusArgs) -> Result<(), CommandError> {
     let run_dir = RunDir::open(&args.run_dir).map_err(CommandError::refused)?;
-    // Before the journal is read: of a run that ends in between it is then known how.
+    // The lock is looked at before the journal: if the run ends in between, the journal says how.
     let lock = RunLock::probe(&run_dir).map_err(CommandError::failed)?;
     let access = RunAccess::open(&args.run_dir)?;
     let now = unix_now();
@@ -54,7 +54,7 @@ fn render(overview: &Overview, lock: &LockState, run_dir: &str, now: f64) -> Str
         });
         let _ = writeln!(text, "\n{}", plain_table(header, rows));
     }
-    // Of what has no supervisor it is told how long it had been so when the journal ended.
+    // Without a supervisor, times are counted up to the journal's end.
     let held = matches!(lock, LockState::Held(_));
     let until = if held { now } else { overview.last_event.map_or(now, |(time, _)| time) };
     let running: Vec<_> = running(overview, until).collect();
@@ -185,7 +185,7 @@ mod tests {
     use fedflow_core::{ProcessId, RunEvent};
 
     use super::*;
-    use crate::overview::tests::*;
+    use crate::commands::inspecting::overview::tests::*;
 
     fn held() -> LockState {
         let process = ProcessId { pid: 4321, start_ticks: 7 };

@@ -5,11 +5,11 @@ use fedflow_worker::store::{
     ControlError, ControlRequest, LockState, RunLock, RunWatch, send_control_request,
 };
 
+use super::overview::GroupState;
 use super::run_access::RunAccess;
 use crate::args::StopArgs;
 use crate::commands::command_error::CommandError;
 use crate::commands::printing::stdout;
-use crate::overview::GroupState;
 use crate::run::short_path;
 use crate::view::one_line;
 
@@ -52,8 +52,8 @@ fn stop_run(access: &mut RunAccess, level: StopLevel) -> Result<(), CommandError
     stdout::print(|out| writeln!(out, "{line}"))
 }
 
-/// Tasks of groups that have not begun are not taken: their names are known only when the group is made, and an
-/// order that is remembered would be lost with the supervisor.
+/// Tasks of groups that have not begun cannot be cancelled: their names are known only when the group is made, and a
+/// request that is kept until then would be lost with the supervisor.
 fn stop_task(access: &mut RunAccess, group: &Name, task: &Name) -> Result<(), CommandError> {
     if let Some(end) = end_of(access, group, task) {
         return Err(CommandError::refused(format!("{group}/{task} is over already: {end}")));
@@ -92,7 +92,7 @@ fn stop_task(access: &mut RunAccess, group: &Name, task: &Name) -> Result<(), Co
     }
 }
 
-/// What came of a task, if it has its outcome.
+/// The outcome of a task in words; `None` if it has none.
 fn end_of(access: &RunAccess, group: &Name, task: &Name) -> Option<String> {
     match access.task(group, task)?.outcome.as_ref()? {
         TaskOutcome::Finished(_) => Some("it has finished".into()),
@@ -102,7 +102,7 @@ fn end_of(access: &RunAccess, group: &Name, task: &Name) -> Option<String> {
 
 fn request(access: &RunAccess, request: &ControlRequest) -> Result<(), CommandError> {
     send_control_request(&access.run_dir, request).or_else(|error| {
-        // It may have ended just before.
+        // The task may have ended just before.
         refuse_unsupervised(access)?;
         let error = match error {
             ControlError::NotListening(_) => CommandError::failed(error)

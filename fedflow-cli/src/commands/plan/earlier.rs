@@ -1,4 +1,4 @@
-//! What an earlier run says for a plan: durations, devices, and how it went.
+//! What a forecast takes from an earlier run: durations, devices and seed.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use crate::run::short_path;
 
 /// An earlier run.
 pub(super) struct EarlierDurations {
-    /// Its directory, as people would type it.
+    /// Its directory, as a person would type it.
     pub(super) name: String,
     /// How long its tasks took.
     pub(super) durations: Durations,

@@ -13,19 +13,19 @@ use super::limits::LoadingLimits;
 use crate::commands::command_error::CommandError;
 use crate::commands::flow_setup::{open_devices, say_note};
 
-/// A flow with all that is planned of it.
+/// A flow with everything that is simulated of it.
 pub(super) struct Planned {
     /// The flow's name.
     pub(super) flow: String,
     pub(super) groups: Vec<TaskGroup>,
     /// How long each task is expected to take.
     pub(super) times: Rc<PlannedTimes>,
-    /// What an earlier run says; none if none was named.
+    /// The earlier run that `--from` names.
     pub(super) earlier: Option<EarlierDurations>,
     pub(super) cases: Vec<Case>,
 }
 
-/// One way to run the flow, and what would come of it.
+/// One way to run the flow, with its forecast.
 pub(super) struct Case {
     pub(super) devices: String,
     /// The start order.
@@ -34,12 +34,12 @@ pub(super) struct Case {
     pub(super) overlap: bool,
     /// The forecast, or why the flow cannot run so.
     pub(super) forecast: Result<Forecast, FlowError>,
-    /// What of the configuration keeps tasks from loading while devices idle, if anything does.
+    /// Limits of the configuration that keep tasks from loading while devices idle; none if there are none.
     pub(super) limited: Option<LoadingLimits>,
 }
 
 impl Planned {
-    /// The devices to simulate: those that are asked for, else those of the earlier run, else those of this machine.
+    /// The devices to simulate: those of `--devices`, else those of the earlier run, else those of this machine.
     pub(super) fn devices(
         &self,
         asked: &[String],
@@ -89,7 +89,7 @@ impl Planned {
     }
 }
 
-/// What devices are called in one word: `cpu:4`, `sim:1x24GB+1x8GB`, `cuda:0,cuda:1`, `8 cards`.
+/// A short name of devices: `cpu:4`, `sim:1x24GB+1x8GB`, `cuda:0,cuda:1`, `8 cards`.
 pub(super) fn label(infos: &[DeviceInfo]) -> String {
     const NAMED: usize = 4;
     if infos.iter().all(|info| info.device == Device::Cpu) {

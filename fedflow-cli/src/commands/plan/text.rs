@@ -1,4 +1,4 @@
-//! A plan for people: its figures, where each device's time goes, and a picture.
+//! A forecast for people: its figures, where each device's time goes, and a picture.
 
 use std::io::{self, Write};
 
@@ -15,7 +15,7 @@ use crate::view::{count, counted, escape};
 const SHOWN_DEVICES: usize = 16;
 /// How many groups a note names.
 const NAMED_GROUPS: usize = 3;
-/// How wide the names of figures are.
+/// How wide the names of figures are, in columns.
 const LABEL: usize = 16;
 
 /// One way to run a flow, in full; the second case is the same without overlap.
@@ -117,7 +117,7 @@ fn figure(out: &mut dyn Write, name: &str, value: &str) -> io::Result<()> {
     writeln!(out, "{name:<LABEL$} {value}")
 }
 
-/// Where each device's time goes, and what it looks like.
+/// Where each device's time goes, as a table and as a chart.
 fn write_device_uses(out: &mut dyn Write, forecast: &Forecast) -> io::Result<()> {
     let whole = forecast.makespan.as_secs_f64().max(f64::MIN_POSITIVE);
     let rows = forecast.devices.iter().take(SHOWN_DEVICES).map(|device| {
@@ -195,7 +195,7 @@ fn write_notes(out: &mut dyn Write, planned: &Planned) -> io::Result<()> {
     Ok(())
 }
 
-/// What keeps devices idle though tasks wait to load, and what would come of a higher limit.
+/// Limits that keep devices idle although tasks wait to load, and the makespan with higher ones.
 fn limited_by(limited: &LoadingLimits) -> String {
     let joined =
         |part: fn(&LoadingLimit) -> String| limited.limits.iter().map(part).collect::<Vec<_>>().join(" and ");

@@ -40,7 +40,7 @@ impl fmt::Display for SystemTooOld {
 
 impl std::error::Error for SystemTooOld {}
 
-/// Whether this system has what Fedflow needs: Linux 5.9 or newer. [`RunBuilder::open`](super::RunBuilder::open) asks
+/// Whether this system has what Fedflow needs: Linux 5.9 or newer. [`RunBuilder::open`](crate::RunBuilder::open) asks
 /// by itself.
 ///
 /// # Errors
