@@ -9,7 +9,7 @@
 
 use std::error::Error;
 
-use fedflow_cli::{Guard, Run};
+use fedflow_cli::{Guard, RunBuilder};
 use fedflow_core::TaskGroup;
 use fedflow_digits::{Aggregate, Federation, Split, TrainClient};
 use fedflow_worker::Worker;
@@ -21,7 +21,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let guard = Guard::start()?;
 
     let federation = Federation { rounds: 10, ..Federation::default() };
-    let mut run = Run::builder("federated-digits", "res-library", guard)
+    let mut run = RunBuilder::new("federated-digits", "res-library", guard)
         .seed(federation.seed)
         .on_notice(|notice| eprintln!("{notice}"))
         .open()?;

@@ -6,7 +6,7 @@
 
 use std::error::Error;
 
-use fedflow_cli::{Guard, Run};
+use fedflow_cli::{Guard, RunBuilder};
 use fedflow_core::{TaskGroup, TaskSpec};
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -15,7 +15,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let devices = arguments.next().ok_or("usage: sweep DEVICES COMMAND ..")?;
     let command: Vec<String> = arguments.collect();
 
-    let mut run = Run::builder("sweep", "res-sweep", guard)
+    let mut run = RunBuilder::new("sweep", "res-sweep", guard)
         .devices(devices)
         .on_notice(|notice| eprintln!("{notice}"))
         .open()?;

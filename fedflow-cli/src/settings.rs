@@ -10,6 +10,7 @@ pub use layers::{CONFIG_FILE, Layers, Settings, Source};
 
 pub(crate) use config_entry::read_entries;
 pub(crate) use config_toml::starter_text;
+pub(crate) use layers::CONFIG_PREFIX;
 
 #[cfg(test)]
 mod tests;

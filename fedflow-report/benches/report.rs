@@ -1,4 +1,4 @@
-//! How long it takes to fold and to render a run of 10,000 tasks, on one thread and on all.
+//! How long it takes to read the events of 10,000 tasks and to render them, on one thread and on all.
 
 use std::hint::black_box;
 use std::io::{self, Write};
@@ -98,7 +98,7 @@ type Render = fn(&Report, &mut dyn Write) -> Result<(), RenderError>;
 
 fn pools() -> Vec<(&'static str, ThreadPool)> {
     let pool = |threads| ThreadPoolBuilder::new().num_threads(threads).build();
-    // Zero is as many as there are processors.
+    // Zero stands for the number of processors.
     [("one thread", 1), ("all threads", 0)]
         .into_iter()
         .filter_map(|(name, threads)| Some((name, pool(threads).ok()?)))

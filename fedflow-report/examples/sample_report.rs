@@ -1,7 +1,7 @@
-//! Writes every report of a made-up federated run: `cargo run -p fedflow-report --example sample_report -- DIR [ROUNDS]`.
+//! Writes every report of an invented federated run: `cargo run -p fedflow-report --example sample_report -- DIR [ROUNDS]`.
 //!
-//! Thirty rounds, or as many as are asked for, of ten clients and an aggregation on two cards, with a task that fails, one that is killed, and
-//! one that runs out of memory and is tried again. Nothing runs; the events are invented.
+//! There are thirty rounds, or as many as the argument says, of ten clients and an aggregation on two cards. One task
+//! fails, one is killed, and one runs out of memory and is retried. Nothing runs.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -17,7 +17,7 @@ use fedflow_report::{
 };
 
 const CLIENTS: u32 = 10;
-/// When the made-up run began: a day in November 2023.
+/// When the invented run began: a day in November 2023.
 const BEGIN: f64 = 1_700_000_000.0;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -38,11 +38,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The made-up machine: when each card is free, and what has been told so far.
+/// The invented machine: when each card is free, and the events so far.
 struct World {
     random: fastrand::Rng,
     free: [f64; 2],
-    /// Events by time, in microseconds; a counter keeps the order of those at one time.
+    /// Events by time in microseconds; a counter keeps the order of events at one time.
     events: BTreeMap<(u64, usize), RunEvent>,
 }
 
@@ -99,7 +99,7 @@ impl World {
         Ok(report)
     }
 
-    /// What a sampler would have seen of the cards each quarter of a second.
+    /// The samples of the cards, four a second.
     fn telemetry(&mut self, until: f64) -> Vec<TelemetrySample> {
         const STEP: f64 = 0.25;
         let mut trains: Vec<(f64, Device, &Name, &Name)> = Vec::new();
@@ -188,7 +188,7 @@ impl World {
         Planned { load: 0.15, train: 0.25, result, items: Vec::new(), trouble: None }
     }
 
-    /// Plays a group: four tasks load at a time, the first that is loaded gets the first free card.
+    /// Plays a group. Four tasks load at a time; the first that is loaded gets the first free card.
     fn group(
         &mut self,
         group: &str,
@@ -296,7 +296,7 @@ impl World {
         (trains, ends)
     }
 
-    /// Clients ask for much more of a card than they use, and use more of the host than anybody thought.
+    /// Clients use much less of a card than is estimated, and more host memory.
     fn memory_of(&self, group: &Name, task: &Name) -> RunEvent {
         let client: u64 = task.as_str().bytes().map(u64::from).sum();
         let given = |asked: u64, source, megabytes: u64| MemoryUse {
@@ -315,7 +315,7 @@ impl World {
         }
     }
 
-    /// Trains on the card that is free first; returns when it begins and on which card.
+    /// Trains on the card that is free first; returns the start and the card.
     fn train(&mut self, group: &Name, task: &Name, from: f64, seconds: f64) -> (f64, Device) {
         let card = usize::from(self.free[1] < self.free[0]);
         let begin = from.max(self.free[card]) + 0.003;

@@ -2,4 +2,5 @@
 
 mod message_queue;
 mod render_threads;
+pub(crate) mod report_files;
 pub(crate) mod report_writer;

@@ -36,8 +36,6 @@ pub use check_worker::{CheckedStep, Trial, Verdict, WorkerCheck};
 pub use describe::{DescribeError, describe};
 #[cfg(feature = "host")]
 pub use host::{Host, HostError, HostHandle, HostOptions, LeaseHooks, Protocol, WorkerProgram};
-#[cfg(any(feature = "runtime", feature = "run-dir"))]
-pub use processes::ProcessId;
 #[cfg(feature = "runtime")]
 pub use processes::end_descendants;
 #[cfg(feature = "host")]

@@ -62,7 +62,8 @@ fn instant() -> Instant {
     Instant::now()
 }
 
-#[cfg(all(test, feature = "host"))]
+#[cfg(feature = "host")]
+#[cfg(test)]
 mod tests {
     use super::*;
 

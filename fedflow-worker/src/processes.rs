@@ -4,6 +4,7 @@
 pub(crate) mod environment;
 #[cfg(feature = "runtime")]
 pub(crate) mod inheritance;
+mod kernel_files;
 mod killing;
 #[cfg(feature = "host")]
 mod own_children;
@@ -13,7 +14,7 @@ mod own_descendants;
 pub(crate) mod own_environment;
 #[cfg(feature = "host")]
 mod posix_spawn;
-mod process_id;
+mod process_identity;
 #[cfg(feature = "runtime")]
 mod process_tree;
 #[cfg(feature = "host")]
@@ -26,15 +27,17 @@ mod test_shell;
 pub use own_children::own_children;
 #[cfg(feature = "runtime")]
 pub use own_descendants::end_descendants;
-pub use process_id::ProcessId;
 
+#[cfg(feature = "host")]
+pub(crate) use kernel_files::{read_again, read_short};
 #[cfg(any(feature = "host", feature = "run-dir"))]
 pub(crate) use killing::end;
 #[cfg(any(feature = "host", feature = "run-dir"))]
-pub(crate) use process_id::ProcessStat;
-#[cfg(feature = "host")]
-pub(crate) use process_id::{read_again, read_short};
+pub(crate) use process_identity::{identify, probe_stat};
+#[cfg(feature = "run-dir")]
+pub(crate) use process_identity::{is_alive, this_process};
 #[cfg(feature = "host")]
 pub(crate) use process_tree::descendants;
+#[cfg(feature = "host")]
 #[cfg(test)]
 pub(crate) use test_shell::Shell;

@@ -23,22 +23,23 @@
 //! still says of the task before is told apart.
 
 pub(crate) mod codec;
+mod hello;
 #[cfg(feature = "host")]
 mod host_limits;
-#[cfg(feature = "host")]
 pub(crate) mod json;
 mod limits;
 mod messages;
 mod value_builder;
 mod wire_types;
 
+pub(crate) use hello::{Hello, kinds_line};
 #[cfg(feature = "host")]
 pub(crate) use host_limits::{HOST_BACKLOG, HOST_BURST, HOST_RATE, MAX_HELLO, MAX_INLINE, MAX_MESSAGE};
 pub(crate) use limits::{
     ITEM_GAP, MAX_CHUNK, MAX_ITEM, MAX_KEY, MAX_KEYS, OLDEST_VERSION, VERSION, WORKER_BURST, WORKER_RATE,
     shortened,
 };
-pub(crate) use messages::{Bootstrap, Hello, TaskMessage, ToHost, ToWorker};
+pub(crate) use messages::{Bootstrap, TaskMessage, ToHost, ToWorker};
 #[cfg(feature = "host")]
 pub(crate) use value_builder::check_limits;
 pub(crate) use wire_types::{Bytes, Carried, WireLease};

@@ -16,6 +16,7 @@ use std::process::ExitCode;
 use fedflow_core::Task;
 
 use crate::processes::own_environment;
+use crate::protocol::kinds_line;
 use surroundings::Surroundings;
 use task_kinds::Kinds;
 
@@ -105,8 +106,7 @@ impl Worker {
     }
 
     fn describe(&self) -> ExitCode {
-        let line = serde_json::json!({ "kinds": self.kinds.names() });
-        match writeln!(std::io::stdout(), "{line}") {
+        match std::io::stdout().write_all(kinds_line(&self.kinds.names()).as_bytes()) {
             Ok(()) => ExitCode::SUCCESS,
             Err(_) => ExitCode::FAILURE,
         }

@@ -1,7 +1,7 @@
 //! The run directory: its journal, its lock, how a supervisor is given orders, and what a crash may leave behind.
 //!
 //! It knows neither the worker protocol nor the host that starts processes. A supervisor goes through it so:
-//! [`RunDir::create`] (or [`RunDir::open`] to resume), [`RunLock::acquire`], then [`JournalWriter::create`], or
+//! [`create_run_dir`] (or [`RunDir::open`] to resume), [`RunLock::acquire`], then [`JournalWriter::create`], or
 //! [`recover`], [`end_leftovers`] and [`JournalWriter::append`]. The lock is to be held until the writer has
 //! finished. A supervisor has to ignore SIGXFSZ, or a limit on the size of files ends it instead of being told as
 //! [`JournalNotice::Failed`].
@@ -43,8 +43,8 @@ mod control;
 mod estimates_file;
 mod journal;
 mod run_dir;
+mod run_state;
 mod setup;
-mod state;
 mod telemetry_file;
 mod wall_clock;
 
@@ -57,10 +57,12 @@ pub use journal::{
     FORMAT_VERSION, Head, JournalError, JournalFollower, JournalNotice, JournalReader, JournalWriter, Notify,
     Record, Recovered, TornTail, flow_checksum, new_run_token, read_journal, recorded_config,
 };
-pub use run_dir::{LockError, LockHolder, LockState, LogPiece, LogReader, RunDir, RunLock, RunWatch, Woken};
-pub use setup::{Existing, RUN_TOKEN_VARIABLE, RunDirError, end_leftovers, processes_of_run};
-pub use state::{RunState, recover};
+pub use run_dir::{
+    LockError, LockHolder, LockState, LogPiece, LogReader, RunDir, RunDirError, RunLock, RunWatch, Woken,
+};
+pub use run_state::{RunState, recover};
+pub use setup::{
+    CreateRunDirError, Existing, RUN_TOKEN_VARIABLE, create_run_dir, end_leftovers, processes_of_run,
+};
 pub use telemetry_file::{TelemetryError, TelemetryWriter, read_telemetry};
 pub use wall_clock::unix_now;
-
-pub use crate::processes::ProcessId;

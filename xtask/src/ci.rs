@@ -30,6 +30,30 @@ const STEPS: &[(&str, CiStep)] = &[
         CiStep::Command("cargo clippy -p fedflow-cli --lib --no-default-features --locked -- -D warnings"),
     ),
     (
+        "worker's runtime",
+        CiStep::Command(
+            "cargo clippy -p fedflow-worker --all-targets --locked --no-default-features --features runtime -- -D warnings",
+        ),
+    ),
+    (
+        "run directory",
+        CiStep::Command(
+            "cargo clippy -p fedflow-worker --all-targets --locked --no-default-features --features run-dir -- -D warnings",
+        ),
+    ),
+    (
+        "both of them",
+        CiStep::Command(
+            "cargo clippy -p fedflow-worker --all-targets --locked --no-default-features --features runtime,run-dir -- -D warnings",
+        ),
+    ),
+    (
+        "host alone",
+        CiStep::Command(
+            "cargo clippy -p fedflow-worker --all-targets --locked --no-default-features --features host -- -D warnings",
+        ),
+    ),
+    (
         "documentation",
         CiStep::CommandWith("cargo doc --workspace --no-deps", ("RUSTDOCFLAGS", "-D warnings")),
     ),

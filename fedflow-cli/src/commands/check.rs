@@ -7,10 +7,10 @@ use fedflow_core::{GroupError, Program, TaskEntry, TaskGroup};
 
 use super::flow_setup::{check_flow, load_settings, open_devices};
 use crate::args::CheckArgs;
-use crate::command_error::CommandError;
+use crate::commands::command_error::CommandError;
+use crate::commands::printing::plain_table;
+use crate::commands::printing::stdout;
 use crate::flow::{FlowFile, FlowGroup};
-use crate::plain_table::plain_table;
-use crate::stdout;
 use crate::view::{counted, escape};
 
 /// How many tasks of a group are shown, unless all are.
@@ -63,7 +63,7 @@ fn group_cell(group: &TaskGroup) -> String {
     format!("{}{ahead}", group.group_name())
 }
 
-/// A command in one line, cut where nobody reads on.
+/// A command in one line, cut where it gets long.
 fn clipped(command: &str) -> String {
     const WIDTH: usize = 60;
     let words: Vec<&str> = command.split_whitespace().collect();

@@ -5,11 +5,11 @@ use std::io::{self, Write};
 use fedflow_worker::{CheckedStep, Protocol, Trial, Verdict, WorkerCheck};
 
 use crate::args::{CheckWorkerArgs, CheckedProtocol};
-use crate::command_error::CommandError;
-use crate::stdout;
+use crate::commands::command_error::CommandError;
+use crate::commands::printing::stdout;
 use crate::view::{escape, shown_lines};
 
-/// What stands before the lines that belong to a step.
+/// The indent of the lines that belong to a step.
 const INDENT: &str = "         ";
 /// How many of the last lines of its stderr are shown for a step that failed.
 const STDERR_LINES: usize = 8;

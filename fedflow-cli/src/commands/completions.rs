@@ -4,8 +4,8 @@ use clap::CommandFactory;
 use clap_complete::Shell;
 
 use crate::args::Cli;
-use crate::command_error::CommandError;
-use crate::stdout;
+use crate::commands::command_error::CommandError;
+use crate::commands::printing::stdout;
 
 /// Prints the script.
 pub(crate) fn cmd_completions(shell: Shell) -> Result<(), CommandError> {

@@ -4,12 +4,12 @@ use fedflow_core::Config;
 
 use super::flow_setup::load_settings;
 use crate::args::ConfigArgs;
-use crate::command_error::CommandError;
+use crate::commands::command_error::CommandError;
+use crate::commands::printing::stderr;
+use crate::commands::printing::stdout;
 use crate::flow::FlowFile;
 use crate::mail::{Account, MailMessage};
 use crate::settings::render;
-use crate::stderr;
-use crate::stdout;
 
 /// Prints it as TOML that can be put into fedflow.toml.
 pub(crate) fn cmd_config(args: &ConfigArgs) -> Result<(), CommandError> {

@@ -1,16 +1,17 @@
-//! `fedflow devices`: what GPUs there are, their memory, and who holds them.
+//! `fedflow devices`: the GPUs of this machine, their memory, and the leases on them.
 
+mod card_text;
 mod watch;
 
 use std::io::{self, Write};
 
-use fedflow_core::{Device, Size};
-use fedflow_gpu::{CardReport, DeviceEnvironment, Inventory, LeaseReport, WaitReport, inventory};
+use fedflow_core::Size;
+use fedflow_gpu::{DeviceEnvironment, Inventory, LeaseReport, WaitReport, inventory};
 
+use self::card_text::{card_table, device_of, driver_line, write_notes, write_reason};
 use crate::args::DevicesArgs;
-use crate::command_error::CommandError;
-use crate::plain_table::plain_table;
-use crate::stdout;
+use crate::commands::command_error::CommandError;
+use crate::commands::printing::stdout;
 use crate::view::escape;
 
 /// Prints the inventory.
@@ -26,7 +27,7 @@ pub(crate) fn cmd_devices(args: &DevicesArgs) -> Result<(), CommandError> {
     stdout::print(|out| write_table(out, &inventory))
 }
 
-/// A line that tells the driver, a table of cards, below it the processes, the leases of all users, and who waits.
+/// The driver, a table of cards, the processes on them, the leases of all users, and the requests that wait.
 fn write_table(out: &mut dyn Write, inventory: &Inventory) -> io::Result<()> {
     if let Some(line) = driver_line(inventory) {
         writeln!(out, "{line}")?;
@@ -59,44 +60,7 @@ fn write_table(out: &mut dyn Write, inventory: &Inventory) -> io::Result<()> {
     write_reason(out, inventory)
 }
 
-fn driver_line(inventory: &Inventory) -> Option<String> {
-    let cuda = inventory.cuda.as_ref().map(|cuda| format!(", CUDA {cuda}")).unwrap_or_default();
-    inventory.driver.as_ref().map(|driver| format!("driver {driver}{cuda}"))
-}
-
-fn card_table(inventory: &Inventory) -> String {
-    let header = ["device", "name", "memory", "used", "busy", "power", "temp", "uuid"];
-    plain_table(header, inventory.cards.iter().map(row))
-}
-
-/// What cannot be used, and what else a person should know.
-fn write_notes(out: &mut dyn Write, inventory: &Inventory) -> io::Result<()> {
-    for card in &inventory.cards {
-        if let Some(error) = &card.error {
-            let name =
-                card.device.map_or_else(|| format!("card {}", card.index), |device| device.to_string());
-            writeln!(out, "{name}: cannot be used: {error}")?;
-        }
-    }
-    for warning in &inventory.warnings {
-        writeln!(out, "note: {warning}")?;
-    }
-    Ok(())
-}
-
-/// Why there is no card, if there is none, and what then.
-fn write_reason(out: &mut dyn Write, inventory: &Inventory) -> io::Result<()> {
-    if let Some(reason) = &inventory.reason {
-        writeln!(out, "no GPU: {reason}")?;
-        writeln!(
-            out,
-            "hint: without one, `fedflow run` uses CPU slots, one a core; `--devices sim:2x24GB` simulates cards"
-        )?;
-    }
-    Ok(())
-}
-
-/// Who has leased what. What other users have written is escaped, as anybody may write in the ledger's directory.
+/// One lease. What other users have written is escaped: every user may write in the ledger's directory.
 fn lease_line(lease: &LeaseReport) -> String {
     let device = device_of(lease);
     if lease.quarantined {
@@ -121,14 +85,6 @@ fn lease_line(lease: &LeaseReport) -> String {
     format!("{device}: {user} has leased {what}{task} (run of process {supervisor}{process}{state})")
 }
 
-fn device_of(lease: &LeaseReport) -> String {
-    match lease.device {
-        // Slots have one name; the ledger knows which one it is.
-        Some(device) if device != Device::Cpu => device.to_string(),
-        _ => escape(&lease.card),
-    }
-}
-
 fn waiting_line(waiting: &WaitReport) -> String {
     let WaitReport { user, supervisor, devices, memory, exclusive, .. } = waiting;
     let plural = if *devices == 1 { "" } else { "s" };
@@ -137,19 +93,4 @@ fn waiting_line(waiting: &WaitReport) -> String {
         "waiting: {} (run of process {supervisor}) for {devices}{whole} device{plural} of {memory}",
         escape(user)
     )
-}
-
-fn row(card: &CardReport) -> [String; 8] {
-    let unknown = || "-".to_owned();
-    let percent = |percent: u32| format!("{percent}%");
-    [
-        card.device.map_or_else(unknown, |device| device.to_string()),
-        card.name.clone().unwrap_or_else(unknown),
-        card.memory.map_or_else(unknown, |memory| memory.total.to_string()),
-        card.memory.map_or_else(unknown, |memory| memory.used.to_string()),
-        card.utilization.map_or_else(unknown, percent),
-        card.power.map_or_else(unknown, |milliwatts| format!("{:.0}W", f64::from(milliwatts) / 1e3)),
-        card.temperature.map_or_else(unknown, |degrees| format!("{degrees}°C")),
-        card.uuid.clone().unwrap_or_else(unknown),
-    ]
 }

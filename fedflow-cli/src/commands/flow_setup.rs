@@ -9,13 +9,12 @@ use fedflow_gpu::Pool;
 use fedflow_worker::{Protocol, WorkerProgram, describe};
 
 use crate::args::SettingArgs;
-use crate::command_error::CommandError;
+use crate::commands::command_error::CommandError;
+use crate::commands::printing::stderr;
 use crate::flow::{Flow, FlowFile, Surroundings, WorkerEntry, WorkerProtocol, validate};
 use crate::mail::check_mail;
-use crate::process_environment::{config_variables, search_path};
-use crate::run::Devices;
-use crate::settings::{Layers, Settings};
-use crate::stderr;
+use crate::run::{Devices, search_path, variables_with_prefix};
+use crate::settings::{CONFIG_PREFIX, Layers, Settings};
 
 /// How long a worker may take to list its task kinds.
 const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -23,13 +22,13 @@ const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(30);
 /// The effective configuration.
 ///
 /// # Errors
-/// All that is wrong in any of its sources.
+/// Every mistake in any of its sources.
 pub(super) fn load_settings(args: &SettingArgs, flow: Option<&FlowFile>) -> Result<Settings, CommandError> {
     let layers = Layers {
         directory: Path::new("."),
         config_file: args.config.as_deref(),
         flow: flow.map(|file| (&file.source, file.flow.config.as_slice())),
-        variables: &config_variables(),
+        variables: &variables_with_prefix(CONFIG_PREFIX),
         set: &args.set,
     };
     Ok(Settings::load(&layers)?)
@@ -43,10 +42,10 @@ pub(super) fn open_devices(text: &str, config: &Config) -> Result<Devices, Comma
     Devices::open(text, config).map_err(CommandError::from)
 }
 
-/// Looks for all that can be known to be wrong before the flow runs.
+/// Checks everything that can be checked before the flow runs.
 ///
 /// # Errors
-/// All of it.
+/// Everything that is wrong.
 pub(super) fn check_flow(flow: &Flow, config: &Config, pool: &Pool) -> Result<(), CommandError> {
     let search_path = search_path();
     let surroundings = Surroundings {
@@ -87,7 +86,7 @@ fn program(entry: &WorkerEntry) -> WorkerProgram {
     }
 }
 
-/// `--grace` sets how long what runs may go on after a signal, and how long SIGTERM is given to work.
+/// The configuration with the time that `--grace` gives running tasks to end.
 pub(super) fn with_grace(mut config: Config, grace: Option<Duration>) -> Config {
     if let Some(grace) = grace {
         config.supervision.grace = grace;
@@ -95,7 +94,7 @@ pub(super) fn with_grace(mut config: Config, grace: Option<Duration>) -> Config 
     config
 }
 
-/// Where relative paths on the command line begin.
+/// The directory to which paths on the command line are relative.
 pub(super) fn current_directory() -> Result<PathBuf, CommandError> {
     std::env::current_dir().map_err(|error| CommandError::failed(format!("no current directory: {error}")))
 }

@@ -1,12 +1,14 @@
 //! `fedflow init`: a flow file and a configuration to start from.
 
+mod starter;
+
 use std::path::Path;
 
+use self::starter::write_starter;
 use crate::args::InitArgs;
-use crate::command_error::CommandError;
-use crate::init::write_starter;
-use crate::short_path::short_path;
-use crate::stdout;
+use crate::commands::command_error::CommandError;
+use crate::commands::printing::stdout;
+use crate::run::short_path;
 
 /// Writes the files and says what to do with them.
 pub(crate) fn cmd_init(args: &InitArgs) -> Result<(), CommandError> {

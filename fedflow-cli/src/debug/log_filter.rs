@@ -1,8 +1,8 @@
 //! `LogFilter`: which traces are written, by the variable `FEDFLOW_LOG` or by the key `debug`.
 
-use tracing_subscriber::filter::{LevelFilter, Targets};
+use std::ffi::OsStr;
 
-use crate::process_environment;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 
 /// What the target of every trace of Fedflow begins with.
 const FEDFLOW: &str = "fedflow";
@@ -25,12 +25,12 @@ const LEVELS: [(&str, LevelFilter); 6] = [
 )]
 pub(crate) struct LogFilterError(String);
 
-/// The filter that `FEDFLOW_LOG` asks for, or else the key `debug`; `None` if nothing is to be written.
+/// The filter that the variable `FEDFLOW_LOG` asks for, or else the key `debug`; `None` if nothing is to be written.
 ///
 /// # Errors
 /// The variable is set to something else than levels.
-pub(crate) fn log_filter(debug: bool) -> Result<Option<Targets>, LogFilterError> {
-    match process_environment::log_filter() {
+pub(crate) fn log_filter(variable: Option<&OsStr>, debug: bool) -> Result<Option<Targets>, LogFilterError> {
+    match variable {
         Some(text) => parse(&text.to_string_lossy()).map(Some),
         None if debug => Ok(Some(Targets::new().with_target(FEDFLOW, LevelFilter::DEBUG))),
         None => Ok(None),

@@ -58,7 +58,7 @@ macro_rules! keys {
 }
 
 keys! {
-    NAME: Identifier = "name" in [Flow, Group], "The name of the flow, or of the group; without it the name of the file, or group-N.";
+    NAME: Identifier = "name" in [Flow, Group], "The name; without it, that of the file, or group-N for a group.";
     WORKDIR: FixedText = "workdir" in [Flow], "The run directory, relative to the flow file.";
     CONFIG: AnyTable = "config" in [Flow], "Configuration; `fedflow config` lists its keys.";
     WORKERS: Tables = "workers" in [Flow], "The worker programs: [workers.NAME].";
@@ -90,7 +90,7 @@ keys! {
     START_TIMEOUT: Duration = "start-timeout" in [Group, Task, Worker], "How long a worker may take from its start until it is available.";
     LOAD_TIMEOUT: Duration = "load-timeout" in [Group, Task, Worker], "How long a task may load.";
     TRAIN_TIMEOUT: Duration = "train-timeout" in [Group, Task, Worker], "How long a task may train.";
-    TIMEOUT: Duration = "timeout" in [Group, Task, Worker], "How long a task may load and train together.";
+    TIMEOUT: Duration = "timeout" in [Group, Task, Worker], "How long an attempt may load and train together.";
     EXIT_TIMEOUT: Duration = "exit-timeout" in [Group, Task, Worker], "How long a process may take to exit.";
     RETRIES: u32 = "retries" in [Group, Task, Worker], "How often a task that failed is tried again.";
 

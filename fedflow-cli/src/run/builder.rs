@@ -8,19 +8,18 @@ use std::sync::Arc;
 use fedflow_core::{Config, Durations, Observer, StartOrder};
 use fedflow_worker::WorkerProgram;
 use fedflow_worker::store::{
-    Existing, Head, RunDir, RunDirError, RunLock, flow_checksum, new_run_token, recorded_config, unix_now,
+    CreateRunDirError, Existing, Head, RunDir, RunLock, create_run_dir, flow_checksum, new_run_token,
+    recorded_config, unix_now,
 };
 
 use super::devices::Devices;
-use super::guard::Guard;
-use super::observers::Unobserved;
+use super::notice::{Notice, Notices};
 use super::open_error::OpenError;
 use super::open_run::Run;
 use super::opening::Opening;
 use super::recorded_run::{RecordedRun, read_durations, read_run};
-use super::system_check::check_system;
-use super::wiring::{MakeObserver, Session, SessionPlan};
-use crate::notice::{Notice, Notices};
+use super::supervisor::{Guard, check_system};
+use super::wiring::{MakeObserver, Session, SessionPlan, Unobserved};
 
 /// The seed of a run that is given none: the same flow makes the same choices.
 pub(crate) const DEFAULT_SEED: u64 = 0;
@@ -54,11 +53,11 @@ struct FlowText {
     text: String,
 }
 
-impl Run {
+impl RunBuilder {
     /// Begins to describe a run: the flow's name, the run directory and the guard.
     #[must_use]
-    pub fn builder(name: impl Into<String>, workdir: impl Into<PathBuf>, guard: Guard) -> RunBuilder {
-        RunBuilder {
+    pub fn new(name: impl Into<String>, workdir: impl Into<PathBuf>, guard: Guard) -> Self {
+        Self {
             name: name.into(),
             workdir: workdir.into(),
             guard,
@@ -215,9 +214,9 @@ impl<O: Observer> RunBuilder<O> {
         let devices = self.take_devices()?;
         let durations = self.durations.take().unwrap_or_else(|| self.replaced_durations());
         let existing = if self.fresh { Existing::Fresh } else { Existing::Refuse };
-        let run_dir = RunDir::create(&self.workdir, existing).map_err(|error| self.refusal(error))?;
+        let run_dir = create_run_dir(&self.workdir, existing).map_err(|error| self.refusal(error))?;
         let lock = RunLock::acquire(&run_dir)?;
-        run_dir.refuse_taken(&self.reserved).map_err(OpenError::Directory)?;
+        run_dir.refuse_taken(&self.reserved).map_err(|error| OpenError::Directory(error.into()))?;
         self.keep_flow(&run_dir)?;
         let base_dir = match self.base_dir.take() {
             Some(base_dir) => base_dir,
@@ -246,7 +245,7 @@ impl<O: Observer> RunBuilder<O> {
     /// The directory holds no run, another supervisor works there, its journal cannot be read, processes of an earlier
     /// session cannot be ended, the devices cannot be used, or the system refuses what a run needs.
     pub fn resume(self) -> Result<Run<O>, OpenError> {
-        let run_dir = RunDir::open(&self.workdir).map_err(OpenError::Directory)?;
+        let run_dir = RunDir::open(&self.workdir).map_err(|error| OpenError::Directory(error.into()))?;
         self.go_on(&run_dir, |_, _| Ok(()))
     }
 
@@ -322,10 +321,10 @@ impl<O: Observer> RunBuilder<O> {
     }
 
     /// Why a run directory cannot be made. A run that is going on is named before one that has ended.
-    fn refusal(&self, error: RunDirError) -> OpenError {
+    fn refusal(&self, error: CreateRunDirError) -> OpenError {
         match error {
-            RunDirError::Locked(error) => OpenError::Locked(error),
-            RunDirError::EarlierRun(_) => match locked(&self.workdir) {
+            CreateRunDirError::Locked(error) => OpenError::Locked(error),
+            CreateRunDirError::EarlierRun(_) => match locked(&self.workdir) {
                 Some(in_use) => in_use,
                 None => OpenError::Directory(error),
             },

@@ -3,12 +3,13 @@
 use std::io;
 use std::path::PathBuf;
 
+use fedflow_core::ProcessId;
 use fedflow_worker::HostError;
-use fedflow_worker::store::{JournalError, LockError, ProcessId, RunDirError};
+use fedflow_worker::store::{CreateRunDirError, JournalError, LockError, RunDirError};
 
 use super::devices::DevicesError;
-use super::system_check::SystemTooOld;
-use crate::short_path::short_path;
+use super::short_path::short_path;
+use super::supervisor::SystemTooOld;
 
 /// Why a run cannot be opened. No task was started.
 #[derive(Debug, thiserror::Error)]
@@ -22,7 +23,7 @@ pub enum OpenError {
     Devices(#[from] DevicesError),
     /// The run directory cannot be made or opened.
     #[error(transparent)]
-    Directory(RunDirError),
+    Directory(CreateRunDirError),
     /// The flow's text cannot be kept in the run directory.
     #[error(transparent)]
     FlowText(RunDirError),

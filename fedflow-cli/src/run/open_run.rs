@@ -8,14 +8,13 @@ use fedflow_report::Report;
 use fedflow_worker::HostHandle;
 use fedflow_worker::store::{JournalError, RunDir};
 
-use super::observers::{Observers, Unobserved};
+use super::notice::{Notice, Notices};
 use super::run_handle::RunHandle;
-use super::wiring::{Hold, Session};
-use crate::notice::{Notice, Notices};
+use super::wiring::{Hold, Observers, Session, Unobserved};
 
 /// An open run: this process is the supervisor of its run directory.
 ///
-/// [`Run::builder`] opens it. Groups are executed strictly in order; a task whose result the journal has from an
+/// [`RunBuilder`](super::RunBuilder) opens it. Groups are executed strictly in order; a task whose result the journal has from an
 /// earlier session, in a group of the same tasks and parameters, is not run again. A run that is dropped without
 /// [`Run::finish`] ends as failed, and can be opened again.
 ///
@@ -186,10 +185,10 @@ mod tests {
     use std::rc::Rc;
 
     use fedflow_core::{RunEvent, TaskSpec};
-    use fedflow_worker::store::{Existing, JournalReader, RunLock};
+    use fedflow_worker::store::{Existing, JournalReader, RunLock, create_run_dir};
 
     use super::*;
-    use crate::run::{Guard, OpenError};
+    use crate::run::{Guard, OpenError, RunBuilder};
 
     /// Tries to take the lock when it is dropped.
     struct LockProbe {
@@ -212,10 +211,10 @@ mod tests {
     fn probed(workdir: &Path) -> (Run<LockProbe>, Rc<Cell<Option<bool>>>) {
         let found = Rc::default();
         let told = Rc::clone(&found);
-        let run = Run::builder("locked", workdir, Guard::none())
+        let run = RunBuilder::new("locked", workdir, Guard::none())
             .devices("cpu:1")
             .observer(move |opening| {
-                let run_dir = RunDir::create(opening.run_dir, Existing::Refuse);
+                let run_dir = create_run_dir(opening.run_dir, Existing::Refuse);
                 Ok(LockProbe { run_dir: run_dir.map_err(std::io::Error::other)?, found: told })
             })
             .begin()
@@ -251,7 +250,7 @@ mod tests {
     #[test]
     fn a_run_goes_on_only_with_its_own_flow() {
         let place = tempfile::tempdir().unwrap();
-        let builder = |name: &str| Run::builder(name, place.path(), Guard::none()).devices("cpu:1");
+        let builder = |name: &str| RunBuilder::new(name, place.path(), Guard::none()).devices("cpu:1");
         let mut group = TaskGroup::new("g").unwrap();
         group.add_task(TaskSpec::command("t", ["true"]).unwrap()).unwrap();
         let mut run = builder("one").open().unwrap();

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use fedflow_core::Durations;
 use fedflow_report::Report;
-use fedflow_worker::store::{JournalError, RunDir, RunState, end_leftovers, read_journal, recover};
+use fedflow_worker::store::{
+    JournalError, RunDir, RunState, end_leftovers, read_journal, read_telemetry, recover,
+};
 
-use super::device_telemetry::add_kept_telemetry;
+use super::notice::Notices;
 use super::open_error::OpenError;
-use crate::notice::Notices;
 
 /// How long what is left of an earlier session has to end before it is killed.
 const LEFTOVER_GRACE: Duration = Duration::from_secs(2);
@@ -33,6 +34,17 @@ pub(crate) fn read_run(run_dir: &RunDir, notices: &Notices) -> Result<RecordedRu
     }
     let state = recover(run_dir)?;
     Ok(RecordedRun { state, report })
+}
+
+/// Reads what earlier sessions have kept into their report. Returns what to say of samples that cannot be read; the
+/// report does without them.
+fn add_kept_telemetry(run_dir: &RunDir, report: &mut Report) -> Option<String> {
+    match read_telemetry(run_dir, |sample| report.add_telemetry(sample)) {
+        Ok(0) => None,
+        Ok(1) => Some("left out of telemetry.jsonl: 1 damaged line".into()),
+        Ok(damaged) => Some(format!("left out of telemetry.jsonl: {damaged} damaged lines")),
+        Err(error) => Some(format!("telemetry is left out: {error}")),
+    }
 }
 
 /// Reads how long the tasks of a run took.

@@ -1,5 +1,11 @@
 //! How a run's ports are opened and wired: host, devices, journal, report, and everything that watches beside them.
 
+mod control_requests;
+mod device_telemetry;
+mod host_options;
+mod kept_estimates;
+mod observers;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -12,20 +18,21 @@ use fedflow_report::{Report, ReportWriter};
 use fedflow_worker::store::{Head, JournalNotice, JournalWriter, OrderSocket, RunDir, RunLock};
 use fedflow_worker::{Host, HostHandle, WorkerProgram};
 
-use super::control_requests::take_control_requests;
-use super::device_telemetry::{SampleTargets, start_telemetry};
+use self::control_requests::take_control_requests;
+use self::device_telemetry::{SampleTargets, start_telemetry};
+use self::host_options::{host_options, within_capacity};
+use self::kept_estimates::KeptEstimates;
 use super::devices::Devices;
-use super::guard::{Guard, GuardWatch};
-use super::host_options::{host_options, within_capacity};
-use super::kept_estimates::KeptEstimates;
-use super::observers::Observers;
+use super::notice::Notices;
 use super::open_error::OpenError;
 use super::opening::Opening;
 use super::recorded_run::RecordedRun;
-use super::signal_watch::SignalWatch;
+use super::supervisor::{Guard, GuardWatch, SignalWatch};
 use crate::debug::task_names::TaskNames;
 use crate::debug::traced_pool::TracedPool;
-use crate::notice::Notices;
+
+pub(super) use observers::Observers;
+pub use observers::Unobserved;
 
 /// Makes the caller's observer.
 pub(super) type MakeObserver<O> = Box<dyn FnOnce(&Opening<'_>) -> io::Result<O>>;

@@ -10,8 +10,10 @@ use fedflow_core::{Config, ConfigError, KEYS, Key, Value};
 
 use super::config_entry::{ConfigEntry, read_entries};
 use crate::diagnostic::{Diagnostic, Diagnostics, SourceFile, did_you_mean};
-use crate::process_environment::CONFIG_PREFIX;
 use crate::toml_reader::TomlReader;
+
+/// What the names of configuration variables begin with.
+pub(crate) const CONFIG_PREFIX: &str = "FEDFLOW_CONFIG_";
 
 /// The configuration file in the current directory.
 pub const CONFIG_FILE: &str = "fedflow.toml";

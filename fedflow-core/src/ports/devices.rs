@@ -6,52 +6,55 @@ use crate::model::identity::TaskKey;
 use crate::model::quantity::Size;
 
 /// Devices, of which some can be leased now.
+///
+/// A pool decides what is free, and nothing else; which task asks for it, and what follows from a refusal, the scheduler
+/// decides. [`LeaseTable`](crate::LeaseTable) keeps the books for a pool of one's own.
+///
+/// No method has a default, so a pool that wraps another one passes on everything or does not compile. A pool that knows
+/// less says so: `None` from [`Self::peak`], `false` from [`Self::fits_without`], [`Self::rebook`] and [`Self::is_lost`].
+///
+/// # Which process sees which card
+///
+/// The pool names the variables and the host of the workers sets them. [`Lease::environment`] holds what a process must
+/// find that is started for this lease alone, such as a command: for cards, `CUDA_VISIBLE_DEVICES` with their UUIDs and
+/// `CUDA_DEVICE_ORDER`. It sees no other card, so the leased one is `cuda:0` there, which is [`Lease::device_seen`]. A
+/// process that loads before it has a lease sees all cards of the run, and is told which one to use by its ordinal in the
+/// run, [`Lease::device`]. Neither the engine nor the scheduler reads or sets an environment.
 pub trait DevicePool {
-    /// The devices there are.
+    /// All devices, in an order that does not change.
     fn devices(&self) -> Vec<DeviceInfo>;
-    /// Whether a request can be met at all, if nothing else were leased.
+    /// Whether a request could be met if nothing else were leased.
     ///
     /// # Errors
     /// Says why it can never be met.
     fn check(&self, request: &LeaseRequest) -> Result<(), Unleasable>;
-    /// The largest share of one card that can be leased; none if memory does not count.
+    /// The largest share of one card that can be leased; `None` if memory does not count.
     fn largest_share(&self) -> Option<Size>;
-    /// Leases what is asked, all or nothing, if it is free now.
+    /// Leases what is asked, all of it or nothing, if it is free now.
     ///
-    /// With [`LeaseRequest::hold`] a refused request has the pool keep back the devices that can be emptied for
-    /// it soonest, until it is met or withdrawn; one request is kept so at a time.
+    /// With [`LeaseRequest::hold`], a refusal makes the pool keep back the devices that can be emptied soonest for this
+    /// request, until it is met or withdrawn. One request is served so at a time.
     fn try_lease(&mut self, request: &LeaseRequest) -> Option<Lease>;
-    /// Whether a request that was refused would have been met without these leases, whose turn has ended and whose
-    /// processes can be asked to go.
-    fn fits_without(&self, request: &LeaseRequest, leases: &[LeaseId]) -> bool {
-        let _ = (request, leases);
-        false
-    }
-    /// `train` has ended: the devices' turn is free for the next; memory stays booked until [`Self::release`].
+    /// Whether a request that was refused would be met without these leases. Their training has ended, and their
+    /// processes can be asked to exit.
+    fn fits_without(&self, request: &LeaseRequest, leases: &[LeaseId]) -> bool;
+    /// `train` has ended: its devices are free for the next task. Memory stays booked until [`Self::release`].
     fn end_train(&mut self, lease: LeaseId);
-    /// The process is gone: what was still booked is free.
+    /// The process is gone, or has another lease in place of this one: what was still booked is free.
     fn release(&mut self, lease: LeaseId);
-    /// The holder does not want a lease any more.
+    /// The holder does not ask for a lease any more: what was kept back for it is free.
     fn withdraw(&mut self, holder: TaskKey);
-    /// The most that the holder of a lease has used of a card since it was granted; `None` if nobody knows. Asked
-    /// while it trains, and at the end of that before [`Self::end_train`].
-    fn peak(&self, lease: LeaseId) -> Option<Size> {
-        let _ = lease;
-        None
-    }
-    /// What the holder of a lease needs was learned while it trains: from now on that is booked for it, and others
-    /// may join it as if it had been estimated. False if it cannot be booked now; nothing has changed then.
-    fn rebook(&mut self, lease: LeaseId, memory: Size) -> bool {
-        let _ = (lease, memory);
-        false
-    }
-    /// Whether a device is lost for good. Asked when a task failed on it: then that was no failure of the task.
-    fn is_lost(&mut self, device: Device) -> bool {
-        let _ = device;
-        false
-    }
+    /// The most that the holder of a lease has used of one card since the lease was granted; `None` if it was not
+    /// measured. Asked while it trains, and at the end before [`Self::end_train`].
+    fn peak(&self, lease: LeaseId) -> Option<Size>;
+    /// Books this much for the holder of a lease while it trains, and lets others join it as if that had been estimated.
+    /// `false` if it cannot be booked now; then nothing has changed.
+    fn rebook(&mut self, lease: LeaseId, memory: Size) -> bool;
+    /// Whether a device is lost for good. Asked when a task fails on it: then the task itself has not failed.
+    fn is_lost(&mut self, device: Device) -> bool;
 }
 
+/// A boxed pool. A wrapper of one's own passes on every method in the same way.
 impl<P: DevicePool + ?Sized> DevicePool for Box<P> {
     fn devices(&self) -> Vec<DeviceInfo> {
         (**self).devices()

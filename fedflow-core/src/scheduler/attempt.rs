@@ -1,16 +1,17 @@
 //! The way of one attempt at a task: what follows when its worker is up, has loaded, trains, fails, is ended, and is gone.
 //! When it may go on is decided elsewhere.
 
-use super::account::Account;
-use super::events::{self, Times};
-use super::kept_processes::KeptProcess;
-use super::outbox::Asked;
-use super::output::SchedulerOutput;
+use super::interface::events::{self, Times};
+use super::interface::outbox::Asked;
+use super::interface::output::SchedulerOutput;
 use super::parts::Parts;
-use super::process::Process;
-use super::retry;
-use super::task::TaskState;
-use super::workers::{Admitted, Ending, Moving, Phase, Worker};
+use super::processes::kept_processes::KeptProcess;
+use super::processes::process::Process;
+use super::processes::workers::{Admitted, Ending, Moving, Phase, Worker};
+use super::tasks::account::Account;
+use super::tasks::memory::Sampled;
+use super::tasks::retry;
+use super::tasks::task::TaskState;
 use crate::leasing::lease::{Lease, LeaseId};
 use crate::model::device::Device;
 use crate::model::failure::{Failure, FailureKind};
@@ -185,6 +186,20 @@ fn end_train(parts: &mut Parts, id: WorkerId, lease: &Lease, train_seconds: f64)
     worker.trained = Some((lease.device(), train_seconds));
     let (task, attempt) = (worker.task, worker.attempt);
     parts.tell_released(task, attempt, train_seconds);
+}
+
+/// The holder of a lease, which trains, has used so much of its card until now.
+pub(super) fn sampled(parts: &mut Parts, now: Time, lease: LeaseId, peak: Size) {
+    let task = parts.memory.holder(lease).and_then(|key| parts.groups.task_mut(key));
+    let Some(Sampled { learned, rebook }) = task.map(|task| parts.memory.sampled(now, task, peak)) else {
+        return;
+    };
+    if learned {
+        parts.lease_pass.request();
+    }
+    if let Some(memory) = rebook {
+        parts.outbox.ask(Asked::Rebook { lease, memory });
+    }
 }
 
 /// It is known how much of its card the holder of a lease has used, which has just ended to train.

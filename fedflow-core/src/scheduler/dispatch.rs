@@ -2,17 +2,18 @@
 //! ready, in this order. It reads from top to bottom.
 
 use super::admission::HostRoom;
-use super::affinity::{self, CardUse};
 use super::attempt;
-use super::groups::QueueName;
-use super::kept_processes::Taken;
+use super::interface::outbox::Asked;
+use super::interface::output::SchedulerOutput;
 use super::lease_pass::{Finding, Refusal};
-use super::outbox::Asked;
-use super::output::SchedulerOutput;
 use super::parts::Parts;
-use super::process::Process;
+use super::processes::affinity::{self, CardUse};
+use super::processes::kept_processes::Taken;
+use super::processes::process::Process;
+use super::processes::workers::{Ahead, Moving, Phase, Worker};
+use super::tasks::groups::QueueName;
+use super::tasks::task::ScheduledTask;
 use super::timers::Due;
-use super::workers::{Moving, Phase, Worker};
 use crate::leasing::lease::{LeaseId, LeaseRequest, Unleasable};
 use crate::model::device::{Device, Pin};
 use crate::model::failure::{Failure, FailureKind, Stage};
@@ -97,7 +98,7 @@ fn admit(parts: &mut Parts, now: Time) -> bool {
     let Some((group, _, _, id, key)) = in_order.min() else { return false };
     let Some(task) = parts.groups.task(key) else { return false };
     let memory = parts.memory.host(task).size;
-    if !may_load(parts, key) || !has_room(parts, now, memory, group) {
+    if !may_load(parts, task, parts.workers.ahead(group)) || !has_room(parts, now, memory, group) {
         return false;
     }
     attempt::admit_spare(parts, now, id, memory);
@@ -114,8 +115,8 @@ fn start(parts: &mut Parts, now: Time) -> bool {
     let (policy, memory) = (task.keep.clone(), parts.memory.host(task).size);
     let has_data = policy.as_deref().is_some_and(|policy| parts.kept.has_data_for(policy));
     let is_served = policy.as_deref().is_some_and(|policy| policy.allows_reuse() || has_data);
-    let (loads, may_load) = (task.loads(), may_load(parts, key));
-    let room_for_spare = parts.workers.spares(key.group) < SPARE;
+    let (loads, ahead) = (task.loads(), parts.workers.ahead(key.group));
+    let (may_load, room_for_spare) = (may_load(parts, task, ahead), ahead.spares < SPARE);
     if policy.is_some() && may_load {
         if (has_data || room_for_spare) && hand_over(parts, now, key, memory) {
             return true;
@@ -184,19 +185,18 @@ fn hand_over(parts: &mut Parts, now: Time, key: TaskKey, memory: Size) -> bool {
 fn waits_for_reuse(parts: &Parts, key: TaskKey) -> bool {
     let Some(task) = parts.groups.task(key).filter(|task| !task.moves) else { return false };
     let enough = parts.admission.enough_ahead(task, parts.memory.card(task));
-    parts.workers.ahead(key.group) >= enough && parts.kept.any_to_reuse(task)
+    let Ahead { admitted, spares } = parts.workers.ahead(key.group);
+    admitted + spares >= enough && parts.kept.any_to_reuse(task)
 }
 
-/// Whether one more task of a group may be ahead of the devices, and load.
-fn may_load(parts: &Parts, key: TaskKey) -> bool {
-    let Some(task) = parts.groups.task(key) else { return false };
-    let wanted = parts.admission.wanted_ahead(task, parts.memory.card(task));
-    parts.workers.admitted_ahead(key.group) < wanted
+/// Whether one more task may be ahead of the devices, and load.
+fn may_load(parts: &Parts, task: &ScheduledTask, ahead: Ahead) -> bool {
+    ahead.admitted < parts.admission.wanted_ahead(task, parts.memory.card(task))
 }
 
 fn admit_if_room(parts: &mut Parts, now: Time, id: WorkerId, memory: Size, group: u32) {
     // Those that are up already come first.
-    if parts.workers.spares(group) == 1 && has_room(parts, now, memory, group) {
+    if parts.workers.ahead(group).spares == 1 && has_room(parts, now, memory, group) {
         parts.admit(id, memory);
     }
 }

@@ -1,17 +1,17 @@
 //! `Parts`: all parts of the scheduler, and what moves several of them at once so that they agree.
 
 use super::admission::Admission;
-use super::events::{self, Subject};
-use super::groups::Groups;
-use super::keep_policy::KeepPolicy;
-use super::kept_processes::KeptProcesses;
-use super::ladder::Ladder;
+use super::interface::events::{self, Subject};
+use super::interface::outbox::Outbox;
+use super::interface::output::SchedulerOutput;
 use super::lease_pass::LeasePass;
-use super::memory::TaskMemory;
-use super::outbox::Outbox;
-use super::output::SchedulerOutput;
+use super::processes::kept_processes::KeptProcesses;
+use super::processes::ladder::Ladder;
+use super::processes::workers::{Admitted, Moving, Phase, Worker, Workers};
+use super::tasks::groups::Groups;
+use super::tasks::keep_policy::KeepPolicy;
+use super::tasks::memory::TaskMemory;
 use super::timers::{Due, Timers};
-use super::workers::{Admitted, Moving, Phase, Worker, Workers};
 use crate::leasing::lease::{Lease, LeaseId};
 use crate::model::config::Config;
 use crate::model::identity::{TaskKey, WorkerId};
@@ -120,6 +120,21 @@ impl Parts {
         if !self.workers.any_of_group(index) {
             self.groups.forget_if_removed(index);
         }
+    }
+
+    /// Whether nothing is left to do for a group. For one that has loaded ahead, it is not waited until those processes
+    /// have exited whose tasks have their outcome.
+    pub(super) fn is_done(&self, index: u32) -> bool {
+        if self.stop.is_some() {
+            return self.is_idle();
+        }
+        let is_left = !self.workers.any_of_group(index) || !self.groups.after_active().is_empty();
+        self.groups.open(index) == 0 && is_left
+    }
+
+    /// Whether no process is left.
+    pub(super) fn is_idle(&self) -> bool {
+        self.workers.is_empty() && self.kept.len() == 0
     }
 
     /// Whether a worker's process stays after its task.

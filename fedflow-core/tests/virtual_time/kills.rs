@@ -123,6 +123,23 @@ impl DevicePool for Mortal {
         self.life.step();
         self.port.withdraw(holder);
     }
+
+    fn fits_without(&self, request: &LeaseRequest, leases: &[LeaseId]) -> bool {
+        self.port.fits_without(request, leases)
+    }
+
+    fn peak(&self, lease: LeaseId) -> Option<Size> {
+        self.port.peak(lease)
+    }
+
+    fn rebook(&mut self, lease: LeaseId, memory: Size) -> bool {
+        self.life.step();
+        self.port.rebook(lease, memory)
+    }
+
+    fn is_lost(&mut self, device: Device) -> bool {
+        self.port.is_lost(device)
+    }
 }
 
 impl Observer for Mortal {

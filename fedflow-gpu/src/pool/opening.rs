@@ -2,7 +2,7 @@
 
 use std::num::NonZero;
 
-use fedflow_core::{Config, Device, DeviceInfo, LeaseTable, Pin, Size};
+use fedflow_core::{Config, DeviceInfo, LeaseTable, Pin, Size};
 
 use super::device_kind::DeviceKind;
 use crate::cards::{CardRank, RealCards, SimulatedMemory, sort_by_priority};
@@ -66,12 +66,7 @@ impl OpenDevices {
             speed: None,
         });
         for (ordinal, size) in cards {
-            let info = DeviceInfo {
-                device: Device::Sim(ordinal),
-                uuid: None,
-                name: "simulated card".into(),
-                memory: Some(size),
-            };
+            let info = DeviceInfo::simulated(ordinal, size);
             table.add(info, Some(config.leasable_memory(size, Size::ZERO)));
         }
         let kind = DeviceKind::Simulated(SimulatedMemory::new(&table.devices(), None));

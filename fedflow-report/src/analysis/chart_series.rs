@@ -1,4 +1,4 @@
-//! Which curves a report shows: numeric results over rounds or tasks, and items over time.
+//! The curves that a report shows: numeric results over rounds or tasks, and items over time.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -10,20 +10,20 @@ use crate::report::{GroupReport, TaskReport};
 
 /// The most charts of one kind.
 const MAX_CHARTS: usize = 12;
-/// The most lines in one chart: as many as there are colours that everybody can tell apart.
+/// The most lines in one chart: there are no more colours that can be told apart.
 const MAX_LINES: usize = 6;
-/// The most names of results or items that are looked at.
+/// The most names of results or items that are considered.
 const MAX_KEYS: usize = 200;
-/// How many stretches the time is cut into where many tasks share a line.
+/// The number of parts of the time axis where several tasks share a line.
 const TIME_BINS: usize = 48;
-/// Beyond this, differences of two numbers are no numbers any more.
+/// Beyond this, the difference of two numbers may overflow.
 const MAX_NUMBER: f64 = 1e300;
 
 /// The charts of one kind.
 #[derive(Debug, Default)]
 pub(crate) struct Charts {
     pub(crate) charts: Vec<ChartData>,
-    /// How many more there would be.
+    /// How many charts are left out.
     pub(crate) left_out: usize,
 }
 
@@ -34,16 +34,16 @@ pub(crate) struct ChartData {
     pub(crate) title: String,
     pub(crate) axis: Axis,
     pub(crate) lines: Vec<Line>,
-    /// How many lines are not shown.
+    /// How many lines are left out.
     pub(crate) more_lines: usize,
 }
 
-/// What is along the horizontal axis.
+/// What the horizontal axis shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Axis {
-    /// The number at the end of groups' names.
+    /// The number at the end of the group's name.
     Round,
-    /// The number at the end of tasks' identifiers.
+    /// The number at the end of the task's identifier.
     Task,
     /// Seconds since the task began to train.
     Seconds,
@@ -57,7 +57,7 @@ pub(crate) struct Line {
     pub(crate) points: Vec<Point>,
 }
 
-/// What several values at one place come to.
+/// The values at one place of the axis.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Point {
     pub(crate) x: f64,
@@ -67,14 +67,14 @@ pub(crate) struct Point {
     pub(crate) count: usize,
 }
 
-/// What a task told under one name.
-type Told<'a> = (&'a GroupReport, &'a TaskReport, &'a [ItemPoint]);
+/// A task with its group and the points of one of its items.
+type TaskItem<'a> = (&'a GroupReport, &'a TaskReport, &'a [ItemPoint]);
 
 /// Curves of numeric results.
 ///
-/// Groups that differ only in the number at the end of their names (`train-1` to `train-30`) are rounds: a line
-/// tells the mean of a round's tasks and how far they are apart. In other groups, tasks that differ only in the
-/// number at the end (`seed-0` to `seed-9`) are put side by side.
+/// Groups whose names differ only in the number at the end (`train-1` to `train-30`) are rounds: a line shows the mean
+/// of each round's tasks and their range. In other groups, tasks whose identifiers differ only in the number at the
+/// end (`seed-0` to `seed-9`) are shown side by side.
 pub(crate) fn result_charts(groups: &[GroupReport]) -> Charts {
     let names = Names::new(groups);
     let mut charts: IndexMap<(Axis, &str), IndexMap<String, Values>> = IndexMap::new();
@@ -90,7 +90,7 @@ pub(crate) fn result_charts(groups: &[GroupReport]) -> Charts {
             let numbers = result.iter().filter_map(|(key, value)| Some((key, drawable(value.as_f64()?)?)));
             for (key, value) in numbers {
                 if let Some(lines) = entry(&mut charts, (axis, key)) {
-                    // Exact: a number at the end of a name has at most 15 digits.
+                    // Exact, as a number at the end of a name has at most 15 digits.
                     lines.entry(names.label(group, task)).or_default().push(x, x as f64, value);
                 }
             }
@@ -103,17 +103,17 @@ pub(crate) fn result_charts(groups: &[GroupReport]) -> Charts {
 /// Curves of items over the time of training.
 pub(crate) fn item_charts(groups: &[GroupReport]) -> Charts {
     let names = Names::new(groups);
-    let mut told: IndexMap<&str, Vec<Told<'_>>> = IndexMap::new();
+    let mut items: IndexMap<&str, Vec<TaskItem<'_>>> = IndexMap::new();
     for group in groups {
         for task in group.tasks() {
             for series in task.items.iter().filter(|series| series.points().len() > 1) {
-                if let Some(of_key) = entry(&mut told, series.key()) {
+                if let Some(of_key) = entry(&mut items, series.key()) {
                     of_key.push((group, task, series.points()));
                 }
             }
         }
     }
-    let drawn = told.into_iter().map(|(key, series)| {
+    let drawn = items.into_iter().map(|(key, series)| {
         let mut lines: IndexMap<String, Values> = IndexMap::new();
         let each = series.len() <= MAX_LINES;
         let last = series.iter().flat_map(|(_, _, points)| points.last()).map(|point| point.seconds);
@@ -126,13 +126,13 @@ pub(crate) fn item_charts(groups: &[GroupReport]) -> Charts {
                 points.enumerate().for_each(|(place, (at, value))| values.push(place as u64, at, value));
                 continue;
             }
-            // A value holds until the next one, and the last to the end: otherwise the mean would jump whenever
-            // a task tells nothing for a while or is done before the others.
+            // A value holds until the next one, and the last one to the end. Otherwise the mean would jump whenever a
+            // task sets no value for a while or ends before the others.
             let (mut next, mut holds) = (points.next(), None);
             for bin in 0..=TIME_BINS {
                 let at = bin as f64 * bin_seconds;
-                while let Some((told, value)) = next.filter(|(told, _)| *told <= at * (1.0 + 1e-9)) {
-                    holds = Some((told, value));
+                while let Some((since, value)) = next.filter(|(since, _)| *since <= at * (1.0 + 1e-9)) {
+                    holds = Some((since, value));
                     next = points.next();
                 }
                 if let Some((_, value)) = holds {
@@ -183,7 +183,7 @@ fn chart(key: &str, axis: Axis, lines: IndexMap<String, Values>) -> ChartData {
 
 fn limited(mut charts: Vec<ChartData>) -> Charts {
     charts.retain(|chart| !chart.lines.is_empty());
-    // What never changes tells least.
+    // Charts that never change come last.
     charts.sort_by_key(|chart| (chart.is_flat(), chart.axis));
     let left_out = charts.len().saturating_sub(MAX_CHARTS);
     charts.truncate(MAX_CHARTS);
@@ -198,13 +198,13 @@ impl ChartData {
     }
 }
 
-/// Which names are alike but for the number at their end.
+/// The names that differ only in the number at their end.
 struct Names<'a> {
     /// The stems of groups that repeat.
     repeated: BTreeSet<&'a str>,
-    /// What the tasks are called under a group's stem or name, numbers left out.
+    /// The names of the tasks by their group's stem or name, without the numbers.
     tasks: HashMap<&'a str, BTreeSet<&'a str>>,
-    /// How many tasks of a group have a stem.
+    /// How many tasks of a group share a stem.
     peers: HashMap<(&'a str, &'a str), usize>,
 }
 
@@ -235,7 +235,7 @@ impl<'a> Names<'a> {
         }
     }
 
-    /// The round that a group is, if it is one of several.
+    /// The number of the round that a group is; none if the group is not repeated.
     fn round(&self, group: &GroupReport) -> Option<u64> {
         numbered(&group.name).filter(|(stem, _)| self.repeated.contains(stem)).map(|(_, number)| number)
     }
@@ -244,7 +244,7 @@ impl<'a> Names<'a> {
         self.peers.get(&(group.name.as_str(), stem)).copied().unwrap_or_default()
     }
 
-    /// What a task's line is called: its group, and its own name where that tells more.
+    /// The label of a task's line: its group, and its own name if the group has tasks of other names.
     fn label(&self, group: &'a GroupReport, task: &TaskReport) -> String {
         let family = self.family(group);
         let star = if family.len() < group.name.as_str().len() { "*" } else { "" };
@@ -258,7 +258,7 @@ impl<'a> Names<'a> {
     }
 }
 
-/// A name that ends in a number: what is before it, and the number.
+/// Splits a name that ends in a number into its stem and the number.
 fn numbered(name: &Name) -> Option<(&str, u64)> {
     let text = name.as_str();
     let stem = text.trim_end_matches(|char: char| char.is_ascii_digit());
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_without_a_number_or_with_a_huge_one_is_no_round() {
+    fn a_name_without_a_number_or_with_a_huge_one_is_not_a_round() {
         assert_eq!(numbered(&name("train-007")), Some(("train-", 7)));
         assert_eq!(numbered(&name("12")), Some(("", 12)));
         assert_eq!(numbered(&name("split")), None);

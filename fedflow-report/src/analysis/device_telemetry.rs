@@ -30,16 +30,16 @@ pub(crate) fn device_curves(
     curves
 }
 
-/// What is measured of a device.
+/// A measured quantity of a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Metric {
-    /// In percent.
+    /// How busy the device is, in percent.
     Utilization,
-    /// In bytes.
+    /// Memory in use, in bytes.
     Used,
-    /// In bytes.
+    /// Memory that leases have booked, in bytes.
     Booked,
-    /// In watts.
+    /// The power that it draws, in watts.
     Power,
     /// In degrees Celsius.
     Temperature,
@@ -63,14 +63,14 @@ impl Metric {
     }
 }
 
-/// What was seen of one device within a window of the timeline.
+/// What was measured of one device within a window of the timeline.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct DeviceCurves {
     /// In order of time.
     pub(crate) points: Vec<Point>,
-    /// All its memory.
+    /// The size of its memory, if it is known.
     pub(crate) total: Option<Size>,
-    /// When it was lost, on the timeline, and why.
+    /// When the device was lost, on the timeline, and why; none if it was not.
     pub(crate) lost: Option<(f64, String)>,
 }
 
@@ -81,31 +81,31 @@ pub(crate) struct Point {
     ranges: [Option<Range>; METRICS.len()],
 }
 
-/// How far the values of a stretch of time lie apart.
+/// The range of the values in a stretch of time.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Range {
     pub(crate) min: f64,
     pub(crate) mean: f64,
     pub(crate) max: f64,
-    /// How long it was measured, in seconds.
+    /// For how long there are samples, in seconds.
     seconds: f64,
 }
 
-/// What telemetry tells of a device in a few figures.
+/// The telemetry of a device as a few figures; none for what was not measured.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct DeviceTelemetry {
     /// How busy it was on average, in percent.
     pub mean_utilization: Option<f64>,
-    /// The most memory in use at once, that of other people's processes included.
+    /// The peak of the memory in use, foreign processes included.
     pub peak_memory: Option<Size>,
-    /// The most memory that leases of the run had booked at once.
+    /// The peak of the memory that the run's leases booked.
     pub peak_booked: Option<Size>,
-    /// What it drew on average, in watts.
+    /// The mean power, in watts.
     pub mean_power: Option<f64>,
-    /// What it drew in all while it was looked at, in watt hours.
+    /// The energy that it used while there are samples, in watt hours.
     pub energy: Option<f64>,
-    /// How warm it was at most, in degrees Celsius.
+    /// The highest temperature, in degrees Celsius.
     pub peak_temperature: Option<f64>,
 }
 
@@ -165,13 +165,13 @@ impl Range {
         let seconds = self.seconds + other.seconds;
         let mean = (self.mean * self.seconds + other.mean * other.seconds) / seconds;
         let (min, max) = (self.min.min(other.min), self.max.max(other.max));
-        // Rounding must not carry it out of its own range.
+        // Rounding must not move the mean out of the range.
         Self { min, mean: mean.clamp(min, max), max, seconds }
     }
 }
 
-/// At most so many points: where there are more, those in one of so many equal parts of the window become one, with
-/// their lowest, mean and highest values.
+/// Thins points to at most `most`. If there are more, the window is divided into that many equal parts, and the points
+/// in a part become one with their lowest, mean and highest values.
 pub(crate) fn thinned(points: &[Point], window: Stretch, most: usize) -> Vec<Point> {
     if points.len() <= most {
         return points.to_vec();
@@ -188,7 +188,7 @@ pub(crate) fn thinned(points: &[Point], window: Stretch, most: usize) -> Vec<Poi
     let mut thinned: Vec<(usize, Point)> = Vec::with_capacity(most);
     for point in points {
         match thinned.last_mut() {
-            // A part that lies before the last one can only come of overlaps.
+            // Only overlapping points can lie before the last part.
             Some((last, joined)) if part(point) <= *last => *joined = joined.join(*point),
             _ => thinned.push((part(point), *point)),
         }
@@ -196,7 +196,7 @@ pub(crate) fn thinned(points: &[Point], window: Stretch, most: usize) -> Vec<Poi
     thinned.into_iter().map(|(_, point)| point).collect()
 }
 
-/// The points in runs without a gap: where nothing was measured for a while, a curve is not drawn.
+/// The points in runs without a gap. No curve is drawn where nothing was measured for a while.
 pub(crate) fn unbroken(points: &[Point]) -> impl Iterator<Item = &[Point]> {
     points.chunk_by(|a, b| {
         let longest = (a.stretch.1 - a.stretch.0).max(b.stretch.1 - b.stretch.0);
@@ -252,13 +252,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn thinned_points_tell_the_same_in_fewer_words(
+        fn thinned_points_keep_the_range_and_the_mean(
             values in prop::collection::vec((0_u32..=100, 1_u32..40, 0_u32..200), 1..600),
             most in 1_usize..50,
         ) {
             let mut at = 10.0;
             let points: Vec<Point> = values.iter().map(|(busy, tenths, gap)| {
-                // Mostly no gap.
+                // Most points follow without a gap.
                 at += f64::from(gap.saturating_sub(190));
                 let point = point(at, f64::from(*tenths) / 10.0, f64::from(*busy));
                 at = point.stretch.1;

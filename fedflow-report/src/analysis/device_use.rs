@@ -1,4 +1,4 @@
-//! `DeviceUse`: how busy each device was, and how long it stood idle while work waited.
+//! `DeviceUse`: how long each device was busy, and how long it was idle while work waited.
 
 use std::collections::BTreeMap;
 
@@ -8,40 +8,40 @@ use crate::analysis::device_telemetry::DeviceTelemetry;
 use crate::analysis::timeline::{Stretch, Timeline};
 use crate::analysis::waiting_work::waiting_work;
 use crate::report::GroupReport;
-use crate::report::attempt::{Attempt, Lane, Phase};
+use crate::report::attempt::{Attempt, AttemptPhase, ChartRow};
 
-/// How a device, or a CPU slot, was used. Seconds are of wall time.
+/// How a device was used. Each CPU slot is a device of its own. Seconds are wall time.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct DeviceUse {
     /// The device, and for CPU slots which one. Tasks that share a card count as one use of it.
-    pub lane: Lane,
+    pub row: ChartRow,
     /// The product's name, if it is known.
     pub name: String,
-    /// How many tries trained on it.
+    /// How many attempts trained on it.
     pub trained: usize,
     /// How long at least one task trained on it.
     pub busy_seconds: f64,
-    /// How long it was leased to a task that was still loading. Fedflow leases for training alone, so this is
-    /// nothing; it is measured all the same.
+    /// How long it was leased to a task that still loaded. Fedflow leases for training only, so this is zero; it is
+    /// measured all the same.
     pub loading_seconds: f64,
-    /// How long none did.
+    /// How long no task trained on it.
     pub idle_seconds: f64,
-    /// How long none did although a task of the running group waited: loaded, or ready to start. A task that is known
-    /// to need more memory than the card has does not count. It may still have waited for another device, if it is
-    /// pinned, or for memory of the host, so this is an upper bound.
+    /// How long no task trained on it although a task of the running group was loaded, or ready to start. A task that is
+    /// known to need more memory than the card has does not count. This is an upper bound: the task may have waited for
+    /// another device, if it is pinned, or for host memory.
     pub starved_seconds: f64,
-    /// What was seen of the device, if anybody looked; nothing for CPU slots.
+    /// The device's telemetry; none if it was not sampled, and for CPU slots.
     pub telemetry: Option<DeviceTelemetry>,
-    /// The stretches of `starved_seconds`, in seconds since the run began.
+    /// The stretches that `starved_seconds` counts, in seconds since the run began.
     pub(crate) starved: Vec<(f64, f64)>,
 }
 
 impl DeviceUse {
-    /// What it is called: `cuda:1`, or `cpu slot 2` for a slot.
+    /// The name of the device: `cuda:1`, or `cpu slot 2`.
     #[must_use]
     pub fn label(&self) -> String {
-        lane_label(self.lane)
+        row_label(self.row)
     }
 
     /// The share of the time in which it was busy, from 0 to 1.
@@ -50,7 +50,7 @@ impl DeviceUse {
         self.share(self.busy_seconds)
     }
 
-    /// What share of the time some seconds are, from 0 to 1.
+    /// Some seconds as a share of the time, from 0 to 1.
     #[must_use]
     pub fn share(&self, seconds: f64) -> f64 {
         let all = self.busy_seconds + self.idle_seconds;
@@ -59,30 +59,30 @@ impl DeviceUse {
 }
 
 /// A card is one unit however many tasks share it; each CPU slot is a unit.
-pub(crate) fn unit(lane: Lane) -> Lane {
-    if lane.device == Device::Cpu { lane } else { Lane { slot: 0, ..lane } }
+pub(crate) fn unit(row: ChartRow) -> ChartRow {
+    if row.device == Device::Cpu { row } else { ChartRow { slot: 0, ..row } }
 }
 
 /// What a unit is called.
-pub(crate) fn lane_label(lane: Lane) -> String {
-    if lane.device == Device::Cpu { format!("cpu slot {}", lane.slot) } else { lane.device.to_string() }
+pub(crate) fn row_label(row: ChartRow) -> String {
+    if row.device == Device::Cpu { format!("cpu slot {}", row.slot) } else { row.device.to_string() }
 }
 
-/// The lanes that a try trained in: one for each card that it held.
-pub(crate) fn lanes(attempt: &Attempt) -> impl Iterator<Item = Lane> {
+/// The rows of an attempt that trained: one for each card that it held.
+pub(crate) fn chart_rows(attempt: &Attempt) -> impl Iterator<Item = ChartRow> {
     let others = attempt.devices.iter().copied();
-    let first = attempt.lane;
+    let first = attempt.row;
     first.into_iter().chain(others.filter_map(move |device| {
-        let lane = Lane { device, ..first? };
-        (device != first?.device).then_some(lane)
+        let row = ChartRow { device, ..first? };
+        (device != first?.device).then_some(row)
     }))
 }
 
-/// What is known of a unit.
+/// What is known of a card or a CPU slot.
 #[derive(Default)]
 struct Unit<'a> {
     name: &'a str,
-    /// All of the card's memory, if it is known.
+    /// The size of the card's memory, if it is known.
     memory: Option<Size>,
     trained: Vec<Stretch>,
     loading: Vec<Stretch>,
@@ -95,28 +95,28 @@ pub(crate) fn device_uses(
     timeline: &Timeline<'_>,
     window: Stretch,
 ) -> Vec<DeviceUse> {
-    let mut units: BTreeMap<Lane, Unit<'_>> = BTreeMap::new();
+    let mut units: BTreeMap<ChartRow, Unit<'_>> = BTreeMap::new();
     for info in devices {
-        let mut lane = Lane { device: info.device, slot: 0 };
-        while lane.device == Device::Cpu && units.contains_key(&lane) {
-            lane.slot += 1;
+        let mut row = ChartRow { device: info.device, slot: 0 };
+        while row.device == Device::Cpu && units.contains_key(&row) {
+            row.slot += 1;
         }
-        units.insert(lane, Unit { name: &info.name, memory: info.memory, ..Unit::default() });
+        units.insert(row, Unit { name: &info.name, memory: info.memory, ..Unit::default() });
     }
     let cpu_name = devices.iter().find(|info| info.device == Device::Cpu).map_or("", |info| &info.name);
     let within = |stretch: Stretch| (stretch.0.max(window.0), stretch.1.min(window.1));
-    for attempt in groups.iter().flat_map(GroupReport::tasks).flat_map(|task| &task.tries) {
-        for lane in lanes(attempt) {
-            let name = if lane.device == Device::Cpu { cpu_name } else { "" };
-            let of_unit = units.entry(unit(lane)).or_insert(Unit { name, ..Unit::default() });
-            let trained = timeline.spans(attempt).filter(|span| span.phase == Phase::Train);
+    for attempt in groups.iter().flat_map(GroupReport::tasks).flat_map(|task| &task.all_attempts) {
+        for row in chart_rows(attempt) {
+            let name = if row.device == Device::Cpu { cpu_name } else { "" };
+            let of_unit = units.entry(unit(row)).or_insert(Unit { name, ..Unit::default() });
+            let trained = timeline.spans(attempt).filter(|span| span.phase == AttemptPhase::Train);
             of_unit.trained.extend(trained.map(|span| within((span.from, span.to))).filter(is_some));
             let loading = timeline.loading_on_a_lease(attempt);
             of_unit.loading.extend(loading.map(within).filter(is_some));
         }
     }
     let waiting = waiting_work(groups, timeline);
-    // Few kinds of cards, and many waits: once for each kind.
+    // There are many waits but few sizes of cards: the union is computed once for each size.
     let mut waits: BTreeMap<Option<Size>, Vec<Stretch>> = BTreeMap::new();
     for capacity in units.values().map(|unit| unit.memory) {
         waits.entry(capacity).or_insert_with(|| {
@@ -127,13 +127,13 @@ pub(crate) fn device_uses(
     }
     units
         .into_iter()
-        .map(|(lane, Unit { name, memory, trained: stretches, loading })| {
+        .map(|(row, Unit { name, memory, trained: stretches, loading })| {
             let trained = stretches.len();
             let busy = union(stretches);
             let idle = gaps(&busy, window);
             let starved = intersection(&idle, waits.get(&memory).map_or(&[], Vec::as_slice));
             DeviceUse {
-                lane,
+                row,
                 name: name.to_owned(),
                 trained,
                 busy_seconds: length(&busy),
@@ -151,7 +151,7 @@ fn is_some(stretch: &Stretch) -> bool {
     stretch.1 > stretch.0
 }
 
-/// The same time without overlaps, in order.
+/// The stretches in order and without overlaps.
 fn union(mut stretches: Vec<Stretch>) -> Vec<Stretch> {
     stretches.sort_by(|a, b| a.0.total_cmp(&b.0));
     let mut union: Vec<Stretch> = Vec::with_capacity(stretches.len());
@@ -164,14 +164,14 @@ fn union(mut stretches: Vec<Stretch>) -> Vec<Stretch> {
     union
 }
 
-/// What a window has beside some stretches that are in order and do not overlap.
+/// The parts of a window outside some stretches, which are in order and do not overlap.
 fn gaps(stretches: &[Stretch], window: Stretch) -> Vec<Stretch> {
     let begins = std::iter::once(window.0).chain(stretches.iter().map(|stretch| stretch.1));
     let ends = stretches.iter().map(|stretch| stretch.0).chain(std::iter::once(window.1));
     begins.zip(ends).filter(|(from, to)| to > from).collect()
 }
 
-/// What two lists of stretches have in common; each is in order and without overlaps.
+/// The intersection of two lists of stretches, each in order and without overlaps.
 fn intersection(a: &[Stretch], b: &[Stretch]) -> Vec<Stretch> {
     let (mut in_a, mut in_b, mut common) = (0, 0, Vec::new());
     while let (Some(x), Some(y)) = (a.get(in_a), b.get(in_b)) {
@@ -185,7 +185,7 @@ fn intersection(a: &[Stretch], b: &[Stretch]) -> Vec<Stretch> {
 }
 
 fn length(stretches: &[Stretch]) -> f64 {
-    // From zero: the sum of nothing is minus zero.
+    // `sum` of no values would be minus zero.
     stretches.iter().fold(0.0, |sum, (from, to)| sum + (to - from))
 }
 

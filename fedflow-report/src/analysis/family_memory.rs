@@ -1,59 +1,59 @@
-//! `MemoryUse` by family: what tasks were given of memory against what they used, and which estimates to change.
+//! `FamilyMemory`: the estimates of a family of tasks against the memory that they used, and which to change.
 
 use fedflow_core::{EstimateSource, MemoryUse, Size};
 use indexmap::IndexMap;
 
 use crate::report::{GroupReport, TaskReport};
 
-/// What is added to the largest peak when an estimate is proposed.
+/// A proposed estimate is the largest peak times this.
 const MARGIN: f64 = 1.1;
-/// An estimate is worth lowering if it is so many times what would do, and takes so much more.
+/// An estimate is worth lowering if it is this many times what would do, and this much more.
 const WORTH_LOWERING: (f64, Size) = (1.5, Size::from_bytes(512_000_000));
 
-/// What the tasks of one family were given of one kind of memory, and what they used.
+/// The estimates of a family of tasks for one kind of memory, and what the tasks used.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct FamilyMemory {
-    /// With which tasks they were compared, such as `train-*: digits train-client`.
+    /// The family, such as `train-*: digits train-client`.
     pub family: String,
-    /// Which memory.
+    /// The kind of memory.
     pub kind: MemoryKind,
-    /// How many tasks were measured; of each the last try.
+    /// How many tasks were measured. The last attempt of each counts.
     pub tasks: usize,
-    /// The smallest and the largest estimate, as they were before a task ran out of memory.
+    /// The smallest and the largest estimate, before any was raised for a retry.
     pub asked: (Size, Size),
-    /// The most that a task was given when it was tried again with more, if one was.
+    /// The largest estimate that was raised for a retry; none if no estimate was.
     pub raised: Option<Size>,
-    /// Who made the largest one.
+    /// The source of the largest estimate.
     pub source: EstimateSource,
-    /// The most that one of them used.
+    /// The largest peak of a task.
     pub peak: Size,
-    /// What they used on average.
+    /// The mean of the tasks' peaks.
     pub mean: Size,
-    /// How many used more than was estimated.
+    /// How many tasks used more than was estimated.
     pub exceeded: usize,
 }
 
-/// Which memory is meant.
+/// A kind of memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum MemoryKind {
-    /// The host's.
+    /// Host memory.
     Host,
-    /// A card's.
+    /// Memory of a card.
     Card,
 }
 
-/// What to do about an estimate.
+/// A proposed change of an estimate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Advice {
-    /// Less would do.
+    /// It can be lowered to this.
     Lower(Size),
-    /// It did not suffice.
+    /// It did not suffice and should be raised to this.
     Raise(Size),
 }
 
 impl MemoryKind {
-    /// The key in a flow file that estimates it.
+    /// The key of the estimate in a flow file.
     #[must_use]
     pub fn key(self) -> &'static str {
         match self {
@@ -64,8 +64,8 @@ impl MemoryKind {
 }
 
 impl FamilyMemory {
-    /// Which estimate would be better, if somebody should write another one. What is learned follows by itself, and a
-    /// default that suffices costs little on the host; on a card it keeps tasks apart that could share it.
+    /// A better estimate, if it is worth writing one. A learned estimate adjusts itself. A default that suffices costs
+    /// little on the host, but on a card it keeps tasks apart that could share it.
     #[must_use]
     pub fn advice(&self) -> Option<Advice> {
         let proposed = rounded(self.peak.scaled(MARGIN));
@@ -106,7 +106,7 @@ impl FamilyMemory {
     }
 }
 
-/// What the tasks of some groups used of memory, by family in the order in which they were met, the host's first.
+/// The memory that the tasks of some groups used, by family in order of appearance, host memory first.
 #[must_use]
 pub fn memory_by_family(groups: &[GroupReport]) -> Vec<FamilyMemory> {
     let mut families: IndexMap<(&str, MemoryKind), FamilyMemory> = IndexMap::new();
@@ -129,7 +129,7 @@ pub fn memory_by_family(groups: &[GroupReport]) -> Vec<FamilyMemory> {
         known.raised = known.raised.max((used.asked > asked).then_some(used.asked));
         known.tasks += 1;
         known.peak = known.peak.max(peak);
-        // A sum until all are counted.
+        // The sum, until all tasks are counted.
         known.mean = known.mean + peak;
         known.exceeded += usize::from(peak > asked);
     }
@@ -141,7 +141,7 @@ pub fn memory_by_family(groups: &[GroupReport]) -> Vec<FamilyMemory> {
     families
 }
 
-/// What was measured of a task's last try, what it was given at first, and the peak.
+/// What was measured of a task's last attempt, its first estimate, and the peak.
 fn measured(task: &TaskReport) -> impl Iterator<Item = (&str, MemoryKind, MemoryUse, Size, Size)> {
     let uses = task.measured().into_iter().flat_map(|measured| {
         let both = [(MemoryKind::Host, Some(measured.host)), (MemoryKind::Card, measured.card)];
@@ -159,15 +159,15 @@ fn measured(task: &TaskReport) -> impl Iterator<Item = (&str, MemoryKind, Memory
     })
 }
 
-/// What the task's first try in the last session was given: a later one may have been given more.
+/// The estimate of the task's first attempt in the last session; that of a retry may be larger.
 fn first_asked(task: &TaskReport, kind: MemoryKind) -> Option<Size> {
-    let session = task.tries.last()?.session;
-    let mut tries = task.tries.iter().filter(|attempt| attempt.session == session);
-    tries.find_map(|attempt| {
+    let session = task.all_attempts.last()?.session;
+    let mut all_attempts = task.all_attempts.iter().filter(|attempt| attempt.session == session);
+    all_attempts.find_map(|attempt| {
         let measured = attempt.measured.as_deref();
         match kind {
             MemoryKind::Host => measured.map(|measured| measured.host.asked),
-            // A try that keeps its process is measured only when that ends.
+            // An attempt that keeps its process is measured only when the process ends.
             MemoryKind::Card => {
                 attempt.memory.or_else(|| measured.and_then(|measured| Some(measured.card?.asked)))
             }
@@ -175,7 +175,7 @@ fn first_asked(task: &TaskReport, kind: MemoryKind) -> Option<Size> {
     })
 }
 
-/// Rounded up to two digits, as people write sizes.
+/// Rounds up to two digits.
 fn rounded(size: Size) -> Size {
     let digits = size.bytes().checked_ilog10().unwrap_or(0).saturating_sub(1);
     let unit = 10_u64.pow(digits);

@@ -1,22 +1,22 @@
-//! `Summary`: the figures that stand at the top of a report.
+//! `Summary`: the figures at the top of a report.
 
 use crate::analysis::device_telemetry::{DeviceCurves, device_curves};
 use crate::analysis::device_use::{DeviceUse, device_uses};
 use crate::analysis::timeline::Timeline;
 use crate::report::{Counts, GroupReport, Report};
 
-/// The figures of a run or of one of its groups. Seconds are of wall time while the run went on: the time
-/// between two sessions of a resumed run does not count.
+/// The figures of a run or of one of its groups. Seconds are wall time without the time between the sessions of a
+/// resumed run.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Summary {
-    /// How many tasks came to what.
+    /// How many tasks have which outcome.
     pub counts: Counts,
-    /// From the first task's start until the last one's end.
+    /// From the start of the first task to the end of the last one.
     pub makespan_seconds: f64,
     /// How each device was used in that time.
     pub devices: Vec<DeviceUse>,
-    /// The makespan's place on the timeline.
+    /// From when to when on the timeline.
     pub(crate) window: (f64, f64),
 }
 
@@ -39,12 +39,12 @@ impl Summary {
         let mut devices = device_uses(report.devices(), groups, &timeline, window);
         let curves = device_curves(report, &timeline, window);
         for device in &mut devices {
-            device.telemetry = curves.get(&device.lane.device).map(DeviceCurves::figures);
+            device.telemetry = curves.get(&device.row.device).map(DeviceCurves::figures);
         }
         Self { counts, makespan_seconds: window.1 - window.0, devices, window }
     }
 
-    /// The share of the makespan in which the devices were busy, on average, from 0 to 1.
+    /// The mean share of the makespan in which a device was busy, from 0 to 1.
     #[must_use]
     pub fn busy_share(&self) -> f64 {
         let busy: f64 = self.devices.iter().map(|device| device.busy_seconds).sum();
@@ -52,7 +52,7 @@ impl Summary {
         if busy + idle > 0.0 { busy / (busy + idle) } else { 0.0 }
     }
 
-    /// How long devices stood idle while a task waited, loaded or ready to start, over all devices.
+    /// How long devices were idle while a task was loaded or ready to start, summed over all devices.
     #[must_use]
     pub fn starved_seconds(&self) -> f64 {
         self.devices.iter().map(|device| device.starved_seconds).sum()

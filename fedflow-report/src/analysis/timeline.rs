@@ -1,12 +1,12 @@
-//! `Timeline`: the seconds that a run was going on, without the time between its sessions.
+//! `Timeline`: the time axis of a run, without the time between its sessions.
 
-use crate::report::attempt::{Attempt, Span};
+use crate::report::attempt::{Attempt, PhaseSpan};
 use crate::report::{GroupReport, Report, Session};
 
-/// From when until when, in seconds since the run began.
+/// From when to when, in seconds since the run began.
 pub(crate) type Stretch = (f64, f64);
 
-/// Where a time stands on the axis of a chart: sessions one after the other, without the pauses between them.
+/// The time axis of a run: its sessions one after the other, without the time between them.
 pub(crate) struct Timeline<'a> {
     sessions: &'a [Session],
     /// How long the sessions before each one lasted.
@@ -29,17 +29,17 @@ impl<'a> Timeline<'a> {
         Self { sessions: report.sessions(), before, total }
     }
 
-    /// How long the run went on, in seconds.
+    /// The length of all sessions, in seconds.
     pub(crate) fn total(&self) -> f64 {
         self.total
     }
 
-    /// Where each session after the first begins.
+    /// The number of each session after the first and where it begins.
     pub(crate) fn resumes(&self) -> impl Iterator<Item = (u32, f64)> {
         self.sessions.iter().zip(&self.before).skip(1).map(|(session, &before)| (session.number, before))
     }
 
-    /// The place of a time that belongs to a session.
+    /// The place of a time in a session.
     pub(crate) fn at(&self, session: usize, unix: f64) -> f64 {
         match (self.sessions.get(session), self.before.get(session)) {
             (Some(of), Some(before)) => before + (unix - of.started).clamp(0.0, of.seconds()),
@@ -47,7 +47,7 @@ impl<'a> Timeline<'a> {
         }
     }
 
-    /// The place of a time of which the session is not known: the last one that had begun by then.
+    /// The place of a time in the last session that had begun by then.
     pub(crate) fn at_unix(&self, unix: f64) -> f64 {
         let session = self.sessions.iter().rposition(|session| session.started <= unix).unwrap_or(0);
         self.at(session, unix)
@@ -58,17 +58,17 @@ impl<'a> Timeline<'a> {
         self.sessions.get(session).map_or(0.0, |session| session.last)
     }
 
-    /// What a try spent its time on, placed on the axis.
-    pub(crate) fn spans(&self, attempt: &Attempt) -> impl Iterator<Item = Span> {
+    /// The phases of an attempt, placed on the axis.
+    pub(crate) fn spans(&self, attempt: &Attempt) -> impl Iterator<Item = PhaseSpan> {
         let session = attempt.session;
-        attempt.spans(self.end_of(session)).map(move |span| Span {
+        attempt.spans(self.end_of(session)).map(move |span| PhaseSpan {
             phase: span.phase,
             from: self.at(session, span.from),
             to: self.at(session, span.to),
         })
     }
 
-    /// The stretch in which a try held a lease and still loaded, if there is one.
+    /// The stretch in which an attempt held a lease and still loaded, if there is one.
     pub(crate) fn loading_on_a_lease(&self, attempt: &Attempt) -> impl Iterator<Item = (f64, f64)> {
         let until = attempt.ended.unwrap_or(self.end_of(attempt.session));
         let leased = attempt.training.map(|from| (from, attempt.released.unwrap_or(until)));
@@ -78,7 +78,7 @@ impl<'a> Timeline<'a> {
         both.filter(|(from, to)| to > from).map(|(from, to)| (place(from), place(to))).into_iter()
     }
 
-    /// The part of a stretch of wall time in which the run went on; none if it stood still.
+    /// The part of a stretch of wall time that lies in a session; none if there is none.
     pub(crate) fn stretch(&self, unix: f64, seconds: f64) -> Option<(f64, f64)> {
         let place = self.sessions.iter().rposition(|session| session.started <= unix).unwrap_or(0);
         let session = self.sessions.get(place)?;
@@ -86,10 +86,10 @@ impl<'a> Timeline<'a> {
         (to > from).then(|| (self.at(place, from), self.at(place, to)))
     }
 
-    /// From the first to the last thing that happened to some groups' tasks; none if nothing did.
+    /// From the first event of some groups' tasks to the last one; none if there are none.
     pub(crate) fn extent<'g>(&self, groups: impl Iterator<Item = &'g GroupReport>) -> Option<(f64, f64)> {
         let mut extent: Option<(f64, f64)> = None;
-        for attempt in groups.flat_map(|group| group.tasks()).flat_map(|task| &task.tries) {
+        for attempt in groups.flat_map(|group| group.tasks()).flat_map(|task| &task.all_attempts) {
             let from = self.at(attempt.session, attempt.started);
             let to = self.at(attempt.session, attempt.last(self.end_of(attempt.session)));
             let (first, last) = extent.unwrap_or((from, to));

@@ -11,7 +11,7 @@ use crate::formats::templates::environment;
 use crate::report::{Counts, GroupReport, OutcomeKind, Report, TaskReport};
 
 /// Writes JUnit XML: a `testsuite` for each group and a `testcase` for each task. A failed task is a failure, a
-/// task that was cancelled or did not end is skipped. Times are seconds of load and train.
+/// task that was cancelled or has not ended is skipped. Times are the seconds of load and train.
 ///
 /// # Errors
 /// The writer fails.

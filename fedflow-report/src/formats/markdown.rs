@@ -1,4 +1,4 @@
-//! The Markdown summary: what fits in a merge request or a message.
+//! The Markdown summary: short enough for a merge request or a message.
 
 use std::borrow::Cow;
 use std::io::Write;
@@ -42,7 +42,7 @@ pub fn render_markdown(report: &Report, mut out: impl Write) -> Result<(), Rende
     Ok(())
 }
 
-/// Writes the summary of one group in Markdown: outcome, devices, what to change, failures.
+/// Writes the summary of one group in Markdown: outcome, devices, proposed estimates, failures.
 ///
 /// # Errors
 /// There is no such group, or the writer fails.
@@ -88,7 +88,7 @@ fn render_devices(summary: &Summary, out: &mut impl Write) -> Result<(), RenderE
     Ok(())
 }
 
-/// What was seen of the devices, if anybody looked.
+/// The telemetry of the devices, if there is any.
 fn render_telemetry(summary: &Summary, out: &mut impl Write) -> Result<(), RenderError> {
     let mut seen = summary.devices.iter().filter_map(|device| Some((device, device.telemetry?))).peekable();
     if seen.peek().is_none() {
@@ -112,7 +112,7 @@ fn render_telemetry(summary: &Summary, out: &mut impl Write) -> Result<(), Rende
     Ok(())
 }
 
-/// Only what should be changed: the rest is in the page.
+/// Only the estimates that should be changed; the page has the others.
 fn render_memory(groups: &[GroupReport], out: &mut impl Write) -> Result<(), RenderError> {
     let families = memory_by_family(groups);
     let advice: Vec<_> = families.iter().filter_map(|known| Some((known, known.advice_text()?))).collect();
@@ -208,7 +208,7 @@ fn more(total: usize, one: &str, many: &str, out: &mut impl Write) -> Result<(),
     Ok(())
 }
 
-/// A text on one line in which nothing means anything to Markdown or HTML.
+/// A text on one line, escaped for Markdown and HTML.
 fn text(text: &str) -> String {
     let line: Cow<'_, str> = visible_line(text);
     let mut escaped = String::with_capacity(line.len() + 8);
@@ -217,7 +217,7 @@ fn text(text: &str) -> String {
             '<' => escaped.push_str("&lt;"),
             '>' => escaped.push_str("&gt;"),
             '&' => escaped.push_str("&amp;"),
-            // A bare address would become a link.
+            // A bare URL would become a link.
             ':' if escaped.ends_with("http") || escaped.ends_with("https") => escaped.push_str("&#58;"),
             '@' => escaped.push_str("&#64;"),
             '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '~' | '#' | '!' | '$' => {
@@ -235,7 +235,7 @@ mod tests {
     use super::text;
 
     #[test]
-    fn nothing_means_anything_to_markdown() {
+    fn text_is_escaped_for_markdown() {
         assert_eq!(text("a|b\n*c*"), "a\\|b \\*c\\*");
         assert_eq!(text("<img src=x>"), "&lt;img src=x&gt;");
         assert_eq!(text("[x](http://e)"), "\\[x\\](http&#58;//e)");

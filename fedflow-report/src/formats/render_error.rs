@@ -6,7 +6,7 @@ use std::io;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RenderError {
-    /// What was rendered could not be written.
+    /// The output could not be written.
     #[error("cannot write the report: {0}")]
     Write(#[from] io::Error),
     /// A template failed.

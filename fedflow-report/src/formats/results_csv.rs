@@ -1,4 +1,4 @@
-//! `results.csv`: one row a task, for spreadsheets and data frames.
+//! `results.csv`: a row for each task, for spreadsheets and data frames.
 
 use std::borrow::Cow;
 use std::io::Write;
@@ -12,11 +12,11 @@ use crate::formats::results_json::{DID_NOT_END, recorded_status};
 use crate::report::{GroupReport, OutcomeKind, Report, TaskReport};
 use crate::text::visible_text::visible;
 
-/// How many rows are written in one go by one thread.
+/// How many rows a thread writes at a time.
 const CHUNK: usize = 512;
-/// How many chunks are in memory at once: enough for every thread of a large machine to have some.
+/// How many chunks are in memory at a time: enough for every thread of a large machine.
 const CHUNKS_AT_ONCE: usize = 64;
-/// The most columns for results; further keys stand in `results.json` only.
+/// The most columns for results; further keys are in `results.json` only.
 const MAX_KEYS: usize = 1_000;
 const COLUMNS: [&str; 10] = [
     "group",
@@ -31,15 +31,15 @@ const COLUMNS: [&str; 10] = [
     "error_message",
 ];
 
-/// The last columns, if anything was measured: estimates and peaks in bytes.
+/// The last columns, if memory was measured: estimates and peaks in bytes.
 const MEMORY_COLUMNS: [&str; 4] =
     ["memory_estimate", "memory_peak", "cuda_memory_estimate", "cuda_memory_peak"];
 
-/// Writes `results.csv`: one row a task, and one column `result.KEY` for each key of a result that holds a
-/// null, boolean, number or text, in the order in which the keys were first seen.
+/// Writes `results.csv`: a row for each task, and a column `result.KEY` for each key of a result whose value is null, a
+/// boolean, a number or a text, in order of appearance.
 ///
-/// The table is for people and their spreadsheets: a text that a spreadsheet would take for a formula begins
-/// with an apostrophe, and control characters are made visible. The exact values stand in `results.json`.
+/// The table is meant for spreadsheets: a text that a spreadsheet would take for a formula gets an apostrophe in front,
+/// and control characters are made visible. The exact values are in `results.json`.
 ///
 /// # Errors
 /// The writer fails.
@@ -52,7 +52,7 @@ pub fn render_csv(report: &Report, mut out: impl Write) -> Result<(), RenderErro
     let memory_columns = MEMORY_COLUMNS.map(String::from).into_iter().filter(|_| memory);
     head.write_record(COLUMNS.map(String::from).into_iter().chain(key_columns).chain(memory_columns))?;
     out.write_all(&into_bytes(head)?)?;
-    // Part by part: the whole table of very many tasks would not be small.
+    // In parts: the table of very many tasks would take much memory.
     for part in rows.chunks(CHUNK * CHUNKS_AT_ONCE) {
         let chunks: Vec<Vec<u8>> = part
             .par_chunks(CHUNK)
@@ -148,12 +148,12 @@ fn cell(value: &Value) -> Cow<'_, str> {
     }
 }
 
-/// The shortest text that is this float again.
+/// The shortest text that parses to this float.
 fn float(number: f64) -> Cow<'static, str> {
     if number.is_finite() { format!("{number:?}").into() } else { non_finite_text(number).into() }
 }
 
-/// A text that no spreadsheet takes for a formula: what begins like one gets an apostrophe in front.
+/// A text that no spreadsheet takes for a formula: one that begins like a formula gets an apostrophe in front.
 fn text(text: &str) -> Cow<'_, str> {
     let shown = visible(text);
     let formula = ['=', '+', '-', '@', '\t', '\n', '␍', '＝', '＋', '－', '＠'];

@@ -1,4 +1,4 @@
-//! `results.json`: every result, exactly, for programs.
+//! `results.json`: the exact results, for programs.
 
 use std::borrow::Cow;
 use std::io::Write;
@@ -11,12 +11,12 @@ use crate::analysis::summary::Summary;
 use crate::formats::render_error::RenderError;
 use crate::report::{GroupReport, OutcomeKind, Report, TaskReport};
 
-/// The format's version.
+/// The version of the format.
 const SCHEMA: u32 = 1;
-/// Why a task without an outcome has no result.
+/// The error message of a task that has not ended.
 pub(crate) const DID_NOT_END: &str = "it did not run to its end";
 
-/// Writes `results.json`, schema 1, one task a line.
+/// Writes `results.json`, schema 1, with a line for each task.
 ///
 /// It is strict JSON. A float that is not finite is the text `"NaN"`, `"Infinity"` or `"-Infinity"`; bytes are
 /// `{"$bytes": base64}`. A task that has not ended is reported as cancelled.
@@ -30,8 +30,8 @@ pub fn render_json(report: &Report, mut out: impl Write) -> Result<(), RenderErr
     Ok(())
 }
 
-/// Writes what `results.json` tells, and in `devices` how each device was used and what was seen of it. CPU slots are
-/// devices of their own.
+/// Writes `results.json` with a list `devices`: how each device was used, and its telemetry. Each CPU slot is a device
+/// of its own.
 ///
 /// # Errors
 /// The writer fails.
@@ -52,7 +52,7 @@ fn render_groups(report: &Report, out: &mut impl Write) -> Result<(), RenderErro
         let comma = if place > 0 { "," } else { "" };
         write!(out, "{comma}\n  {{\"index\":{},\"name\":{name},\"workdir\":{workdir},", group.index)?;
         write!(out, "\"tasks\":[")?;
-        // One after the other: to write a task costs less than to hand it to another thread and back.
+        // In one thread: writing a task takes less time than passing it to another thread and back.
         for (place, task) in group.tasks().iter().enumerate() {
             out.write_all(if place > 0 { b",\n    " } else { b"\n    " })?;
             serde_json::to_writer(&mut *out, &TaskRow::new(group, task))?;
@@ -63,7 +63,7 @@ fn render_groups(report: &Report, out: &mut impl Write) -> Result<(), RenderErro
     Ok(())
 }
 
-/// How each device was used, one a line; nothing if no device is known.
+/// How each device was used, a line for each; nothing if no device is known.
 fn render_devices(report: &Report, out: &mut impl Write) -> Result<(), RenderError> {
     let devices = Summary::of_run(report).devices;
     if devices.is_empty() {
@@ -89,7 +89,7 @@ struct TaskRow<'a> {
     train_seconds: Option<f64>,
     result: Option<PlainDict<'a>>,
     error: Option<ErrorRow<'a>>,
-    /// Estimate and use of memory by the last try of which any was measured.
+    /// Estimate and peak of the last attempt whose memory was measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     memory: Option<MemoryRow>,
 }
@@ -107,7 +107,7 @@ struct ErrorRow<'a> {
     message: &'a str,
 }
 
-/// How a device was used while the run went on. Seconds are of wall time; tasks that share a card count once.
+/// How a device was used. Seconds are wall time; tasks that share a card count once.
 #[derive(Serialize)]
 struct DeviceRow<'a> {
     device: Device,
@@ -123,7 +123,7 @@ struct DeviceRow<'a> {
     telemetry: Option<TelemetryRow>,
 }
 
-/// What was seen of a device; what it does not tell is null.
+/// The telemetry of a device; null for what was not measured.
 #[derive(Serialize)]
 struct TelemetryRow {
     mean_utilization_percent: Option<f64>,
@@ -138,8 +138,8 @@ impl<'a> DeviceRow<'a> {
     fn new(device: &'a DeviceUse) -> Self {
         let round = |number: f64| (number * 1e3).round() / 1e3;
         Self {
-            device: device.lane.device,
-            slot: device.lane.slot,
+            device: device.row.device,
+            slot: device.row.slot,
             name: &device.name,
             trained: device.trained,
             training_seconds: round(device.busy_seconds),
@@ -188,7 +188,7 @@ impl<'a> TaskRow<'a> {
     }
 }
 
-/// What the formats for programs call an outcome: they know no open task.
+/// The status in the formats for programs, in which an open task is cancelled.
 pub(crate) fn recorded_status(kind: OutcomeKind) -> &'static str {
     match kind {
         OutcomeKind::Finished => "finished",

@@ -1,4 +1,4 @@
-//! The templates of the formats that are markup, set up so that all that they print is escaped.
+//! The templates of HTML and XML, set up so that all output is escaped.
 
 use std::borrow::Cow;
 
@@ -8,8 +8,7 @@ use minijinja::{Environment, UndefinedBehavior, escape_formatter};
 use crate::formats::render_error::RenderError;
 use crate::text::visible_text::visible;
 
-/// The templates. All that they print is escaped, and what hides in it is made visible, whatever template
-/// prints it and wherever it comes from.
+/// The templates. Everything that they print is escaped, and hidden characters are made visible.
 pub(crate) fn environment() -> Result<Environment<'static>, RenderError> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
@@ -34,7 +33,7 @@ pub(crate) fn environment() -> Result<Environment<'static>, RenderError> {
     ] {
         environment.add_template(name, source)?;
     }
-    // Our own files; nothing in them comes from a run.
+    // These are files of this crate; nothing in them comes from a run.
     environment
         .add_global("style", Value::from_safe_string(include_str!("../../templates/style.css").into()));
     environment

@@ -1,85 +1,85 @@
-//! `Attempt`: one try at a task, with the times at which it went from phase to phase.
+//! `Attempt`: one try at a task, with the times of its phases.
 
 use std::fmt;
 
 use fedflow_core::{Device, Failure, MemoryUse, Size};
 
-/// One try at a task. Times are seconds since the Unix epoch.
+/// One try at a task. Times are in seconds since the Unix epoch, and none for what did not happen.
 ///
-/// A task that is interrupted in `train` and keeps its data goes on in the same process; that is a try of its
-/// own here, which begins by waiting.
+/// A task that is interrupted in `train` and keeps its data goes on in the same process. That is an attempt of its
+/// own here, and begins with waiting.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Attempt {
-    /// Its number, from 1, as the run told it.
+    /// The attempt's number, from 1.
     pub number: u32,
-    /// The session of the run that it belongs to: its place in [`Report::sessions`](crate::Report::sessions).
+    /// The session that it belongs to, as an index into the [`Report`](crate::Report)'s sessions.
     pub session: usize,
-    /// When its process was being started, or given to it.
+    /// When the start of its process began, or a kept process was handed over.
     pub started: f64,
-    /// Whether its process had served other tasks before.
+    /// Whether its process served other tasks before.
     pub reused: bool,
-    /// When it was told to load.
+    /// When `load` was called.
     pub loading: Option<f64>,
     /// When `load` returned.
     pub loaded: Option<f64>,
-    /// When it began to train.
+    /// When `train` was called.
     pub training: Option<f64>,
-    /// When it gave its device back.
+    /// When its lease ended.
     pub released: Option<f64>,
-    /// When it was over, well or badly.
+    /// When the attempt ended, with a result or without.
     pub ended: Option<f64>,
-    /// Where it trained.
-    pub lane: Option<Lane>,
-    /// All cards that it held, if there were several.
+    /// The device that it trained on.
+    pub row: Option<ChartRow>,
+    /// All cards of its lease, if there were several.
     pub devices: Box<[Device]>,
-    /// The memory that it leased on each card.
+    /// The memory that it leased on each card, if the lease was for an amount.
     pub memory: Option<Size>,
-    /// What it was given of memory and what it used, if anything of it was measured.
+    /// Its estimates of memory and what it used; none if neither was measured.
     pub measured: Option<Box<Measured>>,
-    /// Why it failed.
+    /// Why it failed; none if it did not fail.
     pub failure: Option<Box<Failure>>,
-    /// What followed, if it failed and another try was granted.
+    /// When and how the task is retried; none if it is not.
     pub retry: Option<Retry>,
 }
 
-/// What was measured of a try's memory.
+/// The memory that an attempt was given and used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Measured {
-    /// With which tasks it is compared.
+    /// The family: tasks whose memory is compared.
     pub family: String,
-    /// What it was given of the host's memory, and what it used.
+    /// The estimate of host memory and the peak.
     pub host: MemoryUse,
-    /// What it was given of each card's memory, and what it used, if it trained on one.
+    /// The estimate of memory on each card and the peak; none if it trained on no card.
     pub card: Option<MemoryUse>,
 }
 
-/// What follows a failed try.
+/// The retry after a failed attempt.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Retry {
-    /// When it was decided, in seconds since the Unix epoch.
+    /// When the retry was decided, in seconds since the Unix epoch.
     pub at: f64,
-    /// Whether the process and the loaded data are kept.
+    /// Whether the process and its loaded data are kept.
     pub data_kept: bool,
-    /// How long until the next try may start, in seconds.
+    /// The delay until the next attempt may start, in seconds.
     pub delay_seconds: f64,
 }
 
-/// A lane of the chart: a device, and which of its equal slots.
+/// A row of the device chart: a CPU slot, or one of the tasks that share a card.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Lane {
+pub struct ChartRow {
     /// The device.
     pub device: Device,
-    /// The slot, from 0.
+    /// The number of the CPU slot, or of the task among those that share the card, from 0.
     pub slot: u32,
 }
 
-/// What a try does during a [`Span`].
+/// What an attempt does during a [`PhaseSpan`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Phase {
-    /// Its process is being started.
+pub enum AttemptPhase {
+    /// Its process starts.
     Start,
-    /// It reads its data.
+    /// It loads its data.
     Load,
     /// It is loaded and waits for a device.
     Wait,
@@ -87,7 +87,7 @@ pub enum Phase {
     Train,
 }
 
-impl fmt::Display for Phase {
+impl fmt::Display for AttemptPhase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Start => "start",
@@ -98,19 +98,19 @@ impl fmt::Display for Phase {
     }
 }
 
-/// A stretch of time that a try spent in one phase, in seconds since the Unix epoch.
+/// A stretch of time that an attempt spends in one phase, in seconds since the Unix epoch.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Span {
-    /// Which phase.
-    pub phase: Phase,
-    /// From when.
+pub struct PhaseSpan {
+    /// The phase.
+    pub phase: AttemptPhase,
+    /// When it begins.
     pub from: f64,
-    /// Until when; later than `from`.
+    /// When it ends; later than `from`.
     pub to: f64,
 }
 
-// There is one for each of a million tasks.
-const _: () = assert!(size_of::<Attempt>() <= 192, "a try grows: box what is rare");
+// A run may have a million tasks, each with one attempt or more.
+const _: () = assert!(size_of::<Attempt>() <= 192, "an attempt grows: box what is rare");
 
 impl Attempt {
     pub(crate) fn new(number: u32, session: usize, started: f64) -> Self {
@@ -124,7 +124,7 @@ impl Attempt {
             training: None,
             released: None,
             ended: None,
-            lane: None,
+            row: None,
             devices: Box::default(),
             memory: None,
             measured: None,
@@ -133,21 +133,21 @@ impl Attempt {
         }
     }
 
-    /// What it spent its time on, in order. A phase that is not over is taken to last until `until`.
-    pub fn spans(&self, until: f64) -> impl Iterator<Item = Span> {
+    /// The phases of the attempt, in order. A phase that has not ended lasts until `until`.
+    pub fn spans(&self, until: f64) -> impl Iterator<Item = PhaseSpan> {
         let end = self.ended.unwrap_or(until);
         let begins = [Some(self.started), self.loading, self.loaded, self.training];
-        let phases = [Phase::Start, Phase::Load, Phase::Wait, Phase::Train];
+        let phases = [AttemptPhase::Start, AttemptPhase::Load, AttemptPhase::Wait, AttemptPhase::Train];
         (0..4).filter_map(move |place| {
             let from = begins[place]?;
             let next = begins[place + 1..].iter().flatten().next().copied();
-            let released = if phases[place] == Phase::Train { self.released } else { None };
+            let released = if phases[place] == AttemptPhase::Train { self.released } else { None };
             let to = next.or(released).unwrap_or(end);
-            (to > from).then_some(Span { phase: phases[place], from, to })
+            (to > from).then_some(PhaseSpan { phase: phases[place], from, to })
         })
     }
 
-    /// When the last thing happened that is known of it.
+    /// When the last event of the attempt happened, or `until` if it goes on.
     #[must_use]
     pub fn last(&self, until: f64) -> f64 {
         self.released.or(self.ended).unwrap_or(until).max(self.started)
@@ -165,10 +165,15 @@ mod tests {
         attempt.loaded = Some(13.0);
         attempt.training = Some(14.0);
         let spans: Vec<_> = attempt.spans(20.0).map(|span| (span.phase, span.from, span.to)).collect();
-        let train_open = (Phase::Train, 14.0, 20.0);
+        let train_open = (AttemptPhase::Train, 14.0, 20.0);
         assert_eq!(
             spans,
-            [(Phase::Start, 10.0, 11.0), (Phase::Load, 11.0, 13.0), (Phase::Wait, 13.0, 14.0), train_open]
+            [
+                (AttemptPhase::Start, 10.0, 11.0),
+                (AttemptPhase::Load, 11.0, 13.0),
+                (AttemptPhase::Wait, 13.0, 14.0),
+                train_open
+            ]
         );
         attempt.released = Some(17.0);
         attempt.ended = Some(18.0);
@@ -176,12 +181,12 @@ mod tests {
     }
 
     #[test]
-    fn a_try_that_died_in_load_has_no_train() {
+    fn an_attempt_that_died_in_load_has_no_train() {
         let mut attempt = Attempt::new(1, 0, 10.0);
         attempt.loading = Some(11.0);
         attempt.ended = Some(12.5);
         let spans: Vec<_> = attempt.spans(20.0).collect();
         assert_eq!(spans.len(), 2);
-        assert_eq!(spans[1], Span { phase: Phase::Load, from: 11.0, to: 12.5 });
+        assert_eq!(spans[1], PhaseSpan { phase: AttemptPhase::Load, from: 11.0, to: 12.5 });
     }
 }

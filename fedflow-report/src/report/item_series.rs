@@ -1,46 +1,48 @@
-//! `ItemSeries`: the numbers that a task told under one name while it trained, kept small.
+//! `ItemSeries`: the values of one of a task's items, kept small.
 
 use fedflow_core::Value;
 
-/// The most points that are kept of one series.
+/// The most points that are kept of a series.
 const MAX_POINTS: usize = 512;
-/// The most series that are kept of one task.
+/// The most series that are kept of a task.
 const MAX_SERIES: usize = 64;
 
-/// A number at a time.
+/// A value of an item and its time.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ItemPoint {
-    /// When, in seconds since the task began to train.
+    /// The time, in seconds since the task began to train.
     pub seconds: f64,
-    /// The number; it may be NaN or infinite.
+    /// The value; it may be NaN or infinite.
     pub value: f64,
 }
 
-/// What a task told under one name (`set_item`).
+/// The values that a task gave to one item (`set_item`).
 ///
-/// A task may tell a million values: once there are more than a few hundred, every other one is left out, again
-/// and again, so the curve keeps its shape and the memory stays bounded.
+/// A task may give an item a million values. Whenever a few hundred are kept, every other one is dropped, so that the
+/// curve keeps its shape and the memory is bounded.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ItemSeries {
     key: String,
     points: Vec<ItemPoint>,
     last: Value,
-    told: u64,
+    /// How many values the task gave.
+    count: u64,
+    /// One of so many values is kept.
     stride: u64,
 }
 
 impl ItemSeries {
     fn new(key: &str) -> Self {
-        Self { key: key.to_owned(), points: Vec::new(), last: Value::Null, told: 0, stride: 1 }
+        Self { key: key.to_owned(), points: Vec::new(), last: Value::Null, count: 0, stride: 1 }
     }
 
-    /// The name.
+    /// The item's name.
     #[must_use]
     pub fn key(&self) -> &str {
         &self.key
     }
 
-    /// The numbers that were kept, in the order in which they were told.
+    /// The values that are kept and are numbers, in order of time.
     #[must_use]
     pub fn points(&self) -> &[ItemPoint] {
         &self.points
@@ -52,15 +54,15 @@ impl ItemSeries {
         &self.last
     }
 
-    /// How many values were told.
+    /// How many values the task gave it.
     #[must_use]
-    pub fn told(&self) -> u64 {
-        self.told
+    pub fn count(&self) -> u64 {
+        self.count
     }
 
     fn push(&mut self, seconds: f64, value: &Value) {
         if let Some(number) = value.as_f64()
-            && self.told.is_multiple_of(self.stride)
+            && self.count.is_multiple_of(self.stride)
         {
             self.points.push(ItemPoint { seconds, value: number });
             if self.points.len() >= MAX_POINTS {
@@ -72,12 +74,12 @@ impl ItemSeries {
                 self.stride = self.stride.saturating_mul(2);
             }
         }
-        self.told += 1;
+        self.count += 1;
         self.last = value.clone();
     }
 }
 
-/// Notes a value under its name; a task's names are bounded in number.
+/// Adds a value to the item of this name. The number of a task's items is bounded.
 pub(crate) fn push_item(items: &mut Vec<ItemSeries>, key: &str, seconds: f64, value: &Value) {
     let place = items.iter().position(|series| series.key == key);
     let place = match place {
@@ -98,14 +100,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_million_values_stay_few_and_keep_their_span() {
+    fn a_million_values_become_few_and_keep_their_span() {
         let mut items = Vec::new();
         for step in 0..100_000_u32 {
             push_item(&mut items, "loss", f64::from(step), &Value::from(step));
         }
         let series = &items[0];
         assert!(series.points().len() < MAX_POINTS && series.points().len() >= MAX_POINTS / 4);
-        assert_eq!(series.told(), 100_000);
+        assert_eq!(series.count(), 100_000);
         assert_eq!(series.points()[0].seconds, 0.0);
         assert!(series.points().last().unwrap().seconds > 99_000.0);
         assert!(series.points().is_sorted_by_key(|point| point.seconds));

@@ -1,21 +1,21 @@
-//! `TaskHistory`: what a report keeps of a task beside its progress: its tries, its times and its items.
+//! `TaskHistory`: what a report keeps of a task beside its progress: its attempts, its times and its items.
 
 use fedflow_core::{Failure, FailureKind, Moment, RunEvent, Stage, TaskNotes, TaskProgress, Value};
 
-use crate::report::attempt::{Attempt, Lane, Measured, Retry};
+use crate::report::attempt::{Attempt, ChartRow, Measured, Retry};
 use crate::report::item_series::{ItemSeries, push_item};
 
 /// What a report keeps of a task beside its progress.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct TaskHistory {
-    /// How long `load` took.
+    /// How long `load` took in the latest attempt, in seconds; none if it has not returned.
     pub load_seconds: Option<f64>,
-    /// How long `train` took.
+    /// How long `train` took in the latest attempt, in seconds; none if it has not returned.
     pub train_seconds: Option<f64>,
-    /// Every try at the task, those of earlier sessions included.
-    pub tries: Vec<Attempt>,
-    /// What the task reported while it trained, in the latest try.
+    /// Every attempt at the task, those of earlier sessions included.
+    pub all_attempts: Vec<Attempt>,
+    /// The items that the task set while it trained, in the latest attempt.
     pub items: Vec<ItemSeries>,
 }
 
@@ -39,7 +39,7 @@ impl TaskNotes for TaskHistory {
             RunEvent::TaskTraining { device, slot, devices, memory, .. } => {
                 let attempt = self.running(moment, number, |attempt| attempt.training);
                 attempt.training = Some(time);
-                attempt.lane = Some(Lane { device: *device, slot: *slot });
+                attempt.row = Some(ChartRow { device: *device, slot: *slot });
                 attempt.devices = devices.as_slice().into();
                 attempt.memory = *memory;
             }
@@ -74,7 +74,7 @@ impl TaskNotes for TaskHistory {
                 }
             }
             RunEvent::TaskExited { .. } => self.on_ended(time, number, None),
-            // A report has no use for how far a training was.
+            // A report does not show how far a training has come.
             RunEvent::TaskProgress { .. }
             | RunEvent::RunStarted { .. }
             | RunEvent::GroupStarted { .. }
@@ -84,32 +84,32 @@ impl TaskNotes for TaskHistory {
     }
 
     fn end_session(&mut self, time: f64) {
-        for attempt in self.tries.iter_mut().filter(|attempt| attempt.ended.is_none()) {
+        for attempt in self.all_attempts.iter_mut().filter(|attempt| attempt.ended.is_none()) {
             attempt.ended = Some(time);
         }
     }
 }
 
 impl TaskHistory {
-    /// The tries that failed and were followed by another one. A try that only made room for another task before it
-    /// could train did not fail.
+    /// The attempts that failed and were retried. One that only made room for another task before it could train did
+    /// not fail.
     pub fn retries(&self) -> impl Iterator<Item = &Attempt> {
         let made_room = |attempt: &Attempt| {
             attempt.failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::Cancelled)
         };
-        self.tries.iter().filter(move |attempt| attempt.retry.is_some() && !made_room(attempt))
+        self.all_attempts.iter().filter(move |attempt| attempt.retry.is_some() && !made_room(attempt))
     }
 
-    /// The memory of the last try of which any was measured.
+    /// The memory of the last attempt of which any was measured.
     #[must_use]
     pub fn measured(&self) -> Option<&Measured> {
-        self.tries.iter().rev().find_map(|attempt| attempt.measured.as_deref())
+        self.all_attempts.iter().rev().find_map(|attempt| attempt.measured.as_deref())
     }
 
     /// The stage that a task without an outcome had reached.
     #[must_use]
     pub fn stage(&self) -> Stage {
-        match self.tries.last() {
+        match self.all_attempts.last() {
             Some(attempt) if attempt.training.is_some() => Stage::Train,
             Some(attempt) if attempt.loaded.is_some() => Stage::Wait,
             Some(attempt) if attempt.loading.is_some() => Stage::Load,
@@ -122,20 +122,20 @@ impl TaskHistory {
         self.load_seconds = None;
         self.train_seconds = None;
         self.items.clear();
-        if let Some(attempt) = self.tries.last_mut() {
+        if let Some(attempt) = self.all_attempts.last_mut() {
             attempt.ended = attempt.ended.or(Some(moment.time));
         }
         self.begin(Attempt { reused, ..Attempt::new(number, moment.session, moment.time) });
     }
 
     fn begin(&mut self, attempt: Attempt) {
-        // Nearly all tasks have one try: a vector that grows would make room for four.
-        self.tries.reserve_exact(1);
-        self.tries.push(attempt);
+        // Nearly all tasks have one attempt, and a vector that grows makes room for four.
+        self.all_attempts.reserve_exact(1);
+        self.all_attempts.push(attempt);
     }
 
     fn on_item(&mut self, time: f64, key: &str, value: &Value) {
-        let since = self.tries.last().map(|attempt| attempt.training.unwrap_or(attempt.started));
+        let since = self.all_attempts.last().map(|attempt| attempt.training.unwrap_or(attempt.started));
         push_item(&mut self.items, key, since.map_or(0.0, |since| (time - since).max(0.0)), value);
     }
 
@@ -148,27 +148,27 @@ impl TaskHistory {
         }
     }
 
-    /// The latest try with this number.
+    /// The latest attempt with this number.
     fn latest(&mut self, number: u32) -> Option<&mut Attempt> {
-        self.tries.iter_mut().rev().find(|attempt| attempt.number == number)
+        self.all_attempts.iter_mut().rev().find(|attempt| attempt.number == number)
     }
 
-    /// The try that a phase begins in: the latest one, unless it is over, has another number or has had this
-    /// phase already. A task that kept its data trains again in the same process: its next try begins loaded.
+    /// The attempt in which a phase begins: the latest one, or a new one if that has ended, has another number or has had
+    /// this phase. A task that kept its data trains again in the same process, so its next attempt begins loaded.
     fn running(
         &mut self,
         Moment { session, time }: Moment,
         number: u32,
         had_phase: fn(&Attempt) -> Option<f64>,
     ) -> &mut Attempt {
-        let goes_on = self.tries.last().is_some_and(|attempt| {
+        let goes_on = self.all_attempts.last().is_some_and(|attempt| {
             attempt.number == number
                 && attempt.session == session
                 && attempt.ended.is_none()
                 && had_phase(attempt).is_none()
         });
         if !goes_on {
-            let kept = self.tries.last().and_then(|attempt| {
+            let kept = self.all_attempts.last().and_then(|attempt| {
                 attempt.retry.filter(|retry| retry.data_kept && attempt.session == session)
             });
             let since = kept.map_or(time, |retry| (retry.at + retry.delay_seconds.max(0.0)).min(time));
@@ -176,7 +176,7 @@ impl TaskHistory {
             attempt.loaded = kept.map(|_| since);
             self.begin(attempt);
         }
-        let last = self.tries.len() - 1;
-        &mut self.tries[last]
+        let last = self.all_attempts.len() - 1;
+        &mut self.all_attempts[last]
     }
 }

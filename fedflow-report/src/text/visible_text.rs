@@ -1,8 +1,8 @@
-//! Makes visible what hides in a text: control characters, bidirectional overrides, text that has no width.
+//! Makes hidden characters of a text visible: control characters, bidirectional overrides, characters without width.
 
 use std::borrow::Cow;
 
-/// The text with every character shown that would hide or steer others. Line breaks and tabs stay.
+/// Replaces every character that is hidden, or changes how others are shown, by visible ones. Line breaks and tabs stay.
 pub(crate) fn visible(text: &str) -> Cow<'_, str> {
     if !text.chars().any(hides) {
         return Cow::Borrowed(text);
@@ -28,7 +28,7 @@ pub(crate) fn visible_line(text: &str) -> Cow<'_, str> {
     Cow::Owned(visible(&line).into_owned())
 }
 
-/// At most so many characters of a text.
+/// The first `max_chars` characters of a text, with `…` if there are more.
 pub(crate) fn shortened(text: &str, max_chars: usize) -> Cow<'_, str> {
     match text.char_indices().nth(max_chars) {
         Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),
@@ -54,7 +54,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn what_hides_is_shown() {
+    fn hidden_characters_become_visible() {
         assert_eq!(visible("a\0b\x1b[31mc\x7f\r"), "a␀b␛[31mc␡␍");
         assert_eq!(visible("\u{202e}evil\u{85}"), "⟨U+202E⟩evil⟨U+0085⟩");
         assert_eq!(visible_line("one\ntwo\tthree\n"), "one two three");

@@ -1,4 +1,4 @@
-//! How numbers, durations, times and values are written for people.
+//! How a report writes numbers, durations, times, values and outcomes.
 
 use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
@@ -36,7 +36,7 @@ pub(crate) fn duration(seconds: f64) -> String {
     format!("{} d {} h", minutes / 1440, minutes % 1440 / 60)
 }
 
-/// A time on an axis, where all times are multiples of a round step: `0.5 s`, `20 s`, `4 min`, `2 h`.
+/// A time on an axis, a multiple of a round step: `0.5 s`, `20 s`, `4 min`, `2 h`.
 pub(crate) fn tick(seconds: f64) -> String {
     if seconds < 60.0 {
         return format!("{} s", number(seconds));
@@ -50,7 +50,7 @@ pub(crate) fn tick(seconds: f64) -> String {
     }
 }
 
-/// A number with as many digits as tell something.
+/// A number with about five significant digits.
 pub(crate) fn number(number: f64) -> String {
     if number.is_nan() {
         return "NaN".into();
@@ -73,11 +73,11 @@ pub(crate) fn number(number: f64) -> String {
     text.replace('-', "−")
 }
 
-/// A number among others that lie `step` apart and are as large as `largest`: with as many digits as tell them apart.
+/// A number on an axis with this step and this largest number: with as many digits as its neighbours differ in.
 pub(crate) fn number_by(value: f64, step: f64, largest: f64) -> String {
     let place = |number: f64| number.abs().log10().floor();
     let digits = place(largest) - place(step);
-    // Four digits are what `number` shows in any case.
+    // `number` shows four digits in any case.
     if !(4.0..=15.0).contains(&digits) {
         return number(value);
     }
@@ -110,7 +110,7 @@ pub(crate) fn energy(watt_hours: f64) -> String {
 
 /// A time in RFC 3339, in UTC and to the second.
 pub(crate) fn moment(unix: f64) -> String {
-    // A calendar year of five digits cannot be written; no run takes place then.
+    // RFC 3339 has no years of five digits.
     let seconds = if unix.is_finite() { unix.clamp(0.0, 2e11) } else { 0.0 };
     let since_epoch = Duration::from_secs(seconds as u64);
     humantime::format_rfc3339_seconds(SystemTime::UNIX_EPOCH + since_epoch).to_string()
@@ -121,7 +121,7 @@ pub(crate) fn count(count: usize, one: &str, many: &str) -> String {
     format!("{} {}", grouped(count), if count == 1 { one } else { many })
 }
 
-/// A count with its thousands set apart.
+/// A count with commas between the thousands.
 pub(crate) fn grouped(count: usize) -> String {
     let digits = count.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
@@ -134,7 +134,7 @@ pub(crate) fn grouped(count: usize) -> String {
     text
 }
 
-/// A value in a table's cell, in a few words.
+/// A short text for a value, for a cell of a table.
 pub(crate) fn value(value: &Value) -> Cow<'_, str> {
     match value {
         Value::Null => "null".into(),
@@ -177,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_as_people_say_them() {
+    fn durations_have_two_units_at_most() {
         for (seconds, text) in [
             (0.0, "0 s"),
             (0.0123, "12 ms"),
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_keep_what_tells_something() {
+    fn numbers_keep_their_significant_digits() {
         for (float, text) in [
             (0.0, "0"),
             (0.961_234_5, "0.96123"),

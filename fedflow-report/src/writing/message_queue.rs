@@ -1,59 +1,59 @@
-//! A mailbox: messages for a thread that looks at them now and then, many at once.
+//! A queue of messages for a thread that takes many of them at a time.
 //!
-//! A channel wakes its receiver for each message. What is told here comes several times a task and is urgent to nobody,
-//! and where a task takes a millisecond, waking a thread for each word of it would take a good part of that.
+//! A channel wakes its receiver for each message. Here several messages come for each task and none is urgent; where a
+//! task takes a millisecond, waking a thread for each would take a good part of that.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// How long the receiver rests after it has taken what was there.
+/// How long the receiver rests after it has taken the messages.
 const REST: Duration = Duration::from_millis(50);
 
-/// Makes a mailbox: where messages are left, and where they are taken.
-pub(crate) fn mailbox<M>() -> (Slot<M>, Mailbox<M>) {
-    let state = State { messages: Vec::new(), urgent: false, asleep: false, closed: false };
-    let shared = Arc::new(Shared { state: Mutex::new(state), wake: Condvar::new() });
-    (Slot(Arc::clone(&shared)), Mailbox(shared))
+/// Makes a queue: the end that sends and the end that receives.
+pub(super) fn message_queue<M>() -> (MessageSender<M>, MessageReceiver<M>) {
+    let state = QueueState { messages: Vec::new(), urgent: false, asleep: false, closed: false };
+    let queue = Arc::new(MessageQueue { state: Mutex::new(state), wake: Condvar::new() });
+    (MessageSender(Arc::clone(&queue)), MessageReceiver(queue))
 }
 
-/// Where messages are left. A clone leads to the same mailbox.
+/// The end that sends. A clone sends to the same queue.
 #[derive(Debug)]
-pub(crate) struct Slot<M>(Arc<Shared<M>>);
+pub(super) struct MessageSender<M>(Arc<MessageQueue<M>>);
 
-/// Where messages are taken. When it is dropped, what is left later is lost.
+/// The end that receives. After it is dropped, messages are dropped.
 #[derive(Debug)]
-pub(crate) struct Mailbox<M>(Arc<Shared<M>>);
+pub(super) struct MessageReceiver<M>(Arc<MessageQueue<M>>);
 
 #[derive(Debug)]
-struct Shared<M> {
-    state: Mutex<State<M>>,
+struct MessageQueue<M> {
+    state: Mutex<QueueState<M>>,
     wake: Condvar,
 }
 
 #[derive(Debug)]
-struct State<M> {
+struct QueueState<M> {
     messages: Vec<M>,
-    /// Somebody waits for what the last message brings about.
+    /// A caller waits for the effect of a message.
     urgent: bool,
-    /// The receiver sleeps until something comes.
+    /// The receiver waits for the next message.
     asleep: bool,
-    /// Nobody takes anything any more.
+    /// The receiver was dropped.
     closed: bool,
 }
 
-impl<M> Slot<M> {
-    /// Leaves a message. Does not wait.
-    pub(crate) fn put(&self, message: M) {
+impl<M> MessageSender<M> {
+    /// Sends a message. Does not wait.
+    pub(super) fn send(&self, message: M) {
         self.push(message, false);
     }
 
-    /// Leaves a message that is taken, with all before it, as soon as can be. Does not wait.
-    pub(crate) fn put_urgently(&self, message: M) {
+    /// Sends a message that is taken, with all before it, as soon as possible. Does not wait.
+    pub(super) fn send_urgently(&self, message: M) {
         self.push(message, true);
     }
 
     /// How many messages wait.
-    pub(crate) fn waiting(&self) -> usize {
+    pub(super) fn waiting(&self) -> usize {
         self.0.lock().messages.len()
     }
 
@@ -72,22 +72,22 @@ impl<M> Slot<M> {
     }
 }
 
-impl<M> Clone for Slot<M> {
+impl<M> Clone for MessageSender<M> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
 }
 
-impl<M> Mailbox<M> {
-    /// Waits for messages, at most so long, and takes all; none after that time. Rests first, unless somebody is in a
-    /// hurry.
-    pub(crate) fn take(&self, patience: Option<Duration>) -> Vec<M> {
-        let Shared { wake, .. } = &*self.0;
+impl<M> MessageReceiver<M> {
+    /// Waits for messages, at most for `patience`, and takes all; none if none came. Rests first, unless a message is
+    /// urgent.
+    pub(super) fn take(&self, patience: Option<Duration>) -> Vec<M> {
+        let MessageQueue { wake, .. } = &*self.0;
         let rest = patience.map_or(REST, |patience| patience.min(REST));
         let rested = wake.wait_timeout_while(self.0.lock(), rest, |state| !state.urgent);
         let (mut state, _) = rested.unwrap_or_else(PoisonError::into_inner);
         state.asleep = true;
-        let is_empty = |state: &mut State<M>| state.messages.is_empty();
+        let is_empty = |state: &mut QueueState<M>| state.messages.is_empty();
         let mut state = match patience {
             None => wake.wait_while(state, is_empty).unwrap_or_else(PoisonError::into_inner),
             Some(patience) => {
@@ -100,7 +100,7 @@ impl<M> Mailbox<M> {
     }
 }
 
-impl<M> Drop for Mailbox<M> {
+impl<M> Drop for MessageReceiver<M> {
     fn drop(&mut self) {
         let mut state = self.0.lock();
         state.closed = true;
@@ -108,9 +108,9 @@ impl<M> Drop for Mailbox<M> {
     }
 }
 
-impl<M> Shared<M> {
-    /// Nothing under the lock panics.
-    fn lock(&self) -> MutexGuard<'_, State<M>> {
+impl<M> MessageQueue<M> {
+    /// Locks the state. No code panics under the lock, so a poisoned one is used as it is.
+    fn lock(&self) -> MutexGuard<'_, QueueState<M>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -122,35 +122,35 @@ mod tests {
 
     #[test]
     fn messages_come_in_order_and_none_is_left() {
-        let (slot, mailbox) = mailbox();
-        let sending = slot.clone();
+        let (sender, receiver) = message_queue();
+        let sending = sender.clone();
         let sending = thread::spawn(move || {
-            (1..1000).for_each(|number| sending.put(number));
-            sending.put_urgently(0);
+            (1..1000).for_each(|number| sending.send(number));
+            sending.send_urgently(0);
         });
         let mut taken = Vec::new();
         while taken.last() != Some(&0) {
-            taken.extend(mailbox.take(None));
+            taken.extend(receiver.take(None));
         }
         sending.join().unwrap();
         assert!(taken[..999].iter().copied().eq(1..1000));
-        assert_eq!(slot.waiting(), 0);
+        assert_eq!(sender.waiting(), 0);
     }
 
     #[test]
-    fn patience_ends() {
-        let (slot, mailbox) = mailbox();
-        assert!(mailbox.take(Some(Duration::ZERO)).is_empty());
-        slot.put(1);
-        assert_eq!(mailbox.take(Some(Duration::ZERO)), [1]);
+    fn a_receiver_waits_no_longer_than_its_patience() {
+        let (sender, receiver) = message_queue();
+        assert!(receiver.take(Some(Duration::ZERO)).is_empty());
+        sender.send(1);
+        assert_eq!(receiver.take(Some(Duration::ZERO)), [1]);
     }
 
     #[test]
-    fn nothing_piles_up_for_somebody_who_is_gone() {
-        let (slot, mailbox) = mailbox();
-        slot.put(1);
-        drop(mailbox);
-        slot.put(2);
-        assert_eq!(slot.waiting(), 0);
+    fn messages_to_a_dropped_receiver_are_dropped() {
+        let (sender, receiver) = message_queue();
+        sender.send(1);
+        drop(receiver);
+        sender.send(2);
+        assert_eq!(sender.waiting(), 0);
     }
 }

@@ -1,13 +1,14 @@
-//! The threads on which reports are rendered.
+//! The threads that render reports.
 
 use rayon::ThreadPoolBuilder;
 
-/// Does work on threads of its own, or without any if the system gives none: rayon's common threads would panic then.
+/// Does work on a new pool of threads, or on the calling thread if the system has none left: rayon's global pool would
+/// panic in that case.
 pub(crate) fn with_threads<R: Send>(work: impl FnOnce() -> R + Send) -> R {
     if let Ok(threads) = ThreadPoolBuilder::new().build() {
         return threads.install(work);
     }
-    // The calling thread is all there is from now on. An error: it was so before.
+    // From now on there is the calling thread only. An error means that it was set up before.
     let _ = ThreadPoolBuilder::new().num_threads(1).use_current_thread().build();
     work()
 }

@@ -1,4 +1,4 @@
-//! Events of made-up runs.
+//! Events of invented runs.
 
 use fedflow_core::{Device, DeviceInfo, Dict, Failure, FailureKind, Name, RunEvent, Size, Stage, Value};
 

@@ -1,4 +1,4 @@
-//! The fold: lives of tasks, sessions, retries, and events that nobody foresaw.
+//! How events become a report: tasks, sessions, retries, and events in any order.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use fedflow_core::{
     Value,
 };
 use fedflow_report::{
-    Advice, Lane, MemoryKind, OutcomeKind, Phase, Report, Summary, memory_by_family, render_csv,
+    Advice, AttemptPhase, ChartRow, MemoryKind, OutcomeKind, Report, Summary, memory_by_family, render_csv,
     render_group_html, render_html, render_json, render_junit, render_markdown,
 };
 use proptest::prelude::*;
@@ -22,13 +22,13 @@ fn fold(events: impl IntoIterator<Item = (f64, RunEvent)>) -> Report {
     report
 }
 
-fn phases(report: &Report, group: &str, task: &str) -> Vec<Vec<(Phase, f64, f64)>> {
+fn phases(report: &Report, group: &str, task: &str) -> Vec<Vec<(AttemptPhase, f64, f64)>> {
     let task = report.group(&name(group)).unwrap().task(&name(task)).unwrap();
     let until = |session: usize| report.sessions()[session].last;
     let spans = |attempt: &fedflow_report::Attempt| {
         attempt.spans(until(attempt.session)).map(|span| (span.phase, span.from, span.to)).collect()
     };
-    task.tries.iter().map(spans).collect()
+    task.all_attempts.iter().map(spans).collect()
 }
 
 #[test]
@@ -52,14 +52,14 @@ fn the_life_of_a_task() {
     assert_eq!(group.tasks().iter().map(|task| task.id.as_str()).collect::<Vec<_>>(), ["b", "a"]);
     let task = group.task(&name("a")).unwrap();
     assert_eq!((task.kind(), task.attempts), (OutcomeKind::Finished, 1));
-    assert_eq!(task.tries[0].lane, Some(Lane { device: Device::Cuda(1), slot: 0 }));
+    assert_eq!(task.all_attempts[0].row, Some(ChartRow { device: Device::Cuda(1), slot: 0 }));
     assert_eq!(
         phases(&report, "g", "a"),
         [[
-            (Phase::Start, 101.0, 102.0),
-            (Phase::Load, 102.0, 104.0),
-            (Phase::Wait, 104.0, 105.0),
-            (Phase::Train, 105.0, 109.0)
+            (AttemptPhase::Start, 101.0, 102.0),
+            (AttemptPhase::Load, 102.0, 104.0),
+            (AttemptPhase::Wait, 104.0, 105.0),
+            (AttemptPhase::Train, 105.0, 109.0)
         ]]
     );
     assert_eq!(
@@ -73,13 +73,13 @@ fn the_life_of_a_task() {
     assert_eq!((counts.tasks, counts.finished, counts.open), (2, 1, 1));
     let summary = Summary::of_run(&report);
     let used = |card: usize| (summary.devices[card].busy_seconds, summary.devices[card].starved_seconds);
-    // Card 0 was idle all the time, card 1 half of it; all the while `b` was ready to start.
+    // Card 0 was idle all the time and card 1 half of it, while `b` was ready to start.
     assert_eq!((used(0), used(1)), ((0.0, 8.0), (4.0, 4.0)));
     assert_eq!(summary.makespan_seconds, 8.0);
 }
 
 #[test]
-fn a_resumed_run_goes_on_and_its_pause_does_not_count() {
+fn the_time_between_sessions_does_not_count() {
     let report = fold([
         (100.0, run_started(1)),
         (100.0, group_started("g", 1, &["a", "b"])),
@@ -87,7 +87,7 @@ fn a_resumed_run_goes_on_and_its_pause_does_not_count() {
         (101.0, started("g", "b", 1)),
         (103.0, training("g", "a", 1, 0)),
         (105.0, finished("g", "a", 1, Dict::new())),
-        // Cut off while `b` trained.
+        // The session is cut off while `b` trains.
         (106.0, training("g", "b", 1, 0)),
         (5000.0, run_started(2)),
         (5000.0, group_started("g", 1, &["a", "b"])),
@@ -98,11 +98,11 @@ fn a_resumed_run_goes_on_and_its_pause_does_not_count() {
     ]);
     assert_eq!(report.counts().finished, 2);
     assert_eq!(report.sessions().len(), 2);
-    let tries = phases(&report, "g", "b");
-    assert_eq!(tries.len(), 2);
-    // The train of the first session began with its last event: it took no time that is known.
-    assert_eq!(tries[0], [(Phase::Start, 101.0, 106.0)]);
-    assert_eq!(tries[1].last(), Some(&(Phase::Train, 5002.0, 5004.0)));
+    let all_attempts = phases(&report, "g", "b");
+    assert_eq!(all_attempts.len(), 2);
+    // In the first session, `train` began with the last event, so its time is not known.
+    assert_eq!(all_attempts[0], [(AttemptPhase::Start, 101.0, 106.0)]);
+    assert_eq!(all_attempts[1].last(), Some(&(AttemptPhase::Train, 5002.0, 5004.0)));
     assert_eq!(report.groups()[0].started, Some(100.0));
     assert_eq!(Summary::of_run(&report).makespan_seconds, 9.0);
 }
@@ -124,7 +124,7 @@ fn a_cancelled_task_that_is_done_again_loses_its_old_outcome() {
 }
 
 #[test]
-fn a_changed_group_starts_afresh() {
+fn a_changed_group_starts_anew() {
     let mut report = fold([
         (0.0, group_started("g", 1, &["a", "b"])),
         (1.0, finished("g", "a", 1, Dict::new())),
@@ -157,16 +157,16 @@ fn a_retry_that_keeps_its_data_waits_and_trains_again() {
         (9.0, finished("g", "a", 1, Dict::new())),
         (9.5, exited("g", "a", 1)),
     ]);
-    let tries = phases(&report, "g", "a");
-    assert_eq!(tries[1], [(Phase::Wait, 4.0, 6.0), (Phase::Train, 6.0, 9.0)]);
+    let all_attempts = phases(&report, "g", "a");
+    assert_eq!(all_attempts[1], [(AttemptPhase::Wait, 4.0, 6.0), (AttemptPhase::Train, 6.0, 9.0)]);
     assert_eq!(report.counts().retried, 1);
     let task = &report.groups()[0].tasks()[0];
     assert_eq!(task.retries().count(), 1);
-    assert!(task.tries[1].failure.is_none());
+    assert!(task.all_attempts[1].failure.is_none());
 }
 
 #[test]
-fn what_comes_late_belongs_to_its_own_attempt() {
+fn a_late_event_belongs_to_its_own_attempt() {
     let report = fold([
         (0.0, started("g", "a", 1)),
         (1.0, training("g", "a", 1, 0)),
@@ -176,9 +176,9 @@ fn what_comes_late_belongs_to_its_own_attempt() {
         (5.0, training("g", "a", 2, 0)),
     ]);
     let task = &report.groups()[0].tasks()[0];
-    assert_eq!((task.tries.len(), task.attempts), (2, 2));
-    assert_eq!((task.tries[0].ended, task.tries[1].ended), (Some(2.0), None));
-    assert_eq!(task.tries[0].failure.as_ref().map(|failure| failure.kind), Some(FailureKind::Oom));
+    assert_eq!((task.all_attempts.len(), task.attempts), (2, 2));
+    assert_eq!((task.all_attempts[0].ended, task.all_attempts[1].ended), (Some(2.0), None));
+    assert_eq!(task.all_attempts[0].failure.as_ref().map(|failure| failure.kind), Some(FailureKind::Oom));
 }
 
 #[test]
@@ -336,12 +336,12 @@ proptest! {
         let mut rows = BTreeSet::new();
         for (group, task) in report.tasks() {
             prop_assert!(rows.insert((group.name.clone(), task.id.clone())));
-            for attempt in &task.tries {
+            for attempt in &task.all_attempts {
                 let spans: Vec<_> = attempt.spans(report.sessions()[attempt.session].last).collect();
                 prop_assert!(spans.iter().all(|span| span.to > span.from));
             }
         }
-        // Who was spoken of after his group began for the last time is there.
+        // Every task that was named after its group began for the last time is in the report.
         let known = events.iter().filter_map(|(_, event)| event.task()).map(|(group, _, _)| group);
         prop_assert!(known.into_iter().all(|group| report.group(group).is_some()));
         let counts = report.counts();
@@ -372,23 +372,23 @@ proptest! {
 }
 
 #[test]
-fn a_group_that_is_not_there_has_no_page() {
+fn a_group_that_does_not_exist_has_no_page() {
     let error = render_group_html(&Report::new(), &name("g"), std::io::sink()).unwrap_err();
     assert_eq!(error.to_string(), "the run has no group \"g\"");
 }
 
 #[test]
-fn work_waits_while_a_task_is_loaded_or_could_be_started() {
+fn work_waits_while_a_task_is_loaded_or_ready_to_start() {
     let report = fold([
         (100.0, run_started(1)),
         (100.0, group_started("g", 1, &["a", "b"])),
         (100.0, started("g", "a", 1)),
         (100.0, loading("g", "a", 1)),
-        // `b` is ready to start until 102; from then on both load: nothing waits.
+        // `b` is ready to start until 102. Then both load, and no task waits.
         (102.0, started("g", "b", 1)),
         (102.0, loading("g", "b", 1)),
         (106.0, loaded("g", "a", 1, 6.0)),
-        // Loaded, it waits for a second.
+        // It is loaded and waits for a second.
         (107.0, training("g", "a", 1, 0)),
         (110.0, released("g", "a", 1, 3.0)),
         (110.0, finished("g", "a", 1, Dict::new())),
@@ -405,7 +405,7 @@ fn work_waits_while_a_task_is_loaded_or_could_be_started() {
     assert_eq!((first.loading_seconds, second.loading_seconds), (0.0, 0.0));
 }
 
-/// A run on cards of 8 GB and 24 GB, of one task that trains twice with these sizes, on the second card.
+/// A run on cards of 8 GB and 24 GB with one task, which trains twice on the second card with leases of these sizes.
 fn run_on_unequal_cards(leased: [u64; 2]) -> Report {
     let mut begin = run_started(1);
     if let RunEvent::RunStarted { devices, .. } = &mut begin {
@@ -464,7 +464,7 @@ fn a_card_that_is_too_small_does_not_idle_while_work_waits() {
 }
 
 #[test]
-fn an_estimate_that_was_raised_was_not_given() {
+fn an_estimate_that_was_raised_is_not_shown_as_given() {
     let families = memory_by_family(run_on_unequal_cards([9, 12]).groups());
     let card = families.iter().find(|family| family.kind == MemoryKind::Card).unwrap();
     assert_eq!((card.asked.1, card.raised, card.exceeded), (Size::from_gb(9), Some(Size::from_gb(12)), 1));
@@ -472,7 +472,7 @@ fn an_estimate_that_was_raised_was_not_given() {
 
 #[test]
 fn a_lease_that_is_held_while_loading_is_counted() {
-    // No run of Fedflow's own tells this; a journal can.
+    // Fedflow itself does not do this, but a journal can say it.
     let report = fold([
         (100.0, run_started(1)),
         (100.0, group_started("g", 1, &["a"])),

@@ -1,11 +1,11 @@
-//! What the formats say of a small run, to the letter.
+//! The exact output of the formats for a small run.
 
 use fedflow_core::{Dict, Failure, FailureKind, RunEvent, RunOutcome, Stage, Value};
 use fedflow_report::{Report, render_csv, render_html, render_json, render_junit, render_markdown};
 
 use crate::events::*;
 
-/// A run with every outcome and every kind of value; a second group that was never started is not told.
+/// A run with every outcome and every kind of value.
 fn small_run() -> Report {
     let result = Dict::from([
         ("accuracy", Value::from(0.1 + 0.2)),
@@ -79,7 +79,7 @@ train-2,a,cancelled,,1,,,load,cancelled,it did not run to its end,,,,,
 }
 
 #[test]
-fn the_page_tells_which_tasks_were_given_to_a_process_that_had_served_others() {
+fn the_page_shows_which_tasks_ran_in_a_reused_process() {
     let page = |reused: bool| {
         let mut second = started("g", "b", 1);
         if let RunEvent::TaskStarted { reused: told, .. } = &mut second {
@@ -103,14 +103,14 @@ fn the_page_tells_which_tasks_were_given_to_a_process_that_had_served_others() {
         render_html(&report, &mut out).unwrap();
         String::from_utf8(out).unwrap()
     };
-    // In the table, and at each of its bars.
+    // In the table and in the title of each of its bars.
     let told = |page: &str| (page.matches(">reused<").count(), page.matches("b, process reused").count());
     assert_eq!(told(&page(true)), (1, 3), "start, load and wait");
     assert_eq!(told(&page(false)), (0, 0));
 }
 
 #[test]
-fn an_empty_run_is_reported_too() {
+fn an_empty_run_has_a_report() {
     let mut out = Vec::new();
     render_json(&Report::new(), &mut out).unwrap();
     assert_eq!(String::from_utf8(out).unwrap(), "{\"schema\":1,\"flow\":\"\",\"groups\":[]}\n");
@@ -120,7 +120,7 @@ fn an_empty_run_is_reported_too() {
 }
 
 #[test]
-fn junit_tells_suites_cases_and_outcomes() {
+fn junit_has_suites_cases_and_outcomes() {
     let junit = text(|report, out| render_junit(report, out));
     let document = roxmltree::Document::parse(&junit).unwrap();
     let suites: Vec<_> =
@@ -139,7 +139,7 @@ fn junit_tells_suites_cases_and_outcomes() {
 }
 
 #[test]
-fn markdown_tells_the_outcome_and_the_failures() {
+fn markdown_has_the_outcome_and_the_failures() {
     let markdown = text(|report, out| render_markdown(report, out));
     assert!(
         markdown.starts_with(
@@ -150,12 +150,12 @@ fn markdown_tells_the_outcome_and_the_failures() {
 }
 
 #[test]
-fn the_page_is_one_file_that_needs_nobody() {
+fn the_page_is_one_file_that_loads_nothing() {
     let page = text(|report, out| render_html(report, out));
     assert!(!page.contains("http://") && !page.contains("https://") && !page.contains("@import"));
     assert!(!page.contains("<script src") && !page.contains("<link rel=\"stylesheet\""));
     assert!(page.contains("left with code 3") && page.contains("bye"));
     assert!(page.contains("href=\"train-1&#x2f;b&#x2f;stderr.log\""));
-    // Retried, in the end finished.
+    // The task that was retried finished in the end.
     assert!(page.contains("id=\"retries\""));
 }

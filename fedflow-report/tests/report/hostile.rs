@@ -1,4 +1,4 @@
-//! What a worker may send to hurt who reads the report: in every field, for every format.
+//! Text that a worker may send to harm the reader of a report: in every field, for every format.
 
 use fedflow_core::{Device, DeviceInfo, Dict, Failure, FailureKind, RunEvent, Stage, Value};
 use fedflow_report::{
@@ -20,7 +20,7 @@ const EVIL: [&str; 9] = [
     "&lt;b&gt;\u{ffff}\u{1}",
 ];
 
-/// A run in which one text stands wherever a worker, a program or a flow can put one.
+/// A run with one text in every field that a worker, a program or a flow can set.
 fn run_with(evil: &str) -> Report {
     let mut error = Failure::new(Stage::Train, FailureKind::Error, evil);
     error.stderr_tail = evil.into();
@@ -98,7 +98,7 @@ fn assert_nothing_hides(text: &str, evil: &str) {
 }
 
 #[test]
-fn html_shows_it_and_does_nothing() {
+fn html_shows_hostile_text_and_runs_nothing() {
     for evil in EVIL {
         let report = run_with(evil);
         let whole = rendered(&report, |report, out| render_html(report, out));
@@ -108,7 +108,7 @@ fn html_shows_it_and_does_nothing() {
             rendered(&run_with("harmless"), |r, out| render_group_html(r, &name("g-1"), out));
         for (page, harmless) in [(whole, harmless), (group, harmless_group)] {
             assert_nothing_hides(&page, evil);
-            // The markup is the same as with a harmless text: no element and no attribute has come in.
+            // The markup is the same as with a harmless text: no element and no attribute is added.
             assert_eq!(markup(&page), markup(&harmless), "{evil:?}");
             assert!(!page.contains("=\"javascript"), "{evil:?}");
         }
@@ -140,7 +140,7 @@ fn markup(page: &str) -> Vec<String> {
 }
 
 #[test]
-fn csv_is_no_program() {
+fn csv_has_no_formulas() {
     for evil in EVIL {
         let table = rendered(&run_with(evil), |report, out| render_csv(report, out));
         assert_nothing_hides(&table, evil);
@@ -155,7 +155,7 @@ fn csv_is_no_program() {
 }
 
 #[test]
-fn junit_is_well_formed_and_says_it() {
+fn junit_is_well_formed_and_has_the_message() {
     for evil in EVIL {
         let junit = rendered(&run_with(evil), |report, out| render_junit(report, out));
         assert_nothing_hides(&junit, evil);
@@ -170,13 +170,13 @@ fn junit_is_well_formed_and_says_it() {
 }
 
 #[test]
-fn markdown_is_text() {
+fn markdown_has_no_markup_from_workers() {
     for evil in EVIL {
         let markdown = rendered(&run_with(evil), |report, out| render_markdown(report, out));
         assert_nothing_hides(&markdown, evil);
         assert!(!markdown.contains('<'), "{evil:?}");
         assert!(!markdown.replace("\\]", "").contains("]("), "{evil:?}");
-        // Every row of a table has as many cells as its head.
+        // Every row of a table has as many cells as its header.
         for row in markdown.lines().filter(|line| line.starts_with("| g-")) {
             let cells = row.replace("\\|", "").matches('|').count();
             assert!(cells == 9 || cells == 7, "{row}");
@@ -185,7 +185,7 @@ fn markdown_is_text() {
 }
 
 #[test]
-fn json_keeps_it_exactly() {
+fn json_keeps_hostile_text_exactly() {
     for evil in EVIL {
         let json = rendered(&run_with(evil), |report, out| render_json(report, out));
         let json: serde_json::Value = serde_json::from_str(&json).unwrap();

@@ -1,4 +1,4 @@
-//! The writer: which files it leaves, and what it does when it cannot write.
+//! The writer: which files it writes, and what it does if it cannot write.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -15,7 +15,7 @@ fn after(seconds: u64) -> Time {
 }
 
 #[test]
-fn everything_is_written_in_the_end() {
+fn everything_is_written_at_the_end() {
     let dir = tempfile::tempdir().unwrap();
     let mut writer =
         ReportWriter::new(dir.path().into(), 1_000.0, Report::new(), |warning| panic!("{warning}"));
@@ -34,7 +34,7 @@ fn everything_is_written_in_the_end() {
         for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
             if entry.file_type().unwrap().is_file() {
                 let mode = entry.metadata().unwrap().permissions().mode();
-                // Readable by others, unless the umask forbids it; never writable by them.
+                // Other users may read it, unless the umask forbids it, and never write it.
                 assert_eq!(mode & 0o7133, 0, "{mode:o}");
                 files.push(entry.file_name().into_string().unwrap());
             }
@@ -45,7 +45,7 @@ fn everything_is_written_in_the_end() {
     let json: serde_json::Value =
         serde_json::from_slice(&fs::read(dir.path().join("results.json")).unwrap()).unwrap();
     assert_eq!(json["groups"][0]["tasks"][0]["result"]["x"], 1);
-    // The engine may go on to announce: nobody listens, nothing happens.
+    // Events that the engine announces later are dropped.
     sender.announce(after(9), &run_started(1));
 }
 
@@ -59,7 +59,7 @@ fn a_dropped_writer_writes_too() {
 #[test]
 fn what_cannot_be_written_is_a_warning() {
     let dir = tempfile::tempdir().unwrap();
-    // A file stands where the directory of the pages should be, and a directory where a file should be.
+    // There is a file in place of the pages' directory, and a directory in place of a file.
     fs::write(dir.path().join("reports"), "").unwrap();
     fs::create_dir_all(dir.path().join("results.csv/in-the-way")).unwrap();
     let warnings = Arc::new(Mutex::new(Vec::new()));
@@ -73,13 +73,13 @@ fn what_cannot_be_written_is_a_warning() {
     assert!(warnings.iter().any(|warning| warning.contains("reports/g.html")), "{warnings:?}");
     assert!(warnings.iter().any(|warning| warning.contains("results.csv")), "{warnings:?}");
     assert!(dir.path().join("results.json").exists());
-    // Nothing half-written is left behind.
+    // No temporary file is left behind.
     let left = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name());
     assert!(left.into_iter().all(|name| !name.to_string_lossy().starts_with(".report-")));
 }
 
 #[test]
-fn earlier_sessions_are_in_it_too() {
+fn earlier_sessions_are_in_the_report_too() {
     let dir = tempfile::tempdir().unwrap();
     let mut earlier = Report::new();
     earlier.apply(10.0, &run_started(1));

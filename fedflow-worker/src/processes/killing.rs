@@ -3,12 +3,12 @@
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use fedflow_core::Time;
+use fedflow_core::{ProcessId, Time};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use super::process_id::ProcessId;
+use super::process_identity::identify;
 use crate::pausable_clock::Clock;
 
 /// Sends signals to processes and waits until they have ended, but no longer than `wait`.
@@ -33,7 +33,7 @@ fn hold(process: &ProcessId) -> Option<OwnedFd> {
     let pid = Pid::from_raw(i32::try_from(process.pid).ok()?)?;
     let held = pidfd_open(pid, PidfdFlags::empty()).ok()?;
     // Looked at after it is held: a number that was used again has another start.
-    (ProcessId::of(process.pid).ok()? == *process).then_some(held)
+    (identify(process.pid).ok()? == *process).then_some(held)
 }
 
 fn wait_for_all(mut running: Vec<OwnedFd>, wait: Duration) {
@@ -58,13 +58,14 @@ fn wait_for_all(mut running: Vec<OwnedFd>, wait: Duration) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::processes::process_identity::is_alive;
     use crate::processes::test_shell::Shell;
 
     #[test]
     fn processes_are_killed_even_if_they_are_stopped() {
         let mut shell = Shell::start("echo ready; kill -STOP $$");
         end(&[shell.id()], &[Signal::KILL], Duration::from_secs(60));
-        assert!(!shell.id().is_alive());
+        assert!(!is_alive(shell.id()));
         assert_eq!(shell.signal(), Some(9));
     }
 
@@ -74,7 +75,7 @@ mod tests {
         let mut mistaken = shell.id();
         mistaken.start_ticks += 1;
         end(&[mistaken], &[Signal::KILL], Duration::ZERO);
-        assert!(shell.id().is_alive());
+        assert!(is_alive(shell.id()));
         shell.close_stdin();
         assert_eq!(shell.signal(), None);
     }

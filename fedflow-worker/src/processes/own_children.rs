@@ -4,8 +4,11 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 
+use fedflow_core::ProcessId;
+
+use super::kernel_files::read_short;
 use super::own_descendants::reap_children;
-use super::process_id::{ProcessId, read_short};
+use super::process_identity::identify;
 use super::process_tree::{listed_children, snapshot};
 
 /// The children that this process has. One that a shell has become with `exec` may have children that are no
@@ -18,7 +21,7 @@ pub fn own_children() -> io::Result<Vec<ProcessId>> {
         return Ok(Vec::new());
     }
     let children = children(std::process::id())?;
-    Ok(children.into_iter().filter_map(|pid| ProcessId::of(pid).ok()).collect())
+    Ok(children.into_iter().filter_map(|pid| identify(pid).ok()).collect())
 }
 
 /// The numbers of a process's children, those included that have ended and were not waited for.

@@ -3,12 +3,11 @@
 use std::io;
 use std::time::Duration;
 
-use fedflow_core::Time;
+use fedflow_core::{ProcessId, Time};
 use rustix::io::Errno;
 use rustix::process::{Signal, WaitId, WaitIdOptions, waitid};
 
 use super::killing::end;
-use super::process_id::ProcessId;
 use super::process_tree::descendants;
 use crate::pausable_clock::Clock;
 

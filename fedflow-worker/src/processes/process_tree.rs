@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 
-use super::process_id::{ProcessId, ProcessStat, read_short};
+use fedflow_core::{ProcessId, ProcessStat};
+
+use super::kernel_files::read_short;
+use super::process_identity::{identify, probe_stat};
 
 /// All processes that descend from one, itself not included, parents before children; without those in `spare` and
 /// what descends from them. Those that have ended are among them: the main thread of a process may have ended while
@@ -20,7 +23,7 @@ pub(crate) fn descendants(pid: u32, spare: &[ProcessId]) -> io::Result<Vec<Proce
             Some(first) => first,
             None => listed_children(parent).ok().flatten().unwrap_or_default(),
         };
-        let known = |pid| listed(pid).into_iter().filter_map(|pid| ProcessId::of(pid).ok()).collect();
+        let known = |pid| listed(pid).into_iter().filter_map(|pid| identify(pid).ok()).collect();
         return Ok(below(pid, spare, known));
     }
     let mut children: BTreeMap<u32, Vec<ProcessId>> = BTreeMap::new();
@@ -71,7 +74,7 @@ pub(super) fn listed_children(pid: u32) -> io::Result<Option<Vec<u32>>> {
 pub(super) fn snapshot() -> io::Result<Vec<ProcessStat>> {
     let numbers = fs::read_dir("/proc")?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     // One that cannot be read has ended meanwhile.
-    Ok(numbers.filter_map(|pid| ProcessStat::read(pid).ok()).collect())
+    Ok(numbers.filter_map(|pid| probe_stat(pid).ok()).collect())
 }
 
 #[cfg(test)]
@@ -82,6 +85,7 @@ mod tests {
 
     use super::*;
     use crate::processes::killing::end;
+    use crate::processes::process_identity::is_alive;
     use crate::processes::test_shell::Shell;
 
     #[test]
@@ -91,7 +95,7 @@ mod tests {
         assert!(found.contains(&shell.id()));
         let below = descendants(shell.id().pid, &[]).unwrap();
         assert!(!below.is_empty() && below.iter().all(|process| found.contains(process)));
-        assert!(!below.contains(&shell.id()) && below.iter().all(ProcessId::is_alive));
+        assert!(!below.contains(&shell.id()) && below.iter().all(|process| is_alive(*process)));
         assert!(!descendants(std::process::id(), &[shell.id()]).unwrap().contains(&below[0]));
         end(&below, &[Signal::KILL], Duration::from_secs(60));
         assert_eq!(shell.signal(), None);

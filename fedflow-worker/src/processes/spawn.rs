@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
-use fedflow_core::Size;
+use fedflow_core::{ProcessId, Size};
 use rustix::io::Errno;
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open, waitid,
@@ -20,7 +20,6 @@ use rustix::process::{
 
 use super::environment::Environment;
 use super::posix_spawn::Start;
-use super::process_id::ProcessId;
 use super::{killing, own_children, process_tree};
 
 /// The numbers of the processes that were started here and not yet reaped. One for the whole program, as the kernel

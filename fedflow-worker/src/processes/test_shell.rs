@@ -4,9 +4,11 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, Stdio};
 
+use fedflow_core::ProcessId;
+#[cfg(feature = "host")]
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
-use super::process_id::ProcessId;
+use super::process_identity::identify;
 
 /// A shell that leads a group of its own.
 pub(crate) struct Shell {
@@ -23,7 +25,7 @@ impl Shell {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        let id = ProcessId::of(child.id()).unwrap();
+        let id = identify(child.id()).unwrap();
         Self { child, id }
     }
 
@@ -36,6 +38,7 @@ impl Shell {
     }
 
     /// Waits until it has ended, and leaves it unreaped.
+    #[cfg(feature = "host")]
     pub(crate) fn wait_for_end(&self) {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
         waitid(WaitId::Pid(Pid::from_child(&self.child)), options).unwrap();

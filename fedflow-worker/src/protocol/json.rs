@@ -1,12 +1,17 @@
 //! JSON as Python's json module writes it: strict, but with `NaN`, `Infinity` and `-Infinity`; read without
 //! recursion and within limits, duplicate keys refused.
 
+#[cfg(feature = "host")]
 mod json_reader;
 mod json_writer;
 
+#[cfg(feature = "host")]
 pub(crate) use json_reader::{JsonError, parse};
-pub(crate) use json_writer::{write, write_dict, write_text};
+pub(crate) use json_writer::write_dict;
+#[cfg(feature = "host")]
+pub(crate) use json_writer::{write, write_text};
 
+#[cfg(feature = "host")]
 #[cfg(test)]
 mod tests {
     use fedflow_core::Value;

@@ -5,19 +5,6 @@ use serde::{Deserialize, Serialize};
 
 use super::wire_types::{Bytes, Carried, WireLease, WirePath};
 
-/// A worker's first words: one line of JSON on descriptor 0.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Hello {
-    /// The version of the protocol. It stands first and stays: a newer worker is refused by it.
-    pub(crate) version: u32,
-    /// The token that the supervisor put into its environment.
-    pub(crate) token: String,
-    /// Where its one-shot server listens, inside the directory that it was given.
-    pub(crate) server: String,
-    /// The task kinds that it knows.
-    pub(crate) kinds: Vec<String>,
-}
-
 /// The supervisor's answer, the only message on the worker's own server: the two channels of the session.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Bootstrap {

@@ -70,7 +70,7 @@ pub(super) fn begin(kinds: &Kinds) -> Result<Channels, BootstrapError> {
     // SAFETY: as above.
     unsafe { own_environment::forget_supervisor() };
     let kinds = kinds.names().into_iter().map(str::to_owned).collect();
-    say_hello(&socket, &Hello { version: VERSION, token: token.clone(), server: name, kinds })?;
+    say_hello(&socket, Hello { version: VERSION, token: token.clone(), server: name, kinds })?;
     // From here on the end of the supervisor ends this process, also while it waits for the answer.
     lifeline::watch(socket)?;
     // The signal would be quicker than the life line, and kill this process before it has killed its helpers.
@@ -122,10 +122,9 @@ fn take_socket() -> Result<OwnedFd, BootstrapError> {
     Ok(socket)
 }
 
-fn say_hello(socket: &OwnedFd, hello: &Hello) -> Result<(), BootstrapError> {
-    let mut line = serde_json::to_vec(hello).map_err(io::Error::from)?;
-    line.push(b'\n');
-    let mut rest = line.as_slice();
+fn say_hello(socket: &OwnedFd, hello: Hello) -> Result<(), BootstrapError> {
+    let line = hello.into_line();
+    let mut rest = line.as_bytes();
     while !rest.is_empty() {
         match rustix::net::send(socket, rest, rustix::net::SendFlags::NOSIGNAL) {
             Ok(sent) => rest = &rest[sent..],

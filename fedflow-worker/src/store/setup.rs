@@ -1,14 +1,14 @@
-//! Making, opening and clearing a run directory.
+//! Making a run directory, and clearing one that an earlier run has left.
 
 mod create;
+mod create_error;
 mod earlier_run;
 mod leftovers;
-mod run_dir_error;
 mod salvage;
 
-pub use create::Existing;
+pub use create::{Existing, create_run_dir};
+pub use create_error::CreateRunDirError;
 pub use leftovers::{RUN_TOKEN_VARIABLE, end_leftovers, processes_of_run};
-pub use run_dir_error::RunDirError;
 
 #[cfg(test)]
 pub(in crate::store) use salvage::salvage;

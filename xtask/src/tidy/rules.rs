@@ -174,11 +174,7 @@ pub(super) const MODULES: &[ModuleRule] = &[
     },
     ModuleRule { krate: "fedflow-worker", module: "runtime", edge: Edge::UsedOnlyBy(&[]) },
     // The wiring is a library: it knows nothing of arguments, terminal and mail.
-    ModuleRule {
-        krate: "fedflow-cli",
-        module: "run",
-        edge: Edge::UsesOnly(&["debug", "notice", "process_environment", "short_path"]),
-    },
+    ModuleRule { krate: "fedflow-cli", module: "run", edge: Edge::UsesOnly(&["debug"]) },
     // A view is told events and draws; it can be read without the rest of the command line.
     ModuleRule { krate: "fedflow-cli", module: "view", edge: Edge::UsesOnly(&[]) },
 ];

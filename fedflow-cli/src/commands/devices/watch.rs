@@ -1,4 +1,4 @@
-//! `fedflow devices --watch`: the cards, the leases of all users and who waits, again and again.
+//! `fedflow devices --watch`: the cards, the leases of all users and the requests that wait, again and again.
 
 use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write};
 use std::num::NonZero;
@@ -14,19 +14,19 @@ use rustix::io::Errno;
 use serde::Serialize;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use super::{card_table, device_of, driver_line, write_notes, write_reason};
+use super::card_text::{card_table, device_of, driver_line, write_notes, write_reason};
 use crate::args::DevicesArgs;
-use crate::command_error::CommandError;
-use crate::plain_table::plain_table;
+use crate::commands::command_error::CommandError;
+use crate::commands::printing::plain_table;
 use crate::run::is_ignored;
 use crate::view::{escape, seconds};
 
 /// How often the devices are looked at by default.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// The shortest time between two looks: what is looked at shall have time for something else.
+/// The shortest time between two looks, so that what is looked at has time for something else.
 const SHORTEST: Duration = Duration::from_millis(50);
 
-/// Prints the inventory until it has been printed as often as was asked for, a signal comes, or nobody reads it.
+/// Prints the inventory until it has been printed as often as was asked for, a signal comes, or its reader is gone.
 pub(crate) fn cmd_watch(args: &DevicesArgs) -> Result<(), CommandError> {
     let interval = args.interval.unwrap_or(INTERVAL).max(SHORTEST);
     let mut signals = SignalPipe::open().map_err(CommandError::failed)?;
@@ -69,7 +69,7 @@ fn json_line(inventory: &Inventory) -> io::Result<String> {
     Ok(text)
 }
 
-/// What people see at one time; why there is no card need not be told again below what tells it.
+/// What is shown at one time. The reason why there is no card is left out where it stands above already.
 fn frame(inventory: &Inventory, now: f64, with_reason: bool) -> io::Result<String> {
     let mut out = Vec::new();
     let at = Duration::try_from_secs_f64(now).unwrap_or_default();
@@ -98,7 +98,7 @@ fn frame(inventory: &Inventory, now: f64, with_reason: bool) -> io::Result<Strin
     String::from_utf8(out).map_err(io::Error::other)
 }
 
-/// Whatever other users have written is escaped, as anybody may write in the ledger's directory.
+/// What other users have written is escaped: every user may write in the ledger's directory.
 fn lease_row(lease: &LeaseReport, now: f64) -> [String; 7] {
     let state = match (lease.training, lease.supervised) {
         (true, true) => "training",

@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use fedflow_core::Forecast;
 
-use super::text::span;
+use super::rounded_time::span;
 
 /// How busy a device is in a column, from not at all to all of it.
 const HEIGHTS: [char; 9] = ['·', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-/// How wide the chart is where nobody knows the terminal.
+/// How wide the chart is where the terminal is not known, in columns.
 const USUAL_WIDTH: usize = 80;
 const NARROWEST: usize = 40;
 const WIDEST: usize = 160;
 
-/// The width of the terminal, as far as a chart wants it.
+/// The width of the terminal in columns, within what suits a chart.
 pub(super) fn width() -> usize {
     let terminal = console::Term::stdout().size_checked();
     terminal.map_or(USUAL_WIDTH, |(_, columns)| usize::from(columns)).clamp(NARROWEST, WIDEST)
@@ -61,7 +61,7 @@ fn fill(cells: &mut [f64], from: f64, to: f64) {
     }
 }
 
-/// Only what is idle all through is a dot, and only what is busy all through is full.
+/// A column is a dot only if the device idles all through it, and full only if it is busy all through it.
 fn height(busy: f64) -> char {
     let steps = HEIGHTS.len() - 1;
     let level = (busy * steps as f64).round() as usize;

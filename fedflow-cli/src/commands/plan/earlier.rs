@@ -1,16 +1,16 @@
-//! What an earlier run says for a plan: durations, devices, and how it went.
+//! What a forecast takes from an earlier run: durations, devices and seed.
 
 use std::path::Path;
 
 use fedflow_core::{DeviceInfo, Durations, RunEvent};
 use fedflow_worker::store::{JournalReader, RunDir};
 
-use crate::command_error::CommandError;
-use crate::short_path::short_path;
+use crate::commands::command_error::CommandError;
+use crate::run::short_path;
 
 /// An earlier run.
 pub(super) struct EarlierDurations {
-    /// Its directory, as people would type it.
+    /// Its directory, as a person would type it.
     pub(super) name: String,
     /// How long its tasks took.
     pub(super) durations: Durations,

@@ -1,4 +1,4 @@
-//! A plan for programs: one JSON object. Seconds are of virtual time.
+//! A forecast for programs: one JSON object. Seconds are of virtual time.
 
 use std::io::{self, Write};
 
@@ -6,12 +6,12 @@ use fedflow_core::{Basis, Forecast};
 use serde::Serialize;
 
 use super::limits::{LoadingLimit, LoadingLimits};
-use super::{Case, Planned};
+use super::planned::{Case, Planned};
 
-/// The version of the format; it only gains.
+/// The version of the format, which only gains members.
 const SCHEMA: u32 = 1;
 
-/// Writes the plan.
+/// Writes the forecasts.
 pub(super) fn write(out: &mut dyn Write, planned: &Planned) -> io::Result<()> {
     let bases = planned.times.bases();
     let count = |basis| bases.get(&basis).copied().unwrap_or_default();
@@ -56,7 +56,7 @@ struct Document<'a> {
     plans: Vec<Plan<'a>>,
 }
 
-/// How many tasks' durations rest on what.
+/// How many tasks' durations come from where.
 #[derive(Serialize)]
 struct DurationCounts {
     recorded: usize,
@@ -88,7 +88,7 @@ struct Plan<'a> {
     figures: Option<Figures>,
 }
 
-/// What keeps devices idle though tasks wait to load, and what would come of higher limits.
+/// Limits that keep devices idle although tasks wait to load, and the makespan with higher ones.
 #[derive(Serialize)]
 struct LimitedBy {
     limits: Vec<Limit>,

@@ -7,18 +7,18 @@ use std::time::Duration;
 
 use fedflow_core::{Config, Forecast};
 
-/// What a limit must cost to be told, as a share of the makespan.
+/// How much of the makespan a limit has to cost to be reported, as a share.
 const WORTH: f64 = 0.02;
-/// How much longer than with the highest limits it may take, as a share.
+/// How much longer than with the highest limits the flow may take with sufficient ones, as a share.
 const ENOUGH: f64 = 0.005;
-/// How often higher than it is a limit is tried at most, and how many for each device: no machine starts all at once.
+/// A limit is tried up to this many times its value, and this many for each device: no machine starts all tasks at once.
 const HIGHEST: u32 = 32;
 
 /// The limits that hold loading back.
 pub(super) struct LoadingLimits {
-    /// They, and what each would have to be.
+    /// The limits that are too low.
     pub(super) limits: Vec<LoadingLimit>,
-    /// The makespan that would come of it.
+    /// The makespan if they were sufficient.
     pub(super) makespan: Duration,
 }
 
@@ -26,9 +26,9 @@ pub(super) struct LoadingLimits {
 pub(super) struct LoadingLimit {
     /// Its name in the configuration.
     pub(super) key: &'static str,
-    /// What it is.
+    /// Its value.
     pub(super) value: u32,
-    /// What is enough.
+    /// A sufficient value.
     pub(super) enough: u32,
 }
 
@@ -47,13 +47,13 @@ impl LoadingLimits {
         config: &Config,
         simulate: impl Fn(&Config) -> Option<Duration>,
     ) -> Option<Self> {
-        // More than the time in which devices wait for loads cannot be gained.
+        // No more can be gained than the time in which devices wait for loads.
         let devices = u32::try_from(forecast.devices.len()).ok().filter(|devices| *devices > 0)?;
         let waits: Duration = forecast.devices.iter().map(|device| device.waiting).sum();
         if waits / devices <= forecast.makespan.mul_f64(WORTH) {
             return None;
         }
-        // Simulating a large flow takes its time: nothing is asked twice.
+        // Simulating a large flow takes long: each pair of limits is simulated once.
         let known: RefCell<Vec<(Limits, Option<Duration>)>> = RefCell::default();
         let with = |limits: Limits| {
             let of = |(asked, makespan): &(Limits, _)| (*asked == limits).then_some(*makespan);
@@ -86,7 +86,7 @@ impl LoadingLimits {
         let processes = |waiting: u32| {
             steps(is.processes, highest.processes).map(move |processes| Limits { waiting, processes })
         };
-        // One of them alone, if that is enough.
+        // One limit alone, if that is sufficient.
         let found = if enough(&Limits { processes: is.processes, ..highest }) {
             waiting(is.processes).find(enough)?
         } else if enough(&Limits { waiting: is.waiting, ..highest }) {
@@ -105,7 +105,7 @@ impl LoadingLimits {
     }
 }
 
-/// Twice a limit, twice that and so on, the last one being the highest.
+/// A limit doubled again and again, up to the highest.
 fn steps(from: u32, to: u32) -> impl Iterator<Item = u32> {
     let doubled = |limit: &u32| Some(limit.saturating_mul(2).max(1));
     let below = successors(doubled(&from), doubled).take_while(move |limit| *limit < to);

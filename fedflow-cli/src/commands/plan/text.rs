@@ -1,20 +1,21 @@
-//! A plan for people: its figures, where each device's time goes, and a picture.
+//! A forecast for people: its figures, where each device's time goes, and a picture.
 
 use std::io::{self, Write};
-use std::time::Duration;
 
 use fedflow_core::{Basis, Device, DeviceUse, Forecast, TaskGroup};
 
+use super::chart;
 use super::limits::{LoadingLimit, LoadingLimits};
-use super::{Case, Planned, chart};
-use crate::plain_table::plain_table;
+use super::planned::{Case, Planned, label};
+use super::rounded_time::span;
+use crate::commands::printing::plain_table;
 use crate::view::{count, counted, escape};
 
 /// How many devices are shown one by one.
 const SHOWN_DEVICES: usize = 16;
 /// How many groups a note names.
 const NAMED_GROUPS: usize = 3;
-/// How wide the names of figures are.
+/// How wide the names of figures are, in columns.
 const LABEL: usize = 16;
 
 /// One way to run a flow, in full; the second case is the same without overlap.
@@ -44,7 +45,7 @@ pub(super) fn write_single(out: &mut dyn Write, planned: &Planned) -> io::Result
         figure(out, "without overlap", &format!("{} ({times:.2} times as long)", span(other.makespan)))?;
     }
     writeln!(out)?;
-    write_lanes(out, forecast)?;
+    write_device_uses(out, forecast)?;
     write_notes(out, planned)
 }
 
@@ -106,19 +107,18 @@ fn write_head(out: &mut dyn Write, planned: &Planned) -> io::Result<()> {
         let end = if recorded.complete { "" } else { ", not to its end" };
         let sessions =
             if recorded.sessions > 1 { format!(" in {} sessions", recorded.sessions) } else { String::new() };
-        let text =
-            format!("{} on {}{sessions}{end}", span(recorded.makespan), super::label(&earlier.devices));
+        let text = format!("{} on {}{sessions}{end}", span(recorded.makespan), label(&earlier.devices));
         figure(out, "recorded", &text)?;
     }
     Ok(())
 }
 
-fn figure(out: &mut dyn Write, label: &str, value: &str) -> io::Result<()> {
-    writeln!(out, "{label:<LABEL$} {value}")
+fn figure(out: &mut dyn Write, name: &str, value: &str) -> io::Result<()> {
+    writeln!(out, "{name:<LABEL$} {value}")
 }
 
-/// Where each device's time goes, and what it looks like.
-fn write_lanes(out: &mut dyn Write, forecast: &Forecast) -> io::Result<()> {
+/// Where each device's time goes, as a table and as a chart.
+fn write_device_uses(out: &mut dyn Write, forecast: &Forecast) -> io::Result<()> {
     let whole = forecast.makespan.as_secs_f64().max(f64::MIN_POSITIVE);
     let rows = forecast.devices.iter().take(SHOWN_DEVICES).map(|device| {
         [
@@ -195,7 +195,7 @@ fn write_notes(out: &mut dyn Write, planned: &Planned) -> io::Result<()> {
     Ok(())
 }
 
-/// What keeps devices idle though tasks wait to load, and what would come of a higher limit.
+/// Limits that keep devices idle although tasks wait to load, and the makespan with higher ones.
 fn limited_by(limited: &LoadingLimits) -> String {
     let joined =
         |part: fn(&LoadingLimit) -> String| limited.limits.iter().map(part).collect::<Vec<_>>().join(" and ");
@@ -204,8 +204,8 @@ fn limited_by(limited: &LoadingLimits) -> String {
     format!("limited by {are}; with {enough} it would take {}", span(limited.makespan))
 }
 
-fn device_label(device: &DeviceUse) -> String {
-    if device.device == Device::Cpu { format!("cpu slot {}", device.slot) } else { device.device.to_string() }
+fn device_label(used: &DeviceUse) -> String {
+    if used.device == Device::Cpu { format!("cpu slot {}", used.slot) } else { used.device.to_string() }
 }
 
 fn thousands(number: usize) -> String {
@@ -218,32 +218,4 @@ fn number(count: usize, noun: &str) -> String {
 
 fn percent(share: f64) -> String {
     format!("{:.1} %", 100.0 * share)
-}
-
-/// A length of time, with no more digits than anybody wants of a forecast.
-pub(super) fn span(duration: Duration) -> String {
-    let unit: u64 = match duration.as_secs() {
-        0..60 => 1,
-        60..3_600 => 100,
-        _ => 1_000,
-    };
-    let milliseconds = u64::try_from((duration.as_micros() + 500) / 1_000).unwrap_or(u64::MAX);
-    let rounded = milliseconds.saturating_add(unit / 2) / unit * unit;
-    humantime::format_duration(Duration::from_millis(rounded)).to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn long_times_are_rounded_more() {
-        for (milliseconds, text) in
-            [(0, "0s"), (4_213, "4s 213ms"), (61_049, "1m 1s"), (61_051, "1m 1s 100ms"), (3_600_700, "1h 1s")]
-        {
-            assert_eq!(span(Duration::from_millis(milliseconds)), text);
-        }
-        assert_eq!(span(Duration::from_micros(1_500)), "2ms");
-        assert_eq!(span(Duration::from_micros(1_499)), "1ms");
-    }
 }

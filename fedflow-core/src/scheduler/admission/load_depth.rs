@@ -79,7 +79,8 @@ impl LoadDepth {
 
     /// How many of them each of so many cards uses up, beside one in hand.
     pub(in crate::scheduler) fn wanted_for_each(&self, cards: u32, declared: Option<Declared>) -> u32 {
-        self.needs(declared).map_or(0, |(used_up, _)| used_up) / cards + 1
+        let used_up = self.needs(declared).map_or(0, |(used_up, _)| used_up);
+        (used_up / cards).saturating_add(1)
     }
 }
 
@@ -158,5 +159,6 @@ mod tests {
     #[test]
     fn what_trains_for_no_time_needs_as_many_as_there_may_be() {
         assert_eq!(learned(0.5, 0.0, 2).wanted(10, None), 10);
+        assert_eq!(learned(0.5, 0.0, 2).wanted_for_each(1, None), u32::MAX);
     }
 }

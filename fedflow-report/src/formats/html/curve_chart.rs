@@ -1,8 +1,8 @@
 //! Draws a chart of curves as SVG.
 //!
-//! Drawn here and not by a chart library: `plotters`, the best kept one, writes fixed colours and font sizes into
-//! every element and no classes, so a page could not follow light and dark, nor name its lines for the
-//! colour-blind. An axis with round numbers and a path for each line is all that a curve needs.
+//! No chart library is used: `plotters`, the best maintained one, writes fixed colours and font sizes into every element
+//! and no classes, so that a page could not follow light and dark mode. A curve needs no more than an axis with round
+//! numbers and a path for each line.
 
 use minijinja::Environment;
 use minijinja::value::Value;
@@ -14,18 +14,18 @@ use crate::text::wording::{count, duration, number, number_by, tick};
 
 const WIDTH: f64 = 420.0;
 const HEIGHT: f64 = 240.0;
-/// Of the vertical axis, unless its labels need more.
+/// The room for the labels of the vertical axis, unless they need more.
 const LEFT: f64 = 56.0;
 const RIGHT: f64 = 22.0;
 const TOP: f64 = 10.0;
 const BOTTOM: f64 = 30.0;
-/// How wide a digit of a label is.
+/// The width of a digit of a label.
 const DIGIT: f64 = 7.0;
-/// The most steps between an axis' ticks.
+/// The most steps of an axis.
 const MAX_TICKS: usize = 6;
-/// With more points than this on a line, dots would touch.
+/// A line with more points has no dots, as they would touch.
 const MAX_DOTS: usize = 60;
-/// The most places at which values can be read by pointing.
+/// The most places at which the pointer shows values.
 const MAX_READINGS: usize = 240;
 
 /// Renders a chart.
@@ -35,7 +35,7 @@ pub(super) fn render(
     place: usize,
 ) -> Result<Value, RenderError> {
     let drawing = Drawing::new(chart, place);
-    // Safe: it comes out of a template that escapes.
+    // Safe, as the template escapes its values.
     Ok(Value::from_safe_string(
         environment.get_template("curve.html")?.render(minijinja::value::Serde(drawing))?,
     ))
@@ -156,7 +156,7 @@ fn description(chart: &ChartData) -> String {
     lines.collect::<Vec<_>>().join("; ")
 }
 
-/// What stands at each place of the horizontal axis, for who points at it.
+/// The text that the pointer shows at each place of the horizontal axis.
 fn readings(chart: &ChartData, x: &Scale) -> Vec<Reading> {
     let mut places: Vec<f64> = chart.lines.iter().flat_map(|line| &line.points).map(|p| p.x).collect();
     places.sort_by(f64::total_cmp);
@@ -196,24 +196,24 @@ fn reading(chart: &ChartData, x: f64) -> String {
     text
 }
 
-/// How an axis goes with its data.
+/// Where an axis ends.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Margin {
-    /// It ends where the data end.
+    /// Where the data end.
     None,
-    /// It ends where the data end, and its ticks are whole numbers.
+    /// Where the data end; its ticks are whole numbers.
     WholeTicks,
-    /// It reaches to the next round number.
+    /// At the next round number.
     RoundNumbers,
 }
 
-/// From values to places in the drawing.
+/// Maps values to places in the drawing.
 struct Scale {
     first: f64,
     last: f64,
     from: f64,
     to: f64,
-    /// The distance of ticks.
+    /// The distance between ticks.
     step: f64,
 }
 
@@ -230,7 +230,7 @@ impl Scale {
             (first, last) = (first - room, last + room);
         }
         if margin == Margin::RoundNumbers && first > 0.0 && first < 0.4 * last {
-            // A curve that begins near zero is seen best from zero.
+            // If the values begin near zero, the axis begins at zero.
             first = 0.0;
         }
         let mut step = round_step(last - first, MAX_TICKS);
@@ -254,14 +254,14 @@ impl Scale {
         (0..=2 * MAX_TICKS)
             .map(|place| (begin + place as f64) * step)
             .take_while(|value| *value <= self.last + step * 1e-6)
-            // Steps add up to 0.30000000000000004; a tick says 0.3.
+            // A tick at 0.30000000000000004 is labelled 0.3.
             .map(|value| if value.abs() < step * 1e-6 { 0.0 } else { value })
             .map(|value| Tick { at: format!("{:.1}", self.at(value)), label: label(value) })
             .collect()
     }
 }
 
-/// The smallest of 1, 2, 5, 10, … (times any power of ten) that cuts a range into at most so many steps.
+/// The smallest of 1, 2, 5, 10, … (times a power of ten) that divides a range into at most `max_steps` steps.
 pub(super) fn round_step(range: f64, max_steps: usize) -> f64 {
     let raw = range / max_steps.max(1) as f64;
     if !raw.is_finite() || raw <= f64::MIN_POSITIVE {

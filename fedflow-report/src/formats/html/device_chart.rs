@@ -1,4 +1,4 @@
-//! Draws what ran where and when: a lane for each device, with what it trained and what waited for it.
+//! Draws which task ran where and when: a row for each device, with the tasks that trained on it and waited for it.
 
 use std::collections::BTreeMap;
 
@@ -8,25 +8,25 @@ use minijinja::value::Value;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::analysis::device_use::{lane_label, lanes, unit};
+use crate::analysis::device_use::{chart_rows, row_label, unit};
 use crate::analysis::summary::Summary;
 use crate::analysis::timeline::Timeline;
 use crate::formats::html::curve_chart::round_step;
-use crate::formats::html::device_chart_rows::{Bar, Class, FINEST, LaneBars};
+use crate::formats::html::device_chart_rows::{Bar, Class, FINEST, RowBars};
 use crate::formats::render_error::RenderError;
-use crate::report::attempt::{Attempt, Lane, Phase, Span};
+use crate::report::attempt::{Attempt, AttemptPhase, ChartRow, PhaseSpan};
 use crate::report::{GroupReport, TaskReport};
 use crate::text::wording::{count, duration, percent, tick};
 
-/// The most rectangles; where there are more, neighbours are merged.
+/// The most rectangles; if there are more, neighbours are merged.
 const MAX_RECTS: usize = 6_000;
 const BAR: usize = 20;
-const QUEUE_ROW: usize = 6;
-const MIN_LANE: usize = 38;
-const LANE_GAP: usize = 10;
+const LINE_HEIGHT: usize = 6;
+const MIN_ROW: usize = 38;
+const ROW_GAP: usize = 10;
 const HEAD: usize = 22;
 
-/// Renders the chart of some groups; nothing if no task was started.
+/// Renders the chart of some groups; none if no task was started.
 pub(super) fn render(
     environment: &Environment<'_>,
     groups: &[GroupReport],
@@ -40,69 +40,69 @@ pub(super) fn render(
     let mut chart = Chart::collect(groups, summary, timeline);
     chart.coarsen();
     let drawing = Drawing { meters, ..chart.draw(environment, groups, summary, timeline)? };
-    // Safe: it comes out of a template that escapes.
+    // Safe, as the template escapes its values.
     Ok(Some(Value::from_safe_string(
         environment.get_template("gantt.html")?.render(minijinja::value::Serde(drawing))?,
     )))
 }
 
-/// The bars of every lane; tries that never trained are in the lane of no device.
+/// The bars of every row. Attempts that never trained are in a row of their own.
 struct Chart {
-    lanes: BTreeMap<Option<Lane>, LaneBars>,
+    rows: BTreeMap<Option<ChartRow>, RowBars>,
 }
 
 impl Chart {
     fn collect(groups: &[GroupReport], summary: &Summary, timeline: &Timeline<'_>) -> Self {
         let share = |seconds: f64| (seconds - summary.window.0) / summary.makespan_seconds;
-        let mut lanes: BTreeMap<Option<Lane>, LaneBars> = BTreeMap::new();
+        let mut rows: BTreeMap<Option<ChartRow>, RowBars> = BTreeMap::new();
         for device in &summary.devices {
-            let bars = lanes.entry(Some(device.lane)).or_default();
+            let bars = rows.entry(Some(device.row)).or_default();
             for &(from, to) in &device.starved {
                 let title = || format!("idle for {} while work waited", duration(to - from));
                 bars.starved.push(Bar::new(Class::Starved, share(from), share(to)), title);
             }
         }
         let tasks = groups.iter().flat_map(|group| group.tasks().iter().map(move |task| (group, task)));
-        let mut tries: Vec<_> = tasks
-            .flat_map(|(group, task)| task.tries.iter().map(move |attempt| (group, task, attempt)))
+        let mut all_attempts: Vec<_> = tasks
+            .flat_map(|(group, task)| task.all_attempts.iter().map(move |attempt| (group, task, attempt)))
             .map(|(group, task, attempt)| {
                 (timeline.at(attempt.session, attempt.started), group, task, attempt)
             })
             .collect();
-        tries.sort_by(|a, b| a.0.total_cmp(&b.0));
-        for (_, group, task, attempt) in tries {
+        all_attempts.sort_by(|a, b| a.0.total_cmp(&b.0));
+        for (_, group, task, attempt) in all_attempts {
             let mut queue = None;
             for span in timeline.spans(attempt) {
                 let title = || title(group, task, attempt, span, summary.window.0);
                 let class = match span.phase {
-                    Phase::Start | Phase::Load => Class::Load,
-                    Phase::Wait => Class::Wait,
-                    Phase::Train if attempt.failure.is_some() => Class::Failed,
-                    Phase::Train => Class::Train,
+                    AttemptPhase::Start | AttemptPhase::Load => Class::Load,
+                    AttemptPhase::Wait => Class::Wait,
+                    AttemptPhase::Train if attempt.failure.is_some() => Class::Failed,
+                    AttemptPhase::Train => Class::Train,
                 };
                 let bar = Bar::new(class, share(span.from), share(span.to));
-                if span.phase == Phase::Train {
-                    for lane in self::lanes(attempt) {
-                        lanes.entry(Some(lane)).or_default().train.push(bar.clone(), title);
+                if span.phase == AttemptPhase::Train {
+                    for row in chart_rows(attempt) {
+                        rows.entry(Some(row)).or_default().train.push(bar.clone(), title);
                     }
                 } else {
-                    // All of them in the row that is free when the first one begins.
-                    let row =
-                        queue.unwrap_or_else(|| lanes.entry(attempt.lane).or_default().free_row(bar.from));
-                    lanes.entry(attempt.lane).or_default().queue[row].push(bar, title);
-                    queue = Some(row);
+                    // All spans of an attempt are in the line that is free when the first one begins.
+                    let line =
+                        queue.unwrap_or_else(|| rows.entry(attempt.row).or_default().free_line(bar.from));
+                    rows.entry(attempt.row).or_default().queue[line].push(bar, title);
+                    queue = Some(line);
                 }
             }
         }
-        Self { lanes }
+        Self { rows }
     }
 
-    /// Merges more than what is too small to be seen where there is too much.
+    /// Merges larger bars, too, until there are few enough.
     fn coarsen(&mut self) {
         let mut pixel = FINEST;
-        while pixel < 0.05 && self.lanes.values().map(LaneBars::len).sum::<usize>() > MAX_RECTS {
+        while pixel < 0.05 && self.rows.values().map(RowBars::len).sum::<usize>() > MAX_RECTS {
             pixel *= 2.0;
-            self.lanes.values_mut().for_each(|lane| lane.coarsen(pixel));
+            self.rows.values_mut().for_each(|row| row.coarsen(pixel));
         }
     }
 
@@ -115,35 +115,35 @@ impl Chart {
     ) -> Result<Drawing, RenderError> {
         let share = |seconds: f64| (seconds - summary.window.0) / summary.makespan_seconds;
         let bands = group_bands(groups, &share, timeline);
-        // Room for names where there is a name.
+        // A label needs room.
         let head = if bands.iter().any(|band| band.labelled) { HEAD } else { 2 };
         let mut top = head;
-        let mut slots: BTreeMap<Lane, u32> = BTreeMap::new();
-        for lane in self.lanes.keys().flatten() {
-            let slots = slots.entry(unit(*lane)).or_default();
-            *slots = (*slots).max(lane.slot);
+        let mut slots: BTreeMap<ChartRow, u32> = BTreeMap::new();
+        for row in self.rows.keys().flatten() {
+            let slots = slots.entry(unit(*row)).or_default();
+            *slots = (*slots).max(row.slot);
         }
-        // What never had a device comes last.
+        // Attempts without a device come last.
         let (with_device, without): (Vec<_>, Vec<_>) =
-            self.lanes.into_iter().partition(|(lane, _)| lane.is_some());
+            self.rows.into_iter().partition(|(row, _)| row.is_some());
         let placed: Vec<_> = with_device
             .into_iter()
             .chain(without)
-            .map(|(lane, bars)| {
-                let queue_from = if lane.is_some() { BAR + 4 } else { 4 };
-                let height = (queue_from + bars.queue.len() * QUEUE_ROW).max(MIN_LANE);
-                let placed = PlacedLane { lane, bars, queue_from, top, height };
-                top += height + LANE_GAP;
+            .map(|(row, bars)| {
+                let queue_from = if row.is_some() { BAR + 4 } else { 4 };
+                let height = (queue_from + bars.queue.len() * LINE_HEIGHT).max(MIN_ROW);
+                let placed = PlacedRow { row, bars, queue_from, top, height };
+                top += height + ROW_GAP;
                 placed
             })
             .collect();
-        // Most of the page's time goes here: the lanes side by side.
-        let lanes = placed
+        // This takes most of the page's time, so the rows are rendered in parallel.
+        let rows = placed
             .into_par_iter()
-            .map(|lane| lane.draw(environment, summary, &slots))
+            .map(|row| row.draw(environment, summary, &slots))
             .collect::<Result<_, RenderError>>()?;
         Ok(Drawing {
-            lanes,
+            rows,
             groups: bands,
             ticks: ticks(summary),
             resumes: resumes(summary, timeline),
@@ -157,9 +157,9 @@ impl Chart {
     }
 }
 
-fn title(group: &GroupReport, task: &TaskReport, attempt: &Attempt, span: Span, since: f64) -> String {
-    let Span { phase, from, to } = span;
-    let failed = if phase == Phase::Train && attempt.failure.is_some() { ", then failed" } else { "" };
+fn title(group: &GroupReport, task: &TaskReport, attempt: &Attempt, span: PhaseSpan, since: f64) -> String {
+    let PhaseSpan { phase, from, to } = span;
+    let failed = if phase == AttemptPhase::Train && attempt.failure.is_some() { ", then failed" } else { "" };
     let number = attempt.number;
     let number = if number > 1 { format!(", attempt {number}") } else { String::new() };
     let reused = if attempt.reused { ", process reused" } else { "" };
@@ -172,10 +172,10 @@ fn title(group: &GroupReport, task: &TaskReport, attempt: &Attempt, span: Span, 
     )
 }
 
-/// A lane and its place in the drawing, in pixels.
-struct PlacedLane {
-    lane: Option<Lane>,
-    bars: LaneBars,
+/// A row and its place in the drawing, in pixels.
+struct PlacedRow {
+    row: Option<ChartRow>,
+    bars: RowBars,
     queue_from: usize,
     top: usize,
     height: usize,
@@ -183,7 +183,7 @@ struct PlacedLane {
 
 #[derive(Serialize)]
 struct Drawing {
-    lanes: Vec<DrawnLane>,
+    rows: Vec<DrawnRow>,
     groups: Vec<Band>,
     ticks: Vec<(String, String, &'static str)>,
     resumes: Vec<(String, u32)>,
@@ -192,12 +192,12 @@ struct Drawing {
     height: usize,
     bar: usize,
     description: String,
-    /// What was seen of the cards, drawn on the same axis.
+    /// The telemetry of the cards, drawn on the same axis.
     meters: Option<Value>,
 }
 
 #[derive(Serialize)]
-struct DrawnLane {
+struct DrawnRow {
     label: String,
     note: String,
     name: String,
@@ -227,38 +227,38 @@ struct Band {
     labelled: bool,
 }
 
-impl PlacedLane {
+impl PlacedRow {
     fn draw(
         self,
         environment: &Environment<'_>,
         summary: &Summary,
-        slots: &BTreeMap<Lane, u32>,
-    ) -> Result<DrawnLane, RenderError> {
-        let Self { lane, bars, queue_from, top, height } = self;
+        slots: &BTreeMap<ChartRow, u32>,
+    ) -> Result<DrawnRow, RenderError> {
+        let Self { row, bars, queue_from, top, height } = self;
         let mut rects: Vec<Rect> = Vec::with_capacity(bars.len());
         rects.extend(bars.starved.bars().iter().map(|bar| Rect::new(bar, 0, BAR)));
         let mut train: Vec<&Bar> = bars.train.bars().iter().collect();
         train.sort_by_key(|bar| bar.class);
         rects.extend(train.into_iter().map(|bar| Rect::new(bar, 0, BAR)));
-        for (row, bars) in bars.queue.iter().enumerate() {
-            let y = queue_from + row * QUEUE_ROW;
-            rects.extend(bars.bars().iter().map(|bar| Rect::new(bar, y, QUEUE_ROW - 2)));
+        for (line, bars) in bars.queue.iter().enumerate() {
+            let y = queue_from + line * LINE_HEIGHT;
+            rects.extend(bars.bars().iter().map(|bar| Rect::new(bar, y, LINE_HEIGHT - 2)));
         }
-        let of_unit = lane.and_then(|lane| summary.devices.iter().find(|device| device.lane == lane));
-        let label = match lane {
+        let of_unit = row.and_then(|row| summary.devices.iter().find(|device| device.row == row));
+        let label = match row {
             None => "no device".into(),
-            Some(lane) if lane.device == Device::Cpu => lane_label(lane),
-            Some(lane) if slots.get(&unit(lane)).is_none_or(|last| *last == 0) => lane_label(lane),
-            Some(lane) => format!("{} slot {}", lane.device, lane.slot),
+            Some(row) if row.device == Device::Cpu => row_label(row),
+            Some(row) if slots.get(&unit(row)).is_none_or(|last| *last == 0) => row_label(row),
+            Some(row) => format!("{} slot {}", row.device, row.slot),
         };
         let template = environment.get_template("gantt_rects.html")?;
-        // Safe: it comes out of a template that escapes.
+        // Safe, as the template escapes its values.
         let rects = Value::from_safe_string(
             template.render(minijinja::context! { rects => minijinja::value::Serde(rects) })?,
         );
-        Ok(DrawnLane {
+        Ok(DrawnRow {
             label,
-            note: match (of_unit, lane) {
+            note: match (of_unit, row) {
                 (Some(device), _) => format!("idle {}", percent(1.0 - device.busy_share())),
                 (None, Some(_)) => "shared".into(),
                 (None, None) => "never trained".into(),
@@ -266,7 +266,7 @@ impl PlacedLane {
             name: of_unit.map(|device| device.name.clone()).unwrap_or_default(),
             top,
             height,
-            has_bar: lane.is_some(),
+            has_bar: row.is_some(),
             rects,
         })
     }
@@ -294,12 +294,12 @@ impl Rect {
     }
 }
 
-/// A share of the width in percent.
+/// A share of the width, in percent.
 pub(super) fn place(share: f64) -> String {
     format!("{:.3}", share * 100.0)
 }
 
-/// The groups as bands behind the lanes; with too many of them there would be nothing else to see.
+/// The groups as bands behind the rows; none if there are so many that they would hide the rest.
 fn group_bands(groups: &[GroupReport], share: &dyn Fn(f64) -> f64, timeline: &Timeline<'_>) -> Vec<Band> {
     if groups.len() < 2 || groups.len() > 200 {
         return Vec::new();
@@ -313,14 +313,14 @@ fn group_bands(groups: &[GroupReport], share: &dyn Fn(f64) -> f64, timeline: &Ti
             width: place(to - from),
             middle: place(f64::midpoint(from, to)),
             name: group.name.to_string(),
-            // Seven pixels a letter, where the drawing is nine hundred wide.
+            // A letter is seven pixels wide, the drawing nine hundred.
             labelled: (to - from) * 900.0 > letters * 7.0 + 6.0,
         })
     });
     bands.collect()
 }
 
-/// The ticks of the time axis: place, label, and how the label is anchored.
+/// The ticks of the time axis: place, label, and the anchor of the label.
 pub(super) fn ticks(summary: &Summary) -> Vec<(String, String, &'static str)> {
     let span = summary.makespan_seconds;
     let clock =
@@ -347,7 +347,7 @@ pub(super) fn ticks(summary: &Summary) -> Vec<(String, String, &'static str)> {
         .collect()
 }
 
-/// Where a session began that resumed the run: place and number.
+/// Where a session resumed the run: place and number of the session.
 pub(super) fn resumes(summary: &Summary, timeline: &Timeline<'_>) -> Vec<(String, u32)> {
     let (from, to) = summary.window;
     let within = timeline.resumes().filter(|(_, at)| to > from && (from..=to).contains(at));
@@ -355,7 +355,7 @@ pub(super) fn resumes(summary: &Summary, timeline: &Timeline<'_>) -> Vec<(String
 }
 
 fn description(summary: &Summary) -> String {
-    let lanes = summary.devices.iter().take(16).map(|device| {
+    let rows = summary.devices.iter().take(16).map(|device| {
         format!(
             "{} was busy for {} and idle for {}",
             device.label(),
@@ -363,5 +363,5 @@ fn description(summary: &Summary) -> String {
             duration(device.idle_seconds)
         )
     });
-    format!("Over {}: {}.", duration(summary.makespan_seconds), lanes.collect::<Vec<_>>().join("; "))
+    format!("Over {}: {}.", duration(summary.makespan_seconds), rows.collect::<Vec<_>>().join("; "))
 }

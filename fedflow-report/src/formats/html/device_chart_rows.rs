@@ -1,40 +1,41 @@
-//! `Bar`: a stretch of the chart of devices; many of them are merged where they cannot be told apart.
+//! `Bar`: a stretch of the device chart. Bars that are too small to be told apart are merged.
 
-/// The most rows of tasks that load or wait under a lane.
-const MAX_QUEUE_ROWS: usize = 6;
+/// The most lines of tasks that load or wait, in one row of the chart.
+const MAX_QUEUE_LINES: usize = 6;
 
-/// How wide the drawing is taken to be, in pixels, to decide what is too small to be seen.
+/// The assumed width of the drawing in pixels, which decides what is too small to be seen.
 const PIXELS: f64 = 1_400.0;
-/// The finest that a drawing can be.
+/// The smallest visible width, as a share of the drawing's.
 pub(super) const FINEST: f64 = 1.0 / PIXELS;
 
-/// A lane's bars: what it trained, and in rows below what loaded and waited for it.
+/// The bars of a row of the chart: a line with the tasks that trained on the device, and below it lines with the tasks
+/// that loaded and waited for it.
 #[derive(Default)]
-pub(super) struct LaneBars {
-    pub(super) train: Row,
-    pub(super) queue: Vec<Row>,
-    pub(super) starved: Row,
+pub(super) struct RowBars {
+    pub(super) train: BarLine,
+    pub(super) queue: Vec<BarLine>,
+    pub(super) starved: BarLine,
 }
 
-/// Bars side by side, put in by the time at which they begin. What cannot be told apart is merged at once: a row of
-/// a million tasks takes no more memory than can be seen of it.
-pub(super) struct Row {
+/// Bars side by side, added in order of their beginning. Bars that cannot be told apart are merged at once, so that a
+/// line of a million tasks takes no more memory than its visible bars.
+pub(super) struct BarLine {
     bars: Vec<Bar>,
-    /// How small a bar must be to be merged with a neighbour, as a share of the width.
+    /// Bars smaller than this are merged with a neighbour; a share of the width.
     pixel: f64,
-    /// The place of the last bar of each class.
+    /// The index of the last bar of each class.
     last: [Option<usize>; 5],
-    /// Where the bar ends that was put in last.
+    /// The end of the bar that was added last.
     end: f64,
 }
 
-/// A stretch of the chart, as a share of its width.
+/// A stretch of the chart; places are shares of its width.
 #[derive(Clone)]
 pub(super) struct Bar {
     pub(super) class: Class,
     pub(super) from: f64,
     pub(super) to: f64,
-    /// How much of it is filled; less than its width where bars were merged.
+    /// How much of it is filled: less than its width if bars were merged.
     pub(super) filled: f64,
     pub(super) merged: usize,
     pub(super) title: String,
@@ -61,52 +62,53 @@ impl Class {
     }
 }
 
-impl LaneBars {
+impl RowBars {
     pub(super) fn len(&self) -> usize {
-        self.rows().map(|row| row.bars.len()).sum()
+        self.lines().map(|line| line.bars.len()).sum()
     }
 
-    /// Merges more than before.
+    /// Merges bars that are smaller than `pixel`.
     pub(super) fn coarsen(&mut self, pixel: f64) {
-        for row in [&mut self.train, &mut self.starved].into_iter().chain(&mut self.queue) {
-            row.coarsen(pixel);
+        for line in [&mut self.train, &mut self.starved].into_iter().chain(&mut self.queue) {
+            line.coarsen(pixel);
         }
     }
 
-    /// The first row that is free from `begin` on for a try's load and wait; the one that is free soonest if none is.
-    pub(super) fn free_row(&mut self, begin: f64) -> usize {
-        let free = self.queue.iter().position(|row| row.end <= begin + 1e-9);
+    /// The first line that is free from `begin` on, for an attempt's load and wait; if none is, the one that is free
+    /// first.
+    pub(super) fn free_line(&mut self, begin: f64) -> usize {
+        let free = self.queue.iter().position(|line| line.end <= begin + 1e-9);
         match free {
-            Some(row) => row,
-            None if self.queue.len() < MAX_QUEUE_ROWS => {
-                self.queue.push(Row::default());
+            Some(line) => line,
+            None if self.queue.len() < MAX_QUEUE_LINES => {
+                self.queue.push(BarLine::default());
                 self.queue.len() - 1
             }
             None => {
-                let ends = self.queue.iter().map(|row| row.end).enumerate();
-                ends.min_by(|a, b| a.1.total_cmp(&b.1)).map_or(0, |(row, _)| row)
+                let ends = self.queue.iter().map(|line| line.end).enumerate();
+                ends.min_by(|a, b| a.1.total_cmp(&b.1)).map_or(0, |(line, _)| line)
             }
         }
     }
 
-    fn rows(&self) -> impl Iterator<Item = &Row> {
+    fn lines(&self) -> impl Iterator<Item = &BarLine> {
         [&self.train, &self.starved].into_iter().chain(&self.queue)
     }
 }
 
-impl Default for Row {
+impl Default for BarLine {
     fn default() -> Self {
         Self { bars: Vec::new(), pixel: FINEST, last: [None; 5], end: 0.0 }
     }
 }
 
-impl Row {
-    /// Its bars, in the order in which they begin.
+impl BarLine {
+    /// The bars, in order of their beginning.
     pub(super) fn bars(&self) -> &[Bar] {
         &self.bars
     }
 
-    /// Puts a bar in. `title` is asked only if it is shown.
+    /// Adds a bar. `title` is called only if the bar is not merged.
     pub(super) fn push(&mut self, bar: Bar, title: impl FnOnce() -> String) {
         self.end = bar.to;
         if let Some(shown) = self.merge(bar) {
@@ -125,8 +127,8 @@ impl Row {
         }
     }
 
-    /// Merges a bar with its neighbour of the same class if it is smaller than a pixel and that is nearer than one;
-    /// gives it back where it stands if it stays one of its own.
+    /// Merges a bar with its neighbour of the same class if both the bar and the gap are smaller than a pixel. Otherwise
+    /// adds the bar and returns it.
     fn merge(&mut self, bar: Bar) -> Option<&mut Bar> {
         let Self { bars, pixel, last, .. } = self;
         let small = bar.to - bar.from < 1.5 * *pixel;
@@ -157,23 +159,23 @@ impl Bar {
 mod tests {
     use super::*;
 
-    fn row(count: usize, class_of: impl Fn(usize) -> Class) -> Row {
+    fn line(count: usize, class_of: impl Fn(usize) -> Class) -> BarLine {
         let step = 1.0 / count as f64;
-        let mut row = Row::default();
+        let mut line = BarLine::default();
         for place in 0..count {
             let from = place as f64 * step;
-            row.push(Bar::new(class_of(place), from, from + step * 0.5), || format!("bar {place}"));
+            line.push(Bar::new(class_of(place), from, from + step * 0.5), || format!("bar {place}"));
         }
-        row
+        line
     }
 
-    fn filled(row: &Row) -> f64 {
-        row.bars().iter().map(|bar| bar.filled).sum()
+    fn filled(line: &BarLine) -> f64 {
+        line.bars().iter().map(|bar| bar.filled).sum()
     }
 
     #[test]
-    fn what_cannot_be_seen_is_merged_and_what_can_is_kept() {
-        let mut many = row(100_000, |_| Class::Train);
+    fn bars_too_small_to_be_seen_are_merged() {
+        let mut many = line(100_000, |_| Class::Train);
         for pixel in [FINEST, 4.0 * FINEST] {
             many.coarsen(pixel);
             assert!((many.bars().len() as f64) < 1.0 / pixel, "{}", many.bars().len());
@@ -181,30 +183,30 @@ mod tests {
             assert!((filled(&many) - 0.5).abs() < 0.01, "{}", filled(&many));
             assert!(many.bars().iter().all(|bar| bar.title.is_empty()));
         }
-        let few = row(100, |_| Class::Train);
+        let few = line(100, |_| Class::Train);
         assert_eq!(few.bars().len(), 100);
         assert_eq!(few.bars()[7].title, "bar 7");
     }
 
     #[test]
-    fn a_row_never_keeps_more_than_can_be_seen() {
-        let many = row(1_000_000, |_| Class::Train);
+    fn a_line_keeps_no_more_bars_than_can_be_seen() {
+        let many = line(1_000_000, |_| Class::Train);
         assert!(many.bars.capacity() < 4_000, "{}", many.bars.capacity());
     }
 
     #[test]
     fn classes_are_not_mixed() {
-        let row = row(10_000, |place| if place == 5_000 { Class::Failed } else { Class::Train });
-        assert_eq!(row.bars().iter().filter(|bar| bar.class == Class::Failed).count(), 1);
+        let line = line(10_000, |place| if place == 5_000 { Class::Failed } else { Class::Train });
+        assert_eq!(line.bars().iter().filter(|bar| bar.class == Class::Failed).count(), 1);
     }
 
     #[test]
-    fn tasks_that_load_at_once_are_in_rows_of_their_own() {
-        let mut lane = LaneBars::default();
+    fn tasks_that_load_at_once_have_lines_of_their_own() {
+        let mut row = RowBars::default();
         for start in [0.0, 0.1, 0.2, 0.35] {
-            let row = lane.free_row(start);
-            lane.queue[row].push(Bar::new(Class::Load, start, start + 0.15), String::new);
+            let line = row.free_line(start);
+            row.queue[line].push(Bar::new(Class::Load, start, start + 0.15), String::new);
         }
-        assert_eq!(lane.queue.iter().map(|row| row.bars().len()).collect::<Vec<_>>(), [3, 1]);
+        assert_eq!(row.queue.iter().map(|line| line.bars().len()).collect::<Vec<_>>(), [3, 1]);
     }
 }

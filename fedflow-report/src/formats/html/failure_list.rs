@@ -1,4 +1,4 @@
-//! What failed, with like failures told once, and which tries were given another chance.
+//! The failures, with equal ones shown once, and the retries.
 
 use indexmap::IndexMap;
 use serde::Serialize;
@@ -8,26 +8,26 @@ use crate::formats::html::links::reference;
 use crate::report::{GroupReport, OutcomeKind, Report, TaskReport};
 use crate::text::wording::{count, duration, grouped};
 
-/// The most kinds of failures that are told.
+/// The most kinds of failures that are shown.
 const MAX_FAILURES: usize = 50;
-/// The most tasks that are named of one kind.
+/// The most tasks that are named for each kind.
 const MAX_NAMED: usize = 12;
-/// The most retries that are told.
+/// The most retries that are shown.
 const MAX_RETRIES: usize = 300;
-/// With more failures than this, what they printed is folded away.
+/// With more failures than this, the tasks' output is folded.
 const MAX_OPEN: usize = 5;
 
-/// A task beside its group.
+/// A task with its group.
 type InGroup<'a> = (&'a GroupReport, &'a TaskReport);
 
 /// The failures of some groups.
 #[derive(Serialize)]
 pub(super) struct Failures {
     shown: Vec<LikeFailures>,
-    /// How many kinds are not told.
+    /// How many kinds are left out.
     left_out: usize,
     unfold: bool,
-    /// Tasks that were cancelled or did not end, in a sentence.
+    /// A sentence about the tasks that were cancelled or have not ended.
     unfinished: Option<String>,
 }
 
@@ -48,11 +48,11 @@ struct FailedTask {
     group: String,
     task: String,
     about: String,
-    /// A link to its log.
+    /// A link to its log; none if it was never started.
     log: Option<String>,
 }
 
-/// A try after which another one followed.
+/// An attempt after which the task was retried.
 #[derive(Serialize)]
 pub(super) struct RetryRow {
     at: String,
@@ -125,7 +125,7 @@ impl FailedTask {
     }
 }
 
-/// The task's stderr, as a reference from the run directory.
+/// The task's stderr, as a link from the run directory.
 fn log(report: &Report, group: &GroupReport, task: &TaskReport) -> Option<String> {
     let workdir = group.workdir_of(task)?;
     let inside = workdir.strip_prefix(report.workdir())?.strip_prefix('/')?;
@@ -133,11 +133,12 @@ fn log(report: &Report, group: &GroupReport, task: &TaskReport) -> Option<String
     safe.then(|| format!("{}/stderr.log", reference(inside)))
 }
 
-/// Every retry of some groups, in order of time, and how many are left out.
+/// The retries of some groups, in order of time, and how many are left out.
 pub(super) fn retries(groups: &[GroupReport], timeline: &Timeline<'_>) -> (Vec<RetryRow>, usize) {
     let tasks = groups.iter().flat_map(|group| group.tasks().iter().map(move |task| (group, task)));
-    let tries = tasks.flat_map(|(group, task)| task.retries().map(move |attempt| (group, task, attempt)));
-    let mut rows: Vec<_> = tries
+    let all_attempts =
+        tasks.flat_map(|(group, task)| task.retries().map(move |attempt| (group, task, attempt)));
+    let mut rows: Vec<_> = all_attempts
         .filter_map(|(group, task, attempt)| {
             let (failure, retry) = (attempt.failure.as_ref()?, attempt.retry?);
             let at = timeline.at(attempt.session, retry.at);
@@ -155,7 +156,7 @@ pub(super) fn retries(groups: &[GroupReport], timeline: &Timeline<'_>) -> (Vec<R
                 stage: failure.stage.to_string(),
                 kind: failure.kind.to_string(),
                 message: failure.message.clone(),
-                device: attempt.lane.map(|lane| lane.device.to_string()),
+                device: attempt.row.map(|row| row.device.to_string()),
                 next: format!("{process}{wait}"),
                 outcome: crate::formats::html::task_tables::status_label(task.kind()),
             })
@@ -167,7 +168,7 @@ pub(super) fn retries(groups: &[GroupReport], timeline: &Timeline<'_>) -> (Vec<R
     (rows, left_out)
 }
 
-/// What is said where not everything is told.
+/// The note below a list that is not complete.
 pub(super) fn and_more(left_out: usize, what: &str) -> Option<String> {
     (left_out > 0).then(|| format!("{} more {what} are not shown here.", grouped(left_out)))
 }

@@ -2,12 +2,12 @@
 
 use crate::report::GroupReport;
 
-/// The page of a group, seen from the run directory.
+/// The link to a group's page, from the run directory.
 pub(super) fn group_link(group: &GroupReport) -> String {
     reference(&format!("reports/{}.html", group.name))
 }
 
-/// A path as the reference of a link: what means something in a reference is percent-encoded.
+/// A path as a URL reference: special characters are percent-encoded.
 pub(super) fn reference(path: &str) -> String {
     let mut encoded = String::with_capacity(path.len());
     for byte in path.bytes() {

@@ -1,4 +1,4 @@
-//! The page: what stands in it, for a run or for one of its groups.
+//! The content of the HTML page of a run or of one of its groups.
 
 use std::io::Write;
 
@@ -44,7 +44,7 @@ pub(super) fn render(
             .map(|(place, chart)| curve_chart::render(&environment, chart, first + place))
             .collect::<Result<Vec<_>, _>>()
     };
-    // The drawings and the tables of a large run take about as long: side by side.
+    // In a large run the drawings and the tables take about as long, so they are made in parallel.
     let (drawings, tables) = rayon::join(
         || {
             let seen = device_curves(report, &timeline, summary.window);
@@ -118,7 +118,7 @@ struct Page<'a> {
     gantt: Option<Html>,
     devices: Vec<DeviceRow>,
     memory: Vec<MemoryRow>,
-    /// Whether anybody looked at the devices.
+    /// Whether there is telemetry of the devices.
     seen: bool,
     groups: Option<Table>,
     tasks: Table,
@@ -127,7 +127,7 @@ struct Page<'a> {
     to_root: &'static str,
 }
 
-/// The groups before and after one.
+/// The groups before and after a group.
 #[derive(Serialize)]
 struct Neighbours {
     before: Option<(String, String)>,
@@ -160,7 +160,7 @@ struct DeviceRow {
     sort: [String; 7],
 }
 
-/// What the tasks of a family were given of memory, and what they used.
+/// A row of the memory table.
 #[derive(Serialize)]
 struct MemoryRow {
     family: String,
@@ -171,9 +171,11 @@ struct MemoryRow {
     peak: String,
     mean: String,
     advice: Option<String>,
-    /// For sorting and the bar: what was asked, the peak and the mean in bytes, and the peak as a part of the estimate.
+    /// What the columns are sorted by: estimate, peak and mean, in bytes.
     sort: [u64; 3],
+    /// The peak as a percentage of the estimate, at most 100, for the bar.
     part: String,
+    /// Whether the peak exceeds the estimate.
     over: bool,
 }
 
@@ -182,7 +184,7 @@ const MAX_FAMILIES: usize = 100;
 
 fn memory_rows(groups: &[GroupReport]) -> Vec<MemoryRow> {
     let mut families = memory_by_family(groups);
-    // Those about which something should be done come first.
+    // Families whose estimate should change come first.
     families.sort_by_key(|family| family.advice().is_none());
     families.iter().take(MAX_FAMILIES).map(MemoryRow::new).collect()
 }
@@ -269,7 +271,7 @@ impl DeviceRow {
     }
 }
 
-/// What the colour and the badge of the page say.
+/// The state of the run or group, which the page shows as a colour and a badge.
 fn state(report: &Report, group: Option<&GroupReport>, summary: &Summary) -> &'static str {
     let counts = &summary.counts;
     let goes_on = match group {
@@ -322,7 +324,7 @@ fn facts(
     facts
 }
 
-/// Devices of one kind are told together.
+/// The devices, with those of one kind together.
 fn devices(devices: &[DeviceInfo]) -> String {
     let mut kinds: IndexMap<String, usize> = IndexMap::new();
     for device in devices {

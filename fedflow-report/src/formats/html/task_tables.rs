@@ -13,28 +13,28 @@ use fedflow_core::Value;
 use crate::analysis::timeline::Timeline;
 use crate::formats::html::links::group_link;
 use crate::formats::render_error::RenderError;
-use crate::report::attempt::Phase;
+use crate::report::attempt::AttemptPhase;
 use crate::report::{Counts, GroupReport, OutcomeKind, Report, TaskReport};
 use crate::text::wording::{self, count, duration, grouped};
 
-/// The most rows of a table; beyond it stand what did not finish and a sample of the rest.
+/// The most rows of a table. If there are more tasks, it has those that did not finish and a sample of the others.
 const MAX_ROWS: usize = 2_000;
-/// How many rows a table has that cannot have all.
+/// The rows of a table that cannot have all.
 const SAMPLE: usize = 1_000;
 /// The most columns for results.
 const MAX_KEYS: usize = 8;
-/// The most names of results that are looked at.
+/// The most names of results that are considered.
 const MAX_SEEN: usize = 4_096;
-/// How many rows are rendered in one go by one thread.
+/// How many rows a thread renders at a time.
 const CHUNK: usize = 128;
 
-/// A table of which the rows are rendered.
+/// A table whose rows are rendered.
 #[derive(Serialize)]
 pub(super) struct Table {
     rows: Vec<Html>,
     /// The names of the columns that hold results.
     keys: Vec<String>,
-    /// What the table leaves out.
+    /// A note on what the table leaves out.
     note: Option<String>,
     shown: usize,
 }
@@ -80,7 +80,7 @@ pub(super) fn task_table(
     Ok(Table { rows, keys, note, shown })
 }
 
-/// How a table calls an outcome.
+/// The label of an outcome in a table.
 pub(super) fn status_label(kind: OutcomeKind) -> &'static str {
     match kind {
         OutcomeKind::Finished => "finished",
@@ -90,7 +90,7 @@ pub(super) fn status_label(kind: OutcomeKind) -> &'static str {
     }
 }
 
-/// All of them, or if there are too many, those that matter and evenly spaced others, in order.
+/// All items, or if there are too many, those that matter and an even sample of the others, in order.
 fn sample<T>(all: &[T], matters: impl Fn(&T) -> bool) -> Vec<&T> {
     if all.len() <= MAX_ROWS {
         return all.iter().collect();
@@ -120,8 +120,7 @@ fn left_out(shown: usize, all: usize, one: &str, many: &str) -> String {
     )
 }
 
-/// The names of results that most tasks have, in the order in which they were first seen, and how many more
-/// there are.
+/// The names of results that most tasks have, in order of appearance, and how many are left out.
 fn result_keys<'a>(tasks: impl Iterator<Item = &'a TaskReport>) -> (Vec<&'a str>, usize) {
     let mut seen: IndexMap<&str, usize> = IndexMap::new();
     for (key, _) in tasks.filter_map(TaskReport::result).flat_map(|result| result.iter()) {
@@ -137,7 +136,7 @@ fn result_keys<'a>(tasks: impl Iterator<Item = &'a TaskReport>) -> (Vec<&'a str>
     (keys, seen.len().saturating_sub(MAX_KEYS))
 }
 
-/// Renders rows side by side, some at a time.
+/// Renders the rows in parallel, in chunks.
 fn rendered<R: Serialize + Sync>(
     environment: &Environment<'_>,
     template: &str,
@@ -148,7 +147,7 @@ fn rendered<R: Serialize + Sync>(
     rows.par_chunks(CHUNK)
         .map(|rows| {
             let context = minijinja::context! { rows => minijinja::value::Serde(rows), shared => minijinja::value::Serde(shared) };
-            // Safe: it comes out of a template that escapes.
+            // Safe, as the template escapes its values.
             Ok(Html::from_safe_string(template.render(context)?))
         })
         .collect()
@@ -174,7 +173,7 @@ struct CountCells {
     retried: usize,
 }
 
-/// A part of the bar that shows how tasks ended.
+/// A part of the bar that shows the outcomes of tasks.
 #[derive(Serialize)]
 pub(super) struct Share {
     class: &'static str,
@@ -202,7 +201,7 @@ struct TaskRow<'a> {
 #[derive(Serialize)]
 struct Cell<'a> {
     text: Cow<'a, str>,
-    /// The number to sort by; none for text.
+    /// The number that the column is sorted by; none for text.
     sort: Option<String>,
 }
 
@@ -231,9 +230,9 @@ impl<'a> GroupRow<'a> {
 
 impl<'a> TaskRow<'a> {
     fn new(group: &'a GroupReport, task: &'a TaskReport, keys: &[&str], timeline: &Timeline<'_>) -> Self {
-        let spans = task.tries.iter().flat_map(|attempt| timeline.spans(attempt));
-        let waits = spans.filter(|span| span.phase == Phase::Wait).map(|span| span.to - span.from);
-        let wait = task.tries.iter().any(|attempt| attempt.loaded.is_some()).then(|| waits.sum());
+        let spans = task.all_attempts.iter().flat_map(|attempt| timeline.spans(attempt));
+        let waits = spans.filter(|span| span.phase == AttemptPhase::Wait).map(|span| span.to - span.from);
+        let wait = task.all_attempts.iter().any(|attempt| attempt.loaded.is_some()).then(|| waits.sum());
         let results = keys.iter().map(|key| Cell::value(task.result().and_then(|result| result.get(key))));
         Self {
             group: group.name.as_str(),
@@ -244,7 +243,7 @@ impl<'a> TaskRow<'a> {
             device: task.device.map(|device| device.to_string()),
             attempts: task.attempts,
             load: Cell::seconds(task.load_seconds),
-            reused: task.tries.last().is_some_and(|attempt| attempt.reused),
+            reused: task.all_attempts.last().is_some_and(|attempt| attempt.reused),
             wait: Cell::seconds(wait),
             train: Cell::seconds(task.train_seconds),
             results: results.collect(),
@@ -270,7 +269,7 @@ impl<'a> Cell<'a> {
     }
 }
 
-/// How tasks ended, as parts of a bar.
+/// The outcomes of tasks as parts of a bar.
 pub(super) fn shares(counts: &Counts) -> Vec<Share> {
     let all = counts.tasks.max(1) as f64;
     let parts = [
@@ -300,7 +299,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sample_keeps_what_matters_and_the_order() {
+    fn a_sample_keeps_failures_and_the_order() {
         let all: Vec<u32> = (0..10_000).collect();
         let wanted = sample(&all, |row| row % 100 == 7);
         assert_eq!(wanted.len(), SAMPLE);

@@ -1,4 +1,4 @@
-//! Draws what was seen of each card over time, under the chart of what ran where and on its axis.
+//! Draws the telemetry of each card below the device chart, on the same time axis.
 
 use std::collections::BTreeMap;
 
@@ -18,11 +18,11 @@ use crate::text::wording::{duration, number};
 const MAX_POINTS: usize = 240;
 /// The most cards that are drawn.
 const MAX_CARDS: usize = 32;
-/// The drawing's own units; it is stretched to the width of the page.
+/// The width in the drawing's own units; it is stretched to the width of the page.
 const WIDTH: f64 = 1_000.0;
 const HEIGHT: f64 = 56.0;
 
-/// Renders the curves of all cards; nothing if nobody looked at them.
+/// Renders the curves of all cards; none if there is no telemetry.
 pub(super) fn render(
     environment: &Environment<'_>,
     seen: &BTreeMap<Device, DeviceCurves>,
@@ -49,7 +49,7 @@ pub(super) fn render(
         width: WIDTH,
         height: HEIGHT,
     };
-    // Safe: it comes out of a template that escapes.
+    // Safe, as the template escapes its values.
     Ok(Some(Value::from_safe_string(
         environment.get_template("meters.html")?.render(minijinja::value::Serde(meters))?,
     )))
@@ -68,13 +68,13 @@ struct Meters {
     height: f64,
 }
 
-/// The curves of one card: paths, one for each stretch without a gap.
+/// The curves of one card, a path for each stretch without a gap.
 #[derive(Serialize)]
 struct Card {
     device: String,
     note: String,
     description: String,
-    /// From the lowest to the highest, and below the mean.
+    /// The area from the lowest to the highest value, and the area below the mean.
     bands: Vec<String>,
     areas: Vec<String>,
     utilization: Vec<String>,
@@ -103,7 +103,7 @@ impl Card {
             bands: axes.bands(&points, Metric::Utilization),
             areas: axes.areas(&points, Metric::Utilization),
             utilization: axes.lines(&points, Metric::Utilization, |range| range.mean),
-            // Of memory the peak counts: it is what runs out.
+            // For memory the peak counts, as a task fails at the peak.
             used: axes.lines(&points, Metric::Used, |range| range.max),
             booked: axes.steps(&points, Metric::Booked, |range| range.max),
             readings: points
@@ -126,7 +126,7 @@ impl Card {
     }
 }
 
-/// From what was measured to places in the drawing.
+/// Maps measured values to places in the drawing.
 struct Axes {
     window: (f64, f64),
     total: Option<Size>,
@@ -137,7 +137,7 @@ impl Axes {
         (at - self.window.0) / (self.window.1 - self.window.0) * WIDTH
     }
 
-    /// From 0 at the bottom to all of it at the top; `None` where it is not known how much that is.
+    /// From 0 at the bottom to the whole at the top; none if the whole is not known.
     fn y(&self, metric: Metric, value: f64) -> Option<f64> {
         #[expect(clippy::cast_precision_loss, reason = "for charts")]
         let all = match metric {
@@ -145,11 +145,11 @@ impl Axes {
             Metric::Used | Metric::Booked => self.total?.bytes() as f64,
             Metric::Power | Metric::Temperature => return None,
         };
-        // Half a line's width from the edges, or it would be cut.
+        // At least half a line's width from the edges, so that the line is not cut.
         (all > 0.0).then(|| HEIGHT - 1.0 - (value / all).clamp(0.0, 1.0) * (HEIGHT - 2.0))
     }
 
-    /// The corners of a line: the middle of each stretch, and the ends of the first and the last one.
+    /// The corners of a line: the middle of each stretch, the start of the first and the end of the last.
     fn corners(&self, points: &[Point], metric: Metric, value: fn(Range) -> f64) -> Vec<(f64, f64)> {
         let measured = points
             .iter()
@@ -167,7 +167,7 @@ impl Axes {
         lines.filter(|path| !path.is_empty()).collect()
     }
 
-    /// As it is booked all at once, it is drawn so.
+    /// Steps, as memory is booked all at once.
     fn steps(&self, points: &[Point], metric: Metric, value: fn(Range) -> f64) -> Vec<String> {
         let lines = unbroken(points).map(|run| {
             let measured = run.iter().filter_map(|point| {
@@ -179,7 +179,7 @@ impl Axes {
         lines.filter(|path| !path.is_empty()).collect()
     }
 
-    /// What lies below the mean.
+    /// The area below the mean.
     fn areas(&self, points: &[Point], metric: Metric) -> Vec<String> {
         let areas = unbroken(points).filter_map(|run| {
             let corners = self.corners(run, metric, |range| range.mean);
@@ -189,7 +189,7 @@ impl Axes {
         areas.collect()
     }
 
-    /// What lies between the lowest and the highest.
+    /// The area between the lowest and the highest value.
     fn bands(&self, points: &[Point], metric: Metric) -> Vec<String> {
         let bands = unbroken(points).filter_map(|run| {
             let differs = |point: &Point| point.range(metric).is_some_and(|range| range.max > range.min);
@@ -211,7 +211,7 @@ fn path(corners: impl IntoIterator<Item = (f64, f64)>) -> String {
     path
 }
 
-/// What was measured at one place, for who points at it.
+/// The text that the pointer shows at one place.
 fn reading(device: Device, point: &Point, total: Option<Size>, since: f64) -> String {
     let mut text = format!("{device}, after {}", duration(point.stretch.0 - since));
     let of_total = total.map(|total| format!(" of {total}")).unwrap_or_default();

@@ -8,10 +8,10 @@ use std::fs;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use fedflow_core::{Size, Time};
+use fedflow_core::{ProcessId, Size, Time};
 
 use crate::pausable_clock::Clock;
-use crate::processes::{ProcessId, descendants, read_short};
+use crate::processes::{descendants, identify, read_short};
 
 /// To look at proportional shares takes the kernel a while for large processes. It is done so rarely that it takes at
 /// most this part of the time.
@@ -118,12 +118,12 @@ impl MemoryPeak {
         let (process, look_at_shares) = {
             let state = self.lock();
             // It is not reaped while it is watched, so this is the very process.
-            let Some(Ok(process)) = state.process.map(ProcessId::of) else { return };
+            let Some(Ok(process)) = state.process.map(identify) else { return };
             (process, clock.now() >= state.shares_from)
         };
         // Without the lock, as this may take long. So the process may end meanwhile, and another one may get its
         // number: its own peak is read first.
-        let is_the_same = || ProcessId::of(process.pid).is_ok_and(|now| now == process);
+        let is_the_same = || identify(process.pid).is_ok_and(|now| now == process);
         let own = peak_of(&process).filter(|_| is_the_same());
         let mut tree = descendants(process.pid, &[]).unwrap_or_default();
         let below = tree.iter().filter_map(peak_of).max();

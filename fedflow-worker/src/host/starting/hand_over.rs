@@ -66,8 +66,8 @@ fn relay(context: &HostContext, logs: &Logs, earlier: &Assignment, next: &Assign
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::processes::ProcessId;
-    use fedflow_core::{Dict, Name, Program};
+    use crate::processes::identify;
+    use fedflow_core::{Dict, Name, ProcessId, Program};
     use std::io::Write;
     use std::path::Path;
 
@@ -99,7 +99,7 @@ mod tests {
             HandOver { first_id: WorkerId(1), assignment: Arc::clone(&assignment), relay, sweep }
         };
         assert!(!hand_over(None).is_slow() && !hand_over(Some(Vec::new())).is_slow());
-        let this = ProcessId::of(std::process::id()).unwrap();
+        let this = identify(std::process::id()).unwrap();
         assert!(hand_over(Some(vec![this])).is_slow());
         let mut stdout = std::fs::File::from(logs.for_process().0.try_clone_to_owned().unwrap());
         stdout.write_all(&vec![b'x'; 1 << 20]).unwrap();

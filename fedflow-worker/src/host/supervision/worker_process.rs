@@ -10,8 +10,8 @@ use crate::host::cause::Cause;
 use crate::host::memory::memory_peak::MemoryPeak;
 use crate::host::memory::oom_attribution;
 use crate::host::memory::oom_kills::OomKills;
-use crate::processes::ProcessId;
 use crate::processes::spawn::{Ending, Process, own_peak};
+use fedflow_core::ProcessId;
 
 /// The process that serves a worker, one after the other for a command, and the end of the last one.
 #[derive(Default)]

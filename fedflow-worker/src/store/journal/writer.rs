@@ -18,30 +18,13 @@ use crate::store::run_dir::{JOURNAL, RunLock};
 use crate::store::wall_clock;
 use journal_disk::{Disk, JournalDisk};
 use write_queue::WriteQueue;
-use write_thread::WriteThread;
+use write_thread::{KEPT_BUFFER, WriteThread};
+
+pub use write_thread::{JournalNotice, Notify};
 
 /// How much may wait for a disk that does not keep up before named values (`task-item`), which nothing depends
 /// on, are dropped.
 const ITEM_BACKLOG: usize = 8 << 20;
-/// How much may be written without a sync.
-const MAX_UNSYNCED: u64 = 1 << 20;
-/// How much is written at once. With [`MAX_UNSYNCED`] it bounds what a crash can tear.
-const PIECE: usize = 4 << 20;
-/// How large a buffer is kept for the next batch.
-const KEPT_BUFFER: usize = 1 << 20;
-
-/// What the writer tells of its work.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum JournalNotice {
-    /// All records up to this number, as [`Observer::record`] was given it, are durable.
-    Durable(u64),
-    /// A record could not be written, and nothing will be written any more. Told once.
-    Failed(String),
-}
-
-/// Takes the writer's notices, in the writer's thread.
-pub type Notify = Box<dyn Fn(JournalNotice) + Send>;
-
 /// Writes the journal of one session. Its [`record`](Observer::record) never waits for the disk: it encodes the
 /// event and leaves it to a thread, which writes whatever has come, and syncs if durability is needed. Dropping
 /// it does what [`Self::finish`] does, without saying whether that succeeded.

@@ -1,5 +1,8 @@
 //! `RunDir`: a run directory that was made or opened, and the paths in it.
 
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::private_dir::PrivateDir;
@@ -21,10 +24,93 @@ pub struct RunDir {
     private: PrivateDir,
 }
 
+/// Why a run directory cannot be opened or used.
+#[derive(Debug, thiserror::Error)]
+pub enum RunDirError {
+    /// The system refuses something.
+    #[error("cannot {doing} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        doing: &'static str,
+        /// With what.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// There is something else of this name.
+    #[error("{} is not a directory", .0.display())]
+    NotADirectory(PathBuf),
+    /// The path is not UTF-8, so neither journal nor reports could name it.
+    #[error("the path {} is not UTF-8", .0.display())]
+    NotUtf8(PathBuf),
+    /// Other users can write to the directory.
+    #[error("others can write to {} (mode {mode:o}); take that from them with chmod go-w", path.display())]
+    WritableByOthers {
+        /// The directory.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
+    /// The directory holds no run, but something of a name that Fedflow needs.
+    #[error("{} is in the way; it was not made by this run", .0.display())]
+    Taken(PathBuf),
+    /// The directory holds no run.
+    #[error("{} holds no run", .0.display())]
+    NotARun(PathBuf),
+}
+
 impl RunDir {
     /// `path` is absolute, free of links and UTF-8; `private` is its `.fedflow`.
     pub(in crate::store) fn new(path: PathBuf, private: PrivateDir) -> Self {
         Self { path, private }
+    }
+
+    /// Opens the directory of a run that was begun earlier, to resume it or to look at it.
+    ///
+    /// # Errors
+    /// It holds no run, others can write to it, or it belongs to somebody else.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, RunDirError> {
+        let path = path.as_ref();
+        let path = path.canonicalize().map_err(failed("open", path))?;
+        let metadata = fs::metadata(&path).map_err(failed("open", &path))?;
+        refuse_unfit(&path, &metadata)?;
+        let state = path.join(PRIVATE);
+        if !exists(&state.join(JOURNAL))? {
+            return Err(RunDirError::NotARun(path));
+        }
+        let private = PrivateDir::open(&state).map_err(failed("open", &state))?;
+        Ok(Self::new(path, private))
+    }
+
+    /// Refuses paths that are to be made in this directory and exist already, such as the directories of tasks
+    /// that never ran. A link counts, wherever it points.
+    ///
+    /// # Errors
+    /// Names the first one that exists.
+    pub fn refuse_taken<P: AsRef<Path>>(
+        &self,
+        paths: impl IntoIterator<Item = P>,
+    ) -> Result<(), RunDirError> {
+        paths.into_iter().try_for_each(|path| refuse_existing(self.path().join(path)))
+    }
+
+    /// Keeps the text of the flow as it is run in `.fedflow/flow.toml`. Blocks until it is durable.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn keep_flow(&self, text: &str) -> Result<(), RunDirError> {
+        self.private().write_durably(FLOW, text.as_bytes()).map_err(failed("write", &self.flow()))?;
+        Ok(())
+    }
+
+    /// The text of the flow as it was run.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn kept_flow(&self) -> Result<String, RunDirError> {
+        let path = self.flow();
+        let file = self.private().read(FLOW).map_err(failed("read", &path))?;
+        io::read_to_string(file).map_err(failed("read", &path))
     }
 
     /// The directory itself: an absolute path without links, in UTF-8.
@@ -83,5 +169,42 @@ impl RunDir {
 
     pub(in crate::store) fn private(&self) -> &PrivateDir {
         &self.private
+    }
+}
+
+/// For `map_err`: the system's error with what was tried.
+pub(in crate::store) fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> RunDirError {
+    move |source| RunDirError::Io { doing, path: path.into(), source }
+}
+
+pub(in crate::store) fn refuse_unfit(path: &Path, metadata: &Metadata) -> Result<(), RunDirError> {
+    if !metadata.is_dir() {
+        return Err(RunDirError::NotADirectory(path.into()));
+    }
+    if path.to_str().is_none() {
+        return Err(RunDirError::NotUtf8(path.into()));
+    }
+    if writable_by_others(metadata) {
+        return Err(RunDirError::WritableByOthers { path: path.into(), mode: metadata.mode() & 0o7777 });
+    }
+    Ok(())
+}
+
+pub(in crate::store) fn writable_by_others(metadata: &Metadata) -> bool {
+    metadata.mode() & 0o022 != 0
+}
+
+pub(in crate::store) fn refuse_existing(path: PathBuf) -> Result<(), RunDirError> {
+    if exists(&path)? { Err(RunDirError::Taken(path)) } else { Ok(()) }
+}
+
+/// Whether there is anything of this name, a broken link included.
+pub(in crate::store) fn exists(path: &Path) -> Result<bool, RunDirError> {
+    match fs::symlink_metadata(path) {
+        Ok(_) => Ok(true),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Ok(false)
+        }
+        Err(error) => Err(failed("look at", path)(error)),
     }
 }

@@ -6,10 +6,11 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, UNIX_EPOCH};
 
+use fedflow_core::ProcessId;
 use serde::{Deserialize, Serialize};
 
 use super::layout::{LOCK, RunDir};
-use crate::processes::ProcessId;
+use crate::processes::{is_alive, this_process};
 use crate::store::wall_clock;
 
 /// How long a lock is tried again whose holder is not known: somebody who only looks ([`RunLock::probe`]) holds it
@@ -85,7 +86,7 @@ impl RunLock {
                 Ok(()) => break,
                 Err(TryLockError::Error(error)) => return Err(failed(error)),
                 Err(TryLockError::WouldBlock) => {
-                    let holder = read_holder(&file).filter(|holder| holder.process.is_alive());
+                    let holder = read_holder(&file).filter(|holder| is_alive(holder.process));
                     if holder.is_some() || wall_clock::monotonic() > deadline {
                         return Err(LockError::Held { run_dir: run_dir.path().into(), holder });
                     }
@@ -93,7 +94,7 @@ impl RunLock {
                 }
             }
         }
-        let process = ProcessId::this().map_err(failed)?;
+        let process = this_process().map_err(failed)?;
         let holder = LockHolder { process, since: wall_clock::unix_now(), run_token: None };
         let lock = Self { file, run_dir: run_dir.clone(), holder };
         lock.write(&lock.holder).map_err(failed)?;
@@ -114,7 +115,7 @@ impl RunLock {
         match file.try_lock_shared() {
             Ok(()) => Ok(LockState::Free),
             Err(TryLockError::WouldBlock) => {
-                Ok(LockState::Held(read_holder(&file).filter(|holder| holder.process.is_alive())))
+                Ok(LockState::Held(read_holder(&file).filter(|holder| is_alive(holder.process))))
             }
             Err(TryLockError::Error(error)) => Err(failed(error)),
         }
@@ -194,6 +195,7 @@ mod tests {
 
     use super::*;
     use crate::store::example_run as sample;
+    use crate::store::{Existing, create_run_dir};
 
     #[test]
     fn one_at_a_time() {
@@ -203,7 +205,7 @@ mod tests {
         let lock = RunLock::acquire(&run).unwrap();
         lock.tell_token("token");
         let LockState::Held(Some(holder)) = RunLock::probe(&run).unwrap() else { panic!("it is held") };
-        assert_eq!(holder.process, ProcessId::this().unwrap());
+        assert_eq!(holder.process, this_process().unwrap());
         assert_eq!(holder.run_token.as_deref(), Some("token"));
         let error = RunLock::acquire(&run).unwrap_err().to_string();
         let expected = format!("is locked by process {} since 20", std::process::id());
@@ -231,7 +233,7 @@ mod tests {
     #[test]
     fn child_that_holds_the_lock() {
         let Some(path) = sample::child_argument() else { return };
-        let _lock = RunLock::acquire(&RunDir::create(path, crate::store::Existing::Refuse).unwrap()).unwrap();
+        let _lock = RunLock::acquire(&create_run_dir(path, Existing::Refuse).unwrap()).unwrap();
         println!("\nlocked");
         // Until it is killed; or until the test that started it is gone.
         let _ = io::stdin().read_line(&mut String::new());

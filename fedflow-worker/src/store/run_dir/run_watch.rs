@@ -13,6 +13,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::layout::RunDir;
 use super::lock::{LockError, LockHolder, LockState, RunLock};
+use crate::processes::is_alive;
 
 /// How often a supervisor that cannot be watched, as it lives in another process namespace, is looked for.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
@@ -130,7 +131,7 @@ fn watch_process(holder: &LockHolder) -> Option<Supervisor> {
     let pid = Pid::from_raw(i32::try_from(holder.process.pid).ok()?)?;
     let process = pidfd_open(pid, PidfdFlags::empty()).ok()?;
     // Its number may have been given to another one before it was opened.
-    holder.process.is_alive().then_some(Supervisor::Process(process))
+    is_alive(holder.process).then_some(Supervisor::Process(process))
 }
 
 #[cfg(test)]

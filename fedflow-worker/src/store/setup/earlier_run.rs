@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use fedflow_core::RunEvent;
 
+use super::create_error::CreateRunDirError;
 use super::leftovers::end_leftovers;
-use super::run_dir_error::{RunDirError, failed};
 use super::salvage::salvage;
-use crate::store::run_dir::{JOURNAL, LOCK, OUTPUTS, RunDir, RunLock};
+use crate::store::run_dir::{JOURNAL, LOCK, OUTPUTS, RunDir, RunDirError, RunLock, failed};
 
 /// How long what is left of the earlier run's processes has to end by itself.
 const GRACE: Duration = Duration::from_secs(2);
@@ -31,14 +31,14 @@ struct Made {
 
 /// Removes the run whose journal lies in the directory. The journal goes last, so that it can be done again if
 /// it is cut short.
-pub(super) fn remove(run: &RunDir) -> Result<(), RunDirError> {
+pub(super) fn remove(run: &RunDir) -> Result<(), CreateRunDirError> {
     let _lock = RunLock::acquire(run)?;
     let mut made = Made { base: run.path().into(), ..Made::default() };
     let head = salvage(run, |event| made.add(event))?;
     if let Some(head) = head {
         let left = end_leftovers(&head.run_token, GRACE).map_err(failed("search", Path::new("/proc")))?;
         if !left.is_empty() {
-            return Err(RunDirError::StillRunning(left));
+            return Err(CreateRunDirError::StillRunning(left));
         }
     }
     for (workdir, attempts) in &made.tasks {
@@ -59,7 +59,8 @@ pub(super) fn remove(run: &RunDir) -> Result<(), RunDirError> {
         }
     }
     run.private().sync().map_err(failed("sync", state))?;
-    remove_file(&run.journal())
+    remove_file(&run.journal())?;
+    Ok(())
 }
 
 impl Made {
@@ -158,7 +159,7 @@ mod tests {
 
     use super::*;
     use crate::store::example_run as sample;
-    use crate::store::{Existing, JournalError, LockError};
+    use crate::store::{Existing, JournalError, LockError, create_run_dir};
 
     fn write(path: PathBuf) {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -214,7 +215,7 @@ mod tests {
         let moved = root.path().join("moved");
         fs::rename(run.path(), &moved).unwrap();
 
-        RunDir::create(&moved, Existing::Fresh).unwrap();
+        create_run_dir(&moved, Existing::Fresh).unwrap();
         let expected = foreign.into_iter().chain([
             ".fedflow",
             ".fedflow/checkpoints",
@@ -226,7 +227,7 @@ mod tests {
         ]);
         assert_eq!(everything_below(&moved), expected.map(str::to_owned).collect());
         assert!(root.path().join("outside/precious").exists());
-        RunDir::create(&moved, Existing::Refuse).unwrap();
+        create_run_dir(&moved, Existing::Refuse).unwrap();
     }
 
     #[test]
@@ -239,7 +240,7 @@ mod tests {
         symlink(&outside, run.path().join("train")).unwrap();
         fs::create_dir(run.path().join("split")).unwrap();
         symlink(outside.join("client-1"), run.path().join("split/split")).unwrap();
-        RunDir::create(run.path(), Existing::Fresh).unwrap();
+        create_run_dir(run.path(), Existing::Fresh).unwrap();
         assert!(outside.join("client-1/precious").exists());
         assert!(!run.path().join("split").exists());
     }
@@ -251,7 +252,7 @@ mod tests {
         sample::write_run(&run, &sample::events());
         write(run.path().join("train/client-1/stdout.log"));
         sample::edit_journal(&run, |bytes| bytes[200] ^= 1);
-        RunDir::create(run.path(), Existing::Fresh).unwrap();
+        create_run_dir(run.path(), Existing::Fresh).unwrap();
         assert!(!run.path().join("train").exists());
     }
 
@@ -262,12 +263,12 @@ mod tests {
         sample::write_run(&run, &sample::events());
         let before = everything_below(run.path());
         let lock = RunLock::acquire(&run).unwrap();
-        let refused = RunDir::create(run.path(), Existing::Fresh).unwrap_err();
-        assert!(matches!(refused, RunDirError::Locked(LockError::Held { .. })));
+        let refused = create_run_dir(run.path(), Existing::Fresh).unwrap_err();
+        assert!(matches!(refused, CreateRunDirError::Locked(LockError::Held { .. })));
         drop(lock);
         fs::write(run.journal(), sample::newer_journal()).unwrap();
-        let refused = RunDir::create(run.path(), Existing::Fresh).unwrap_err();
-        assert!(matches!(refused, RunDirError::Journal(JournalError::Newer { version: 2, .. })));
+        let refused = create_run_dir(run.path(), Existing::Fresh).unwrap_err();
+        assert!(matches!(refused, CreateRunDirError::Journal(JournalError::Newer { version: 2, .. })));
         assert_eq!(everything_below(run.path()), before);
     }
 }

@@ -6,9 +6,10 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
+use fedflow_core::ProcessId;
 use rustix::process::{Signal, geteuid};
 
-use crate::processes::{ProcessId, ProcessStat, end};
+use crate::processes::{end, identify, probe_stat};
 use crate::store::wall_clock;
 
 /// The environment variable in which every process of a run carries the run's token.
@@ -40,10 +41,10 @@ pub fn processes_of_run(run_token: &str) -> io::Result<Vec<ProcessId>> {
             continue;
         }
         // Whatever cannot be read has ended meanwhile, or is not of this run.
-        let Ok(stat) = ProcessStat::read(pid) else { continue };
+        let Ok(stat) = probe_stat(pid) else { continue };
         let Ok(environment) = fs::read(format!("/proc/{pid}/environ")) else { continue };
         let carries_token = environment.split(|byte| *byte == 0).any(|entry| entry == mark.as_bytes());
-        if carries_token && !stat.ended && ProcessId::of(pid).is_ok_and(|id| id == stat.id) {
+        if carries_token && !stat.ended && identify(pid).is_ok_and(|id| id == stat.id) {
             found.push(stat.id);
         }
     }
@@ -81,7 +82,7 @@ fn ancestors() -> io::Result<BTreeSet<u32>> {
     let mut pid = std::process::id();
     // Parent 0 stands for one outside of what can be seen here.
     while pid != 0 && found.insert(pid) {
-        pid = ProcessStat::read(pid)?.parent;
+        pid = probe_stat(pid)?.parent;
     }
     Ok(found)
 }
@@ -126,7 +127,7 @@ mod tests {
         let mut ours = start(&token, "echo ready; read line");
         let mut theirs = start(&other, "echo ready; read line");
         let found = processes_of_run(&token).unwrap();
-        assert_eq!(found, [ProcessId::of(ours.id()).unwrap()]);
+        assert_eq!(found, [identify(ours.id()).unwrap()]);
         assert!(processes_of_run("").unwrap().is_empty());
         assert_eq!(end_leftovers(&token, KILL_WAIT).unwrap(), []);
         assert_eq!(signal_of(&mut ours), Some(15), "it was asked");

@@ -1,29 +1,32 @@
-//! What the README names must be there: tests, each under its name in its file, and the command that runs them all.
+//! What the documents name must be there: tests, each under its name in its file, and in the README the command that runs
+//! them all.
 
 use std::path::{Path, PathBuf};
 
 use crate::tidy::finding::Finding;
 use crate::tidy::rules::Rule;
 
-/// Checks every "`NAME` in `FILE.rs`" of the README.
+/// Checks every "`NAME` in `FILE.rs`" of the README and of `docs/`.
 pub(in crate::tidy) fn check(texts: &[(PathBuf, String)]) -> Vec<Finding> {
     let text_of = |wanted: &Path| texts.iter().find(|(path, _)| path == wanted).map(|(_, text)| text);
-    let readme = Path::new("README.md");
-    let lines = text_of(readme).map(String::as_str).unwrap_or_default().lines();
     let mut findings = Vec::new();
-    for (number, line) in (1..).zip(lines) {
-        for (name, file) in named_in(line) {
-            if !text_of(Path::new(file)).is_some_and(|text| has_test(text, name)) {
-                findings.push(Finding::new(
-                    Rule::Readme,
-                    readme,
-                    number,
-                    format!("there is no test {name} in {file}"),
-                ));
+    for (document, text) in texts.iter().filter(|(path, _)| names_tests(path)) {
+        for (number, line) in (1..).zip(text.lines()) {
+            for (name, file) in named_in(line) {
+                if !text_of(Path::new(file)).is_some_and(|text| has_test(text, name)) {
+                    let message = format!("there is no test {name} in {file}");
+                    findings.push(Finding::new(Rule::Readme, document, number, message));
+                }
             }
         }
     }
     findings
+}
+
+/// Whether a file is a document that may name tests.
+fn names_tests(path: &Path) -> bool {
+    path == Path::new("README.md")
+        || (path.starts_with("docs") && path.extension().is_some_and(|extension| extension == "md"))
 }
 
 /// The README must name the command that `ci` runs.
@@ -76,6 +79,8 @@ mod tests {
             ]
         );
         assert!(check("`cargo` in `tests`").is_empty());
+        let guide = [("docs/recovery.md".into(), "`shown` in `tests/b.rs`".to_owned())];
+        assert_eq!(super::check(&guide).len(), 1);
     }
 
     #[test]

@@ -13,13 +13,13 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use fedflow_core::{Assignment, Time};
+use fedflow_core::{Assignment, ProcessId, Time};
 use rustix::process::Signal;
 
 use crate::pausable_clock::Clock;
 use crate::processes::environment;
 use crate::processes::spawn;
-use crate::processes::{ProcessId, ProcessStat, end};
+use crate::processes::{end, identify, probe_stat};
 
 /// How long killed processes are waited for. Only the kernel can delay them.
 const WAIT: Duration = Duration::from_secs(2);
@@ -87,7 +87,7 @@ impl Sweep {
 
     /// A child of this program that cannot belong to another worker.
     fn doomed(&self, pid: u32) -> Option<ProcessId> {
-        let stat = ProcessStat::read(pid).ok()?;
+        let stat = probe_stat(pid).ok()?;
         let led_by_other = |other: &OtherWorker| other.pid == stat.group || other.pid == stat.session;
         if self.others.iter().any(led_by_other) {
             return None;
@@ -110,7 +110,7 @@ impl Sweep {
 impl OtherWorker {
     /// A process has no older descendants.
     fn may_be_ancestor_of(&self, process: ProcessId) -> bool {
-        ProcessId::of(self.pid).is_ok_and(|own| own.start_ticks <= process.start_ticks)
+        identify(self.pid).is_ok_and(|own| own.start_ticks <= process.start_ticks)
     }
 }
 

@@ -8,10 +8,11 @@ use fedflow_core::{Dict, Name, RunOutcome, Value};
 
 use std::process::Stdio;
 
+use super::write_thread::MAX_UNSYNCED;
 use super::*;
 use crate::store::example_run as sample;
 use crate::store::journal::record::LARGE_EVENT;
-use crate::store::{RunDir, read_journal};
+use crate::store::{create_run_dir, read_journal};
 
 /// A disk whose every step the test sees and allows.
 struct StubDisk {
@@ -299,7 +300,7 @@ fn what_a_session_begins_is_for_nobody_else() {
 #[test]
 fn child_that_fills_the_disk() {
     let Some(path) = sample::child_argument() else { return };
-    let run = RunDir::create(path, crate::store::Existing::Refuse).unwrap();
+    let run = create_run_dir(path, crate::store::Existing::Refuse).unwrap();
     let lock = RunLock::acquire(&run).unwrap();
     let (notices_in, notices) = channel();
     let notify = Box::new(move |notice| notices_in.send(notice).unwrap());

@@ -7,15 +7,32 @@ use fedflow_core::Time;
 
 use super::journal_disk::Disk;
 use super::write_queue::{Batch, WriteQueue};
-use super::{JournalNotice, KEPT_BUFFER, MAX_UNSYNCED, Notify, PIECE};
 use crate::pausable_clock::Clock;
 
+/// How much may be written without a sync.
+pub(super) const MAX_UNSYNCED: u64 = 1 << 20;
+/// How much is written at once. With [`MAX_UNSYNCED`] it bounds what a crash can tear.
+const PIECE: usize = 4 << 20;
+/// How large a buffer is kept for the next batch.
+pub(super) const KEPT_BUFFER: usize = 1 << 20;
 /// How long the thread rests after it has written, unless somebody waits for what came meanwhile: tasks that come and go
 /// in a millisecond do not wake it several times each. Who looks at the journal sees what happened so much later at most.
 const REST: Duration = Duration::from_millis(2);
 /// How long the next sync is put off after one, unless somebody waits for it, so that it serves many records. What must
 /// be durable before it is announced is announced so much later at most.
 const SYNC_REST: Duration = Duration::from_millis(8);
+
+/// What the writer tells of its work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JournalNotice {
+    /// All records up to this number, as [`Observer::record`](fedflow_core::Observer::record) was given it, are durable.
+    Durable(u64),
+    /// A record could not be written, and nothing will be written any more. Told once.
+    Failed(String),
+}
+
+/// Takes the writer's notices, in the writer's thread.
+pub type Notify = Box<dyn Fn(JournalNotice) + Send>;
 
 /// The writer's thread.
 pub(super) struct WriteThread<D> {

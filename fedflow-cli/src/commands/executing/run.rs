@@ -1,0 +1,85 @@
+//! `fedflow run`: a flow from its first group, or with `--resume` from where it stopped.
+
+use std::path::{Path, PathBuf};
+
+use fedflow_core::{Config, Durations, StartOrder};
+use fedflow_worker::store::RunDir;
+
+use super::flow_groups::run_groups;
+use super::shown_run::shown;
+use crate::args::RunArgs;
+use crate::commands::command_error::CommandError;
+use crate::commands::flow_setup::{
+    check_flow, current_directory, load_settings, open_devices, with_grace, worker_programs,
+};
+use crate::flow::{Flow, FlowFile};
+use crate::run::{DEFAULT_SEED, Guard, RunBuilder, read_durations};
+use crate::settings::Settings;
+
+/// Runs the flow.
+pub(in crate::commands) fn cmd_run(args: &RunArgs, guard: Guard) -> Result<(), CommandError> {
+    let file = FlowFile::read(&args.flow)?;
+    let settings = load_settings(&args.settings, Some(&file))?;
+    let config = with_grace(settings.config().clone(), args.options.grace);
+    let devices = open_devices(&args.options.devices, &config)?;
+    check_flow(&file.flow, &config, devices.pool())?;
+    let workdir = workdir_of(args, &file, &settings)?;
+    if args.resume {
+        // The directory is made sure of before its flow is replaced.
+        RunDir::open(&workdir)
+            .map_err(|error| CommandError::refused(error).hint("without --resume the flow begins anew"))?;
+    }
+    let durations = named_durations(args, &config)?;
+    let grouping = config.task.directory_grouping;
+    let mut builder = RunBuilder::new(file.flow.name.clone(), workdir, guard)
+        .opened_devices(devices)
+        .config(config)
+        .workers(worker_programs(&file.flow))
+        .base_dir(file.flow.base_dir.clone())
+        .flow_file(&args.flow, file.text())
+        .reserve(task_directories(&file.flow, grouping))
+        .seed(args.seed.unwrap_or(DEFAULT_SEED))
+        .fresh(args.fresh);
+    if let Some(durations) = durations {
+        builder = builder.durations(durations);
+    }
+    let builder = shown(builder, args.options.progress);
+    let run = if args.resume { builder.resume() } else { builder.begin() };
+    run_groups(run?, &file.flow)
+}
+
+/// The run directory of a run, as far as it can be told from outside.
+#[must_use]
+pub(in crate::commands) fn run_dir_of(args: &RunArgs) -> Option<PathBuf> {
+    let file = FlowFile::read(&args.flow).ok()?;
+    let settings = load_settings(&args.settings, Some(&file)).ok()?;
+    workdir_of(args, &file, &settings).ok()
+}
+
+fn workdir_of(args: &RunArgs, file: &FlowFile, settings: &Settings) -> Result<PathBuf, CommandError> {
+    Ok(match &args.options.workdir {
+        Some(workdir) => workdir.clone(),
+        None => settings.workdir(&file.flow.base_dir, &current_directory()?),
+    })
+}
+
+/// What the run that `--durations` names says of how long tasks take; only an order that asks may be given one.
+fn named_durations(args: &RunArgs, config: &Config) -> Result<Option<Durations>, CommandError> {
+    let Some(run) = &args.durations else { return Ok(None) };
+    if config.scheduler.order != StartOrder::LongestFirst {
+        return Err(CommandError::refused("--durations has no effect in this order")
+            .hint("tasks start by their durations with --set scheduler.order=longest-first"));
+    }
+    let run_dir = RunDir::open(run).map_err(CommandError::refused)?;
+    read_durations(&run_dir).map(Some).map_err(CommandError::refused)
+}
+
+/// Where the tasks of a flow will have their directories, below the run directory.
+fn task_directories(flow: &Flow, grouping: bool) -> impl Iterator<Item = PathBuf> {
+    flow.groups.iter().flat_map(move |group| {
+        group.tasks.iter().map(move |task| {
+            let name = task.task_id.as_str();
+            if grouping { Path::new(group.name.as_str()).join(name) } else { PathBuf::from(name) }
+        })
+    })
+}

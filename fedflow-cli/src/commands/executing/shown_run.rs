@@ -1,0 +1,117 @@
+//! A run as the command line shows it: with a view and with mail, its notices on stderr, and its end as an exit code.
+
+use std::io;
+use std::sync::{Arc, OnceLock};
+
+use fedflow_core::{FlowError, Observer, RunEvent, RunOutcome, Time};
+use signal_hook::consts::SIGTERM;
+
+use crate::commands::command_error::CommandError;
+use crate::commands::printing::stderr;
+use crate::debug::log_filter::log_filter;
+use crate::debug::log_lines::write_traces;
+use crate::mail::Mailer;
+use crate::run::{Notice, Run, RunBuilder, RunEnd, log_variable, short_path};
+use crate::view::{Messages, ProgressMode, View};
+
+/// Shows a run to people, on the terminal and by mail.
+pub(super) struct Shown {
+    view: View,
+    mailer: Option<Mailer>,
+}
+
+impl Observer for Shown {
+    fn announce(&mut self, time: Time, event: &RunEvent) {
+        if let Some(mailer) = &mut self.mailer {
+            mailer.announce(time, event);
+        }
+        self.view.announce(time, event);
+    }
+}
+
+/// Has a run shown.
+pub(super) fn shown(builder: RunBuilder, progress: ProgressMode) -> RunBuilder<Shown> {
+    // Until the view is open, notices go to stderr directly.
+    let messages: Arc<OnceLock<Messages>> = Arc::default();
+    let opened = Arc::clone(&messages);
+    builder.on_notice(move |notice| say(messages.get(), &notice)).observer(move |opening| {
+        let view = View::open(progress, opening.started)?;
+        let messages = opened.get_or_init(|| view.messages());
+        if let Some(filter) =
+            log_filter(log_variable().as_deref(), opening.config.debug).map_err(io::Error::other)?
+        {
+            let traced = messages.clone();
+            write_traces(filter, move |line| traced.say(line));
+        }
+        let report = opening.report.clone();
+        let mailer = Mailer::start(opening.config, opening.flow, opening.run_dir, report, messages);
+        Ok(Shown { mailer: mailer.map_err(io::Error::other)?, view })
+    })
+}
+
+fn say(messages: Option<&Messages>, notice: &Notice) {
+    let text = notice.to_string();
+    match messages {
+        Some(messages) => messages.say(&text),
+        None => stderr::say(&text),
+    }
+}
+
+/// Whether `fedflow resume` can go on with a run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Resumable {
+    /// Its flow is in its directory.
+    Yes,
+    /// A program builds its groups.
+    No,
+}
+
+/// Finishes a run and prints its summary. `ended` is how the execution of its groups ended.
+///
+/// # Errors
+/// How the run ended, if not every task finished.
+pub(super) fn close(
+    mut run: Run<Shown>,
+    ended: Result<(), FlowError>,
+    resumable: Resumable,
+) -> Result<(), CommandError> {
+    let outcome = match &ended {
+        Ok(()) | Err(FlowError::EarlierFailure) => RunOutcome::Complete,
+        Err(FlowError::Stopped) => RunOutcome::Stopped,
+        Err(_) => RunOutcome::Failed,
+    };
+    let Some((end, recorded)) = run.close(outcome.clone()) else { return Ok(()) };
+    // The rest of `end` holds the run directory's lock until this function returns.
+    let RunEnd { observer: Shown { view, mailer }, report, any_failed, signal, .. } = end;
+    let messages = view.messages();
+    let page = run.directory().report();
+    messages.say(&view.render_summary(page.exists().then_some(page.as_path())));
+    let resume = format!("go on with `fedflow resume {}`", short_path(run.path()));
+    let result = match ended {
+        Ok(()) if any_failed => Err(CommandError::TasksFailed),
+        Ok(()) => recorded.map_err(|error| {
+            CommandError::failed(format!("the run's last records could not be written: {error}"))
+        }),
+        Err(FlowError::EarlierFailure) => {
+            messages
+                .say("stopped after the first group with a failed task, as task.on-failure = \"stop\" says");
+            Err(CommandError::TasksFailed)
+        }
+        Err(FlowError::Stopped) => {
+            if resumable == Resumable::Yes {
+                messages.say(&format!("hint: {resume}"));
+            }
+            Err(CommandError::Stopped { signal: signal.unwrap_or(SIGTERM) })
+        }
+        Err(error @ FlowError::Unleasable { .. }) => Err(CommandError::refused(error)),
+        Err(error @ FlowError::Changed(_)) => Err(CommandError::refused(error)
+            .hint("only groups that had not started may change; --fresh begins anew")),
+        Err(error) => Err(CommandError::failed(error).hint(format!("when the cause is mended, {resume}"))),
+    };
+    // Last, and after the summary: a mail server may take its time.
+    if let Some(mailer) = mailer {
+        mailer.finish(&report, &outcome);
+    }
+    drop(view);
+    result
+}

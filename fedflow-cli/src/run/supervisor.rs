@@ -1,0 +1,21 @@
+//! What makes a process a supervisor: its guard, its signals, its settings, and what it asks of the system.
+
+mod guard;
+mod process_environment;
+mod process_setup;
+mod signal_watch;
+mod system_check;
+
+pub use guard::{Guard, GuardError, SupervisorEnd};
+pub use system_check::{MissingCall, SystemTooOld, check_system};
+
+pub(super) use guard::GuardWatch;
+pub(super) use process_environment::estimates_directory;
+pub(super) use signal_watch::SignalWatch;
+
+#[cfg(feature = "cli")]
+pub(crate) use process_environment::{log_variable, search_path, variables_with_prefix};
+#[cfg(feature = "cli")]
+pub(crate) use process_setup::prepare_process;
+#[cfg(feature = "cli")]
+pub(crate) use signal_watch::is_ignored;

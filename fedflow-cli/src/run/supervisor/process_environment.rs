@@ -1,0 +1,56 @@
+//! The one place of this crate that reads the process's environment.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// The variables whose names begin with a prefix, by name. Bytes that are not UTF-8 are replaced.
+#[cfg(feature = "cli")]
+#[must_use]
+pub(crate) fn variables_with_prefix(prefix: &str) -> Vec<(String, String)> {
+    let mut variables: Vec<(String, String)> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
+        .filter(|(name, _)| name.starts_with(prefix))
+        .map(|(name, value)| (name, value.to_string_lossy().into_owned()))
+        .collect();
+    variables.sort();
+    variables
+}
+
+/// Which traces are written, as `FEDFLOW_LOG` says; `None` if it is not set or empty.
+#[cfg(feature = "cli")]
+#[must_use]
+pub(crate) fn log_variable() -> Option<OsString> {
+    #[expect(clippy::disallowed_methods, reason = "this is the file that reads the environment")]
+    std::env::var_os("FEDFLOW_LOG").filter(|value| !value.is_empty())
+}
+
+/// The variable in which a guard gives its supervisor the guard's process number.
+pub(crate) const GUARD: &str = "FEDFLOW_GUARD";
+
+/// The process number of the guard that started this process; `None` if no guard did.
+#[must_use]
+pub(crate) fn guard() -> Option<OsString> {
+    #[expect(clippy::disallowed_methods, reason = "this is the file that reads the environment")]
+    std::env::var_os(GUARD)
+}
+
+/// Where runs keep what they learn of tasks' memory: beside the user's configuration, unless `FEDFLOW_ESTIMATES_DIR`
+/// names another directory. `None` if the environment names neither.
+#[must_use]
+pub(crate) fn estimates_directory() -> Option<PathBuf> {
+    #[expect(clippy::disallowed_methods, reason = "this is the file that reads the environment")]
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    variable("FEDFLOW_ESTIMATES_DIR").or_else(|| {
+        // The XDG specification has a relative path ignored.
+        let config = variable("XDG_CONFIG_HOME").filter(|path| path.is_absolute());
+        Some(config.or_else(|| Some(variable("HOME")?.join(".config")))?.join("fedflow"))
+    })
+}
+
+/// Where programs without a path are looked for: `PATH`.
+#[cfg(feature = "cli")]
+#[must_use]
+pub(crate) fn search_path() -> Option<OsString> {
+    #[expect(clippy::disallowed_methods, reason = "this is the file that reads the environment")]
+    std::env::var_os("PATH")
+}

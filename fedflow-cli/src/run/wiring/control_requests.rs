@@ -1,0 +1,29 @@
+//! Control requests: what `fedflow stop` asks of a run from another terminal.
+
+use fedflow_core::StopLevel;
+use fedflow_worker::HostHandle;
+use fedflow_worker::store::{Order, OrderSocket, RunLock};
+
+use crate::run::notice::Notices;
+
+/// Listens for control requests until the socket is dropped. The run goes on without it where the file system has no
+/// sockets.
+pub(super) fn take_control_requests(
+    lock: &RunLock,
+    host: HostHandle,
+    notices: &Notices,
+) -> Option<OrderSocket> {
+    let told = notices.clone();
+    let opened = OrderSocket::open(lock, move |order| match order {
+        Order::Stop(level) => {
+            let how = match level {
+                StopLevel::Graceful => "running tasks are asked to end",
+                StopLevel::AtOnce => "running tasks are killed",
+            };
+            told.stopping(format_args!("stopping, as `fedflow stop` says: {how}"));
+            host.stop(level);
+        }
+        Order::Cancel { group, task } => host.cancel(group, task),
+    });
+    opened.map_err(|error| notices.warn(format_args!("`fedflow stop` will not reach this run: {error}"))).ok()
+}

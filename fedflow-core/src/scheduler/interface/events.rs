@@ -1,0 +1,64 @@
+//! The run events of an attempt, made from what the scheduler knows of it.
+
+use crate::leasing::lease::Lease;
+use crate::model::device::Device;
+use crate::model::failure::Failure;
+use crate::model::name::Name;
+use crate::model::run_event::RunEvent;
+use crate::scheduler::tasks::memory::UseReport;
+
+/// Which attempt an event is about.
+#[derive(Debug, Clone)]
+pub(in crate::scheduler) struct Subject {
+    pub(in crate::scheduler) group: Name,
+    pub(in crate::scheduler) task: Name,
+    pub(in crate::scheduler) attempt: u32,
+}
+
+/// What is told of an attempt that is over.
+#[derive(Debug, Clone, Copy, Default)]
+pub(in crate::scheduler) struct Times {
+    /// How long `load` took, if it ended.
+    pub(in crate::scheduler) load_seconds: Option<f64>,
+    /// The device that it trained on and for how long, if it did.
+    pub(in crate::scheduler) trained: Option<(Device, f64)>,
+}
+
+pub(in crate::scheduler) fn training(subject: Subject, lease: &Lease) -> RunEvent {
+    let Subject { group, task, attempt } = subject;
+    let share = lease.shares.first();
+    let devices = || lease.shares.iter().map(|share| share.info.device).collect();
+    RunEvent::TaskTraining {
+        group,
+        task,
+        attempt,
+        device: lease.device(),
+        slot: share.map_or(0, |share| share.slot),
+        devices: if lease.shares.len() > 1 { devices() } else { Vec::new() },
+        memory: share.and_then(|share| share.memory),
+    }
+}
+
+pub(in crate::scheduler) fn retried(
+    subject: Subject,
+    device: Option<Device>,
+    error: Failure,
+    data_kept: bool,
+    delay_seconds: f64,
+) -> RunEvent {
+    let Subject { group, task, attempt } = subject;
+    RunEvent::TaskRetried { group, task, attempt, device, error, data_kept, delay_seconds }
+}
+
+pub(in crate::scheduler) fn failed(subject: Subject, times: Times, error: Failure) -> RunEvent {
+    let Subject { group, task, attempt } = subject;
+    let Times { load_seconds, trained } = times;
+    let (device, train_seconds) = trained.unzip();
+    RunEvent::TaskFailed { group, task, attempt, device, load_seconds, train_seconds, error }
+}
+
+pub(in crate::scheduler) fn memory(subject: Subject, report: UseReport) -> RunEvent {
+    let Subject { group, task, attempt } = subject;
+    let UseReport { family, memory, cuda_memory } = report;
+    RunEvent::TaskMemory { group, task, attempt, family, memory, cuda_memory }
+}

@@ -1,0 +1,63 @@
+//! Which later tasks the process of a task stays for.
+
+use crate::work::spec::{Program, Reuse, TaskSpec};
+
+/// For which later tasks a process stays when its own task has its result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct KeepPolicy {
+    worker: Box<str>,
+    kind: Box<str>,
+    key: Option<Box<str>>,
+    reuse: Option<Reuse>,
+}
+
+/// What a process is kept under: its worker program and, if it keeps what it has loaded, the task kind and the key.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::scheduler) struct KeepKey {
+    worker: Box<str>,
+    data: Option<(Box<str>, Box<str>)>,
+}
+
+impl KeepPolicy {
+    /// The policy of a task; `None` if its process ends with it. The process of a command is never kept.
+    pub(in crate::scheduler) fn of(spec: &TaskSpec) -> Option<Self> {
+        let Program::Worker { worker, kind } = spec.program.as_ref() else { return None };
+        (spec.keep.is_some() || spec.reuse.is_some()).then(|| Self {
+            worker: worker.as_str().into(),
+            kind: kind.as_str().into(),
+            key: spec.keep.clone(),
+            reuse: spec.reuse,
+        })
+    }
+
+    /// Whether the process keeps what it has loaded, for tasks with the same key.
+    pub(crate) fn keeps_data(&self) -> bool {
+        self.key.is_some()
+    }
+
+    /// Whether the process may serve tasks that have to load first.
+    pub(in crate::scheduler) fn allows_reuse(&self) -> bool {
+        self.reuse.is_some()
+    }
+
+    /// What the process is kept under after such a task.
+    pub(in crate::scheduler) fn keep_key(&self) -> KeepKey {
+        let data = self.key.as_ref().map(|key| (self.kind.clone(), key.clone()));
+        KeepKey { worker: self.worker.clone(), data }
+    }
+
+    /// What the processes are kept under that any task of the worker may have.
+    pub(in crate::scheduler) fn reuse_key(&self) -> KeepKey {
+        KeepKey { worker: self.worker.clone(), data: None }
+    }
+
+    /// Whether a process is kept under the same key after a task with the other policy.
+    pub(in crate::scheduler) fn keeps_the_same_as(&self, other: &Self) -> bool {
+        (&self.worker, &self.kind, &self.key) == (&other.worker, &other.kind, &other.key)
+    }
+
+    /// Whether a process that has served this many tasks before stays after one more.
+    pub(in crate::scheduler) fn allows_another(&self, served: u32) -> bool {
+        served + 1 < self.reuse.and_then(|reuse| reuse.limit).unwrap_or(u32::MAX)
+    }
+}

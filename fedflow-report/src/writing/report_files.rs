@@ -1,0 +1,230 @@
+//! `ReportFiles`: a report and the files of a run directory that show it.
+
+use std::collections::BTreeSet;
+use std::fs::{self, Permissions};
+use std::io::{self, BufWriter, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use fedflow_core::{Name, RunEvent, TelemetrySample};
+use rayon::prelude::*;
+
+use crate::formats::html::{render_group_html, render_html};
+use crate::formats::render_error::RenderError;
+use crate::formats::results_csv::render_csv;
+use crate::formats::results_json::render_json;
+use crate::report::Report;
+use crate::writing::render_threads::with_threads;
+
+/// Writes all files of a run directory: a page for each group, `results.json`, `results.csv` and `report.html`.
+/// Blocks on the disk. `warn` is called with the reason if a file cannot be written.
+pub fn write_reports(report: Report, run_dir: PathBuf, warn: impl Fn(String) + Send + Sync + 'static) {
+    let mut files = ReportFiles::new(run_dir, report, Arc::new(warn));
+    files.stale = files.report.groups().iter().map(|group| group.name.clone()).collect();
+    files.write_all();
+}
+
+/// Called with the reason if a file cannot be written.
+pub(super) type Warn = Arc<dyn Fn(String) + Send + Sync>;
+
+/// The report and the files that it is written to.
+pub(super) struct ReportFiles {
+    run_dir: PathBuf,
+    report: Report,
+    warn: Warn,
+    /// The groups whose page is out of date.
+    stale: BTreeSet<Name>,
+    /// The groups that have ended since their pages were written.
+    ended: Vec<Name>,
+}
+
+impl ReportFiles {
+    pub(super) fn new(run_dir: PathBuf, report: Report, warn: Warn) -> Self {
+        // A session that was cut off may not have written all its pages.
+        let stale = report
+            .groups()
+            .iter()
+            .filter(|group| !page(&run_dir, &group.name).exists())
+            .map(|group| group.name.clone())
+            .collect();
+        Self { run_dir, report, warn, stale, ended: Vec::new() }
+    }
+
+    pub(super) fn report(&self) -> &Report {
+        &self.report
+    }
+
+    pub(super) fn into_report(self) -> Report {
+        self.report
+    }
+
+    pub(super) fn add_telemetry(&mut self, sample: TelemetrySample) {
+        self.report.add_telemetry(sample);
+    }
+
+    /// Applies an event. Returns whether the results changed.
+    pub(super) fn apply(&mut self, unix: f64, event: &RunEvent) -> bool {
+        self.report.apply(unix, event);
+        let group = event.task().map(|(group, _, _)| group);
+        match event {
+            RunEvent::GroupFinished { group, .. } => {
+                self.stale.insert(group.clone());
+                self.ended.push(group.clone());
+            }
+            RunEvent::GroupStarted { group, .. } => {
+                self.stale.insert(group.clone());
+            }
+            _ => {
+                if let Some(group) = group
+                    && !self.stale.contains(group)
+                {
+                    self.stale.insert(group.clone());
+                }
+            }
+        }
+        matches!(
+            event,
+            RunEvent::RunStarted { .. }
+                | RunEvent::GroupStarted { .. }
+                | RunEvent::TaskFinished { .. }
+                | RunEvent::TaskFailed { .. }
+                | RunEvent::TaskRetried { .. }
+                | RunEvent::GroupFinished { .. }
+        )
+    }
+
+    /// Writes `results.json` and `results.csv`.
+    pub(super) fn write_results(&self) {
+        with_threads(|| self.render_results());
+    }
+
+    fn render_results(&self) {
+        self.write(&self.run_dir.join("results.json"), |out| render_json(&self.report, out));
+        self.write(&self.run_dir.join("results.csv"), |out| render_csv(&self.report, out));
+    }
+
+    /// Writes the pages of the groups that have ended.
+    pub(super) fn write_ended(&mut self) {
+        let ended = std::mem::take(&mut self.ended);
+        if !ended.is_empty() {
+            with_threads(|| ended.par_iter().for_each(|group| self.write_group(group)));
+        }
+        self.stale.retain(|group| !ended.contains(group));
+    }
+
+    /// Writes every file that is out of date.
+    pub(super) fn write_all(&mut self) {
+        let stale = std::mem::take(&mut self.stale);
+        let report = || self.write(&self.run_dir.join("report.html"), |out| render_html(&self.report, out));
+        let pages = || stale.par_iter().for_each(|group| self.write_group(group));
+        with_threads(|| rayon::join(report, || rayon::join(pages, || self.render_results())));
+    }
+
+    fn write_group(&self, group: &Name) {
+        self.write(&page(&self.run_dir, group), |out| render_group_html(&self.report, group, out));
+    }
+
+    fn write(&self, path: &Path, render: impl FnOnce(&mut dyn io::Write) -> Result<(), RenderError>) {
+        if let Err(error) = replace(path, render) {
+            (self.warn)(format!("{}: {error}", path.display()));
+        }
+    }
+}
+
+fn page(run_dir: &Path, group: &Name) -> PathBuf {
+    run_dir.join("reports").join(format!("{group}.html"))
+}
+
+/// Replaces a file atomically: a reader sees the old content or the new one.
+fn replace(
+    path: &Path,
+    render: impl FnOnce(&mut dyn io::Write) -> Result<(), RenderError>,
+) -> Result<(), RenderError> {
+    let directory = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(directory)?;
+    // Other users may read reports, unless the umask forbids it.
+    let file = tempfile::Builder::new()
+        .prefix(".report-")
+        .permissions(Permissions::from_mode(0o644))
+        .tempfile_in(directory)?;
+    let mut out = BufWriter::with_capacity(1 << 16, file);
+    render(&mut out)?;
+    out.flush()?;
+    let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fedflow_core::Dict;
+
+    fn files(run_dir: &Path) -> ReportFiles {
+        ReportFiles::new(run_dir.into(), Report::new(), Arc::new(|warning| panic!("{warning}")))
+    }
+
+    fn group_started(group: &Name) -> RunEvent {
+        let workdir = "/res/g".into();
+        RunEvent::GroupStarted { group: group.clone(), index: 1, workdir, fingerprint: 0, tasks: Vec::new() }
+    }
+
+    #[test]
+    fn the_page_of_a_group_exists_when_the_group_has_ended() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut files = files(dir.path());
+        let group = Name::new("train-1").unwrap();
+        assert!(files.apply(0.0, &group_started(&group)));
+        assert!(!page(dir.path(), &group).exists());
+        let finished = RunEvent::GroupFinished { group: group.clone(), finished: 0, failed: 0, cancelled: 0 };
+        assert!(files.apply(1.0, &finished));
+        files.write_ended();
+        assert!(page(dir.path(), &group).exists());
+        assert!(files.stale.is_empty() && files.ended.is_empty());
+        assert!(!dir.path().join("report.html").exists());
+    }
+
+    #[test]
+    fn results_are_written_only_after_they_changed() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut files = files(dir.path());
+        let (group, task) = (Name::from(1_u32), Name::from(2_u32));
+        let loading = RunEvent::TaskLoading {
+            group: group.clone(),
+            task: task.clone(),
+            attempt: 1,
+            start_seconds: None,
+        };
+        assert!(!files.apply(0.0, &loading));
+        let finished = RunEvent::TaskFinished {
+            group: group.clone(),
+            task,
+            attempt: 1,
+            device: fedflow_core::Device::Cpu,
+            load_seconds: 0.0,
+            train_seconds: 0.0,
+            result: Dict::new(),
+        };
+        assert!(files.apply(0.0, &finished));
+        files.write_results();
+        assert!(dir.path().join("results.json").exists() && dir.path().join("results.csv").exists());
+        assert!(files.stale.contains(&group));
+    }
+
+    #[test]
+    fn a_reader_never_sees_half_a_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("results.json");
+        replace(&path, |out| Ok(out.write_all(b"old")?)).unwrap();
+        let failed = replace(&path, |out| {
+            out.write_all(b"half of the new")?;
+            out.flush()?;
+            assert_eq!(fs::read(&path).unwrap(), b"old");
+            Err(RenderError::NoSuchGroup("g".into()))
+        });
+        assert!(failed.is_err());
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+}
