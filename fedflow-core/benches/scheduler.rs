@@ -36,7 +36,7 @@ impl Kind {
                 let mut spec = TaskSpec::command(id, ["work"]).expect("a legal name");
                 let train = Duration::from_secs(u64::from(id.wrapping_mul(2_654_435_761) % 1000));
                 let expected = ExpectedTimes { load: Duration::ZERO, train };
-                spec.expected = matches!(self, Self::LongestFirst).then_some(expected);
+                spec.terms_mut().expected = matches!(self, Self::LongestFirst).then_some(expected);
                 spec
             }
             Self::Kept => worker().with_keep(format!("{}", id % 16)),

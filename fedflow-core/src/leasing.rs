@@ -1,4 +1,4 @@
-//! Leases on devices: what a task asks for, which card suits it, and who holds which share.
+//! Leases on devices: what a task asks for, which card suits it, and which lease holds which share.
 
 pub(crate) mod card;
 pub(crate) mod lease;

@@ -80,7 +80,7 @@ pub use learning::estimates::{Estimates, Memory};
 pub use learning::family::Family;
 pub use learning::run_totals::RunTotals;
 pub use learning::stage_times::{Basis, Lead, StageTimes};
-pub use leasing::card::Others;
+pub use leasing::card::OtherRuns;
 pub use leasing::lease::{Lease, LeaseId, LeaseRequest, Share, Unleasable};
 pub use leasing::table::LeaseTable;
 pub use model::config::*;

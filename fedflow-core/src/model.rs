@@ -3,16 +3,14 @@
 pub(crate) mod config;
 pub(crate) mod device;
 pub(crate) mod failure;
-pub(crate) mod fnv;
 pub(crate) mod identity;
 pub(crate) mod limits;
-pub(crate) mod memory_use;
-pub(crate) mod name;
-pub(crate) mod name_index;
-pub(crate) mod oom;
-pub(crate) mod process;
-pub(crate) mod quantity;
+pub(crate) mod memory;
 pub(crate) mod run_event;
 pub(crate) mod status;
 pub(crate) mod time;
 pub(crate) mod value;
+
+// Names and sizes are used everywhere, under short paths.
+pub(crate) use identity::{fnv, name, name_index, process};
+pub(crate) use memory::{memory_use, oom, quantity};

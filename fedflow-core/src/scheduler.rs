@@ -4,13 +4,14 @@
 //!
 //! # Calling order
 //!
-//! One scheduler serves a whole run. Whoever drives it repeats these steps; [`Scheduler::handle`] takes everything, and
-//! [`Scheduler::poll`] yields everything.
+//! One scheduler serves a whole run. Its driver repeats three steps:
 //!
-//! 1. [`Scheduler::handle`] with what has happened, any number of times.
-//! 2. [`Scheduler::poll`] until it yields `None`. Each [`SchedulerOutput`] is carried out before the next one is polled; an
-//!    [`Ask`](SchedulerOutput::Ask) is carried out by handing its [`Answer`] to [`Scheduler::handle`].
-//! 3. Wait for something to happen, until [`Scheduler::deadline`] at the latest: then that is [`SchedulerInput::Timer`].
+//! 1. [`Scheduler::handle`] takes everything that has happened, any number of times.
+//! 2. [`Scheduler::poll`] yields everything that is to be done, until it is `None`. Each [`SchedulerOutput`] is carried
+//!    out before the next one is polled; an [`Ask`](SchedulerOutput::Ask) is carried out by handing its [`Answer`] to
+//!    [`Scheduler::handle`].
+//! 3. The driver waits for something to happen, until [`Scheduler::deadline`] at the latest: then that is
+//!    [`SchedulerInput::Timer`].
 //!
 //! Groups are added in their order, and activated one after the other once the one before is
 //! [done](SchedulerOutput::GroupDone). Tasks of a group that was added but is not active start and load, and wait. At the
@@ -18,58 +19,47 @@
 //!
 //! # Where it is decided
 //!
-//! This file says what follows an input; [`dispatch`] what may go on now; [`attempt`] how an attempt goes its way; and
-//! [`aftermath`] what becomes of a task when an attempt has no result. Under them are the [`parts`], which own their state
-//! and know nothing of these:
+//! Control flow stands in four files, which hold no state and read from top to bottom: this one says what follows an input,
+//! `dispatch` what may go on now, `attempt` how an attempt goes its way, and `aftermath` what becomes of a task whose attempt
+//! has no result. They move the `parts`, which own their state and know nothing of the four:
 //!
-//! - [`groups`]: tasks, which are ready and in which order, and which wait for another's data;
-//! - [`workers`]: their phases, with the table of what counts in which; [`kept_processes`]: those without a task;
-//! - [`ladder`]: how hard a process is ended, and how patiently; [`timers`]: when something is due;
-//! - [`admission`]: whether the host has room, and how many tasks load ahead of the devices;
-//! - [`affinity`]: whether a task waits for the card that its process is tied to; [`lease_pass`]: who asks for devices;
-//! - [`memory`]: estimates, and what is learned; [`retry`]: every decision after a failure.
+//! - `tasks/groups`: which tasks are ready and in which order, and which wait for another's data; `tasks/memory`:
+//!   estimates, and what is learned; `tasks/retry`: every decision after a failure;
+//! - `processes/workers`: the phases, with the table of what counts in which; `processes/kept_processes`: processes without
+//!   a task; `processes/ladder`: how hard a process is ended, and how patiently; `processes/affinity`: whether a task waits
+//!   for the card that its process is tied to;
+//! - `admission`: whether the host has room, and how many tasks load ahead of the devices; `lease_pass`: which worker asks
+//!   for a device next; `timers`: when something is due; `interface/outbox`: what is to be polled.
 
-mod account;
 mod admission;
-mod affinity;
 mod aftermath;
 mod attempt;
 mod dispatch;
-mod events;
-mod groups;
-mod input;
+mod interface;
 mod invariants;
-mod keep_policy;
-mod kept_processes;
-mod ladder;
 mod lease_pass;
-mod memory;
-mod outbox;
-mod output;
 mod parts;
-mod process;
-mod retry;
-mod task;
+mod processes;
+mod tasks;
 mod timers;
-mod workers;
 
 use std::time::Duration;
 
 use admission::Admission;
 use attempt::Death;
-use groups::Groups;
-pub use input::{Answer, SchedulerInput, SchedulerSetup};
-use kept_processes::KeptProcesses;
-use ladder::Ladder;
+pub use interface::input::{Answer, SchedulerInput, SchedulerSetup};
+use interface::outbox::{Asked, Outbox};
+pub use interface::output::{Question, SchedulerOutput};
 use lease_pass::LeasePass;
-use memory::TaskMemory;
-use outbox::{Asked, Outbox};
-pub use output::{Question, SchedulerOutput};
 use parts::Parts;
-pub use task::ScheduledTask;
-pub(crate) use task::start_order;
+use processes::kept_processes::KeptProcesses;
+use processes::ladder::Ladder;
+use processes::workers::{Moving, Phase, Workers};
+use tasks::groups::Groups;
+use tasks::memory::TaskMemory;
+pub use tasks::task::ScheduledTask;
+pub(crate) use tasks::task::start_order;
 use timers::{Due, Timers};
-use workers::{Moving, Phase, Workers};
 
 use crate::learning::estimates::Estimates;
 use crate::model::device::Device;

@@ -1,4 +1,4 @@
-//! A world in virtual time behind the ports: what `fedflow plan` runs, and what the engine is tested in.
+//! A machine in virtual time behind the engine's ports. `fedflow plan` runs flows on it, and the engine is tested on it.
 
 mod cards;
 pub(crate) mod forecast;

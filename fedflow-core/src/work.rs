@@ -1,4 +1,8 @@
 //! The work of a run as its author describes it: tasks, their programs, and groups of tasks.
+//!
+//! One task appears as three types. [`Task`](crate::Task) is the trait that its author implements, if the task is
+//! written in Rust. [`TaskSpec`](crate::TaskSpec) is its description, which is added to a group.
+//! [`TaskEntry`](crate::TaskEntry) is what the group keeps of it: the description, the status and the outcome.
 
 pub(crate) mod command_line;
 pub(crate) mod entry;

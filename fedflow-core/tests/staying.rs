@@ -313,7 +313,7 @@ fn at_the_end_kept_processes_are_told_to_exit() {
 #[test]
 fn a_kept_process_whose_card_others_have_filled_gives_way_to_a_new_one() {
     let mut table = cards(&[6, 10]);
-    table.set_others(0, Others { memory: Size::from_gb(2), training: 1, ..Others::default() });
+    table.set_others(0, OtherRuns { memory: Size::from_gb(2), training: 1, ..OtherRuns::default() });
     let simulation = Simulation::new(table, |_| script(10, 10));
     let config = config(&[]);
     let mut flow = flow(&simulation, &config);
@@ -507,13 +507,13 @@ proptest! {
         let mut made: Vec<TaskGroup> = (0..).zip(&groups).map(|(number, (load_ahead, tasks))| {
             let specs = (0_u32..).zip(tasks).map(|(place, random)| {
                 let mut spec = task(place);
-                spec.needs.memory = Some(Size::from_gb(random.memory.0));
-                spec.needs.cuda_memory = random.memory.1.map(Size::from_gb);
-                spec.device = random.pin.filter(|_| devices > 0).map(|card| Pin::Device(Device::Sim(card)));
+                spec.terms_mut().needs.memory = Some(Size::from_gb(random.memory.0));
+                spec.terms_mut().needs.cuda_memory = random.memory.1.map(Size::from_gb);
+                spec.terms_mut().device = random.pin.filter(|_| devices > 0).map(|card| Pin::Device(Device::Sim(card)));
                 let Script { load, train, .. } = random.script;
-                spec.expected = random.declares.then_some(ExpectedTimes { load, train });
+                spec.terms_mut().expected = random.declares.then_some(ExpectedTimes { load, train });
                 spec.keep = random.keep.map(|key| format!("k{key}").into());
-                spec.reuse = random.reuse.map(|limit| Reuse { limit: Some(limit) });
+                spec.terms_mut().reuse = random.reuse.map(|limit| Reuse { limit: Some(limit) });
                 spec
             });
             let mut made = group(&format!("g{number}"), specs);

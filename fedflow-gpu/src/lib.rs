@@ -53,7 +53,7 @@
 //!
 //! # Looking at devices
 //!
-//! [`inventory`] lists all cards of the machine and all leases, whether or not a run may use them. [`TelemetrySampler`]
+//! [`inventory()`] lists all cards of the machine and all leases, whether or not a run may use them. [`TelemetrySampler`]
 //! samples how busy, full and warm a pool's devices are.
 //!
 //! # From `fedflow-core`

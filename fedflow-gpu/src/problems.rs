@@ -92,6 +92,9 @@ pub enum Warning {
     NotShared(PathBuf),
     /// The devices belong to this process alone: other processes lease the same CPU slots or simulated cards.
     OwnDevices,
+    /// A request waits for devices of other runs, and no watch was started that says when to repeat it
+    /// ([`Pool::start_watch`](crate::Pool::start_watch)).
+    NotWatched,
     /// Memory of a card is not leased any more, because a process that has ended did not release it.
     Quarantined {
         /// The card.
@@ -134,6 +137,10 @@ impl fmt::Display for Warning {
             Self::OwnDevices => f.write_str(
                 "these CPU slots or simulated cards belong to this process alone; to share them with other processes, \
                  name a directory in FEDFLOW_LEASE_DIR",
+            ),
+            Self::NotWatched => f.write_str(
+                "a task waits for devices of another run, and this program does not watch for their release; \
+                 it must call Pool::start_watch",
             ),
             Self::Quarantined { device, memory } => write!(
                 f,

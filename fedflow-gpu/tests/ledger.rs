@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use fedflow_core::{Config, DevicePool, Lease, LeaseRequest, Size, TaskKey};
 use fedflow_gpu::{
-    DeviceChoice, DeviceEnvironment, LedgerError, OpenError, Opened, Pool, ReleaseWatch, inventory,
+    DeviceChoice, DeviceEnvironment, LedgerError, OpenError, Opened, Pool, ReleaseWatch, Warning, inventory,
 };
 use tempfile::TempDir;
 
@@ -198,6 +198,33 @@ fn a_waiting_run_is_woken_when_an_exclusive_lease_ends_its_training() {
     assert_eq!(second.try_lease(&request(1)), None);
     first.end_train(lease.id);
     lease_when_woken(&mut second, &woken, &request(1));
+}
+
+#[test]
+fn a_forgotten_watch_is_a_warning() {
+    let (_root, environment) = place();
+    let mut first = open("sim:1x10GB", &environment);
+    let mut second = open("sim:1x10GB", &environment);
+    let lease = second.try_lease(&request(6)).unwrap();
+    assert_eq!(second.try_lease(&request(6)), None);
+    assert_eq!(second.warnings(), [], "it waits for its own lease, which the program releases itself");
+    for _ in 0..2 {
+        assert_eq!(first.try_lease(&request(6)), None);
+        assert_eq!(first.warnings(), [Warning::NotWatched]);
+    }
+    drop(first);
+    let mut first = open("sim:1x10GB", &environment);
+    // A watch that was dropped is none; another one can be started.
+    drop(watch(&first));
+    let (_watch, woken) = watch(&first);
+    assert_eq!(first.try_lease(&request(6)), None);
+    second.release(lease.id);
+    let lease = lease_when_woken(&mut first, &woken, &request(6));
+    assert_eq!(second.try_lease(&request(6)), None);
+    first.release(lease.id);
+    let _lease = second.try_lease(&request(6)).unwrap();
+    assert_eq!(first.try_lease(&request(6)), None);
+    assert_eq!(first.warnings(), []);
 }
 
 #[test]

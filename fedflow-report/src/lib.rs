@@ -1,46 +1,65 @@
-//! Reports of a [Fedflow](https://github.com/fedflow/fedflow) run.
+//! Reports of a [Fedflow](https://github.com/fedflow/fedflow) run: HTML, JSON, CSV, Markdown and JUnit.
 //!
-//! A [`Report`] is a pure fold over [`RunEvent`](fedflow_core::RunEvent)s: it knows no clock, process or device.
-//! One function for each format renders it: [`render_json`], [`render_csv`], [`render_markdown`],
-//! [`render_junit`], [`render_html`] and, for a single group, [`render_group_html`] and [`render_group_markdown`]. [`ReportWriter`] is an
-//! observer that keeps the files of a run directory up to date while the run goes on.
-//!
-//! What a worker sends (results, items, messages, what it printed) is data: it is escaped in every format, and
-//! what cannot be seen (control characters, bidirectional overrides) is made visible.
+//! Fedflow runs many model-training tasks on one machine and records every event of a run in a journal. This crate
+//! makes a report of these events and renders it. It starts no process, reads no device and needs no running
+//! supervisor:
 //!
 //! ```
-//! use fedflow_core::{Device, Dict, Name, RunEvent};
-//! use fedflow_report::{Report, render_csv};
+//! use std::fs::File;
 //!
-//! let (group, task) = (Name::new("train-1")?, Name::new("client-3")?);
+//! use fedflow_core::RunEvent;
+//! use fedflow_report::{Report, render_csv, render_html, render_json};
+//!
+//! // Lines of a run's journal, `.fedflow/journal.jsonl`: a time in Unix seconds and an event each.
+//! let journal = r#"
+//! {"time":1700000000.0,"event":"run-started","flow":"digits","workdir":"/res","session":1,"devices":[],"seed":7}
+//! {"time":1700000000.1,"event":"group-started","group":"train","index":1,"workdir":"/res/train","fingerprint":7,"tasks":["a"]}
+//! {"time":1700000001.0,"event":"task-started","group":"train","task":"a","attempt":1,"workdir":"/res/train/a"}
+//! {"time":1700000009.5,"event":"task-finished","group":"train","task":"a","attempt":1,"device":"cuda:0","load_seconds":1.5,"train_seconds":7.0,"result":{"accuracy":0.96}}
+//! "#;
+//!
 //! let mut report = Report::new();
-//! report.apply(
-//!     1_700_000_000.0,
-//!     &RunEvent::GroupStarted {
-//!         group: group.clone(),
-//!         index: 1,
-//!         workdir: "/res/train-1".into(),
-//!         fingerprint: 7,
-//!         tasks: vec![task.clone()],
-//!     },
-//! );
-//! report.apply(
-//!     1_700_000_009.5,
-//!     &RunEvent::TaskFinished {
-//!         group,
-//!         task,
-//!         attempt: 1,
-//!         device: Device::Cuda(0),
-//!         load_seconds: 1.5,
-//!         train_seconds: 8.0,
-//!         result: Dict::from([("accuracy", 0.96)]),
-//!     },
-//! );
-//! let mut table = Vec::new();
-//! render_csv(&report, &mut table)?;
-//! assert!(String::from_utf8(table)?.ends_with("train-1,client-3,finished,cuda:0,1,1.5,8.0,,,,0.96\n"));
+//! for line in journal.lines().filter(|line| !line.is_empty()) {
+//!     let record: serde_json::Value = serde_json::from_str(line)?;
+//!     let time = record["time"].as_f64().ok_or("a record without a time")?;
+//!     let event: RunEvent = serde_json::from_value(record)?;
+//!     report.apply(time, &event);
+//! }
+//!
+//! # let temporary = tempfile::tempdir()?;
+//! # let directory = temporary.path();
+//! let counts = report.counts();
+//! println!("{} of {} tasks finished", counts.finished, counts.tasks);
+//! render_html(&report, File::create(directory.join("report.html"))?)?;
+//! render_json(&report, File::create(directory.join("results.json"))?)?;
+//! render_csv(&report, File::create(directory.join("results.csv"))?)?;
+//! # let table = std::fs::read_to_string(directory.join("results.csv"))?;
+//! # assert!(table.ends_with("train,a,finished,cuda:0,1,1.5,7.0,,,,0.96\n"), "{table}");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! To read the journal of a run directory, with its checksums and large records, use `read_journal` of
+//! `fedflow-worker`, whose feature `run-dir` does without the rest of that crate.
+//!
+//! # What do you want to do?
+//!
+//! - **Make a report.** [`Report::apply`] takes one [`RunEvent`](fedflow_core::RunEvent) after the other, those of several
+//!   sessions too; [`Report::add_telemetry`] takes samples of the devices.
+//! - **Read it.** A [`Report`] has [`Session`]s and [`GroupReport`]s with [`TaskReport`]s. A task has an [`Outcome`] and a
+//!   [`TaskHistory`]: its [`Attempt`]s with their [phases](Attempt::spans), and its [`ItemSeries`].
+//! - **Compute figures.** [`Summary`] has the makespan, the [`Counts`] and the [`DeviceUse`] of a run or a group;
+//!   [`memory_by_family`] compares estimates of memory with what tasks used.
+//! - **Render it.** [`render_html`], [`render_json`], [`render_csv`], [`render_markdown`] and [`render_junit`] write to any
+//!   writer; [`render_group_html`] and [`render_group_markdown`] render one group.
+//! - **Keep files up to date.** [`ReportWriter`] is an [`Observer`](fedflow_core::Observer) that writes the reports of a
+//!   run directory while the run goes on; [`write_reports`] writes them once.
+//!
+//! What a worker sends (results, items, messages, output) is data: every format escapes it, and makes hidden characters
+//! (control characters, bidirectional overrides) visible.
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 mod analysis;
 mod formats;

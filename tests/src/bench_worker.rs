@@ -1,5 +1,5 @@
-//! The worker of the benchmark: its tasks take time and do nothing else. Started by hand it is a bare process that
-//! does the same, so that what Fedflow adds can be measured.
+//! The worker of the benchmark: its tasks only take time. Started by hand, it is a bare process that does the same, so
+//! that the cost of Fedflow can be measured.
 
 use std::process::ExitCode;
 use std::sync::mpsc::channel;
@@ -9,7 +9,7 @@ use fedflow_core::{Device, Dict, LoadContext, Task, TaskError, TrainContext};
 use fedflow_worker::Worker;
 use serde::{Deserialize, Serialize};
 
-/// Takes so many seconds to load and to train; its result says when, in seconds since 1970.
+/// Loads and trains for a number of seconds. Its result has the times, in Unix seconds.
 #[derive(Serialize, Deserialize)]
 struct PassTime {
     load: f64,
@@ -45,7 +45,7 @@ fn now() -> f64 {
     now.duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }
 
-/// Waits for what never comes: a made-up task takes time and nothing else.
+/// Waits on a channel to which nothing is sent: the task only takes time.
 fn pass(seconds: f64) {
     if seconds > 0.0 {
         let (_sender, never) = channel::<()>();
@@ -55,7 +55,7 @@ fn pass(seconds: f64) {
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    // A runner may put the task's number behind.
+    // A runner may append the task's number.
     if let [word, load, train, ..] = &arguments[..]
         && word == "bare"
     {

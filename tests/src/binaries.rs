@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// What cargo tells this very test of its package. A cargo that inherits it takes ring's build script, which asks for these
-/// variables, to be outdated, and builds ring and all that stands on it anew.
+/// Variables in which cargo describes this test's package. ring's build script depends on them: a cargo that inherits
+/// them takes it for outdated, and builds ring and everything above it anew.
 const OWN_PACKAGE: [&str; 7] = [
     "CARGO_MANIFEST_DIR",
     "CARGO_MANIFEST_LINKS",
@@ -16,7 +16,7 @@ const OWN_PACKAGE: [&str; 7] = [
     "CARGO_PKG_VERSION_PRE",
 ];
 
-/// A binary of the workspace, built as the tests were.
+/// A binary of the workspace, built in the profile of the tests.
 ///
 /// # Panics
 /// It cannot be built.
@@ -31,7 +31,7 @@ pub fn scripted_worker() -> PathBuf {
     binary("scripted-worker")
 }
 
-/// The library that makes the system under a program fail, for `LD_PRELOAD`.
+/// The library for `LD_PRELOAD` that makes the system under a program fail.
 #[must_use]
 pub fn faulty_system() -> PathBuf {
     binary("examples/libfaulty_system.so")
@@ -43,7 +43,7 @@ pub fn example(name: &str) -> PathBuf {
     binary("examples").join(name)
 }
 
-/// The directory of this profile's binaries, all of them built.
+/// The directory of this profile's binaries, which are all built.
 fn target_directory() -> &'static Path {
     static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
     DIRECTORY.get_or_init(|| {

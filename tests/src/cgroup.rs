@@ -1,17 +1,17 @@
-//! `Cgroup`: a control group of a test's own, below the one in which the test runs.
+//! `Cgroup`: a control group for one test, below the group in which the test runs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A group with limits. Removed with it.
+/// A control group with limits. Dropping it removes the group.
 pub struct Cgroup {
     path: PathBuf,
     second_version: bool,
 }
 
 impl Cgroup {
-    /// A new group with a controller (`memory`, `pids`); none if this user or this machine allows none.
+    /// A new group with a controller (`memory`, `pids`); `None` if the user or the machine does not allow one.
     #[must_use]
     pub fn make(controller: &str) -> Option<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
@@ -31,12 +31,12 @@ impl Cgroup {
         let path = parent.join(format!("fedflow-test-{}-{number}", std::process::id()));
         fs::create_dir(&path).ok()?;
         let group = Self { path, second_version };
-        // In the second version a directory alone is no proof that the controller is there.
+        // In version 2, a directory does not prove that the controller exists.
         let probe = if controller == "memory" { group.memory_file() } else { "pids.max" };
         group.path.join(probe).exists().then_some(group)
     }
 
-    /// Limits memory, swap included, in bytes.
+    /// Limits memory and swap together, in bytes.
     ///
     /// # Panics
     /// The kernel refuses.
@@ -57,7 +57,7 @@ impl Cgroup {
         self.set("pids.max", number);
     }
 
-    /// A shell's line that runs `"$@"` in the group.
+    /// A line of shell that runs `"$@"` in the group.
     #[must_use]
     pub fn shell_line(&self) -> String {
         format!("echo $$ > {}/cgroup.procs && exec \"$@\"", self.path.display())
@@ -75,7 +75,7 @@ impl Cgroup {
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
-        // It cannot be removed if a process of a failed test is left in it.
+        // It fails if a process of a failed test is left in the group.
         let _ = fs::remove_dir(&self.path);
     }
 }

@@ -1,10 +1,10 @@
-//! A library that is loaded before all others (`LD_PRELOAD`) and stands between a program and the system: it kills the
-//! program at a chosen write, has a write or a sync fail, or has the wall clock jump. The product knows nothing of it.
+//! A library that `LD_PRELOAD` puts between a program and the system. It kills the program at a chosen write, makes a
+//! write or a sync fail, or makes the wall clock jump. The product knows nothing of it.
 //!
-//! `FAULTY_DISK="NAME OPERATION NUMBER FAULT"` concerns the files whose path ends with NAME or `NAME.new`. At the
-//! NUMBER-th OPERATION (`write` or `sync`, from 1) FAULT happens: `kill` before it is done, `tear` after half of it,
-//! `after` after it, `hold` has it never come back, or it fails with an error, if FAULT is the error's number; then all later ones fail as well.
-//! `FAULTY_CLOCK=1` has the wall clock jump ten days on or back each time that it is looked at.
+//! `FAULTY_DISK="NAME OPERATION NUMBER FAULT"` concerns the files whose path ends with NAME or `NAME.new`. FAULT happens
+//! at the NUMBER-th OPERATION (`write` or `sync`, from 1): `kill` kills the program before the operation, `tear` after
+//! half of it, `after` after it; `hold` never returns; an error number makes it and all later ones fail with that error.
+//! `FAULTY_CLOCK=1` makes the wall clock jump ten days forward or back each time that it is read.
 
 use std::ffi::{c_int, c_long, c_void};
 use std::sync::OnceLock;
@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use libc::{CLOCK_REALTIME, SYS_clock_gettime, SYS_fdatasync, SYS_fsync, SYS_write, clockid_t, timespec};
 
-/// How far the wall clock jumps, in seconds.
+/// The jump of the wall clock in seconds.
 const JUMP: i64 = 10 * 24 * 3600;
 
 #[derive(Clone, Copy, PartialEq)]
@@ -22,7 +22,7 @@ enum Operation {
 }
 
 #[derive(Clone, Copy)]
-enum Fault {
+enum DiskFault {
     Kill,
     Tear,
     KillAfter,
@@ -30,39 +30,39 @@ enum Fault {
     Error(c_int),
 }
 
-struct Plan {
+struct DiskSetting {
     name: String,
     operation: Operation,
     number: u64,
-    fault: Fault,
+    fault: DiskFault,
 }
 
-/// What happens to this operation.
-fn fault(descriptor: c_int, operation: Operation) -> Option<Fault> {
-    static PLAN: OnceLock<Option<Plan>> = OnceLock::new();
+/// The fault that happens at this operation.
+fn fault(descriptor: c_int, operation: Operation) -> Option<DiskFault> {
+    static PLAN: OnceLock<Option<DiskSetting>> = OnceLock::new();
     static DONE: AtomicU64 = AtomicU64::new(0);
-    let plan = PLAN.get_or_init(|| plan(&variable("FAULTY_DISK")?)).as_ref()?;
-    if plan.operation != operation || !is_named(descriptor, &plan.name) {
+    let setting = PLAN.get_or_init(|| setting(&variable("FAULTY_DISK")?)).as_ref()?;
+    if setting.operation != operation || !is_named(descriptor, &setting.name) {
         return None;
     }
     let number = DONE.fetch_add(1, Ordering::SeqCst) + 1;
-    let lasts = matches!(plan.fault, Fault::Error(_)) && number > plan.number;
-    (number == plan.number || lasts).then_some(plan.fault)
+    let lasts = matches!(setting.fault, DiskFault::Error(_)) && number > setting.number;
+    (number == setting.number || lasts).then_some(setting.fault)
 }
 
-fn plan(text: &str) -> Option<Plan> {
+fn setting(text: &str) -> Option<DiskSetting> {
     let mut words = text.split(' ');
     let name = words.next()?.to_owned();
     let operation = if words.next()? == "write" { Operation::Write } else { Operation::Sync };
     let number = words.next()?.parse().ok()?;
     let fault = match words.next()? {
-        "kill" => Fault::Kill,
-        "tear" => Fault::Tear,
-        "after" => Fault::KillAfter,
-        "hold" => Fault::Hold,
-        error => Fault::Error(error.parse().ok()?),
+        "kill" => DiskFault::Kill,
+        "tear" => DiskFault::Tear,
+        "after" => DiskFault::KillAfter,
+        "hold" => DiskFault::Hold,
+        error => DiskFault::Error(error.parse().ok()?),
     };
-    Some(Plan { name, operation, number, fault })
+    Some(DiskSetting { name, operation, number, fault })
 }
 
 fn variable(name: &str) -> Option<String> {
@@ -81,7 +81,7 @@ fn die() {
     unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
 }
 
-/// Only the calling thread stands still.
+/// Only the calling thread blocks.
 fn hold() -> ! {
     loop {
         // SAFETY: the call takes nothing.
@@ -108,11 +108,11 @@ pub unsafe extern "C" fn write(descriptor: c_int, bytes: *const c_void, length: 
     };
     match fault(descriptor, Operation::Write) {
         None => return through(length),
-        Some(Fault::Error(error)) => return refuse(error) as isize,
-        Some(Fault::Kill) => {}
-        Some(Fault::Tear) => drop(through(length / 2)),
-        Some(Fault::KillAfter) => drop(through(length)),
-        Some(Fault::Hold) => hold(),
+        Some(DiskFault::Error(error)) => return refuse(error) as isize,
+        Some(DiskFault::Kill) => {}
+        Some(DiskFault::Tear) => drop(through(length / 2)),
+        Some(DiskFault::KillAfter) => drop(through(length)),
+        Some(DiskFault::Hold) => hold(),
     }
     die();
     -1
@@ -125,10 +125,10 @@ fn sync(descriptor: c_int, call: c_long) -> c_int {
     };
     match fault(descriptor, Operation::Sync) {
         None => return through(),
-        Some(Fault::Error(error)) => return refuse(error),
-        Some(Fault::Kill | Fault::Tear) => {}
-        Some(Fault::KillAfter) => drop(through()),
-        Some(Fault::Hold) => hold(),
+        Some(DiskFault::Error(error)) => return refuse(error),
+        Some(DiskFault::Kill | DiskFault::Tear) => {}
+        Some(DiskFault::KillAfter) => drop(through()),
+        Some(DiskFault::Hold) => hold(),
     }
     die();
     -1

@@ -1,4 +1,4 @@
-//! `Fifo`: a pipe with a name, through which a task and the test say something to each other.
+//! `Fifo`: a named pipe, through which a task and a test exchange lines.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
@@ -8,19 +8,19 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use crate::sandbox::Sandbox;
 
-/// A pipe with a name.
+/// A named pipe.
 #[derive(Debug)]
 pub struct Fifo {
     path: PathBuf,
-    /// Open for both directions, so that neither side ever waits for the other to open it.
+    /// Open in both directions, so that neither side waits for the other to open it.
     file: BufReader<File>,
 }
 
 impl Fifo {
-    /// Makes one in a sandbox.
+    /// Creates a pipe in a sandbox.
     ///
     /// # Panics
-    /// There is something of this name.
+    /// There is a file of this name.
     #[must_use]
     pub fn make(sandbox: &Sandbox, name: &str) -> Self {
         let path = sandbox.path().join(name);
@@ -29,10 +29,10 @@ impl Fifo {
         Self { path, file: BufReader::new(file) }
     }
 
-    /// The next line; blocks until it comes.
+    /// The next line. Blocks until it comes.
     ///
     /// # Panics
-    /// It is no text.
+    /// The line is no text.
     pub fn line(&mut self) -> String {
         let mut line = String::new();
         self.file.read_line(&mut line).expect("a pipe can be read");
@@ -47,7 +47,7 @@ impl Fifo {
         self.file.get_mut().write_all(line.as_bytes()).expect("a pipe can be written");
     }
 
-    /// Its path.
+    /// The path of the pipe.
     #[must_use]
     pub fn name(&self) -> Display<'_> {
         self.path.display()

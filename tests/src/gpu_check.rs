@@ -1,4 +1,4 @@
-//! `gpu-check`: what Fedflow promises of real cards, tried on a machine that has one; also the CUDA tasks for it.
+//! `gpu-check`: tests on a machine with a card what Fedflow promises of real cards. It also has the CUDA tasks for it.
 //!
 //! Exit codes: 0 all steps passed; 1 one failed; 2 there is no NVIDIA GPU to check, or a wrong command line.
 

@@ -1,4 +1,4 @@
-//! What the end-to-end tests stand on: the built binaries, and a place of its own for each test.
+//! The base of the end-to-end tests: the built binaries, and a sandbox for each test.
 
 mod binaries;
 mod cgroup;
@@ -12,6 +12,6 @@ pub use binaries::{binary, example, faulty_system, scripted_worker};
 pub use cgroup::Cgroup;
 pub use fifo::Fifo;
 pub use held::Held;
-pub use mail_server::{Mail, MailServer, Manners};
+pub use mail_server::{Mail, MailServer, ServerMode};
 pub use peak::{PeakAllocator, peak_of};
 pub use sandbox::{Outcome, Running, Sandbox, skip};

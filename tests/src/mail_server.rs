@@ -1,4 +1,4 @@
-//! A mail server of one's own: it speaks as much SMTP as a mail needs, on this machine and without encryption.
+//! A mail server for tests: it speaks as much SMTP as a mail needs, on this machine and without encryption.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -7,19 +7,19 @@ use std::thread;
 
 /// How a server behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Manners {
-    /// It takes every mail, and every login.
+pub enum ServerMode {
+    /// It accepts every mail and every login.
     Takes,
-    /// It answers every login with a refusal that repeats what it was sent.
+    /// It refuses every login, and repeats in its answer what it was sent.
     RefusesLogin,
-    /// It takes connections and says nothing until the client goes.
+    /// It accepts connections and sends nothing until the client goes.
     Hangs,
 }
 
 /// A mail as it arrived.
 #[derive(Debug, Clone)]
 pub struct Mail {
-    /// Who is told to the server, without brackets.
+    /// The receivers as the server was told them, without brackets.
     pub receivers: Vec<String>,
     /// The header, one line for each field.
     pub head: Vec<String>,
@@ -44,23 +44,23 @@ impl MailServer {
     /// Listens on a free port.
     ///
     /// # Panics
-    /// There is none.
+    /// There is no free port.
     #[must_use]
-    pub fn start(manners: Manners) -> Self {
+    pub fn start(mode: ServerMode) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().expect("an address").port();
         let (tell, told) = channel();
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let tell = tell.clone();
-                // A client that goes in the middle is no matter.
-                thread::spawn(move || drop(serve(stream, manners, &tell)));
+                // A client may go at any time.
+                thread::spawn(move || drop(serve(stream, mode, &tell)));
             }
         });
         Self { port, told }
     }
 
-    /// Where it listens.
+    /// The port on which it listens.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
@@ -98,7 +98,7 @@ impl MailServer {
             .collect()
     }
 
-    /// What clients have said, mails left out.
+    /// The lines of clients, without the mails.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         self.told
@@ -115,7 +115,7 @@ impl Mail {
         self.field("Subject")
     }
 
-    /// What a field of the header says; nothing if there is none.
+    /// The value of a header field; empty if there is none.
     #[must_use]
     pub fn field(&self, name: &str) -> &str {
         let value = |line: &'_ String| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(": "));
@@ -123,10 +123,10 @@ impl Mail {
     }
 }
 
-fn serve(stream: TcpStream, manners: Manners, tell: &Sender<Told>) -> std::io::Result<()> {
+fn serve(stream: TcpStream, mode: ServerMode, tell: &Sender<Told>) -> std::io::Result<()> {
     let mut out = stream.try_clone()?;
     let mut lines = BufReader::new(stream).lines();
-    if manners == Manners::Hangs {
+    if mode == ServerMode::Hangs {
         while lines.next().transpose()?.is_some() {}
         return Ok(());
     }
@@ -137,7 +137,7 @@ fn serve(stream: TcpStream, manners: Manners, tell: &Sender<Told>) -> std::io::R
         let _ = tell.send(Told::Line(line.clone()));
         let answer = match verb.as_str() {
             "EHLO" => "250-here\r\n250 AUTH PLAIN LOGIN\r\n".to_owned(),
-            "AUTH" if manners == Manners::RefusesLogin => format!("535 what is {line}?\r\n"),
+            "AUTH" if mode == ServerMode::RefusesLogin => format!("535 what is {line}?\r\n"),
             "AUTH" => "235 welcome\r\n".into(),
             "RCPT" => {
                 let receiver = line.split(['<', '>']).nth(1).unwrap_or_default();
@@ -155,7 +155,7 @@ fn serve(stream: TcpStream, manners: Manners, tell: &Sender<Told>) -> std::io::R
                     text.push(line.strip_prefix('.').map_or(line.clone(), str::to_owned));
                 }
                 let mail = mail(std::mem::take(&mut receivers), &text);
-                // Told before the client is, so that it is there when the client has ended.
+                // Sent before the answer to the client, so that the mail is there when the client has ended.
                 let _ = tell.send(Told::Mail(mail));
                 "250 taken\r\n".into()
             }
@@ -175,7 +175,7 @@ fn mail(receivers: Vec<String>, text: &[String]) -> Mail {
     let mut head: Vec<String> = Vec::new();
     for line in &text[..end] {
         match (line.strip_prefix(' '), head.last_mut()) {
-            // A long field goes on in the next line.
+            // A long field continues in the next line.
             (Some(rest), Some(field)) => *field = format!("{field} {rest}"),
             _ => head.push(line.clone()),
         }
@@ -186,7 +186,7 @@ fn mail(receivers: Vec<String>, text: &[String]) -> Mail {
     Mail { receivers, head, body }
 }
 
-/// Quoted-printable text as it was.
+/// The text behind quoted-printable.
 fn unquoted(text: &str) -> String {
     let text = text.replace("=\n", "");
     let mut bytes = Vec::with_capacity(text.len());

@@ -1,4 +1,4 @@
-//! A place of its own for one test: a directory, a clean environment, and the built `fedflow` in it.
+//! `Sandbox`: a directory and a clean environment for one test, in which the built `fedflow` runs.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -14,20 +14,20 @@ use tempfile::TempDir;
 use crate::binaries::{binary, scripted_worker};
 use crate::held::Held;
 
-/// A directory that is removed with it, in which commands are run.
+/// A directory in which commands run. Dropping it removes the directory.
 pub struct Sandbox {
     directory: TempDir,
     variables: Vec<(String, String)>,
 }
 
-/// What a command did.
+/// The outcome of a command.
 #[derive(Debug)]
 pub struct Outcome {
     /// The exit code; 128 + n if signal n ended it.
     pub code: i32,
-    /// What it wrote to stdout.
+    /// Its stdout.
     pub stdout: String,
-    /// What it wrote to stderr.
+    /// Its stderr.
     pub stderr: String,
 }
 
@@ -35,11 +35,11 @@ pub struct Outcome {
 pub struct Running {
     child: Child,
     lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
-    /// What was told while something else was waited for.
+    /// Events that came while another one was waited for.
     passed: Vec<serde_json::Value>,
 }
 
-/// Says that a test was skipped, and why, so that it is seen although the test passes.
+/// Prints that a test is skipped, and why, although the test passes.
 pub fn skip(reason: &str) {
     use std::io::Write;
     let test = std::thread::current().name().unwrap_or_default().to_owned();
@@ -53,7 +53,7 @@ impl Default for Sandbox {
 }
 
 impl Sandbox {
-    /// An empty place.
+    /// An empty sandbox.
     ///
     /// # Panics
     /// There is no temporary directory.
@@ -63,7 +63,7 @@ impl Sandbox {
         Self { directory, variables: Vec::new() }
     }
 
-    /// Sets a variable for the commands that are run here.
+    /// Sets a variable for the commands that run here.
     #[must_use]
     pub fn with_variable(mut self, name: &str, value: impl Into<String>) -> Self {
         self.variables.push((name.into(), value.into()));
@@ -105,19 +105,19 @@ impl Sandbox {
         serde_json::from_str(&self.read("res/results.json")).expect("results.json is JSON")
     }
 
-    /// Who works in the run's directory.
+    /// The supervisor of the run in `res`.
     ///
     /// # Panics
-    /// Nobody does.
+    /// The run has no supervisor.
     #[must_use]
     pub fn supervisor(&self) -> LockHolder {
         self.supervisor_of("res")
     }
 
-    /// Who works in a run directory.
+    /// The supervisor of a run.
     ///
     /// # Panics
-    /// Nobody does.
+    /// The run has no supervisor.
     #[must_use]
     pub fn supervisor_of(&self, run: &str) -> LockHolder {
         let run_dir = RunDir::open(self.path().join(run)).expect("a run directory");
@@ -174,7 +174,7 @@ impl Sandbox {
         assert!(found, "the run {run} has not recorded {event} {count} times");
     }
 
-    /// Runs `fedflow` as [`Self::fedflow`] does, but from a shell's line that ends with `"$@"` in its place.
+    /// Runs `fedflow` as [`Self::fedflow`] does, but from a line of shell that has `"$@"` in its place.
     ///
     /// # Panics
     /// It cannot be started.
@@ -197,7 +197,7 @@ impl Sandbox {
         outcome
     }
 
-    /// Starts `fedflow` with `--progress json`, to watch what it says.
+    /// Starts `fedflow` with `--progress json`, to watch its events.
     ///
     /// # Panics
     /// It cannot be started.
@@ -225,7 +225,7 @@ impl Sandbox {
         #[expect(clippy::disallowed_methods, reason = "the one place that runs what is tested")]
         let mut command = Command::new(program);
         command.current_dir(self.path()).stdin(Stdio::null());
-        // Of the test's own environment only what programs cannot do without.
+        // Of the test's own environment, programs get only what they need.
         command.env_clear();
         for name in ["PATH", "HOME", "TMPDIR", "LLVM_PROFILE_FILE"] {
             #[expect(clippy::disallowed_methods, reason = "the one place that passes the environment on")]
@@ -247,7 +247,7 @@ fn exit_code(status: std::process::ExitStatus) -> i32 {
 impl Drop for Running {
     /// A test that fails leaves nothing behind.
     fn drop(&mut self) {
-        // One that has ended and was waited for is left alone.
+        // Both calls do nothing if it has ended and was waited for.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -255,13 +255,13 @@ impl Drop for Running {
 
 impl Running {
     fn start(mut command: Command) -> Self {
-        // A group of its own, as a shell gives a job.
+        // A process group of its own, as a shell gives a job.
         let mut child = command.stdout(Stdio::piped()).process_group(0).spawn().expect("a program starts");
         let lines = BufReader::new(child.stdout.take().expect("a piped stdout")).lines();
         Self { child, lines, passed: Vec::new() }
     }
 
-    /// Waits until an event of this name is told, of this task if one is named, and returns it.
+    /// Waits for an event of this name, and of this task if one is named. Returns the event.
     ///
     /// # Panics
     /// The run ends before.
@@ -269,7 +269,7 @@ impl Running {
         let is_it = |value: &serde_json::Value| {
             value["event"] == event && task.is_none_or(|task| value["task"] == task)
         };
-        // Of two things that happen side by side, either may be told first.
+        // Two things that happen side by side may come in either order.
         if let Some(place) = self.passed.iter().position(is_it) {
             return self.passed.remove(place);
         }
@@ -284,13 +284,13 @@ impl Running {
         panic!("the run ended without {event} of {task:?}");
     }
 
-    /// Whether an event was told of a task while another one was waited for.
+    /// Whether an event of a task came while another one was waited for.
     #[must_use]
     pub fn has_told(&self, event: &str, task: &str) -> bool {
         self.passed.iter().any(|value| value["event"] == event && value["task"] == task)
     }
 
-    /// Waits for the next line that it prints; none if it ends.
+    /// Waits for the next line that it prints; `None` if it ends.
     ///
     /// # Panics
     /// It prints what is no text.
@@ -320,7 +320,7 @@ impl Running {
         kill_process_group(Pid::from_child(&self.child), signal).expect("the command lives");
     }
 
-    /// Waits until the process that was started stands still.
+    /// Waits until the process that was started is stopped.
     ///
     /// # Panics
     /// It ends before.
@@ -330,7 +330,7 @@ impl Running {
         assert!(status.is_some_and(|status| status.stopped()), "the command ended instead of stopping");
     }
 
-    /// Waits for its end; the exit code.
+    /// Waits for its end. Returns the exit code.
     ///
     /// # Panics
     /// It cannot be waited for.

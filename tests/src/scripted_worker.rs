@@ -1,4 +1,4 @@
-//! A worker that does what its parameters say, step by step: everything that a worker can do wrong.
+//! A worker that does what its parameters say, step by step, including everything that a worker can do wrong.
 
 use std::process::{Command, ExitCode};
 use std::sync::mpsc::channel;
@@ -34,7 +34,7 @@ impl Task for Scripted {
             match words(step) {
                 ("item", key, value) => ctx.set_item(key, value.parse::<f64>()?),
                 ("progress", done, total) => ctx.progress(done.parse()?, total.parse()?),
-                // The first attempt never ends; what it left in the checkpoint directory lets the next one pass.
+                // The first attempt never ends; its file in the checkpoint directory lets the next one pass.
                 ("hang-once", ..) => {
                     let mark = ctx.checkpoint_dir().join("there");
                     if !mark.exists() {
@@ -67,12 +67,12 @@ impl Task for Scripted {
     }
 }
 
-/// The steps of a task that takes over what an earlier one of its key has loaded: then only `train` is done.
+/// The steps of a task that takes over what an earlier task of its key has loaded: only `train` runs then.
 #[derive(Serialize, Deserialize)]
 struct Keeper {
     #[serde(flatten)]
     script: Scripted,
-    /// How often what was loaded has been handed on.
+    /// How often the loaded data has been handed over.
     #[serde(skip)]
     taken_over: i64,
 }
@@ -121,25 +121,25 @@ fn take_step(step: &str, result: &mut Dict) -> Result<(), TaskError> {
             wait(Duration::from_secs(3600));
         }
         "grandchild" => {
-            // It outlives this process unless somebody ends it.
+            // It outlives this process unless it is ended.
             #[expect(clippy::disallowed_methods, reason = "a worker that leaves a process behind")]
             let child = Command::new("sleep").arg("3600").spawn()?;
             result.insert("grandchild", i64::from(child.id()));
         }
-        // Processes that leave this one's group; their numbers are in `left-behind`, in the task's directory.
+        // Processes that leave this one's group. Their numbers are in `left-behind` in the task's directory.
         "setsid-grandchild" => leave_behind("setsid", "echo $$; exec sleep 3600")?,
-        // It has no environment and no place any more.
+        // It has neither environment nor directory any more.
         "bare-grandchild" => leave_behind("env -i setsid", "cd /; echo $$; exec sleep 3600")?,
-        // These have no parent any more: one has only its environment, one only its place, one nothing.
+        // These have no parent any more: one has only its environment, one only its directory, one nothing.
         "daemon" => leave_behind("setsid", "cd /; sh -c 'echo $$; exec sleep 3600' &")?,
         "bare-daemon" => leave_behind("env -i setsid", "sh -c 'echo $$; exec sleep 3600' &")?,
         "lost-daemon" => leave_behind("env -i setsid", "cd /; sh -c 'echo $$; exec sleep 3600' &")?,
-        // Waits until a line is written into a pipe with a name.
+        // Waits until a line is written into a named pipe.
         "await" => {
             use std::io::{BufRead, BufReader};
             BufReader::new(std::fs::File::open(first)?).read_line(&mut String::new())?;
         }
-        // Adds a line to a file, whole, whoever else does.
+        // Appends a whole line to a file that others write too.
         "note" => {
             use std::io::Write;
             let mut file = std::fs::File::options().create(true).append(true).open(first)?;
@@ -178,7 +178,7 @@ fn take_step(step: &str, result: &mut Dict) -> Result<(), TaskError> {
     Ok(())
 }
 
-/// Prints so many MiB in numbered lines of 64 bytes.
+/// Prints a number of MiB in numbered lines of 64 bytes.
 fn flood(mebibytes: u64) -> std::io::Result<()> {
     use std::io::Write;
     let mut out = std::io::BufWriter::with_capacity(1 << 16, std::io::stdout().lock());
@@ -186,7 +186,7 @@ fn flood(mebibytes: u64) -> std::io::Result<()> {
     out.flush()
 }
 
-/// Starts a shell through another program, and waits until it has said its number.
+/// Starts a shell through another program, and waits until the shell has printed its number.
 fn leave_behind(through: &str, script: &str) -> Result<(), TaskError> {
     use std::io::{BufRead, BufReader, Write};
     let mut words = through.split(' ').chain(["sh", "-c", script]);
@@ -200,7 +200,7 @@ fn leave_behind(through: &str, script: &str) -> Result<(), TaskError> {
     Ok(list.write_all(number.as_bytes())?)
 }
 
-/// Passes time without using the processor.
+/// Lets time pass without using the processor.
 fn wait(time: Duration) {
     let (_sender, receiver) = channel::<()>();
     let _ = receiver.recv_timeout(time);

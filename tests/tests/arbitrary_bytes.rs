@@ -1,5 +1,5 @@
-//! What reads bytes from elsewhere: whatever they are, it neither panics nor hangs, and takes no more memory than they
-//! allow.
+//! Code that reads bytes from elsewhere: whatever the bytes are, it neither panics nor hangs, and takes no more memory than
+//! they allow.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 #[path = "arbitrary_bytes/flow.rs"]

@@ -1,5 +1,5 @@
-//! Workers in other languages: `fedflow check-worker` passes those that keep to the protocol and names what the others
-//! do wrong; in a run, the others hurt their own task only.
+//! Workers in other languages. `fedflow check-worker` passes those that follow the protocol and names what the others do
+//! wrong; in a run, the others hurt only their own tasks.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 #[path = "conformance/broken.rs"]

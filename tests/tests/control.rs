@@ -1,4 +1,4 @@
-//! A run that is looked at and stopped from another terminal, its logs' limit, and who may see and touch what.
+//! A run that is watched and stopped from another terminal, the limit of its logs, and the permissions of its files.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 #[path = "control/debug.rs"]
@@ -41,7 +41,7 @@ fn sandbox(groups: &[String]) -> Sandbox {
     sandbox
 }
 
-/// A pipe with a name, for which a task waits.
+/// A named pipe, for which a task waits.
 fn pipe(directory: &Path) -> PathBuf {
     let path = directory.join("pipe");
     mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();

@@ -1,5 +1,5 @@
-//! Promise 3: when the supervisor ends, by whatever cause, nothing of the run is left; and what a task leaves behind
-//! ends with the task. Real processes, and nothing but events is waited for.
+//! Promise 3: when the supervisor ends, by whatever cause, no process of the run is left; and processes that a task leaves
+//! behind end with the task. The processes are real, and the tests wait only for events.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::time::Duration;
@@ -8,9 +8,9 @@ use fedflow_tests::{Fifo, Held, Running, Sandbox};
 use fedflow_worker::store::processes_of_run;
 use rustix::process::Signal;
 
-/// How long anything of a run may live on.
+/// How long a process of a run may live after its end.
 const PROMISE: Duration = Duration::from_secs(3);
-/// Longer than anything takes: only a test that fails waits so long.
+/// Longer than anything takes: only a test that fails waits this long.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A worker task that leaves all kinds of processes behind and hangs, and a command that leaves two.
@@ -34,7 +34,7 @@ command = ["sh", "-c", "setsid sh -c 'echo $$ > {fifo}; exec sleep 3600' & trap 
     )
 }
 
-/// Every process of a run, each known to be there.
+/// Every process of a run, each known to exist.
 struct Processes {
     supervisor: Held,
     /// With and without the run's token.
@@ -43,7 +43,7 @@ struct Processes {
 }
 
 impl Processes {
-    /// Those of a run of [`flow`].
+    /// The processes of a run of [`flow`].
     fn of(sandbox: &Sandbox, run: &mut Running, fifo: &mut Fifo) -> Self {
         run.wait_for("task-progress", Some("worker"));
         let from_command = fifo.line();
@@ -109,7 +109,7 @@ fn nothing_outlives_a_supervisor_that_is_killed_with_stopped_workers() {
 fn nothing_outlives_a_guard_that_is_killed() {
     let sandbox = Sandbox::new();
     let (run, processes) = start(&sandbox);
-    // With its group, as `timeout -s KILL` does: the supervisor is not in it.
+    // Killed with its group, as `timeout -s KILL` does: the supervisor is not in the group.
     run.signal_group(Signal::KILL);
     assert!(processes.supervisor.ends_within(PROMISE));
     processes.assert_gone();
@@ -143,7 +143,7 @@ fn an_interrupt_counts_once_and_the_run_can_be_resumed() {
     sandbox.write("flow.toml", &task);
     let run = sandbox.start("run flow.toml --devices cpu:1");
     assert_eq!(up.line(), "up\n");
-    // As a terminal does, all that are in the foreground; and as `killall` does, all of this name.
+    // To all processes in the foreground, as a terminal sends it, and to all of this name, as `killall` does.
     let supervisor = Held::of(sandbox.supervisor().process.pid);
     run.signal_group(Signal::INT);
     supervisor.signal(Signal::INT);
@@ -165,7 +165,7 @@ fn a_second_interrupt_ends_the_run_at_once() {
     let run = sandbox.start("run flow.toml --devices cpu:1 --grace 1h");
     assert_eq!(up.line(), "up\n");
     let guard = run.guard();
-    // A signal that follows too closely is the first one's echo.
+    // A signal right after the first is its echo.
     let interval = Duration::from_millis(150);
     let rounds = PATIENCE.as_millis() / interval.as_millis();
     let sent = (1..=rounds).find(|_| {
@@ -198,7 +198,7 @@ fn a_pause_counts_for_no_time_limit() {
     run.wait_until_stopped();
     assert!(processes.iter().chain([&supervisor]).all(|process| process.stops_within(PATIENCE)));
     assert!(processes.iter().any(Held::leads_session));
-    // Time passes, and nobody ends.
+    // Time passes, and no process ends.
     assert!(!guard.ends_within(LIMIT));
     run.signal_group(Signal::CONT);
     go.say("go\n");
@@ -206,7 +206,7 @@ fn a_pause_counts_for_no_time_limit() {
     assert!(processes.iter().all(|process| !process.is_alive()));
 }
 
-/// A task beside one that goes on; both leave processes behind.
+/// A task beside one that goes on. Both leave processes behind.
 fn leave_beside_another(settings: &str, last_step: &str) {
     let sandbox = Sandbox::new();
     let mut go = Fifo::make(&sandbox, "go");
@@ -222,7 +222,7 @@ fn leave_beside_another(settings: &str, last_step: &str) {
         ),
     );
     let mut run = sandbox.start("run flow.toml --devices cpu:2");
-    // Each says so once, in any order.
+    // Each is reported once, in any order.
     run.wait_for("task-progress", None);
     run.wait_for("task-progress", None);
     let others = Held::listed(&sandbox.read("res/g/other/left-behind"));

@@ -1,8 +1,7 @@
-//! Promise 2: a supervisor that is killed at any moment loses nothing. Killed again and again, and resumed until
-//! it is done, a run ends as one that nobody disturbed: every task once, with the same result. And a worker that is
-//! killed costs its own task only.
+//! Promise 2: a supervisor that is killed at any moment loses nothing. A run that is killed and resumed again and again
+//! ends as an undisturbed one: every task once, with the same result. A worker that is killed costs only its own task.
 //!
-//! `FEDFLOW_SOAK_ROUNDS` says how many runs are treated so; `cargo xtask soak` sets it.
+//! `FEDFLOW_SOAK_ROUNDS` is the number of runs; `cargo xtask soak` sets it.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 #[path = "kill_loop/announcements.rs"]
@@ -23,7 +22,7 @@ use fedflow_tests::{Held, Sandbox};
 use fedflow_worker::store::{LockState, RunDir, RunLock, processes_of_run, read_journal};
 use rustix::process::Signal;
 
-/// Two groups of Rust workers and commands, one of whose tasks fails; the second group needs the first one's results.
+/// Two groups of Rust workers and commands. One task fails, and the second group needs the results of the first.
 const FLOW: &str = r#"
 name = "kill-loop"
 [workers.scripted]
@@ -55,7 +54,7 @@ kind = "scripted"
 params = { train = ["wait 3", "return value {{ result('first', 'rust-' ~ i).value }}"] }
 "#;
 
-/// What every task came to, without what depends on time or on the number of attempts.
+/// The outcome of every task, without what depends on time or on the number of attempts.
 type Outcomes = BTreeMap<(String, String), (String, String)>;
 
 fn outcomes(sandbox: &Sandbox) -> Outcomes {
@@ -72,7 +71,7 @@ fn outcomes(sandbox: &Sandbox) -> Outcomes {
     tasks.collect()
 }
 
-/// The supervisor of the run that is going on, once it has the lock.
+/// The supervisor of the current run, once it has the lock.
 fn supervisor(run_dir: &Path) -> Option<Held> {
     match RunLock::probe(&RunDir::open(run_dir).ok()?).ok()? {
         LockState::Held(Some(holder)) => Held::find(holder.process.pid),
@@ -80,18 +79,18 @@ fn supervisor(run_dir: &Path) -> Option<Held> {
     }
 }
 
-/// By what the processes of a run are known.
+/// The token by which the processes of a run are known.
 fn run_token(run_dir: &Path) -> String {
     read_journal(&RunDir::open(run_dir).unwrap(), |_| {}).unwrap().head.run_token
 }
 
-/// How many runs are treated so: what the soak says, or so many.
+/// The number of runs: that of the soak, or else the given one.
 fn rounds(otherwise: u64) -> u64 {
     #[expect(clippy::disallowed_methods, reason = "how long it shall go on")]
     std::env::var("FEDFLOW_SOAK_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
 }
 
-/// Every task has one outcome in the journal, none was started again after it, and no process is left.
+/// Checks that every task has one outcome in the journal, that none started again after it, and that no process is left.
 fn check_journal(run_dir: &Path) {
     let mut ended: BTreeMap<(Name, Name), u32> = BTreeMap::new();
     let recovered = read_journal(&RunDir::open(run_dir).unwrap(), |record| {
@@ -129,7 +128,7 @@ fn a_run_that_is_killed_at_any_moment_ends_as_if_nothing_had_happened() {
         let mut command = "run flow.toml --devices cpu:2".to_owned();
         loop {
             let mut run = sandbox.start(&command);
-            // Killed after some number of events, or some moment later; the guard or the supervisor itself.
+            // The guard or the supervisor is killed after some number of events, or a moment later.
             let events = random.below(30);
             let went_on = (0..events).all(|_| run.line().is_some());
             let victim = if random.below(2) == 0 { Some(run.guard()) } else { supervisor(&run_dir) };
@@ -146,7 +145,7 @@ fn a_run_that_is_killed_at_any_moment_ends_as_if_nothing_had_happened() {
             if RunDir::open(&run_dir).is_ok() {
                 command = "resume res".to_owned();
             }
-            // If the guard was killed, the supervisor ends the run before it lets go of the lock.
+            // If the guard was killed, the supervisor ends the run before it releases the lock.
             if let Some(supervisor) = supervisor(&run_dir) {
                 assert!(
                     supervisor.ends_within(Duration::from_secs(10)),
@@ -160,7 +159,7 @@ fn a_run_that_is_killed_at_any_moment_ends_as_if_nothing_had_happened() {
     assert!(killed > 0, "nothing was ever killed");
 }
 
-/// Numbers that are the same for a seed (SplitMix64, Steele, Lea and Flood 2014).
+/// Numbers that are the same for the same seed (SplitMix64, Steele, Lea and Flood 2014).
 struct Lottery(u64);
 
 impl Lottery {

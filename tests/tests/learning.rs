@@ -1,4 +1,4 @@
-//! `scheduler.auto-adjust` through the built binary: real processes are measured, and what was learned is kept.
+//! `scheduler.auto-adjust` with the built binary: real processes are measured, and the estimates are kept.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::fs;
@@ -6,12 +6,12 @@ use std::fs;
 use fedflow_tests::Sandbox;
 use serde_json::Value;
 
-/// What each attempt was given of the host's memory and has used, from the run's journal.
+/// The host memory that each attempt was given and has used, from the run's journal.
 fn host_uses(sandbox: &Sandbox) -> Vec<Value> {
     uses(sandbox, "memory")
 }
 
-/// The same of one kind of memory.
+/// The same for one kind of memory.
 fn uses(sandbox: &Sandbox, kind: &str) -> Vec<Value> {
     let journal = sandbox.read("res/.fedflow/journal.jsonl");
     let records = journal.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
@@ -60,7 +60,7 @@ fn a_round_knows_what_the_last_one_used_and_a_run_what_the_last_run_did() {
 
     assert_eq!(sandbox.fedflow(run).code, 0);
     assert_eq!(host_uses(&sandbox)[0]["source"], "learned", "from the run before");
-    // What was used stands in what is for programs, too.
+    // The files for programs have what was used, too.
     let task = &sandbox.results()["groups"][0]["tasks"][0];
     assert!(task["memory"]["host"]["peak"].as_u64().unwrap() >= 60_000_000);
     assert!(
@@ -71,7 +71,7 @@ fn a_round_knows_what_the_last_one_used_and_a_run_what_the_last_run_did() {
 #[test]
 fn simulated_cards_are_shared_once_it_is_known_what_tasks_use() {
     let sandbox = sandbox();
-    // The last tasks train at once, or none of them ends: nobody estimated them, so that must have been learned.
+    // The last tasks train at once, or none of them ends. They have no estimates, so those must have been learned.
     sandbox.write(
         "flow.toml",
         r##"
@@ -125,7 +125,7 @@ fn a_file_that_is_damaged_costs_one_warning_and_no_run() {
     assert!(outcome.stderr.contains("estimates.json is damaged"), "{}", outcome.stderr);
     let kept: Value = serde_json::from_str(&fs::read_to_string(stored(&sandbox)).unwrap()).unwrap();
     assert_eq!(kept["fedflow_estimates"], 1, "it was begun anew");
-    // One that cannot be kept at all.
+    // An estimate that cannot be kept at all.
     let sandbox = Sandbox::new().with_variable("FEDFLOW_ESTIMATES_DIR", "/dev/null/nowhere");
     sandbox.write("flow.toml", FLOW);
     let outcome = sandbox.fedflow(run);

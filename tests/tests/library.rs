@@ -7,9 +7,9 @@ use fedflow_tests::{Fifo, Held, Sandbox, example};
 use fedflow_worker::store::{JournalReader, RunDir, processes_of_run};
 use rustix::process::Signal;
 
-/// How long anything of a run may live on.
+/// How long a process of a run may live after its end.
 const PROMISE: Duration = Duration::from_secs(3);
-/// Longer than anything takes: only a test that fails waits so long.
+/// Longer than anything takes: only a test that fails waits this long.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The names of all events in the journal of a run.

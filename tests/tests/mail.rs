@@ -1,17 +1,17 @@
-//! Mail about runs, to a server of the test's own: what arrives, the limits, and servers that take nothing.
+//! Mail about runs, to a server in the test: what arrives, the limits, and servers that accept nothing.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::path::Path;
 
-use fedflow_tests::{Mail, MailServer, Manners, Sandbox};
+use fedflow_tests::{Mail, MailServer, Sandbox, ServerMode};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 const RUN: &str = "run flow.toml --devices cpu:1 --progress none";
-/// The password of all tests, and how it looks on its way to a server.
+/// The password of all tests, and its form on the way to a server.
 const PASSWORD: &str = "hunter2";
 const LOGIN: &str = "AGpvQGV4YW1wbGUub3JnAGh1bnRlcjI=";
 
-/// Three groups; a task of the second one fails. With gates the second and the third wait until somebody writes to them.
+/// Three groups; a task of the second one fails. With gates, the second and the third wait until the test writes to them.
 fn sandbox(server: &MailServer, more: &str, gates: Gates) -> Sandbox {
     let sandbox = Sandbox::new();
     let group = |name: &str, task: &str, command: &str| {
@@ -31,20 +31,20 @@ fn sandbox(server: &MailServer, more: &str, gates: Gates) -> Sandbox {
     let third = wait("gate-3");
     let groups =
         [group("g-1", "a", "true"), group("g-2", "b", &failing), group("g-3", "c", &format!("{third}true"))];
-    // A name that would be a field of its own, were it not escaped.
+    // Without escaping, this name would be a header field of its own.
     sandbox.write("flow.toml", &format!("name = \"sweep\\r\\nBcc: eve@example.org\"\n{}", groups.concat()));
     sandbox.write("fedflow.toml", &format!("{}{more}", server.config()));
     sandbox
 }
 
-/// Whether the groups after the first one wait.
+/// Whether the groups after the first wait.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Gates {
     Open,
     Closed,
 }
 
-/// Lets a group go on. Blocks until its task is there.
+/// Lets a group continue. Blocks until its task waits.
 fn open_gate(sandbox: &Sandbox, name: &str) {
     std::fs::write(sandbox.path().join(name), "").unwrap();
 }
@@ -55,7 +55,7 @@ fn subjects(mails: &[Mail]) -> Vec<&str> {
 
 #[test]
 fn each_group_and_the_end_of_the_run_are_told() {
-    let server = MailServer::start(Manners::Takes);
+    let server = MailServer::start(ServerMode::Takes);
     let sandbox = sandbox(&server, "min-interval = \"0s\"\n", Gates::Closed);
     let run = sandbox.start("run flow.toml --devices cpu:1");
     let mut mails = vec![server.next_mail()];
@@ -66,7 +66,7 @@ fn each_group_and_the_end_of_the_run_are_told() {
     mails.extend(server.mails());
     let told = subjects(&mails);
     assert_eq!(told[..2], ["g-1 over, 1 finished", "g-2 over, 0 finished, 1 failed"]);
-    // The end overtakes a group whose mail was not begun.
+    // The last mail overtakes a group whose mail has not been started.
     let rest: Vec<_> = told[2..].iter().filter(|subject| **subject != "g-3 over, 1 finished").collect();
     assert_eq!(rest, [&"run complete, 2 finished, 1 failed"]);
     for mail in &mails {
@@ -94,7 +94,7 @@ fn each_group_and_the_end_of_the_run_are_told() {
 
 #[test]
 fn between_two_mails_there_is_the_interval_but_the_end_is_told_at_once() {
-    let server = MailServer::start(Manners::Takes);
+    let server = MailServer::start(ServerMode::Takes);
     let sandbox = sandbox(&server, "min-interval = \"10h\"\n", Gates::Closed);
     let run = sandbox.start("run flow.toml --devices cpu:1");
     let mut mails = vec![server.next_mail()];
@@ -109,7 +109,7 @@ fn between_two_mails_there_is_the_interval_but_the_end_is_told_at_once() {
 fn a_run_sends_no_more_than_max_numbers_and_keeps_one_for_its_end() {
     let end = "run complete, 2 finished, 1 failed";
     for (max, expected) in [(0, &[][..]), (1, &[end][..]), (2, &["g-1 over, 1 finished", end][..])] {
-        let server = MailServer::start(Manners::Takes);
+        let server = MailServer::start(ServerMode::Takes);
         let more = format!("min-interval = \"0s\"\nmax-numbers = {max}\n");
         let sandbox = sandbox(&server, &more, Gates::Closed);
         let run = sandbox.start("run flow.toml --devices cpu:1");
@@ -124,7 +124,7 @@ fn a_run_sends_no_more_than_max_numbers_and_keeps_one_for_its_end() {
 
 #[test]
 fn a_server_that_is_not_there_or_refuses_is_one_warning() {
-    let refusing = MailServer::start(Manners::RefusesLogin);
+    let refusing = MailServer::start(ServerMode::RefusesLogin);
     let sandbox = sandbox(&refusing, "min-interval = \"0s\"\n", Gates::Open)
         .with_variable("FEDFLOW_CONFIG_SMTP_PASSWORD", PASSWORD);
     let run = sandbox.fedflow(RUN);
@@ -138,10 +138,10 @@ fn a_server_that_is_not_there_or_refuses_is_one_warning() {
     assert_eq!(run.stderr.matches("warning: no mail is sent").count(), 1, "{}", run.stderr);
 }
 
-/// The run waits 10 s for its last mail; nothing of it waited before.
+/// The run waits 10 s for its last mail, and for no mail before.
 #[test]
 fn a_server_that_hangs_holds_up_no_group_and_the_end_not_for_long() {
-    let server = MailServer::start(Manners::Hangs);
+    let server = MailServer::start(ServerMode::Hangs);
     let sandbox = sandbox(&server, "min-interval = \"0s\"\n", Gates::Open);
     let mut run = sandbox.start("run flow.toml --devices cpu:1");
     run.wait_for("run-finished", None);
@@ -152,7 +152,7 @@ fn a_server_that_hangs_holds_up_no_group_and_the_end_not_for_long() {
 
 #[test]
 fn the_password_reaches_the_server_and_nobody_else() {
-    let server = MailServer::start(Manners::Takes);
+    let server = MailServer::start(ServerMode::Takes);
     let sandbox = sandbox(&server, "min-interval = \"10h\"\n", Gates::Open)
         .with_variable("FEDFLOW_CONFIG_SMTP_PASSWORD", PASSWORD);
     let curious = "env; cat /proc/$PPID/cmdline";
@@ -167,10 +167,10 @@ fn the_password_reaches_the_server_and_nobody_else() {
     assert_nowhere(&sandbox, &format!("{}{}", run.stdout, run.stderr));
 }
 
-/// A resumed run takes the password from where the run took it: the journal keeps none.
+/// A resumed run reads the password from the same place as the run: the journal has none.
 #[test]
 fn a_resumed_run_logs_in_too() {
-    let server = MailServer::start(Manners::Takes);
+    let server = MailServer::start(ServerMode::Takes);
     let sandbox = sandbox(&server, "min-interval = \"10h\"\n", Gates::Open)
         .with_variable("FEDFLOW_CONFIG_SMTP_PASSWORD", PASSWORD);
     assert_eq!(sandbox.fedflow(RUN).code, 1);
@@ -182,7 +182,7 @@ fn a_resumed_run_logs_in_too() {
 
 #[test]
 fn mail_without_a_server_or_a_receiver_is_refused_before_anything_starts() {
-    let server = MailServer::start(Manners::Takes);
+    let server = MailServer::start(ServerMode::Takes);
     for (key, value) in [("server-host", ""), ("receiver", ""), ("receiver", "nobody")] {
         let sandbox = sandbox(&server, "", Gates::Open);
         for command in ["run", "check"] {
@@ -201,19 +201,19 @@ fn mail_without_a_server_or_a_receiver_is_refused_before_anything_starts() {
 
 #[test]
 fn a_test_mail_says_what_is_wrong() {
-    let server = MailServer::start(Manners::Takes);
+    let server = MailServer::start(ServerMode::Takes);
     let sandbox = sandbox(&server, "", Gates::Open).with_variable("FEDFLOW_CONFIG_SMTP_PASSWORD", PASSWORD);
     let sent = sandbox.fedflow("config --test-mail");
     assert_eq!((sent.code, sent.stdout.as_str()), (0, ""), "{}", sent.stderr);
     assert_eq!(server.mails()[0].subject(), "[fedflow] a test");
-    let refusing = MailServer::start(Manners::RefusesLogin);
+    let refusing = MailServer::start(ServerMode::RefusesLogin);
     let refused = sandbox.fedflow(&format!("config --test-mail --set smtp.server-port={}", refusing.port()));
     assert_eq!(refused.code, 3, "{}", refused.stderr);
     assert!(refused.stderr.contains("hint: smtp.user or smtp.password"), "{}", refused.stderr);
     assert_nowhere(&sandbox, &format!("{}{}", sent.stderr, refused.stderr));
 }
 
-/// Neither the password nor what a server is sent of it is in the text or in any file of the run.
+/// Checks that neither the password nor its encoded form is in the text or in any file of the run.
 fn assert_nowhere(sandbox: &Sandbox, text: &str) {
     let is_in = |bytes: &[u8]| {
         [PASSWORD, LOGIN]

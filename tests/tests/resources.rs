@@ -1,5 +1,5 @@
-//! What a run needs is short or wrong: disk, inodes, file size, descriptors, processes, memory, the wall clock. It
-//! fails clearly or waits; it never hangs, panics or lies.
+//! A resource of a run is short or wrong: disk, inodes, file size, descriptors, processes, memory, the wall clock. The run
+//! fails clearly or waits; it never hangs, panics or gives wrong results.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 #[path = "resources/clock.rs"]
@@ -38,7 +38,7 @@ command = ["sh", "-c", "echo '{\"value\": {{ i }}}' > $FEDFLOW_RESULT"]
 "#;
 const TASKS: usize = 18;
 
-/// A line of a shell that gives a command the time that only a hang takes.
+/// A line of shell that gives a command the time that only a hang takes.
 const PATIENTLY: &str = "exec timeout -s KILL 120 \"$@\"";
 
 fn sandbox() -> Sandbox {
@@ -47,15 +47,15 @@ fn sandbox() -> Sandbox {
     sandbox
 }
 
-/// A sandbox in whose system something goes wrong.
+/// A sandbox in which the system has a fault.
 fn faulty(variable: &str, value: &str) -> Sandbox {
     sandbox()
         .with_variable("LD_PRELOAD", faulty_system().display().to_string())
         .with_variable(variable, value)
 }
 
-/// Every outcome of a run: its status, or the kind and message of its failure. Each task has one, none was started
-/// after it had it, and no process of the run is left.
+/// Every outcome of a run: its status, or the kind and message of its failure. Checks that each task has one, that none
+/// started after it, and that no process of the run is left.
 fn outcomes(run_dir: &Path) -> BTreeMap<String, (String, String)> {
     let mut outcomes = BTreeMap::new();
     let recovered = read_journal(&RunDir::open(run_dir).unwrap(), |record| {

@@ -4,17 +4,17 @@ mod bench_setup;
 mod criterion_benches;
 mod options;
 mod peers;
+mod result_table;
 mod row_sizes;
 mod rows;
 mod runs;
-mod table;
 
 use std::path::Path;
 
 use self::bench_setup::BenchSetup;
 use self::options::Options;
-use self::table::benchmarks_page;
-use self::table::markdown_table::MarkdownTable;
+use self::result_table::benchmarks_page;
+use self::result_table::markdown_table::MarkdownTable;
 use crate::step::Failure;
 
 pub(crate) use self::options::HELP;

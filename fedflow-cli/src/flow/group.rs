@@ -220,15 +220,16 @@ impl FlowGroup {
         };
         let of_worker = matches!(program.as_ref(), Program::Worker { .. });
         let mut spec = TaskSpec::of(task.task_id.clone(), program, Dict::new());
-        spec.needs = terms.needs;
-        spec.device.clone_from(&terms.device);
         // The worker's limits come after the group's, which the group itself would add only later.
         let worker_limits = worker.map(|worker| worker.limits).unwrap_or_default();
-        spec.limits = terms.limits.or(self.limits).or(worker_limits);
-        spec.expected = terms.expected;
-        spec.oom_signs = self.oom_signs.clone().and(&terms.table.keys.oom_signs);
+        let own = spec.terms_mut();
+        own.needs = terms.needs;
+        own.device.clone_from(&terms.device);
+        own.limits = terms.limits.or(self.limits).or(worker_limits);
+        own.expected = terms.expected;
+        own.oom_signs = self.oom_signs.clone().and(&terms.table.keys.oom_signs);
         if of_worker {
-            spec.reuse = worker.and_then(|worker| worker.reuse);
+            own.reuse = worker.and_then(|worker| worker.reuse);
             spec.keep = self.keep_key(task);
         }
         spec

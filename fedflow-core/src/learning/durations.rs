@@ -13,10 +13,10 @@ use crate::work::spec::ExpectedTimes;
 
 /// How long tasks have taken, by the events of one or several runs.
 ///
-/// A task that has finished is known by its group and id. One that has not is expected to take as long as its like:
-/// first the same task in other rounds (`client-3` of `train-7` as `client-3` of `train-1` to `train-6` on
-/// average), then all tasks whose group and id differ from its own in numbers only (`client-12` as the other
-/// clients). Only attempts that finished count; of a task that was tried several times, the last.
+/// A task that has finished is known by its group and identifier. One that has not is expected to take as long as
+/// similar tasks: first the same task in other rounds (`client-3` of `train-7` as `client-3` of `train-1` to `train-6`
+/// on average), then all tasks whose group and identifier differ from its own in numbers only (`client-12` as the other
+/// clients). Only attempts that finished count.
 ///
 /// ```
 /// # use fedflow_core::*;
@@ -42,7 +42,7 @@ pub struct Durations {
     rounds: BTreeMap<(Box<str>, Name), MeanTimes>,
     /// By both names without their numbers.
     families: BTreeMap<(Box<str>, Box<str>), MeanTimes>,
-    /// How far those came that never finished.
+    /// How far tasks came that have never finished.
     failed: BTreeMap<(Name, Name), AttemptTimes>,
     under_way: BTreeMap<(Name, Name), UnderWay>,
     /// Whether any task was given to a process that had served others.
@@ -57,17 +57,17 @@ struct UnderWay {
     reused: bool,
     start: Option<f64>,
     load: Option<f64>,
-    /// When it had loaded.
+    /// When it had loaded, in seconds.
     loaded: f64,
     train: Option<f64>,
     released: Option<f64>,
 }
 
 impl Durations {
-    /// Takes an event of a run, told at `seconds` of any clock that the run's events share.
+    /// Takes an event of a run, which happened at `seconds` by any clock that the events of the run share.
     pub fn observe(&mut self, seconds: f64, event: &RunEvent) {
         if let RunEvent::RunStarted { .. } = event {
-            // What was under way when the session before was cut off has told all that it will.
+            // No more events come of attempts that were under way when the session before was cut off.
             self.under_way.clear();
         }
         self.run.observe(seconds, event, || self.finished.values().any(|seen| seen.exit.is_none()));
@@ -84,7 +84,7 @@ impl Durations {
             }
             RunEvent::TaskLoading { start_seconds, .. } => {
                 if let Some(attempt) = self.under_way.get_mut(&key) {
-                    // A process may be up before its time.
+                    // A process may be up before its task may load.
                     attempt.start = Some(start_seconds.unwrap_or(seconds - attempt.started));
                 }
             }
@@ -142,7 +142,7 @@ impl Durations {
     fn exit(&mut self, key: (Name, Name), seconds: f64) {
         let Some(attempt) = self.under_way.remove(&key) else { return };
         let (Some(released), Some(seen)) = (attempt.released, self.finished.get_mut(&key)) else { return };
-        // A process that stays is told of in the moment in which the training ended.
+        // The event of a process that is kept comes in the moment in which the training ends.
         if seconds <= released {
             return;
         }
@@ -157,8 +157,8 @@ impl Durations {
         }
     }
 
-    /// How long a task of a group is expected to take, and what that rests on; `None` if neither it nor its like
-    /// has been seen.
+    /// How long a task of a group is expected to take, and what that rests on; `None` if neither the task nor a similar
+    /// one was seen.
     #[must_use]
     pub fn estimate(&self, group: &Name, task: &Name) -> Option<(StageTimes, Basis)> {
         let key = (group.clone(), task.clone());
@@ -182,8 +182,8 @@ impl Durations {
         self.failed.get(&key).map(|seen| (self.times(*seen, &[]), Basis::Failed))
     }
 
-    /// What an attempt took, and what it would take in another process than it had: as its like has shown, the more
-    /// alike first.
+    /// What an attempt took, and what it would take in another kind of process than it had. Similar tasks have shown
+    /// that, of which the most similar come first.
     fn times(&self, seen: AttemptTimes, alike: &[&MeanTimes]) -> StageTimes {
         let elsewhere = |of: fn(&MeanTimes) -> Option<Lead>| alike.iter().find_map(|mean| of(mean));
         let (own, handed_over) = if seen.reused {
@@ -195,7 +195,7 @@ impl Durations {
         StageTimes { start: own.start, load: own.load, handed_over, train: seen.train, exit }
     }
 
-    /// Has those of a group's tasks that declare nothing expect to take as long as was learned.
+    /// Sets the expected times of those tasks of a group that declare none to what was learned.
     pub fn expect(&self, group: &mut TaskGroup) {
         let name = group.group_name();
         let learned: Vec<(Name, ExpectedTimes)> = group
@@ -218,9 +218,9 @@ impl Durations {
         self.finished.is_empty() && self.failed.is_empty()
     }
 
-    /// How long it took on average from the end of a group until the next one began or the run was over: its last
-    /// records were being made durable. An end of the run for which processes had stayed that had to exit first does
-    /// not count.
+    /// How long it took on average from the end of a group until the next one began or the run was over; `None` if that
+    /// was never seen. In this time the last records become durable. An end of the run at which kept processes had to
+    /// exit first does not count.
     #[must_use]
     pub fn between_groups(&self) -> Option<Duration> {
         self.run.between_groups()
@@ -233,7 +233,7 @@ impl Durations {
     }
 }
 
-/// The names of a group and a task, their numbers taken out.
+/// The names of a group and a task, without their numbers.
 fn family((group, task): &(Name, Name)) -> (Box<str>, Box<str>) {
     (without_numbers(group.as_str()), without_numbers(task.as_str()))
 }
@@ -246,7 +246,7 @@ fn without_numbers(name: &str) -> Box<str> {
         text.push_str(&rest[..at]);
         text.push('#');
         rest = rest[at..].trim_start_matches(|c: char| c.is_ascii_digit());
-        // A point in a number, not one behind it.
+        // A point inside a number, not one behind it.
         while let Some(fraction) =
             rest.strip_prefix('.').filter(|f| f.starts_with(|c: char| c.is_ascii_digit()))
         {

@@ -1,4 +1,4 @@
-//! `Estimates`: how much memory tasks are expected to need, learned from what tasks like them have used.
+//! `Estimates`: how much memory tasks are expected to need, learned from what similar tasks have used.
 
 use std::collections::BTreeMap;
 
@@ -8,27 +8,27 @@ use crate::learning::family::Family;
 use crate::learning::peaks::Peaks;
 use crate::model::quantity::Size;
 
-/// How many families are remembered at most; those that were met longest ago are forgotten first.
+/// How many families are remembered at most. Those that were met longest ago are forgotten first.
 const FAMILIES: usize = 2048;
 
-/// What kind of memory is meant.
+/// A kind of memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Memory {
     /// The host's.
     Host,
-    /// A card's; of a task that has several cards, the one of which it uses most.
+    /// A card's. If a task has several cards, the one of which it uses most.
     Card,
 }
 
 /// What was learned of tasks' memory, by [`Family`].
 ///
-/// It can be stored between runs: in serde's formats it is a dictionary that stays readable when it grows. What is
-/// read from elsewhere must pass [`Estimates::bounded`].
+/// It can be stored between runs: in serde's formats it is a dictionary that stays readable when members are added. Pass
+/// what was read from elsewhere through [`Estimates::bounded`].
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Estimates {
-    /// By key, which is shared by all who are told the same of a task; see [`Family`].
+    /// By the key of the family; see [`Family`].
     families: BTreeMap<u64, Known>,
-    /// Counts what was learned; by it the oldest is known.
+    /// Counts observations, and tells which family was met longest ago.
     steps: u64,
 }
 
@@ -36,14 +36,14 @@ pub struct Estimates {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 struct Known {
-    /// What people call it; empty for the narrower families.
+    /// A name for people; empty for the narrower families.
     #[serde(skip_serializing_if = "String::is_empty")]
     name: String,
     #[serde(skip_serializing_if = "Peaks::is_empty")]
     host: Peaks,
     #[serde(skip_serializing_if = "Peaks::is_empty")]
     card: Peaks,
-    /// The step at which it was met last.
+    /// The step at which it was last met.
     met: u64,
     /// Whether it was met since it was read.
     #[serde(skip)]
@@ -51,15 +51,15 @@ struct Known {
 }
 
 impl Estimates {
-    /// What a task of a family is expected to need; `None` if nobody like it was met. The narrowest family that is
-    /// known tells it.
+    /// What a task of a family is expected to need; `None` if no similar task was met. The narrowest family that is
+    /// known decides.
     #[must_use]
     pub fn of(&self, family: &Family, memory: Memory) -> Option<Size> {
         self.of_alike(family, memory).or_else(|| self.estimate(family.keys()[0], memory))
     }
 
-    /// The same from tasks of the same choices only: that of the widest family may be far from what a task needs that
-    /// makes a choice for the first time.
+    /// The same from tasks with the same choices only. A task that makes a choice for the first time may need a quite
+    /// different amount than the widest family tells.
     #[must_use]
     pub fn of_alike(&self, family: &Family, memory: Memory) -> Option<Size> {
         let [_, alike, itself] = family.keys();
@@ -70,7 +70,8 @@ impl Estimates {
         self.families.get(&key)?.peaks(memory).estimate()
     }
 
-    /// A task has used so much at most. `settled`: it was out of memory before, and has now shown what it needs.
+    /// Takes the most memory that a task has used. `settled` means that the task was out of memory before, and has now
+    /// shown what it needs.
     pub fn observe(&mut self, family: &Family, memory: Memory, peak: Size, settled: bool) {
         self.meet(family, memory, |peaks| {
             if settled {
@@ -80,13 +81,13 @@ impl Estimates {
         });
     }
 
-    /// A task was out of memory, and will be given this: others of its family will not be given less, until it is
-    /// known what it needs.
+    /// A task was out of memory and will be given `at_least`. Until it is known what it needs, other tasks of its family
+    /// are not given less.
     pub fn out_of_memory(&mut self, family: &Family, memory: Memory, at_least: Size) {
         self.meet(family, memory, |peaks| peaks.raise(at_least));
     }
 
-    /// Takes what `later` has learned since it was read. For a store that others have changed meanwhile.
+    /// Takes what `later` has learned since it was read, for a store that other runs have changed meanwhile.
     pub fn take_news(&mut self, later: &Self) {
         self.steps = self.steps.max(later.steps);
         for (key, known) in later.families.iter().filter(|(_, known)| known.news) {
@@ -101,13 +102,13 @@ impl Estimates {
         self.families.values().any(|known| known.news)
     }
 
-    /// The same within the bounds on its size, for what was read from elsewhere.
+    /// Brings what was read from elsewhere within the limits on its size.
     #[must_use]
     pub fn bounded(mut self) -> Self {
         for known in self.families.values_mut() {
             known.host.bound();
             known.card.bound();
-            // A step from the future would be remembered for ever.
+            // A step from the future would never be forgotten.
             known.met = known.met.min(self.steps);
         }
         self.forget();
@@ -140,12 +141,12 @@ impl Estimates {
         self.forget();
     }
 
-    /// Forgets the families that were met longest ago, an eighth at once: it is done rarely then.
+    /// Forgets the families that were met longest ago. It forgets an eighth at once, so that it is rarely needed.
     fn forget(&mut self) {
         if self.families.len() <= FAMILIES {
             return;
         }
-        // A wide family is worth more than a single task of it.
+        // A wide family is worth more than a single task.
         let rank = |(key, known): (&u64, &Known)| (!known.name.is_empty(), known.met, *key);
         let mut ranked: Vec<_> = self.families.iter().map(rank).collect();
         ranked.sort_unstable();

@@ -9,19 +9,19 @@ use crate::model::name::Name;
 use crate::model::value::{Dict, Value};
 use crate::work::spec::{Program, TaskSpec};
 
-/// What a task is compared with when its memory is estimated.
+/// The tasks with which a task is compared when its memory is estimated.
 ///
 /// Each task belongs to three families, from the widest to its own:
 ///
-/// 1. what runs it, in which group: the worker and the kind, or the command's program, and the group's name with
-///    the round's number taken off, so that what one round has shown counts in the next;
+/// 1. the tasks of the same program and group: the worker and the kind, or the command's program, and the group's name
+///    without the number of the round, so that one round teaches the next;
 /// 2. of these, the tasks whose parameters make the same *choices*: texts and truth values, such as
-///    `model = "resnet50"`. Numbers are not compared, as most are seeds and rates, and a family of one never
-///    learns anything in time; nor are paths;
-/// 3. of these, the task itself: its identifier and all its parameters but the round's number. It is met again in
+///    `model = "resnet50"`. Numbers do not count, as most are seeds and rates, and a family of one task would learn
+///    nothing in time. Paths do not count either;
+/// 3. of these, the task itself: its identifier and all its parameters but the number of the round. It is met again in
 ///    the next round, in the next attempt and in the next run.
 ///
-/// Parameters for `train` do not count: they may come late, and are mostly what earlier tasks have made.
+/// Parameters for `train` do not count: they may come late, and mostly hold what earlier tasks have made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Family {
     name: Arc<str>,
@@ -29,10 +29,10 @@ pub struct Family {
     keys: [u64; 3],
 }
 
-/// Arguments behind which an interpreter's program stands.
+/// The endings of scripts, which an interpreter runs.
 const SCRIPT_ENDINGS: [&str; 6] = ["py", "sh", "jl", "R", "pl", "rb"];
 
-/// Longer texts are no choice among a few.
+/// A longer text is not a choice among a few.
 const LONGEST_CHOICE: usize = 32;
 
 impl Family {
@@ -54,18 +54,18 @@ impl Family {
         Self { name, keys: [widest, choices, hash.value()] }
     }
 
-    /// What the widest family of a group's tasks is called that this program runs.
+    /// The name of the widest family of the tasks of a group that this program runs.
     pub(crate) fn name_of(group: &Name, program: &Program) -> String {
         format!("{}: {}", stem(group.as_str(), |_| ()), program_name(program))
     }
 
-    /// The same, in the memory of another one's name if they are equal.
+    /// The same name, which shares the memory of `other` if the two are equal.
     pub(crate) fn name_like(other: &Arc<str>, group: &Name, program: &Program) -> Arc<str> {
         let name = Self::name_of(group, program);
         if *name == **other { Arc::clone(other) } else { name.into() }
     }
 
-    /// What the widest family is called, for people: `train-*: digits train-client`.
+    /// The name of the widest family, for people: `train-*: digits train-client`.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
@@ -82,7 +82,7 @@ impl Family {
     }
 }
 
-/// What runs a task, in a few words.
+/// The program of a task, in a few words.
 fn program_name(program: &Program) -> String {
     let command = match program {
         Program::Worker { worker, kind } => return format!("{worker} {kind}"),
@@ -96,7 +96,7 @@ fn program_name(program: &Program) -> String {
     let Some(first) = command.program() else { return String::new() };
     let rest: Vec<&str> = command.iter().skip(1).take(5).collect();
     let mut name = file_name(first);
-    // `python3 train.py` and `python3 -m trainer` are programs of their own; what follows is theirs.
+    // `python3 train.py` and `python3 -m trainer` are programs of their own; the arguments that follow are theirs.
     let is_script = |text: &str| SCRIPT_ENDINGS.iter().any(|ending| ends_with(text, ending));
     let module = rest.windows(2).take(4).find(|pair| pair[0] == "-m").map(|pair| pair[1].to_owned());
     let script = rest.iter().take(4).find(|text| is_script(text)).map(|text| file_name(text));
@@ -132,7 +132,7 @@ fn write_choices(hash: &mut Fnv1a, spec: &TaskSpec) {
     }
 }
 
-/// All parameters. Where one holds the round's number, or that of the round before, it is left out.
+/// All parameters, without the number of the round or of the round before.
 fn write_params(hash: &mut Fnv1a, params: &Dict, rounds: &[u64]) {
     let is_round = |number: u64| rounds.iter().any(|&round| number == round || number + 1 == round);
     for (key, value) in params.iter() {
@@ -144,7 +144,8 @@ fn write_params(hash: &mut Fnv1a, params: &Dict, rounds: &[u64]) {
     }
 }
 
-/// A text with a star for each whole word of digits: `train-3` is `train-*`, `resnet50` stays. `number` is told each.
+/// A text with a star for each whole word of digits: `train-3` becomes `train-*`, `resnet50` stays. `number` is called
+/// with each.
 fn stem(text: &str, number: impl FnMut(u64)) -> String {
     starred(text, |_| true, number)
 }
@@ -155,7 +156,7 @@ fn starred(text: &str, takes: impl Fn(u64) -> bool, mut number: impl FnMut(u64))
         let end = piece.char_indices().last().filter(|(_, last)| !last.is_alphanumeric());
         let (word, rest) = piece.split_at(end.map_or(piece.len(), |(place, _)| place));
         match word.parse::<u64>() {
-            // `parse` takes a sign as well, but a sign is no letter.
+            // `parse` would accept a sign, but a sign ends a word.
             Ok(digits) if takes(digits) => {
                 number(digits);
                 starred.push('*');

@@ -1,4 +1,4 @@
-//! `Peaks`: how much memory the last tasks of a family used at most, and what the next one is expected to use.
+//! `Peaks`: the most memory that each of the last tasks of a family used, and what the next one is expected to use.
 
 use std::collections::VecDeque;
 
@@ -6,18 +6,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::quantity::Size;
 
-/// How many peaks are remembered. More would only remember what the user has changed since.
+/// How many peaks are remembered. Older ones mostly stem from code that has changed since.
 pub(super) const REMEMBERED: usize = 32;
 
-/// The part of the tasks that an estimate suffices for, as far as peaks tell. To be wrong costs a training, to be too
-/// careful a little room.
+/// The fraction of the tasks for which an estimate is enough, as far as peaks tell. An estimate that is too small costs
+/// a training, one that is too large a little room.
 const QUANTILE: f64 = 0.95;
 
-/// What is added to a quantile, as a part of it: for what the peaks have not shown yet.
+/// The fraction of a quantile that is added to it, as the next peak may be higher.
 const MARGIN: f64 = 0.02;
-/// As much again for a single peak, and less the more there are.
+/// A further fraction for a single peak, which shrinks as more peaks are known.
 const MARGIN_OF_ONE: f64 = 0.10;
-/// The least that is added: small peaks vary by what a runtime takes by itself.
+/// The least that is added, as the memory of a runtime itself makes small peaks vary.
 const LEAST_MARGIN: Size = Size::from_bytes(64 << 20);
 
 /// The peaks of one kind of memory.
@@ -26,8 +26,8 @@ const LEAST_MARGIN: Size = Size::from_bytes(64 << 20);
 pub(super) struct Peaks {
     /// The latest is last. Invariant: at most [`REMEMBERED`].
     recent: VecDeque<Size>,
-    /// A task was out of memory with less than this. It holds until that task has shown what it needs, or until so
-    /// many others have shown theirs.
+    /// A task was out of memory with less than this. It holds until that task has shown what it needs, or until enough
+    /// other tasks have.
     #[serde(skip_serializing_if = "Option::is_none")]
     floor: Option<Floor>,
 }
@@ -39,7 +39,7 @@ struct Floor {
 }
 
 impl Peaks {
-    /// A task has used so much at most.
+    /// Takes the most memory that a task has used.
     pub(super) fn observe(&mut self, peak: Size) {
         if self.recent.len() >= REMEMBERED {
             self.recent.pop_front();
@@ -51,7 +51,7 @@ impl Peaks {
         self.floor = self.floor.filter(|floor| floor.holds_for > 0);
     }
 
-    /// A task was out of memory, and will be given this.
+    /// A task was out of memory and will be given `at_least`.
     pub(super) fn raise(&mut self, at_least: Size) {
         let before = self.floor.map_or(Size::ZERO, |floor| floor.at_least);
         self.floor = Some(Floor { at_least: at_least.max(before), holds_for: REMEMBERED });
@@ -68,12 +68,12 @@ impl Peaks {
         self.quantile().map(|peak| with_margin(peak, self.recent.len())).max(floor)
     }
 
-    /// Nothing is known.
+    /// Whether nothing is known.
     pub(super) fn is_empty(&self) -> bool {
         self.recent.is_empty() && self.floor.is_none()
     }
 
-    /// Keeps what was read from elsewhere within bounds.
+    /// Brings what was read from elsewhere within the limits.
     pub(super) fn bound(&mut self) {
         self.recent.drain(..self.recent.len().saturating_sub(REMEMBERED));
         if let Some(floor) = &mut self.floor {
@@ -81,7 +81,7 @@ impl Peaks {
         }
     }
 
-    /// The smallest peak that is not exceeded by more than the rest (nearest rank).
+    /// The quantile of the peaks, by the nearest rank.
     fn quantile(&self) -> Option<Size> {
         let mut sorted: Vec<Size> = self.recent.iter().copied().collect();
         sorted.sort_unstable();

@@ -1,4 +1,4 @@
-//! `Card`: a device of the lease table, who holds it, and what placement sees of it.
+//! `Card`: a device of the lease table, the leases on it, and what placement sees of it.
 
 use std::collections::BTreeMap;
 
@@ -11,32 +11,32 @@ use crate::model::quantity::Size;
 #[derive(Debug, Clone)]
 pub(super) struct Card {
     pub(super) info: DeviceInfo,
-    /// The most memory that leases may book in all; none: one lease at a time.
+    /// The most memory that leases may book in all; `None`: one lease at a time, and memory does not count.
     pub(super) capacity: Option<Size>,
-    /// Memory that others use, as far as known.
+    /// Memory that processes without a lease use, as far as known.
     pub(super) foreign: Size,
-    /// What other runs have leased of it.
-    pub(super) others: Others,
-    /// Memory that nobody uses and nobody can have.
+    /// What the leases of other runs take of it.
+    pub(super) others: OtherRuns,
+    /// Memory in quarantine: no process uses it, and none can have it.
     pub(super) quarantined: Size,
-    /// Whether it was lost: nothing is leased on it any more.
+    /// Whether the device was lost. Nothing more is leased on it.
     pub(super) dropped: bool,
     pub(super) holders: BTreeMap<LeaseId, Holder>,
 }
 
-/// What leases of other runs take of one device. The table counts it as it counts its own leases: it ends some day,
-/// unlike memory that is merely used.
+/// What the leases of other runs take of one device. The table counts them like its own leases, which will end, unlike
+/// memory that is merely in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Others {
-    /// The memory that they have booked.
+pub struct OtherRuns {
+    /// The memory that is booked.
     pub memory: Size,
-    /// How many of them train.
+    /// How many leases are used for training.
     pub training: usize,
-    /// How many keep memory booked though their training has ended.
+    /// How many leases keep memory booked after their training.
     pub resident: usize,
-    /// Whether one that trains has the device alone.
+    /// Whether a task trains that has the device alone.
     pub exclusive: bool,
-    /// How many of those who train have memory that nobody estimated.
+    /// How many of those that train have no estimate of their memory.
     pub unestimated: usize,
 }
 
@@ -72,14 +72,14 @@ impl Card {
             info,
             capacity,
             foreign: Size::ZERO,
-            others: Others::default(),
+            others: OtherRuns::default(),
             quarantined: Size::ZERO,
             dropped: false,
             holders: BTreeMap::new(),
         }
     }
 
-    /// What placement sees of it, for a request.
+    /// The card as placement sees it for a request.
     pub(super) fn view(&self, place: usize, request: &LeaseRequest, held_back: bool) -> CardView {
         let own_exclusive = self.holders.values().any(|holder| holder.exclusive && holder.training);
         let own_unestimated = self.holders.values().filter(|h| h.training && !h.estimated).count();
@@ -97,7 +97,7 @@ impl Card {
         }
     }
 
-    /// Whether a lease that it has could book so much in place of what it has booked.
+    /// Whether one of its leases could book so much memory in place of what it has booked.
     pub(super) fn could_rebook(&self, lease: LeaseId, memory: Size) -> bool {
         let used = self.booked_beside(Some(lease)) + self.others.memory + self.foreign + memory;
         self.capacity.is_some_and(|capacity| used <= capacity)

@@ -1,4 +1,4 @@
-//! Leases: what a task asks of the devices, and what it is given.
+//! `Lease` and `LeaseRequest`: what a task asks of the devices, and what it is given.
 
 use crate::model::device::{Device, DeviceInfo, Pin};
 use crate::model::identity::TaskKey;
@@ -9,28 +9,28 @@ use crate::work::task::LeaseInfo;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LeaseId(pub u64);
 
-/// What a task asks of the devices.
+/// A task's request for devices.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LeaseRequest {
-    /// Who asks.
+    /// The task that asks.
     pub holder: TaskKey,
-    /// How many devices; all or none.
+    /// How many devices. The request is met with all of them at once, or not at all.
     pub devices: u32,
-    /// Memory on each card.
+    /// The memory to book on each card.
     pub memory: Size,
-    /// Whether somebody estimated the memory. Tasks that nobody estimated share a card only up to
-    /// `scheduler.max-per-device`.
+    /// Whether the memory is an estimate, given or learned, and not the default. Tasks without an estimate share a card
+    /// only up to `scheduler.max-per-device`.
     pub estimated: bool,
-    /// Whether the cards are taken whole.
+    /// Whether no other task may train on the cards at the same time.
     pub exclusive: bool,
-    /// The device it is tied to.
+    /// The device that it is pinned to; `None`: any device.
     pub pin: Option<Pin>,
-    /// Whether, if refused, devices are kept back for it.
+    /// Whether devices are kept free for the request if it cannot be met now.
     pub hold: bool,
-    /// A lease whose turn has ended and in whose place it stands: what that has booked is there for this one.
+    /// A lease whose training has ended and which this one replaces: the memory that it has booked is used for this one.
     pub replaces: Option<LeaseId>,
-    /// It has run out of memory before: it goes where most is free, not where it fits best; and if it takes a card
-    /// whole, to a card of the largest size.
+    /// Whether the task has run out of memory before. It then goes to the card with the most free memory, not to the one
+    /// that fits best. If it is also exclusive, it goes to a card of the largest size.
     pub roomy: bool,
 }
 
@@ -41,9 +41,9 @@ pub struct Lease {
     pub id: LeaseId,
     /// What is leased, one share for each device.
     pub shares: Vec<Share>,
-    /// What a process that is started for this lease alone must find in its environment.
+    /// The environment variables of a process that is started for this lease alone.
     pub environment: Vec<(String, String)>,
-    /// How such a process names its device: it sees one card, so `cuda:0`.
+    /// The name of the device in such a process. As it sees one card only, that is `cuda:0`.
     pub device_seen: Device,
 }
 
@@ -52,21 +52,21 @@ pub struct Lease {
 pub struct Share {
     /// The device.
     pub info: DeviceInfo,
-    /// The leased memory; none on a CPU slot.
+    /// The leased memory; `None` on a CPU slot.
     pub memory: Option<Size>,
-    /// The place among equal devices, or among those who share the card, from 0.
+    /// The number of the CPU slot, or of this share among those of its card, from 0.
     pub slot: u32,
 }
 
 impl Lease {
-    /// The (first) device, as the run names it.
+    /// The device, or the first of several, under its name in the run.
     #[must_use]
     pub fn device(&self) -> Device {
         self.shares.first().map_or(Device::Cpu, |share| share.info.device)
     }
 
-    /// What its holder is told. A process that was `started_for_it` names its device as it sees it, one that
-    /// loaded before as the run names it.
+    /// The lease as its holder sees it. A process that was `started_for_it` sees its devices only, and names them
+    /// accordingly. One that had loaded before uses the names of the run.
     #[must_use]
     pub fn info(&self, started_for_it: bool) -> LeaseInfo {
         LeaseInfo {

@@ -1,32 +1,32 @@
-//! Placement: which devices a request gets. Pure: views of cards in, places out.
+//! Placement: which devices a request gets. It is pure: views of cards go in, places come out.
 
 use std::cmp::Reverse;
 
 use crate::leasing::lease::LeaseRequest;
 use crate::model::quantity::Size;
 
-/// What placement sees of one card.
+/// A card as placement sees it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct CardView {
-    /// Its place in the table; the order of preference among equals.
+    /// Its place in the table. Of equal cards the first is preferred.
     pub(super) place: usize,
-    /// Whether the request's pin means it.
+    /// Whether the card exists and the request's pin allows it.
     pub(super) suits: bool,
-    /// Whether it is kept back for somebody else.
+    /// Whether it is kept free for another request.
     pub(super) held_back: bool,
-    /// The most memory that may be used on it; none: one lease at a time, and memory does not count.
+    /// The most memory that may be used on it; `None`: one lease at a time, and memory does not count.
     pub(super) capacity: Option<Size>,
-    /// The memory that leases and others use on it.
+    /// The memory that is booked on it or used by processes without a lease.
     pub(super) used: Size,
-    /// The part of it that is not leased by this pool.
+    /// The part of that which processes without a lease use.
     pub(super) foreign: Size,
     /// How many tasks train on it.
     pub(super) training: usize,
-    /// How many processes keep memory on it though their training has ended.
+    /// How many processes keep memory on it after their training.
     pub(super) resident: usize,
-    /// Whether somebody has it alone.
+    /// Whether a task that trains on it has it alone.
     pub(super) exclusive: bool,
-    /// How many of those who train on it have memory that nobody estimated.
+    /// How many of the tasks that train on it have no estimate of their memory.
     pub(super) unestimated: usize,
 }
 
@@ -40,8 +40,8 @@ impl CardView {
         if request.exclusive && (self.training > 0 || self.resident > 0 || self.foreign > Size::ZERO) {
             return false;
         }
-        // One that nobody estimated might need anything: it does not join those who were, nor they it,
-        // beyond the number that the configuration allows.
+        // A task without an estimate might need any amount. It shares the card with others only up to the number that
+        // the configuration allows, whether they have an estimate or not.
         let limit = max_per_device as usize;
         let crowded = (!request.estimated || self.unestimated > 0) && self.training >= limit;
         !crowded && self.used + request.memory <= capacity
@@ -59,14 +59,15 @@ impl CardView {
     }
 }
 
-/// The places of the cards that a request gets now, or `None` if it must wait.
+/// The places of the cards that a request gets now; `None` if it must wait.
 ///
-/// Best fit: among the cards on which it fits, those of the smallest size, so that large tasks still find room;
-/// among equals those with fewer tasks training, so that a group spreads over equal cards; then the order of the
-/// table. What nobody estimated cannot be fitted: there only tasks training and the table's order count, so that
-/// it goes where `gpu-priority` says.
+/// The best fit is chosen: of the cards that have room, one of the smallest size, so that large tasks still find room.
+/// Of equal cards, one with the fewest tasks that train, so that a group spreads. Then the order of the table decides.
+/// Without an estimate there is no best fit. Only the number of tasks and the order of the table count, so that the
+/// task goes where `gpu-priority` says.
 ///
-/// What has run out of memory before goes where most is free: what it needs is not known, but that it is more.
+/// A task that has run out of memory before goes to the card with the most free memory, as it needs more than was
+/// thought.
 #[must_use]
 pub(super) fn place(cards: &[CardView], request: &LeaseRequest, max_per_device: u32) -> Option<Vec<usize>> {
     let largest = largest_wanted(cards, request);
@@ -82,17 +83,17 @@ pub(super) fn place(cards: &[CardView], request: &LeaseRequest, max_per_device: 
     (fitting.len() >= wanted).then(|| fitting[..wanted].iter().map(|card| card.place).collect())
 }
 
-/// The size that a card must have: the largest, if this is the last try after running out of memory, alone on a card.
+/// The size that a card must have. For a last try alone on a card, after running out of memory, it is the largest.
 fn largest_wanted(cards: &[CardView], request: &LeaseRequest) -> Option<Size> {
     let suiting = cards.iter().filter(|card| card.suits && request.roomy && request.exclusive);
     let mut sizes: Vec<Option<Size>> = suiting.map(|card| card.capacity).collect();
     sizes.sort_unstable();
-    // As many as are asked for at once must remain.
+    // As many cards must remain as the request asks for.
     sizes.iter().rev().nth((request.devices as usize).saturating_sub(1)).copied().flatten()
 }
 
-/// The cards to keep back for a request that must wait: those that can be emptied for it soonest, taken to be
-/// those with the fewest tasks on them.
+/// The cards to keep free for a request that must wait: those that can be emptied soonest. These are assumed to be the
+/// ones with the fewest tasks.
 #[must_use]
 pub(super) fn hold_back(cards: &[CardView], request: &LeaseRequest) -> Vec<usize> {
     let largest = largest_wanted(cards, request);

@@ -1,6 +1,6 @@
 //! `LeaseTable`: which lease holds how much of which device. Nothing else moves a share.
 
-use crate::leasing::card::{Card, Holder, Others};
+use crate::leasing::card::{Card, Holder, OtherRuns};
 use crate::leasing::lease::{Lease, LeaseId, LeaseRequest, Share, Unleasable};
 use crate::leasing::placement::{self, CardView};
 use crate::model::config::Config;
@@ -261,7 +261,7 @@ impl LeaseTable {
 
     /// Sets what other runs have leased of a device. The device is named by its place, the number of devices that were
     /// added before it, as CPU slots share one name.
-    pub fn set_others(&mut self, place: usize, others: Others) {
+    pub fn set_others(&mut self, place: usize, others: OtherRuns) {
         if let Some(card) = self.cards.get_mut(place) {
             card.others = others;
         }
@@ -312,7 +312,7 @@ mod tests {
     #[test]
     fn leases_of_other_runs_count_as_own_ones_do() {
         let mut table = table();
-        let others = Others { memory: Size::from_gb(6), training: 1, ..Others::default() };
+        let others = OtherRuns { memory: Size::from_gb(6), training: 1, ..OtherRuns::default() };
         table.set_others(0, others);
         assert_eq!(table.try_lease(&request(5)), None, "no room");
         assert_eq!(table.try_lease(&LeaseRequest { exclusive: true, ..request(1) }), None, "not alone");
@@ -326,20 +326,20 @@ mod tests {
         table.release(lease.id);
         assert!(table.places(lease.id).is_empty());
 
-        table.set_others(0, Others { unestimated: 1, ..others });
+        table.set_others(0, OtherRuns { unestimated: 1, ..others });
         assert_eq!(table.try_lease(&request(1)), None, "one that nobody estimated might need anything");
-        table.set_others(0, Others { exclusive: true, ..others });
+        table.set_others(0, OtherRuns { exclusive: true, ..others });
         assert_eq!(table.try_lease(&request(1)), None);
-        table.set_others(0, Others { training: 0, resident: 1, ..others });
+        table.set_others(0, OtherRuns { training: 0, resident: 1, ..others });
         assert_eq!(table.try_lease(&LeaseRequest { exclusive: true, ..request(1) }), None);
-        table.set_others(0, Others::default());
+        table.set_others(0, OtherRuns::default());
         assert!(table.try_lease(&LeaseRequest { exclusive: true, ..request(9) }).is_some());
     }
 
     #[test]
     fn a_slot_that_another_run_has_is_taken() {
         let mut table = LeaseTable::of_cpu_slots(2);
-        table.set_others(0, Others { training: 1, ..Others::default() });
+        table.set_others(0, OtherRuns { training: 1, ..OtherRuns::default() });
         let lease = table.try_lease(&request(1)).unwrap();
         assert_eq!((lease.shares[0].slot, table.places(lease.id)), (1, vec![1]));
         assert_eq!(table.try_lease(&request(1)), None);
@@ -348,7 +348,7 @@ mod tests {
     #[test]
     fn a_card_full_of_other_runs_leases_can_be_kept_back() {
         let mut table = table();
-        table.set_others(0, Others { memory: Size::from_gb(8), training: 1, ..Others::default() });
+        table.set_others(0, OtherRuns { memory: Size::from_gb(8), training: 1, ..OtherRuns::default() });
         let waiter = TaskKey { group: 1, place: 7 };
         assert_eq!(table.try_lease(&LeaseRequest { holder: waiter, hold: true, ..request(9) }), None);
         assert_eq!(table.try_lease(&request(1)), None, "it would fit, but somebody has waited longer");

@@ -1,4 +1,4 @@
-//! Devices: their names, what is known of them, and how a task pins one.
+//! Devices: their names, what is known of them, and how a task is pinned to one.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,7 +9,7 @@ use crate::model::quantity::Size;
 
 /// The name of a device: `cpu`, `cuda:1`, or `sim:0` for a simulated card.
 ///
-/// `N` is the card's ordinal in the run's visible list, in PCI order.
+/// The number is the card's ordinal among the cards that the run sees, in PCI order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Device {
@@ -21,7 +21,7 @@ pub enum Device {
     Sim(u32),
 }
 
-/// A text that names no device.
+/// A text does not name a device.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no device; write \"cpu\", \"cuda:0\" or a card's UUID (\"GPU-…\" or \"MIG-…\")")]
 pub struct DeviceError(String);
@@ -64,9 +64,9 @@ impl From<Device> for String {
     }
 }
 
-/// The device that a task is tied to.
+/// The device that a task is pinned to.
 ///
-/// On simulated cards `cuda:N` means the simulated card `N`, so a flow for real cards can be tried without them.
+/// On simulated cards `cuda:N` means `sim:N`, so that a flow for real cards can be tried without them.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Pin {
@@ -127,12 +127,12 @@ impl From<Pin> for String {
 pub struct DeviceInfo {
     /// Its name in this run.
     pub device: Device,
-    /// The UUID of a card; none for a CPU slot.
+    /// The UUID of a card; `None` for a CPU slot and a simulated card.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uuid: Option<String>,
     /// The product's name, such as `NVIDIA H100`.
     pub name: String,
-    /// Its memory; none for a CPU slot.
+    /// Its memory; `None` for a CPU slot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<Size>,
 }

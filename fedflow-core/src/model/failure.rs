@@ -1,4 +1,4 @@
-//! Why a task failed: stage, kind, message and what it last printed.
+//! `Failure`: why a task failed: stage, kind, message, and what it printed last.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stage {
-    /// Before its process had said hello.
+    /// Before its process was ready.
     Start,
     /// In `load`.
     Load,
@@ -35,9 +35,9 @@ impl fmt::Display for Stage {
 pub enum FailureKind {
     /// The task returned or raised an error, or panicked.
     Error,
-    /// A signal ended it that Fedflow did not send.
+    /// It was ended by a signal that Fedflow did not send.
     Killed,
-    /// It left without a result.
+    /// Its process exited without a result.
     Exit,
     /// A time limit expired.
     Timeout,
@@ -69,19 +69,19 @@ impl fmt::Display for FailureKind {
 /// Why a task, or one attempt at it, failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
-    /// In which stage.
+    /// The stage in which it failed.
     pub stage: Stage,
-    /// What kind of failure.
+    /// The kind of the failure.
     pub kind: FailureKind,
     /// The cause, in words: the error's text, the signal or the exit code.
     pub message: String,
-    /// The last lines that it wrote to stderr.
+    /// The last lines that it wrote to stderr; empty if it wrote none.
     #[serde(default)]
     pub stderr_tail: String,
 }
 
 impl Failure {
-    /// A failure; what was printed last is added where the log is at hand.
+    /// A failure without the last lines of stderr, which are added where the log is at hand.
     #[must_use]
     pub fn new(stage: Stage, kind: FailureKind, message: impl Into<String>) -> Self {
         Self { stage, kind, message: message.into(), stderr_tail: String::new() }

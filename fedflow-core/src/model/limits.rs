@@ -4,25 +4,25 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// Time limits and retries; what is `None` comes from the group, the worker or the configuration.
+/// Time limits and retries. A field that is `None` comes from the group, the worker or the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Limits {
-    /// From the start of the process until it has said hello.
+    /// From the start of the process until its hello.
     pub start_timeout: Option<Duration>,
-    /// The load phase.
+    /// For the load phase.
     pub load_timeout: Option<Duration>,
-    /// The train phase.
+    /// For the train phase.
     pub train_timeout: Option<Duration>,
-    /// One whole attempt, from its start to its result.
+    /// For a whole attempt, from its start to its result.
     pub timeout: Option<Duration>,
-    /// From the result, or from the order to exit, until the process is gone.
+    /// From the result, or from the request to exit, until the process is gone.
     pub exit_timeout: Option<Duration>,
     /// How often the task is tried again after a failure of its own.
     pub retries: Option<u32>,
 }
 
 impl Limits {
-    /// These limits, with what they leave open taken from others.
+    /// These limits, with those that are `None` taken from `fallback`.
     #[must_use]
     pub fn or(self, fallback: Self) -> Self {
         Self {

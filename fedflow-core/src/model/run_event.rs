@@ -1,4 +1,4 @@
-//! `RunEvent`: all that is ever told of a run. The journal keeps it, reports fold it, views show it.
+//! `RunEvent`: all that is recorded of a run. The journal keeps events, reports fold them, views show them.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,8 +11,8 @@ use crate::model::value::{Dict, Value};
 
 /// Something that happened in a run.
 ///
-/// In serde's formats it is a dictionary whose `event` names the variant in kebab case; the time stands beside
-/// it, not in it. Seconds are wall time by the monotonic clock.
+/// In serde's formats it is a dictionary whose `event` names the variant in kebab case. The time is no part of it.
+/// Seconds are counted by the monotonic clock.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case", rename_all_fields = "snake_case")]
 pub enum RunEvent {
@@ -37,7 +37,7 @@ pub enum RunEvent {
         index: u32,
         /// Its directory, an absolute path.
         workdir: String,
-        /// A checksum of what the group was made of; a recorded group stands for another one only if it matches.
+        /// What the group is made of, as a number. A recorded group is the same as another one only if it is equal.
         fingerprint: u64,
         /// Its tasks, in the order in which they were added.
         tasks: Vec<Name>,
@@ -48,91 +48,91 @@ pub enum RunEvent {
         group: Name,
         /// The task.
         task: Name,
-        /// Which attempt, from 1.
+        /// The attempt, from 1.
         attempt: u32,
         /// Its directory, an absolute path.
         workdir: String,
-        /// Whether it is given to a process that has served other tasks.
+        /// Whether its process has served other tasks.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         reused: bool,
     },
-    /// Its process is up and was told to load.
+    /// The process is ready and was told to load.
     TaskLoading {
         /// The task's group.
         group: Name,
         /// The task.
         task: Name,
-        /// Which attempt.
+        /// The attempt, from 1.
         attempt: u32,
-        /// How long it took until its process was up, if that was before it could be told.
+        /// How long the start of the process took, in seconds; `None`: as long as since `TaskStarted`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         start_seconds: Option<f64>,
     },
-    /// `load` returned; the task waits for a device.
+    /// `load` has returned, and the task waits for a device.
     TaskLoaded {
         /// The task's group.
         group: Name,
         /// The task.
         task: Name,
-        /// Which attempt.
+        /// The attempt, from 1.
         attempt: u32,
-        /// How long `load` took.
+        /// How long `load` took, in seconds.
         load_seconds: f64,
     },
-    /// The task trains.
+    /// The task begins to train.
     TaskTraining {
         /// The task's group.
         group: Name,
         /// The task.
         task: Name,
-        /// Which attempt.
+        /// The attempt, from 1.
         attempt: u32,
-        /// The (first) leased device.
+        /// The leased device, or the first of several.
         device: Device,
-        /// Which of several equal slots it is, from 0: the lane in charts.
+        /// The number of the CPU slot, or of the share of a card, from 0: the row in charts.
         slot: u32,
-        /// All leased cards, if there are several.
+        /// All leased devices if there are several, else empty.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         devices: Vec<Device>,
-        /// The memory leased on each card.
+        /// The memory leased on each card; `None` on a CPU slot.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         memory: Option<Size>,
     },
-    /// How far the training is.
+    /// How many steps of the training are done.
     TaskProgress {
         /// The task's group.
         group: Name,
         /// The task.
         task: Name,
-        /// Which attempt.
+        /// The attempt, from 1.
         attempt: u32,
         /// Steps done.
         done: u64,
         /// Steps in all.
         total: u64,
     },
-    /// A named value that the task told while training.
+    /// A named value that the task reported while it trained.
     TaskItem {
         /// The task's group.
         group: Name,
         /// The task.
         task: Name,
-        /// Which attempt.
+        /// The attempt, from 1.
         attempt: u32,
         /// The value's name.
         key: String,
         /// The value.
         value: Value,
     },
-    /// `train` ended and the device is given back; the result or the failure follows.
+    /// `train` has ended and the device is given back. The result or the failure follows.
     TaskReleased {
         /// The task's group.
         group: Name,
         /// The task.
         task: Name,
-        /// Which attempt.
+        /// The attempt, from 1.
         attempt: u32,
-        /// How long the device was held.
+        /// How long the device was held, in seconds.
         train_seconds: f64,
     },
     /// The task has its result. Announced only when this record is durable.
@@ -141,13 +141,13 @@ pub enum RunEvent {
         group: Name,
         /// The task.
         task: Name,
-        /// Which attempt brought it.
+        /// The attempt that brought it.
         attempt: u32,
         /// The device that it trained on.
         device: Device,
-        /// How long `load` took.
+        /// How long `load` took, in seconds.
         load_seconds: f64,
-        /// How long `train` took.
+        /// How long `train` took, in seconds.
         train_seconds: f64,
         /// What `train` returned.
         result: Dict,
@@ -158,62 +158,62 @@ pub enum RunEvent {
         group: Name,
         /// The task.
         task: Name,
-        /// Which attempt was the last.
+        /// The last attempt.
         attempt: u32,
-        /// The device that it trained on, if it got so far.
+        /// The device that it trained on; `None` if it never trained.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         device: Option<Device>,
-        /// How long `load` took, if it ended.
+        /// How long `load` took, in seconds; `None` if it did not end.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         load_seconds: Option<f64>,
-        /// How long it trained, if it got so far.
+        /// How long it trained, in seconds; `None` if it never trained.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         train_seconds: Option<f64>,
-        /// Why.
+        /// Why the task failed.
         error: Failure,
     },
-    /// An attempt failed and another one follows.
+    /// An attempt has failed, and another one follows.
     TaskRetried {
         /// The task's group.
         group: Name,
         /// The task.
         task: Name,
-        /// Which attempt failed.
+        /// The attempt that failed.
         attempt: u32,
-        /// The device that it trained on, if it got so far.
+        /// The device that it trained on; `None` if it never trained.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         device: Option<Device>,
-        /// Why it failed.
+        /// Why the attempt failed.
         error: Failure,
         /// Whether the process and the loaded data are kept.
         data_kept: bool,
-        /// How long until the next attempt may start.
+        /// How long until the next attempt may start, in seconds.
         delay_seconds: f64,
     },
-    /// What an attempt used of the memory that it was given. Told before its process is gone, if anything of it
-    /// was measured.
+    /// How much an attempt used of the memory that it was given. It comes before the end of the process, and only if
+    /// something was measured.
     TaskMemory {
         /// The task's group.
         group: Name,
         /// The task.
         task: Name,
-        /// Which attempt.
+        /// The attempt, from 1.
         attempt: u32,
-        /// With which tasks it is compared, for people.
+        /// The tasks with which it is compared, as a name for people.
         family: String,
         /// Host memory.
         memory: MemoryUse,
-        /// Memory on each card, if it trained on one.
+        /// Memory on each card; `None` if it did not train on a card.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         cuda_memory: Option<MemoryUse>,
     },
-    /// The task's process is gone.
+    /// The task's process is gone, or was handed another task.
     TaskExited {
         /// The task's group.
         group: Name,
         /// The task.
         task: Name,
-        /// Which attempt.
+        /// The attempt, from 1.
         attempt: u32,
     },
     /// Every task of the group has its outcome, and every outcome is durable.
@@ -222,7 +222,7 @@ pub enum RunEvent {
         group: Name,
         /// How many tasks have a result.
         finished: u64,
-        /// How many failed, cancelled ones not counted.
+        /// How many failed. Cancelled tasks do not count.
         failed: u64,
         /// How many were cancelled.
         cancelled: u64,
@@ -270,7 +270,7 @@ impl RunEvent {
         }
     }
 
-    /// Whether it must be on disk before anybody is told.
+    /// Whether it must be on disk before it is announced.
     #[must_use]
     pub fn needs_durability(&self) -> bool {
         matches!(
@@ -282,7 +282,7 @@ impl RunEvent {
         )
     }
 
-    /// The group and the task that it speaks of, and the attempt, if it speaks of one.
+    /// The group, the task and the attempt that it is about; `None` if it is about no task.
     #[must_use]
     pub fn task(&self) -> Option<(&Name, &Name, u32)> {
         match self {

@@ -14,26 +14,26 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TaskStatus {
-    /// Not known to this flow.
+    /// The flow has no such task.
     #[default]
     Unknown,
-    /// Added to a group; no process yet.
+    /// The task was added to a group and has no process.
     Init,
-    /// Its process is up and has said hello.
+    /// Its process is ready.
     Available,
-    /// It reads its data; no device.
+    /// It reads its data, without a device.
     Loading,
-    /// Loaded; it waits for a device.
+    /// It has loaded and waits for a device.
     Waiting,
     /// It trains on its device.
     Training,
     /// `train` returned a result.
     Finished,
-    /// Finished, and its process is gone; or it exits, and is not waited for.
+    /// It has finished, and its process is gone or is no longer waited for.
     Exited,
-    /// It failed for good: no result will come.
+    /// It failed for good, or was cancelled.
     Exception,
-    /// It was interrupted and is tried again.
+    /// It was interrupted and will be tried again.
     Interrupt,
 }
 
@@ -52,25 +52,25 @@ pub enum Transition {
     Trained,
     /// Its process ended after it had finished.
     Exit,
-    /// It is stopped for now, to be tried again.
+    /// It is interrupted, to be tried again.
     Interrupt,
-    /// After an interrupt: tried again from the beginning, in a new process.
+    /// After an interrupt, it is tried again from the beginning, in a new process.
     Restart,
-    /// After an interrupt in `load`: the process lives, and loads again.
+    /// After an interrupt in `load`, the same process loads again.
     Reload,
-    /// After an interrupt in `train`: what it loaded is kept, and it waits for a device again.
+    /// After an interrupt in `train`, the loaded data are kept, and it waits for a device again.
     Rewait,
     /// It failed for good.
     Fail,
 }
 
-/// A move that the life cycle does not know.
+/// A step that the life cycle does not allow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a task that is {from} cannot take the step {step:?}")]
 pub struct IllegalTransition {
     /// Where the task was.
     pub from: TaskStatus,
-    /// What was asked of it.
+    /// The step that was tried.
     pub step: Transition,
 }
 

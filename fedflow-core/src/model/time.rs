@@ -1,12 +1,12 @@
-//! Points in a run's time, handed in by whoever has a clock.
+//! `Time`: a point in a run's time. The core has no clock; every time comes in from outside.
 
 use std::fmt;
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
-/// A point in time: how long the run has been going on, by a clock that never goes back.
+/// A point in time, counted from the beginning of the run by a clock that never goes back.
 ///
-/// The core has no clock of its own; every time comes in through [`Workers::next`](crate::Workers::next).
+/// The core has no clock of its own. Every time comes in through [`Workers::next`](crate::Workers::next).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Time(Duration);
 
@@ -14,19 +14,19 @@ impl Time {
     /// The beginning of the run.
     pub const ZERO: Self = Self(Duration::ZERO);
 
-    /// So long after the beginning.
+    /// A time after the beginning of the run.
     #[must_use]
     pub const fn after(since_start: Duration) -> Self {
         Self(since_start)
     }
 
-    /// How long after the beginning.
+    /// How long after the beginning of the run.
     #[must_use]
     pub const fn since_start(self) -> Duration {
         self.0
     }
 
-    /// How long after another point; zero if it is not after it.
+    /// How long after an earlier time; zero if `earlier` is not earlier.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
         self.0.saturating_sub(earlier.0)
@@ -36,7 +36,7 @@ impl Time {
 impl Add<Duration> for Time {
     type Output = Self;
 
-    /// A time too far away to be told is the farthest there is.
+    /// A time that is too far away becomes the last time there is.
     fn add(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(duration))
     }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use host_limits::HostLimits;
 use load_depth::{Declared, LoadDepth};
 
-use super::account::Estimate;
-use super::task::ScheduledTask;
+use super::tasks::account::Estimate;
+use super::tasks::task::ScheduledTask;
 use crate::model::config::Config;
 use crate::model::memory_use::EstimateSource;
 use crate::model::quantity::Size;

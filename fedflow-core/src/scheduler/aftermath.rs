@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use super::attempt::{self, Unfinished};
-use super::events::{self, Times};
+use super::interface::events::{self, Times};
 use super::parts::Parts;
-use super::retry::{self, Failed, Verdict};
-use super::task::TaskState;
+use super::processes::workers::{Ending, Phase};
+use super::tasks::retry::{self, Failed, Verdict};
+use super::tasks::task::TaskState;
 use super::timers::Due;
-use super::workers::{Ending, Phase};
 use crate::model::failure::{Failure, FailureKind, Stage};
 use crate::model::identity::TaskKey;
 use crate::model::time::Time;

@@ -1,17 +1,17 @@
 //! The way of one attempt at a task: what follows when its worker is up, has loaded, trains, fails, is ended, and is gone.
 //! When it may go on is decided elsewhere.
 
-use super::account::Account;
-use super::events::{self, Times};
-use super::kept_processes::KeptProcess;
-use super::memory::Sampled;
-use super::outbox::Asked;
-use super::output::SchedulerOutput;
+use super::interface::events::{self, Times};
+use super::interface::outbox::Asked;
+use super::interface::output::SchedulerOutput;
 use super::parts::Parts;
-use super::process::Process;
-use super::retry;
-use super::task::TaskState;
-use super::workers::{Admitted, Ending, Moving, Phase, Worker};
+use super::processes::kept_processes::KeptProcess;
+use super::processes::process::Process;
+use super::processes::workers::{Admitted, Ending, Moving, Phase, Worker};
+use super::tasks::account::Account;
+use super::tasks::memory::Sampled;
+use super::tasks::retry;
+use super::tasks::task::TaskState;
 use crate::leasing::lease::{Lease, LeaseId};
 use crate::model::device::Device;
 use crate::model::failure::{Failure, FailureKind};

@@ -2,18 +2,18 @@
 //! ready, in this order. It reads from top to bottom.
 
 use super::admission::HostRoom;
-use super::affinity::{self, CardUse};
 use super::attempt;
-use super::groups::QueueName;
-use super::kept_processes::Taken;
+use super::interface::outbox::Asked;
+use super::interface::output::SchedulerOutput;
 use super::lease_pass::{Finding, Refusal};
-use super::outbox::Asked;
-use super::output::SchedulerOutput;
 use super::parts::Parts;
-use super::process::Process;
-use super::task::ScheduledTask;
+use super::processes::affinity::{self, CardUse};
+use super::processes::kept_processes::Taken;
+use super::processes::process::Process;
+use super::processes::workers::{Ahead, Moving, Phase, Worker};
+use super::tasks::groups::QueueName;
+use super::tasks::task::ScheduledTask;
 use super::timers::Due;
-use super::workers::{Ahead, Moving, Phase, Worker};
 use crate::leasing::lease::{LeaseId, LeaseRequest, Unleasable};
 use crate::model::device::{Device, Pin};
 use crate::model::failure::{Failure, FailureKind, Stage};

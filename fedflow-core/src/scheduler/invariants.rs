@@ -2,8 +2,8 @@
 //! that no limit is broken.
 
 use super::parts::Parts;
-use super::task::TaskState;
-use super::workers::{Phase, Worker};
+use super::processes::workers::{Phase, Worker};
+use super::tasks::task::TaskState;
 
 /// # Errors
 /// Says which rule is broken.

@@ -1,17 +1,17 @@
 //! `Parts`: all parts of the scheduler, and what moves several of them at once so that they agree.
 
 use super::admission::Admission;
-use super::events::{self, Subject};
-use super::groups::Groups;
-use super::keep_policy::KeepPolicy;
-use super::kept_processes::KeptProcesses;
-use super::ladder::Ladder;
+use super::interface::events::{self, Subject};
+use super::interface::outbox::Outbox;
+use super::interface::output::SchedulerOutput;
 use super::lease_pass::LeasePass;
-use super::memory::TaskMemory;
-use super::outbox::Outbox;
-use super::output::SchedulerOutput;
+use super::processes::kept_processes::KeptProcesses;
+use super::processes::ladder::Ladder;
+use super::processes::workers::{Admitted, Moving, Phase, Worker, Workers};
+use super::tasks::groups::Groups;
+use super::tasks::keep_policy::KeepPolicy;
+use super::tasks::memory::TaskMemory;
 use super::timers::{Due, Timers};
-use super::workers::{Admitted, Moving, Phase, Worker, Workers};
 use crate::leasing::lease::{Lease, LeaseId};
 use crate::model::config::Config;
 use crate::model::identity::{TaskKey, WorkerId};

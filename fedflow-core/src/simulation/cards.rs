@@ -1,4 +1,4 @@
-//! What simulated tasks really use of simulated cards.
+//! `SimulatedCards`: the memory that simulated tasks really use on simulated cards.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use crate::model::device::Device;
 use crate::model::identity::WorkerId;
 use crate::model::quantity::Size;
 
-/// Who uses how much of which card.
+/// How much memory each worker uses on which cards.
 #[derive(Debug, Default)]
 pub(super) struct SimulatedCards {
     uses: BTreeMap<WorkerId, (Vec<Device>, Size)>,
@@ -15,8 +15,8 @@ pub(super) struct SimulatedCards {
 }
 
 impl SimulatedCards {
-    /// A worker uses so much of each card of a lease from now on, in place of what it used before; or it is out of
-    /// memory, and uses nothing.
+    /// Makes a worker use `size` on each card of its lease, in place of what it used before. If that does not fit, the
+    /// worker is out of memory and uses nothing.
     pub(super) fn occupy(&mut self, worker: WorkerId, lease: &Lease, size: Size) -> Result<(), String> {
         self.uses.remove(&worker);
         let free = lease.shares.iter().filter_map(|share| Some((share.info.device, share.info.memory?)));
@@ -31,12 +31,12 @@ impl SimulatedCards {
         Ok(())
     }
 
-    /// A worker's process is gone, or was given another task.
+    /// The worker's process is gone, or was handed another task.
     pub(super) fn vacate(&mut self, worker: WorkerId) {
         self.uses.remove(&worker);
     }
 
-    /// The most that the holder of a lease has used of a card.
+    /// The most memory that a worker has used on a card under a lease.
     pub(super) fn peak(&self, lease: LeaseId) -> Option<Size> {
         self.peaks.get(&lease).copied()
     }

@@ -1,4 +1,4 @@
-//! What a flow would do on some devices: the engine in a simulated world, and the figures of what it did there.
+//! `Forecast`: what a flow would do on some devices. The engine runs it in a simulation, and its events are summed up.
 
 mod device_use;
 mod lower_bound;
@@ -28,7 +28,7 @@ use crate::simulation::machine::Simulation;
 use crate::simulation::script::Script;
 use crate::work::group::{GroupError, TaskGroup};
 
-/// What is asked: how a flow would go on these devices, with this configuration.
+/// What to simulate: a flow on these devices, with this configuration.
 #[derive(Debug, Clone)]
 pub struct Scenario {
     /// The flow's name.
@@ -39,35 +39,36 @@ pub struct Scenario {
     pub config: Config,
     /// The seed of every random choice.
     pub seed: u64,
-    /// Whether tasks load without a device, while others train. If not, a task holds its devices from the start of
-    /// its process until its end, as with runners that know no load phase; time limits do not count then.
+    /// Whether tasks load without a device while others train. If not, a task holds its devices from the start of its
+    /// process until its end, as with runners that have no load phase. Time limits do not count then.
     pub overlap: bool,
 }
 
-/// How it would go.
+/// How a flow would go.
 #[derive(Debug, Clone)]
 pub struct Forecast {
-    /// From the beginning until everything is over.
+    /// From the beginning to the end of the run.
     pub makespan: Duration,
-    /// No order and no scheduler can be faster on these devices: see [`Forecast::of`].
+    /// The time that no order and no scheduler can beat on these devices; see [`Forecast::of`].
     pub lower_bound: Duration,
-    /// What each device does; those who share a card are one use of it, and each CPU slot is one device.
+    /// What each device does. Each CPU slot is a device. A card is busy while at least one task trains on it.
     pub devices: Vec<DeviceUse>,
-    /// Each stretch in which a task trains on a device, in the order in which they begin.
+    /// When tasks train on which device, in the order in which they begin.
     pub trainings: Vec<TrainSpan>,
     /// The groups, in order.
     pub groups: Vec<GroupSpan>,
-    /// The tasks that would fail, such as by their time limits.
+    /// The tasks that would fail, for example by their time limits: group, task and reason.
     pub failed: Vec<(Name, Name, Failure)>,
-    /// All that would be told of the run.
+    /// All events of the run.
     pub events: Vec<(Time, RunEvent)>,
 }
 
 impl Forecast {
     /// Simulates a flow.
     ///
-    /// The lower bound of each group is the larger of two: its training divided among the devices that may take it,
-    /// after the shortest load; and its longest task. Groups run one after the other.
+    /// The lower bound of a group is the larger of two times: its training divided among the devices that may take it,
+    /// after the shortest load, and its longest task. The bound of the flow is the sum, as groups run one after the
+    /// other.
     ///
     /// # Errors
     /// A task asks for what no device can give, or a task of an earlier group failed and the configuration says that
@@ -134,13 +135,13 @@ impl Forecast {
         })
     }
 
-    /// How long devices idle in all.
+    /// How long devices idle, all together.
     #[must_use]
     pub fn idle(&self) -> Duration {
         self.devices.iter().map(|device| device.waiting + device.tail).sum()
     }
 
-    /// Which share of the devices' time that is, from 0 to 1.
+    /// The fraction of the devices' time in which they idle, from 0 to 1.
     #[must_use]
     pub fn idle_share(&self) -> f64 {
         let all: Duration =
@@ -149,7 +150,7 @@ impl Forecast {
     }
 }
 
-/// Executes the groups in order, each with the one after it loading ahead if that asks for it.
+/// Executes the groups in order. A group that asks for it loads ahead while the one before it runs.
 fn execute_all<W, P, O>(flow: &mut Flow<W, P, O>, groups: &mut [TaskGroup]) -> Result<(), FlowError>
 where
     W: crate::ports::Workers,
@@ -175,8 +176,8 @@ fn script(times: StageTimes, overlap: bool) -> Script {
     Script { start: Duration::ZERO, load: Duration::ZERO, train: whole, exit: Duration::ZERO, fault: None }
 }
 
-/// The group as other runners have it: every task is a process of its own. One that holds its device while it loads
-/// spends another time in `train` than its limits mean.
+/// The group as other runners execute it: every task has a process of its own. Limits are dropped, as a task that holds
+/// its device while it loads spends more time in `train` than they mean.
 fn as_elsewhere(group: &TaskGroup) -> Result<TaskGroup, GroupError> {
     let mut free = TaskGroup::new(group.group_name())?;
     if let Some(pin) = group.device() {
@@ -186,7 +187,8 @@ fn as_elsewhere(group: &TaskGroup) -> Result<TaskGroup, GroupError> {
     free.estimate_cuda_memory = group.estimate_cuda_memory;
     for task in group.tasks() {
         let mut spec = task.spec().clone().with_limits(Limits::default());
-        (spec.keep, spec.reuse) = (None, None);
+        spec.keep = None;
+        spec.terms_mut().reuse = None;
         free.add_task(spec)?;
     }
     Ok(free)

@@ -17,49 +17,49 @@ use crate::simulation::port::SimulationPort;
 use crate::simulation::script::{HandOver, Script};
 use crate::simulation::world::World;
 
-/// A simulated machine. The handles that [`Simulation::ports`] gives share it.
+/// A simulated machine in virtual time. All ports that [`Simulation::ports`] returns lead to the same machine.
 pub struct Simulation {
     world: Rc<RefCell<World>>,
 }
 
 impl Simulation {
-    /// A machine with these devices, on which attempts go as `script` says.
+    /// A machine with these devices. `script` is asked for each attempt how it goes.
     pub fn new(table: LeaseTable, script: impl FnMut(&Assignment) -> Script + 'static) -> Self {
         let world = World::new(table, Box::new(script));
         Self { world: Rc::new(RefCell::new(world)) }
     }
 
-    /// Has records take so long to become durable. Without it nothing is waited for.
+    /// Sets how long a record takes to become durable. Without it the engine waits for no record.
     #[must_use]
     pub fn with_sync_time(self, sync: Duration) -> Self {
         self.world.borrow_mut().sync = Some(sync);
         self
     }
 
-    /// Has attempts begin so in a process that has served others, in place of what their scripts say. Without it they
-    /// begin at once, and those that come by their key have nothing to load.
+    /// Sets how attempts begin in a process that has served others, in place of what their scripts say. Without it they
+    /// begin at once, and have nothing to load if the process was kept for their key.
     #[must_use]
     pub fn with_hand_over(self, hand_over: impl FnMut(&Assignment, HandOver) -> Lead + 'static) -> Self {
         self.world.borrow_mut().hand_over = Some(Box::new(hand_over));
         self
     }
 
-    /// Has tasks use memory of their cards, whatever they leased. One that trains when a card has not got as much left
-    /// as it uses is out of memory, after a tenth of its training.
+    /// Sets how much memory of their cards tasks use, whatever they have leased. A task that begins to train when a card
+    /// has less left is out of memory after a tenth of its training.
     #[must_use]
     pub fn with_card_use(self, card_use: impl FnMut(&Assignment) -> Size + 'static) -> Self {
         self.world.borrow_mut().card_use = Some(Box::new(card_use));
         self
     }
 
-    /// Has the machine be so busy before anything starts.
+    /// Sets how busy the machine is before anything starts.
     #[must_use]
     pub fn with_host(self, sample: HostSample) -> Self {
         self.world.borrow_mut().host = Some(sample);
         self
     }
 
-    /// Has an input arrive at a time, such as a signal.
+    /// Makes an input arrive at a time, such as a request to stop.
     pub fn at(&self, time: Time, input: Input) {
         self.world.borrow_mut().appoint(time, input);
     }
@@ -92,19 +92,19 @@ impl Simulation {
         self.world.borrow().now
     }
 
-    /// All that was recorded, in order.
+    /// All recorded events, in order.
     #[must_use]
     pub fn events(&self) -> Vec<(Time, RunEvent)> {
         self.world.borrow().events.clone()
     }
 
-    /// All that was announced, in order.
+    /// All announced events, in order.
     #[must_use]
     pub fn announced(&self) -> Vec<RunEvent> {
         self.world.borrow().announced.clone()
     }
 
-    /// The number of processes that live.
+    /// The number of living processes.
     #[must_use]
     pub fn living(&self) -> usize {
         self.world.borrow().workers.len()

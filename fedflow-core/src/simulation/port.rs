@@ -79,7 +79,7 @@ impl Workers for SimulationPort {
         let uses = world.use_of(&assignment);
         world.cards.vacate(from);
         world.workers.insert(to, Simulated { script, uses, keep: next, dies_at: None });
-        // One that is dying is known to be dead by its new number.
+        // If it was dying already, its death is reported for its new number.
         match dies_at {
             Some(_) => world.die(to, DEATH, FailureKind::Killed, "signal 9 (SIGKILL)"),
             None => world.say(to, script.start, WorkerEvent::Ready),
@@ -116,7 +116,7 @@ impl Workers for SimulationPort {
                     let Some(Reverse(appointment)) = world.agenda.pop() else { continue };
                     world.now = world.now.max(at);
                     if let Input::Worker { worker, event } = &appointment.input {
-                        // A worker says nothing after its death, and dies once.
+                        // A worker says nothing after its death, and dies only once.
                         let gone = matches!(event, WorkerEvent::Gone { .. });
                         match world.workers.get(worker) {
                             Some(simulated) if gone && simulated.dies_at == Some(at) => {

@@ -10,15 +10,15 @@ use crate::ports::Assignment;
 /// How one attempt at a task goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Script {
-    /// From the start of the process until it is up.
+    /// From the start of the process until it is ready.
     pub start: Duration,
     /// How long `load` takes.
     pub load: Duration,
     /// How long `train` takes.
     pub train: Duration,
-    /// From the order to exit until the process is gone.
+    /// From the request to exit until the process is gone.
     pub exit: Duration,
-    /// What goes wrong, if anything does.
+    /// What goes wrong; `None` if nothing does.
     pub fault: Option<SimulatedFault>,
 }
 
@@ -37,24 +37,24 @@ pub enum SimulatedFault {
     Error(Stage, FailureKind),
     /// The process dies.
     Dies(Stage),
-    /// The process dies in `load` without a word, in the moment after it was given its task.
+    /// The process dies in `load` just after it was given its task, without having answered.
     DiesUnheard,
-    /// Nothing is ever heard of it again; it heeds SIGTERM.
+    /// The process says nothing more. SIGTERM ends it.
     Hangs(Stage),
-    /// Nothing is ever heard of it again, and it ignores SIGTERM.
+    /// The process says nothing more, and ignores SIGTERM.
     HangsHard(Stage),
-    /// It does not exit when told to, and ignores SIGTERM.
+    /// The process does not exit when asked to, and ignores SIGTERM.
     Stays,
     /// The process dies when it is kept for a later task.
     DiesKept,
 }
 
-/// How a task comes to a process that has served others.
+/// Why a task is handed to a process that has served others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HandOver {
-    /// By its key: the process has loaded for another task of it.
+    /// It has the same keep key as the task before: the process has loaded its data.
     Kept,
-    /// As a task of the same worker.
+    /// It is a task of the same worker, whose processes are reused.
     Reused,
 }
 
@@ -64,5 +64,5 @@ pub(super) type SimulatedHandOver = Box<dyn FnMut(&Assignment, HandOver) -> Lead
 /// Decides how an attempt goes.
 pub(super) type SimulatedTask = Box<dyn FnMut(&Assignment) -> Script>;
 
-/// Decides how much memory of each of its cards an attempt really uses while it trains, and until its process is gone.
+/// Decides how much memory an attempt really uses on each of its cards, from its training until its process is gone.
 pub(super) type SimulatedUse = Box<dyn FnMut(&Assignment) -> Size>;

@@ -20,15 +20,15 @@ use crate::simulation::script::{
 };
 use crate::work::spec::Program;
 
-/// How long a simulated process takes to die of a signal.
+/// How long a simulated process takes to die after a signal.
 pub(super) const DEATH: Duration = Duration::from_millis(2);
 
 pub(super) struct World {
     pub(super) now: Time,
     pub(super) script: SimulatedTask,
-    /// Without it such an attempt begins at once, with what was loaded under its key.
+    /// `None`: such an attempt begins at once, with the data that were loaded under its key.
     pub(super) hand_over: Option<SimulatedHandOver>,
-    /// What tasks really use; without it nobody knows.
+    /// The memory that tasks really use; `None`: it is unknown.
     pub(super) card_use: Option<SimulatedUse>,
     pub(super) cards: SimulatedCards,
     pub(super) table: LeaseTable,
@@ -44,7 +44,7 @@ pub(super) struct World {
 pub(super) struct Simulated {
     pub(super) script: Script,
     pub(super) uses: Size,
-    /// The key under which it keeps what it has loaded, for tasks of this program and kind.
+    /// The key under which its data are kept, for tasks of this program and kind.
     pub(super) keep: Option<(String, Arc<Program>)>,
     pub(super) dies_at: Option<Time>,
 }

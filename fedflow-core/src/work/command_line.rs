@@ -4,13 +4,13 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// What ends an argument: no byte of UTF-8.
+/// The byte that ends an argument. It never occurs in UTF-8.
 const END: u8 = 0xff;
 
 /// A program and its arguments.
 ///
-/// In a large sweep every task has its own, so the texts lie one after the other in one block: a list of texts
-/// would take three times as much.
+/// In a large sweep every task has its own command. The texts therefore lie one after the other in one block, which
+/// takes a third of the memory of a list of texts.
 ///
 /// ```
 /// use fedflow_core::CommandLine;
@@ -22,7 +22,7 @@ const END: u8 = 0xff;
 pub struct CommandLine(Box<[u8]>);
 
 impl CommandLine {
-    /// The program: the first text; `None` if there is none.
+    /// The program, which is the first text; `None` if there is no text.
     #[must_use]
     pub fn program(&self) -> Option<&str> {
         self.iter().next()
@@ -32,18 +32,18 @@ impl CommandLine {
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         self.0.split_inclusive(|byte| *byte == END).map(|argument| {
             let text = argument.strip_suffix(&[END]).unwrap_or(argument);
-            // It was a text when it was put in.
+            // The bytes were a text when they were put in.
             std::str::from_utf8(text).unwrap_or_default()
         })
     }
 
-    /// The program and its arguments, each a text of its own.
+    /// The program and its arguments, as a list of texts.
     #[must_use]
     pub fn to_vec(&self) -> Vec<String> {
         self.iter().map(str::to_owned).collect()
     }
 
-    /// Whether there is not even a program.
+    /// Whether there is no text, not even a program.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -69,7 +69,7 @@ impl From<Vec<String>> for CommandLine {
 
 impl fmt::Debug for CommandLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // As a list of texts is written: the fingerprint of a group is made of it.
+        // Like a list of texts: the fingerprint of a group depends on it.
         f.debug_list().entries(self.iter()).finish()
     }
 }

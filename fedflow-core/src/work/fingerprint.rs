@@ -1,4 +1,4 @@
-//! A checksum of what a group is made of, to tell whether a recorded group is the one that is asked for.
+//! The fingerprint of a group: a number that tells whether a recorded group is made of the same.
 
 use std::fmt::Write;
 
@@ -6,9 +6,10 @@ use crate::model::fnv::Fnv1a;
 use crate::model::value::Dict;
 use crate::work::group::TaskGroup;
 
-/// The fingerprint of a group: of its name and of each task's identifier, program and parameters, in the order
-/// of adding. Limits, estimates and pins do not count: they may change between two sessions of a run. Nor do the
-/// parameters for `train` of a group that loads ahead: they are not known yet when it begins.
+/// The fingerprint of a group. It depends on the group's name and on the identifier, program and parameters of each
+/// task, in the order in which they were added. Limits, estimates and pins have no part in it, as they may change
+/// between two sessions of a run. Nor have the parameters for `train` of a group that loads ahead, as they are unknown
+/// when the group begins.
 #[must_use]
 pub fn fingerprint(group: &TaskGroup) -> u64 {
     let mut hash = Fnv1a::new();
@@ -62,7 +63,7 @@ mod tests {
         other.limits.retries = Some(3);
         assert_eq!(fingerprint(&group(0.1)), fingerprint(&other));
         assert_ne!(fingerprint(&group(0.1)), fingerprint(&group(0.2)));
-        // A fixed number: groups that were recorded before must be found again.
+        // A fixed number: groups that earlier versions recorded must be found again.
         assert_eq!(fingerprint(&group(0.1)), 15_568_779_654_890_887_073);
     }
 }

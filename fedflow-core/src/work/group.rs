@@ -15,7 +15,10 @@ use crate::model::value::Dict;
 use crate::work::entry::{RecordedOutcome, TaskEntry};
 use crate::work::spec::{ExpectedTimes, TaskSpec};
 
-/// Tasks that may run side by side. Groups run strictly one after the other.
+/// Tasks that may run side by side. The groups of a flow run strictly one after the other.
+///
+/// A group keeps its tasks in the order in which they were added, and finds them by their identifiers. While a run goes
+/// on, [`TaskGroup::apply`] brings them up to date.
 #[derive(Debug, Clone)]
 pub struct TaskGroup {
     name: Option<Name>,
@@ -25,19 +28,19 @@ pub struct TaskGroup {
     tasks: Vec<TaskEntry>,
     places: NameIndex,
     over: usize,
-    /// An estimate of host memory for each task that has none of its own.
+    /// The estimate of host memory for each task that has none of its own; `None`: a learned one, or the default.
     pub estimate_memory: Option<Size>,
-    /// An estimate of memory on the card for each task that has none of its own.
+    /// The estimate of memory on a card for each task that has none of its own; `None`: a learned one, or the default.
     pub estimate_cuda_memory: Option<Size>,
-    /// Time limits and retries for what the tasks leave open.
+    /// Time limits and retries, where a task has none of its own.
     pub limits: Limits,
-    /// Whether its tasks may start and load while the group before still runs; see
-    /// [`Flow::execute_and_load`](crate::Flow::execute_and_load). Parameters for `train` may then be set until it
-    /// is executed, and do not count in its fingerprint.
+    /// Whether its tasks may start and load while the group before it is the active one; see
+    /// [`Flow::execute_and_load`](crate::Flow::execute_and_load). Parameters for `train` may then be set until the
+    /// group is executed, and are no part of its fingerprint.
     pub load_ahead: bool,
 }
 
-/// Why a task cannot be added to a group, or an outcome not be reported.
+/// Why a group refuses a task, or an outcome of a task.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GroupError {
     /// The group already has a task of this name.
@@ -46,7 +49,7 @@ pub enum GroupError {
     /// The group has no task of this name.
     #[error("the group has no task {0:?}")]
     NoSuchTask(Name),
-    /// The identifier is not usable.
+    /// The identifier breaks a rule.
     #[error(transparent)]
     Name(#[from] NameError),
     /// The life cycle does not allow it.
@@ -54,7 +57,7 @@ pub enum GroupError {
     Illegal {
         /// The task.
         task: Name,
-        /// The move that was tried.
+        /// The step that was tried.
         source: IllegalTransition,
     },
 }
@@ -86,7 +89,7 @@ impl TaskGroup {
         }
     }
 
-    /// Ties every task that is not pinned itself to a device.
+    /// Pins every task that is not pinned itself to a device.
     #[must_use]
     pub fn with_device(mut self, pin: Pin) -> Self {
         self.device = Some(pin);
@@ -101,8 +104,8 @@ impl TaskGroup {
         self.add(TaskEntry::new(spec))
     }
 
-    /// Adds a task that cannot be run, such as one whose parameters could not be made: it becomes an exception
-    /// with this message when the group is executed.
+    /// Adds a task that cannot be run, such as one whose parameters could not be made. It becomes an exception with
+    /// this message when the group is executed.
     ///
     /// # Errors
     /// There is a task of this name already.
@@ -112,7 +115,7 @@ impl TaskGroup {
         self.add(entry)
     }
 
-    /// Has a task that cannot be run after all become an exception with this message when the group is executed.
+    /// Marks a task that cannot be run after all. It becomes an exception with this message when the group is executed.
     ///
     /// # Errors
     /// There is no such task.
@@ -127,7 +130,7 @@ impl TaskGroup {
         self.places.reserve(additional, &self.tasks);
     }
 
-    /// Sets the parameters that reach a task with `start_train`.
+    /// Sets the parameters that a task is given when it begins to train.
     ///
     /// # Errors
     /// There is no such task.
@@ -136,7 +139,7 @@ impl TaskGroup {
         Ok(())
     }
 
-    /// Sets how long a task is expected to take, such as when that was learned from an earlier run.
+    /// Sets how long a task is expected to take, for example from what an earlier run has shown.
     ///
     /// # Errors
     /// There is no such task.
@@ -145,7 +148,7 @@ impl TaskGroup {
         task_id: &Name,
         expected: Option<ExpectedTimes>,
     ) -> Result<(), GroupError> {
-        self.entry(task_id)?.spec.expected = expected;
+        self.entry(task_id)?.spec.terms_mut().expected = expected;
         Ok(())
     }
 
@@ -199,13 +202,13 @@ impl TaskGroup {
         }
     }
 
-    /// The device that its tasks are tied to, unless they are pinned themselves.
+    /// The device that its tasks are pinned to, unless they have a pin of their own; `None`: any device.
     #[must_use]
     pub fn device(&self) -> Option<&Pin> {
         self.device.as_ref()
     }
 
-    /// Its directory, an absolute path; `None` until it is executed.
+    /// Its directory, an absolute path; `None` until the group is executed.
     #[must_use]
     pub fn workdir(&self) -> Option<&Path> {
         self.workdir.as_deref()
@@ -223,12 +226,12 @@ impl TaskGroup {
         self.over == self.tasks.len()
     }
 
-    /// Any one task in a status, chosen at random from a seeded generator. Takes time linear in the number of
-    /// tasks: the scheduler keeps ordered queues of its own.
+    /// Any one task in a status, chosen at random by a seeded generator; `None` if no task is in it. It looks at every
+    /// task: the scheduler has ordered queues of its own.
     #[must_use]
     pub fn retrieve_task(&self, status: TaskStatus, random: &mut fastrand::Rng) -> Option<&TaskEntry> {
         let candidates = self.tasks.iter().filter(|task| task.status() == status);
-        // Each candidate replaces the choice with the chance that makes all equally likely.
+        // Each candidate replaces the choice with the probability that makes all equally likely.
         candidates.enumerate().fold(
             None,
             |chosen, (before, task)| {
@@ -245,7 +248,7 @@ impl TaskGroup {
         self.change(task_id, |entry| entry.finish(data))
     }
 
-    /// Takes a task's failure. What the stage or the message leave open about its kind is [`FailureKind::Error`].
+    /// Takes a task's failure, of the kind [`FailureKind::Error`].
     ///
     /// # Errors
     /// There is no such task, or it has its outcome already.
@@ -264,11 +267,11 @@ impl TaskGroup {
         self.workdir = Some(workdir.into());
     }
 
-    /// Follows a run: applies what an event says of a task of this group. Events of other groups, and those
-    /// that move no task, change nothing.
+    /// Brings a task up to date with an event of the run. Events of other groups, and those that change no status, have
+    /// no effect.
     ///
     /// # Errors
-    /// The event does not fit the state that the task is in.
+    /// The event does not fit the status of the task.
     pub fn apply(&mut self, event: &RunEvent) -> Result<(), GroupError> {
         let Some((group, task, attempt)) = event.task() else { return Ok(()) };
         let moves_none = matches!(
@@ -285,18 +288,18 @@ impl TaskGroup {
         self.change(task, |entry| entry.apply(event, attempt, workdir))
     }
 
-    /// The processes of tasks that have finished are not waited for any more.
+    /// The processes of tasks that have finished are no longer waited for.
     pub(crate) fn leave_processes(&mut self) {
         self.tasks.iter_mut().for_each(TaskEntry::leave_process);
     }
 
-    /// Takes the number of the last attempt that an earlier session of the run started.
+    /// Takes the number of the last attempt of an earlier session.
     pub(crate) fn restore_attempt(&mut self, task_id: &Name, attempt: u32) -> Result<(), GroupError> {
         self.entry(task_id)?.attempt = attempt;
         Ok(())
     }
 
-    /// Takes a recorded outcome from the run's journal instead of running the task.
+    /// Takes the outcome that an earlier session recorded, instead of running the task.
     pub(crate) fn restore(&mut self, task_id: &Name, outcome: RecordedOutcome) -> Result<(), GroupError> {
         let workdir = self.workdir.clone();
         self.change(task_id, |entry| {

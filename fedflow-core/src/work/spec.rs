@@ -1,6 +1,6 @@
-//! What is added to a group: a task's identity, program, parameters, needs and limits.
+//! `TaskSpec`: the description of a task, which is added to a group.
 
-use std::ops::{Deref, DerefMut};
+use std::ops::Deref;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -15,40 +15,40 @@ use crate::model::value::{Dict, Value, ValueError, to_value};
 use crate::work::command_line::CommandLine;
 use crate::work::task::Task;
 
-/// The worker that is the running program itself: a library user's binary is supervisor and worker in one.
+/// The name of the worker that is the running program itself: the binary is supervisor and worker in one.
 pub const SELF_WORKER: &str = "self";
 
 /// What runs a task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Program {
-    /// A task kind of a worker program.
+    /// A worker program, which has the task as a type: one process for both phases.
     Worker {
         /// The worker's name in the run.
         worker: String,
-        /// The task kind, as the worker lists it.
+        /// The task's kind, one of those that the worker lists: see [`Task::KIND`].
         kind: String,
     },
-    /// Any program, one process per phase.
+    /// Any other program: one process for each phase.
     Command {
-        /// Run in the load phase, without a device.
+        /// The command of the load phase, which has no device. `None`: there is no load phase.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         load: Option<CommandLine>,
-        /// Run in the train phase, with the lease in its environment.
+        /// The command of the train phase, with the lease in its environment.
         train: CommandLine,
     },
 }
 
-/// What a task needs of the machine.
+/// What a task needs of the machine. By default: one device, shared with others, and no estimate of memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Needs {
-    /// How many cards; given all at once or none.
+    /// How many devices. A task is given all of them at once, or none.
     pub devices: u32,
-    /// Whether it takes its cards whole.
+    /// Whether it has its cards alone.
     pub exclusive: bool,
-    /// Host memory, if somebody estimated it.
+    /// The host memory that it is estimated to use; `None`: the group's estimate, a learned one, or the default.
     pub memory: Option<Size>,
-    /// Memory on each card, if somebody estimated it.
+    /// The memory that it is estimated to use on each card; `None`: the group's estimate, a learned one, or the default.
     pub cuda_memory: Option<Size>,
 }
 
@@ -58,53 +58,65 @@ impl Default for Needs {
     }
 }
 
-/// One task, as it is added to a group.
+/// The description of a task, as it is added to a group.
 ///
-/// What the tasks of a group mostly have in common, its [`TaskTerms`], is read and set as if it were in here
-/// (`spec.needs.devices = 2`), but shared by clones of one spec until one of them is changed: a spec is small, and
-/// a group may have a million.
+/// ```
+/// use fedflow_core::{Needs, Size, TaskGroup, TaskSpec};
+///
+/// let needs = Needs { cuda_memory: Some(Size::from_gb(9)), ..Needs::default() };
+/// let mut group = TaskGroup::new("train")?;
+/// for seed in 0..3_u32 {
+///     let command = ["python3".to_owned(), "train.py".to_owned(), format!("--seed={seed}")];
+///     group.add_task(TaskSpec::command(seed, command)?.with_needs(needs))?;
+/// }
+/// assert_eq!(group.get_task("2").map(|task| task.spec().needs.devices), Some(1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// A group may have a million tasks, most of which run on the same terms. [`TaskTerms`] are therefore shared, and
+/// read as if they stood in here (`spec.needs.devices`). [`TaskSpec::terms_mut`] gives a task terms of its own.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TaskSpec {
     /// Its identifier, unique in its group.
     pub task_id: Name,
-    /// What runs it. Shared, as the tasks of a group mostly run the same.
+    /// The program that runs it. It is shared, as most tasks of a group run the same program.
     pub program: Arc<Program>,
-    /// Parameters that reach it before `load`. A command finds them in its environment.
+    /// The parameters that it has from its start. A command finds them in its environment.
     pub params: Dict,
-    /// Parameters that reach it with `start_train`.
+    /// The parameters that it is given when it begins to train.
     pub train_params: Dict,
-    /// With a key, its process stays when it has its result, with what it has loaded, for the next task of the
-    /// same worker with the same key.
+    /// The key under which its process is kept when it has its result, with the data that it has loaded. The process
+    /// is handed to the next task of the same worker with the same key. `None`: it is not kept for its data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep: Option<Box<str>>,
     #[serde(flatten)]
     terms: Arc<TaskTerms>,
 }
 
-/// The terms on which a task runs, which many tasks have in common.
+/// The terms on which a task runs. Many tasks have them in common.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct TaskTerms {
     /// What it needs of the machine.
     pub needs: Needs,
-    /// The device that it is tied to; set at construction and never afterwards.
+    /// The device that it is pinned to, set at construction and never afterwards; `None`: its group's.
     pub device: Option<Pin>,
     /// Time limits and retries.
     pub limits: Limits,
     /// How long `load` and `train` are expected to take, for `longest-first` and for simulations.
     pub expected: Option<ExpectedTimes>,
-    /// By what else than the run's signs it is known that it was out of memory.
+    /// Signs that it was out of memory, beside those of the configuration.
     #[serde(default)]
     pub oom_signs: ExtraOomSigns,
-    /// Whether its process may serve other tasks of the same worker, one after the other.
+    /// Whether its process may serve other tasks of the same worker, one after the other; `None`: it may not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reuse: Option<Reuse>,
 }
 
-/// A process serves several tasks of the same worker, one after the other, instead of one. They are not isolated
-/// from each other then; a crash costs only the task in hand.
+/// A process may serve several tasks of the same worker, one after the other. These are not isolated from each other,
+/// but a crash costs only the current one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Reuse {
-    /// After how many tasks the process ends; none: it serves as many as there are.
+    /// After how many tasks the process ends; `None`: there is no limit.
     pub limit: Option<u32>,
 }
 
@@ -117,10 +129,10 @@ pub struct ExpectedTimes {
     pub train: Duration,
 }
 
-/// Why a task cannot be described.
+/// Why a description cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum SpecError {
-    /// The identifier is not usable.
+    /// The identifier breaks a rule.
     #[error(transparent)]
     Name(#[from] NameError),
     /// The parameters cannot be turned into values.
@@ -131,7 +143,7 @@ pub enum SpecError {
         /// The cause.
         source: ValueError,
     },
-    /// The parameters are not a dictionary (the task type is no struct).
+    /// The parameters are not a dictionary, as the task's type is not a struct.
     #[error(
         "the parameters of task kind {0:?} are not a dictionary; make the task a struct with named fields"
     )]
@@ -139,7 +151,7 @@ pub enum SpecError {
 }
 
 impl TaskSpec {
-    /// Describes a task of the running program: its fields are its parameters.
+    /// Describes a task of this program, which is its own worker. The fields of `task` are its parameters.
     ///
     /// # Errors
     /// The identifier breaks a rule, or the fields cannot be stored as values.
@@ -162,7 +174,7 @@ impl TaskSpec {
         Self { task_id, program, params, train_params: Dict::new(), keep: None, terms }
     }
 
-    /// Describes a task that is a command, given as program and arguments.
+    /// Describes a task that is a command, given as a program and its arguments.
     ///
     /// # Errors
     /// The identifier breaks a rule.
@@ -175,7 +187,12 @@ impl TaskSpec {
         Ok(Self::of(task_id.into_name()?, Arc::new(Program::Command { load: None, train }), Dict::new()))
     }
 
-    /// Has another worker program run it.
+    /// The terms on which it runs, to be changed. From here on this task has terms of its own, which take memory.
+    pub fn terms_mut(&mut self) -> &mut TaskTerms {
+        Arc::make_mut(&mut self.terms)
+    }
+
+    /// Lets another worker program run it.
     #[must_use]
     pub fn on_worker(mut self, name: impl Into<String>) -> Self {
         if let Program::Worker { kind, .. } = self.program.as_ref() {
@@ -184,42 +201,42 @@ impl TaskSpec {
         self
     }
 
-    /// Ties it to a device.
+    /// Pins it to a device.
     #[must_use]
     pub fn with_device(mut self, pin: Pin) -> Self {
-        self.device = Some(pin);
+        self.terms_mut().device = Some(pin);
         self
     }
 
     /// Sets what it needs of the machine.
     #[must_use]
     pub fn with_needs(mut self, needs: Needs) -> Self {
-        self.needs = needs;
+        self.terms_mut().needs = needs;
         self
     }
 
     /// Sets its time limits and retries.
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Self {
-        self.limits = limits;
+        self.terms_mut().limits = limits;
         self
     }
 
-    /// Lets its process serve other tasks of the same worker.
+    /// Lets its process serve other tasks of the same worker afterwards.
     #[must_use]
     pub fn with_reuse(mut self, reuse: Reuse) -> Self {
-        self.reuse = Some(reuse);
+        self.terms_mut().reuse = Some(reuse);
         self
     }
 
-    /// Has its process stay, with what it has loaded, for the next task of the same worker with the same key.
+    /// Keeps its process, with the data that it has loaded, for the next task of the same worker with the same key.
     #[must_use]
     pub fn with_keep(mut self, key: impl Into<Box<str>>) -> Self {
         self.keep = Some(key.into());
         self
     }
 
-    /// Sets the parameters that reach it with `start_train`.
+    /// Sets the parameters that it is given when it begins to train.
     #[must_use]
     pub fn with_train_params(mut self, params: Dict) -> Self {
         self.train_params = params;
@@ -233,7 +250,7 @@ impl TaskSpec {
         self
     }
 
-    /// Keeps its program and its terms in the memory of another task where they are equal.
+    /// Shares the program and the terms of another task where they are equal.
     pub(crate) fn share_with(&mut self, other: &Self) {
         if self.program == other.program {
             self.program = Arc::clone(&other.program);
@@ -249,12 +266,5 @@ impl Deref for TaskSpec {
 
     fn deref(&self) -> &TaskTerms {
         &self.terms
-    }
-}
-
-impl DerefMut for TaskSpec {
-    /// From here on it has terms of its own.
-    fn deref_mut(&mut self) -> &mut TaskTerms {
-        Arc::make_mut(&mut self.terms)
     }
 }

@@ -1,4 +1,4 @@
-//! The trait that users implement, and the contexts that its two phases are given.
+//! `Task`: the trait that the author of a task implements, and the contexts of its two phases.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -11,11 +11,11 @@ use crate::model::name::Name;
 use crate::model::quantity::Size;
 use crate::model::value::{Dict, Value};
 
-/// One unit of work with two phases: `load` reads the data without a device, `train` uses a leased one.
+/// One unit of work with two phases: `load` reads the data without a device, `train` uses a leased device.
 ///
-/// The type's fields are its parameters: they are serialised when the task is added to a group and travel to the
-/// worker's process, where the task is made from them. What `load` reads stays in the value (in a field with
-/// `#[serde(skip)]`) until `train`.
+/// The fields of the type are the parameters of the task. They are serialised when the task is added to a group, and
+/// the worker's process makes the task from them. What `load` reads is kept in the value until `train`, in fields with
+/// `#[serde(skip)]`.
 ///
 /// ```
 /// use fedflow_core::{Device, Dict, LoadContext, Task, TaskError, TrainContext};
@@ -46,19 +46,18 @@ pub trait Task: Serialize + DeserializeOwned + 'static {
     /// The name under which a flow file asks for this type.
     const KIND: &'static str;
 
-    /// Reads what `train` will need. No device is held meanwhile; the current directory is the task's workdir.
+    /// Reads what `train` will need. The task holds no device meanwhile. The current directory is the task's own.
     ///
     /// # Errors
-    /// Ends this attempt; [`TaskError::out_of_memory`] has it tried again with a larger estimate.
+    /// An error ends the attempt. After [`TaskError::out_of_memory`] the task is tried again with a larger estimate.
     fn load(&mut self, ctx: &mut LoadContext) -> Result<(), TaskError>;
 
-    /// Called instead of [`load`](Self::load) in a process that was kept for this task: `earlier` is the task of the
-    /// same type and with the same key ([`TaskSpec::keep`](crate::TaskSpec::keep)) that was run in it before, with all
-    /// that it has loaded and whatever `train` has made of that. Take over what still fits this task's parameters,
-    /// and load the rest.
+    /// Replaces [`load`](Self::load) in a process that was kept. `earlier` is the task that ran in it before, of the
+    /// same type and with the same key ([`TaskSpec::keep`](crate::TaskSpec::keep)), with the data that it had loaded as
+    /// its `train` left them. Take what still fits this task's parameters, and load the rest.
     ///
-    /// Whether it is called is not for a task to know: a process that was ended meanwhile costs a `load`. So what it
-    /// makes of a task must be the same as what `load` makes of it. By default it drops the earlier task and loads.
+    /// A task cannot rely on this call: if the kept process has ended meanwhile, `load` is called in a new one. Both
+    /// must therefore bring the task to the same state. The default drops the earlier task and loads.
     ///
     /// ```
     /// # use fedflow_core::{Device, Dict, LoadContext, Task, TaskError, TrainContext};
@@ -97,7 +96,7 @@ pub trait Task: Serialize + DeserializeOwned + 'static {
     /// # Errors
     /// As for [`load`](Self::load).
     fn take_over(&mut self, earlier: Self, ctx: &mut LoadContext) -> Result<(), TaskError> {
-        // First, so that both are never held at once.
+        // The earlier data are dropped first, so that both are never in memory at once.
         drop(earlier);
         self.load(ctx)
     }
@@ -105,13 +104,13 @@ pub trait Task: Serialize + DeserializeOwned + 'static {
     /// Trains on the leased device and returns the results.
     ///
     /// # Errors
-    /// Ends this attempt; [`TaskError::out_of_memory`] has it tried again with a larger share of a card.
+    /// An error ends the attempt. After [`TaskError::out_of_memory`] the task is tried again with more memory.
     fn train(&mut self, ctx: &mut TrainContext, device: &Device) -> Result<Dict, TaskError>;
 }
 
-/// Why `load` or `train` did not succeed.
+/// Why `load` or `train` failed.
 ///
-/// Any error type turns into one with `?`; the text then holds the error and its sources.
+/// `?` turns any error type into one, whose message holds the error and its sources.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskError {
     message: String,
@@ -124,12 +123,12 @@ impl TaskError {
         Self { message: message.into(), out_of_memory: false }
     }
 
-    /// The host's or the card's memory did not suffice: worth another try with more.
+    /// The memory of the host or of a card was not enough. The task is tried again with more.
     pub fn out_of_memory(message: impl Into<String>) -> Self {
         Self { message: message.into(), out_of_memory: true }
     }
 
-    /// Whether memory did not suffice.
+    /// Whether memory was not enough.
     #[must_use]
     pub fn is_out_of_memory(&self) -> bool {
         self.out_of_memory
@@ -161,48 +160,48 @@ impl<E: std::error::Error> From<E> for TaskError {
     }
 }
 
-/// Who a running task is; the same in both phases.
+/// What identifies a running task. It is the same in both phases.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskIdentity {
     /// The task's identifier.
     pub task_id: Name,
     /// The name of its group.
     pub group: Name,
-    /// Which attempt this is, from 1.
+    /// The number of the attempt, from 1.
     pub attempt: u32,
-    /// Its directory, an absolute path; also the current directory.
+    /// The task's directory, an absolute path. It is also the current directory.
     pub workdir: PathBuf,
     /// A directory that survives attempts and resume.
     pub checkpoint_dir: PathBuf,
 }
 
-/// Where a running task tells what it has reached; implemented by the worker's runtime.
+/// Where a running task reports its progress. The worker's runtime implements it.
 pub trait ProgressSink {
     /// Sends a named value.
     fn set_item(&mut self, key: &str, value: Value);
-    /// Sends how far it is.
+    /// Sends how many steps are done.
     fn progress(&mut self, done: u64, total: u64);
 }
 
-/// What `load` is given.
+/// What a task can use while it loads.
 pub struct LoadContext<'a> {
     identity: &'a TaskIdentity,
 }
 
 impl<'a> LoadContext<'a> {
-    /// Made by the worker's runtime.
+    /// A new context. The worker's runtime makes it.
     #[must_use]
     pub fn new(identity: &'a TaskIdentity) -> Self {
         Self { identity }
     }
 
-    /// Who this task is.
+    /// What identifies the task.
     #[must_use]
     pub fn identity(&self) -> &TaskIdentity {
         self.identity
     }
 
-    /// The task's directory; also the current directory.
+    /// The task's directory, which is also the current directory.
     #[must_use]
     pub fn workdir(&self) -> &Path {
         &self.identity.workdir
@@ -215,7 +214,7 @@ impl<'a> LoadContext<'a> {
     }
 }
 
-/// What `train` is given.
+/// What a task can use while it trains.
 pub struct TrainContext<'a> {
     identity: &'a TaskIdentity,
     params: &'a Dict,
@@ -223,19 +222,19 @@ pub struct TrainContext<'a> {
     sink: &'a mut dyn ProgressSink,
 }
 
-/// What a task is told of its lease.
+/// A lease, as the task that holds it sees it.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct LeaseInfo {
-    /// The device to use, as this process names it.
+    /// The device to use, under the name that it has in this process.
     pub device: Device,
-    /// The cards that are leased, as the run names them.
+    /// The leased cards, under the names that they have in the run.
     pub cards: Vec<DeviceInfo>,
-    /// The memory that is leased on each card; none on a CPU slot.
+    /// The memory that is leased on each card; `None` on a CPU slot.
     pub memory: Option<Size>,
 }
 
 impl<'a> TrainContext<'a> {
-    /// Made by the worker's runtime.
+    /// A new context. The worker's runtime makes it.
     #[must_use]
     pub fn new(
         identity: &'a TaskIdentity,
@@ -246,13 +245,13 @@ impl<'a> TrainContext<'a> {
         Self { identity, params, lease, sink }
     }
 
-    /// Who this task is.
+    /// What identifies the task.
     #[must_use]
     pub fn identity(&self) -> &TaskIdentity {
         self.identity
     }
 
-    /// The task's directory; also the current directory.
+    /// The task's directory, which is also the current directory.
     #[must_use]
     pub fn workdir(&self) -> &Path {
         &self.identity.workdir
@@ -276,13 +275,13 @@ impl<'a> TrainContext<'a> {
         self.lease
     }
 
-    /// Reports a named value while training, such as the loss of an epoch. Values that come faster than they
-    /// can be told are thinned out: of each key the last one always arrives.
+    /// Reports a named value, such as the loss of an epoch. If values come faster than they can be recorded, some are
+    /// left out, but the last one of each key always arrives.
     pub fn set_item(&mut self, key: &str, value: impl Into<Value>) {
         self.sink.set_item(key, value.into());
     }
 
-    /// Reports how far the training is: `done` of `total` steps.
+    /// Reports that `done` of `total` steps are done.
     pub fn progress(&mut self, done: u64, total: u64) {
         self.sink.progress(done, total);
     }

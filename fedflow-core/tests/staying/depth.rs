@@ -21,7 +21,7 @@ fn most_waiting(simulation: &Simulation, after: u32) -> i32 {
 
 fn declared(id: u32, load: u64, train: u64) -> TaskSpec {
     let mut task = task(id);
-    task.expected = Some(ExpectedTimes { load: ms(load), train: ms(train) });
+    task.terms_mut().expected = Some(ExpectedTimes { load: ms(load), train: ms(train) });
     task
 }
 

@@ -81,9 +81,10 @@ impl DeviceRequest {
     /// # Errors
     /// The request can never be granted.
     pub fn try_lease(self) -> Result<Option<HeldLease>, LeaseError> {
-        let waiting = Waiting::join(&self.shared);
-        let lease = self.ask(waiting.number, false)?;
-        Ok(lease.map(|lease| HeldLease::new(lease, Arc::clone(&self.shared))))
+        let number = self.shared.queue.next_number();
+        let asked = self.ask(number, false);
+        self.shared.pool().withdraw(holder(number));
+        Ok(asked?.map(|lease| HeldLease::new(lease, Arc::clone(&self.shared))))
     }
 
     fn ask(&self, number: u32, hold: bool) -> Result<Option<Lease>, Unleasable> {

@@ -24,20 +24,29 @@ struct WaitingRequests {
 }
 
 impl LeaseQueue {
+    /// A number for a request that does not wait.
+    pub(super) fn next_number(&self) -> u32 {
+        self.lock().next_number()
+    }
+
     /// Adds a request; returns its number.
     pub(super) fn join(&self) -> u32 {
         let mut waiting = self.lock();
-        let number = waiting.next;
-        waiting.next = waiting.next.wrapping_add(1);
+        let number = waiting.next_number();
         waiting.numbers.insert(number);
         number
     }
 
     /// Removes a request that was granted or given up.
     pub(super) fn leave(&self, number: u32) {
-        self.lock().numbers.remove(&number);
-        // Another request waits longest now, and devices may be held back for it.
-        self.note_release();
+        let mut waiting = self.lock();
+        let was_first = waiting.numbers.first() == Some(&number);
+        waiting.numbers.remove(&number);
+        drop(waiting);
+        if was_first {
+            // Nothing is held back for it any more, and devices may be held back for the next one.
+            self.note_release();
+        }
     }
 
     /// Whether a request has waited longest.
@@ -75,6 +84,14 @@ impl LeaseQueue {
     }
 }
 
+impl WaitingRequests {
+    fn next_number(&mut self) -> u32 {
+        let number = self.next;
+        self.next = number.wrapping_add(1);
+        number
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -86,8 +103,12 @@ mod tests {
         let queue = LeaseQueue::default();
         let (first, second) = (queue.join(), queue.join());
         assert!(queue.is_first(first) && !queue.is_first(second));
+        let third = queue.join();
+        queue.leave(third);
+        assert_eq!(queue.releases(), 0, "nothing was held back for it");
         queue.leave(first);
         assert!(queue.is_first(second));
+        assert_eq!(queue.releases(), 1);
     }
 
     #[test]

@@ -45,6 +45,8 @@ struct AlarmState {
     /// The processes whose end is waited for.
     holders: BTreeMap<ProcessId, Arc<OwnedFd>>,
     ended: bool,
+    /// Whether a thread waits for it, or will.
+    watched: bool,
 }
 
 /// Why a wait has ended.
@@ -99,9 +101,23 @@ impl Alarm {
         self.wake();
     }
 
+    /// Notes that a thread will call [`Self::wait`].
+    pub(crate) fn begin(&self) {
+        let mut state = self.lock();
+        (state.watched, state.ended) = (true, false);
+    }
+
+    /// Whether a thread waits for the alarm.
+    pub(super) fn is_watched(&self) -> bool {
+        self.lock().watched
+    }
+
     /// Makes [`Self::wait`] return [`Woken::Ended`].
     pub(crate) fn end(&self) {
-        self.lock().ended = true;
+        {
+            let mut state = self.lock();
+            (state.watched, state.ended) = (false, true);
+        }
         self.wake();
     }
 
@@ -148,7 +164,7 @@ impl Alarm {
             }
             let looks_again = ready == 0 && state.unwatched;
             if state.armed && (released || any_ended || state.at_once || looks_again) {
-                *state = AlarmState { seen: state.seen, ..AlarmState::default() };
+                *state = AlarmState { seen: state.seen, watched: true, ..AlarmState::default() };
                 return Woken::Released;
             }
             drop(state);

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use fedflow_core::{Lease, LeaseId, LeaseRequest, Others, Size, TaskKey};
+use fedflow_core::{Lease, LeaseId, LeaseRequest, OtherRuns, Size, TaskKey};
 
 use super::alarm::Alarm;
 use super::booking::{Booking, WaitingRequest};
@@ -56,7 +56,7 @@ impl<'a> LockedCards<'a> {
     }
 
     /// What other runs have booked of the device at a place.
-    pub(crate) fn others(&self, place: usize) -> Others {
+    pub(crate) fn others(&self, place: usize) -> OtherRuns {
         self.supervisor.cards.get(place).map(|card| self.survey.on(&card.card)).unwrap_or_default()
     }
 
@@ -89,18 +89,20 @@ impl<'a> LockedCards<'a> {
     }
 
     /// Notes that a request was refused. If other runs have booked any of the devices at `places`, the alarm is set.
-    pub(crate) fn refuse(self, places: &[usize], request: &LeaseRequest) {
+    /// Returns whether the request waits for them although no thread waits for the alarm.
+    pub(crate) fn refuse(self, places: &[usize], request: &LeaseRequest) -> bool {
         let Supervisor { cards, own, alarm, waiting, seen, world } = self.supervisor;
         let names: Vec<&str> =
             places.iter().filter_map(|place| Some(cards.get(*place)?.card.as_str())).collect();
         let holders = self.survey.holders(&names);
         if holders.is_empty() {
-            return;
+            return false;
         }
         alarm.arm(seen, holders.into_iter().map(|(of_world, holder)| (of_world == world).then_some(holder)));
         let LeaseRequest { devices, memory, exclusive, .. } = *request;
         let since = unix_now();
         waiting.entry(request.holder).or_insert(WaitingRequest { devices, memory, exclusive, since });
         own.show_waiting(waiting);
+        !alarm.is_watched()
     }
 }

@@ -3,7 +3,7 @@
 use std::fs::{File, TryLockError};
 use std::os::unix::fs::{FileExt, MetadataExt};
 
-use fedflow_core::{Others, ProcessId, Size};
+use fedflow_core::{OtherRuns, ProcessId, Size};
 use rustix::process::geteuid;
 
 use super::booking::{Booking, Header, MAX_LINES, VERSION, version_of};
@@ -69,8 +69,8 @@ impl Survey {
     }
 
     /// What is booked on a card.
-    pub(crate) fn on(&self, card: &str) -> Others {
-        let mut others = Others::default();
+    pub(crate) fn on(&self, card: &str) -> OtherRuns {
+        let mut others = OtherRuns::default();
         for booking in self.bookings().filter(|booking| booking.card == card) {
             others.memory = others.memory + booking.memory;
             if booking.training {

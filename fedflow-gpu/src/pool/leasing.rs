@@ -133,7 +133,9 @@ fn lease_now(pool: &mut Pool, request: &LeaseRequest) -> Option<Lease> {
     let booked = match (locked, &leased) {
         (Some(locked), Some(lease)) => locked.book(lease, &pool.table.places(lease.id), request),
         (Some(locked), None) => {
-            locked.refuse(&places, request);
+            if locked.refuse(&places, request) {
+                pool.log.add_once(Warning::NotWatched);
+            }
             Ok(())
         }
         (None, _) => Ok(()),

@@ -36,6 +36,7 @@ impl ReleaseWatch {
     ) -> io::Result<Self> {
         let Watched { alarm, own, cards } = watched;
         let cards = cards.map(|monitor| Ok::<_, io::Error>((monitor, timer(interval)?))).transpose()?;
+        alarm.begin();
         let watching = Watching { alarm: Arc::clone(&alarm), own, cards };
         let thread =
             thread::Builder::new().name("fedflow-devices".into()).spawn(move || watching.run(&on_change))?;

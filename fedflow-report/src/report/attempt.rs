@@ -13,7 +13,7 @@ use fedflow_core::{Device, Failure, MemoryUse, Size};
 pub struct Attempt {
     /// The attempt's number, from 1.
     pub number: u32,
-    /// The session that it belongs to, as an index into [`Report::sessions`](crate::Report::sessions).
+    /// The session that it belongs to, as an index into the [`Report`](crate::Report)'s sessions.
     pub session: usize,
     /// When the start of its process began, or a kept process was handed over.
     pub started: f64,

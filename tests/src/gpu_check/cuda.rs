@@ -1,5 +1,5 @@
-//! The two CUDA tasks: which cards CUDA shows, and memory that is really allocated. Loads the driver's library itself, so
-//! that nothing of CUDA is needed to build this.
+//! The two CUDA tasks: one lists the cards that CUDA shows, one allocates memory. They load the driver's library
+//! themselves, so that the build needs nothing of CUDA.
 
 use std::ffi::{c_int, c_uint, c_void};
 use std::ptr;
@@ -21,7 +21,7 @@ type Allocate = unsafe extern "C" fn(*mut u64, usize) -> c_int;
 type Fill = unsafe extern "C" fn(u64, u8, usize) -> c_int;
 type Synchronize = unsafe extern "C" fn() -> c_int;
 
-/// Writes the UUIDs of the cards that CUDA shows as the task's result.
+/// Writes the UUIDs of the cards that CUDA shows, as the task's result.
 pub(crate) fn list() -> Result<(), String> {
     let cuda = Cuda::start()?;
     let uuids: Result<Vec<String>, String> =
@@ -29,13 +29,13 @@ pub(crate) fn list() -> Result<(), String> {
     write_result(&serde_json::json!({ "uuids": uuids? }))
 }
 
-/// Allocates memory of the first card, writes to all of it, holds it, and says when it was there and when it ends.
+/// Allocates memory of the first card, writes to all of it, holds it, and prints when it has it and when it ends.
 pub(crate) fn hold(bytes: usize, seconds: f64) -> Result<(), String> {
     let cuda = Cuda::start()?;
     cuda.make_current(cuda.device(0)?)?;
     cuda.allocate(bytes)?;
     let held_at = unix_now();
-    let (_nobody, nothing) = channel::<()>();
+    let (_sender, nothing) = channel::<()>();
     let _ = nothing.recv_timeout(Duration::from_secs_f64(seconds));
     write_result(&serde_json::json!({ "held_at": held_at, "ended_at": unix_now() }))
 }
@@ -51,7 +51,7 @@ fn write_result(result: &serde_json::Value) -> Result<(), String> {
     }
 }
 
-/// In Unix seconds.
+/// The time in Unix seconds.
 pub(crate) fn unix_now() -> f64 {
     #[expect(clippy::disallowed_methods, reason = "the one place of this program that asks for the time")]
     let now = SystemTime::now();
@@ -65,7 +65,7 @@ struct Cuda {
 
 impl Cuda {
     fn start() -> Result<Self, String> {
-        // SAFETY: NVIDIA's driver library may be loaded at any time; it runs nothing of ours.
+        // SAFETY: NVIDIA's driver library may be loaded at any time; it runs no code of this program.
         let library = unsafe { Library::new(LIBRARY) }.map_err(|error| error.to_string())?;
         let cuda = Self { library };
         let init = cuda.function::<Init>("cuInit")?;
@@ -76,7 +76,7 @@ impl Cuda {
 
     /// A function of the library. `F` must be its signature in `cuda.h`.
     fn function<F>(&self, name: &str) -> Result<Symbol<'_, F>, String> {
-        // SAFETY: the types above are those of `cuda.h`, each used with its own name.
+        // SAFETY: the types above are those of `cuda.h`, each used with its name.
         unsafe { self.library.get(name.as_bytes()) }.map_err(|error| format!("{name}: {error}"))
     }
 
@@ -95,7 +95,7 @@ impl Cuda {
     }
 
     fn uuid(&self, device: c_int) -> Result<String, String> {
-        // The second version tells the instance's UUID under MIG; old drivers have only the first.
+        // The second version gives the instance's UUID under MIG; old drivers have only the first.
         let name = ["cuDeviceGetUuid_v2", "cuDeviceGetUuid"]
             .into_iter()
             .find(|name| self.function::<GetUuid>(name).is_ok())
@@ -114,7 +114,7 @@ impl Cuda {
         // SAFETY: as above.
         named("cuDevicePrimaryCtxRetain", unsafe { retain(&raw mut context, device) })?;
         let set = self.function::<SetCurrent>("cuCtxSetCurrent")?;
-        // SAFETY: the context was made just now and is never given up.
+        // SAFETY: the context was created just now and is never released.
         named("cuCtxSetCurrent", unsafe { set(context) })
     }
 
@@ -135,7 +135,7 @@ impl Cuda {
 fn named(call: &str, code: c_int) -> Result<(), String> {
     match code {
         0 => Ok(()),
-        // The words by which Fedflow knows it.
+        // Fedflow recognises out of memory by these words.
         OUT_OF_MEMORY => Err(format!("{call}: CUDA_ERROR_OUT_OF_MEMORY")),
         code => Err(format!("{call} failed with CUDA's code {code}")),
     }

@@ -1,4 +1,4 @@
-//! `Machine`: the card that is checked, the programs that look at it, and flows that are run on it.
+//! `Machine`: the card under test, the programs that examine it, and the flows that run on it.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -7,12 +7,12 @@ use std::process::{Child, Command, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// The card that is checked, and what is needed to check it.
+/// The card under test, and what is needed to check it.
 pub(crate) struct Machine {
     /// The card's name in a run.
     pub(crate) card: String,
     pub(crate) uuid: String,
-    /// The card's memory, in bytes.
+    /// The card's memory in bytes.
     pub(crate) total: u64,
     name: String,
     driver: String,
@@ -20,13 +20,13 @@ pub(crate) struct Machine {
     own: PathBuf,
 }
 
-/// A run of a flow: the directory that it ran in, and the events that it told.
+/// A run of a flow that goes on: its directory and its progress stream.
 pub(crate) struct Run {
     directory: TempDir,
     child: Child,
 }
 
-/// What a run told, and what became of its tasks.
+/// The events of a run that has ended, and the outcomes of its tasks.
 pub(crate) struct Told {
     pub(crate) code: Option<i32>,
     pub(crate) events: Vec<Value>,
@@ -34,10 +34,10 @@ pub(crate) struct Told {
 }
 
 impl Machine {
-    /// Looks for a card.
+    /// Finds a card.
     ///
     /// # Errors
-    /// There is none; says why.
+    /// There is no card, for this reason.
     pub(crate) fn find(card: &str) -> Result<Self, String> {
         let own = std::env::current_exe().map_err(|error| error.to_string())?;
         let fedflow = own.with_file_name("fedflow");
@@ -63,12 +63,12 @@ impl Machine {
         })
     }
 
-    /// What `fedflow devices --json` says.
+    /// The output of `fedflow devices --json`.
     pub(crate) fn devices(&self) -> Result<Value, String> {
         devices(&self.fedflow)
     }
 
-    /// The bytes of the card that are used now.
+    /// The bytes of the card that are in use.
     pub(crate) fn used(&self) -> Result<u64, String> {
         let inventory = self.devices()?;
         let cards = inventory["cards"].as_array().map_or(&[][..], Vec::as_slice);
@@ -111,7 +111,7 @@ impl Machine {
 }
 
 impl Run {
-    /// Whether it goes on.
+    /// Whether the run goes on.
     pub(crate) fn goes_on(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
@@ -164,7 +164,7 @@ fn devices(fedflow: &Path) -> Result<Value, String> {
     serde_json::from_slice(&output.stdout).map_err(|error| format!("fedflow devices --json: {error}"))
 }
 
-/// A command; what it is found by is in `PATH` or is a path.
+/// A command for a program that is in `PATH` or is a path.
 pub(crate) fn program(path: impl AsRef<std::ffi::OsStr>) -> Command {
     #[expect(clippy::disallowed_methods, reason = "the one place of this program that creates processes")]
     Command::new(path)

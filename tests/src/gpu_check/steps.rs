@@ -1,4 +1,4 @@
-//! The steps of the check: each tells what it has seen, or why it failed.
+//! The steps of the check. Each returns what it saw, or why it failed.
 
 use std::sync::mpsc::channel;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::cuda::unix_now;
 use super::machine::{Machine, program};
 
-/// What a step has seen, or why it failed.
+/// What a step saw, or why it failed.
 type Outcome = Result<String, String>;
 
 /// A step of the check.
@@ -23,9 +23,9 @@ pub(crate) const ALL: [(&str, Step); 7] = [
     ("idle gap between two tasks", idle_gap),
 ];
 
-/// So much may differ without a cause of ours: contexts, the driver's own.
+/// The difference in memory that contexts and the driver may cause.
 const SLACK: u64 = 256 << 20;
-/// A CUDA context takes up to so much beside what a task allocates.
+/// The most memory that a CUDA context takes beside what a task allocates.
 const CONTEXT: u64 = 1 << 30;
 
 fn discovery(machine: &Machine) -> Outcome {
@@ -89,7 +89,7 @@ fn allocation(machine: &Machine) -> Outcome {
 }
 
 fn out_of_memory(machine: &Machine) -> Outcome {
-    // Two that book little and take most of the card each: whoever comes second fails, until it is let alone.
+    // Two tasks book little and take most of the card each: the second one fails until it runs alone.
     let size = machine.total / 100 * 55;
     let keys = "estimate-cuda-memory = \"1GB\"";
     let tasks = [machine.holder("a", size, 5.0, keys), machine.holder("b", size, 1.0, keys)].concat();
@@ -111,7 +111,7 @@ fn memory_back(machine: &Machine) -> Outcome {
     let keys = format!("estimate-cuda-memory = \"{}B\"", size + CONTEXT);
     machine.run(&machine.holder("t", size, 0.5, &keys), "")?.all_finished()?;
     let ended = unix_now();
-    // The bound after which Fedflow would quarantine it.
+    // After this time Fedflow would quarantine it.
     while unix_now() - ended < 10.0 {
         let used = machine.used()?;
         if used <= before + SLACK {
@@ -155,13 +155,13 @@ fn idle_gap(machine: &Machine) -> Outcome {
     let (Some(end), Some(start)) = (ends.first(), starts.get(1)) else {
         return Err("the run does not tell when its tasks began and ended".into());
     };
-    // From the first one's last word to the second one's lease: its exit, and the look at the card.
+    // From the first task's last line to the second task's lease: the exit, and the sample of the card.
     let gap = start - end;
     let said = format!("{:.0} ms from the end of one to the lease of the next", gap * 1000.0);
     if (0.0..1.0).contains(&gap) { Ok(said) } else { Err(said) }
 }
 
 fn pause(seconds: f64) {
-    let (_nobody, nothing) = channel::<()>();
+    let (_sender, nothing) = channel::<()>();
     let _ = nothing.recv_timeout(Duration::from_secs_f64(seconds));
 }

@@ -8,13 +8,13 @@ use proptest::prelude::*;
 
 use crate::{spoils, spoilt};
 
-/// What a small flow takes.
+/// The memory of a small flow.
 const ROOM: usize = 48 << 20;
 
-/// Reads a text as a flow file; the number of its tasks, or what is wrong in it.
+/// Reads a text as a flow file. Returns the number of its tasks, or its errors.
 fn parse(text: &str) -> Result<usize, String> {
     let (parsed, peak) = peak_of(|| FlowFile::parse(text, Path::new("/flows/flow.toml")));
-    // Every task takes its place, and every task may be wrong in its own way.
+    // Every task takes memory, and every task may have an error of its own.
     let tasks = parsed.as_ref().map_or(0, |file| file.flow.task_count());
     assert!(peak <= ROOM + 2048 * (text.len() + tasks), "{} bytes took {peak}", text.len());
     match parsed {
@@ -33,7 +33,7 @@ const FLOWS: [&str; 3] = [
     include_str!("../../../fedflow-cli/examples/python/flow.toml"),
 ];
 
-/// Words of a flow file, from which texts are made that come near to one.
+/// Words of a flow file, of which texts are made that resemble one.
 const WORDS: &[&str] = &[
     "name = \"f\"\n",
     "[config]\n",

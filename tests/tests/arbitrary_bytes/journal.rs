@@ -9,19 +9,19 @@ use tempfile::TempDir;
 
 use crate::{spoils, spoilt};
 
-/// What is read at once, and one line of the longest.
+/// The bytes that are read at once, and one line of the greatest length.
 const ROOM: usize = 16 << 20;
-/// How much more an event may take in memory than on the disk.
+/// The factor between an event's size in memory and on disk.
 const GROWTH: usize = 128;
 
-/// A run directory where writing costs nothing, if there is such a place.
+/// A run directory in memory, if the system has such a place.
 fn place() -> (TempDir, RunDir) {
     let root = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
     let run = create_run_dir(root.path().join("run"), Existing::Refuse).unwrap();
     (root, run)
 }
 
-/// Reads bytes as a journal, both ways; the number of its records.
+/// Reads bytes as a journal in both ways. Returns the number of records.
 fn read(bytes: &[u8]) -> Result<usize, JournalError> {
     let (_root, run) = place();
     fs::write(run.journal(), bytes).unwrap();
@@ -41,7 +41,7 @@ fn read(bytes: &[u8]) -> Result<usize, JournalError> {
     read
 }
 
-/// A line with its checksum: what stands in it is taken for what was written.
+/// A line with its checksum, so that its content is taken as written.
 fn sealed(body: &str) -> String {
     format!("{body},\"crc\":\"{:08x}\"}}\n", crc32fast::hash(body.as_bytes()))
 }
@@ -58,7 +58,7 @@ const EVENTS: [&str; 7] = [
     r#""event":"run-finished","outcome":"complete""#,
 ];
 
-/// A journal whose lines are intact, whatever they say.
+/// A journal whose lines are intact, whatever their content.
 fn journal(events: &[String]) -> Vec<u8> {
     let mut text = sealed(HEAD);
     for (place, event) in events.iter().enumerate() {
@@ -67,7 +67,7 @@ fn journal(events: &[String]) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// Something like what stands in a record.
+/// A value that resembles the content of a record.
 fn any_event() -> impl Strategy<Value = String> {
     let known = prop::sample::select(EVENTS.to_vec());
     prop_oneof![
@@ -122,7 +122,7 @@ fn bombs_in_a_journal() {
     }
     assert!(result("{\"a\":".repeat(100_000)).is_err());
     assert_eq!(result(format!("[{}0]", "0,".repeat(400_000))), Ok(1));
-    // Lines without end, and nothing that ends.
+    // Lines that never end.
     let mut long = sealed(HEAD).into_bytes();
     long.extend(vec![b'x'; 20 << 20]);
     assert!(read(&long).is_err(), "more than a crash can tear");

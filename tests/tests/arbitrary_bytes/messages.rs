@@ -8,12 +8,12 @@ use proptest::prelude::*;
 use crate::{spoils, spoilt};
 
 const LIMIT: u64 = 1 << 16;
-/// What buffers and messages take, whatever comes.
+/// The memory of buffers and messages, whatever comes.
 const ROOM: usize = 256 << 10;
-/// How much more a value takes while it grows than when it is done: vectors double.
+/// The factor between the memory of a value while it grows and when it is done: vectors double.
 const GROWTH: usize = 4;
 
-/// Hears bytes as lines and looks at the memory that this takes.
+/// Reads bytes as lines and measures the memory that this takes.
 fn hear(bytes: &[u8]) -> [Option<String>; 2] {
     let (causes, peak) = peak_of(|| fuzzing::json_lines(bytes, LIMIT));
     let bound = ROOM + GROWTH * (usize::try_from(LIMIT).unwrap() + bytes.len());
@@ -24,7 +24,7 @@ fn hear(bytes: &[u8]) -> [Option<String>; 2] {
     causes
 }
 
-/// Decodes bytes and looks at the memory that this takes.
+/// Decodes bytes and measures the memory that this takes.
 fn decode(bytes: &[u8]) -> Option<Dict> {
     let (dict, peak) = peak_of(|| fuzzing::decode(bytes, LIMIT));
     let bound = ROOM + GROWTH * usize::try_from(LIMIT).unwrap();
@@ -82,7 +82,7 @@ proptest! {
     #[test]
     fn a_spoilt_value(value in any_value(), spoils in spoils()) {
         let bytes = fuzzing::encode(Dict::from([("key", value)]), LIMIT);
-        // One that is larger than the limit is refused by its sender.
+        // The sender refuses a message above the limit.
         if let Some(bytes) = bytes {
             prop_assert!(decode(&bytes).is_some());
             if let Some(dict) = decode(&spoilt(bytes, spoils)) {
@@ -92,7 +92,7 @@ proptest! {
     }
 }
 
-/// What is small on the wire and large in memory, or would be.
+/// Values that are small on the wire and large in memory, or would be.
 #[test]
 fn bombs_in_lines() {
     let result =
@@ -109,7 +109,7 @@ fn bombs_in_lines() {
     ];
     for (number, bomb) in bombs.iter().enumerate() {
         let [_, training] = hear(bomb);
-        // The last one is a float, and infinite.
+        // The last one is an infinite float.
         assert_eq!(training.is_some(), number != 7, "{number}: {training:?}");
     }
     for flood in [
@@ -128,11 +128,11 @@ fn bombs_in_lines() {
 
 #[test]
 fn bombs_in_the_codec() {
-    // A number of tokens that nobody could hold, then few of them.
+    // A number of tokens that no memory could hold, followed by a few tokens.
     let mut bytes = (1_u64 << 40).to_le_bytes().to_vec();
     bytes.extend(6_u32.to_le_bytes().repeat(100_000));
     assert_eq!(decode(&bytes), None);
-    // A list of a million nulls takes 4 bytes each here, and 32 in memory.
+    // In a list of a million nulls, each takes 4 bytes here and 32 in memory.
     let count = 1_000_002_u64;
     let mut bytes = count.to_le_bytes().to_vec();
     bytes.extend(6_u32.to_le_bytes());

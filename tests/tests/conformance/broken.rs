@@ -1,24 +1,24 @@
-//! Workers in Python that are each wrong in one way, or odd but right.
+//! Workers in Python, each wrong in one way, or unusual but right.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use fedflow_tests::Sandbox;
 
-/// A worker, and what becomes of it.
+/// A worker, and the expected outcomes.
 pub(crate) struct Broken {
     pub(crate) name: &'static str,
-    /// What it does otherwise than the honest one: Python that defines some of its functions anew.
+    /// The difference to the honest worker: Python that redefines some of its functions.
     change: &'static str,
-    /// The step of the check that fails, and a part of what is said; none if it is right.
+    /// The step of the check that fails, and a part of its message; `None` if the worker is right.
     pub(crate) step: Option<(&'static str, &'static str)>,
-    /// The kind of its task's exception in a run, and a part of the message; none if the task finishes.
+    /// The kind of its task's exception in a run, and a part of the message; `None` if the task finishes.
     pub(crate) exception: Option<(&'static str, &'static str)>,
-    /// Whether only a time limit shows it.
+    /// Whether only a time limit reveals it.
     pub(crate) slow: bool,
 }
 
-/// An honest worker; `change` stands where it may be spoilt.
+/// An honest worker; `change` stands where it may be changed.
 const WORKER: &str = r#"#!/usr/bin/env python3
 import json, os, socket, sys, time
 
@@ -76,7 +76,7 @@ over()
 "#;
 
 impl Broken {
-    /// Writes the worker into a sandbox, as a program of its name.
+    /// Writes the worker into a sandbox, as a program with its name.
     pub(crate) fn write(&self, sandbox: &Sandbox) {
         let path = sandbox.write(self.name, &WORKER.replace("CHANGE", self.change));
         fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
@@ -101,7 +101,7 @@ const fn broken(
     Broken { name, change, step: Some(step), exception: Some(exception), slow: false }
 }
 
-/// Wrong in a way that does not show in a run of one task each.
+/// Workers whose error does not show in a run of one task each.
 const fn careless(name: &'static str, change: &'static str, step: (&'static str, &'static str)) -> Broken {
     Broken { name, change, step: Some(step), exception: None, slow: false }
 }
@@ -110,7 +110,7 @@ const fn right(name: &'static str, change: &'static str) -> Broken {
     Broken { name, change, step: None, exception: None, slow: false }
 }
 
-/// Every way to be wrong.
+/// Every error that a worker can have.
 pub(crate) const WORKERS: &[Broken] = &[
     right("honest", ""),
     right("nan", "def result():\n    say('result', data={'x': float('nan'), 'y': -float('inf')})"),

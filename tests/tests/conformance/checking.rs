@@ -48,7 +48,7 @@ fn the_python_example_passes() {
 
 #[test]
 fn every_fault_is_named() {
-    // Several at once: most of the time they wait for a process to start.
+    // Several at once, as most of their time is waiting for a process to start.
     let rows = WORKERS.chunks(WORKERS.len().div_ceil(4));
     thread::scope(|scope| {
         let checks: Vec<_> = rows.map(|row| scope.spawn(|| row.iter().for_each(check))).collect();

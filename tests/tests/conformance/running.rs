@@ -12,7 +12,7 @@ fn a_broken_worker_hurts_its_own_task_only() {
     let mut flow = String::from("name = \"hostile\"\n[config]\nscheduler.max-process = 4\n");
     for worker in WORKERS {
         worker.write(&sandbox);
-        // Those that are never heard of are given up after a while; the others have all the time that they need.
+        // Workers that never send anything are given up after a while; the others have all the time that they need.
         let limit = if worker.slow && worker.exception.is_some() { "start-timeout = \"5s\"\n" } else { "" };
         write!(
             flow,

@@ -1,9 +1,9 @@
-//! `debug`: what a run says beside its progress, and what it keeps.
+//! `debug`: the additional lines of a run, and the files that it keeps.
 
 use super::group;
 use fedflow_tests::Sandbox;
 
-/// The first task fails once and leaves a process behind; the second one does not go when asked to.
+/// The first task fails once and leaves a process behind; the second does not exit when asked.
 fn flow() -> String {
     let command = |id: &str, line: &str, more: &str| {
         format!("[[groups.tasks]]\nid = \"{id}\"\ncommand = [\"sh\", \"-c\", '''{line}''']\n{more}\n")
@@ -29,7 +29,7 @@ fn a_run_with_debug_tells_decisions_processes_signals_and_what_is_cleaned_up() {
     assert_eq!(run.stdout, "");
     let says = |text: &str| {
         let line = run.stderr.lines().find(|line| line.starts_with("debug: ") && line.contains(text));
-        line.unwrap_or_else(|| panic!("nobody says {text:?}:\n{}", run.stderr)).to_owned()
+        line.unwrap_or_else(|| panic!("no line says {text:?}:\n{}", run.stderr)).to_owned()
     };
     says("g/a is given cpu: it asked for one device");
     says("g/b waits for a device: it asks for one device");
@@ -42,7 +42,7 @@ fn a_run_with_debug_tells_decisions_processes_signals_and_what_is_cleaned_up() {
     says("g/a, attempt 1: what it may have left running is looked for and killed");
     says("g/b, attempt 1: SIGTERM is sent to process ");
     says("g/b, attempt 1: SIGKILL is sent to process ");
-    // A command is the flow's text, and may not steer the terminal.
+    // A command is text of the flow, and must not steer the terminal.
     assert!(!run.stderr.contains('\u{1b}'), "{}", run.stderr);
     says("g/a, attempt 2: what lay in its directory is kept as ");
     assert!(sandbox.path().join("res/g/a.attempt-1/stdout.log").exists());

@@ -1,4 +1,4 @@
-//! A worker that floods its log: the disk is spared, head and tail are kept, and what is missing is told.
+//! A worker that floods its log: the log stays small, its head and tail are kept, and it says how much is missing.
 
 use std::fs;
 use std::mem::MaybeUninit;
@@ -11,7 +11,7 @@ use super::{group, sandbox, task};
 
 const LIMIT: u64 = 1 << 20;
 
-/// The numbers before and after the line that tells what is missing, and how many bytes that line tells.
+/// The numbers before and after the line for the missing part, and the number of bytes in that line.
 fn parts(text: &str) -> (Vec<u64>, u64, Vec<u64>) {
     let (head, rest) = text.split_once("[… ").unwrap();
     let (bytes, rest) = rest.split_once(" bytes dropped").unwrap();
@@ -48,13 +48,13 @@ fn while_the_worker_runs_its_log_takes_no_more_room_than_that() {
     let mut run = sandbox.start("run flow.toml --devices cpu:1");
     run.wait_for("task-progress", Some("a"));
     let path = sandbox.path().join("res/g/a/stdout.log");
-    // Giving room back counts as a change of the file.
+    // Freeing blocks counts as a change of the file.
     let changes = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).unwrap();
     inotify::add_watch(&changes, &path, WatchFlags::MODIFY).unwrap();
     let limit = Timespec { tv_sec: 30, tv_nsec: 0 };
     while fs::metadata(&path).unwrap().blocks() * 512 > LIMIT + (64 << 10) {
         let mut descriptors = [PollFd::new(&changes, PollFlags::IN)];
-        assert_eq!(poll(&mut descriptors, Some(&limit)), Ok(1), "nobody gave room back");
+        assert_eq!(poll(&mut descriptors, Some(&limit)), Ok(1), "no block was freed");
         let mut buffer = [MaybeUninit::uninit(); 4096];
         let _ = rustix::io::read(&changes, &mut buffer);
     }

@@ -1,10 +1,10 @@
-//! `fedflow logs`: both logs, those of earlier attempts, and what is printed while the task runs.
+//! `fedflow logs`: both logs, the logs of earlier attempts, and following a task that runs.
 
 use std::fs;
 
 use super::{group, pipe, sandbox, task};
 
-/// Fails in its first attempt and succeeds in its second.
+/// A task that fails in its first attempt and succeeds in its second.
 const RETRIED: &str = "[[groups.tasks]]\nid = \"t\"\nretries = 1\n\
     command = [\"sh\", \"-c\", \"echo out $FEDFLOW_ATTEMPT; echo err $FEDFLOW_ATTEMPT >&2; test $FEDFLOW_ATTEMPT = 2\"]\n";
 
@@ -72,7 +72,7 @@ fn a_run_that_ends_without_an_outcome_ends_the_following() {
     assert_eq!(sandbox.fedflow("stop res --now").code, 0);
     assert_eq!(follow.line(), None);
     assert_eq!((follow.finish(), run.finish()), (0, 143));
-    // Nobody supervises it: there is nothing to wait for.
+    // The run has no supervisor, so there is nothing to wait for.
     assert_eq!(sandbox.fedflow("logs res g/a -f --stdout").stdout, "one \n");
 }
 

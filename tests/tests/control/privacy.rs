@@ -1,4 +1,4 @@
-//! Who may see and touch a run's files, and what reaches a worker that was not meant for it.
+//! The permissions of a run's files, and that workers inherit nothing that is not meant for them.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -16,7 +16,7 @@ const CURIOUS: &str = "[[groups.tasks]]\nid = \"command\"\n\
     while read -r name value; do test \"$name\" = SigBlk: && echo $name $value; done < /proc/$$/status
     env | grep FEDFLOW_ | cut -d= -f1''']\n";
 
-/// The permissions of everything in a directory and below.
+/// The permissions of everything below a directory.
 fn modes(path: &Path, found: &mut Vec<(String, u32)>) {
     for entry in fs::read_dir(path).unwrap() {
         let entry = entry.unwrap();
@@ -37,7 +37,7 @@ fn with_any_umask_nobody_else_can_write_in_the_run_or_read_its_state() {
     modes(&sandbox.path().join("res"), &mut found);
     assert!(found.iter().any(|(path, _)| path.ends_with("b.attempt-1/stderr.log")), "{found:?}");
     let open: Vec<_> = found.iter().filter(|(_, mode)| mode & 0o022 != 0).collect();
-    // What is inside is out of reach: the directory lets nobody in.
+    // What is inside cannot be reached: the directory is closed to others.
     let open: Vec<_> = open.into_iter().filter(|(path, _)| !path.contains("/.fedflow/")).collect();
     assert!(open.is_empty(), "others can write to {open:?}");
     let mode = |name: &str| fs::metadata(sandbox.path().join(name)).unwrap().permissions().mode() & 0o777;
@@ -116,7 +116,7 @@ fn no_port_is_opened_and_the_sockets_are_where_nobody_else_can_go() {
     for line in unix.lines().skip(1) {
         let mut fields = line.split_whitespace();
         let Some(inode) = fields.nth(6).filter(|inode| sockets.contains(*inode)) else { continue };
-        // One without a name cannot be connected to.
+        // A socket without a name cannot be connected to.
         let Some(path) = fields.next() else { continue };
         assert!(!path.starts_with('@'), "socket {inode} is open to everybody: {path}");
     }

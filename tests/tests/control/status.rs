@@ -12,11 +12,11 @@ fn it_tells_what_runs_what_failed_and_how_it_ended() {
         task("c", "\"hang\""),
     ];
     let sandbox = sandbox(&[group("train", &tasks)]);
-    // A slot for each: with fewer, the two that hang might get them all before the one that fails.
+    // A CPU slot for each: with fewer, the two that hang might take them all before the one that fails.
     let mut run = sandbox.start("run flow.toml --devices cpu:3");
     run.wait_for("task-training", Some("a"));
     run.wait_for("task-training", Some("c"));
-    // Last, as it is on the disk when it is told, and with it all that was before.
+    // Waited for last: once it is announced, it is on disk, and with it everything before.
     run.wait_for("task-failed", Some("b"));
 
     let told = sandbox.fedflow("status res --json");
@@ -49,7 +49,7 @@ fn a_run_whose_supervisor_was_killed_broke_off() {
     run.wait_for("task-training", Some("a"));
     let told = sandbox.fedflow("status res --json");
     let json: serde_json::Value = serde_json::from_str(&told.stdout).unwrap();
-    // The supervisor itself, whoever stands in front of it.
+    // The supervisor itself, not the guard in front of it.
     let pid = i32::try_from(json["supervisor"]["pid"].as_i64().unwrap()).unwrap();
     rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
     let _ = run.finish();

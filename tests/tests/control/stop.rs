@@ -1,4 +1,4 @@
-//! `fedflow stop`: a task that becomes cancelled while the flow goes on, and a run that ends in order or at once.
+//! `fedflow stop`: cancels a task while the flow goes on, and ends a run in order or at once.
 
 use super::{group, sandbox, task};
 
@@ -8,7 +8,7 @@ fn a_task_is_cancelled_and_the_flow_goes_on() {
         group("first", &[task("a", "\"hang\""), task("b", "\"return x 1\""), task("queued", "\"hang\"")]);
     let second = group("second", &[task("c", "\"return x 2\"")]);
     let sandbox = sandbox(&[first, second]);
-    // A slot for each: with fewer, those that hang might get them all before b.
+    // A CPU slot for each: with fewer, those that hang might take them all before b.
     let mut run = sandbox.start("run flow.toml --devices cpu:3");
     run.wait_for("task-finished", Some("b"));
 

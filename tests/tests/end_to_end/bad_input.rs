@@ -1,10 +1,10 @@
-//! Wrong input is one clear error before anything starts: exit code 2, with place, cause and hint.
+//! Wrong input is one clear error before anything starts: exit code 2, with position, cause and hint.
 
 use fedflow_tests::Sandbox;
 
 const GROUP: &str = "[[groups]]\nname = \"g\"\n";
 
-/// The error that `check` and `run` both give, with nothing started.
+/// The error that both `check` and `run` give, without starting anything.
 fn refused(flow: &str, options: &str) -> String {
     let sandbox = Sandbox::new();
     sandbox.write("flow.toml", flow);
@@ -83,7 +83,7 @@ fn an_estimate_larger_than_any_device() {
 #[test]
 fn a_lease_directory_that_cannot_be_used() {
     let sandbox = Sandbox::new();
-    // Nobody, root included, can make a directory below a file, or in /proc.
+    // Not even root can create a directory below a file, or in /proc.
     let file = sandbox.write("file", "");
     for (place, cause) in
         [(format!("{}/leases", file.display()), "no directory"), ("/proc/leases".into(), "")]

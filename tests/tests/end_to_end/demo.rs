@@ -1,4 +1,4 @@
-//! The main job: federated averaging on real data, three ways.
+//! The main use: federated averaging on real data, in three ways.
 
 use fedflow_tests::{Sandbox, binary};
 

@@ -4,7 +4,7 @@ use fedflow_tests::Sandbox;
 use nvml_stand_in::{Card, Memory, Script, StandIn};
 use serde_json::{Value, json};
 
-/// One group of command tasks that tell what they were leased.
+/// One group of command tasks that report their lease.
 fn tell_lease(extra: &str) -> String {
     format!(
         "[[groups]]\nname = \"g\"\n[[groups.tasks]]\nid = \"t\"\n{extra}\ncommand = [\"sh\", \"-c\", \
@@ -62,7 +62,7 @@ fn without_a_driver_devices_says_why_and_auto_uses_cpu_slots() {
 #[test]
 fn cards_are_shared_by_memory_and_never_overbooked() {
     let sandbox = Sandbox::new();
-    // 10 GB with the default limits lease 8 GB: two at once, never three.
+    // With the default limits, 8 of 10 GB can be leased: two tasks at once, never three.
     sandbox.write(
         "flow.toml",
         "[[groups]]\nname = \"g\"\nestimate-cuda-memory = \"3GB\"\n[[groups.tasks]]\n\
@@ -80,6 +80,6 @@ fn cards_are_shared_by_memory_and_never_overbooked() {
         }
         most = most.max(training);
     }
-    // A result is announced when it is durable, so an ended task may still be counted beside a new one.
+    // A result is announced once it is durable, so a task that has ended may still be counted beside a new one.
     assert!((2..=4).contains(&most), "{most} at once");
 }

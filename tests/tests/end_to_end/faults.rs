@@ -1,10 +1,10 @@
-//! A worker that goes wrong in any way is its own task's exception, with stage, cause and its last words; the
-//! other tasks finish, and nothing hangs.
+//! A worker that goes wrong in any way is its own task's exception, with stage, cause and its last lines. The other tasks
+//! finish, and nothing hangs.
 
 use fedflow_tests::Sandbox;
 use serde_json::Value;
 
-/// Runs one task beside a good one, and returns what became of it.
+/// Runs one task beside a good one. Returns its outcome.
 fn run_beside_a_good_one(task: &str, options: &str) -> (Sandbox, Value) {
     let sandbox = Sandbox::new();
     sandbox.write(
@@ -36,7 +36,7 @@ fn scripted(load: &str, train: &str) -> String {
     )
 }
 
-/// Stage, kind and message of a scripted fault.
+/// The stage, kind and message of a scripted fault.
 fn fault(load: &str, train: &str) -> (String, String, String) {
     let (_sandbox, bad) = run_beside_a_good_one(&scripted(load, train), "");
     told(&bad)

@@ -1,4 +1,4 @@
-//! Flows that go well: every kind of task, parameters, results between groups, the environment, the layout.
+//! Flows that succeed: every kind of task, parameters, results between groups, the environment, the layout.
 
 use fedflow_tests::Sandbox;
 use serde_json::json;
@@ -137,7 +137,7 @@ fn values_survive_exactly_and_results_json_is_the_golden_one() {
     insta::assert_snapshot!(without_peaks(&text));
 }
 
-/// The text with what tasks used of memory replaced.
+/// The text with the memory that tasks used replaced.
 fn without_peaks(text: &str) -> String {
     let mut parts = text.split("\"peak\":");
     let mut out = parts.next().unwrap().to_owned();
@@ -150,7 +150,7 @@ fn without_peaks(text: &str) -> String {
     out
 }
 
-/// The text with a key's numbers replaced, which must be plausible.
+/// The text with a key's numbers replaced; the numbers must be plausible.
 fn without_seconds(text: &str, key: &str) -> String {
     let key = format!("\"{key}\":");
     let mut parts = text.split(&key);

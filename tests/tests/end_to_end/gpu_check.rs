@@ -1,10 +1,10 @@
-//! The check of real cards, as far as it goes without one: it says so, and it tells a step that fails from one that does
-//! not.
+//! The check of real cards, as far as it works without a card: it says that there is none, and it distinguishes a step
+//! that fails from one that passes.
 
 use fedflow_tests::Sandbox;
 use nvml_stand_in::{Card, Script, StandIn};
 
-/// The check lies beside `fedflow`, which is the shell's first word.
+/// The check is beside `fedflow`, which is the first word of the line.
 const CHECK: &str = "PATH=\"$PWD/bin:$PATH\" exec \"$(dirname \"$1\")/gpu-check\"";
 
 #[test]
@@ -29,7 +29,7 @@ fn each_step_is_told_with_its_reason() {
             "FEDFLOW_LEASE_DIR",
             stand_in.library().with_file_name("leases").display().to_string(),
         );
-    // What NVIDIA's tool would print of these cards; then with the cards in another order.
+    // The output of NVIDIA's tool for these cards, then with the cards in another order.
     let rows = ["GPU-a, NVIDIA Stand-In, 8192", "GPU-b, NVIDIA Stand-In, 8192"];
     std::fs::create_dir(sandbox.path().join("bin")).unwrap();
     for (rows, first) in [(rows, "ok "), ([rows[1], rows[0]], "FAILED ")] {
@@ -42,7 +42,7 @@ fn each_step_is_told_with_its_reason() {
         let lines: Vec<&str> = outcome.stdout.lines().collect();
         assert!(lines[0].starts_with("cuda:0: NVIDIA Stand-In, 8.6 GB, GPU-a"), "{}", lines[0]);
         assert!(lines[1].starts_with(first) && lines[1].contains("nvidia-smi"), "{}", lines[1]);
-        // There is no such card for CUDA: that is found out, by each step that uses one.
+        // CUDA has no such card: every step that uses one finds out.
         assert_eq!(lines.len(), 9);
         assert!(lines[2..8].iter().all(|line| line.starts_with("FAILED")), "{}", outcome.stdout);
     }

@@ -1,4 +1,4 @@
-//! Groups that load while the one before still runs: judged by what tasks have written and by the order of events.
+//! Groups that load while the one before still runs. What tasks have written and the order of events show it.
 
 use std::collections::BTreeMap;
 
@@ -6,8 +6,8 @@ use fedflow_tests::{Fifo, Sandbox};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-/// A group of one task that trains until the pipe says something, then two that load ahead: each writes into `marks`
-/// when it loads.
+/// A group of one task that trains until the pipe has a line, then two groups that load ahead: each task writes into
+/// `marks` when it loads.
 fn flow(up: &Fifo, gate: &Fifo, train_params: &str) -> String {
     format!(
         "name = \"ahead\"\n[workers.scripted]\ncommand = [\"{{scripted}}\"]\n\
@@ -44,14 +44,14 @@ fn the_next_group_loads_ahead_and_trains_in_its_turn_on_what_the_first_has_left(
     let check = sandbox.fedflow("check flow.toml --devices cpu:2");
     assert!(check.stdout.contains("second, loads ahead"), "{}", check.stdout);
     let mut run = sandbox.start("run flow.toml --devices cpu:2");
-    // They load while the first group's task is held.
+    // They load while the task of the first group is held.
     let mut loaded = [up.line(), up.line()];
     loaded.sort();
     assert_eq!(loaded, ["t0\n", "t1\n"]);
     run.wait_for("task-loaded", Some("t0"));
     run.wait_for("task-loaded", Some("t1"));
-    // With a result that is told, all that was before it is on the disk, where `status` looks. A device is free then,
-    // but it is not their turn.
+    // Once a result is announced, everything before it is on disk, where `status` reads. A device is free then, but their
+    // group is not active.
     run.wait_for("task-training", Some("hold"));
     mark.say("go\n");
     run.wait_for("task-finished", Some("mark"));
@@ -87,7 +87,7 @@ fn the_next_group_loads_ahead_and_trains_in_its_turn_on_what_the_first_has_left(
     }
 }
 
-/// What stands in the journal behind its head: one event a line.
+/// The journal after its head: one event a line.
 fn journal_events(sandbox: &Sandbox) -> String {
     let events = sandbox.read("res/.fedflow/journal.jsonl");
     events.lines().skip(1).map(|line| format!("{line}\n")).collect()

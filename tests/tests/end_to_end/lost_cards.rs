@@ -1,5 +1,5 @@
-//! Cards that fail in mid-run, played by a stand-in for NVIDIA's library: what runs elsewhere goes on, nothing is silent,
-//! and a pinned task never moves.
+//! Cards that fail during a run, simulated by a stand-in for NVIDIA's library: what runs elsewhere goes on, nothing is
+//! silent, and a pinned task never moves.
 
 use fedflow_tests::{Running, Sandbox};
 use nvml_stand_in::{Card, Code, Script, StandIn};
@@ -23,7 +23,7 @@ fn sandbox(stand_in: &StandIn) -> Sandbox {
         .with_variable("FEDFLOW_LEASE_DIR", leases.display().to_string())
 }
 
-/// A task that waits for the file `go`. If it fails with its card, it does so in its first attempt on `GPU-a`.
+/// A task that waits for the file `go`. Its first attempt on `GPU-a` may fail with the card.
 fn task(id: &str, keys: &str, fails_with_its_card: bool) -> String {
     let then = if fails_with_its_card {
         "[ $CUDA_VISIBLE_DEVICES != GPU-a ] || { echo lost >&2; exit 1; }"
@@ -93,7 +93,7 @@ fn a_pinned_task_ends_with_the_cards_error_and_never_moves() {
     assert!(waits.contains("no device cuda:0") && waits.contains("fallen off the bus"), "{waits}");
 }
 
-/// A run of four tasks on two cards, of which the first two train when the script moves on.
+/// A run of four tasks on two cards. The first two train when the script moves on.
 fn four_tasks_whose_cards_change(stand_in: &StandIn) -> (Sandbox, Running) {
     let sandbox = sandbox(stand_in);
     let tasks: String = (0..4).map(|i| task(&format!("t{i}"), "", false)).collect();
@@ -149,14 +149,14 @@ fn a_task_on_an_instance_is_told_its_uuid_before_cuda_starts() {
     );
     assert_eq!(sandbox.fedflow("run flow.toml").code, 0);
     let results = sandbox.results();
-    // One that starts for its train sees its instance alone.
+    // A process that is started for one train sees only its instance.
     let command = &outcome(&results, "command")["result"];
     assert_eq!(command["visible"], "MIG-b");
     assert_eq!(command["lease"]["device"], "cuda:0");
     assert_eq!(command["lease"]["memory"], 3_000_000_000_u64);
     assert_eq!(command["lease"]["cards"][0]["uuid"], "MIG-b");
     assert_eq!(command["lease"]["cards"][0]["memory"], 10 * GB);
-    // One that has loaded before is told which of the list it is, in full: CUDA shows it only the first one.
+    // A process that loads first is told its card by full name: of the list, CUDA shows it only the first.
     let worker = &outcome(&results, "worker")["result"];
     assert_eq!(worker["CUDA_VISIBLE_DEVICES"], "MIG-a,MIG-b");
     assert_eq!(worker["device"], "cuda:1");

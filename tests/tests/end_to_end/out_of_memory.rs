@@ -1,9 +1,9 @@
-//! Programs that run out of memory and only print it: known by their words or their exit code, and tried again.
+//! Programs that run out of memory and only print it: Fedflow recognises their words or exit code and tries again.
 
 use fedflow_tests::Sandbox;
 use serde_json::Value;
 
-/// A task that fails as a shell line says unless it was given the second or a later attempt.
+/// A task whose first attempt fails as a line of shell says.
 fn flow(keys: &str, failing: &str) -> String {
     format!(
         "[[groups]]\nname = \"g\"\nestimate-cuda-memory = \"4GB\"\n[[groups.tasks]]\nid = \"t\"\n{keys}\n\
@@ -12,7 +12,7 @@ fn flow(keys: &str, failing: &str) -> String {
     )
 }
 
-/// The shares that a run's tasks were leased, and how its attempts failed.
+/// The shares that the tasks of a run were leased, and the failures of its attempts.
 fn run(sandbox: &Sandbox, arguments: &str) -> (Vec<Value>, Vec<Value>) {
     let outcome = sandbox.fedflow(&format!("run flow.toml --devices sim:1x24GB --progress json {arguments}"));
     let events: Vec<Value> = outcome.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

@@ -1,4 +1,4 @@
-//! While tasks train, others load. Judged by the order of events, not by the clock.
+//! While tasks train, others load. The order of events shows it, not the clock.
 
 use fedflow_tests::Sandbox;
 use serde_json::Value;
@@ -30,7 +30,7 @@ fn the_next_task_loads_while_one_trains_and_a_freed_device_is_taken_at_once() {
             "{next} had loaded before {one} ended"
         );
     }
-    // Never two on one slot: a training begins only after the one before has given its device back.
+    // Never two on one CPU slot: a task trains only after the one before has given its device back.
     let starts: Vec<f64> =
         order.iter().map(|task| events[place("task-training", task)]["time"].as_f64().unwrap()).collect();
     let ends: Vec<f64> = order

@@ -1,9 +1,9 @@
-//! `fedflow plan`: the same scheduler in virtual time, against what really happens; and the order that learns.
+//! `fedflow plan`: the scheduler in virtual time, compared with what really happens; and the order that learns.
 
 use fedflow_tests::{Outcome, Sandbox};
 use serde_json::{Value, json};
 
-/// A group of tasks that load and train so long, in milliseconds.
+/// A group of tasks that load and train for a number of milliseconds.
 fn scripted(name: &str, matrix: &str, load: &str, train: &str) -> String {
     format!(
         "[[groups]]\nname = \"{name}\"\n[[groups.tasks]]\nmatrix = {{ {matrix} }}\nid = \"t{{{{ i }}}}\"\n\
@@ -18,13 +18,13 @@ fn planned(outcome: &Outcome) -> Value {
     serde_json::from_str(&outcome.stdout).unwrap()
 }
 
-/// How far a forecast is from what was recorded, as a ratio.
+/// The ratio between a forecast and what was recorded.
 fn off(plan: &Value) -> f64 {
     let (told, real) = (&plan["plans"][0]["makespan_seconds"], &plan["recorded"]["makespan_seconds"]);
     (told.as_f64().unwrap() / real.as_f64().unwrap() - 1.0).abs()
 }
 
-/// How long each task of a run has trained.
+/// How long each task of a run trained.
 fn train_seconds(sandbox: &Sandbox) -> Vec<f64> {
     let groups = sandbox.results()["groups"].clone();
     let tasks = groups.as_array().unwrap().iter().flat_map(|group| group["tasks"].as_array().unwrap());
@@ -61,7 +61,7 @@ fn a_plan_tells_makespan_bound_and_idle_time() {
     ] {
         assert!(told.stdout.contains(line), "{line}");
     }
-    // Two share a card of 10 GB, of which 8 may be leased: six turns, and the bound is what their memory allows.
+    // Two share a card of 10 GB, of which 8 may be leased: six pairs, and memory gives the bound.
     sandbox.write("flow.toml", &flow("estimate-cuda-memory = \"4GB\"\n"));
     let told = sandbox.fedflow("plan flow.toml --devices sim:1x10GB");
     assert!(told.stdout.contains("makespan         1m 1s\nlower bound      1m 1s\n"));
@@ -71,7 +71,7 @@ fn a_plan_tells_makespan_bound_and_idle_time() {
 #[test]
 fn devices_orders_and_overlap_are_compared() {
     let sandbox = Sandbox::new();
-    // Nine short ones, and one at the end that takes as long as five of them.
+    // Nine short tasks, and one at the end that takes as long as five of them.
     sandbox.write(
         "flow.toml",
         "[[groups]]\nname = \"g\"\n[[groups.tasks]]\nmatrix = { i = { from = 0, to = 9 } }\nid = \"t{{ i }}\"\n\
@@ -95,7 +95,7 @@ fn devices_orders_and_overlap_are_compared() {
             ["cpu:2", "longest-first", "1m 10s", "1m 10s", "0s (0.0 %)", "2.00"],
         ]
     );
-    // A choice on which it cannot run does not keep the others from being told.
+    // A choice on which it cannot run does not hide the others.
     sandbox.write(
         "flow.toml",
         "[[groups]]\nname = \"g\"\ndevice = \"cuda:1\"\n[[groups.tasks]]\nid = \"t\"\ncommand = [\"true\"]\n\
@@ -116,7 +116,7 @@ fn devices_orders_and_overlap_are_compared() {
 #[test]
 fn limits_that_hold_loading_back_are_told() {
     let sandbox = Sandbox::new();
-    // Eight slots use up two loads of 20 s in the time of one training: more must load at once than the limits allow.
+    // Eight slots need more loads of 20 s at once than the limits allow.
     let flow = |load: &str| {
         format!(
             "[[groups]]\nname = \"g\"\n[[groups.tasks]]\nmatrix = {{ i = {{ from = 0, to = 160 }} }}\n\
@@ -144,7 +144,7 @@ fn limits_that_hold_loading_back_are_told() {
         enough(1)
     );
     assert!(told.contains(&line), "{line}{told}");
-    // That is what comes of it, and then nothing is left to say.
+    // With those limits the time is as forecast, and there is no note.
     let higher =
         format!("--set scheduler.max-waiting={} --set scheduler.max-process={}", enough(0), enough(1));
     let then = planned(&plan(&format!("--format json {higher}")))["plans"][0].clone();
@@ -152,7 +152,7 @@ fn limits_that_hold_loading_back_are_told() {
         (&then["makespan_seconds"], &then["limited_by"]),
         (&limited["makespan_seconds"], &Value::Null)
     );
-    // One of them alone.
+    // Only one of the limits.
     let processes = format!("--set scheduler.max-process={}", enough(1));
     let told = plan(&processes).stdout;
     assert!(told.contains("note: limited by scheduler.max-waiting = 10; with "), "{told}");
@@ -161,7 +161,7 @@ fn limits_that_hold_loading_back_are_told() {
     assert!(told.contains("note: limited by scheduler.max-process = 20; with "), "{told}");
     let told = plan("--devices cpu:4").stdout;
     assert!(told.contains("note: on cpu:8, added: limited by "), "{told}");
-    // Loads that keep up are not held back, though devices wait for the first of them.
+    // Loads that keep up are not limited, though devices wait for the first of them.
     sandbox.write("flow.toml", &flow("10s"));
     assert!(!plan("").stdout.contains("limited by"));
 }
@@ -182,8 +182,8 @@ fn forty_tasks_take_as_long_as_was_planned() {
     assert_eq!(plan["plans"][0]["devices"], "cpu:2", "those of the run");
     assert_eq!(plan["durations"]["recorded"], 40);
     assert!(off(&plan) < 0.05, "{plan:#}");
-    // A machine that has other things to do makes every task longer than it declares, which is not the forecast's: so
-    // it is the step from what tasks took to the makespan that is checked on both sides, and that nothing was faster.
+    // A busy machine makes every task longer than it declares, which no forecast knows. So this checks the step from what
+    // tasks took to the makespan, in both directions, and that nothing was faster than declared.
     let seconds = |of: &Value| of.as_f64().unwrap();
     let (told, real) = (&plan["plans"][0], seconds(&plan["recorded"]["makespan_seconds"]));
     assert!(real > 0.99 * 4.2, "it took {real} s");
@@ -208,7 +208,7 @@ fn a_recorded_run_of_several_groups_is_forecast_and_its_failures_are_told() {
     assert_eq!(plan["durations"]["recorded"], 18);
     assert!(off(&plan) < 0.05, "{plan:#}");
 
-    // A run of one round is enough for all that are to come.
+    // A run of one round is enough for all later ones.
     let one = sandbox.fedflow("plan flow.toml --from res --report plan.html --devices cpu:1");
     assert_eq!(one.code, 0);
     let page = sandbox.read("plan.html");
@@ -226,7 +226,7 @@ fn a_recorded_run_of_several_groups_is_forecast_and_its_failures_are_told() {
     assert!(told.stdout.contains("note: in res 2 attempts failed and held devices for"));
 }
 
-/// Runs three rounds of four clients on two slots, and plans them from what was recorded.
+/// Runs three rounds of four clients on two CPU slots, and plans them from what was recorded.
 fn plan_of_rounds(settings: &str, of_group: &str, of_task: &str) -> Value {
     let sandbox = Sandbox::new();
     sandbox.write(
@@ -247,7 +247,7 @@ fn plan_of_rounds(settings: &str, of_group: &str, of_task: &str) -> Value {
 #[test]
 fn a_recorded_run_with_kept_data_is_forecast() {
     const KEEP: &str = "keep = \"client-{{ i }}\"\n";
-    // One takes over what was loaded, the other one loads it again each time.
+    // One takes over the loaded data, the other loads it again each time.
     let taken_over = plan_of_rounds("", "", &format!("{KEEP}kind = \"keeper\"\n"));
     let loaded_again = plan_of_rounds("", "", &format!("{KEEP}kind = \"scripted\"\n"));
     for plan in [&taken_over, &loaded_again] {
@@ -284,7 +284,7 @@ fn what_cannot_be_planned_is_told() {
         let refused = sandbox.fedflow(&format!("plan flow.toml {arguments}"));
         assert_eq!((refused.code, refused.stdout.as_str()), (2, ""), "{arguments}");
     }
-    // Nothing is known of another group's task, and a time limit is one that the run would meet.
+    // Nothing is known of a task of another group, and the run would exceed a time limit.
     sandbox.write(
         "flow.toml",
         &format!(
@@ -321,7 +321,7 @@ fn longest_first_learns_from_rounds_and_from_earlier_runs() {
     assert_eq!(started(&first, "train-2"), longest, "as the round before has shown");
     assert_eq!(started(&run("--durations res --workdir other"), "train-1"), longest);
     assert_eq!(started(&run("--fresh"), "train-1"), longest, "as the run did that was there");
-    // What a task declares stands.
+    // A task's own declaration counts.
     sandbox.write("flow.toml", &format!("{WORKER}{rounds}expected-train = \"{{{{ 1000 // i }}}}s\"\n"));
     assert_eq!(started(&run("--fresh"), "train-1"), added);
     let refused = sandbox.fedflow("run flow.toml --durations res --workdir third");
@@ -362,7 +362,7 @@ fn longest_first_learns_for_groups_that_load_ahead() {
             assert_eq!(started(&run, group), longest, "{group}, {options}");
         }
     }
-    // A resume knows what the sessions before it have shown; groups that had not begun may be added.
+    // A resume knows the durations of the sessions before; groups that had not started may be added.
     sandbox.write("flow.toml", &rounds(5));
     let resumed = run("--resume");
     for group in ["train-4", "train-5"] {

@@ -1,11 +1,11 @@
-//! The report in a real browser: it renders, offline, without a script error, and nothing that a worker sent runs.
+//! The report in a real browser: it renders offline and without a script error, and nothing that a worker sent runs.
 
 use std::path::Path;
 use std::process::Command;
 
 use fedflow_tests::Sandbox;
 
-/// The page's document after its scripts ran, and what the browser's console said.
+/// The page's document after its scripts ran, and the output of the browser's console.
 pub(super) fn browse(page: &Path) -> (String, String) {
     let profile = tempfile::tempdir().unwrap();
     #[expect(clippy::disallowed_methods, reason = "a browser to look at the report with")]

@@ -1,4 +1,4 @@
-//! What was announced stays, and a run goes on where it stopped.
+//! What was announced is kept, and a run continues where it stopped.
 
 use fedflow_tests::Sandbox;
 use rustix::process::Signal;

@@ -1,5 +1,5 @@
-//! Processes that serve several tasks, and that are kept with what they have loaded: what is each task's own, what a
-//! failure costs, and that nothing is left.
+//! Processes that serve several tasks, and processes that are kept with their data: what stays separate for each task,
+//! what a failure costs, and that nothing is left.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use fedflow_worker::store::processes_of_run;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-/// How long anything of a run may live on when its supervisor is gone.
+/// How long a process of a run may live after its supervisor is gone.
 const PROMISE: Duration = Duration::from_secs(3);
 
 /// The workers of a flow, the first with these settings.
@@ -27,7 +27,7 @@ fn pid(task: &Value) -> u64 {
     task["result"]["pid"].as_u64().unwrap_or_else(|| panic!("no pid in {task}"))
 }
 
-/// How many tasks each process has served.
+/// The number of tasks that each process has served.
 fn served(tasks: &[Value]) -> BTreeMap<u64, u32> {
     let mut served = BTreeMap::new();
     for task in tasks {
@@ -36,7 +36,7 @@ fn served(tasks: &[Value]) -> BTreeMap<u64, u32> {
     served
 }
 
-/// How many lines a file of the sandbox has; none if it is not there.
+/// The number of lines of a file in the sandbox; 0 if it does not exist.
 fn lines(sandbox: &Sandbox, name: &str) -> usize {
     std::fs::read_to_string(sandbox.path().join(name)).unwrap_or_default().lines().count()
 }
@@ -130,11 +130,11 @@ fn reuse_limit_ends_a_process_after_so_many_tasks() {
     all_finished(&tasks);
     let served = served(&tasks);
     assert!(served.values().all(|tasks| *tasks <= 3), "{served:?}");
-    // Two processes take turns; either may be cut short by the end of the group.
+    // Two processes alternate; the end of the group may cut either short.
     assert!((4..=5).contains(&served.len()), "{served:?}");
 }
 
-/// Rounds of clients whose processes are kept; `between` stands between a round and the next.
+/// Rounds of clients whose processes are kept; `between` stands between two rounds.
 fn rounds(rounds: u32, clients: u32, between: &str) -> String {
     format!(
         "{}[[groups]]\nrepeat = {rounds}\n[[groups.groups]]\nname = \"train-{{{{ round }}}}\"\n\
@@ -180,7 +180,7 @@ fn a_kept_process_that_is_killed_costs_one_load() {
     let mut pipe = Fifo::make(&sandbox, "gate");
     sandbox.write("flow.toml", &rounds(3, 3, &gate(&[("gate", &pipe)])));
     let mut run = sandbox.start("run flow.toml --devices cpu:2");
-    // All of the first round are over, and the second waits behind the gate.
+    // The first round is over, and the second waits behind the gate.
     let finished = run.wait_for("task-finished", Some("c1"));
     run.wait_for("task-training", Some("gate"));
     let kept = Held::of(pid(&finished).try_into().unwrap());
@@ -195,7 +195,7 @@ fn a_kept_process_that_is_killed_costs_one_load() {
     loads.sort();
     assert_eq!(loads, ["c0", "c1", "c1", "c2"]);
     let tasks = tasks(&sandbox);
-    // If its end is not known when it is given its next task, that begins a second attempt: a process, but no retry.
+    // If its end is not known yet when it gets its next task, that starts a second attempt: a process, but no retry.
     assert!(tasks.iter().all(|task| task["status"] == "finished"));
     let in_last_round = tasks.iter().filter(|task| task["workdir"].as_str().unwrap().contains("train-3"));
     let taken_over: Vec<&Value> = in_last_round.map(|task| &task["result"]["taken-over"]).collect();
@@ -211,8 +211,8 @@ fn what_goes_wrong_in_a_second_turn_costs_only_the_task_in_hand() {
         ("fail diverged", "train", "error", "diverged"),
     ] {
         let sandbox = Sandbox::new();
-        // One after the other, and nobody waits beside the one that trains: the same process has them in turn, until
-        // one fails. What comes after it is served by a second process.
+        // No task waits beside the one that trains, so the same process serves one after the other until one fails. A
+        // second process serves what comes after it.
         sandbox.write(
             "flow.toml",
             &format!(
@@ -237,7 +237,7 @@ fn what_goes_wrong_in_a_second_turn_costs_only_the_task_in_hand() {
         assert_eq!(sandbox.read("res/g1/t/stderr.log"), "turn 1\n", "{step}");
         assert_ne!(pid(&tasks[0]), pid(&tasks[2]), "{step}");
         assert_eq!(pid(&tasks[2]), pid(&tasks[3]), "{step}");
-        // The stream tells it too.
+        // The progress stream has it too.
         let events = outcome.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
         let reused: Vec<bool> = events
             .filter(|event| event["event"] == "task-started")
@@ -292,7 +292,7 @@ fn a_supervisor_that_is_killed_leaves_no_kept_process_and_the_run_goes_on() {
     assert_eq!(sandbox.fedflow("resume res").code, 0);
     let tasks = tasks(&sandbox);
     assert!(tasks.iter().all(|task| task["status"] == "finished"));
-    // Those of the first round are not done again, so the second one finds no process.
+    // Tasks of the first round do not run again, so the second round finds no process.
     assert_eq!(lines(&sandbox, "loads"), 6);
 }
 
@@ -305,7 +305,7 @@ fn fewer_processes_than_keys_are_enough() {
     all_finished(&tasks);
     let loads = lines(&sandbox, "loads");
     assert!((9..24).contains(&loads), "{loads} of 24 loaded: some found their process, and some not");
-    // Who did not load took over, and nobody did both.
+    // A task that did not load took over, and none did both.
     let taken_over = tasks.iter().filter(|task| task["result"]["taken-over"] != 0).count();
     assert_eq!(loads + taken_over, 24);
     let processes: BTreeSet<u64> = tasks.iter().map(pid).collect();
@@ -319,7 +319,7 @@ fn a_kept_process_is_no_running_task() {
     sandbox.write("flow.toml", &rounds(1, 3, &gate(&[("gate", &pipe), ("mark", &mark)])));
     let mut run = sandbox.start("run flow.toml --devices cpu:2");
     run.wait_for("task-training", Some("gate"));
-    // With a result that is told, all that was before it is on the disk, where `status` looks.
+    // Once a result is announced, everything before it is on disk, where `status` reads.
     mark.say("go\n");
     run.wait_for("task-finished", Some("mark"));
     let status = sandbox.fedflow("status res --json");
@@ -348,7 +348,7 @@ fn check_and_plan_tell_what_is_reused_and_kept() {
         let plan: Value = serde_json::from_str(&told.stdout).unwrap();
         plan["plans"][0]["makespan_seconds"].as_f64().unwrap()
     };
-    // All load at once for a minute, and then two train at a time, in each of three rounds.
+    // In each of three rounds, all load at once for a minute, and then two train at a time.
     let (kept, expected) = (plan(&sandbox), 60.0 + 3.0 * 20.0);
     assert!((kept - expected).abs() < 3.0, "{kept} s");
     sandbox.write("flow.toml", &flow.replace("keep = ", "# keep = "));

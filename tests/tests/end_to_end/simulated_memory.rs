@@ -1,4 +1,4 @@
-//! Simulated cards with memory: a task that uses more than there is runs out of it, and is tried again with more.
+//! Simulated cards with memory: a task that uses more than there is runs out of memory and is tried again with more.
 
 use fedflow_tests::Sandbox;
 use serde_json::Value;
@@ -8,7 +8,7 @@ fn task<'r>(results: &'r Value, id: &str) -> &'r Value {
     tasks.iter().find(|task| task["id"] == id).unwrap()
 }
 
-/// The events of one kind that a run told.
+/// The events of one kind in a run's progress stream.
 fn events(stdout: &str, name: &str) -> Vec<Value> {
     let events = stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     events.filter(|event| event["event"] == name).collect()
@@ -17,7 +17,7 @@ fn events(stdout: &str, name: &str) -> Vec<Value> {
 #[test]
 fn a_command_that_overbooks_a_card_is_out_of_memory_and_gets_a_larger_share() {
     let sandbox = Sandbox::new();
-    // Both book 4 GB of 24 and use 16: the second one fails until its share keeps the first one off the card.
+    // Both book 4 GB of 24 and use 16: the second fails until its share is too large for the first beside it.
     sandbox.write(
         "flow.toml",
         "[[groups]]\nname = \"g\"\nestimate-cuda-memory = \"4GB\"\n[[groups.tasks]]\n\
@@ -30,7 +30,7 @@ fn a_command_that_overbooks_a_card_is_out_of_memory_and_gets_a_larger_share() {
     assert_eq!(retried["error"]["kind"], "oom");
     let message = retried["error"]["message"].as_str().unwrap();
     assert!(message.contains("16GB are used, 8GB of 24GB are free"), "{message}");
-    // Until here the first one has held what it uses.
+    // Until now the first task has held its memory.
     std::fs::write(sandbox.path().join("go"), "").unwrap();
     assert_eq!(run.finish(), 0);
     let results = sandbox.results();
@@ -60,7 +60,7 @@ fn a_worker_says_it_in_its_parameters_and_keeps_its_data() {
         (&task(&results, "own")["status"], &task(&results, "own")["attempts"]),
         (&"finished".into(), &1.into())
     );
-    // No card has 9 GB: every try ends so, the first one with its data kept.
+    // No card has 9 GB: every try ends so, and the first keeps its data.
     let failed = &task(&results, "workers");
     assert_eq!((&failed["error"]["kind"], &failed["error"]["stage"]), (&"oom".into(), &"train".into()));
     let kept: Vec<Value> =
@@ -81,6 +81,6 @@ fn what_is_no_size_is_an_error_of_the_task() {
     let error = &sandbox.results()["groups"][0]["tasks"][0]["error"];
     assert_eq!(error["kind"], "error");
     assert!(error["message"].as_str().unwrap().contains("FEDFLOW_SIM_USE"), "{error}");
-    // On other devices it means nothing.
+    // On other devices the variable has no effect.
     assert_eq!(sandbox.fedflow("run flow.toml --devices cpu:1 --fresh").code, 0);
 }

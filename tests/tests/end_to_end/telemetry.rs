@@ -1,4 +1,4 @@
-//! Telemetry from outside: what a run keeps of its devices, what the report makes of it, and `devices --watch`.
+//! Telemetry from outside: the samples of a run, their curves in the report, and `devices --watch`.
 
 use std::fs;
 use std::path::PathBuf;
@@ -13,12 +13,12 @@ use super::report::browse;
 const GB: u64 = 1_000_000_000;
 const FILE: &str = "res/.fedflow/telemetry.jsonl";
 
-/// A shell's loop that ends when the run's telemetry has this text.
+/// A loop of shell that ends when the run's telemetry has this text.
 fn until_seen(text: &str) -> String {
     format!("until grep -q '{text}' ../../.fedflow/telemetry.jsonl; do sleep 0.05; done")
 }
 
-/// A group of tasks that run these lines of shell; each leases 3 GB.
+/// A group of tasks that run lines of shell; each leases 3 GB.
 fn flow(tasks: &[(&str, &str, &str)]) -> String {
     let mut text =
         "name = \"seen\"\n[config]\ntelemetry.interval = \"50ms\"\n[[groups]]\nname = \"g\"\ntimeout = \"2m\"\n\
@@ -71,13 +71,13 @@ fn simulated_cards_have_curves_of_what_is_booked_and_three_figures() {
     assert!(devices().any(|device| device["memory_booked"] == 3 * GB));
     assert!(devices().all(|device| device["memory_total"] == 10 * GB));
     let measured = |device: &Value| device.get("utilization").is_some() || device.get("power").is_some();
-    assert!(!devices().any(measured), "nobody can measure a simulated card");
+    assert!(!devices().any(measured), "a simulated card cannot be measured");
 
     for page in ["res/report.html", "res/reports/g.html"] {
         let (document, console) = browse(&sandbox.path().join(page));
         assert_eq!(document.matches("class=\"plot meter\"").count(), 2, "{page}: a strip for each card");
         assert!(document.contains("class=\"booked\" d=\"M"), "{page}: a curve");
-        assert!(!document.contains("class=\"busy\""), "{page}: no curve of what nobody measured");
+        assert!(!document.contains("class=\"busy\""), "{page}: no curve of what was not measured");
         assert!(!console.contains("CONSOLE"), "{page}: {console}");
     }
 
@@ -200,7 +200,7 @@ fn watching_shows_the_leases_of_a_run_and_ends_on_a_signal_or_without_a_reader()
     let mut run = sandbox.start("run flow.toml");
     run.wait_for("task-training", None);
     let mut watch = sandbox.begin("devices --watch --interval 50ms");
-    // The lease is booked before the task trains; its worker is named a little later.
+    // The lease is booked before the task trains; its process is named a little later.
     let leased = std::iter::from_fn(|| watch.line()).find(|line| line.contains("g/a")).unwrap();
     assert!(
         leased.starts_with("cuda:0  g/a") && leased.contains("3GB") && leased.contains("training"),
@@ -211,7 +211,7 @@ fn watching_shows_the_leases_of_a_run_and_ends_on_a_signal_or_without_a_reader()
     std::iter::from_fn(|| watch.line()).find(|line| line == "no leases").unwrap();
     watch.signal(Signal::INT);
     assert_eq!(watch.finish(), 130);
-    // Nothing is written for an hour: it ends as its reader does, not by a failed write.
+    // Nothing is written for an hour: it ends because its reader went away, not by a failed write.
     let outcome = sandbox.fedflow_in_shell("\"$@\" | head -n 1", "devices --watch --interval 1h --json");
     assert_eq!((outcome.code, outcome.stdout.lines().count(), outcome.stderr.as_str()), (0, 1, ""));
 }

@@ -1,4 +1,4 @@
-//! A crash may leave any beginning of the journal, whatever is there of the other files.
+//! A crash may leave any prefix of the journal, and the other files in any state.
 
 use std::fs;
 

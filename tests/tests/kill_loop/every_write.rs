@@ -5,7 +5,7 @@ use fedflow_worker::store::RunDir;
 
 use super::{check_journal, outcomes};
 
-/// As the other flow, with a task of each sort.
+/// A smaller flow with a task of each kind.
 const FLOW: &str = r#"
 name = "every-write"
 [workers.scripted]
@@ -33,9 +33,9 @@ worker = "scripted"
 kind = "scripted"
 params = { train = ["return value {{ result('first', 'rust').value }}"] }
 "#;
-/// What a shell sees of a program that was killed.
+/// The exit code that a shell sees of a killed program.
 const KILLED: i32 = 137;
-/// More writes than such a run can have.
+/// More writes than such a run has.
 const MANY: u64 = 200;
 
 #[test]
@@ -54,7 +54,7 @@ fn a_supervisor_that_is_killed_at_any_write_of_its_journal_loses_nothing() {
     }
 }
 
-/// Kills a run so, and resumes it. Returns whether the run came as far as that.
+/// Kills a run at a write or sync, and resumes it. Returns whether the run came that far.
 fn killed_at(fault: &str, expected: &super::Outcomes) -> bool {
     let sandbox = Sandbox::new();
     sandbox.write("flow.toml", FLOW);
@@ -63,7 +63,7 @@ fn killed_at(fault: &str, expected: &super::Outcomes) -> bool {
     let code = sandbox.fedflow_in_shell(&line, "run flow.toml --devices cpu:2").code;
     let run_dir = sandbox.path().join("res");
     if code == KILLED {
-        // Without a journal nothing was begun.
+        // Without a journal, nothing was started.
         let begun = RunDir::open(&run_dir).is_ok();
         let again = if begun { "resume res" } else { "run flow.toml --devices cpu:2" };
         assert_eq!(sandbox.fedflow(again).code, 1, "{fault}");

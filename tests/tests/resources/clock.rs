@@ -1,4 +1,4 @@
-//! The wall clock: whatever it does, limits and durations go by another one.
+//! The wall clock: whatever it does, limits and durations use a monotonic clock.
 
 use super::{TASKS, count, faulty, outcomes};
 
@@ -24,7 +24,7 @@ fn a_wall_clock_that_jumps_by_days_changes_no_limit_and_no_duration() {
     }
     let hung = results["groups"][0]["tasks"][TASKS]["train_seconds"].as_f64().unwrap();
     assert!(hung >= 0.3, "{hung}");
-    // A session that resumes finds nothing to do, and no process that it takes for one of the run.
+    // A session that resumes finds nothing to do, and takes no process for one of the run.
     assert_eq!(sandbox.fedflow("resume res --progress none").code, 1);
     assert_eq!(sandbox.fedflow("status res").code, 0);
 }

@@ -8,11 +8,11 @@ use super::{TASKS, assert_no_panic, count, faulty, outcomes, sandbox};
 
 const RUN: &str = "run flow.toml --devices cpu:2 --progress none";
 
-/// Does something on a small file system that only the command sees, mounted on `small`; then the run directory
-/// `small/res` is copied out of it. None if mounting is not allowed here.
+/// Runs a command with a small file system on `small` that only this command sees, and copies the run directory
+/// `small/res` out of it. `None` if mounting is not allowed here.
 fn on_small_disk(sandbox: &Sandbox, options: &str, script: &str) -> Option<(Outcome, PathBuf)> {
     std::fs::create_dir(sandbox.path().join("small")).unwrap();
-    // Whoever is not root may be it in a namespace of its own.
+    // A user who is not root may be root in a namespace.
     for namespace in ["--mount", "--mount --map-root-user"] {
         let mount = format!("unshare {namespace} sh -c 'mount -t tmpfs -o {options} small small'");
         let probe = sandbox.fedflow_in_shell(&mount, "");
@@ -87,7 +87,7 @@ fn a_limit_on_the_size_of_files_costs_a_report_and_the_task_that_writes_too_much
     assert_no_panic(&outcome);
     let outcomes = outcomes(&sandbox.path().join("res"));
     assert_eq!(count(&outcomes, "finished"), TASKS);
-    // What the supervisor survives, a worker has not inherited.
+    // The supervisor ignores the signal; a worker has not inherited that.
     let (kind, message) = &outcomes["flood"];
     assert_eq!(kind, "killed");
     assert!(message.contains("SIGXFSZ"), "{message}");
@@ -112,7 +112,7 @@ fn a_journal_that_cannot_be_written_ends_the_workers_and_names_the_cause() {
         let told = format!("the journal cannot be written: {cause}");
         assert!(outcome.stderr.contains(&told), "{fault}: {}", outcome.stderr);
         assert_no_panic(&outcome);
-        // What was not safe is not told as done, and nothing of the run is left.
+        // What was not durable is not announced, and no process of the run is left.
         assert!(outcomes(&sandbox.path().join("res")).len() < TASKS, "{fault}");
     }
 }

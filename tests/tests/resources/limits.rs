@@ -50,7 +50,7 @@ fn with_few_processes_a_task_could_not_be_started() {
             1 => {
                 let outcomes = outcomes(&sandbox.path().join("res"));
                 refused += count(&outcomes, "spawn");
-                // Of a worker that was started its own threads may be one too many.
+                // A worker that was started may have one thread too many.
                 let known = ["finished", "spawn", "exit"];
                 assert_eq!(
                     known.map(|kind| count(&outcomes, kind)).iter().sum::<usize>(),

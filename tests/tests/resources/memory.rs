@@ -1,4 +1,4 @@
-//! Memory: what the kernel does when there is none, and how much the supervisor takes.
+//! Memory: what the kernel does when there is none, and how much memory the supervisor takes.
 
 use std::fs;
 use std::io::Write;
@@ -8,7 +8,7 @@ use fedflow_tests::{Cgroup, Sandbox, skip};
 use fedflow_worker::store::{LockState, RunDir, RunLock};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
-/// Room for Fedflow itself, and not for a worker that wants more than this.
+/// Enough for Fedflow itself, but not for a worker that wants more.
 const ROOM: u64 = 160 << 20;
 
 #[test]
@@ -48,7 +48,7 @@ fn a_worker_that_the_kernel_kills_for_memory_is_out_of_memory() {
         ("greedy-load", "load", "oom", 2),
         ("greedy-train", "train", "oom", 2),
         ("greedy-command", "train", "oom", 2),
-        // A kill that the kernel did not count came from somebody else.
+        // A kill that the kernel did not count has another cause.
         ("killed", "train", "killed", 1),
     ];
     let expected = expected
@@ -57,7 +57,7 @@ fn a_worker_that_the_kernel_kills_for_memory_is_out_of_memory() {
     assert!(tasks[2]["error"]["message"].as_str().unwrap().contains("the kernel killed it"));
 }
 
-/// A worker in the protocol of JSON lines that does something bad at the end of `train`, by the number of its task.
+/// A worker with JSON lines that does something bad at the end of `train`, depending on the number of its task.
 const HOSTILE: &str = r#"
 exec 3>&0
 say() { printf '%s\n' "$1" >&3; }
@@ -85,7 +85,7 @@ say '{"event": "result", "data": {"number": '$number'}}'
 read -r exit
 "#;
 
-/// What the supervisor may take at most for 3,000 such workers, in KiB. A short test has a part of them and of it.
+/// The most memory of the supervisor for 3,000 such workers, in KiB. A short test has a part of both.
 const LIMIT: u64 = 200 << 10;
 
 fn peak_of_supervisor(run_dir: &Path) -> u64 {
@@ -122,7 +122,7 @@ fn the_supervisor_stays_small_whatever_its_workers_send() {
         ),
     );
     let mut run = sandbox.start("run flow.toml --devices cpu:8");
-    // By then everything was sent, and the group's report was begun.
+    // By then everything was sent, and the group's report was started.
     run.wait_for("task-training", Some("gate"));
     let peak = peak_of_supervisor(&sandbox.path().join("res"));
     open_gate.write_all(b"open\n").unwrap();

@@ -13,8 +13,8 @@ use std::time::Duration;
 use self::peer::Peer;
 pub(super) use self::workload::Workload;
 use crate::bench::bench_setup::BenchSetup;
+use crate::bench::result_table::table_line::{Figure, TableLine, Unit};
 use crate::bench::runs::interleaving::{median, ratio};
-use crate::bench::table::table_line::{Figure, TableLine, Unit};
 use crate::step::Failure;
 
 const PEERS: &[&Peer] = &[

@@ -8,7 +8,7 @@ mod many_tasks;
 mod training_rounds;
 
 use crate::bench::bench_setup::BenchSetup;
-use crate::bench::table::table_line::TableLine;
+use crate::bench::result_table::table_line::TableLine;
 use crate::step::Failure;
 
 /// One row of the table.

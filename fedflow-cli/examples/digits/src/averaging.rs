@@ -19,7 +19,7 @@ pub fn federated_average<'a>(
 ) -> Result<Network, NothingToAverage> {
     let mut sums = vec![0.0_f64; PARAMETERS];
     let mut total = 0.0;
-    // A model without samples has no say, whatever its numbers are: 0 times NaN would have one.
+    // A model without samples is left out whatever its numbers are, as 0 times NaN is NaN.
     for (model, samples) in models.into_iter().filter(|(_, samples)| *samples > 0) {
         let weight = f64::from(samples);
         total += weight;

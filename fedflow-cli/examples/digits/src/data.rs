@@ -2,15 +2,15 @@
 
 /// Pixels of an image.
 pub const PIXELS: usize = 64;
-/// Digits there are.
+/// The number of classes.
 pub const CLASSES: usize = 10;
-/// The value of a pixel that is all ink.
+/// The largest value of a pixel: full ink.
 pub const MAX_INTENSITY: u8 = 16;
 
 /// A digit in a file: its pixels, then its label, a byte each.
 const ROW: usize = PIXELS + 1;
 
-/// The whole data set; `data/README.md` tells where it comes from.
+/// The whole data set; `data/README.md` names its source.
 static CSV: &str = include_str!("../data/digits.csv");
 
 /// One handwritten digit.
@@ -22,7 +22,7 @@ pub struct Digit {
     label: u8,
 }
 
-/// The digits, parted as in scikit-learn's examples.
+/// The digits, split as in scikit-learn's examples.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Digits {
     /// The first 90 %.
@@ -31,15 +31,15 @@ pub struct Digits {
     pub held_out: Vec<Digit>,
 }
 
-/// Why something is not a list of digits. Rows count from 1.
+/// Why a text or a file is no list of digits. Rows count from 1.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DataError {
-    /// A row of text has something else than small numbers.
+    /// A row of text has something other than small numbers.
     #[error("row {row}: {text:?} is not a number from 0 to 255")]
     NotANumber {
         /// The row.
         row: usize,
-        /// What stands there.
+        /// The text in its place.
         text: String,
     },
     /// A row is too short or too long.
@@ -47,7 +47,7 @@ pub enum DataError {
     RowLength {
         /// The row.
         row: usize,
-        /// How many numbers it has.
+        /// The count of its numbers.
         length: usize,
     },
     /// A pixel is out of range.
@@ -72,7 +72,7 @@ impl Digits {
     /// Reads the embedded data set: 1,617 digits for training, 180 held out.
     ///
     /// # Errors
-    /// The data set that was compiled in is damaged.
+    /// The embedded data set is damaged.
     pub fn embedded() -> Result<Self, DataError> {
         let mut training = digits_from_csv(CSV)?;
         let held_out = training.split_off(training.len() * 9 / 10);
@@ -81,13 +81,13 @@ impl Digits {
 }
 
 impl Digit {
-    /// Which digit it is, 0 to 9.
+    /// The digit, 0 to 9.
     #[must_use]
     pub fn label(&self) -> usize {
         self.label.into()
     }
 
-    /// The pixels as a network takes them: from 0, paper, to 1, ink.
+    /// The pixels as inputs of a network: from 0 (paper) to 1 (ink).
     #[must_use]
     pub fn intensities(&self) -> [f32; PIXELS] {
         self.pixels.map(|pixel| f32::from(pixel) / f32::from(MAX_INTENSITY))
@@ -110,7 +110,7 @@ impl Digit {
     }
 }
 
-/// The digits as a file holds them: 65 bytes each, the pixels and then the label.
+/// The digits as in a file: 65 bytes each, the pixels and then the label.
 #[must_use]
 pub fn digits_to_bytes<'a>(digits: impl IntoIterator<Item = &'a Digit>) -> Vec<u8> {
     digits.into_iter().flat_map(|digit| digit.pixels.into_iter().chain([digit.label])).collect()
@@ -160,10 +160,10 @@ mod tests {
             let mut nearest: Vec<&Digit> = training.iter().collect();
             nearest.sort_by_cached_key(|other| distance(digit, other));
             let votes = |class| nearest[..5].iter().filter(|other| other.label() == class).count();
-            // Of classes with as many votes the first wins, and `max_by_key` takes the last.
+            // Of classes with equal votes the first wins, while `max_by_key` takes the last.
             (0..CLASSES).rev().max_by_key(|class| votes(*class)) == Some(digit.label())
         });
-        // 0.961: so these are the same digits, parted in the same way.
+        // 0.961: so these are the same digits, split in the same way.
         assert_eq!(right.count(), 173);
     }
 

@@ -1,4 +1,4 @@
-//! The federation as task groups that are built in Rust; who executes them is the caller's matter.
+//! The federation as task groups that are built in Rust. The caller executes them.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use crate::tasks::{Aggregate, Split, TrainClient, TrainedModel};
 
-/// What a federation is made of. The default is the federation of `flow.toml`.
+/// The parameters of a federation. The default is the federation of `flow.toml`.
 ///
 /// Execute the groups in this order (here `execute` stands for `Flow::execute`):
 ///
@@ -34,17 +34,17 @@ use crate::tasks::{Aggregate, Split, TrainClient, TrainedModel};
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Federation {
-    /// How many clients there are.
+    /// The number of clients.
     pub clients: u32,
-    /// How often the clients' models are averaged.
+    /// The number of rounds.
     pub rounds: u32,
-    /// How alike the clients' mixtures of digits are; see [`Split::alpha`].
+    /// How similar the clients' mixtures of digits are; see [`Split::alpha`].
     pub alpha: f64,
-    /// How often each client goes through its digits in a round.
+    /// The number of epochs in each round.
     pub epochs: u32,
     /// The learning rate.
     pub rate: f64,
-    /// How many digits make up one step.
+    /// The number of digits in one step.
     pub batch: u32,
     /// The seed of every random choice; at most `i64::MAX`, as parameters are signed.
     pub seed: u64,
@@ -52,7 +52,7 @@ pub struct Federation {
 
 impl Default for Federation {
     fn default() -> Self {
-        // Most seeds do a little worse; the README tells how they vary.
+        // Most seeds give a little less; the README has the range.
         Self { clients: 10, rounds: 30, alpha: 0.5, epochs: 5, rate: 0.5, batch: 16, seed: 8 }
     }
 }
@@ -60,7 +60,7 @@ impl Default for Federation {
 /// Why a group cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub enum FederationError {
-    /// A task, without whose result the federation cannot go on, did not finish.
+    /// A task did not finish whose result the federation needs to go on.
     #[error("{group}/{task} has no result, so the federation cannot go on")]
     NoResult {
         /// The group.
@@ -78,7 +78,7 @@ pub enum FederationError {
         group: Name,
         /// The task.
         task: Name,
-        /// What is wrong with it.
+        /// The error.
         source: ValueError,
     },
     /// A task cannot be described.
@@ -162,7 +162,7 @@ impl Federation {
         group.task_at(0)?.result()?.get("accuracy")?.as_f64()
     }
 
-    /// A seed of its own for each task.
+    /// A different seed for each task.
     fn train_seed(&self, round: u32, client: u32) -> u64 {
         let nth = u64::from(round) * u64::from(self.clients) + u64::from(client);
         self.seed.wrapping_add(nth)
@@ -171,7 +171,7 @@ impl Federation {
 
 fn group(name: &str, specs: impl IntoIterator<Item = TaskSpec>) -> Result<TaskGroup, FederationError> {
     let mut group = TaskGroup::new(name)?;
-    // Far less than what a task that nobody estimated is taken to need, so that many may run on a small machine.
+    // Far less than the default for a task without an estimate, so that many may run on a small machine.
     group.estimate_memory = Some(Size::from_bytes(64_000_000));
     for spec in specs {
         group.add_task(spec)?;

@@ -9,8 +9,8 @@ pub const HIDDEN: usize = 64;
 /// Numbers that make up a network: two layers of weights and biases.
 pub const PARAMETERS: usize = BIAS_2 + CLASSES;
 
-// Where the parts of a network begin in its parameters. A layer's weights stand input by input, so that
-// the inner loops run over neighbours and the compiler can use vector instructions.
+// The offsets of a network's parts in its parameters. A layer's weights are stored input by input, so that the inner
+// loops run over neighbours and the compiler can use vector instructions.
 const BIAS_1: usize = PIXELS * HIDDEN;
 const WEIGHTS_2: usize = BIAS_1 + HIDDEN;
 const BIAS_2: usize = WEIGHTS_2 + HIDDEN * CLASSES;
@@ -22,22 +22,22 @@ pub struct Network {
     parameters: Vec<f32>,
 }
 
-/// How well a network does on some digits.
+/// The quality of a network on some digits.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Evaluation {
-    /// The fraction that it names rightly, 0 to 1.
+    /// The fraction that it classifies correctly, from 0 to 1.
     pub accuracy: f64,
     /// The mean cross-entropy, in nats.
     pub loss: f64,
 }
 
-/// Why numbers do not make a network.
+/// Why numbers are no network.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NetworkError {
     /// There are too few or too many parameters.
     #[error("a network has {PARAMETERS} parameters, but there are {0}")]
     ParameterCount(usize),
-    /// The bytes are not whole parameters.
+    /// The bytes are no whole number of parameters.
     #[error("{0} bytes are no parameters; each takes 4")]
     Bytes(usize),
 }
@@ -74,7 +74,7 @@ impl Network {
         &self.parameters
     }
 
-    /// The parameters as a file holds them: little-endian floats of 4 bytes.
+    /// The parameters as in a file: little-endian floats of 4 bytes.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         self.parameters.iter().flat_map(|parameter| parameter.to_le_bytes()).collect()
@@ -89,10 +89,10 @@ impl Network {
         Self::from_parameters(floats.iter().map(|float| f32::from_le_bytes(*float)).collect())
     }
 
-    /// Goes through the digits once, in a random order, with a step after every `batch` of them.
+    /// Trains on each digit once, in a random order, with a step after every `batch` digits.
     ///
-    /// Every digit counts the same: a last batch that is short makes a short step. Returns the mean loss of the
-    /// digits as they came along. A `batch` of 0 counts as 1.
+    /// Every digit has the same weight: a short last batch makes a short step. Returns the mean loss of the digits, each
+    /// before its step. A `batch` of 0 counts as 1.
     pub fn train_epoch(&mut self, digits: &[Digit], batch: usize, rate: f32, random: &mut Rng) -> f64 {
         let batch = batch.max(1);
         let step = rate / batch as f32;
@@ -112,7 +112,7 @@ impl Network {
         loss / digits.len() as f64
     }
 
-    /// How well the network does on some digits.
+    /// Evaluates the network on some digits.
     #[must_use]
     pub fn evaluate(&self, digits: &[Digit]) -> Evaluation {
         let mut right = 0_u32;
@@ -152,7 +152,7 @@ impl Network {
         let (_, _, weights_2, _) = split(&self.parameters);
         let (slope_w1, slope_b1, slope_w2, slope_b2) = split_mut(gradient);
 
-        // Softmax and cross-entropy together have the simplest of slopes.
+        // Together, softmax and cross-entropy have a simple slope.
         let mut by_score = probabilities;
         by_score[digit.label()] -= 1.0;
         add_scaled(slope_b2, 1.0, &by_score);
@@ -176,7 +176,7 @@ impl Network {
 }
 
 impl Default for Network {
-    /// All zeros: something to be overwritten, as it can learn nothing.
+    /// All zeros, to be overwritten: a network of zeros cannot learn.
     fn default() -> Self {
         Self { parameters: vec![0.0; PARAMETERS] }
     }

@@ -1,4 +1,4 @@
-//! Deals digits to clients so that each has a mixture of its own, as in real federations.
+//! Deals digits to clients so that each has its own mixture, as in real federations.
 
 use std::f64::consts::TAU;
 
@@ -9,18 +9,18 @@ use crate::data::{CLASSES, Digit};
 /// Why digits cannot be dealt.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum PartitionError {
-    /// Nobody to deal to.
+    /// There is no client.
     #[error("there are no clients; a federation has at least one")]
     NoClients,
-    /// More clients than digits.
+    /// There are more clients than digits.
     #[error("{clients} clients cannot share {digits} digits; each needs one at least")]
     TooManyClients {
-        /// The clients.
+        /// The number of clients.
         clients: usize,
-        /// The digits.
+        /// The number of digits.
         digits: usize,
     },
-    /// Not a concentration.
+    /// `alpha` is no concentration.
     #[error("alpha is {0}; it must be a finite number above zero")]
     BadAlpha(f64),
 }
@@ -64,7 +64,7 @@ pub fn dirichlet_partition<'a>(
     Ok(parts)
 }
 
-/// So many things by shares: where each share ends is rounded, so that the counts add up.
+/// Divides a number of things by shares. The end of each share is rounded, so that the counts add up.
 fn counts(total: usize, shares: &[f64]) -> Vec<usize> {
     let mut share_so_far = 0.0;
     let mut dealt = 0;
@@ -82,7 +82,7 @@ fn counts(total: usize, shares: &[f64]) -> Vec<usize> {
         .collect()
 }
 
-/// A client without digits could not train: it gets one from the client that has most.
+/// Gives a client without digits one from the client that has most, as it could not train without.
 fn give_everyone_one(parts: &mut [Vec<&Digit>]) {
     for empty in 0..parts.len() {
         if parts[empty].is_empty() {
@@ -94,7 +94,7 @@ fn give_everyone_one(parts: &mut [Vec<&Digit>]) {
 
 /// A draw from the symmetric Dirichlet distribution: gamma draws over their sum.
 ///
-/// It is reckoned in logarithms, as a gamma draw with a tiny `alpha` is often too small for a float.
+/// It is computed in logarithms, as a gamma draw with a tiny `alpha` is often too small for a float.
 fn dirichlet(length: usize, alpha: f64, random: &mut Rng) -> Vec<f64> {
     let logs: Vec<f64> = (0..length).map(|_| ln_gamma_draw(alpha, random)).collect();
     let largest = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -174,7 +174,7 @@ mod tests {
     #[test]
     fn a_small_alpha_deals_few_classes_and_a_large_one_all() {
         let digits = training();
-        // How much of a client's digits is of its most frequent class, on average over the clients.
+        // The fraction of a client's digits in its most frequent class, averaged over the clients.
         let dominance = |alpha| {
             let parts = dirichlet_partition(&digits, 10, alpha, &mut Rng::with_seed(3)).unwrap();
             let of_part = |part: &Vec<&Digit>| {

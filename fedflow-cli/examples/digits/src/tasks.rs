@@ -12,7 +12,7 @@ use crate::data::{Digit, Digits, digits_from_bytes, digits_to_bytes};
 use crate::network::{Evaluation, Network};
 use crate::partition::dirichlet_partition;
 
-/// The file in which a task leaves its model, in its workdir.
+/// The file in its workdir in which a task leaves its model.
 const MODEL_FILE: &str = "model.bin";
 
 /// Deals the training digits to clients and makes the model that the federation starts from.
@@ -23,13 +23,13 @@ const MODEL_FILE: &str = "model.bin";
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Split {
-    /// How many clients there are.
+    /// The number of clients.
     pub clients: u32,
-    /// How alike the clients' mixtures of digits are: from 0, each its own, to infinity, all the same.
+    /// How similar the clients' mixtures of digits are: from 0 (all different) to infinity (all the same).
     pub alpha: f64,
     /// The seed of the deal and of the first model.
     pub seed: u64,
-    /// What `load` reads; no parameter, hence skipped.
+    /// The digits that `load` reads; skipped, as they are no parameter.
     #[serde(skip)]
     pub(crate) digits: Option<Digits>,
 }
@@ -67,8 +67,8 @@ impl Task for Split {
 
 /// Trains the shared model on the digits of one client.
 ///
-/// Writes `model.bin`. Result: `samples` (how many digits the client has), `loss` (the mean of the last epoch), `model`
-/// (its path). Reports `loss` after every epoch.
+/// Writes `model.bin`. Result: `samples` (the number of the client's digits), `loss` (the mean of the last epoch), `model`
+/// (its path). It reports `loss` after every epoch.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainClient {
@@ -76,18 +76,18 @@ pub struct TrainClient {
     pub data: PathBuf,
     /// The model to start from.
     pub model: PathBuf,
-    /// How often to go through the digits.
+    /// The number of epochs.
     pub epochs: u32,
     /// The learning rate.
     pub rate: f64,
-    /// How many digits make up one step.
+    /// The number of digits in one step.
     pub batch: u32,
-    /// The seed of the order in which the digits come.
+    /// The seed of the order of the digits.
     pub seed: u64,
-    /// What `load` reads.
+    /// The client's digits, which `load` reads.
     #[serde(skip)]
     pub(crate) digits: Vec<Digit>,
-    /// What `load` reads.
+    /// The model that `load` reads.
     #[serde(skip)]
     pub(crate) start: Network,
 }
@@ -107,13 +107,13 @@ impl Task for TrainClient {
         if earlier.data != self.data {
             return self.load(ctx);
         }
-        // A client has the same digits in every round; the model that it starts from is another one.
+        // A client has the same digits in every round, and starts from another model.
         self.digits = earlier.digits;
         self.load_model()
     }
 
     fn train(&mut self, ctx: &mut TrainContext, _device: &Device) -> Result<Dict, TaskError> {
-        // A copy, as `train` may be called again, with what was loaded, after it ran out of memory.
+        // A copy, as `train` may be called again with the loaded model after it ran out of memory.
         let mut network = self.start.clone();
         let mut random = Rng::with_seed(self.seed);
         let mut loss = 0.0;
@@ -141,7 +141,7 @@ impl Task for TrainClient {
 }
 
 impl TrainClient {
-    /// What is different in every round.
+    /// The parameters that differ in every round.
     fn load_model(&mut self) -> Result<(), TaskError> {
         if self.epochs == 0 || self.batch == 0 {
             return Err(TaskError::new("epochs and batch must be at least 1"));
@@ -154,24 +154,24 @@ impl TrainClient {
 /// A client's model, as [`Aggregate`] takes it: a part of the result of [`TrainClient`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrainedModel {
-    /// Where it lies.
+    /// The path of the file.
     pub model: PathBuf,
-    /// How many digits it was trained on.
+    /// The number of digits that it was trained on.
     pub samples: u32,
 }
 
-/// Averages the clients' models and tries the average on the held-out digits.
+/// Averages the clients' models and evaluates the average on the held-out digits.
 ///
-/// Writes `model.bin`. Result: `accuracy`, `loss`, `clients` (how many models went in), `model` (its path).
+/// Writes `model.bin`. Result: `accuracy`, `loss`, `clients` (the number of models), `model` (its path).
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Aggregate {
     /// The results of the clients' tasks; `None` for a client that failed, which is left out.
     pub models: Vec<Option<TrainedModel>>,
-    /// What `load` reads: the models, each with its number of samples.
+    /// The models that `load` reads, each with its number of samples.
     #[serde(skip)]
     pub(crate) networks: Vec<(Network, u32)>,
-    /// What `load` reads.
+    /// The held-out digits, which `load` reads.
     #[serde(skip)]
     pub(crate) held_out: Vec<Digit>,
 }

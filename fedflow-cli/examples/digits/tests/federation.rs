@@ -45,7 +45,7 @@ fn clients_that_take_over_what_they_have_loaded_learn_the_same() {
             let mut ctx = LoadContext::new(&identity);
             match kept.get_mut(client) {
                 Some(earlier) => {
-                    // What is read again could not be read.
+                    // Reading it again would fail.
                     std::fs::write(&task.data, "").unwrap();
                     task.take_over(std::mem::take(earlier), &mut ctx).unwrap();
                     *earlier = task;
@@ -171,8 +171,8 @@ fn run(federation: &Federation, fails: impl Fn(u32, u32) -> bool) -> Vec<f64> {
     accuracies
 }
 
-/// Stands in for `Flow::execute`: runs each task here and now, failing those that are to fail. Returns what the
-/// tasks told while they trained.
+/// Stands in for `Flow::execute`: runs each task in this process, and fails those that are to fail. Returns what the tasks
+/// reported while they trained.
 fn execute(group: &mut TaskGroup, root: &Path, fails: impl Fn(&str) -> bool) -> Vec<String> {
     let mut told = Vec::new();
     let name = group.group_name();

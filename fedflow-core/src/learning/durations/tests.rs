@@ -1,4 +1,4 @@
-//! What is learned from events, and what is made of it.
+//! Tests of what is learned from events, and of the estimates that follow.
 
 use super::*;
 use crate::model::run_event::RunOutcome;
@@ -8,7 +8,7 @@ fn name(text: &str) -> Name {
     Name::new(text).unwrap()
 }
 
-/// The events of one attempt at a task, from its start at a time until its process is gone.
+/// The events of one attempt at a task, from its start at `begin` until its process is gone.
 fn attempt(group: &str, id: &str, begin: f64, train: f64) -> Vec<(f64, RunEvent)> {
     let (group, task, attempt) = (name(group), name(id), 1);
     let (loading, loaded) = (begin + 0.5, begin + 2.5);
@@ -81,7 +81,7 @@ fn each_part_of_an_attempt_is_measured() {
     assert_eq!(times, expected);
 }
 
-/// The same attempt in a process that has served others and stays for more, with another load.
+/// The same attempt in a process that has served other tasks and is kept, with another load time.
 fn reused(mut events: Vec<(f64, RunEvent)>, load: f64) -> Vec<(f64, RunEvent)> {
     let released = events[3].0;
     for (seconds, event) in &mut events {
@@ -108,7 +108,7 @@ fn what_a_process_of_its_own_takes_and_what_one_that_stayed_takes_are_learned_ap
         ]
         .concat(),
     );
-    // Loads in a process of its own, and in one that has served others, in milliseconds.
+    // The load times in a process of its own and in one that has served other tasks, in milliseconds.
     let loads = |group: &str, task: &str| {
         let (times, basis) = durations.estimate(&name(group), &name(task)).unwrap();
         let handed_over = times.handed_over.map(|lead| lead.load.as_millis());
@@ -267,7 +267,7 @@ fn what_a_task_declares_stands() {
     let mut group = TaskGroup::new("g").unwrap();
     for (id, declared) in [("t-1", Some(99)), ("t-2", None), ("other", None)] {
         let mut spec = TaskSpec::command(id, ["true"]).unwrap();
-        spec.expected =
+        spec.terms_mut().expected =
             declared.map(|train| ExpectedTimes { load: Duration::ZERO, train: Duration::from_secs(train) });
         group.add_task(spec).unwrap();
     }

@@ -20,7 +20,7 @@ use crate::model::value::Value;
 pub struct Config {
     /// Where a run keeps its files.
     pub workdir: String,
-    /// Whether to tell more of what happens inside.
+    /// Whether to log more of what happens inside.
     pub debug: bool,
     /// Which card is taken first among those that suit equally well.
     pub gpu_priority: GpuPriority,
@@ -28,17 +28,17 @@ pub struct Config {
     pub utilization_limit: UtilizationLimit,
     /// The amounts of memory that a run leaves free.
     pub remain_limit: RemainLimit,
-    /// How tasks are kept and judged.
+    /// Where tasks work, and what their failures mean.
     pub task: TaskConfig,
     /// How tasks are started.
     pub scheduler: SchedulerConfig,
-    /// By what it is known that a process was out of memory.
+    /// What shows that a process was out of memory.
     pub oom_signs: OomSigns,
-    /// How processes are watched.
+    /// How processes are supervised.
     pub supervision: SupervisionConfig,
-    /// What is seen of the devices while a run goes on.
+    /// How devices are sampled while a run goes on.
     pub telemetry: TelemetryConfig,
-    /// Mail.
+    /// Mail about the run.
     pub smtp: SmtpConfig,
 }
 
@@ -48,7 +48,7 @@ pub struct Key {
     pub name: &'static str,
     /// What it does, in one line.
     pub help: &'static str,
-    /// Whether its value is never shown, and taken from `fedflow.toml` or the environment only.
+    /// Whether its value is never shown, and is read from `fedflow.toml` or the environment only.
     pub secret: bool,
     get: fn(&Config) -> Value,
     set: fn(&mut Config, &Value) -> Result<(), SettingError>,
@@ -128,7 +128,7 @@ pub enum ConfigError {
         key: &'static str,
         /// What was given, as text.
         value: String,
-        /// What is wrong with it, and what would be right.
+        /// What is wrong with the value, and what would be right.
         reason: String,
     },
 }
@@ -157,7 +157,7 @@ impl Config {
         })
     }
 
-    /// The value of one key; `None` if there is no such key. A secret is not told.
+    /// The value of one key; `None` if there is no such key. A secret is not shown.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<Value> {
         let row = Key::find(key)?;

@@ -10,7 +10,7 @@ use crate::model::quantity::Size;
 pub struct GpuPriority {
     /// The order.
     pub strategy: GpuStrategy,
-    /// Whether the order is turned round.
+    /// Whether the order is reversed.
     pub reverse: bool,
 }
 
@@ -31,7 +31,7 @@ pub enum GpuStrategy {
 /// The fractions of the machine that a run may use; 1.0 is all of it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct UtilizationLimit {
-    /// Of the processors; above it nothing is started or loaded. 1.0 is no limit.
+    /// Of the processors. Above it no task starts or loads. 1.0 is no limit.
     pub cpu: f64,
     /// Of the host's memory.
     pub memory: f64,
@@ -39,7 +39,7 @@ pub struct UtilizationLimit {
     pub cuda_memory: f64,
 }
 
-/// The amounts of memory that a run leaves free; `None` is the default, which depends on the machine.
+/// The amounts of memory that a run leaves free. `None` is the default, which depends on the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RemainLimit {
     /// Of the host's memory.
@@ -49,13 +49,13 @@ pub struct RemainLimit {
 }
 
 impl RemainLimit {
-    /// What is left free of a host with so much memory: the smaller of 4 GB and a tenth of it by default.
+    /// The memory that is left free on a host: by default the smaller of 4 GB and a tenth of `total`.
     #[must_use]
     pub fn memory_of(&self, total: Size) -> Size {
         self.memory.unwrap_or_else(|| Size::from_gb(4).min(total.scaled(0.1)))
     }
 
-    /// What is left free of a card with so much memory: the smaller of 2 GB and a tenth of it by default.
+    /// The memory that is left free on a card: by default the smaller of 2 GB and a tenth of `total`.
     #[must_use]
     pub fn cuda_memory_of(&self, total: Size) -> Size {
         self.cuda_memory.unwrap_or_else(|| Size::from_gb(2).min(total.scaled(0.1)))
@@ -67,7 +67,7 @@ impl RemainLimit {
 pub struct TaskConfig {
     /// Whether a task's directory lies in its group's.
     pub directory_grouping: bool,
-    /// Whether two groups may have tasks of one name.
+    /// Whether two groups may have tasks with the same identifier.
     pub allow_duplicate_id: bool,
     /// What a failed task means for the groups after its own.
     pub on_failure: OnFailure,
@@ -76,33 +76,33 @@ pub struct TaskConfig {
 /// What a failed task means for the groups after its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnFailure {
-    /// They run.
+    /// The next groups run.
     #[default]
     Continue,
-    /// They do not.
+    /// The next groups do not run.
     Stop,
 }
 
 /// How tasks are started.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SchedulerConfig {
-    /// Host memory of a task that nobody estimated.
+    /// The host memory of a task without an estimate.
     pub default_memory: Size,
-    /// Memory on a card of a task that nobody estimated.
+    /// The memory on a card of a task without an estimate.
     pub default_cuda_memory: Size,
-    /// Whether estimates are learned from what tasks used.
+    /// Whether estimates are learned from what tasks have used.
     pub auto_adjust: bool,
-    /// How many tasks may be ahead of the devices: loading, or loaded and waiting.
+    /// The load depth: how many workers may load or wait ahead of the devices.
     pub max_waiting: u32,
-    /// How many processes may live at once.
+    /// How many workers may live at the same time.
     pub max_process: u32,
-    /// How many tasks whose memory nobody estimated may share a card.
+    /// How many tasks without an estimate may share a card.
     pub max_per_device: u32,
     /// How often CPU and memory are sampled. Starts do not wait for it.
     pub interval: Duration,
-    /// How often an out-of-memory in `load` is tried again.
+    /// How often a task is tried again after it was out of memory in `load`.
     pub load_nretry: u32,
-    /// How often an out-of-memory in `train` is tried again.
+    /// How often a task is tried again after it was out of memory in `train`.
     pub train_nretry: u32,
     /// The order in which the tasks of a group start.
     pub order: StartOrder,
@@ -111,21 +111,21 @@ pub struct SchedulerConfig {
 /// The order in which the tasks of a group start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum StartOrder {
-    /// As they were added.
+    /// In the order in which they were added.
     #[default]
     Added,
-    /// At random, from the run's seed.
+    /// In a random order, drawn from the run's seed.
     Random,
-    /// Those that are expected to take longest first.
+    /// The tasks that are expected to take longest first.
     LongestFirst,
 }
 
 /// How processes are watched.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SupervisionConfig {
-    /// How long a process has between SIGTERM and SIGKILL.
+    /// The time between SIGTERM and SIGKILL.
     pub grace: Duration,
-    /// Limits for what tasks and groups leave open. `None`: no limit, no retry.
+    /// Limits for tasks whose description and group have none. `None`: no limit, no retry.
     pub limits: Limits,
     /// How large each of a task's two logs may grow.
     pub log_limit: Size,
@@ -135,10 +135,10 @@ pub struct SupervisionConfig {
     pub keep_failed_attempts: bool,
 }
 
-/// What is seen of the devices while a run goes on.
+/// How devices are sampled while a run goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TelemetryConfig {
-    /// How often the devices are looked at. `None`: never.
+    /// The time between two samples; `None`: the devices are not sampled.
     pub interval: Option<Duration>,
 }
 
@@ -155,15 +155,15 @@ pub struct SmtpConfig {
     pub user: String,
     /// The account's password; never shown.
     pub password: String,
-    /// Who gets the mail.
+    /// The addresses that receive the mail.
     pub receiver: Vec<String>,
-    /// The least time between two mails.
+    /// The minimum time between two mails.
     pub min_interval: Duration,
     /// How many mails a run sends at most.
     pub max_numbers: u32,
 }
 
-// By hand, as the password must not slip into a log.
+// Written by hand, as the password must not appear in a log.
 impl std::fmt::Debug for SmtpConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SmtpConfig")

@@ -1,4 +1,4 @@
-//! How one configuration value is read and shown, by its type.
+//! `Setting`: how the value of a configuration key is read and shown, by its type.
 
 use std::time::Duration;
 
@@ -13,12 +13,12 @@ pub struct SettingError(pub String);
 
 /// A type that a configuration key can have.
 pub trait Setting: Sized {
-    /// Reads it; text is taken as it stands on a command line.
+    /// Reads the value. A text may have the form that it has on a command line.
     ///
     /// # Errors
     /// Says what would be right.
     fn read(value: &Value) -> Result<Self, SettingError>;
-    /// Shows it so that it can be read again.
+    /// Shows the value in a form that can be read again.
     fn show(&self) -> Value;
 }
 
@@ -119,7 +119,7 @@ impl Setting for Size {
     }
 
     fn show(&self) -> Value {
-        // Exact, as a rounded size would not be the same when it is read again.
+        // It must be exact, as a rounded size would be another one when it is read again.
         let text = self.to_string();
         if text.parse() == Ok(*self) {
             return text.into();
@@ -175,7 +175,7 @@ impl Setting for Vec<u32> {
     }
 }
 
-/// Codes with which a process fails.
+/// Exit codes of processes that fail.
 pub(super) fn read_exit_codes(value: &Value) -> Result<Vec<u32>, SettingError> {
     match Vec::<u32>::read(value) {
         Ok(codes) if codes.iter().all(|code| (1..=255).contains(code)) => Ok(codes),
@@ -195,7 +195,7 @@ pub(super) fn read_fraction(value: &Value) -> Result<f64, SettingError> {
     }
 }
 
-/// A period that leaves the machine to the tasks.
+/// A period that is long enough to leave the machine to the tasks.
 pub(super) fn read_period(value: &Value) -> Result<Duration, SettingError> {
     match Duration::read(value) {
         Ok(period) if period < Duration::from_millis(50) => expected("at least \"50ms\""),
@@ -203,7 +203,7 @@ pub(super) fn read_period(value: &Value) -> Result<Duration, SettingError> {
     }
 }
 
-/// A period that leaves the machine to the tasks, or `"none"`.
+/// A period that is long enough to leave the machine to the tasks, or `"none"`.
 pub(super) fn read_maybe_period(value: &Value) -> Result<Option<Duration>, SettingError> {
     match value {
         Value::Null => Ok(None),
@@ -212,7 +212,7 @@ pub(super) fn read_maybe_period(value: &Value) -> Result<Option<Duration>, Setti
     }
 }
 
-/// A number of which there must be at least one for anything to run.
+/// A number that must be at least 1 for any task to run.
 pub(super) fn read_positive(value: &Value) -> Result<u32, SettingError> {
     match u32::read(value) {
         Ok(number) if number > 0 => Ok(number),

@@ -16,7 +16,7 @@ pub const MAX_DEPTH: usize = 128;
 /// one of these has its key escaped by one more `$`, so every value survives the trip.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub enum Value {
-    /// Nothing.
+    /// No value.
     #[default]
     Null,
     /// True or false.
@@ -25,9 +25,9 @@ pub enum Value {
     Int(i64),
     /// A floating-point number; NaN and the infinities included.
     Float(f64),
-    /// Text.
+    /// A text.
     Text(String),
-    /// Bytes.
+    /// A sequence of bytes.
     Bytes(Vec<u8>),
     /// A list.
     List(Vec<Self>),
@@ -83,7 +83,7 @@ impl Value {
         if let Self::Dict(dict) = self { Some(dict) } else { None }
     }
 
-    /// What kind of value it is, in one word for messages.
+    /// The kind of the value, in a word for messages.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -123,8 +123,8 @@ value_from! {
 
 /// A dictionary from text to [`Value`], in the order in which it was filled.
 ///
-/// A clone shares the content until one of the two is changed: results go to the group, to the journal and to the
-/// report, and the tasks of a group mostly have the same parameters.
+/// A clone shares the content until one of the two is changed. That is cheap where results go to the group, the journal
+/// and the report, and where the tasks of a group have the same parameters.
 ///
 /// ```
 /// use fedflow_core::Dict;
@@ -133,7 +133,7 @@ value_from! {
 /// ```
 #[derive(Clone, Default)]
 pub struct Dict(
-    /// None is empty, so that a dictionary without keys takes no memory of its own.
+    /// `None` is empty, so that a dictionary without keys takes no memory of its own.
     Option<Arc<IndexMap<String, Value>>>,
 );
 
@@ -150,12 +150,12 @@ impl Dict {
         self.0.as_ref()?.get(key)
     }
 
-    /// Sets a key; returns the value that it had.
+    /// Sets a key and returns the value that it had.
     pub fn insert(&mut self, key: impl Into<String>, value: impl Into<Value>) -> Option<Value> {
         Arc::make_mut(self.0.get_or_insert_default()).insert(key.into(), value.into())
     }
 
-    /// Removes a key and returns its value; the order of the others stays.
+    /// Removes a key and returns its value. The order of the others does not change.
     pub fn remove(&mut self, key: &str) -> Option<Value> {
         let shared = self.0.as_mut().filter(|map| map.contains_key(key))?;
         Arc::make_mut(shared).shift_remove(key)
@@ -182,7 +182,7 @@ impl Dict {
 }
 
 impl PartialEq for Dict {
-    /// The order of keys does not count.
+    /// The order of the keys does not count.
     fn eq(&self, other: &Self) -> bool {
         let shared = match (&self.0, &other.0) {
             (Some(map), Some(other)) => return map == other,

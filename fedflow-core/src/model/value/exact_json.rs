@@ -1,4 +1,4 @@
-//! The exact form of values in serde's formats: what JSON cannot say is tagged with one `$` key.
+//! The exact form of values in serde's formats: what JSON has no notation for is tagged with a `$` key.
 
 use std::fmt;
 
@@ -60,7 +60,7 @@ fn tagged<S: Serializer>(serializer: S, tag: &'static str, value: &str) -> Resul
     map.end()
 }
 
-/// The text for a float that JSON has no number for: `NaN`, `Infinity` or `-Infinity`.
+/// The text of a float that is not a number in JSON: `NaN`, `Infinity` or `-Infinity`.
 #[must_use]
 pub fn non_finite_text(float: f64) -> &'static str {
     if float.is_nan() {

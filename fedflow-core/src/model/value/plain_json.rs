@@ -1,4 +1,4 @@
-//! The plain form of values in strict JSON: what other programs expect, not the exact form of the journal.
+//! `PlainDict`: values in plain JSON, as other programs expect them, not in the exact form of the journal.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -49,7 +49,7 @@ impl Serialize for PlainValue<'_> {
                 seq.end()
             }
             Value::Dict(dict) => PlainDict(dict).serialize(serializer),
-            // The others are the same in both forms.
+            // All other values are the same in both forms.
             plain => plain.serialize(serializer),
         }
     }

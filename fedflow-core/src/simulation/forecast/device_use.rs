@@ -8,20 +8,22 @@ use crate::model::name::Name;
 use crate::model::run_event::RunEvent;
 use crate::model::time::Time;
 
-/// What a device, or a CPU slot, does in a simulated run.
+/// What a device does in a simulated run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceUse {
     /// The device.
     pub device: Device,
-    /// Which CPU slot it is, from 0; 0 for a card.
+    /// The number of the CPU slot, from 0; 0 for a card.
     pub slot: u32,
     /// How often a task trains on it.
     pub trainings: usize,
     /// How long at least one task trains on it.
     pub busy: Duration,
-    /// How long none does, while tasks of the group are still to train: they load, or cannot go there.
+    /// How long no task trains on it while tasks of the active group are still to train. They load, or cannot train
+    /// there.
     pub waiting: Duration,
-    /// How long none does, as no task of the group is left to train: others train on, or processes end.
+    /// How long no task trains on it as the active group has none left to train. Its last tasks train on other devices,
+    /// or processes end.
     pub tail: Duration,
 }
 
@@ -32,20 +34,20 @@ pub struct TrainSpan {
     pub device: usize,
     /// The group's place in the order of execution, from 0.
     pub group: usize,
-    /// From when.
+    /// The begin.
     pub from: Duration,
-    /// Until when.
+    /// The end.
     pub to: Duration,
 }
 
-/// From when until when a group would be executed.
+/// When a group is executed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupSpan {
     /// Its name.
     pub name: Name,
     /// Its beginning.
     pub from: Duration,
-    /// When its last task begins to train: afterwards devices can only idle.
+    /// When its last task begins to train. From then on devices become idle.
     pub last_train: Duration,
     /// Its end.
     pub to: Duration,
@@ -54,7 +56,7 @@ pub struct GroupSpan {
 /// The devices that tasks hold, as far as events tell.
 struct HeldDevices {
     places: BTreeMap<(Device, u32), usize>,
-    /// How many train on each.
+    /// How many tasks train on each device.
     users: Vec<usize>,
     cpu: Vec<usize>,
 }
@@ -147,7 +149,7 @@ pub(super) fn train_spans(
     trainings
 }
 
-/// What each device did until the `end`. `trainings` are in the order of their beginnings.
+/// What each device did until `end`. `trainings` are in the order of their begins.
 pub(super) fn uses(
     infos: &[DeviceInfo],
     trainings: &[TrainSpan],
@@ -166,7 +168,7 @@ pub(super) fn uses(
             (of, none)
         })
         .collect();
-    // Until when each device's time is accounted for is kept beside its use.
+    // Beside each use stands the time up to which it is accounted for.
     for span in trainings {
         let Some((of, until)) = uses.get_mut(span.device) else { continue };
         of.trainings += 1;
@@ -180,7 +182,7 @@ pub(super) fn uses(
     uses.into_iter().map(|(of, _)| of).collect()
 }
 
-/// Says of an idle stretch how much of it was spent on what, group by group.
+/// Divides an idle time among its reasons, group by group.
 fn idle(of: &mut DeviceUse, from: Duration, to: Duration, groups: &[GroupSpan]) {
     if from >= to {
         return;
@@ -191,7 +193,7 @@ fn idle(of: &mut DeviceUse, from: Duration, to: Duration, groups: &[GroupSpan]) 
         if group.from >= to {
             break;
         }
-        // What lies between two groups is spent on what must be stored of the first.
+        // Between two groups the records of the first become durable.
         of.tail += group.from.min(to).saturating_sub(at);
         at = at.max(group.from);
         let waited = group.last_train.min(to).saturating_sub(at);

@@ -1,4 +1,4 @@
-//! The lower bound of a flow: what no scheduler can beat on these devices.
+//! The lower bound of a flow: the time that no scheduler can beat on these devices.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::scheduler::ScheduledTask;
 use crate::simulation::script::HandOver;
 use crate::work::group::TaskGroup;
 
-/// The bound of each group, one after the other.
+/// The sum of the bounds of all groups, as they run one after the other.
 pub(super) fn lower_bound(
     groups: &[TaskGroup],
     times: &PlannedTimes,
@@ -24,8 +24,8 @@ pub(super) fn lower_bound(
     Duration::try_from_secs_f64(groups.iter().map(bound).sum()).unwrap_or(Duration::MAX)
 }
 
-/// The larger of two: the training divided among the devices, after the shortest load, and the longest task. In
-/// seconds.
+/// The bound of a group in seconds. It is the larger of two times: the training divided among the devices, after the
+/// shortest load, and the longest task.
 fn of_group(group: &TaskGroup, times: &PlannedTimes, devices: &LeaseTable, config: &Config) -> f64 {
     let name = group.group_name();
     let largest = devices.largest_share();
@@ -34,7 +34,7 @@ fn of_group(group: &TaskGroup, times: &PlannedTimes, devices: &LeaseTable, confi
     let mut pinned: BTreeMap<String, (Pin, f64)> = BTreeMap::new();
     for task in ScheduledTask::of_group(group, config) {
         let of_task = times.get(&name, &task.task_id);
-        // A group that loads ahead may have loaded all when its turn comes, and a process may have stayed.
+        // A group that loads ahead may have loaded everything when it becomes active, and a process may have been kept.
         let load = match task.keep.as_deref() {
             _ if group.load_ahead => Duration::ZERO,
             Some(policy) => {
@@ -67,8 +67,8 @@ fn of_group(group: &TaskGroup, times: &PlannedTimes, devices: &LeaseTable, confi
     longest.max(first_load + shared)
 }
 
-/// How much of one device a task takes at least while it trains: a CPU slot whole, and of a card as much as its memory
-/// is of the largest share that there is.
+/// The fraction of a device that a task takes at least while it trains: all of a CPU slot, and of a card the fraction
+/// that its memory is of the largest possible share.
 fn share(task: &ScheduledTask, largest: Option<Size>, config: &Config) -> f64 {
     let needs = task.needs();
     let devices = f64::from(needs.devices);

@@ -1,4 +1,4 @@
-//! How long each task of a flow is taken to take, and what that rests on.
+//! `PlannedTimes`: how long each task of a flow is expected to take, and what that rests on.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,8 +18,8 @@ pub struct PlannedTimes {
 }
 
 impl PlannedTimes {
-    /// Looks for the times of each task: what an earlier run recorded of this task, what the task declares, what the
-    /// earlier run recorded of its like, and if there is none of these the mean of its group.
+    /// Finds the times of each task. The first of these that exists counts: what an earlier run recorded of this task,
+    /// what the task declares, what the earlier run recorded of similar tasks, the mean of its group.
     #[must_use]
     pub fn of(groups: &[TaskGroup], earlier: &Durations) -> Self {
         let mut planned = Self { times: BTreeMap::new(), between_groups: earlier.between_groups() };
@@ -54,8 +54,8 @@ impl PlannedTimes {
         self.times.get(&(group.clone(), task.clone())).map_or_else(StageTimes::default, |(times, _)| *times)
     }
 
-    /// Tells a group's tasks how long they are expected to take, as a run does whose order depends on it. Any other one
-    /// goes by what tasks declare, and so does its forecast.
+    /// Sets the expected times of a group's tasks, as a run does whose order depends on them. Any other run uses what
+    /// tasks declare, and so does its forecast.
     pub(super) fn tell(&self, group: &mut TaskGroup) {
         let name = group.group_name();
         let tasks: Vec<Name> = group.tasks().map(|task| task.task_id().clone()).collect();
@@ -80,7 +80,7 @@ impl PlannedTimes {
         self.times.is_empty()
     }
 
-    /// How many tasks' times rest on what, the surest first.
+    /// How many tasks' times rest on each basis, the surest first.
     #[must_use]
     pub fn bases(&self) -> BTreeMap<Basis, usize> {
         let mut bases = BTreeMap::new();
@@ -90,7 +90,7 @@ impl PlannedTimes {
         bases
     }
 
-    /// The groups that have tasks whose times rest on this, and how many.
+    /// The groups with tasks whose times rest on a basis, and how many these are.
     #[must_use]
     pub fn groups_with(&self, basis: Basis) -> BTreeMap<Name, usize> {
         let mut groups = BTreeMap::new();
@@ -100,14 +100,14 @@ impl PlannedTimes {
         groups
     }
 
-    /// How long it takes from the end of a group until the next one can begin, if that is known.
+    /// How long it takes from the end of a group until the next one can begin; `None` if that is unknown.
     pub(super) fn between_groups(&self) -> Option<Duration> {
         self.between_groups.filter(|time| !time.is_zero())
     }
 }
 
-/// How a task begins in a process that has served others. Where that was never seen, nothing is started, and what was
-/// loaded under its key is there.
+/// How a task begins in a process that has served others. If that was never seen, it starts in no time, and has nothing
+/// to load if the process was kept for its key.
 pub(super) fn handed_over(times: StageTimes, how: HandOver) -> Lead {
     let load = match how {
         HandOver::Kept => Duration::ZERO,

@@ -1,4 +1,4 @@
-//! Forecasts against the runs that they forecast, their bounds, and the order of start.
+//! Tests of forecasts against runs, of their lower bounds, and of the start order.
 
 use proptest::prelude::*;
 
@@ -13,7 +13,7 @@ fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
 }
 
-/// A group whose tasks take so long to load and to train, in milliseconds.
+/// A group whose tasks have these load and train times, in milliseconds.
 fn group(name: &str, tasks: &[(u64, u64)]) -> TaskGroup {
     let mut group = TaskGroup::new(name).unwrap();
     for (place, (load, train)) in tasks.iter().enumerate() {
@@ -22,7 +22,7 @@ fn group(name: &str, tasks: &[(u64, u64)]) -> TaskGroup {
             std::sync::Arc::new(crate::Program::Worker { worker: "w".into(), kind: "k".into() }),
             crate::Dict::new(),
         );
-        spec.expected = Some(ExpectedTimes { load: ms(*load), train: ms(*train) });
+        spec.terms_mut().expected = Some(ExpectedTimes { load: ms(*load), train: ms(*train) });
         group.add_task(spec).unwrap();
     }
     group
@@ -57,7 +57,7 @@ fn tasks() -> impl Strategy<Value = Vec<(u64, u64)>> {
     prop::collection::vec((0_u64..400, 1_u64..900), 1..30)
 }
 
-/// Runs groups on a simulated machine: how long that takes, and what is learned of it.
+/// Runs groups on a simulated machine. Returns how long that takes, and what was learned.
 fn record(simulation: &Simulation, asked: &Scenario, groups: &[TaskGroup]) -> (Duration, Durations) {
     let settings = RunSettings {
         flow: "test".into(),
@@ -81,12 +81,12 @@ fn record(simulation: &Simulation, asked: &Scenario, groups: &[TaskGroup]) -> (D
 proptest! {
     #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
 
-    /// A run is forecast exactly from what was recorded of it, whatever its tasks took besides load and train, and
-    /// however long they take to begin in a process that has served others.
+    /// The forecast of a recorded run is exact, whatever time its tasks took besides load and train, and however long
+    /// they took to begin in a process that had served others.
     #[test]
     fn a_run_is_forecast_from_its_own_record(
         tasks in prop::collection::vec(tasks(), 1..4),
-        // No process exits at once: that is how those are told that stay.
+        // No process exits at once, as that is how kept processes are recognised.
         overhead in prop::collection::vec((0_u64..40, 1_u64..40), 1..9),
         slots in 1_u32..5,
         sync in 0_u64..30,
@@ -103,7 +103,7 @@ proptest! {
                 if keep {
                     spec = spec.with_keep(task.task_id().as_str());
                 }
-                spec.reuse = reuse.map(|limit| Reuse { limit });
+                spec.terms_mut().reuse = reuse.map(|limit| Reuse { limit });
                 of.add_task(spec).unwrap();
             }
             of.load_ahead = load_ahead;
@@ -114,7 +114,7 @@ proptest! {
         let stays = keep || reuse.is_some();
         let simulation = Simulation::new(LeaseTable::of_cpu_slots(slots), move |assignment| {
             let (start, exit) = overhead[place(assignment) % overhead.len()];
-            // Of processes that stay, only how long the last of them took to exit is told.
+            // Of all kept processes, only the slowest exit shows in the events.
             let exit = if stays { overhead[0].1 } else { exit };
             let times = expected.get(&assignment.group, &assignment.task_id);
             Script { start: ms(start), load: times.load, train: times.train, exit: ms(exit), fault: None }
@@ -126,7 +126,7 @@ proptest! {
         .with_sync_time(ms(sync));
         let mut asked = scenario(slots);
         asked.config.scheduler.order = order;
-        // Nobody has to go who is kept: how long that takes is not told.
+        // No kept process has to end early, as events do not tell how long that takes.
         asked.config.scheduler.max_process = 100;
         let (real, durations) = record(&simulation, &asked, &groups);
         let again = groups;
@@ -138,7 +138,7 @@ proptest! {
         prop_assert_eq!(forecast.makespan, real);
     }
 
-    /// No forecast is below its bound, and each device's time is accounted for.
+    /// No forecast is below its lower bound, and the time of each device is accounted for.
     #[test]
     fn nothing_beats_the_bound_and_no_time_is_lost(
         tasks in prop::collection::vec(tasks(), 1..4),
@@ -185,8 +185,8 @@ proptest! {
     }
 }
 
-/// Four clients keep their data over three rounds. Where only two processes may live, those of the other two have to
-/// go: they load anew, and that takes as long as the first time, not as long as taking over.
+/// Four clients keep their data over three rounds. If only two processes may live, those of the other two clients end.
+/// These load anew, which takes as long as the first time, and longer than a hand-over.
 #[test]
 fn with_fewer_processes_than_keys_it_is_planned_that_they_load_again() {
     let groups: Vec<TaskGroup> = (1..=3)
@@ -221,7 +221,7 @@ fn with_fewer_processes_than_keys_it_is_planned_that_they_load_again() {
     assert_eq!(Forecast::of(few, again, &times).unwrap().makespan, reloaded);
 }
 
-/// 200 tasks on four devices: longest first comes within a tenth of the lower bound, whatever the tasks are like.
+/// 200 tasks on four devices: `longest-first` comes within a tenth of the lower bound, whatever their times are.
 #[test]
 fn longest_first_comes_close_to_the_lower_bound() {
     type Draw = fn(&mut fastrand::Rng) -> f64;
@@ -239,7 +239,7 @@ fn longest_first_comes_close_to_the_lower_bound() {
             let mut random = fastrand::Rng::with_seed(seed);
             let mut drawn = || {
                 let train = draw(&mut random);
-                // Loading is some part of it, and never the bottleneck.
+                // Loading takes a part of the time, and is never the bottleneck.
                 ((random.f64() * train * 1000.0) as u64, (train * 1000.0) as u64 + 1)
             };
             let tasks: Vec<(u64, u64)> = (0..200).map(|_| drawn()).collect();
@@ -282,7 +282,7 @@ fn without_overlap_devices_wait_for_every_load() {
 
 #[test]
 fn idle_time_has_its_cause() {
-    // One slot waits for a load that takes long, the other one at the end for the longest task.
+    // One slot waits for a long load, and at the end the other one waits for the longest task.
     let forecast = forecast(scenario(2), vec![group("g", &[(10, 100), (10, 20), (60, 30), (0, 1)])]);
     let told: Vec<_> =
         forecast.devices.iter().map(|device| (device.busy, device.waiting, device.tail)).collect();

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::bench::bench_setup::BenchSetup;
+use crate::bench::result_table::table_line::{Figure, TableLine, Unit};
 use crate::bench::runs::flow_run::FlowRun;
 use crate::bench::runs::flow_text;
 use crate::bench::runs::interleaving::median;
-use crate::bench::table::table_line::{Figure, TableLine, Unit};
 use crate::step::Failure;
 
 const LIMIT: f64 = 1.0;

@@ -1,10 +1,10 @@
 //! Row E: how long it takes to read an ended run of many tasks again.
 
 use crate::bench::bench_setup::BenchSetup;
+use crate::bench::result_table::table_line::{Figure, TableLine, Unit};
 use crate::bench::runs::flow_run::FlowRun;
 use crate::bench::runs::flow_text;
 use crate::bench::runs::interleaving::{Side, interleave, median};
-use crate::bench::table::table_line::{Figure, TableLine, Unit};
 use crate::step::Failure;
 
 const ROUNDS: usize = 5;

@@ -2,10 +2,10 @@
 
 use crate::bench::bench_setup::BenchSetup;
 use crate::bench::peers::{self, Workload};
+use crate::bench::result_table::table_line::{Figure, TableLine, Unit};
 use crate::bench::runs::flow_run::FlowRun;
 use crate::bench::runs::flow_text;
 use crate::bench::runs::interleaving::{Side, interleave, median, ratio};
-use crate::bench::table::table_line::{Figure, TableLine, Unit};
 use crate::step::Failure;
 
 const CASE: &str = "2 devices";

@@ -1,11 +1,11 @@
 //! Row D: what a task costs the supervisor in a flow of very many tasks.
 
 use crate::bench::bench_setup::BenchSetup;
+use crate::bench::result_table::table_line::{Figure, TableLine, Unit};
 use crate::bench::runs::flow_run::FlowRun;
 use crate::bench::runs::flow_text;
 use crate::bench::runs::interleaving::median;
 use crate::bench::runs::supervisor_usage::SupervisorUsage;
-use crate::bench::table::table_line::{Figure, TableLine, Unit};
 use crate::step::Failure;
 
 const ROUNDS: usize = 3;

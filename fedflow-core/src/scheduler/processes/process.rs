@@ -7,25 +7,25 @@ use crate::model::device::Device;
 
 /// A process, whether it has a task or is kept for one.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub(super) struct Process {
+pub(in crate::scheduler) struct Process {
     /// How many tasks it has served before.
-    pub(super) served: u32,
+    pub(in crate::scheduler) served: u32,
     /// What stays booked for it of its card until it is gone: the end of `train` leaves its context there.
-    pub(super) resident: Option<LeaseId>,
+    pub(in crate::scheduler) resident: Option<LeaseId>,
     /// The card to which it is tied because it has trained there: what it holds of a card cannot be moved.
-    pub(super) card: Option<Device>,
-    pub(super) start_cost: StartCost,
+    pub(in crate::scheduler) card: Option<Device>,
+    pub(in crate::scheduler) start_cost: StartCost,
 }
 
 /// What it takes to bring a new process as far as this one is.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub(super) struct StartCost {
-    pub(super) start_seconds: f64,
-    pub(super) load_seconds: f64,
+pub(in crate::scheduler) struct StartCost {
+    pub(in crate::scheduler) start_seconds: f64,
+    pub(in crate::scheduler) load_seconds: f64,
 }
 
 impl StartCost {
-    pub(super) fn time(self) -> Duration {
+    pub(in crate::scheduler) fn time(self) -> Duration {
         Duration::try_from_secs_f64(self.start_seconds + self.load_seconds).unwrap_or_default()
     }
 }

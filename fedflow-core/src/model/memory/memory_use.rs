@@ -4,11 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::quantity::Size;
 
-/// Where an estimate comes from. The order is that in which they are asked: the first one that there is counts.
+/// Where an estimate comes from. The first source in this order that has an estimate counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EstimateSource {
-    /// The task or its group says it, or it grew after an out-of-memory.
+    /// The task or its group gives it, or it was raised after an out-of-memory failure.
     Given,
     /// It was learned.
     Learned,
@@ -19,11 +19,11 @@ pub enum EstimateSource {
 /// What an attempt was given of a kind of memory, and what it used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemoryUse {
-    /// The estimate.
+    /// The memory that the attempt was given.
     pub asked: Size,
-    /// Where the estimate comes from.
+    /// Where that estimate comes from.
     pub source: EstimateSource,
-    /// The most that it used, if that was measured.
+    /// The most memory that the attempt used; `None` if that was not measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peak: Option<Size>,
 }

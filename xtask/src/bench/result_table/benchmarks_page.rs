@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::bench::table::machine_description;
+use crate::bench::result_table::machine_description;
 use crate::step::Failure;
 
 const BEGIN: &str = "<!-- cargo xtask bench --write: begin -->";

@@ -26,7 +26,7 @@ const GROWTH: f64 = 1.5;
 
 /// What is known of tasks' memory, and which leases are watched.
 #[derive(Debug, Clone)]
-pub(super) struct TaskMemory {
+pub(in crate::scheduler) struct TaskMemory {
     estimates: Estimates,
     default_memory: Size,
     default_cuda_memory: Size,
@@ -41,23 +41,23 @@ pub(super) struct TaskMemory {
 
 /// What follows from a sample of a task that trains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Sampled {
+pub(in crate::scheduler) struct Sampled {
     /// Whether something was learned: others may fit now.
-    pub(super) learned: bool,
+    pub(in crate::scheduler) learned: bool,
     /// What is to be booked for the task instead of what is booked.
-    pub(super) rebook: Option<Size>,
+    pub(in crate::scheduler) rebook: Option<Size>,
 }
 
 /// What an attempt was given and used, for people.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct UseReport {
-    pub(super) family: String,
-    pub(super) memory: MemoryUse,
-    pub(super) cuda_memory: Option<MemoryUse>,
+pub(in crate::scheduler) struct UseReport {
+    pub(in crate::scheduler) family: String,
+    pub(in crate::scheduler) memory: MemoryUse,
+    pub(in crate::scheduler) cuda_memory: Option<MemoryUse>,
 }
 
 impl TaskMemory {
-    pub(super) fn new(config: &SchedulerConfig, largest_share: Option<Size>) -> Self {
+    pub(in crate::scheduler) fn new(config: &SchedulerConfig, largest_share: Option<Size>) -> Self {
         Self {
             estimates: Estimates::default(),
             default_memory: config.default_memory,
@@ -70,21 +70,21 @@ impl TaskMemory {
     }
 
     /// Begins with what was learned before.
-    pub(super) fn begin_with(&mut self, estimates: Estimates) {
+    pub(in crate::scheduler) fn begin_with(&mut self, estimates: Estimates) {
         self.estimates = estimates;
     }
 
-    pub(super) fn estimates(&self) -> &Estimates {
+    pub(in crate::scheduler) fn estimates(&self) -> &Estimates {
         &self.estimates
     }
 
     /// The host memory to reserve for a task.
-    pub(super) fn host(&self, task: &ScheduledTask) -> Estimate {
+    pub(in crate::scheduler) fn host(&self, task: &ScheduledTask) -> Estimate {
         choose(task.needs().memory, self.learned(task, Memory::Host), self.default_memory)
     }
 
     /// The memory on each card to lease for a task.
-    pub(super) fn card(&self, task: &ScheduledTask) -> Estimate {
+    pub(in crate::scheduler) fn card(&self, task: &ScheduledTask) -> Estimate {
         let learned = match self.learned(task, Memory::Card).filter(|_| !task.distrusted) {
             // The first one of its choices may need more than others of its group did.
             Some(size) if self.is_untried(task) => {
@@ -113,7 +113,7 @@ impl TaskMemory {
 
     /// Whether a task shall wait as another one tries out what such a task uses of a card. Not for long, as that may take
     /// long to show. `training`: the tasks that train, and since when.
-    pub(super) fn waits_for_trial<'a>(
+    pub(in crate::scheduler) fn waits_for_trial<'a>(
         &mut self,
         now: Time,
         task: &ScheduledTask,
@@ -134,20 +134,20 @@ impl TaskMemory {
     }
 
     /// Time has passed: whether a task that waits for another's trial may have waited long enough.
-    pub(super) fn may_end_trial(&mut self) -> bool {
+    pub(in crate::scheduler) fn may_end_trial(&mut self) -> bool {
         std::mem::take(&mut self.waits_for_trial)
     }
 
     /// No device can ever give a task what was learned: from now on it asks as if nothing had been. False if its estimate
     /// is not a learned one.
-    pub(super) fn distrust(&self, task: &mut ScheduledTask) -> bool {
+    pub(in crate::scheduler) fn distrust(&self, task: &mut ScheduledTask) -> bool {
         let is_learned = self.card(task).source == EstimateSource::Learned;
         task.distrusted |= is_learned;
         is_learned
     }
 
     /// A task was leased what it asked for.
-    pub(super) fn leased(&mut self, key: TaskKey, task: &mut ScheduledTask, lease: &Lease) {
+    pub(in crate::scheduler) fn leased(&mut self, key: TaskKey, task: &mut ScheduledTask, lease: &Lease) {
         let estimate = self.card(task);
         let on_card = lease.shares.first().and_then(|share| share.memory);
         let account = task.account_mut();
@@ -161,23 +161,28 @@ impl TaskMemory {
     }
 
     /// The task that trains with a lease, or did last.
-    pub(super) fn holder(&self, lease: LeaseId) -> Option<TaskKey> {
+    pub(in crate::scheduler) fn holder(&self, lease: LeaseId) -> Option<TaskKey> {
         self.holders.get(&lease).copied()
     }
 
     /// The same, which does not train with it any more.
-    pub(super) fn take_holder(&mut self, lease: LeaseId) -> Option<TaskKey> {
+    pub(in crate::scheduler) fn take_holder(&mut self, lease: LeaseId) -> Option<TaskKey> {
         self.holders.remove(&lease)
     }
 
     /// The lease of a task that trains, if its use of the card shall be sampled. A task may train for hours: until it is
     /// known what it uses, no other may join it, and none like it can be fitted in elsewhere.
-    pub(super) fn watched(&self, task: &ScheduledTask) -> Option<LeaseId> {
+    pub(in crate::scheduler) fn watched(&self, task: &ScheduledTask) -> Option<LeaseId> {
         task.account.as_deref().filter(|account| self.learns && account.is_watched())?.lease
     }
 
     /// A task that trains has used so much of a card until now at most.
-    pub(super) fn sampled(&mut self, now: Time, task: &mut ScheduledTask, peak: Size) -> Sampled {
+    pub(in crate::scheduler) fn sampled(
+        &mut self,
+        now: Time,
+        task: &mut ScheduledTask,
+        peak: Size,
+    ) -> Sampled {
         let Some(asked) = task.account().card.map(|card| card.asked) else { return Sampled::default() };
         let trend = task.account_mut().trend.get_or_insert(Trend::new(now, peak, asked));
         trend.sample(now, peak);
@@ -196,7 +201,7 @@ impl TaskMemory {
     }
 
     /// So much is booked now for a task that trains. False if its use is not followed.
-    pub(super) fn rebooked(task: &mut ScheduledTask, memory: Size) -> bool {
+    pub(in crate::scheduler) fn rebooked(task: &mut ScheduledTask, memory: Size) -> bool {
         let Some(trend) = &mut task.account_mut().trend else { return false };
         trend.booked = memory;
         true
@@ -204,7 +209,7 @@ impl TaskMemory {
 
     /// `train` has ended, well or badly, and so much of a card was used at most, if that is known. What a task with a
     /// result has used is learned.
-    pub(super) fn trained(&mut self, task: &mut ScheduledTask, peak: Option<Size>) {
+    pub(in crate::scheduler) fn trained(&mut self, task: &mut ScheduledTask, peak: Option<Size>) {
         if let Some(card) = &mut task.account_mut().card {
             card.peak = card.peak.max(peak);
         }
@@ -218,21 +223,21 @@ impl TaskMemory {
     }
 
     /// A task has used so much host memory.
-    pub(super) fn host_peak(task: &mut ScheduledTask, peak: Size) {
+    pub(in crate::scheduler) fn host_peak(task: &mut ScheduledTask, peak: Size) {
         if let Some(host) = &mut task.account_mut().host {
             host.peak = host.peak.max(Some(peak));
         }
     }
 
     /// A task has its result: what it has used of the host's memory is learned.
-    pub(super) fn learn_host(&mut self, task: &ScheduledTask) {
+    pub(in crate::scheduler) fn learn_host(&mut self, task: &ScheduledTask) {
         if let Some(peak) = task.account().host.and_then(|host| host.peak) {
             self.learn(task, Memory::Host, peak, task.spent.load_oom > 0);
         }
     }
 
     /// A task was out of host memory: it is given more, and so are those like it.
-    pub(super) fn grow_host(&mut self, task: &mut ScheduledTask) {
+    pub(in crate::scheduler) fn grow_host(&mut self, task: &mut ScheduledTask) {
         let larger = grown(task.account().host.map_or(self.default_memory, |host| host.asked), None);
         task.grow_memory(larger);
         if let Some(family) = task.family.as_deref() {
@@ -241,7 +246,7 @@ impl TaskMemory {
     }
 
     /// A task was out of memory on its card: it is given more, and so are those like it.
-    pub(super) fn grow_card(&mut self, task: &mut ScheduledTask) {
+    pub(in crate::scheduler) fn grow_card(&mut self, task: &mut ScheduledTask) {
         let asked = task.account().card.map(|card| card.asked).or(task.needs().cuda_memory);
         let larger = grown(asked.unwrap_or(self.default_cuda_memory), self.largest_share);
         task.grow_cuda_memory(larger);
@@ -251,7 +256,7 @@ impl TaskMemory {
     }
 
     /// What an attempt used, if anything of it was measured. Nothing more is expected of it.
-    pub(super) fn report(&mut self, task: &mut ScheduledTask) -> Option<UseReport> {
+    pub(in crate::scheduler) fn report(&mut self, task: &mut ScheduledTask) -> Option<UseReport> {
         let Account { host, card: cuda_memory, lease, .. } = task.account();
         let memory = host?;
         if let Some(lease) = lease {
@@ -272,7 +277,7 @@ impl TaskMemory {
     }
 
     /// The leases that are watched and their tasks, for the invariants.
-    pub(super) fn holders(&self) -> impl Iterator<Item = (LeaseId, TaskKey)> {
+    pub(in crate::scheduler) fn holders(&self) -> impl Iterator<Item = (LeaseId, TaskKey)> {
         self.holders.iter().map(|(lease, key)| (*lease, *key))
     }
 }

@@ -13,19 +13,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use postponed::{Postponed, PostponedTask};
-pub(super) use ready_queues::QueueName;
+pub(in crate::scheduler) use ready_queues::QueueName;
 use ready_queues::ReadyQueues;
 
 use super::keep_policy::KeepPolicy;
 use super::task::{ScheduledTask, TaskState};
-use super::workers::Workers;
 use crate::model::device::Device;
 use crate::model::identity::TaskKey;
 use crate::model::name::Name;
+use crate::scheduler::processes::workers::Workers;
 
 /// The groups by index, and which of them is active.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Groups {
+pub(in crate::scheduler) struct Groups {
     active: u32,
     all: BTreeMap<u32, Group>,
 }
@@ -45,7 +45,7 @@ struct Group {
 impl Groups {
     /// Adds a group. The tasks that are ready are queued in the start order; `card` says for which of them a process is
     /// kept, and on which card. Returns the tasks that cannot be run, each with its reason: none of them has failed yet.
-    pub(super) fn add(
+    pub(in crate::scheduler) fn add(
         &mut self,
         index: u32,
         name: Name,
@@ -79,54 +79,54 @@ impl Groups {
         broken
     }
 
-    pub(super) fn activate(&mut self, index: u32) {
+    pub(in crate::scheduler) fn activate(&mut self, index: u32) {
         self.active = index;
     }
 
     /// The index of the active group.
-    pub(super) fn active(&self) -> u32 {
+    pub(in crate::scheduler) fn active(&self) -> u32 {
         self.active
     }
 
     /// The indexes of the groups after the active one.
-    pub(super) fn after_active(&self) -> Vec<u32> {
+    pub(in crate::scheduler) fn after_active(&self) -> Vec<u32> {
         self.all.range(self.active + 1..).map(|(index, _)| *index).collect()
     }
 
     /// A group is forgotten as soon as it has no process.
-    pub(super) fn remove(&mut self, index: u32) {
+    pub(in crate::scheduler) fn remove(&mut self, index: u32) {
         if let Some(group) = self.all.get_mut(&index) {
             group.is_removed = true;
         }
     }
 
     /// Forgets a group that was removed and has no process any more.
-    pub(super) fn forget_if_removed(&mut self, index: u32) {
+    pub(in crate::scheduler) fn forget_if_removed(&mut self, index: u32) {
         if self.all.get(&index).is_some_and(|group| group.is_removed) {
             self.all.remove(&index);
         }
     }
 
     /// How many tasks of a group have no outcome yet.
-    pub(super) fn open(&self, index: u32) -> usize {
+    pub(in crate::scheduler) fn open(&self, index: u32) -> usize {
         self.all.get(&index).map_or(0, |group| group.open)
     }
 
-    pub(super) fn task(&self, key: TaskKey) -> Option<&ScheduledTask> {
+    pub(in crate::scheduler) fn task(&self, key: TaskKey) -> Option<&ScheduledTask> {
         self.all.get(&key.group)?.tasks.get(key.place as usize)
     }
 
-    pub(super) fn task_mut(&mut self, key: TaskKey) -> Option<&mut ScheduledTask> {
+    pub(in crate::scheduler) fn task_mut(&mut self, key: TaskKey) -> Option<&mut ScheduledTask> {
         self.all.get_mut(&key.group)?.tasks.get_mut(key.place as usize)
     }
 
     /// The names of a task's group and of the task.
-    pub(super) fn names(&self, key: TaskKey) -> Option<(Name, Name)> {
+    pub(in crate::scheduler) fn names(&self, key: TaskKey) -> Option<(Name, Name)> {
         Some((self.all.get(&key.group)?.name.clone(), self.task(key)?.task_id.clone()))
     }
 
     /// The next task to start, and its rank in the start order.
-    pub(super) fn first_ready(&mut self, workers: &Workers) -> Option<(TaskKey, u32)> {
+    pub(in crate::scheduler) fn first_ready(&mut self, workers: &Workers) -> Option<(TaskKey, u32)> {
         self.all.iter_mut().find_map(|(&group, Group { tasks, ready, .. })| {
             let gone = |place: u32| tasks.get(place as usize).is_none_or(|t| t.state != TaskState::Ready);
             let ahead = |queue: &QueueName| ahead_in(group, tasks, queue, workers);
@@ -136,12 +136,12 @@ impl Groups {
     }
 
     /// How many tasks of a group's queue are ahead of its device.
-    pub(super) fn ahead_in(&self, group: u32, queue: &QueueName, workers: &Workers) -> u32 {
+    pub(in crate::scheduler) fn ahead_in(&self, group: u32, queue: &QueueName, workers: &Workers) -> u32 {
         self.all.get(&group).map_or(0, |state| ahead_in(group, &state.tasks, queue, workers))
     }
 
     /// A task that is tried again is ready, before all others.
-    pub(super) fn make_ready(&mut self, key: TaskKey) {
+    pub(in crate::scheduler) fn make_ready(&mut self, key: TaskKey) {
         let Some(group) = self.all.get_mut(&key.group) else { return };
         let Some(task) = group.tasks.get_mut(key.place as usize) else { return };
         task.state = TaskState::Ready;
@@ -149,7 +149,7 @@ impl Groups {
     }
 
     /// A task has its outcome.
-    pub(super) fn end_task(&mut self, key: TaskKey) {
+    pub(in crate::scheduler) fn end_task(&mut self, key: TaskKey) {
         let Some(group) = self.all.get_mut(&key.group) else { return };
         if let Some(task) = group.tasks.get_mut(key.place as usize)
             && task.state != TaskState::Over
@@ -160,7 +160,7 @@ impl Groups {
     }
 
     /// Postpones a ready task, unless as many as `coming` wait for the same data. Says whether it did.
-    pub(super) fn postpone(&mut self, key: TaskKey, rank: u32, coming: usize) -> bool {
+    pub(in crate::scheduler) fn postpone(&mut self, key: TaskKey, rank: u32, coming: usize) -> bool {
         let Some(group) = self.all.get_mut(&key.group) else { return false };
         let Some(task) = group.tasks.get_mut(key.place as usize) else { return false };
         let Some(policy) = &task.keep else { return false };
@@ -173,13 +173,13 @@ impl Groups {
     }
 
     /// What the postponed tasks of a group wait for.
-    pub(super) fn postponed_policies(&self, index: u32) -> Vec<Arc<KeepPolicy>> {
+    pub(in crate::scheduler) fn postponed_policies(&self, index: u32) -> Vec<Arc<KeepPolicy>> {
         self.all.get(&index).map(|group| group.postponed.policies()).unwrap_or_default()
     }
 
     /// Makes all but so many of a group's tasks ready that were postponed for the same data. `card` is where it is kept,
     /// if it is.
-    pub(super) fn resume_postponed(
+    pub(in crate::scheduler) fn resume_postponed(
         &mut self,
         index: u32,
         policy: &KeepPolicy,
@@ -202,7 +202,7 @@ impl Groups {
     }
 
     /// All tasks, for the invariants.
-    pub(super) fn tasks(&self) -> impl Iterator<Item = (TaskKey, &ScheduledTask)> {
+    pub(in crate::scheduler) fn tasks(&self) -> impl Iterator<Item = (TaskKey, &ScheduledTask)> {
         self.all.iter().flat_map(|(&group, state)| {
             (0..).zip(&state.tasks).map(move |(place, task)| (TaskKey { group, place }, task))
         })
@@ -210,7 +210,7 @@ impl Groups {
 
     /// # Errors
     /// Says which count of open tasks is wrong.
-    pub(super) fn check(&self) -> Result<(), String> {
+    pub(in crate::scheduler) fn check(&self) -> Result<(), String> {
         for (index, group) in &self.all {
             let open = group.tasks.iter().filter(|task| task.state != TaskState::Over).count();
             if open != group.open {

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
+use crate::bench::result_table::table_line::TableLine;
 use crate::bench::rows::TableRow;
-use crate::bench::table::table_line::TableLine;
 
 /// The lines of each row, and what the row measures.
 #[derive(Debug, Default)]
@@ -50,7 +50,7 @@ impl MarkdownTable {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::table::table_line::{Figure, Unit};
+    use crate::bench::result_table::table_line::{Figure, Unit};
 
     #[test]
     fn a_row_says_what_it_is_and_whether_its_limit_is_reached() {

@@ -2,17 +2,17 @@
 
 use std::collections::VecDeque;
 
-use super::lease_pass::Refusal;
 use super::output::{Question, SchedulerOutput};
 use crate::leasing::lease::{LeaseId, LeaseRequest};
 use crate::model::device::Device;
 use crate::model::identity::WorkerId;
 use crate::model::quantity::Size;
 use crate::ports::{Severity, WorkerEvent};
+use crate::scheduler::lease_pass::Refusal;
 
 /// Outputs in their order; those that ask a worker to exit come last.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Outbox {
+pub(in crate::scheduler) struct Outbox {
     queue: VecDeque<Item>,
     exits: VecDeque<WorkerId>,
     /// Whether anything was put in since this was asked last.
@@ -27,7 +27,7 @@ enum Item {
 
 /// A question with what is needed to go on once it is answered.
 #[derive(Debug, Clone)]
-pub(super) enum Asked {
+pub(in crate::scheduler) enum Asked {
     /// May this worker have a lease?
     Lease { worker: WorkerId, request: LeaseRequest },
     /// A lease was refused: what would have to go?
@@ -56,17 +56,17 @@ impl Asked {
 }
 
 impl Outbox {
-    pub(super) fn push(&mut self, output: SchedulerOutput) {
+    pub(in crate::scheduler) fn push(&mut self, output: SchedulerOutput) {
         self.has_grown = true;
         self.queue.push_back(Item::Output(output));
     }
 
-    pub(super) fn ask(&mut self, asked: Asked) {
+    pub(in crate::scheduler) fn ask(&mut self, asked: Asked) {
         self.has_grown = true;
         self.queue.push_back(Item::Question(asked));
     }
 
-    pub(super) fn end(&mut self, worker: WorkerId, severity: Severity) {
+    pub(in crate::scheduler) fn end(&mut self, worker: WorkerId, severity: Severity) {
         if severity == Severity::Asked {
             self.has_grown = true;
             self.exits.push_back(worker);
@@ -76,20 +76,20 @@ impl Outbox {
     }
 
     /// The next output that is no exit. If it is a question, `asked` is what is needed to go on with the answer.
-    pub(super) fn next(&mut self, asked: &mut Option<Asked>) -> Option<SchedulerOutput> {
+    pub(in crate::scheduler) fn next(&mut self, asked: &mut Option<Asked>) -> Option<SchedulerOutput> {
         match self.queue.pop_front()? {
             Item::Output(output) => Some(output),
             Item::Question(question) => Some(SchedulerOutput::Ask(asked.insert(question).question())),
         }
     }
 
-    pub(super) fn next_exit(&mut self) -> Option<SchedulerOutput> {
+    pub(in crate::scheduler) fn next_exit(&mut self) -> Option<SchedulerOutput> {
         let worker = self.exits.pop_front()?;
         Some(SchedulerOutput::End { worker, severity: Severity::Asked })
     }
 
     /// Whether anything was put in since this was asked last.
-    pub(super) fn take_growth(&mut self) -> bool {
+    pub(in crate::scheduler) fn take_growth(&mut self) -> bool {
         std::mem::take(&mut self.has_grown)
     }
 }

@@ -1,12 +1,12 @@
-//! `OomSigns`: by what it is known that a process which failed was out of memory, though it did not say so.
+//! `OomSigns`: what shows that a process which failed was out of memory, though it did not say so.
 
 use std::sync::Arc;
 
 use crate::model::failure::Stage;
 
-/// What GPU frameworks write to stderr when a card's memory does not suffice.
+/// What GPU frameworks write to stderr when a card has not enough memory.
 const CARD_WORDS: [&str; 9] = [
-    // PyTorch, in its older and its newer words.
+    // PyTorch, older and newer versions.
     "CUDA out of memory",
     "torch.OutOfMemoryError",
     "torch.cuda.OutOfMemoryError",
@@ -20,13 +20,13 @@ const CARD_WORDS: [&str; 9] = [
     "RESOURCE_EXHAUSTED: Out of memory",
 ];
 
-/// What programs write to stderr when the host's memory does not suffice.
+/// What programs write to stderr when the host has not enough memory.
 const HOST_WORDS: [&str; 3] = ["std::bad_alloc", "MemoryError", "Cannot allocate memory"];
 
 /// Signs that a process was out of memory: words on its stderr, or its exit code.
 ///
-/// The words are plain text that is looked for as it stands, not regular expressions: frameworks print fixed wordings,
-/// text needs no second kind of quotes in a flow file, and whatever a task prints is searched in linear time.
+/// The words are plain text, not regular expressions: frameworks print fixed phrases, plain text needs no second level
+/// of quotes in a flow file, and the output of a task is searched in linear time.
 ///
 /// ```
 /// use fedflow_core::{OomSigns, Stage};
@@ -38,15 +38,15 @@ const HOST_WORDS: [&str; 3] = ["std::bad_alloc", "MemoryError", "Cannot allocate
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OomSigns {
-    /// Words that mean a card's memory, looked for when `train` failed.
+    /// Words that mean a card's memory. They count when `train` fails.
     pub train_words: Vec<String>,
-    /// Words that mean the host's memory, looked for when `load` failed.
+    /// Words that mean the host's memory. They count when `load` fails.
     pub load_words: Vec<String>,
-    /// Exit codes that mean the memory of either.
+    /// Exit codes that mean the memory of either. They count in both phases.
     pub exit_codes: Vec<u32>,
 }
 
-/// What a task or group adds to the signs of the configuration, in both of its phases.
+/// The signs that a task or a group adds to those of the configuration. They count in both phases.
 #[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub struct ExtraOomSigns {
     /// Words on stderr.
@@ -56,7 +56,7 @@ pub struct ExtraOomSigns {
 }
 
 impl ExtraOomSigns {
-    /// These, and what somebody adds.
+    /// These signs and more.
     #[must_use]
     pub fn and(mut self, more: &Self) -> Self {
         self.words.extend_from_slice(&more.words);
@@ -73,8 +73,8 @@ impl Default for OomSigns {
 }
 
 impl OomSigns {
-    /// The sign, in words, that a process which failed in a stage was out of memory; `None` if there is none. `code`
-    /// is its exit code, if it exited.
+    /// The sign, in words, that a process which failed in a stage was out of memory; `None` if there is none. `code` is
+    /// the exit code; `None` if the process did not exit.
     #[must_use]
     pub fn found(&self, stage: Stage, code: Option<u32>, stderr: &str) -> Option<String> {
         let words = match stage {
@@ -85,12 +85,12 @@ impl OomSigns {
         if let Some(code) = code.filter(|code| self.exit_codes.contains(code)) {
             return Some(format!("exit code {code}"));
         }
-        // An empty text would be found everywhere.
+        // An empty text would be found in any output.
         let found = words.iter().find(|word| !word.is_empty() && stderr.contains(word.as_str()))?;
         Some(format!("{found:?} on stderr"))
     }
 
-    /// These signs, and what a task adds.
+    /// These signs and those that a task adds.
     #[must_use]
     pub fn with(self: &Arc<Self>, extra: &ExtraOomSigns) -> Arc<Self> {
         if *extra == ExtraOomSigns::default() {
@@ -122,7 +122,7 @@ mod tests {
             signs.found(Stage::Load, None, "terminate called after throwing 'std::bad_alloc'"),
             Some("\"std::bad_alloc\" on stderr".into())
         );
-        // More of a card helps nobody whose host is full, and the reverse.
+        // More memory on a card does not help if the host is full, and the reverse.
         assert_eq!(signs.found(Stage::Train, Some(1), "MemoryError"), None);
         assert_eq!(signs.found(Stage::Load, Some(1), "CUDA out of memory"), None);
         assert_eq!(signs.found(Stage::Wait, Some(1), "CUDA out of memory"), None);

@@ -4,21 +4,21 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::affinity::CardUse;
-use super::keep_policy::{KeepKey, KeepPolicy};
 use super::process::Process;
-use super::task::ScheduledTask;
 use crate::leasing::lease::LeaseId;
 use crate::model::device::{Device, Pin};
 use crate::model::identity::WorkerId;
+use crate::scheduler::tasks::keep_policy::{KeepKey, KeepPolicy};
+use crate::scheduler::tasks::task::ScheduledTask;
 
 /// A process without a task.
 #[derive(Debug, Clone)]
-pub(super) struct KeptProcess {
-    pub(super) key: KeepKey,
+pub(in crate::scheduler) struct KeptProcess {
+    pub(in crate::scheduler) key: KeepKey,
     /// What it keeps, and how many tasks it has served, the last one included.
-    pub(super) process: Process,
+    pub(in crate::scheduler) process: Process,
     /// The device that its last task was pinned to.
-    pub(super) pin: Option<Pin>,
+    pub(in crate::scheduler) pin: Option<Pin>,
 }
 
 impl KeptProcess {
@@ -33,16 +33,16 @@ impl KeptProcess {
 
 /// A kept process that a task takes.
 #[derive(Debug)]
-pub(super) struct Taken {
-    pub(super) from: WorkerId,
-    pub(super) process: Process,
+pub(in crate::scheduler) struct Taken {
+    pub(in crate::scheduler) from: WorkerId,
+    pub(in crate::scheduler) process: Process,
     /// Whether it has loaded what the task needs.
-    pub(super) has_data: bool,
+    pub(in crate::scheduler) has_data: bool,
 }
 
 /// All processes that are kept, and those that are being let go.
 #[derive(Debug, Clone, Default)]
-pub(super) struct KeptProcesses {
+pub(in crate::scheduler) struct KeptProcesses {
     // A worker's number grows with each task that it serves, so the order of numbers is nearly that of use; the order
     // in which they became idle is exact.
     by_age: BTreeMap<u64, WorkerId>,
@@ -55,63 +55,63 @@ pub(super) struct KeptProcesses {
 
 impl KeptProcesses {
     /// How many processes there are, those that are leaving included.
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::scheduler) fn len(&self) -> usize {
         self.processes.len() + self.leaving.len()
     }
 
-    pub(super) fn any_leaving(&self) -> bool {
+    pub(in crate::scheduler) fn any_leaving(&self) -> bool {
         !self.leaving.is_empty()
     }
 
     /// Those that are kept.
-    pub(super) fn ids(&self) -> Vec<WorkerId> {
+    pub(in crate::scheduler) fn ids(&self) -> Vec<WorkerId> {
         self.processes.keys().copied().collect()
     }
 
     /// Those that are being let go.
-    pub(super) fn leaving_ids(&self) -> Vec<WorkerId> {
+    pub(in crate::scheduler) fn leaving_ids(&self) -> Vec<WorkerId> {
         self.leaving.keys().copied().collect()
     }
 
     /// The one that has been idle longest.
-    pub(super) fn oldest(&self) -> Option<WorkerId> {
+    pub(in crate::scheduler) fn oldest(&self) -> Option<WorkerId> {
         self.by_age.values().next().copied()
     }
 
     /// What they hold of cards, the one that has been idle longest first.
-    pub(super) fn leases(&self) -> impl Iterator<Item = LeaseId> {
+    pub(in crate::scheduler) fn leases(&self) -> impl Iterator<Item = LeaseId> {
         let by_age = self.by_age.values().filter_map(|id| self.processes.get(id));
         by_age.filter_map(|(_, kept)| kept.process.resident)
     }
 
     /// The process that holds a lease.
-    pub(super) fn holder(&self, lease: LeaseId) -> Option<WorkerId> {
+    pub(in crate::scheduler) fn holder(&self, lease: LeaseId) -> Option<WorkerId> {
         let holds = |kept: &KeptProcess| kept.process.resident == Some(lease);
         self.processes.iter().find(|(_, (_, kept))| holds(kept)).map(|(id, _)| *id)
     }
 
     /// Whether a process is kept under the policy's key, with its data.
-    pub(super) fn has_data_for(&self, policy: &KeepPolicy) -> bool {
+    pub(in crate::scheduler) fn has_data_for(&self, policy: &KeepPolicy) -> bool {
         policy.keeps_data() && self.by_key.contains_key(&policy.keep_key())
     }
 
     /// The card to which the process is tied, if it is, that is kept with a policy's data; `None` if there is no such
     /// process.
-    pub(super) fn card_with_data_for(&self, policy: &KeepPolicy) -> Option<Option<Device>> {
+    pub(in crate::scheduler) fn card_with_data_for(&self, policy: &KeepPolicy) -> Option<Option<Device>> {
         let ids = self.by_key.get(&policy.keep_key()).filter(|_| policy.keeps_data())?;
         let (_, kept) = self.processes.get(ids.back()?)?;
         Some(kept.process.card)
     }
 
     /// Whether a process is kept that could serve the task on its card once it has loaded for it.
-    pub(super) fn any_to_reuse(&self, task: &ScheduledTask) -> bool {
+    pub(in crate::scheduler) fn any_to_reuse(&self, task: &ScheduledTask) -> bool {
         let Some(policy) = task.keep.as_deref().filter(|policy| policy.allows_reuse()) else { return false };
         self.best(&policy.reuse_key(), task, |_| Some(CardUse::default())).is_some()
     }
 
     /// The process that a task takes, if there is one. One that would have to load is taken only if fewer than `most`
     /// tasks are ahead of the card to which it is tied.
-    pub(super) fn take_for(
+    pub(in crate::scheduler) fn take_for(
         &mut self,
         task: &ScheduledTask,
         card_use: impl Fn(Option<Device>) -> CardUse,
@@ -157,7 +157,7 @@ impl KeptProcesses {
         best.map(|(_, id)| id)
     }
 
-    pub(super) fn insert(&mut self, id: WorkerId, kept: KeptProcess) {
+    pub(in crate::scheduler) fn insert(&mut self, id: WorkerId, kept: KeptProcess) {
         self.last_age += 1;
         self.by_age.insert(self.last_age, id);
         self.by_key.entry(kept.key.clone()).or_default().push_back(id);
@@ -165,14 +165,14 @@ impl KeptProcesses {
     }
 
     /// A process is let go: it counts until it is gone. False if it was not kept.
-    pub(super) fn let_go(&mut self, id: WorkerId) -> bool {
+    pub(in crate::scheduler) fn let_go(&mut self, id: WorkerId) -> bool {
         let Some(kept) = self.remove(id) else { return false };
         self.leaving.insert(id, kept.process.resident);
         true
     }
 
     /// A process is gone; `None` if it was none of these, otherwise what was still booked for it.
-    pub(super) fn gone(&mut self, id: WorkerId) -> Option<Option<LeaseId>> {
+    pub(in crate::scheduler) fn gone(&mut self, id: WorkerId) -> Option<Option<LeaseId>> {
         self.remove(id).map(|kept| kept.process.resident).or_else(|| self.leaving.remove(&id))
     }
 
@@ -190,7 +190,7 @@ impl KeptProcesses {
 
     /// # Errors
     /// Says what the two indexes do not agree on.
-    pub(super) fn check(&self) -> Result<(), String> {
+    pub(in crate::scheduler) fn check(&self) -> Result<(), String> {
         let aged = |(id, (age, _)): (&WorkerId, &(u64, KeptProcess))| self.by_age.get(age) == Some(id);
         if self.by_age.len() != self.processes.len() || !self.processes.iter().all(aged) {
             return Err("the kept processes by age are not the kept processes".into());

@@ -19,40 +19,40 @@ use serde::{Deserialize, Serialize};
 #[serde(transparent)]
 pub struct Size(u64);
 
-/// A text that is no size.
+/// A text is not a size.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no size; write a number with B, KB, MB, GB, TB, KiB, MiB, GiB or TiB, such as \"2GB\"")]
 pub struct SizeError(String);
 
 impl Size {
-    /// Nothing.
+    /// No bytes.
     pub const ZERO: Self = Self(0);
 
-    /// So many bytes.
+    /// A size in bytes.
     #[must_use]
     pub const fn from_bytes(bytes: u64) -> Self {
         Self(bytes)
     }
 
-    /// So many gigabytes of 10⁹ bytes.
+    /// A size in gigabytes of 10⁹ bytes.
     #[must_use]
     pub const fn from_gb(gigabytes: u64) -> Self {
         Self(gigabytes * 1_000_000_000)
     }
 
-    /// In bytes.
+    /// The number of bytes.
     #[must_use]
     pub const fn bytes(self) -> u64 {
         self.0
     }
 
-    /// The difference, or zero.
+    /// The difference, or zero if `other` is larger.
     #[must_use]
     pub const fn saturating_sub(self, other: Self) -> Self {
         Self(self.0.saturating_sub(other.0))
     }
 
-    /// The sum, or the largest size there is.
+    /// The sum, or the largest size if it is too large.
     #[must_use]
     pub const fn saturating_add(self, other: Self) -> Self {
         Self(self.0.saturating_add(other.0))
@@ -70,7 +70,7 @@ impl Size {
         Self((self.0 as f64 * factor).round() as u64)
     }
 
-    /// In gigabytes of 10⁹ bytes, for charts.
+    /// The number of gigabytes of 10⁹ bytes, for charts.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "for charts")]
     pub fn gigabytes(self) -> f64 {
@@ -96,7 +96,7 @@ impl FromStr for Size {
     type Err = SizeError;
 
     fn from_str(text: &str) -> Result<Self, SizeError> {
-        // A bare number is refused: nobody can see whether it meant bytes or gigabytes.
+        // A bare number is refused, as it may mean bytes or gigabytes.
         let has_unit = text.trim_end().ends_with(['B', 'b']);
         match text.trim().parse::<ByteSize>() {
             Ok(size) if has_unit => Ok(Self(size.as_u64())),

@@ -26,19 +26,19 @@ pub struct ScheduledTask {
     /// For which later tasks its process stays; `None`: it ends with the task. Shared by equal tasks.
     pub(crate) keep: Option<Arc<KeepPolicy>>,
     /// With which tasks its memory is compared; `None` if nothing is to be learned.
-    pub(super) family: Option<Box<Family>>,
-    pub(super) state: TaskState,
+    pub(in crate::scheduler) family: Option<Box<Family>>,
+    pub(in crate::scheduler) state: TaskState,
     /// The attempts that were started, by earlier sessions of the run too.
-    pub(super) attempts: u32,
-    pub(super) spent: Spent,
+    pub(in crate::scheduler) attempts: u32,
+    pub(in crate::scheduler) spent: Spent,
     /// What it needs beyond its terms, once it has run out of memory.
     grown: Option<Box<Grown>>,
     /// The memory of its attempt, until that is over and told.
-    pub(super) account: Option<Box<Account>>,
+    pub(in crate::scheduler) account: Option<Box<Account>>,
     /// What was learned of its memory fits no device that it may have.
-    pub(super) distrusted: bool,
+    pub(in crate::scheduler) distrusted: bool,
     /// Its last process was ended because another card was free: no process that waits for a busy card takes it.
-    pub(super) moves: bool,
+    pub(in crate::scheduler) moves: bool,
 }
 
 /// What tasks of a group mostly have in common.
@@ -62,7 +62,7 @@ struct Grown {
 
 /// Where a task is, as far as it decides what is started.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum TaskState {
+pub(in crate::scheduler) enum TaskState {
     /// In a ready queue.
     Ready,
     /// It waits for the process that a task of the active group still has.
@@ -160,46 +160,46 @@ impl ScheduledTask {
     }
 
     /// Its limits, with those of its group and of the configuration filled in.
-    pub(super) fn limits(&self) -> &Limits {
+    pub(in crate::scheduler) fn limits(&self) -> &Limits {
         &self.terms.limits
     }
 
     /// How long it is expected to take, if that was declared.
-    pub(super) fn expected(&self) -> Option<ExpectedTimes> {
+    pub(in crate::scheduler) fn expected(&self) -> Option<ExpectedTimes> {
         self.terms.expected
     }
 
     /// Whether a process loads before it trains; a command without a load command has no process until then.
-    pub(super) fn loads(&self) -> bool {
+    pub(in crate::scheduler) fn loads(&self) -> bool {
         self.terms.loads
     }
 
     /// What the tasks are called, for people, with which its memory is compared.
-    pub(super) fn family_name(&self) -> &str {
+    pub(in crate::scheduler) fn family_name(&self) -> &str {
         &self.terms.family_name
     }
 
     /// From now on it is given this much host memory.
-    pub(super) fn grow_memory(&mut self, memory: Size) {
+    pub(in crate::scheduler) fn grow_memory(&mut self, memory: Size) {
         self.grown.get_or_insert_default().memory = Some(memory);
     }
 
     /// From now on it is leased this much memory on each card.
-    pub(super) fn grow_cuda_memory(&mut self, memory: Size) {
+    pub(in crate::scheduler) fn grow_cuda_memory(&mut self, memory: Size) {
         self.grown.get_or_insert_default().cuda_memory = Some(memory);
     }
 
     /// From now on it takes its card whole.
-    pub(super) fn take_card_alone(&mut self) {
+    pub(in crate::scheduler) fn take_card_alone(&mut self) {
         self.grown.get_or_insert_default().alone = true;
     }
 
     /// The memory of its attempt.
-    pub(super) fn account(&self) -> Account {
+    pub(in crate::scheduler) fn account(&self) -> Account {
         self.account.as_deref().copied().unwrap_or_default()
     }
 
-    pub(super) fn account_mut(&mut self) -> &mut Account {
+    pub(in crate::scheduler) fn account_mut(&mut self) -> &mut Account {
         self.account.get_or_insert_default()
     }
 

@@ -3,7 +3,7 @@
 
 mod phase;
 
-pub(super) use phase::{Ending, Moving, Phase, Rules};
+pub(in crate::scheduler) use phase::{Ending, Moving, Phase, Rules};
 
 use super::process::Process;
 use crate::leasing::lease::LeaseId;
@@ -16,37 +16,43 @@ use crate::model::time::Time;
 
 /// One attempt at a task, from the start of its process until every process of it is gone.
 #[derive(Debug, Clone)]
-pub(super) struct Worker {
-    pub(super) task: TaskKey,
-    pub(super) attempt: u32,
+pub(in crate::scheduler) struct Worker {
+    pub(in crate::scheduler) task: TaskKey,
+    pub(in crate::scheduler) attempt: u32,
     /// When the attempt began: for a spare worker, when it was admitted.
-    pub(super) started: Time,
-    pub(super) phase: Phase,
-    pub(super) process: Process,
+    pub(in crate::scheduler) started: Time,
+    pub(in crate::scheduler) phase: Phase,
+    pub(in crate::scheduler) process: Process,
     /// Its admission; `None` while the host has no room for what it will load.
-    pub(super) admitted: Option<Admitted>,
+    pub(in crate::scheduler) admitted: Option<Admitted>,
     /// How long it took from its start until it was up.
-    pub(super) lead_seconds: f64,
+    pub(in crate::scheduler) lead_seconds: f64,
     /// How long `load` took, once it has ended.
-    pub(super) load_seconds: Option<f64>,
+    pub(in crate::scheduler) load_seconds: Option<f64>,
     /// Whether what it needs was loaded for an earlier task.
-    pub(super) took_over: bool,
+    pub(in crate::scheduler) took_over: bool,
     /// The device that it trained on and for how long, once it did.
-    pub(super) trained: Option<(Device, f64)>,
+    pub(in crate::scheduler) trained: Option<(Device, f64)>,
 }
 
 /// The decision that a worker may load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Admitted {
+pub(in crate::scheduler) struct Admitted {
     /// Host memory that is reserved for it until its use can be measured.
-    pub(super) reserved: Size,
+    pub(in crate::scheduler) reserved: Size,
     /// Whether it was up before.
-    pub(super) was_spare: bool,
+    pub(in crate::scheduler) was_spare: bool,
 }
 
 impl Worker {
     /// A worker that is being started, or given its task.
-    pub(super) fn new(now: Time, task: TaskKey, attempt: u32, process: Process, took_over: bool) -> Self {
+    pub(in crate::scheduler) fn new(
+        now: Time,
+        task: TaskKey,
+        attempt: u32,
+        process: Process,
+        took_over: bool,
+    ) -> Self {
         Self {
             task,
             attempt,
@@ -61,35 +67,35 @@ impl Worker {
         }
     }
 
-    pub(super) fn rules(&self) -> Rules {
+    pub(in crate::scheduler) fn rules(&self) -> Rules {
         self.phase.rules(self.admitted.is_some())
     }
 
     /// Whether it is starting, loading or waiting.
-    pub(super) fn is_ahead(&self) -> bool {
+    pub(in crate::scheduler) fn is_ahead(&self) -> bool {
         self.rules().ahead
     }
 
-    pub(super) fn is_training(&self) -> bool {
+    pub(in crate::scheduler) fn is_training(&self) -> bool {
         matches!(self.phase, Phase::Training { .. })
     }
 
-    pub(super) fn is_ending(&self) -> bool {
+    pub(in crate::scheduler) fn is_ending(&self) -> bool {
         matches!(self.phase, Phase::Ending(_))
     }
 
     /// Whether nothing but its process is tied to a card: it waits, and has not trained for its task.
-    pub(super) fn may_move(&self) -> bool {
+    pub(in crate::scheduler) fn may_move(&self) -> bool {
         matches!(self.phase, Phase::Waiting { .. }) && self.process.card.is_some() && self.trained.is_none()
     }
 
     /// What its process still holds of a card from an earlier task, while it has not trained for this one.
-    pub(super) fn idle_lease(&self) -> Option<LeaseId> {
+    pub(in crate::scheduler) fn idle_lease(&self) -> Option<LeaseId> {
         self.process.resident.filter(|_| self.is_ahead() && self.trained.is_none())
     }
 
     /// When the first of its time limits expires.
-    pub(super) fn deadline(&self, now: Time, limits: &Limits) -> Option<Time> {
+    pub(in crate::scheduler) fn deadline(&self, now: Time, limits: &Limits) -> Option<Time> {
         let rules = self.rules();
         let of_phase = rules.limit.and_then(|limit| limit.of(limits)).map(|limit| now + limit);
         let whole = limits.timeout.filter(|_| rules.timeout).map(|limit| self.started + limit);
@@ -97,7 +103,7 @@ impl Worker {
     }
 
     /// Why it fails when its deadline has passed; `None` if no limit runs.
-    pub(super) fn time_out(&self, now: Time, limits: &Limits) -> Option<(FailureKind, String)> {
+    pub(in crate::scheduler) fn time_out(&self, now: Time, limits: &Limits) -> Option<(FailureKind, String)> {
         let rules = self.rules();
         let whole = limits.timeout.filter(|limit| rules.timeout && now >= self.started + *limit);
         let (name, limit) = match (whole, rules.limit) {
@@ -112,16 +118,16 @@ impl Worker {
 
 /// How many workers are ahead of the devices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Ahead {
+pub(in crate::scheduler) struct Ahead {
     /// Those that are admitted: they count against the load depth.
-    pub(super) admitted: u32,
+    pub(in crate::scheduler) admitted: u32,
     /// The others: they are only up, or will be.
-    pub(super) spares: u32,
+    pub(in crate::scheduler) spares: u32,
 }
 
 /// All workers that have a task.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Workers {
+pub(in crate::scheduler) struct Workers {
     /// In the order of their start, which is that of their numbers.
     all: Vec<(WorkerId, Worker)>,
     last: u64,
@@ -129,7 +135,7 @@ pub(super) struct Workers {
 }
 
 impl Workers {
-    pub(super) fn begin(&mut self, worker: Worker) -> WorkerId {
+    pub(in crate::scheduler) fn begin(&mut self, worker: Worker) -> WorkerId {
         self.last += 1;
         self.all.push((WorkerId(self.last), worker));
         WorkerId(self.last)
@@ -139,72 +145,72 @@ impl Workers {
         self.all.binary_search_by_key(&id, |(id, _)| *id).ok()
     }
 
-    pub(super) fn get(&self, id: WorkerId) -> Option<&Worker> {
+    pub(in crate::scheduler) fn get(&self, id: WorkerId) -> Option<&Worker> {
         self.all.get(self.index(id)?).map(|(_, worker)| worker)
     }
 
-    pub(super) fn get_mut(&mut self, id: WorkerId) -> Option<&mut Worker> {
+    pub(in crate::scheduler) fn get_mut(&mut self, id: WorkerId) -> Option<&mut Worker> {
         let index = self.index(id)?;
         self.all.get_mut(index).map(|(_, worker)| worker)
     }
 
-    pub(super) fn remove(&mut self, id: WorkerId) -> Option<Worker> {
+    pub(in crate::scheduler) fn remove(&mut self, id: WorkerId) -> Option<Worker> {
         Some(self.all.remove(self.index(id)?).1)
     }
 
     /// In the order of their start.
-    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = (WorkerId, &Worker)> {
+    pub(in crate::scheduler) fn iter(&self) -> impl DoubleEndedIterator<Item = (WorkerId, &Worker)> {
         self.all.iter().map(|(id, worker)| (*id, worker))
     }
 
-    pub(super) fn ids(&self) -> Vec<WorkerId> {
+    pub(in crate::scheduler) fn ids(&self) -> Vec<WorkerId> {
         self.all.iter().map(|(id, _)| *id).collect()
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::scheduler) fn len(&self) -> usize {
         self.all.len()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::scheduler) fn is_empty(&self) -> bool {
         self.all.is_empty()
     }
 
     /// A place at the end of all queues.
-    pub(super) fn next_place(&mut self) -> u64 {
+    pub(in crate::scheduler) fn next_place(&mut self) -> u64 {
         self.last_place += 1;
         self.last_place
     }
 
-    pub(super) fn count(&self, test: impl Fn(&Worker) -> bool) -> u32 {
+    pub(in crate::scheduler) fn count(&self, test: impl Fn(&Worker) -> bool) -> u32 {
         self.all.iter().map(|(_, worker)| u32::from(test(worker))).sum()
     }
 
-    pub(super) fn any(&self, test: impl Fn(&Worker) -> bool) -> bool {
+    pub(in crate::scheduler) fn any(&self, test: impl Fn(&Worker) -> bool) -> bool {
         self.all.iter().any(|(_, worker)| test(worker))
     }
 
-    pub(super) fn any_at(&self, task: TaskKey) -> bool {
+    pub(in crate::scheduler) fn any_at(&self, task: TaskKey) -> bool {
         self.any(|worker| worker.task == task)
     }
 
-    pub(super) fn any_of_group(&self, index: u32) -> bool {
+    pub(in crate::scheduler) fn any_of_group(&self, index: u32) -> bool {
         self.any(|worker| worker.task.group == index)
     }
 
-    pub(super) fn any_busy(&self) -> bool {
+    pub(in crate::scheduler) fn any_busy(&self) -> bool {
         self.any(|worker| worker.rules().busy)
     }
 
-    pub(super) fn any_training(&self) -> bool {
+    pub(in crate::scheduler) fn any_training(&self) -> bool {
         self.any(Worker::is_training)
     }
 
-    pub(super) fn any_admitted(&self) -> bool {
+    pub(in crate::scheduler) fn any_admitted(&self) -> bool {
         self.any(|worker| worker.admitted.is_some())
     }
 
     /// How many workers of a group and those before it are ahead of the devices.
-    pub(super) fn ahead(&self, group: u32) -> Ahead {
+    pub(in crate::scheduler) fn ahead(&self, group: u32) -> Ahead {
         let mut ahead = Ahead::default();
         for (_, worker) in &self.all {
             if worker.task.group <= group && worker.is_ahead() {
@@ -215,12 +221,12 @@ impl Workers {
     }
 
     /// The host memory that is reserved.
-    pub(super) fn reserved(&self) -> Size {
+    pub(in crate::scheduler) fn reserved(&self) -> Size {
         self.all.iter().filter_map(|(_, worker)| worker.admitted).map(|admitted| admitted.reserved).sum()
     }
 
     /// The worker that may load next.
-    pub(super) fn first_available(&self) -> Option<WorkerId> {
+    pub(in crate::scheduler) fn first_available(&self) -> Option<WorkerId> {
         let available = self.iter().filter(|(_, worker)| worker.admitted.is_some());
         let places = available.filter_map(|(id, worker)| match worker.phase {
             Phase::Available { place } => Some((place, id)),
@@ -230,14 +236,14 @@ impl Workers {
     }
 
     /// The workers of a group that wait for a device, the one that has waited longest first.
-    pub(super) fn waiting(&self, group: u32) -> Vec<WorkerId> {
+    pub(in crate::scheduler) fn waiting(&self, group: u32) -> Vec<WorkerId> {
         let mut places: Vec<(u64, WorkerId)> = self.places_of_waiting(group).collect();
         places.sort_unstable();
         places.into_iter().map(|(_, id)| id).collect()
     }
 
     /// The worker of a group that has waited longest for a device.
-    pub(super) fn first_waiting(&self, group: u32) -> Option<WorkerId> {
+    pub(in crate::scheduler) fn first_waiting(&self, group: u32) -> Option<WorkerId> {
         self.places_of_waiting(group).min().map(|(_, id)| id)
     }
 

@@ -1,6 +1,5 @@
 //! What the scheduler is told.
 
-use super::task::ScheduledTask;
 use crate::learning::estimates::Estimates;
 use crate::leasing::lease::{Lease, Unleasable};
 use crate::model::config::Config;
@@ -9,6 +8,7 @@ use crate::model::identity::{TaskKey, WorkerId};
 use crate::model::name::Name;
 use crate::model::quantity::Size;
 use crate::ports::{HostSample, StopLevel, WorkerEvent};
+use crate::scheduler::tasks::task::ScheduledTask;
 
 /// What a scheduler is made with.
 #[derive(Debug, Clone)]
@@ -25,7 +25,7 @@ pub struct SchedulerSetup {
     pub host: Option<HostSample>,
 }
 
-/// Everything that the scheduler can be told. The calling order is that of [`Scheduler`](super::Scheduler).
+/// Everything that the scheduler can be told. The calling order is that of [`Scheduler`](crate::Scheduler).
 #[derive(Debug, Clone, PartialEq)]
 pub enum SchedulerInput {
     /// What earlier runs have learned of tasks' memory. Given before the first group.
@@ -41,7 +41,7 @@ pub enum SchedulerInput {
         tasks: Vec<ScheduledTask>,
     },
     /// From now on the tasks of this group may train. It is answered by
-    /// [`GroupDone`](super::SchedulerOutput::GroupDone), once.
+    /// [`GroupDone`](crate::SchedulerOutput::GroupDone), once.
     GroupActivated(u32),
     /// A group that is done is forgotten, at the latest when the last of its processes is gone.
     GroupRemoved(u32),
@@ -52,7 +52,7 @@ pub enum SchedulerInput {
         /// What it says, or what became of it.
         event: WorkerEvent,
     },
-    /// The answer to the last [`Ask`](super::SchedulerOutput::Ask).
+    /// The answer to the last [`Ask`](crate::SchedulerOutput::Ask).
     Answer(Answer),
     /// Leases may succeed that did not before: devices or memory came back from elsewhere.
     DevicesChanged,
@@ -69,28 +69,28 @@ pub enum SchedulerInput {
     },
     /// The run shall stop.
     Stop(StopLevel),
-    /// No group follows: every kept process is told to exit. Answered by [`Idle`](super::SchedulerOutput::Idle), once,
+    /// No group follows: every kept process is told to exit. Answered by [`Idle`](crate::SchedulerOutput::Idle), once,
     /// when no process is left.
     Finish,
-    /// The [deadline](super::Scheduler::deadline) has passed.
+    /// The [deadline](crate::Scheduler::deadline) has passed.
     Timer,
 }
 
-/// The answer to a [`Question`](super::Question): a fact of the device pool.
+/// The answer to a [`Question`](crate::Question): a fact of the device pool.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Answer {
-    /// To [`Lease`](super::Question::Lease): it is leased.
+    /// To [`Lease`](crate::Question::Lease): it is leased.
     Granted(Lease),
-    /// To [`Lease`](super::Question::Lease): it is not free now.
+    /// To [`Lease`](crate::Question::Lease): it is not free now.
     NotNow,
-    /// To [`Lease`](super::Question::Lease): it can never be leased.
+    /// To [`Lease`](crate::Question::Lease): it can never be leased.
     Never(Unleasable),
-    /// To [`Fits`](super::Question::Fits).
+    /// To [`Fits`](crate::Question::Fits).
     Fits(bool),
-    /// To [`Rebook`](super::Question::Rebook): whether it was booked.
+    /// To [`Rebook`](crate::Question::Rebook): whether it was booked.
     Rebooked(bool),
-    /// To [`Peak`](super::Question::Peak): the most that was used, if that is known.
+    /// To [`Peak`](crate::Question::Peak): the most that was used, if that is known.
     Peak(Option<Size>),
-    /// To [`Lost`](super::Question::Lost): the first of the devices that is lost, if one is.
+    /// To [`Lost`](crate::Question::Lost): the first of the devices that is lost, if one is.
     Lost(Option<Device>),
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use crate::scheduler::keep_policy::{KeepKey, KeepPolicy};
+use crate::scheduler::tasks::keep_policy::{KeepKey, KeepPolicy};
 
 /// The postponed tasks of a group, by what they wait for.
 #[derive(Debug, Clone, Default)]

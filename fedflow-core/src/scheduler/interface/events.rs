@@ -1,30 +1,30 @@
 //! The run events of an attempt, made from what the scheduler knows of it.
 
-use super::memory::UseReport;
 use crate::leasing::lease::Lease;
 use crate::model::device::Device;
 use crate::model::failure::Failure;
 use crate::model::name::Name;
 use crate::model::run_event::RunEvent;
+use crate::scheduler::tasks::memory::UseReport;
 
 /// Which attempt an event is about.
 #[derive(Debug, Clone)]
-pub(super) struct Subject {
-    pub(super) group: Name,
-    pub(super) task: Name,
-    pub(super) attempt: u32,
+pub(in crate::scheduler) struct Subject {
+    pub(in crate::scheduler) group: Name,
+    pub(in crate::scheduler) task: Name,
+    pub(in crate::scheduler) attempt: u32,
 }
 
 /// What is told of an attempt that is over.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Times {
+pub(in crate::scheduler) struct Times {
     /// How long `load` took, if it ended.
-    pub(super) load_seconds: Option<f64>,
+    pub(in crate::scheduler) load_seconds: Option<f64>,
     /// The device that it trained on and for how long, if it did.
-    pub(super) trained: Option<(Device, f64)>,
+    pub(in crate::scheduler) trained: Option<(Device, f64)>,
 }
 
-pub(super) fn training(subject: Subject, lease: &Lease) -> RunEvent {
+pub(in crate::scheduler) fn training(subject: Subject, lease: &Lease) -> RunEvent {
     let Subject { group, task, attempt } = subject;
     let share = lease.shares.first();
     let devices = || lease.shares.iter().map(|share| share.info.device).collect();
@@ -39,7 +39,7 @@ pub(super) fn training(subject: Subject, lease: &Lease) -> RunEvent {
     }
 }
 
-pub(super) fn retried(
+pub(in crate::scheduler) fn retried(
     subject: Subject,
     device: Option<Device>,
     error: Failure,
@@ -50,14 +50,14 @@ pub(super) fn retried(
     RunEvent::TaskRetried { group, task, attempt, device, error, data_kept, delay_seconds }
 }
 
-pub(super) fn failed(subject: Subject, times: Times, error: Failure) -> RunEvent {
+pub(in crate::scheduler) fn failed(subject: Subject, times: Times, error: Failure) -> RunEvent {
     let Subject { group, task, attempt } = subject;
     let Times { load_seconds, trained } = times;
     let (device, train_seconds) = trained.unzip();
     RunEvent::TaskFailed { group, task, attempt, device, load_seconds, train_seconds, error }
 }
 
-pub(super) fn memory(subject: Subject, report: UseReport) -> RunEvent {
+pub(in crate::scheduler) fn memory(subject: Subject, report: UseReport) -> RunEvent {
     let Subject { group, task, attempt } = subject;
     let UseReport { family, memory, cuda_memory } = report;
     RunEvent::TaskMemory { group, task, attempt, family, memory, cuda_memory }

@@ -8,37 +8,37 @@ use crate::model::failure::{Failure, FailureKind, Stage};
 
 /// The budgets that a task has used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Spent {
+pub(in crate::scheduler) struct Spent {
     /// Failures of its own.
-    pub(super) failures: u32,
+    pub(in crate::scheduler) failures: u32,
     /// Out of memory in `load`.
-    pub(super) load_oom: u32,
+    pub(in crate::scheduler) load_oom: u32,
     /// Out of memory in `train`.
-    pub(super) train_oom: u32,
+    pub(in crate::scheduler) train_oom: u32,
 }
 
 /// An attempt that has failed, and whose processes are gone.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Failed<'a> {
-    pub(super) failure: &'a Failure,
-    pub(super) attempt: u32,
+pub(in crate::scheduler) struct Failed<'a> {
+    pub(in crate::scheduler) failure: &'a Failure,
+    pub(in crate::scheduler) attempt: u32,
     /// How many tasks its process had served before.
-    pub(super) served: u32,
+    pub(in crate::scheduler) served: u32,
     /// Whether the process died in the moment after it was given the task, without a word about it.
-    pub(super) died_unheard: bool,
+    pub(in crate::scheduler) died_unheard: bool,
     /// Whether the kernel killed it because the host's memory was short.
-    pub(super) host_oom: bool,
+    pub(in crate::scheduler) host_oom: bool,
     /// The device that was lost while it trained there.
-    pub(super) lost: Option<Device>,
+    pub(in crate::scheduler) lost: Option<Device>,
     /// Whether the task is pinned to a device.
-    pub(super) is_pinned: bool,
+    pub(in crate::scheduler) is_pinned: bool,
     /// How often the task may fail by itself and be tried again.
-    pub(super) retries: u32,
+    pub(in crate::scheduler) retries: u32,
 }
 
 /// What follows a failed attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(in crate::scheduler) enum Verdict {
     /// Nothing: the task has failed for good.
     GiveUp,
     /// A new process, after a delay.
@@ -60,7 +60,7 @@ const FREE_ATTEMPTS: u32 = 8;
 impl Failed<'_> {
     /// Whether the process failed, not the task: it had served others, and died before it had this one. That it refuses
     /// the task is the task's failure.
-    pub(super) fn is_of_process(&self) -> bool {
+    pub(in crate::scheduler) fn is_of_process(&self) -> bool {
         let was_dying =
             self.died_unheard && self.failure.kind != FailureKind::Oom && self.attempt <= FREE_ATTEMPTS;
         self.served > 0
@@ -71,7 +71,7 @@ impl Failed<'_> {
 
 /// Whether a task whose `train` failed in a process that lives keeps what it has loaded, and waits for a larger share of
 /// the same card: the first time that a card's memory did not suffice. It is booked in the task's budgets.
-pub(super) fn keeps_data(
+pub(in crate::scheduler) fn keeps_data(
     spent: &mut Spent,
     failure: &Failure,
     devices: usize,
@@ -88,7 +88,11 @@ pub(super) fn keeps_data(
 }
 
 /// Decides what follows a failed attempt, and books it in the task's budgets.
-pub(super) fn decide(spent: &mut Spent, failed: &Failed<'_>, config: &SchedulerConfig) -> Verdict {
+pub(in crate::scheduler) fn decide(
+    spent: &mut Spent,
+    failed: &Failed<'_>,
+    config: &SchedulerConfig,
+) -> Verdict {
     let at_once = Verdict::Again { delay: Duration::ZERO };
     match (failed.failure.kind, failed.failure.stage) {
         _ if failed.is_of_process() => at_once,

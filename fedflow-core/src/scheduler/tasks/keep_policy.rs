@@ -13,14 +13,14 @@ pub(crate) struct KeepPolicy {
 
 /// What a process is kept under: its worker program and, if it keeps what it has loaded, the task kind and the key.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct KeepKey {
+pub(in crate::scheduler) struct KeepKey {
     worker: Box<str>,
     data: Option<(Box<str>, Box<str>)>,
 }
 
 impl KeepPolicy {
     /// The policy of a task; `None` if its process ends with it. The process of a command is never kept.
-    pub(super) fn of(spec: &TaskSpec) -> Option<Self> {
+    pub(in crate::scheduler) fn of(spec: &TaskSpec) -> Option<Self> {
         let Program::Worker { worker, kind } = spec.program.as_ref() else { return None };
         (spec.keep.is_some() || spec.reuse.is_some()).then(|| Self {
             worker: worker.as_str().into(),
@@ -36,28 +36,28 @@ impl KeepPolicy {
     }
 
     /// Whether the process may serve tasks that have to load first.
-    pub(super) fn allows_reuse(&self) -> bool {
+    pub(in crate::scheduler) fn allows_reuse(&self) -> bool {
         self.reuse.is_some()
     }
 
     /// What the process is kept under after such a task.
-    pub(super) fn keep_key(&self) -> KeepKey {
+    pub(in crate::scheduler) fn keep_key(&self) -> KeepKey {
         let data = self.key.as_ref().map(|key| (self.kind.clone(), key.clone()));
         KeepKey { worker: self.worker.clone(), data }
     }
 
     /// What the processes are kept under that any task of the worker may have.
-    pub(super) fn reuse_key(&self) -> KeepKey {
+    pub(in crate::scheduler) fn reuse_key(&self) -> KeepKey {
         KeepKey { worker: self.worker.clone(), data: None }
     }
 
     /// Whether a process is kept under the same key after a task with the other policy.
-    pub(super) fn keeps_the_same_as(&self, other: &Self) -> bool {
+    pub(in crate::scheduler) fn keeps_the_same_as(&self, other: &Self) -> bool {
         (&self.worker, &self.kind, &self.key) == (&other.worker, &other.kind, &other.key)
     }
 
     /// Whether a process that has served this many tasks before stays after one more.
-    pub(super) fn allows_another(&self, served: u32) -> bool {
+    pub(in crate::scheduler) fn allows_another(&self, served: u32) -> bool {
         served + 1 < self.reuse.and_then(|reuse| reuse.limit).unwrap_or(u32::MAX)
     }
 }

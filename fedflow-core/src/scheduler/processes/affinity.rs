@@ -8,23 +8,23 @@
 
 use std::time::Duration;
 
-use super::groups::Groups;
 use super::workers::{Moving, Phase, Worker, Workers};
 use crate::model::device::Device;
 use crate::model::time::Time;
+use crate::scheduler::tasks::groups::Groups;
 
 /// How many tasks use a card, or will. The least used card comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub(super) struct CardUse {
+pub(in crate::scheduler) struct CardUse {
     /// How many tasks start, load or wait in processes that are tied to it.
-    pub(super) ahead: u32,
+    pub(in crate::scheduler) ahead: u32,
     /// How many tasks train on it.
-    pub(super) training: u32,
+    pub(in crate::scheduler) training: u32,
 }
 
 impl CardUse {
     /// The use of a card; nothing where there is none.
-    pub(super) fn of(card: Option<Device>, workers: &Workers) -> Self {
+    pub(in crate::scheduler) fn of(card: Option<Device>, workers: &Workers) -> Self {
         let Some(card) = card else { return Self::default() };
         let trains_here = |worker: &Worker| match &worker.phase {
             Phase::Training { lease, .. } => lease.device() == card,
@@ -39,7 +39,7 @@ impl CardUse {
 
 /// What becomes of a worker that was refused its card.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(in crate::scheduler) enum Verdict {
     /// It waits on: nothing else is free, or what is free is for others that are on their way.
     Stays,
     /// It waits on; the timer runs already.
@@ -52,7 +52,7 @@ pub(super) enum Verdict {
 
 /// Decides about a worker that may move, given the other devices that could take its task now. `train_time` is how
 /// long tasks train on average, if that is known.
-pub(super) fn decide(
+pub(in crate::scheduler) fn decide(
     now: Time,
     worker: &Worker,
     free: &[Device],

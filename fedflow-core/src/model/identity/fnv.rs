@@ -2,7 +2,8 @@
 
 use std::fmt::{self, Write};
 
-/// FNV-1a with 64 bits (Fowler, Noll and Vo): small, stable across versions and machines, not cryptographic.
+/// FNV-1a with 64 bits (Fowler, Noll and Vo). It is the same in every version and on every machine, but not
+/// cryptographic.
 pub(crate) struct Fnv1a(u64);
 
 impl Fnv1a {

@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::outbox::Outbox;
-use super::timers::{Due, Timers};
 use crate::model::identity::WorkerId;
 use crate::model::time::Time;
 use crate::ports::Severity;
+use crate::scheduler::interface::outbox::Outbox;
+use crate::scheduler::timers::{Due, Timers};
 
 /// The processes that are being ended, whatever for: of tasks that have their result, of attempts that failed, of kept
 /// processes that are let go.
 #[derive(Debug, Clone)]
-pub(super) struct Ladder {
+pub(in crate::scheduler) struct Ladder {
     /// How long a process has after it was terminated.
     grace: Duration,
     rungs: BTreeMap<WorkerId, Rung>,
@@ -26,12 +26,12 @@ struct Rung {
 }
 
 impl Ladder {
-    pub(super) fn new(grace: Duration) -> Self {
+    pub(in crate::scheduler) fn new(grace: Duration) -> Self {
         Self { grace, rungs: BTreeMap::new() }
     }
 
     /// Ends a process, at least this hard. One that is being ended as hard already is left to it.
-    pub(super) fn raise(
+    pub(in crate::scheduler) fn raise(
         &mut self,
         now: Time,
         id: WorkerId,
@@ -52,7 +52,13 @@ impl Ladder {
     }
 
     /// The patience with a process is over: it is ended harder. False if it is not being ended.
-    pub(super) fn step(&mut self, now: Time, id: WorkerId, timers: &mut Timers, outbox: &mut Outbox) -> bool {
+    pub(in crate::scheduler) fn step(
+        &mut self,
+        now: Time,
+        id: WorkerId,
+        timers: &mut Timers,
+        outbox: &mut Outbox,
+    ) -> bool {
         let Some(rung) = self.rungs.get(&id).copied() else { return false };
         if let Some(next) = rung.severity.next() {
             self.raise(now, id, next, rung.exit_timeout, timers, outbox);
@@ -61,15 +67,15 @@ impl Ladder {
     }
 
     /// A process is gone.
-    pub(super) fn gone(&mut self, id: WorkerId) {
+    pub(in crate::scheduler) fn gone(&mut self, id: WorkerId) {
         self.rungs.remove(&id);
     }
 
-    pub(super) fn contains(&self, id: WorkerId) -> bool {
+    pub(in crate::scheduler) fn contains(&self, id: WorkerId) -> bool {
         self.rungs.contains_key(&id)
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::scheduler) fn len(&self) -> usize {
         self.rungs.len()
     }
 }
