@@ -6,13 +6,13 @@ use crate::model::time::Time;
 /// Told every [`RunEvent`].
 pub trait Observer {
     /// Writes it down. Called at once, with the record's number from 1; must not block on a disk. A record that
-    /// [needs durability](RunEvent::needs_durability) is answered through the [`Workers`] by
-    /// [`Input::Durable`] when it and all before it are safe.
+    /// [needs durability](RunEvent::needs_durability) is answered through the [`Workers`](crate::Workers) by
+    /// [`Input::Durable`](crate::Input::Durable) when it and all before it are safe.
     fn record(&mut self, number: u64, time: Time, event: &RunEvent) {
         let _ = (number, time, event);
     }
 
-    /// Whether its records are answered by [`Input::Durable`]. Without one such observer nothing is waited for.
+    /// Whether its records are answered by [`Input::Durable`](crate::Input::Durable). Without one such observer nothing is waited for.
     fn answers_durable(&self) -> bool {
         false
     }
