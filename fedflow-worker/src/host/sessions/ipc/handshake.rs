@@ -138,7 +138,7 @@ fn answer(hello: Hello, terms: &Terms<'_>) -> Result<Option<Session>, Cause> {
     let bootstrap = Bootstrap {
         version: hello.version,
         token: terms.token.into(),
-        orders: worker_commands,
+        commands: worker_commands,
         events: worker_events,
     };
     let sent = IpcSender::connect(hello.server)
