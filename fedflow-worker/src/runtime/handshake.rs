@@ -16,7 +16,7 @@ use crate::protocol::{Bootstrap, Hello, OLDEST_VERSION, ToHost, ToWorker, VERSIO
 
 /// The two channels of the session.
 pub(super) struct Channels {
-    pub(super) orders: IpcReceiver<ToWorker>,
+    pub(super) commands: IpcReceiver<ToWorker>,
     pub(super) events: IpcSender<ToHost>,
 }
 
@@ -82,7 +82,7 @@ pub(super) fn begin(kinds: &Kinds) -> Result<Channels, BootstrapError> {
     if !(OLDEST_VERSION..=VERSION).contains(&answer.version) {
         return Err(BootstrapError::Version(answer.version));
     }
-    Ok(Channels { orders: answer.orders, events: answer.events })
+    Ok(Channels { commands: answer.commands, events: answer.events })
 }
 
 const MISSING_BOOTSTRAP: BootstrapError = BootstrapError::Environment(own_environment::BOOTSTRAP);

@@ -1,6 +1,6 @@
-//! `telemetry.jsonl`: what was seen of the devices while the run went on.
+//! `telemetry.jsonl`: samples of the devices during the run.
 //!
-//! No part of the promise: nothing waits for it, nothing is synced, and a run goes on without it.
+//! It is not durable: nothing waits for it, nothing is synced, and a run goes on without it.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
@@ -17,7 +17,7 @@ const FILE: &str = "telemetry.jsonl";
 const VERSION: u32 = 1;
 /// The size at which the file is thinned: about a day of one card at a sample a second, or four hours of eight.
 const LIMIT: u64 = 16 << 20;
-/// No file of ours is larger than this, so nothing more is read.
+/// Fedflow never writes a larger file, so no more is read.
 const READ_LIMIT: u64 = 4 * LIMIT;
 /// How many samples may be lost when the supervisor is killed.
 const UNFLUSHED: u32 = 10;

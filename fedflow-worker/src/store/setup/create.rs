@@ -12,7 +12,7 @@ use crate::store::run_dir::{
     refuse_existing, refuse_unfit, writable_by_others,
 };
 
-/// What happens to an earlier run in the directory.
+/// What becomes of an earlier run in the directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Existing {
     /// It is an error.
@@ -91,7 +91,7 @@ fn make_directory(path: &Path) -> Result<PathBuf, RunDirError> {
     };
     let metadata = fs::metadata(&path).map_err(failed("look at", &path))?;
     let tight = metadata.mode() & 0o7755;
-    // An empty directory holds nobody's files, so nobody misses the permission. `/tmp` is never empty.
+    // An empty directory holds no files of other users, so the permission can be taken away. `/tmp` is never empty.
     if metadata.is_dir() && writable_by_others(&metadata) && is_empty(&path)? && is_own(&metadata) {
         fs::set_permissions(&path, fs::Permissions::from_mode(tight)).map_err(failed("restrict", &path))?;
         return Ok(path);

@@ -1,4 +1,4 @@
-//! Removing an earlier run for `--fresh`: what Fedflow and the run's tasks made, and nothing else.
+//! Removes an earlier run for `--fresh`: what Fedflow and the run's tasks made, and nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -13,7 +13,7 @@ use super::leftovers::end_leftovers;
 use super::salvage::salvage;
 use crate::store::run_dir::{JOURNAL, LOCK, OUTPUTS, RunDir, RunDirError, RunLock, failed};
 
-/// How long what is left of the earlier run's processes has to end by itself.
+/// How long the processes of the earlier run have to end by themselves.
 const GRACE: Duration = Duration::from_secs(2);
 /// What a group's report may end with.
 const REPORT_ENDINGS: [&str; 5] = ["html", "json", "csv", "md", "xml"];
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_files_stay() {
+    fn foreign_files_are_kept() {
         let root = tempfile::tempdir().unwrap();
         let run = sample::new_run(&root.path().join("res"));
         sample::write_run(&run, &sample::events());

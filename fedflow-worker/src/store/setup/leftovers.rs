@@ -1,4 +1,4 @@
-//! What is left of a run's processes: found by the token in their environment, and ended.
+//! Finds the processes that a run has left, by the token in their environment, and ends them.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,9 +15,9 @@ use crate::store::wall_clock;
 /// The environment variable in which every process of a run carries the run's token.
 pub const RUN_TOKEN_VARIABLE: &str = "FEDFLOW_RUN";
 
-/// How long a killed process has to be gone. The kernel needs far less, unless it cannot end it at all.
+/// How long a killed process has to be gone. The kernel needs far less, unless it cannot end the process at all.
 const KILL_WAIT: Duration = Duration::from_secs(2);
-/// How often what was started meanwhile is searched for and killed.
+/// How often to search for and kill processes that were started meanwhile.
 const ROUNDS: u32 = 8;
 
 /// The processes of this user whose environment carries a run's token, except this one and those that it
@@ -40,7 +40,7 @@ pub fn processes_of_run(run_token: &str) -> io::Result<Vec<ProcessId>> {
         if ancestors.contains(&pid) || !entry.metadata().is_ok_and(|metadata| metadata.uid() == user) {
             continue;
         }
-        // Whatever cannot be read has ended meanwhile, or is not of this run.
+        // A process that cannot be read has ended meanwhile, or is not of this run.
         let Ok(stat) = probe_stat(pid) else { continue };
         let Ok(environment) = fs::read(format!("/proc/{pid}/environ")) else { continue };
         let carries_token = environment.split(|byte| *byte == 0).any(|entry| entry == mark.as_bytes());
@@ -51,8 +51,8 @@ pub fn processes_of_run(run_token: &str) -> io::Result<Vec<ProcessId>> {
     Ok(found)
 }
 
-/// Ends what is left of a run's processes: asks them to end, waits for them, kills those that have not, and then
-/// whatever they started meanwhile. Returns those that even so are still there.
+/// Ends the processes that a run has left: asks them to end, waits for them, kills those that have not ended, and then what
+/// they started meanwhile. Returns those that are still there.
 ///
 /// Blocks for `grace` and a few seconds at most; returns as soon as none is left.
 ///
