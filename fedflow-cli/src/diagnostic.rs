@@ -1,4 +1,4 @@
-//! Errors in what a user wrote: where it stands, the offending line with a caret, and a hint.
+//! Errors in what a user wrote: the position, the line with a caret under the error, and a hint.
 
 use std::fmt;
 use std::ops::Range;
@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use unicode_width::UnicodeWidthChar;
 
-/// How many errors are kept; the others are counted.
+/// The most errors that are kept; the others are only counted.
 const MOST_KEPT: usize = 20;
 
-/// How much of a line is shown on each side of the caret, in characters.
+/// The characters of a line that are shown on each side of the caret.
 const SHOWN_AROUND: usize = 60;
 
-/// A text that a user wrote, with its name and where its lines begin.
+/// A text that a user wrote, with its name and the offsets of its lines.
 #[derive(Debug, PartialEq, Eq)]
 pub struct SourceFile {
     name: String,
@@ -21,21 +21,21 @@ pub struct SourceFile {
     line_starts: Vec<usize>,
 }
 
-/// A part of a [`SourceFile`], in bytes from its beginning.
+/// A part of a [`SourceFile`], as byte offsets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Span {
-    /// The first byte.
+    /// The offset of the first byte.
     pub start: usize,
-    /// The byte after the last one.
+    /// The offset after the last byte.
     pub end: usize,
 }
 
-/// A line and a column, both from 1; columns count characters.
+/// A line and a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Position {
-    /// The line.
+    /// The line, from 1.
     pub line: usize,
-    /// The column.
+    /// The column in characters, from 1.
     pub column: usize,
 }
 
@@ -54,9 +54,9 @@ enum Place {
     Text(Arc<SourceFile>, Span),
 }
 
-/// All errors that one look at a text has found, in the order in which they were found.
+/// All errors of one text, in the order in which they were found.
 ///
-/// The text of it is ready for stderr: each error with its line and hints, and readable without colour.
+/// `Display` gives the text for stderr: each error with its line and hints, readable without colour.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Diagnostics {
     list: Vec<Diagnostic>,
@@ -64,7 +64,7 @@ pub struct Diagnostics {
 }
 
 impl SourceFile {
-    /// A text and the name under which errors speak of it, mostly its path as the user wrote it.
+    /// A text and its path as the user wrote it, which errors show.
     #[must_use]
     pub fn new(path: &Path, text: impl Into<String>) -> Arc<Self> {
         let text = text.into();
@@ -73,7 +73,7 @@ impl SourceFile {
         Arc::new(Self { name: path.display().to_string(), text, line_starts })
     }
 
-    /// The name under which errors speak of it.
+    /// The name that errors show.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
@@ -85,7 +85,7 @@ impl SourceFile {
         &self.text
     }
 
-    /// The text of a part of it; empty if there is no such part.
+    /// The text of a part; empty if there is no such part.
     pub(crate) fn slice(&self, span: Span) -> &str {
         self.text.get(span.start..span.end).unwrap_or_default()
     }
@@ -118,26 +118,26 @@ impl Diagnostic {
         Self { message: message.into(), place: Place::Text(Arc::clone(file), span), hints: Vec::new() }
     }
 
-    /// An error in something that has a name but no lines, such as an environment variable.
+    /// An error in something with a name but without lines, such as an environment variable.
     #[must_use]
     pub fn in_named(place: impl Into<String>, message: impl Into<String>) -> Self {
         Self { message: message.into(), place: Place::Named(place.into()), hints: Vec::new() }
     }
 
-    /// An error whose message says where it is.
+    /// An error whose message names its place.
     #[must_use]
     pub fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), place: Place::Nowhere, hints: Vec::new() }
     }
 
-    /// Adds what the user can do about it.
+    /// Adds a hint: what the user can do about the error.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
         self
     }
 
-    /// Adds a hint if there is one.
+    /// Adds a hint, if there is one.
     #[must_use]
     pub fn maybe_hint(self, hint: Option<String>) -> Self {
         match hint {
@@ -146,19 +146,19 @@ impl Diagnostic {
         }
     }
 
-    /// What is wrong, in one sentence.
+    /// The error in one sentence.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// What the user can do about it.
+    /// The hints.
     #[must_use]
     pub fn hints(&self) -> &[String] {
         &self.hints
     }
 
-    /// Where it stands, if it stands in a text.
+    /// The position; `None` if the error is in no text.
     #[must_use]
     pub fn position(&self) -> Option<Position> {
         match &self.place {
@@ -175,7 +175,7 @@ impl Diagnostics {
         Self::default()
     }
 
-    /// Adds an error. The first 20 are kept, the others only counted.
+    /// Adds an error. The first 20 are kept, the others are only counted.
     pub fn push(&mut self, diagnostic: Diagnostic) {
         if self.list.len() < MOST_KEPT {
             self.list.push(diagnostic);
@@ -184,7 +184,7 @@ impl Diagnostics {
         }
     }
 
-    /// Adds what another look has found.
+    /// Adds the errors of another list.
     pub fn extend(&mut self, others: Self) {
         for diagnostic in others.list {
             self.push(diagnostic);
@@ -192,13 +192,13 @@ impl Diagnostics {
         self.omitted += others.omitted;
     }
 
-    /// Whether nothing was found.
+    /// Whether there is no error.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
-    /// How many errors were found, those that are only counted included.
+    /// The number of errors, with those that are only counted.
     #[must_use]
     pub fn len(&self) -> usize {
         self.list.len() + self.omitted
@@ -209,10 +209,10 @@ impl Diagnostics {
         self.list.iter()
     }
 
-    /// The value if nothing was found.
+    /// The value, if there is no error.
     ///
     /// # Errors
-    /// What was found.
+    /// These errors.
     pub fn or<T>(self, value: T) -> Result<T, Self> {
         if self.is_empty() { Ok(value) } else { Err(self) }
     }
@@ -274,7 +274,7 @@ fn write_excerpt(f: &mut fmt::Formatter<'_>, file: &SourceFile, span: Span) -> f
     let marked = file.slice(span).lines().next().unwrap_or_default();
     let end = (begin + marked.chars().count().max(1)).min(text.len().max(begin + 1));
 
-    // A line can be a whole inline table: show what lies around the caret.
+    // A line can be a whole inline table: only the part around the caret is shown.
     let from = begin.saturating_sub(SHOWN_AROUND);
     let to = text.len().min(end.min(begin + SHOWN_AROUND) + SHOWN_AROUND);
     let ahead = if from > 0 { "…" } else { "" };
@@ -292,7 +292,7 @@ fn write_excerpt(f: &mut fmt::Formatter<'_>, file: &SourceFile, span: Span) -> f
     writeln!(f, "{margin} | {gap}{}", "^".repeat(marked_width))
 }
 
-/// A character as it may go to a terminal, one column or its own width.
+/// A character that is safe for a terminal.
 fn visible(c: char) -> char {
     match c {
         '\t' => ' ',
@@ -301,12 +301,12 @@ fn visible(c: char) -> char {
     }
 }
 
-/// A text as it may go to a terminal: what a user wrote must not move the cursor.
+/// A text that is safe for a terminal: what a user wrote must not move the cursor.
 fn printable(text: &str) -> String {
     text.chars().map(|c| if c == '\n' { c } else { visible(c) }).collect()
 }
 
-/// The candidate that a mistyped word most likely meant, if any is near.
+/// The candidate that is most similar to a mistyped word; `None` if none is similar.
 #[must_use]
 pub(crate) fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     let plain = |text: &str| text.to_lowercase().replace('_', "-");
@@ -320,7 +320,7 @@ pub(crate) fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c s
         .map(|(_, candidate)| candidate)
 }
 
-/// The hint for a mistyped word: what it most likely meant, or all that there is.
+/// The hint for a mistyped word: the most similar candidate, or a list of them all.
 #[must_use]
 pub(crate) fn did_you_mean<'c>(
     word: &str,

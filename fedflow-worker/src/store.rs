@@ -1,10 +1,50 @@
-//! The run directory: its journal, its lock, how a supervisor is given orders, and what a crash may leave behind.
+//! What a run leaves on disk: its directory with the journal, the lock, telemetry, and the socket for control requests.
 //!
-//! It knows neither the worker protocol nor the host that starts processes. A supervisor goes through it so:
-//! [`create_run_dir`] (or [`RunDir::open`] to resume), [`RunLock::acquire`], then [`JournalWriter::create`], or
-//! [`recover`], [`end_leftovers`] and [`JournalWriter::append`]. The lock is to be held until the writer has
-//! finished. A supervisor has to ignore SIGXFSZ, or a limit on the size of files ends it instead of being told as
-//! [`JournalNotice::Failed`].
+//! It knows neither the worker protocol nor the host that starts processes. What a run did is its events, in order:
+//!
+//! ```
+//! use fedflow_core::RunEvent;
+//! use fedflow_worker::store::{RunDir, read_journal};
+//!
+//! # use std::time::Duration;
+//! # use fedflow_core::{Dict, Observer as _, RunOutcome, Time};
+//! # use fedflow_worker::store::{Existing, Head, JournalWriter, RunLock, create_run_dir, new_run_token, unix_now};
+//! # let directory = tempfile::tempdir()?;
+//! # let path = directory.path();
+//! # let run_dir = create_run_dir(path, Existing::Refuse)?;
+//! # let head = Head {
+//! #     flow: "example".into(),
+//! #     base_dir: "/flows".into(),
+//! #     flow_file: None,
+//! #     flow_crc: None,
+//! #     config: Dict::new(),
+//! #     devices: "cpu:1".into(),
+//! #     seed: 0,
+//! #     created: unix_now(),
+//! #     run_token: new_run_token()?,
+//! # };
+//! # let lock = RunLock::acquire(&run_dir)?;
+//! # let mut writer = JournalWriter::create(&lock, &head, Box::new(|_| ()))?;
+//! # writer.record(1, Time::after(Duration::from_secs(1)), &RunEvent::RunFinished { outcome: RunOutcome::Complete });
+//! # writer.finish()?;
+//! let mut outcome = None;
+//! let recovered = read_journal(&RunDir::open(path)?, |record| {
+//!     if let RunEvent::RunFinished { outcome: last } = record.event {
+//!         outcome = Some(last);
+//!     }
+//! })?;
+//! assert_eq!(recovered.head.flow, "example");
+//! assert!(outcome.is_some(), "the run was ended by its supervisor");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! `fedflow_core::RunProgress` folds the events into groups and tasks, `fedflow_report::Report` into a report, and
+//! [`recover`] into what a later session goes on from.
+//!
+//! A supervisor calls [`create_run_dir`] (or [`RunDir::open`] to resume), [`RunLock::acquire`], then
+//! [`JournalWriter::create`], or [`recover`], [`end_leftovers`] and [`JournalWriter::append`]. It holds the lock until the
+//! writer has finished, and ignores SIGXFSZ: otherwise a limit on the size of files ends the supervisor instead of being
+//! reported as [`JournalNotice::Failed`].
 //!
 //! # The journal's format
 //!
@@ -31,7 +71,7 @@
 //! Lines are written as they come and synced when one of them
 //! [needs durability](fedflow_core::RunEvent::needs_durability), but at the latest after
 //! a few MiB; a large record's file is synced, with its directory, before its line is written. So a crash can
-//! only damage the end of the journal, and only what nobody was told of. Therefore, from the first line that is
+//! only damage the end of the journal, and only what was not announced. Therefore, from the first line that is
 //! incomplete or whose checksum is wrong (a run of NUL bytes is such a line):
 //!
 //! - If no intact line follows and it is not longer than what can have been unsynced, it is a *torn tail*
@@ -51,7 +91,7 @@ mod wall_clock;
 #[cfg(test)]
 mod example_run;
 
-pub use control::{Order, OrderError, OrderSocket, give_order};
+pub use control::{ControlError, ControlRequest, ControlSocket, send_control_request};
 pub use estimates_file::{EstimatesError, EstimatesFile};
 pub use journal::{
     FORMAT_VERSION, Head, JournalError, JournalFollower, JournalNotice, JournalReader, JournalWriter, Notify,

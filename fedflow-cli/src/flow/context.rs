@@ -1,4 +1,4 @@
-//! What templates ask of the tasks that ran before, and who answers.
+//! What templates ask of the tasks that ran before, and the answers from a run.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -15,7 +15,7 @@ use fedflow_core::{
 };
 use fedflow_gpu::{Pool, ReleaseWatch, TelemetrySampler};
 use fedflow_report::{Report, ReportWriter};
-use fedflow_worker::store::{Head, JournalNotice, JournalWriter, OrderSocket, RunDir, RunLock};
+use fedflow_worker::store::{ControlSocket, Head, JournalNotice, JournalWriter, RunDir, RunLock};
 use fedflow_worker::{Host, HostHandle, WorkerProgram};
 
 use self::control_requests::take_control_requests;
@@ -70,7 +70,7 @@ pub(super) struct Session<O: Observer> {
     /// Samples the devices; none if nothing can be seen of them.
     pub(super) telemetry: Option<TelemetrySampler>,
     /// Takes control requests; none where the file system has no sockets.
-    pub(super) control: Option<OrderSocket>,
+    pub(super) control: Option<ControlSocket>,
     pub(super) hold: Hold,
 }
 
@@ -118,7 +118,7 @@ impl<O: Observer> Session<O> {
 
         let told = notices.clone();
         pool.tell_warnings(move |warning| told.warn(warning));
-        let (workers, host) = Host::start(host_options(&head, &config, &pool, workers))?;
+        let (workers, host) = Host::start(host_options(&head, &config, &pool, workers, &guard))?;
         let told = host.clone();
         let device_watch = pool.start_watch(config.scheduler.interval, move || told.devices_changed());
         let device_watch = device_watch.map_err(OpenError::DeviceWatch)?;

@@ -1,21 +1,125 @@
-//! The loop: inputs to the scheduler, its outputs to the ports. It decides nothing.
+//! `Drive`: the loop between the scheduler and the ports. It carries inputs in and outputs out, and decides nothing.
 
-use super::{Flow, FlowError, Turn};
+use std::collections::BTreeMap;
+
+use super::active_groups::ActiveGroups;
+use super::flow_error::FlowError;
+use super::records::Records;
+use crate::model::config::Config;
 use crate::model::identity::TaskKey;
 use crate::model::run_event::RunEvent;
-use crate::ports::{Assignment, DevicePool, Input, Observer, StopLevel, Workers};
-use crate::scheduler::{Answer, Question, SchedulerInput, SchedulerOutput};
+use crate::model::time::Time;
+use crate::ports::{Assignment, DevicePool, Input, Observer, RunSettings, StopLevel, Workers};
+use crate::scheduler::{Answer, Question, Scheduler, SchedulerInput, SchedulerOutput, SchedulerSetup};
 
-impl<W: Workers, P: DevicePool, O: Observer> Flow<W, P, O> {
-    /// Goes on until something is reached.
-    pub(super) fn drive(
+/// The three ports of a flow.
+pub struct Ports<W, P, O> {
+    /// Starts workers, tells them what to do, and says what arrives.
+    pub workers: W,
+    /// Leases devices.
+    pub pool: P,
+    /// Is told everything.
+    pub observer: O,
+}
+
+/// The scheduler of a run with the ports that it acts through.
+pub(super) struct Drive<W, P, O> {
+    pub(super) ports: Ports<W, P, O>,
+    pub(super) settings: RunSettings,
+    pub(super) stopped: Option<StopLevel>,
+    scheduler: Scheduler,
+    records: Records,
+    now: Time,
+    /// The starts of groups that were added and are not told yet, by index.
+    untold_starts: BTreeMap<u32, RunEvent>,
+    /// Why records cannot be written any more.
+    broken: Option<String>,
+    /// How many tasks the active group has left without an outcome, once it is done.
+    open_tasks: Option<usize>,
+    /// Whether no process is left at the end of the run.
+    is_idle: bool,
+}
+
+impl<W: Workers, P: DevicePool, O: Observer> Drive<W, P, O> {
+    pub(super) fn new(ports: Ports<W, P, O>, settings: RunSettings, config: Config) -> Self {
+        let setup = SchedulerSetup {
+            config,
+            seed: settings.seed,
+            largest_share: ports.pool.largest_share(),
+            devices: ports.pool.devices().into_iter().map(|info| info.device).collect(),
+            host: None,
+        };
+        Self {
+            scheduler: Scheduler::new(setup),
+            records: Records::new(ports.observer.answers_durable()),
+            ports,
+            settings,
+            stopped: None,
+            now: Time::ZERO,
+            untold_starts: BTreeMap::new(),
+            broken: None,
+            open_tasks: None,
+            is_idle: false,
+        }
+    }
+
+    pub(super) fn scheduler(&self) -> &Scheduler {
+        &self.scheduler
+    }
+
+    /// Tells the scheduler something that no port has said.
+    pub(super) fn handle(&mut self, input: SchedulerInput) {
+        self.scheduler.handle(self.now, input);
+    }
+
+    /// Samples the host, if it can be, as tasks are about to start.
+    pub(super) fn sample_host(&mut self) {
+        if let Some(sample) = self.ports.workers.host() {
+            self.handle(SchedulerInput::Host(sample));
+        }
+    }
+
+    /// Has a group's start be told as soon as its first task starts, at the latest when it is active.
+    pub(super) fn announce_later(&mut self, index: u32, start: RunEvent) {
+        self.untold_starts.insert(index, start);
+    }
+
+    fn announce_group(&mut self, index: u32) {
+        if let Some(start) = self.untold_starts.remove(&index) {
+            self.tell(start);
+        }
+    }
+
+    /// Makes a group the active one and goes on until it is done. Returns how many of its tasks have no outcome, as the run
+    /// was stopped.
+    pub(super) fn run_group(
         &mut self,
-        turn: &mut Turn<'_>,
+        index: u32,
+        groups: &mut ActiveGroups<'_>,
+    ) -> Result<usize, FlowError> {
+        self.announce_group(index);
+        self.open_tasks = None;
+        self.handle(SchedulerInput::GroupActivated(index));
+        self.go_on(groups, |drive| drive.open_tasks.is_some())?;
+        self.handle(SchedulerInput::GroupRemoved(index));
+        Ok(self.open_tasks.unwrap_or_default())
+    }
+
+    /// Goes on until no process is left.
+    pub(super) fn run_down(&mut self) -> Result<(), FlowError> {
+        self.handle(SchedulerInput::Finish);
+        self.go_on(&mut ActiveGroups::none(), |drive| drive.is_idle)
+    }
+
+    /// Goes on until something is reached.
+    fn go_on(
+        &mut self,
+        groups: &mut ActiveGroups<'_>,
         reached: impl Fn(&Self) -> bool,
     ) -> Result<(), FlowError> {
         loop {
             while let Some(output) = self.scheduler.poll(self.now) {
-                self.carry_out(output, turn)?;
+                self.carry_out(output, groups)?;
             }
             debug_assert_eq!(self.scheduler.sanity_check(), Ok(()));
             if reached(self) {
@@ -31,26 +135,26 @@ impl<W: Workers, P: DevicePool, O: Observer> Flow<W, P, O> {
                 }
                 Input::Stop(level) => self.stop(level),
                 Input::Cancel { group, task } => {
-                    if let Some(task) = turn.find(&group, &task) {
-                        self.scheduler.handle(now, SchedulerInput::Cancel(task));
+                    if let Some(task) = groups.find(&group, &task) {
+                        self.handle(SchedulerInput::Cancel(task));
                     }
                 }
                 Input::Worker { worker, event } => {
-                    self.scheduler.handle(now, SchedulerInput::Worker { worker, event });
+                    self.handle(SchedulerInput::Worker { worker, event });
                 }
-                Input::Host(sample) => self.scheduler.handle(now, SchedulerInput::Host(sample)),
-                Input::DevicesChanged => self.scheduler.handle(now, SchedulerInput::DevicesChanged),
-                Input::Timer => self.scheduler.handle(now, SchedulerInput::Timer),
+                Input::Host(sample) => self.handle(SchedulerInput::Host(sample)),
+                Input::DevicesChanged => self.handle(SchedulerInput::DevicesChanged),
+                Input::Timer => self.handle(SchedulerInput::Timer),
             }
         }
     }
 
     /// Waits until every record that must be durable is.
-    pub(super) fn settle(&mut self, turn: &mut Turn<'_>) -> Result<(), FlowError> {
+    pub(super) fn settle(&mut self, groups: &mut ActiveGroups<'_>) -> Result<(), FlowError> {
         if self.records.any_pending() {
             self.ports.observer.flush();
         }
-        self.drive(turn, |flow| flow.broken.is_some() || !flow.records.any_pending())?;
+        self.go_on(groups, |drive| drive.broken.is_some() || !drive.records.any_pending())?;
         match &self.broken {
             Some(reason) => Err(FlowError::Recording(reason.clone())),
             None => Ok(()),
@@ -68,24 +172,24 @@ impl<W: Workers, P: DevicePool, O: Observer> Flow<W, P, O> {
 
     fn stop(&mut self, level: StopLevel) {
         self.stopped = self.stopped.max(Some(level));
-        self.scheduler.handle(self.now, SchedulerInput::Stop(level));
+        self.handle(SchedulerInput::Stop(level));
     }
 
-    fn carry_out(&mut self, output: SchedulerOutput, turn: &mut Turn<'_>) -> Result<(), FlowError> {
+    fn carry_out(&mut self, output: SchedulerOutput, groups: &mut ActiveGroups<'_>) -> Result<(), FlowError> {
         match output {
             SchedulerOutput::Start { worker, task, attempt } => {
-                if let Some(assignment) = self.begin(turn, task, attempt, false)? {
+                if let Some(assignment) = self.begin(groups, task, attempt, false)? {
                     self.ports.workers.start(worker, assignment);
                 }
             }
             SchedulerOutput::HandOver { from, to, task, attempt } => {
-                if let Some(assignment) = self.begin(turn, task, attempt, true)? {
+                if let Some(assignment) = self.begin(groups, task, attempt, true)? {
                     self.ports.workers.hand_over(from, to, assignment);
                 }
             }
             SchedulerOutput::Load(worker) => self.ports.workers.load(worker),
             SchedulerOutput::Train { worker, task, lease } => {
-                let group = turn.group_of(task);
+                let group = groups.group_of(task);
                 if let Some(task) = group.and_then(|group| group.task_at(task.place as usize)) {
                     self.ports.workers.train(worker, &lease, &task.spec().train_params);
                 }
@@ -94,13 +198,13 @@ impl<W: Workers, P: DevicePool, O: Observer> Flow<W, P, O> {
             SchedulerOutput::End { worker, severity } => self.ports.workers.end(worker, severity),
             SchedulerOutput::Ask(question) => {
                 let answer = self.answer(question);
-                self.scheduler.handle(self.now, SchedulerInput::Answer(answer));
+                self.handle(SchedulerInput::Answer(answer));
             }
             SchedulerOutput::EndTrain(lease) => self.ports.pool.end_train(lease),
             SchedulerOutput::Release(lease) => self.ports.pool.release(lease),
             SchedulerOutput::Withdraw(holder) => self.ports.pool.withdraw(holder),
             SchedulerOutput::Tell(event) => {
-                turn.apply(&event)?;
+                groups.apply(&event)?;
                 self.tell(event);
             }
             SchedulerOutput::GroupDone { open, .. } => self.open_tasks = Some(open),
@@ -127,13 +231,13 @@ impl<W: Workers, P: DevicePool, O: Observer> Flow<W, P, O> {
     /// Tells that an attempt begins, and makes what its worker is given.
     fn begin(
         &mut self,
-        turn: &mut Turn<'_>,
+        groups: &mut ActiveGroups<'_>,
         task: TaskKey,
         attempt: u32,
         reused: bool,
     ) -> Result<Option<Assignment>, FlowError> {
-        let Some(assignment) = self.assignment(turn, task, attempt) else { return Ok(None) };
-        self.announce_ahead(task);
+        let Some(assignment) = self.assignment(groups, task, attempt) else { return Ok(None) };
+        self.announce_group(task.group);
         let started = RunEvent::TaskStarted {
             group: assignment.group.clone(),
             task: assignment.task_id.clone(),
@@ -141,13 +245,13 @@ impl<W: Workers, P: DevicePool, O: Observer> Flow<W, P, O> {
             workdir: assignment.workdir.display().to_string(),
             reused,
         };
-        turn.apply(&started)?;
+        groups.apply(&started)?;
         self.tell(started);
         Ok(Some(assignment))
     }
 
-    fn assignment(&self, turn: &Turn<'_>, task: TaskKey, attempt: u32) -> Option<Assignment> {
-        let group = turn.group_of(task)?;
+    fn assignment(&self, groups: &ActiveGroups<'_>, task: TaskKey, attempt: u32) -> Option<Assignment> {
+        let group = groups.group_of(task)?;
         let spec = group.task_at(task.place as usize)?.spec();
         let name = group.group_name();
         let checkpoints = self.settings.workdir.join(".fedflow").join("checkpoints");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::FlowError;
+use super::flow_error::FlowError;
 use crate::model::name::Name;
 use crate::work::entry::RecordedOutcome;
 use crate::work::group::{GroupError, TaskGroup};

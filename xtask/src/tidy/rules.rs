@@ -44,13 +44,13 @@ pub(super) const RULES: &[(Rule, &str, Weight, &str)] = &[
     ),
     (Rule::ForbiddenWords, "forbidden-words", Weight::Error, "no file names a package registry"),
     (Rule::Readme, "readme", Weight::Error, "the tests and commands that the README names exist"),
-    (Rule::FileLength, "length", Weight::Warning, "no file is longer than 400 lines without its tests"),
-    (Rule::Circles, "circles", Weight::Warning, "no files of a crate use each other in a circle"),
-    (Rule::Parents, "parents", Weight::Warning, "no module uses a parent that uses it"),
+    (Rule::FileLength, "length", Weight::Error, "no file is longer than 400 lines without its tests"),
+    (Rule::Circles, "circles", Weight::Error, "no files of a crate use each other in a circle"),
+    (Rule::Parents, "parents", Weight::Error, "no module uses a parent that uses it"),
     (Rule::BannedNames, "names", Weight::Warning, "names are the glossary's words"),
     (Rule::Persons, "persons", Weight::Warning, "comments do not speak of processes as persons"),
     (Rule::OneWordDocs, "docs", Weight::Warning, "a doc comment is more than one word"),
-    (Rule::SuperDepth, "super", Weight::Warning, "no path begins with more than two `super`"),
+    (Rule::SuperDepth, "super", Weight::Error, "no path begins with more than two `super`"),
     (Rule::RoomSize, "rooms", Weight::Warning, "a directory has no more than a dozen source files"),
 ];
 

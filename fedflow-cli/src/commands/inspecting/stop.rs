@@ -1,7 +1,9 @@
 //! `fedflow stop`: asks the supervisor of a run to stop it, or to cancel one of its tasks.
 
 use fedflow_core::{FailureKind, Name, RunOutcome, StopLevel, TaskOutcome};
-use fedflow_worker::store::{LockState, Order, OrderError, RunLock, RunWatch, give_order};
+use fedflow_worker::store::{
+    ControlError, ControlRequest, LockState, RunLock, RunWatch, send_control_request,
+};
 
 use super::overview::GroupState;
 use super::run_access::RunAccess;
@@ -35,7 +37,7 @@ fn refuse_unsupervised(access: &RunAccess) -> Result<(), CommandError> {
 }
 
 fn stop_run(access: &mut RunAccess, level: StopLevel) -> Result<(), CommandError> {
-    order(access, &Order::Stop(level))?;
+    request(access, &ControlRequest::Stop(level))?;
     RunLock::wait_until_free(&access.run_dir).map_err(CommandError::failed)?;
     access.catch_up()?;
     let run = short_path(access.run_dir.path());
@@ -65,7 +67,7 @@ fn stop_task(access: &mut RunAccess, group: &Name, task: &Name) -> Result<(), Co
         .hint("tasks can be stopped when their group has begun"));
     }
     let mut watch = RunWatch::open(&access.run_dir).map_err(CommandError::failed)?;
-    order(access, &Order::Cancel { group: group.clone(), task: task.clone() })?;
+    request(access, &ControlRequest::Cancel { group: group.clone(), task: task.clone() })?;
     loop {
         let supervised = watch.is_supervised();
         access.catch_up()?;
@@ -98,12 +100,12 @@ fn end_of(access: &RunAccess, group: &Name, task: &Name) -> Option<String> {
     }
 }
 
-fn order(access: &RunAccess, order: &Order) -> Result<(), CommandError> {
-    give_order(&access.run_dir, order).or_else(|error| {
+fn request(access: &RunAccess, request: &ControlRequest) -> Result<(), CommandError> {
+    send_control_request(&access.run_dir, request).or_else(|error| {
         // The task may have ended just before.
         refuse_unsupervised(access)?;
         let error = match error {
-            OrderError::NobodyListens(_) => CommandError::failed(error)
+            ControlError::NotListening(_) => CommandError::failed(error)
                 .hint("it may have just begun, or have no socket; a signal stops it as well: kill -TERM PID"),
             error => CommandError::failed(error),
         };

@@ -4,7 +4,7 @@ use std::mem::MaybeUninit;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Once};
 
-use fedflow_worker::shed_inheritance;
+use fedflow_worker::own_processes::shed_inheritance;
 use signal_hook::consts::SIGXFSZ;
 use signal_hook::flag;
 

@@ -2,7 +2,7 @@
 
 use fedflow_core::StopLevel;
 use fedflow_worker::HostHandle;
-use fedflow_worker::store::{Order, OrderSocket, RunLock};
+use fedflow_worker::store::{ControlRequest, ControlSocket, RunLock};
 
 use crate::run::notice::Notices;
 
@@ -12,10 +12,10 @@ pub(super) fn take_control_requests(
     lock: &RunLock,
     host: HostHandle,
     notices: &Notices,
-) -> Option<OrderSocket> {
+) -> Option<ControlSocket> {
     let told = notices.clone();
-    let opened = OrderSocket::open(lock, move |order| match order {
-        Order::Stop(level) => {
+    let opened = ControlSocket::open(lock, move |request| match request {
+        ControlRequest::Stop(level) => {
             let how = match level {
                 StopLevel::Graceful => "running tasks are asked to end",
                 StopLevel::AtOnce => "running tasks are killed",
@@ -23,7 +23,7 @@ pub(super) fn take_control_requests(
             told.stopping(format_args!("stopping, as `fedflow stop` says: {how}"));
             host.stop(level);
         }
-        Order::Cancel { group, task } => host.cancel(group, task),
+        ControlRequest::Cancel { group, task } => host.cancel(group, task),
     });
     opened.map_err(|error| notices.warn(format_args!("`fedflow stop` will not reach this run: {error}"))).ok()
 }

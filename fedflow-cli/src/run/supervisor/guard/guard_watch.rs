@@ -7,7 +7,8 @@ use std::thread;
 use std::time::Duration;
 
 use fedflow_core::StopLevel;
-use fedflow_worker::{HostHandle, end_descendants};
+use fedflow_worker::HostHandle;
+use fedflow_worker::own_processes::end_descendants;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, getppid, pidfd_open, set_parent_process_death_signal};

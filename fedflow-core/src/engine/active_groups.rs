@@ -1,20 +1,20 @@
-//! The groups that a call of the engine works on.
+//! The groups that a call of the engine works on: the active one, and one that loads ahead.
 
 use crate::model::identity::TaskKey;
 use crate::model::name::Name;
 use crate::model::run_event::RunEvent;
 use crate::work::group::{GroupError, TaskGroup};
 
-/// The group whose turn it is, and the one that loads ahead.
-pub(super) struct Turn<'g> {
-    pub(super) group: Option<&'g mut TaskGroup>,
+/// The active group, whose tasks may train, and the one that loads ahead.
+pub(super) struct ActiveGroups<'g> {
+    pub(super) active: Option<&'g mut TaskGroup>,
     pub(super) next: Option<&'g mut TaskGroup>,
 }
 
-impl Turn<'_> {
+impl ActiveGroups<'_> {
     /// No group: the run is over.
     pub(super) fn none() -> Self {
-        Self { group: None, next: None }
+        Self { active: None, next: None }
     }
 
     /// The group of a task.
@@ -31,13 +31,13 @@ impl Turn<'_> {
 
     /// Has the groups follow an event.
     pub(super) fn apply(&mut self, event: &RunEvent) -> Result<(), GroupError> {
-        for group in [&mut self.group, &mut self.next].into_iter().flatten() {
+        for group in [&mut self.active, &mut self.next].into_iter().flatten() {
             group.apply(event)?;
         }
         Ok(())
     }
 
     fn groups(&self) -> impl Iterator<Item = &TaskGroup> {
-        [&self.group, &self.next].into_iter().filter_map(|group| group.as_deref())
+        [&self.active, &self.next].into_iter().filter_map(|group| group.as_deref())
     }
 }
