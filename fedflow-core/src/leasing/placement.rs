@@ -60,7 +60,14 @@ impl CardView {
 
     /// The card when all leases on it have ended.
     fn emptied(&self) -> Self {
-        Self { used: self.lasting, training: 0, resident: 0, exclusive: false, unestimated: 0, ..self.clone() }
+        Self {
+            used: self.lasting,
+            training: 0,
+            resident: 0,
+            exclusive: false,
+            unestimated: 0,
+            ..self.clone()
+        }
     }
 }
 
@@ -92,7 +99,8 @@ pub(super) fn place(cards: &[CardView], request: &LeaseRequest, max_per_device: 
 /// those that the request can get at all, as leases end.
 fn largest_wanted(cards: &[CardView], request: &LeaseRequest, max_per_device: u32) -> Option<Size> {
     let last_try = request.roomy && request.exclusive;
-    let comes = |card: &CardView| CardView { held_back: false, ..card.emptied() }.fits(request, max_per_device);
+    let comes =
+        |card: &CardView| CardView { held_back: false, ..card.emptied() }.fits(request, max_per_device);
     let suiting = cards.iter().filter(|card| last_try && comes(card));
     let mut sizes: Vec<Option<Size>> = suiting.map(CardView::size).collect();
     sizes.sort_unstable();
@@ -233,7 +241,8 @@ mod tests {
 
     #[test]
     fn alone_on_a_card_a_task_may_have_more() {
-        let limits = CardLimits { shared: Size::from_gb(19), alone: Size::from_gb(22), whole: Size::from_gb(24) };
+        let limits =
+            CardLimits { shared: Size::from_gb(19), alone: Size::from_gb(22), whole: Size::from_gb(24) };
         let card = |used, training| CardView { limits: Some(limits), ..card(0, 24, used, training) };
         assert_eq!(place(&[card(0, 0)], &request(1, 22), 1), Some(vec![0]));
         assert_eq!(place(&[card(0, 0)], &request(1, 23), 1), None);

@@ -127,7 +127,8 @@ impl LeaseTable {
         let views = self.views(request);
         let Some(places) = placement::place(&views, request, self.max_per_device) else {
             if request.hold {
-                self.held_back = Some((request.holder, placement::hold_back(&views, request, self.max_per_device)));
+                self.held_back =
+                    Some((request.holder, placement::hold_back(&views, request, self.max_per_device)));
             }
             return None;
         };
@@ -361,7 +362,8 @@ mod tests {
 
     #[test]
     fn a_lease_that_is_alone_may_be_booked_more() {
-        let limits = CardLimits { shared: Size::from_gb(8), alone: Size::from_gb(9), whole: Size::from_gb(10) };
+        let limits =
+            CardLimits { shared: Size::from_gb(8), alone: Size::from_gb(9), whole: Size::from_gb(10) };
         let mut table = LeaseTable::new(1);
         table.add_card(DeviceInfo::simulated(0, Size::from_gb(10)), Some(limits));
         let first = table.try_lease(&request(2)).unwrap();
