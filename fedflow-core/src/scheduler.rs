@@ -214,8 +214,7 @@ impl Scheduler {
     /// not failed by itself.
     fn heard(&mut self, now: Time, id: WorkerId, event: WorkerEvent) {
         if matches!(event, WorkerEvent::Failed { .. } | WorkerEvent::Gone { .. })
-            && let Some(Phase::Training { lease, .. }) =
-                self.parts.workers.get(id).map(|worker| &worker.phase)
+            && let Some(Phase::Training(lease)) = self.parts.workers.get(id).map(|worker| &worker.phase)
         {
             let devices = lease.shares.iter().map(|share| share.info.device).collect();
             return self.parts.outbox.ask(Asked::Lost { worker: id, devices, event });
@@ -244,21 +243,21 @@ impl Scheduler {
             }
             (Phase::Exiting | Phase::Ending(_), _) => {}
             (Phase::Starting, WorkerEvent::Ready) => attempt::ready(parts, now, id),
-            (Phase::Loading { since }, WorkerEvent::Loaded) => {
-                let load_seconds = now.since(*since).as_secs_f64();
+            (Phase::Loading, WorkerEvent::Loaded) => {
+                let load_seconds = now.since(worker.entered).as_secs_f64();
                 attempt::loaded(parts, now, id, load_seconds);
             }
-            (Phase::Training { lease, since }, WorkerEvent::Trained(result)) => {
-                let (lease, since) = (lease.clone(), *since);
-                attempt::finished(parts, now, id, &lease, since, result);
+            (Phase::Training(lease), WorkerEvent::Trained(result)) => {
+                let lease = lease.clone();
+                attempt::finished(parts, now, id, &lease, result);
             }
-            (Phase::Training { .. }, WorkerEvent::Failed { kind, message }) => {
+            (Phase::Training(_), WorkerEvent::Failed { kind, message }) => {
                 attempt::train_failed(parts, now, id, Failure::new(Stage::Train, kind, message), lost);
             }
-            (Phase::Loading { .. } | Phase::Training { .. }, WorkerEvent::Item { key, value }) => {
+            (Phase::Loading | Phase::Training(_), WorkerEvent::Item { key, value }) => {
                 parts.tell(task, |group, task| RunEvent::TaskItem { group, task, attempt, key, value });
             }
-            (Phase::Loading { .. } | Phase::Training { .. }, WorkerEvent::Progress { done, total }) => {
+            (Phase::Loading | Phase::Training(_), WorkerEvent::Progress { done, total }) => {
                 parts.tell(task, |group, task| RunEvent::TaskProgress { group, task, attempt, done, total });
             }
             // It cannot work, perhaps before it was asked anything; its process lives.
@@ -329,9 +328,11 @@ impl Scheduler {
         }
         for id in parts.workers.ids() {
             let Some(worker) = parts.workers.get(id) else { continue };
-            let Phase::Training { since, .. } = worker.phase else { continue };
+            if !worker.is_training() {
+                continue;
+            }
             let watched = parts.groups.task(worker.task).and_then(|task| parts.memory.watched(task));
-            if now.since(since) >= MEASURED_AFTER {
+            if now.since(worker.entered) >= MEASURED_AFTER {
                 parts.unreserve(id);
             }
             if let Some(lease) = watched {

@@ -7,6 +7,8 @@ mod affinity;
 mod depth;
 #[path = "staying/loading_ahead.rs"]
 mod loading_ahead;
+#[path = "staying/time_limits.rs"]
+mod time_limits;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -105,6 +107,10 @@ fn cards(sizes: &[u64]) -> LeaseTable {
         table.add(info, Some(Size::from_gb(*size)));
     }
     table
+}
+
+fn host(available: u64) -> HostSample {
+    HostSample { memory_total: Size::from_gb(100), memory_available: Size::from_gb(available), cpu: 0.0 }
 }
 
 fn with_memory(task: TaskSpec, host: u64, card: u64) -> TaskSpec {
@@ -442,6 +448,21 @@ struct RandomTask {
     script: Script,
 }
 
+impl RandomTask {
+    fn spec(&self, place: u32, devices: u32) -> TaskSpec {
+        let mut spec = task(place);
+        spec.keep = self.keep.map(|key| format!("k{key}").into());
+        let terms = spec.terms_mut();
+        terms.needs.memory = Some(Size::from_gb(self.memory.0));
+        terms.needs.cuda_memory = self.memory.1.map(Size::from_gb);
+        terms.device = self.pin.filter(|_| devices > 0).map(|card| Pin::Device(Device::Sim(card)));
+        let Script { load, train, .. } = self.script;
+        terms.expected = self.declares.then_some(ExpectedTimes { load, train });
+        terms.reuse = self.reuse.map(|limit| Reuse { limit: Some(limit) });
+        spec
+    }
+}
+
 fn random_task() -> impl Strategy<Value = RandomTask> {
     let fault = prop_oneof![
         8 => Just(None),
@@ -491,11 +512,7 @@ proptest! {
             let place: usize = assignment.task_id.as_str().parse().unwrap();
             tasks[group][place].script
         })
-        .with_host(HostSample {
-            memory_total: Size::from_gb(100),
-            memory_available: Size::from_gb(60),
-            cpu: 0.0,
-        });
+        .with_host(host(60));
         if let Some(stop) = stop {
             simulation.at(Time::after(ms(stop)), Input::Stop(StopLevel::Graceful));
         }
@@ -505,17 +522,7 @@ proptest! {
             ("supervision.retries", &retries.to_string()),
         ]);
         let mut made: Vec<TaskGroup> = (0..).zip(&groups).map(|(number, (load_ahead, tasks))| {
-            let specs = (0_u32..).zip(tasks).map(|(place, random)| {
-                let mut spec = task(place);
-                spec.terms_mut().needs.memory = Some(Size::from_gb(random.memory.0));
-                spec.terms_mut().needs.cuda_memory = random.memory.1.map(Size::from_gb);
-                spec.terms_mut().device = random.pin.filter(|_| devices > 0).map(|card| Pin::Device(Device::Sim(card)));
-                let Script { load, train, .. } = random.script;
-                spec.terms_mut().expected = random.declares.then_some(ExpectedTimes { load, train });
-                spec.keep = random.keep.map(|key| format!("k{key}").into());
-                spec.terms_mut().reuse = random.reuse.map(|limit| Reuse { limit: Some(limit) });
-                spec
-            });
+            let specs = (0_u32..).zip(tasks).map(|(place, random)| random.spec(place, devices));
             let mut made = group(&format!("g{number}"), specs);
             made.load_ahead = *load_ahead;
             made

@@ -33,3 +33,5 @@ mod reuse;
 mod simulated_memory;
 #[path = "end_to_end/telemetry.rs"]
 mod telemetry;
+#[path = "end_to_end/time_limits.rs"]
+mod time_limits;

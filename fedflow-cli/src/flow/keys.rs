@@ -90,7 +90,7 @@ keys! {
     START_TIMEOUT: Duration = "start-timeout" in [Group, Task, Worker], "How long a worker may take from its start until it is available.";
     LOAD_TIMEOUT: Duration = "load-timeout" in [Group, Task, Worker], "How long a task may load.";
     TRAIN_TIMEOUT: Duration = "train-timeout" in [Group, Task, Worker], "How long a task may train.";
-    TIMEOUT: Duration = "timeout" in [Group, Task, Worker], "How long an attempt may load and train together.";
+    TIMEOUT: Duration = "timeout" in [Group, Task, Worker], "How long an attempt may start, load and train, all together. What it waits does not count.";
     EXIT_TIMEOUT: Duration = "exit-timeout" in [Group, Task, Worker], "How long a process may take to exit.";
     RETRIES: u32 = "retries" in [Group, Task, Worker], "How often a task that failed is tried again.";
 

@@ -13,7 +13,7 @@ pub struct Limits {
     pub load_timeout: Option<Duration>,
     /// For the train phase.
     pub train_timeout: Option<Duration>,
-    /// For a whole attempt, from its start to its result.
+    /// For an attempt's start, load and train phases together. What it waits in between does not count.
     pub timeout: Option<Duration>,
     /// From the result, or from the request to exit, until the process is gone.
     pub exit_timeout: Option<Duration>,

@@ -66,26 +66,25 @@ pub(super) fn begin(
         task.moves = false;
         task.state = TaskState::Running(id);
     }
-    parts.restart_timer(now, id);
+    parts.restart_timer(id);
     (id, attempt)
 }
 
 /// A worker is up and has its task.
 pub(super) fn ready(parts: &mut Parts, now: Time, id: WorkerId) {
     let place = parts.workers.next_place();
-    parts.enter(now, id, Phase::Available { place });
     let Some(worker) = parts.workers.get_mut(id) else { return };
-    worker.lead_seconds = now.since(worker.started).as_secs_f64();
+    worker.lead_seconds = now.since(worker.entered).as_secs_f64();
     if worker.process.served == 0 {
         worker.process.start_cost.start_seconds = worker.lead_seconds;
     }
+    parts.enter(now, id, Phase::Available { place });
 }
 
-/// A spare worker may load: its attempt begins now.
+/// A spare worker may load.
 pub(super) fn admit_spare(parts: &mut Parts, now: Time, id: WorkerId, reserved: Size) {
     let place = parts.workers.next_place();
     if let Some(worker) = parts.workers.get_mut(id) {
-        worker.started = now;
         worker.admitted = Some(Admitted { reserved, was_spare: true });
     }
     parts.enter(now, id, Phase::Available { place });
@@ -97,7 +96,7 @@ pub(super) fn load(parts: &mut Parts, now: Time, id: WorkerId) {
     let (task, attempt) = (worker.task, worker.attempt);
     let was_spare = worker.admitted.is_some_and(|admitted| admitted.was_spare);
     let start_seconds = was_spare.then_some(worker.lead_seconds);
-    parts.enter(now, id, Phase::Loading { since: now });
+    parts.enter(now, id, Phase::Loading);
     parts.tell(task, |group, task| RunEvent::TaskLoading { group, task, attempt, start_seconds });
     parts.outbox.push(SchedulerOutput::Load(id));
 }
@@ -140,18 +139,18 @@ pub(super) fn train(parts: &mut Parts, now: Time, id: WorkerId, lease: Lease) {
     if let Some(replaced) = replaced {
         parts.outbox.push(SchedulerOutput::Release(replaced));
     }
-    parts.enter(now, id, Phase::Training { lease: lease.clone(), since: now });
+    parts.enter(now, id, Phase::Training(lease.clone()));
     parts.admission.training(parts.workers.count(Worker::is_training));
     parts.tell_of(key, attempt, |subject| events::training(subject, &lease));
     parts.outbox.push(SchedulerOutput::Train { worker: id, task: key, lease });
 }
 
 /// A worker has its result.
-pub(super) fn finished(parts: &mut Parts, now: Time, id: WorkerId, lease: &Lease, since: Time, result: Dict) {
+pub(super) fn finished(parts: &mut Parts, now: Time, id: WorkerId, lease: &Lease, result: Dict) {
     let Some(worker) = parts.workers.get(id) else { return };
     let (key, attempt) = (worker.task, worker.attempt);
     let (load_seconds, stays) = (worker.load_seconds.unwrap_or_default(), parts.stays(worker, lease));
-    let train_seconds = now.since(since).as_secs_f64();
+    let train_seconds = now.since(worker.entered).as_secs_f64();
     end_train(parts, id, lease, train_seconds);
     parts.admission.trained(train_seconds);
     parts.tell(key, |group, task| RunEvent::TaskFinished {
@@ -242,8 +241,8 @@ pub(super) fn train_failed(
     lost: Option<Device>,
 ) {
     let Some(worker) = parts.workers.get(id) else { return };
-    let Phase::Training { lease, since } = &worker.phase else { return };
-    let (lease, since, key, attempt) = (lease.clone(), *since, worker.task, worker.attempt);
+    let Phase::Training(lease) = &worker.phase else { return };
+    let (lease, since, key, attempt) = (lease.clone(), worker.entered, worker.task, worker.attempt);
     end_train(parts, id, &lease, now.since(since).as_secs_f64());
     let (is_stopping, config) = (parts.stop.is_some(), &parts.config.scheduler);
     let Some(task) = parts.groups.task_mut(key) else { return };
@@ -301,12 +300,12 @@ fn stop_working(parts: &mut Parts, now: Time, id: WorkerId, failure: Option<Fail
     let Some(worker) = parts.workers.get_mut(id) else { return };
     let mut ending = Ending { failure, holds_since: None, lost };
     // A lease in use is given back only when the process is gone: until then the card is in use.
-    if let Phase::Training { lease, since } = &worker.phase
+    if let Phase::Training(lease) = &worker.phase
         && worker.process.resident.is_none()
     {
         worker.process.resident = Some(lease.id);
-        worker.trained = Some((lease.device(), now.since(*since).as_secs_f64()));
-        ending.holds_since = Some(*since);
+        worker.trained = Some((lease.device(), now.since(worker.entered).as_secs_f64()));
+        ending.holds_since = Some(worker.entered);
     }
     let was_waiting = matches!(worker.phase, Phase::Waiting { .. });
     let task = worker.task;

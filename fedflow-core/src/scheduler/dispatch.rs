@@ -41,7 +41,7 @@ fn ask_for_lease(parts: &mut Parts, now: Time) -> bool {
         let Some(worker) = parts.workers.get(id).filter(is_waiting) else { continue };
         let Some(task) = parts.groups.task(worker.task) else { continue };
         let training = parts.workers.iter().filter_map(|(_, other)| match other.phase {
-            Phase::Training { since, .. } => Some((parts.groups.task(other.task)?, since)),
+            Phase::Training(_) => Some((parts.groups.task(other.task)?, other.entered)),
             _ => None,
         });
         if parts.memory.waits_for_trial(now, task, training) {

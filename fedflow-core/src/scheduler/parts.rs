@@ -41,14 +41,14 @@ impl Parts {
     /// Moves a worker to another phase, in which its time limits run.
     pub(super) fn enter(&mut self, now: Time, id: WorkerId, phase: Phase) {
         if let Some(worker) = self.workers.get_mut(id) {
-            worker.phase = phase;
+            worker.enter(now, phase);
         }
-        self.restart_timer(now, id);
+        self.restart_timer(id);
     }
 
-    pub(super) fn restart_timer(&mut self, now: Time, id: WorkerId) {
+    pub(super) fn restart_timer(&mut self, id: WorkerId) {
         let Some(worker) = self.workers.get(id) else { return };
-        let deadline = self.groups.task(worker.task).and_then(|task| worker.deadline(now, task.limits()));
+        let deadline = self.groups.task(worker.task).and_then(|task| worker.deadline(task.limits()));
         match deadline {
             Some(deadline) => self.timers.set(Due::Worker(id), deadline),
             None => self.timers.clear(Due::Worker(id)),

@@ -27,7 +27,7 @@ impl CardUse {
     pub(in crate::scheduler) fn of(card: Option<Device>, workers: &Workers) -> Self {
         let Some(card) = card else { return Self::default() };
         let trains_here = |worker: &Worker| match &worker.phase {
-            Phase::Training { lease, .. } => lease.device() == card,
+            Phase::Training(lease) => lease.device() == card,
             _ => false,
         };
         Self {
@@ -84,10 +84,10 @@ fn is_busy_for(
     train_time: Option<Duration>,
 ) -> bool {
     let left = workers.iter().filter_map(|(_, other)| match &other.phase {
-        Phase::Training { lease, since } if Some(lease.device()) == card => {
+        Phase::Training(lease) if Some(lease.device()) == card => {
             let declared = groups.task(other.task).and_then(|task| task.expected());
             let expected = declared.map(|times| times.train).or(train_time);
-            Some(expected.unwrap_or_default().saturating_sub(now.since(*since)))
+            Some(expected.unwrap_or_default().saturating_sub(now.since(other.entered)))
         }
         _ => None,
     });
@@ -97,7 +97,7 @@ fn is_busy_for(
 /// How many tasks of the active group will have loaded before long, and can train on some of these devices.
 fn on_their_way(devices: &[Device], workers: &Workers, active: u32) -> usize {
     let comes = |worker: &&Worker| match &worker.phase {
-        Phase::Starting | Phase::Available { .. } | Phase::Loading { .. } => {
+        Phase::Starting | Phase::Available { .. } | Phase::Loading => {
             worker.process.card.is_none_or(|device| devices.contains(&device))
         }
         Phase::Ending(ending) => ending.failure.is_none(),

@@ -3,6 +3,8 @@
 
 mod phase;
 
+use std::time::Duration;
+
 pub(in crate::scheduler) use phase::{Ending, Moving, Phase, Rules};
 
 use super::process::Process;
@@ -19,9 +21,11 @@ use crate::model::time::Time;
 pub(in crate::scheduler) struct Worker {
     pub(in crate::scheduler) task: TaskKey,
     pub(in crate::scheduler) attempt: u32,
-    /// When the attempt began: for a spare worker, when it was admitted.
-    pub(in crate::scheduler) started: Time,
     pub(in crate::scheduler) phase: Phase,
+    /// When it entered its phase.
+    pub(in crate::scheduler) entered: Time,
+    /// How long the phases before this one took for which `timeout` runs.
+    own_time: Duration,
     pub(in crate::scheduler) process: Process,
     /// Its admission; `None` while the host has no room for what it will load.
     pub(in crate::scheduler) admitted: Option<Admitted>,
@@ -56,8 +60,9 @@ impl Worker {
         Self {
             task,
             attempt,
-            started: now,
             phase: Phase::Starting,
+            entered: now,
+            own_time: Duration::ZERO,
             process,
             admitted: None,
             lead_seconds: 0.0,
@@ -68,7 +73,16 @@ impl Worker {
     }
 
     pub(in crate::scheduler) fn rules(&self) -> Rules {
-        self.phase.rules(self.admitted.is_some())
+        self.phase.rules()
+    }
+
+    pub(in crate::scheduler) fn enter(&mut self, now: Time, phase: Phase) {
+        // A card whose memory did not suffice is nothing that the task has done: it will train anew, with the same time.
+        let trains_anew = self.is_training() && matches!(phase, Phase::Waiting { .. });
+        if self.rules().timeout && !trains_anew {
+            self.own_time += now.since(self.entered);
+        }
+        (self.phase, self.entered) = (phase, now);
     }
 
     /// Whether it is starting, loading or waiting.
@@ -77,7 +91,7 @@ impl Worker {
     }
 
     pub(in crate::scheduler) fn is_training(&self) -> bool {
-        matches!(self.phase, Phase::Training { .. })
+        matches!(self.phase, Phase::Training(_))
     }
 
     pub(in crate::scheduler) fn is_ending(&self) -> bool {
@@ -95,18 +109,21 @@ impl Worker {
     }
 
     /// When the first of its time limits expires.
-    pub(in crate::scheduler) fn deadline(&self, now: Time, limits: &Limits) -> Option<Time> {
-        let rules = self.rules();
-        let of_phase = rules.limit.and_then(|limit| limit.of(limits)).map(|limit| now + limit);
-        let whole = limits.timeout.filter(|_| rules.timeout).map(|limit| self.started + limit);
-        [of_phase, whole].into_iter().flatten().min()
+    pub(in crate::scheduler) fn deadline(&self, limits: &Limits) -> Option<Time> {
+        let of_phase = self.rules().limit.and_then(|limit| limit.of(limits));
+        let left = [of_phase, self.whole_left(limits)].into_iter().flatten().min();
+        left.map(|left| self.entered + left)
+    }
+
+    /// How much of `timeout` is left for this phase; `None` if it does not run.
+    fn whole_left(&self, limits: &Limits) -> Option<Duration> {
+        limits.timeout.filter(|_| self.rules().timeout).map(|limit| limit.saturating_sub(self.own_time))
     }
 
     /// Why it fails when its deadline has passed; `None` if no limit runs.
     pub(in crate::scheduler) fn time_out(&self, now: Time, limits: &Limits) -> Option<(FailureKind, String)> {
-        let rules = self.rules();
-        let whole = limits.timeout.filter(|limit| rules.timeout && now >= self.started + *limit);
-        let (name, limit) = match (whole, rules.limit) {
+        let whole_is_over = self.whole_left(limits).is_some_and(|left| now >= self.entered + left);
+        let (name, limit) = match (limits.timeout.filter(|_| whole_is_over), self.rules().limit) {
             (Some(limit), _) => ("timeout", limit),
             (None, Some(limit)) => (limit.name(), limit.of(limits)?),
             (None, None) => return None,

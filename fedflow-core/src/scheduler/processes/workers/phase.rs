@@ -19,7 +19,7 @@ pub(in crate::scheduler) enum Phase {
         place: u64,
     },
     /// It loads.
-    Loading { since: Time },
+    Loading,
     /// It has loaded and waits for a device.
     Waiting {
         /// Its place in the queue for devices.
@@ -27,7 +27,7 @@ pub(in crate::scheduler) enum Phase {
         moving: Moving,
     },
     /// It trains.
-    Training { lease: Lease, since: Time },
+    Training(Lease),
     /// Its task has its result, and its process is told to exit.
     Exiting,
     /// It is being ended. What becomes of its task is decided when every process of it is gone.
@@ -83,34 +83,36 @@ pub(in crate::scheduler) enum TimeLimit {
 impl Phase {
     /// What counts in which phase. This is the only place where it is said:
     ///
-    /// | phase     | failure's stage | ahead of devices | at work | time limit      | `timeout`     |
-    /// |-----------|-----------------|------------------|---------|-----------------|---------------|
-    /// | starting  | start           | yes              |         | `start-timeout` | runs          |
-    /// | available | start           | yes              |         |                 | once admitted |
-    /// | loading   | load            | yes              | yes     | `load-timeout`  | runs          |
-    /// | waiting   | wait            | yes              |         |                 | runs          |
-    /// | training  | train           |                  | yes     | `train-timeout` | runs          |
-    /// | exiting   |                 |                  |         | see the ladder  |               |
-    /// | ending    |                 |                  |         | see the ladder  |               |
+    /// | phase     | failure's stage | ahead of devices | at work | time limit      | `timeout` |
+    /// |-----------|-----------------|------------------|---------|-----------------|-----------|
+    /// | starting  | start           | yes              |         | `start-timeout` | runs      |
+    /// | available | start           | yes              |         |                 |           |
+    /// | loading   | load            | yes              | yes     | `load-timeout`  | runs      |
+    /// | waiting   | wait            | yes              |         |                 |           |
+    /// | training  | train           |                  | yes     | `train-timeout` | runs      |
+    /// | exiting   |                 |                  |         | see the ladder  |           |
+    /// | ending    |                 |                  |         | see the ladder  |           |
+    ///
+    /// A limit runs only in a phase whose length the task controls, so that no task fails for what it waited.
     ///
     /// Besides, in every phase: a worker is one of `max-process` until its processes are gone, and what is reserved
     /// for it of the host's memory counts from its admission until its use can be measured.
-    pub(in crate::scheduler) fn rules(&self, admitted: bool) -> Rules {
+    pub(in crate::scheduler) fn rules(&self) -> Rules {
         use TimeLimit::{Load, Start, Train};
         let rules = |stage, ahead, busy, limit, timeout| Rules { stage, ahead, busy, limit, timeout };
         match self {
             Self::Starting => rules(Some(Stage::Start), true, false, Some(Start), true),
-            Self::Available { .. } => rules(Some(Stage::Start), true, false, None, admitted),
-            Self::Loading { .. } => rules(Some(Stage::Load), true, true, Some(Load), true),
-            Self::Waiting { .. } => rules(Some(Stage::Wait), true, false, None, true),
-            Self::Training { .. } => rules(Some(Stage::Train), false, true, Some(Train), true),
+            Self::Available { .. } => rules(Some(Stage::Start), true, false, None, false),
+            Self::Loading => rules(Some(Stage::Load), true, true, Some(Load), true),
+            Self::Waiting { .. } => rules(Some(Stage::Wait), true, false, None, false),
+            Self::Training(_) => rules(Some(Stage::Train), false, true, Some(Train), true),
             Self::Exiting | Self::Ending(_) => rules(None, false, false, None, false),
         }
     }
 
     /// The stage of a failure in this phase; `None` once the attempt is over.
     pub(in crate::scheduler) fn stage(&self) -> Option<Stage> {
-        self.rules(true).stage
+        self.rules().stage
     }
 }
 
