@@ -245,8 +245,8 @@ impl Scheduler {
             (Phase::Exiting | Phase::Ending(_), _) => {}
             (Phase::Starting, WorkerEvent::Ready) => attempt::ready(parts, now, id),
             (Phase::Loading { since }, WorkerEvent::Loaded) => {
-                let load_seconds = now.since(*since).as_secs_f64();
-                attempt::loaded(parts, now, id, load_seconds);
+                let load_time = now.since(*since);
+                attempt::loaded(parts, now, id, load_time);
             }
             (Phase::Training { lease, since }, WorkerEvent::Trained(result)) => {
                 let (lease, since) = (lease.clone(), *since);

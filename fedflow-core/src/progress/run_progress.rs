@@ -1,5 +1,7 @@
 //! `RunProgress`: how far a run has come, by its events.
 
+use std::time::Duration;
+
 use crate::model::device::DeviceInfo;
 use crate::model::name::Name;
 use crate::model::name_index::NameIndex;
@@ -10,6 +12,8 @@ use crate::progress::task_progress::{Moment, TaskNotes, TaskProgress};
 /// How far a run has come. It starts empty; [`RunProgress::apply`] takes one event after the other.
 ///
 /// ```
+/// use std::time::Duration;
+///
 /// use fedflow_core::{Dict, Device, Name, OutcomeKind, RunEvent, RunProgress};
 ///
 /// let (group, task) = (Name::new("train-1")?, Name::new("client-3")?);
@@ -26,8 +30,8 @@ use crate::progress::task_progress::{Moment, TaskNotes, TaskProgress};
 ///     task: task.clone(),
 ///     attempt: 1,
 ///     device: Device::Cuda(0),
-///     load_seconds: 1.5,
-///     train_seconds: 6.0,
+///     load_time: Duration::from_millis(1500),
+///     train_time: Duration::from_secs(6),
 ///     result: Dict::from([("accuracy", 0.96)]),
 /// });
 /// let task = run.group(&group).and_then(|group| group.task(&task)).ok_or("no such task")?;
@@ -257,9 +261,9 @@ impl<N: TaskNotes> RunProgress<N> {
 }
 
 impl SessionProgress {
-    /// How long it lasted, or has lasted so far, in seconds.
+    /// How long it lasted, or has lasted so far.
     #[must_use]
-    pub fn seconds(&self) -> f64 {
-        (self.last - self.started).max(0.0)
+    pub fn duration(&self) -> Duration {
+        Duration::try_from_secs_f64(self.last - self.started).unwrap_or_default()
     }
 }

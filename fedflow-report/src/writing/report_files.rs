@@ -158,6 +158,8 @@ fn replace(
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use fedflow_core::Dict;
 
@@ -194,7 +196,7 @@ mod tests {
             group: group.clone(),
             task: task.clone(),
             attempt: 1,
-            start_seconds: None,
+            startup_time: None,
         };
         assert!(!files.apply(0.0, &loading));
         let finished = RunEvent::TaskFinished {
@@ -202,8 +204,8 @@ mod tests {
             task,
             attempt: 1,
             device: fedflow_core::Device::Cpu,
-            load_seconds: 0.0,
-            train_seconds: 0.0,
+            load_time: Duration::ZERO,
+            train_time: Duration::ZERO,
             result: Dict::new(),
         };
         assert!(files.apply(0.0, &finished));

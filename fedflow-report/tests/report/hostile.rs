@@ -1,5 +1,7 @@
 //! Text that a worker may send to harm the reader of a report: in every field, for every format.
 
+use std::time::Duration;
+
 use fedflow_core::{Device, DeviceInfo, Dict, Failure, FailureKind, RunEvent, Stage, Value};
 use fedflow_report::{
     RenderError, Report, render_csv, render_group_html, render_html, render_json, render_junit,
@@ -75,7 +77,7 @@ fn run_with(evil: &str) -> Report {
                 device: None,
                 error: error.clone(),
                 data_kept: false,
-                delay_seconds: 0.1,
+                delay: Duration::from_millis(100),
             },
         );
         report.apply(7.0, &failed(&group, "bad", error.clone()));
