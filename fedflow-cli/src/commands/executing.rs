@@ -3,6 +3,7 @@
 mod demo;
 mod flow_groups;
 mod guarded;
+mod recorded_groups;
 mod resume;
 mod run;
 mod shown_run;

@@ -1,6 +1,7 @@
 //! `RunState`: what the journal says of a run, for the session that goes on with it.
 
 use std::ops::Deref;
+use std::sync::Arc;
 
 use fedflow_core::{
     GroupProgress, History, RecordedGroup, RecordedOutcome, RunEvent, RunOutcome, RunProgress, TaskOutcome,
@@ -16,7 +17,7 @@ pub struct RunState {
     /// The journal's head, its end, and whether it was torn; for
     /// [`JournalWriter::append`](super::JournalWriter::append).
     pub journal: Recovered,
-    progress: RunProgress,
+    progress: Arc<RunProgress>,
 }
 
 /// Reads what the journal says of a run.
@@ -40,7 +41,7 @@ pub fn recover(run_dir: &RunDir) -> Result<RunState, JournalError> {
             Err(_) => {}
         }
     }
-    Ok(RunState { journal: reader.recovered(), progress })
+    Ok(RunState { journal: reader.recovered(), progress: Arc::new(progress) })
 }
 
 impl RunState {
@@ -49,6 +50,12 @@ impl RunState {
     pub fn history(&self) -> History {
         let groups = self.progress.groups().iter();
         History { groups: groups.map(|group| (group.name.clone(), recorded_group(group))).collect() }
+    }
+
+    /// How far the run has come, shared.
+    #[must_use]
+    pub fn progress(&self) -> Arc<RunProgress> {
+        Arc::clone(&self.progress)
     }
 
     /// The journal's head.
