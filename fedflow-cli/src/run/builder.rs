@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use fedflow_core::{Config, Durations, Observer, RunProgress, StartOrder};
+use fedflow_core::{Config, Durations, Name, Observer, RunProgress, StartOrder};
 use fedflow_worker::WorkerProgram;
 use fedflow_worker::store::{
     CreateRunDirError, Existing, Head, RunDir, RunLock, create_run_dir, flow_checksum, new_run_token,
@@ -43,8 +43,11 @@ pub struct RunBuilder<O = Unobserved> {
     make_observer: MakeObserver<O>,
 }
 
-/// Says whether a run may go on, from what is recorded of it.
-type Judge = Box<dyn FnOnce(&RunDir, &Arc<RunProgress>) -> Result<(), OpenError>>;
+/// Tasks by group.
+type TasksByGroup = BTreeMap<Name, Vec<Name>>;
+
+/// Says from what is recorded of a run whether it may go on, and which of its tasks are open again.
+type Judge = Box<dyn FnOnce(&RunDir, &Arc<RunProgress>) -> Result<TasksByGroup, OpenError>>;
 
 enum DevicesChoice {
     Text(String),
@@ -75,7 +78,7 @@ impl RunBuilder {
             fresh: false,
             durations: None,
             notices: Notices::default(),
-            judge: Box::new(|_, _| Ok(())),
+            judge: Box::new(|_, _| Ok(TasksByGroup::new())),
             make_observer: Box::new(|_| Ok(Unobserved)),
         }
     }
@@ -165,12 +168,13 @@ impl<O: Observer> RunBuilder<O> {
         self
     }
 
-    /// Has a function say whether a run may go on. It is called with what earlier sessions recorded when the directory
-    /// is locked, and before anything is written there.
+    /// Has a function say whether a run may go on, and which of its tasks, by group, are run again although they have
+    /// their outcome. It is called with what earlier sessions recorded when the directory is locked, and before anything
+    /// is written there.
     #[must_use]
     pub fn judge(
         mut self,
-        judge: impl FnOnce(&RunDir, &Arc<RunProgress>) -> Result<(), OpenError> + 'static,
+        judge: impl FnOnce(&RunDir, &Arc<RunProgress>) -> Result<BTreeMap<Name, Vec<Name>>, OpenError> + 'static,
     ) -> Self {
         self.judge = Box::new(judge);
         self
@@ -274,11 +278,12 @@ impl<O: Observer> RunBuilder<O> {
         check_system()?;
         let devices = self.take_devices()?;
         let lock = RunLock::acquire(run_dir)?;
-        let recorded = read_run(run_dir, &self.notices)?;
+        let mut recorded = read_run(run_dir, &self.notices)?;
         let head = recorded.state.head().clone();
         is_flow(&self.name, &head)?;
-        let judge = std::mem::replace(&mut self.judge, Box::new(|_, _| Ok(())));
-        judge(run_dir, &recorded.state.progress())?;
+        let judge = std::mem::replace(&mut self.judge, Box::new(|_, _| Ok(TasksByGroup::new())));
+        let reopened = judge(run_dir, &recorded.state.progress())?;
+        recorded.state.reopen(reopened);
         recorded.end_earlier_session(run_dir, &self.notices)?;
         // Last of all that may refuse the run: a flow that is not accepted leaves no trace.
         self.keep_flow(run_dir)?;

@@ -1,12 +1,13 @@
 //! A flow beside what is recorded of its run: which recorded groups it makes of something else now.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use fedflow_core::{Dict, Name, RunProgress, TaskEntry, TaskGroup, TaskProgress, fingerprint};
+use fedflow_core::{Name, RunProgress, TaskEntry, TaskGroup, TaskProgress, fingerprint};
 
-use crate::flow::{FlowContext, FlowGroup};
+use super::recorded_context::RecordedContext;
+use crate::flow::FlowGroup;
 
 /// The most tasks of a group that are named.
 const NAMED: usize = 5;
@@ -19,7 +20,7 @@ pub(super) fn changed_groups(
     run_dir: &Path,
     recorded: &Arc<RunProgress>,
 ) -> Vec<(Name, String)> {
-    let context = Arc::new(Recorded { run_dir: run_dir.into(), progress: Arc::clone(recorded) });
+    let context = RecordedContext::of(run_dir, recorded);
     let mut before: Option<&FlowGroup> = None;
     let mut changed = Vec::new();
     for plan in groups {
@@ -58,25 +59,4 @@ fn named(names: &[&Name]) -> Option<String> {
     let more = names.len().saturating_sub(NAMED);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     (!shown.is_empty()).then(|| format!("{}{more}", shown.join(", ")))
-}
-
-/// Answers templates from what is recorded.
-struct Recorded {
-    run_dir: PathBuf,
-    progress: Arc<RunProgress>,
-}
-
-impl FlowContext for Recorded {
-    fn workdir(&self, group: &str, task: &str) -> Option<PathBuf> {
-        let group = self.progress.group(&Name::new(group).ok()?)?;
-        let workdir = group.workdir_of(group.task(&Name::new(task).ok()?)?)?;
-        // The run directory may have been moved since.
-        let inside = Path::new(workdir.as_ref()).strip_prefix(self.progress.workdir()).ok()?;
-        Some(self.run_dir.join(inside))
-    }
-
-    fn result(&self, group: &str, task: &str) -> Option<Dict> {
-        let group = self.progress.group(&Name::new(group).ok()?)?;
-        group.task(&Name::new(task).ok()?)?.result().cloned()
-    }
 }

@@ -1,5 +1,6 @@
 //! `fedflow run`: a flow from its first group, or with `--resume` from where it stopped.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use fedflow_core::{Config, Durations, Observer, StartOrder};
@@ -53,7 +54,7 @@ fn accepting<O: Observer>(builder: RunBuilder<O>, flow: &Flow) -> RunBuilder<O> 
     let groups = flow.groups.clone();
     builder.judge(move |run_dir, recorded| {
         let groups = changed_groups(&groups, run_dir.path(), recorded);
-        if groups.is_empty() { Ok(()) } else { Err(OpenError::Changed { groups }) }
+        if groups.is_empty() { Ok(BTreeMap::new()) } else { Err(OpenError::Changed { groups }) }
     })
 }
 

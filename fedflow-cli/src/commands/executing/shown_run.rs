@@ -99,15 +99,27 @@ pub(super) fn close(
     let page = run.directory().report();
     messages.say(&view.render_summary(page.exists().then_some(page.as_path())));
     let resume = format!("go on with `fedflow resume {}`", short_path(run.path()));
+    let run_again = format!(
+        "hint: when the cause is mended, `fedflow resume --failed {}` runs again what failed, and what used it",
+        short_path(run.path())
+    );
     let unwritten = recorded.err().map(|error| unwritten(&error, &resume, run.path()));
     let result = match (ended, unwritten) {
         // Whatever became of the tasks: what is not on the disk cannot be counted on.
         (Ok(()) | Err(FlowError::EarlierFailure), Some(unwritten)) => Err(unwritten),
-        (Ok(()), None) if any_failed => Err(CommandError::TasksFailed),
+        (Ok(()), None) if any_failed => {
+            if resumable == Resumable::Yes {
+                messages.say(&run_again);
+            }
+            Err(CommandError::TasksFailed)
+        }
         (Ok(()), None) => Ok(()),
         (Err(FlowError::EarlierFailure), None) => {
             messages
                 .say("stopped after the first group with a failed task, as task.on-failure = \"stop\" says");
+            if resumable == Resumable::Yes {
+                messages.say(&run_again);
+            }
             Err(CommandError::TasksFailed)
         }
         (Err(FlowError::Stopped), unwritten) => {
