@@ -25,7 +25,7 @@ impl Task for Nothing {
 
     fn train(&mut self, ctx: &mut TrainContext<'_>, _device: &Device) -> Result<Dict, TaskError> {
         match ctx.params().get("again") {
-            // Told so that the same process trains again: one round trip.
+            // So the same process trains again: one round trip.
             Some(_) => Err(TaskError::out_of_memory("again")),
             None => Ok(Dict::from([("accuracy", 0.5)])),
         }
@@ -76,7 +76,7 @@ impl Bench {
         self.load(worker)
     }
 
-    /// Gives a process its next task.
+    /// Hands a process over to its next task.
     fn hand_over(&mut self, from: WorkerId, program: Program) -> WorkerId {
         let (worker, assignment) = self.assignment(program);
         self.host.hand_over(from, worker, assignment);
@@ -97,7 +97,7 @@ impl Bench {
         assert!(matches!(self.event(), WorkerEvent::Gone { .. }));
     }
 
-    /// Trains each of these and hands it over to a task, which loads; all at once.
+    /// Trains each of these and hands it over to another task, which loads; all at once.
     fn side_by_side(&mut self, loaded: Vec<WorkerId>, program: &Program) -> Vec<WorkerId> {
         let mut left = loaded.len();
         let mut done = Vec::with_capacity(left);
@@ -164,8 +164,8 @@ fn start_to_end(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// A task in a process that had another one before, from the hand-over until it is kept again; and the same for as many
-/// processes as there are processors.
+/// A task in a process that had another one before, from the hand-over until it is kept again; and the same for four
+/// processes at once.
 fn reuse(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("reuse");
     let program = || Program::Worker { worker: SELF_WORKER.into(), kind: Nothing::KIND.into() };

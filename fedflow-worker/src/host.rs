@@ -1,34 +1,35 @@
-//! The supervisor's side: starts workers, hears them, ends them, and says what became of each.
+//! The supervisor's side: starts workers, hears them, ends them, and reports what became of each.
 //!
 //! # Threads
 //!
-//! * The engine's own thread gives orders to the [`HostLauncher`] and waits in the [`HostInbox`]. Both share the
-//!   *overseer*, which knows every worker: it sends orders, and while the engine waits it waits for messages, exits and
-//!   deadlines at once. It never touches a file system that could be slow, so a kill is never late. That it has no thread
-//!   of its own saves each task several wake-ups, which are what short tasks spend most of their time on.
-//! * The *spawner*, a few threads, makes directories and starts processes. They live as long as the host, as the kernel ties a
-//!   worker's parent-death signal to the thread that started it.
-//! * One *reader* per worker shakes hands and then blocks in its channel. Whatever a worker sends, it holds up
-//!   nobody but its own reader.
+//! * The engine's thread owns the [`Host`]. It sends commands, and while it waits for inputs it waits for messages,
+//!   exits and deadlines of workers at once. It never touches a file system that could be slow, so a kill is never
+//!   late. The host has no thread of its own for that: this saves each task several wake-ups, which take most of the
+//!   time of short tasks.
+//! * The *spawner*, a few threads, makes directories and starts processes. Its threads live as long as the host, as
+//!   the kernel ties a worker's parent-death signal to the thread that started it.
+//! * One *reader* per worker shakes hands and then blocks in its channel. Whatever a worker sends, it holds up no
+//!   other thread.
 //! * The *sampler* looks at memory and processors.
-//! * The *log keeper* looks at the size of running tasks' logs; what is too much it gives back to the file system.
+//! * The *log keeper* looks at the size of running tasks' logs, and gives what is too much back to the file system.
 //!
-//! # Processes that are kept
+//! # Kept processes
 //!
-//! A process whose task is done may be kept: it stays idle, and every word of it is a breach. Handed over, it is known
-//! as another worker, and nothing that it still says of the task before counts for the new one. The spawner makes the
-//! new task's directory and logs; a Rust worker ends what the task before has left behind and opens the logs itself, for
-//! one in another language the supervisor ends what it finds below the process, and the very files that the process
-//! writes to move on to the new directory, a copy being left in the old one. Variables describe the first task.
+//! A process whose task is done may be kept: it stays idle, and every message of it is a breach of the protocol.
+//! After a hand-over it is known as another worker, and nothing that it still says of its last task counts for the
+//! new one. The spawner makes the new task's directory and logs. A Rust worker ends what its last task has left
+//! behind and opens the new logs itself. For a worker in another language the supervisor ends what it finds below the
+//! process, and the files that the process writes to move on to the new directory, with a copy left in the old one.
+//! The environment of a process describes its first task.
 //!
 //! # Why the handshake is reversed
 //!
-//! ipc-channel's way is that the parent creates an `IpcOneShotServer` and accepts. That `accept` has no time limit,
-//! and the socket that it returns is inherited by every process started later. So here the *worker* makes the
-//! server, in a private directory that it is given, and says its name on a socket pair that the supervisor made:
-//! that socket can be read with a deadline. The supervisor connects and sends the two ends of the session; all that
-//! it holds is closed on exec. The socket pair stays open as the worker's life line: when the supervisor ends,
-//! by whatever cause, the worker sees it and kills its own process group, helpers included. (The kernel's parent-death
+//! In ipc-channel's usual handshake the parent creates an `IpcOneShotServer` and accepts. That `accept` has no time
+//! limit, and the socket that it returns is inherited by every process started later. So here the *worker* makes the
+//! server, in a private directory that it is given, and says its name on a socket pair that the supervisor made: that
+//! socket can be read with a deadline. The supervisor connects and sends the two ends of the session; all that it
+//! holds is closed on exec. The socket pair stays open as the worker's life line: when the supervisor ends, for
+//! whatever reason, the worker sees it and kills its own process group, helpers included. (The kernel's parent-death
 //! signal watches over it only until the life line does: it would kill the worker before it has killed its helpers.)
 
 pub(crate) mod attempt_span;

@@ -5,23 +5,22 @@ use std::time::{Duration, Instant};
 
 use fedflow_core::Time;
 
-/// Tells how long it has been since it was made, not counting the time for which it was paused. A clone is the same
-/// clock.
+/// The time since the clock was started, without the time for which it was paused. A clone is the same clock.
 #[derive(Debug, Clone)]
-pub(crate) struct Clock(Arc<Mutex<State>>);
+pub(crate) struct Clock(Arc<Mutex<Reading>>);
 
 #[derive(Debug)]
-struct State {
-    /// When it would have begun if it had never been paused.
+struct Reading {
+    /// When the clock would have started if it had never been paused.
     begin: Instant,
-    /// Since when it stands still.
+    /// Since when the clock has been paused; `None` while it runs.
     paused: Option<Instant>,
 }
 
 impl Clock {
-    /// A clock that begins now.
+    /// Starts a clock.
     pub(crate) fn start() -> Self {
-        Self(Arc::new(Mutex::new(State { begin: instant(), paused: None })))
+        Self(Arc::new(Mutex::new(Reading { begin: instant(), paused: None })))
     }
 
     /// The time now.
@@ -31,19 +30,19 @@ impl Clock {
         Time::after(now.saturating_duration_since(state.begin))
     }
 
-    /// How long it is until a time; zero if it has passed. Who waits so long must ask again: the clock may have
-    /// been paused meanwhile.
+    /// How long it is until a time; zero if it has passed. A caller that has waited so long must ask again: the clock may
+    /// have been paused meanwhile.
     pub(crate) fn until(&self, time: Time) -> Duration {
         time.since(self.now())
     }
 
-    /// Has it stand still; nothing if it does already.
+    /// Pauses the clock. Does nothing if it is paused.
     #[cfg(feature = "host")]
     pub(crate) fn pause(&self) {
         self.state().paused.get_or_insert_with(instant);
     }
 
-    /// Has it go on from where it stood; nothing if it goes.
+    /// Resumes the clock where it was paused. Does nothing if it runs.
     #[cfg(feature = "host")]
     pub(crate) fn resume(&self) {
         let mut state = self.state();
@@ -52,12 +51,12 @@ impl Clock {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, Reading> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "this is the crate's one clock")]
+#[expect(clippy::disallowed_methods, reason = "the crate's one monotonic clock")]
 fn instant() -> Instant {
     Instant::now()
 }

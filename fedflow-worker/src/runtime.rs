@@ -49,11 +49,11 @@ pub struct Worker {
     kinds: Kinds,
 }
 
-/// The exit code of a worker that could not begin its work.
+/// The exit code of a worker that cannot begin its work.
 const FAILED_TO_START: u8 = 70;
 
 impl Worker {
-    /// A worker that knows no task yet.
+    /// A worker without task types.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -66,10 +66,10 @@ impl Worker {
         self
     }
 
-    /// Serves the supervisor that started this process, until it sends the worker away. Blocks as long.
+    /// Serves the supervisor that started this process. Blocks until the supervisor ends the worker.
     ///
-    /// With `FEDFLOW_DESCRIBE=1` in the environment it writes the task kinds as one line of JSON and returns;
-    /// started by hand it says what it is and returns a failure.
+    /// With `FEDFLOW_DESCRIBE=1` in the environment it writes the task kinds as one line of JSON and returns. Started by hand,
+    /// it explains itself on standard error and returns a failure.
     #[must_use]
     pub fn run(self) -> ExitCode {
         if own_environment::get(own_environment::DESCRIBE).is_some() {
@@ -83,7 +83,7 @@ impl Worker {
             Ok(channels) => {
                 let mut surroundings = Surroundings::default();
                 let mut enter = |workdir: &Path, entry| surroundings.enter(workdir, entry);
-                session::serve(&self.kinds, &channels.orders, &channels.events, &mut enter);
+                session::serve(&self.kinds, &channels.commands, &channels.events, &mut enter);
                 surroundings::leave();
                 ExitCode::SUCCESS
             }

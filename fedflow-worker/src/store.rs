@@ -72,7 +72,7 @@
 //! Lines are written as they come and synced when one of them
 //! [needs durability](fedflow_core::RunEvent::needs_durability), but at the latest after
 //! a few MiB; a large record's file is synced, with its directory, before its line is written. So a crash can
-//! only damage the end of the journal, and only what nobody was told of. Therefore, from the first line that is
+//! only damage the end of the journal, and only what was not announced. Therefore, from the first line that is
 //! incomplete or whose checksum is wrong (a run of NUL bytes is such a line):
 //!
 //! - If no intact line follows and it is not longer than what can have been unsynced, it is a *torn tail*

@@ -1,6 +1,6 @@
 //! The host against real processes: this program is supervisor and worker in one, so it brings its own `main`.
 //!
-//! Nothing here sleeps: every test waits on the inbox or on a process, with a bound that only a failure reaches.
+//! Nothing here sleeps: every test waits for inputs or for a process, with a limit that only a failure reaches.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, and this whole program is tests")]
 

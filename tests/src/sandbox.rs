@@ -158,19 +158,20 @@ impl Sandbox {
         Running::start(command)
     }
 
-    /// Waits until the journal of a run has an event of this name.
+    /// Waits until the journal of a run has so many events of this name.
     ///
     /// # Panics
-    /// It has none after a minute, or cannot be read.
-    pub fn wait_for_record(&self, run: &str, event: &str) {
+    /// It has fewer after a minute, or cannot be read.
+    pub fn wait_for_records(&self, run: &str, event: &str, count: usize) {
         let journal = self.path().join(run).join(".fedflow/journal.jsonl");
         let wanted = format!("\"event\":\"{event}\"");
         let watch = Held::of(std::process::id());
         let found = (0..60_000).any(|_| {
-            let is_there = fs::read_to_string(&journal).is_ok_and(|text| text.contains(&wanted));
+            let is_there =
+                fs::read_to_string(&journal).is_ok_and(|text| text.matches(&wanted).count() >= count);
             is_there || watch.ends_within(std::time::Duration::from_millis(1))
         });
-        assert!(found, "the run {run} has recorded no {event}");
+        assert!(found, "the run {run} has not recorded {event} {count} times");
     }
 
     /// Runs `fedflow` as [`Self::fedflow`] does, but from a line of shell that has `"$@"` in its place.

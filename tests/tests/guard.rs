@@ -246,3 +246,28 @@ fn a_task_that_ends_leaves_nothing_behind() {
 fn a_task_that_runs_out_of_time_leaves_nothing_behind() {
     leave_beside_another("train-timeout = \"5s\"", "hang");
 }
+
+/// Whether a process blocks SIGTTOU.
+fn blocks_background_output(pid: u32) -> bool {
+    const SIGTTOU: u32 = 22;
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:")).unwrap();
+    u64::from_str_radix(blocked.trim(), 16).unwrap() & (1 << (SIGTTOU - 1)) != 0
+}
+
+#[test]
+fn a_supervisor_may_write_to_its_terminal_and_its_tasks_block_no_signal() {
+    let sandbox = Sandbox::new();
+    let mut up = Fifo::make(&sandbox, "up");
+    let script = format!("echo $$ > {}; exec sleep 3600", up.name());
+    let task = format!(
+        "[[groups]]\nname = \"g\"\ntasks = [{{ id = \"t\", command = [\"sh\", \"-c\", {script:?}] }}]\n"
+    );
+    sandbox.write("flow.toml", &task);
+    let run = sandbox.start("run flow.toml --devices cpu:1");
+    let task = up.line().trim().parse().unwrap();
+    assert!(blocks_background_output(sandbox.supervisor().process.pid), "`stty tostop` would stop it");
+    assert!(!blocks_background_output(task));
+    run.signal(Signal::INT);
+    assert_eq!(run.finish(), 130);
+}

@@ -59,8 +59,8 @@ fn a_program_waits_for_slots_that_another_run_holds() {
 
     let program = sandbox.begin_program(&example("sweep"), &["cpu:1", "test", "-n"]);
     let guard = program.guard();
-    // It asks for its first slot as soon as its group has started.
-    sandbox.wait_for_record("res-sweep", "group-started");
+    // Each task asks for a slot when it has loaded; after the last one nothing but a release can wake the program.
+    sandbox.wait_for_records("res-sweep", "task-loaded", 3);
     go.say("go\n");
     assert_eq!(holder.finish(), 0);
     assert!(guard.ends_within(PATIENCE), "it does not hear that the slot is free");

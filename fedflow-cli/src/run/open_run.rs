@@ -19,8 +19,8 @@ use super::wiring::{Hold, Observers, Session, Unobserved};
 /// [`Run::finish`] ends as failed, and can be opened again.
 ///
 /// While it is open, SIGINT, SIGTERM and SIGHUP stop it in order, and a second one at once: the call that executes
-/// then returns [`FlowError::Stopped`]. A child process of this program that is not a worker is taken for one that a
-/// worker has left behind, and killed: start none meanwhile.
+/// then returns [`FlowError::Stopped`]. With a [guard](super::Guard), a child process of this program that is not a worker
+/// is taken for one that a worker has left behind, and killed: start none meanwhile.
 pub struct Run<O: Observer = Unobserved> {
     /// None once it is finished.
     session: Option<Session<O>>,

@@ -118,7 +118,7 @@ impl<O: Observer> Session<O> {
 
         let told = notices.clone();
         pool.tell_warnings(move |warning| told.warn(warning));
-        let (workers, host) = Host::start(host_options(&head, &config, &pool, workers))?;
+        let (workers, host) = Host::start(host_options(&head, &config, &pool, workers, &guard))?;
         let told = host.clone();
         let device_watch = pool.start_watch(config.scheduler.interval, move || told.devices_changed());
         let device_watch = device_watch.map_err(OpenError::DeviceWatch)?;

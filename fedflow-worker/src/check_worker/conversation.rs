@@ -28,7 +28,7 @@ use crate::host::starting::spawner::do_job;
 use crate::processes::spawn::{Ending, Process};
 use crate::running_task::lease_of;
 
-/// The name under which the program stands in the task that it is given.
+/// The name of the worker program in the tasks that it is given.
 const WORKER: &str = "checked";
 /// How long a process that closed its channel may take to end.
 const LINGER: Duration = Duration::from_secs(1);
@@ -45,12 +45,12 @@ pub(crate) struct Conversation {
     listener: Arc<Listener>,
     arrivals: Arrivals,
     link: Arc<Mutex<Option<Link>>>,
-    /// How the reader ended; it is there before the inbox tells of it.
+    /// How the reader ended; it is there before the arrivals say so.
     outcome: Receiver<Result<(), Cause>>,
     socket: Arc<OwnedFd>,
     process: Option<Process>,
     logs: Logs,
-    /// What was heard and is to be heard again.
+    /// What was put back, to be heard again.
     again: Option<Heard>,
 }
 
@@ -63,12 +63,12 @@ pub(crate) enum Heard {
     Ended(Cause),
     /// It closed its channel.
     Closed,
-    /// Nothing, for as long as was waited.
+    /// Nothing until the limit.
     Nothing,
 }
 
 impl Conversation {
-    /// Starts a process in a place of its own and, once it has answered, gives it a first task.
+    /// Starts a process in a directory of its own and, once it has answered, gives it a first task.
     ///
     /// # Errors
     /// It cannot be started.
@@ -141,7 +141,7 @@ impl Conversation {
         }
     }
 
-    /// The time.
+    /// The time now.
     pub(crate) fn now(&self) -> Time {
         self.context.clock.now()
     }
@@ -181,7 +181,7 @@ impl Conversation {
         self.listener.hand_over(worker);
         self.listener.expect(SessionPhase::Starting);
         let limit = self.context.options.result_limit;
-        self.order(|link| drop(link.task(worker, &next, limit)));
+        self.send(|link| drop(link.task(worker, &next, limit)));
         if self.protocol == Protocol::Json {
             // It is not asked whether it takes the task.
             self.listener.hear(Said::Ready(worker))?;
@@ -191,7 +191,7 @@ impl Conversation {
 
     pub(crate) fn load(&self) {
         self.listener.expect(SessionPhase::Loading);
-        self.order(|link| drop(link.load()));
+        self.send(|link| drop(link.load()));
     }
 
     /// Tells a JSON worker to load, with a command and keys around that no version knows.
@@ -200,7 +200,7 @@ impl Conversation {
             Line::of(command, |out| out.push_str(",\"fedflow_check\":{\"a\":[1,null,\"b\"]},\"later\":true"))
         };
         self.listener.expect(SessionPhase::Loading);
-        self.order(|link| {
+        self.send(|link| {
             if let Link::Json(lines) = link {
                 let _ = lines.send(strange("fedflow-check"));
                 let _ = lines.send(strange("load"));
@@ -210,11 +210,11 @@ impl Conversation {
 
     pub(crate) fn train(&self, device: Device, params: &Dict) {
         self.listener.expect(SessionPhase::Training);
-        self.order(|link| drop(link.train(&lease_of(device), params.clone())));
+        self.send(|link| drop(link.train(&lease_of(device), params.clone())));
     }
 
     pub(crate) fn exit(&self) {
-        self.order(|link| drop(link.exit()));
+        self.send(|link| drop(link.exit()));
     }
 
     /// Closes the channel, as the end of the supervisor would.
@@ -251,8 +251,8 @@ impl Conversation {
         self.logs.stderr_tail()
     }
 
-    /// Tells the worker something. A channel that is closed is noticed by its reader, which knows more about it.
-    fn order(&self, give: impl FnOnce(&mut Link)) {
+    /// Sends a command. A closed channel is noticed by the reader, which knows more about it.
+    fn send(&self, give: impl FnOnce(&mut Link)) {
         if let Some(link) = self.link.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
             give(link);
         }
@@ -270,7 +270,7 @@ impl Drop for Conversation {
     }
 }
 
-/// A task in a place of its own.
+/// A task in a directory of its own.
 fn assignment(place: &Path, number: u32, (kind, params): (&str, Dict)) -> Result<Assignment, Cause> {
     let name = |text: &str| {
         Name::new(text).map_err(|error| Cause::new(FailureKind::Spawn, format!("{text:?}: {error}")))

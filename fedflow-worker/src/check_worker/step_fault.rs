@@ -1,4 +1,4 @@
-//! Why a step of the check failed, in words: what was expected, what came, and what to do about it.
+//! `StepFault`: why a step of the check failed, in words: what was expected, what came, and what to do about it.
 
 use std::time::Duration;
 
@@ -7,9 +7,9 @@ use fedflow_core::FailureKind;
 use super::conversation::{Conversation, Heard};
 use crate::protocol::shortened;
 
-/// The longest text of the worker's that is repeated, in bytes.
+/// The longest text of a worker that is repeated, in bytes.
 const MAX_QUOTE: usize = 600;
-/// How long a worker that was silent may take to say something when its channel ends.
+/// How long a silent worker may take to say something when its channel ends.
 pub(crate) const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Why a step failed.
@@ -41,7 +41,7 @@ pub(crate) const OTHER_PARAMS: &str = "if the worker is right, try it with other
 pub(crate) const NEW_TASK: &str = "a process may be given one task after the other: make a new one for each";
 
 impl StepFault {
-    /// A fault of a worker that is running, or was.
+    /// A fault of a worker that runs, or ran.
     pub(crate) fn of(conversation: &Conversation, problem: String, hint: &'static str) -> Self {
         Self { problem, hint, stderr_tail: conversation.stderr_tail() }
     }
@@ -51,7 +51,7 @@ impl StepFault {
         Self { problem, hint, stderr_tail: String::new() }
     }
 
-    /// Something else came than what was expected.
+    /// Something came that was not expected.
     pub(crate) fn instead(
         conversation: &mut Conversation,
         heard: Heard,
@@ -79,7 +79,7 @@ impl StepFault {
         }
     }
 
-    /// Nothing came: perhaps it lies in a buffer and comes when the worker leaves.
+    /// Nothing came: perhaps it lies in a buffer and comes when the worker exits.
     fn silence(conversation: &mut Conversation, expected: &str, hint: &'static str) -> Self {
         let nothing = format!("expected {expected}, but nothing came within {}", seconds(conversation.limit));
         conversation.stop_talking();
@@ -97,7 +97,7 @@ pub(crate) fn failed(phase: &str, kind: FailureKind, message: String) -> String 
     format!("{phase} failed ({kind}): {}", clipped(message))
 }
 
-/// A text of the worker's, at most so long as a reader wants to see.
+/// A text of the worker, cut to a length that can be read.
 pub(crate) fn clipped(text: String) -> String {
     shortened(text, MAX_QUOTE)
 }

@@ -151,7 +151,7 @@ pub(crate) fn ignore_the_unknown(conversation: &mut Conversation, kind: &str) ->
     }
 }
 
-/// The channel is closed, as the end of the supervisor would.
+/// The channel is closed, as the end of the supervisor would close it.
 pub(crate) fn leave_closed_channel(conversation: &mut Conversation) -> Result<String, StepFault> {
     conversation.hang_up();
     match conversation.ending(conversation.limit) {

@@ -2,16 +2,16 @@
 
 use fedflow_core::{Device, Dict};
 
-/// A task that a worker is to do, twice.
+/// A task that a worker is given twice.
 #[derive(Debug, Clone)]
 pub struct Trial {
-    /// Its kind.
+    /// Its task kind.
     pub kind: String,
     /// Its parameters.
     pub params: Dict,
     /// Its parameters for `train`.
     pub train_params: Dict,
-    /// The device that it is told.
+    /// The device that it is told to train on.
     pub device: Device,
 }
 
@@ -20,19 +20,19 @@ pub struct Trial {
 pub struct CheckedStep {
     /// What a worker has to do: a phrase such as `leaves when it is told to exit`.
     pub name: &'static str,
-    /// What came of it.
+    /// Whether the worker does that.
     pub verdict: Verdict,
 }
 
-/// What came of a step. Texts of the worker's are clipped, but not escaped for a terminal.
+/// The outcome of a step. Texts of the worker are clipped, but not escaped for a terminal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// It does.
+    /// The worker does it.
     Passed {
-        /// What there is to tell; may be empty.
+        /// A remark; may be empty.
         note: String,
     },
-    /// It does not.
+    /// The worker does not do it.
     Failed {
         /// What was expected and what came.
         problem: String,
@@ -41,9 +41,9 @@ pub enum Verdict {
         /// The last lines that it wrote to stderr.
         stderr_tail: String,
     },
-    /// It was not tried.
+    /// The step was not tried.
     Skipped {
-        /// Why not.
+        /// The reason.
         reason: &'static str,
     },
 }

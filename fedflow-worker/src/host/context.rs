@@ -1,4 +1,4 @@
-//! What every part of the host knows.
+//! `HostContext`: what every part of the host knows.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -36,7 +36,7 @@ pub enum HostError {
 pub(crate) struct HostContext {
     pub(crate) options: HostOptions,
     pub(crate) own_program: String,
-    /// What the environments of all processes begin with.
+    /// What the environments of all processes have in common.
     pub(crate) environment: Environment,
     /// The standard input of a process that is to read nothing.
     pub(crate) null: OwnedFd,
@@ -69,7 +69,7 @@ impl HostContext {
         }))
     }
 
-    /// The program of a worker's name.
+    /// The worker program of this name.
     pub(crate) fn worker_program(&self, name: &str) -> Option<WorkerProgram> {
         match self.options.workers.get(name) {
             Some(program) => Some(program.clone()),

@@ -1,5 +1,5 @@
-//! A door for fuzzers and for tests of other crates: what reads a worker's bytes, without a worker. No part of the
-//! API.
+//! Entry points for fuzzers and for tests of other crates: they read a worker's bytes without a worker. Not part of
+//! the API.
 
 use std::os::fd::OwnedFd;
 
@@ -15,10 +15,10 @@ use crate::host::sessions::listener::{Listener, SessionPhase};
 use crate::pausable_clock::Clock;
 use crate::protocol::codec;
 
-/// Hears bytes as what a JSON worker sends after hello, once while it loads and once while it trains. As many of
+/// Hears bytes as what a JSON worker sends after its hello, once while it loads and once while it trains. As many of
 /// them as a socket takes are heard.
 ///
-/// Returns why it was not heard to its end, for each.
+/// Returns for each why they were not heard to their end.
 pub fn json_lines(bytes: &[u8], result_limit: u64) -> [Option<String>; 2] {
     let _ = json_events::check_ready(bytes);
     [SessionPhase::Loading, SessionPhase::Training].map(|phase| {
@@ -44,7 +44,7 @@ pub fn encode(dict: Dict, limit: u64) -> Option<Vec<u8>> {
 fn filled_socket(bytes: &[u8]) -> Option<OwnedFd> {
     let pair = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None);
     let (theirs, ours) = pair.ok()?;
-    // More of a buffer, where that is allowed.
+    // A larger buffer, where that is allowed.
     let _ = sockopt::set_socket_send_buffer_size(&theirs, 1 << 20);
     let mut rest = bytes;
     while !rest.is_empty() {

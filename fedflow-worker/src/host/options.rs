@@ -1,4 +1,4 @@
-//! What a host needs to know: the worker programs, and the limits that hold for them.
+//! `HostOptions`: the worker programs, and the limits that hold for them.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use fedflow_core::OomSigns;
 
 use crate::host::lease_hooks::LeaseHooks;
 
-/// How a worker program talks to its supervisor.
+/// The protocol that a worker program speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Protocol {
     /// Over ipc-channel: a Rust program built on [`Worker`](crate::Worker).
@@ -25,16 +25,17 @@ pub struct WorkerProgram {
     /// Program and arguments. A program with a separator is relative to [`HostOptions::base_dir`], another one is
     /// looked up in `PATH`.
     pub command: Vec<String>,
-    /// How it talks.
+    /// The protocol that it speaks.
     pub protocol: Protocol,
     /// Variables for its environment.
     pub env: Vec<(String, String)>,
 }
 
-/// What a host needs to know.
+/// What a host is started with.
 #[derive(Debug, Clone)]
 pub struct HostOptions {
-    /// The worker programs by name. [`SELF_WORKER`](fedflow_core::SELF_WORKER) is the running program itself and need not be named.
+    /// The worker programs by name. [`SELF_WORKER`](fedflow_core::SELF_WORKER) is the running program itself and need
+    /// not be named.
     pub workers: BTreeMap<String, WorkerProgram>,
     /// What relative program paths are relative to; an absolute path.
     pub base_dir: PathBuf,
@@ -45,22 +46,23 @@ pub struct HostOptions {
     /// How much of each of a task's two logs is kept, in bytes, at least 64 KiB: the head and the newest part. While
     /// the task writes, its file may take more for up to a second.
     pub log_limit: u64,
-    /// Whether the directory of a failed attempt is kept beside the task's as `ID.attempt-K`; else it is removed.
+    /// Whether the directory of a failed attempt is kept beside the task's, as `ID.attempt-K`; otherwise it is
+    /// removed.
     pub keep_failed_attempts: bool,
-    /// The threads that each task's numeric libraries may use, unless the user set a number; `None` leaves it to
-    /// them, which is all cores for each.
+    /// The number of threads of each task's numeric libraries, unless the user set one; `None` leaves it to the
+    /// libraries, most of which take all cores.
     pub threads_per_task: Option<u32>,
     /// What the owner of the leases is told and asked.
     pub lease_hooks: LeaseHooks,
-    /// By what it is known that a process which failed was out of memory, beside what a task adds.
+    /// How a process that failed is known to have been out of memory, beside the signs that its task adds.
     pub oom_signs: Arc<OomSigns>,
     /// How long a worker may take to say hello. The engine has its own, usually shorter, time limits.
     pub start_timeout: Duration,
-    /// How often memory and processors are looked at; `None` is never.
+    /// How often memory and processors are sampled; `None` is never.
     pub sample_interval: Option<Duration>,
-    /// Whether what workers leave behind is ended also if it left its process group: the program becomes a subreaper,
-    /// and *every* child of it that is no worker is taken for an orphan. Only for a program that starts no other
-    /// processes, and has no children from before.
+    /// Whether processes that workers leave behind are ended even if they left the process group. The program becomes
+    /// a subreaper, and *every* child of it that is no worker is taken for an orphan: only for a program that starts
+    /// no other processes and had no children before.
     pub adopt_orphans: bool,
 }
 

@@ -1,4 +1,5 @@
-//! What passes between the supervisor and one worker: both protocols, who may say what when, and how much is taken in.
+//! What passes between the supervisor and one worker: both protocols, what a worker may say when, and how much is
+//! taken in.
 
 pub(crate) mod ipc;
 pub(crate) mod item_limits;

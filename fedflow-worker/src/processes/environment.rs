@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 pub(crate) use super::own_environment::{BOOTSTRAP, DESCRIBE, FD, TOKEN};
 
-/// Names of variables that a task's process finds.
+/// The names of the variables that a task's process finds.
 pub(crate) const TASK_ID: &str = "FEDFLOW_TASK_ID";
 pub(crate) const GROUP: &str = "FEDFLOW_GROUP";
 pub(crate) const WORKDIR: &str = "FEDFLOW_WORKDIR";
@@ -28,9 +28,9 @@ const PREFIX: &[u8] = b"FEDFLOW_";
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Environment {
     common: Arc<[Variable]>,
-    /// What counts before that.
+    /// These take precedence over the common ones.
     own: Vec<Variable>,
-    /// A variable that no process can have: the kernel's texts end at the first zero.
+    /// The name of a variable that no process can be given, as it holds a zero byte.
     unfit: Option<OsString>,
 }
 
@@ -39,7 +39,7 @@ pub(crate) struct Environment {
 struct Variable {
     /// `NAME=value`.
     text: CString,
-    /// How long the name is, with the sign after it.
+    /// How long the name is, with the `=` after it, in bytes.
     name: usize,
 }
 
@@ -52,7 +52,7 @@ impl Variable {
         Some(Self { text: CString::new(text).ok()?, name: name.len() + 1 })
     }
 
-    /// The name and the sign after it: what no other variable's text begins with.
+    /// The name with the `=` after it. No other variable's text begins with it.
     fn name(&self) -> &[u8] {
         &self.text.as_bytes()[..self.name]
     }
@@ -67,8 +67,7 @@ impl Variable {
 }
 
 impl Environment {
-    /// What this process's environment gives to others: everything but Fedflow's own variables, which were meant for
-    /// this process or hold secrets.
+    /// This process's environment without Fedflow's own variables, which are meant for this process or hold secrets.
     pub(crate) fn inherited() -> Self {
         let mut environment = Self::default();
         for (name, value) in env::vars_os().filter(|(name, _)| !name.as_bytes().starts_with(PREFIX)) {
@@ -101,7 +100,7 @@ impl Environment {
         all.into_iter().find(|variable| variable.is(name.as_ref())).map(Variable::value)
     }
 
-    /// The same variables, of which copies take no time.
+    /// The same variables, shared by all clones.
     pub(crate) fn into_common(self) -> Self {
         let common = self.all().cloned().collect();
         Self { common, own: Vec::new(), unfit: self.unfit }
@@ -130,7 +129,7 @@ impl Environment {
         common.chain(&self.own)
     }
 
-    /// Where a program is that is named without a separator, by the `PATH` of these variables.
+    /// Finds a program that is named without a separator in the `PATH` of these variables.
     pub(crate) fn find_program(&self, name: &OsStr) -> Option<PathBuf> {
         env::split_paths(self.get("PATH")?)
             .filter(|directory| directory.is_absolute())

@@ -1,12 +1,12 @@
-//! What a process has inherited and must not hand on: open descriptors and blocked signals.
+//! Open descriptors and blocked signals that a process has inherited and must not pass on.
 
 use std::mem::MaybeUninit;
 
-/// Has nothing that this process inherited reach the processes that it starts: every open descriptor but standard
-/// input, output and error is closed on exec, and this thread blocks no signal any more.
+/// Keeps what this process inherited from the processes that it starts: every open descriptor but standard input, output and
+/// error is closed on exec, and this thread blocks no signal any more.
 ///
-/// A program that supervises runs calls it at the beginning of `main`, before it starts a thread: others begin with
-/// the signals that are blocked then. Where the kernel is older than 5.11, descriptors stay as they are.
+/// A program that supervises runs calls it at the beginning of `main`, before it starts a thread: a new thread inherits the
+/// blocked signals. On kernels older than 5.11, descriptors stay as they are.
 #[cfg(feature = "host")]
 pub fn shed_inheritance() {
     // SAFETY: marking a descriptor changes nothing for this process. rustix has no such call.
@@ -14,7 +14,7 @@ pub fn shed_inheritance() {
     unblock_signals();
 }
 
-/// Blocks no signal in this thread. rustix has no such call.
+/// Unblocks every signal in this thread. rustix has no such call.
 pub(crate) fn unblock_signals() {
     let mut none = MaybeUninit::uninit();
     // SAFETY: the set is initialised by the first call, which cannot fail, before the second one reads it.

@@ -6,13 +6,13 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-/// Reads a short file of the kernel's. Such a file has no length to ask for, and is read here after every task.
+/// Reads a short file of the kernel's. Such a file has no length that could be asked for. This runs after every task.
 pub(crate) fn read_short(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
     let mut file = File::open(path)?;
     gather(|buffer, _| file.read(buffer))
 }
 
-/// Reads a short file of the kernel's that is open. It makes its text anew for each reading from the beginning.
+/// Reads an open file of the kernel's again. The kernel makes its text anew for each read from the beginning.
 #[cfg(feature = "host")]
 pub(crate) fn read_again(file: &File) -> io::Result<Vec<u8>> {
     gather(|buffer, place| file.read_at(buffer, place))

@@ -1,4 +1,4 @@
-//! The end of processes: they are killed and waited for, and never mistaken for later ones.
+//! Signals processes and waits for their end, without ever mistaking one for a later process of the same number.
 
 use std::os::fd::OwnedFd;
 use std::time::Duration;
@@ -18,21 +18,21 @@ pub(crate) fn end(processes: &[ProcessId], signals: &[Signal], wait: Duration) {
 
 /// Sends signals to processes; returns those that were still there.
 pub(crate) fn signal(processes: &[ProcessId], signals: &[Signal]) -> Vec<OwnedFd> {
-    let held: Vec<OwnedFd> = processes.iter().filter_map(hold).collect();
+    let held: Vec<OwnedFd> = processes.iter().filter_map(open_descriptor).collect();
     for process in &held {
         for signal in signals {
-            // It may have ended by itself.
+            // The process may have ended by itself.
             let _ = pidfd_send_signal(process, *signal);
         }
     }
     held
 }
 
-/// A descriptor that means this process, even when its number is used again; `None` if it is gone.
-fn hold(process: &ProcessId) -> Option<OwnedFd> {
+/// A descriptor that refers to this process even when its number is used again; `None` if the process is gone.
+fn open_descriptor(process: &ProcessId) -> Option<OwnedFd> {
     let pid = Pid::from_raw(i32::try_from(process.pid).ok()?)?;
     let held = pidfd_open(pid, PidfdFlags::empty()).ok()?;
-    // Looked at after it is held: a number that was used again has another start.
+    // Checked after the descriptor is open: a number that was used again has another start.
     (identify(process.pid).ok()? == *process).then_some(held)
 }
 

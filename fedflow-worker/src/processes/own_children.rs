@@ -11,8 +11,7 @@ use super::own_descendants::reap_children;
 use super::process_identity::identify;
 use super::process_tree::{listed_children, snapshot};
 
-/// The children that this process has. One that a shell has become with `exec` may have children that are no
-/// business of its own.
+/// The children of this process. A process that a shell became by `exec` may have children that it did not start.
 ///
 /// # Errors
 /// `/proc` cannot be read.
@@ -24,10 +23,10 @@ pub fn own_children() -> io::Result<Vec<ProcessId>> {
     Ok(children.into_iter().filter_map(|pid| identify(pid).ok()).collect())
 }
 
-/// The numbers of a process's children, those included that have ended and were not waited for.
+/// The numbers of a process's children, including those that have ended and were not waited for.
 ///
-/// Takes a tenth of a millisecond where the kernel lists children; else a file is read for each process of the
-/// machine, 10 µs each.
+/// Takes a tenth of a millisecond where the kernel lists children. Elsewhere it reads a file for each process of the
+/// machine, which takes 10 µs each.
 ///
 /// # Errors
 /// `/proc` cannot be read, or there is no such process.
@@ -40,9 +39,9 @@ fn children(pid: u32) -> io::Result<Vec<u32>> {
     }
 }
 
-/// The numbers of the children that this process was given as a subreaper, and of those that its main thread started:
-/// the kernel gives orphans to the first thread that lives, which is the main thread. Looked at after every task, so
-/// it takes a file, not one for each thread.
+/// The numbers of the children that this process was given as a subreaper, and of those that its main thread started: the
+/// kernel gives orphans to the first living thread, which is the main thread. This runs after every task, so it reads one
+/// file and not one for each thread.
 ///
 /// # Errors
 /// `/proc` cannot be read.
@@ -58,11 +57,11 @@ pub(crate) fn adopted() -> io::Result<Vec<u32>> {
     }
 }
 
-/// Whether a process is sure to have no child: it has no more threads than that, of which only the main one has
-/// children, and that has none.
+/// Whether a process certainly has no child: it has at most `threads` threads, of which only the main one starts
+/// processes, and the main thread has no child.
 ///
-/// No other thread is looked up. What was looked up of a thread the kernel has to forget when the thread ends; if that
-/// is the last one, whoever reaps the process meanwhile spins until it is done, a millisecond where cores are short.
+/// Only the main thread is looked up. The kernel has to forget each thread that was looked up when that thread ends. If it
+/// is the last one, a process that reaps meanwhile spins until that is done, a millisecond where cores are short.
 pub(crate) fn is_childless(pid: u32, threads: u64) -> bool {
     let tasks = format!("/proc/{pid}/task");
     // A directory's links are itself, its name, and its subdirectories, one for each thread.
@@ -91,7 +90,7 @@ mod tests {
                 release.wait();
             });
             started.wait();
-            assert!(!is_childless(pid, 1), "nobody knows what the others have started");
+            assert!(!is_childless(pid, 1), "the other threads may have started some");
             release.wait();
         });
         let mut shell = Shell::start("echo ready; read line");

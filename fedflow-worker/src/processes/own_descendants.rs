@@ -11,19 +11,18 @@ use super::killing::end;
 use super::process_tree::descendants;
 use crate::pausable_clock::Clock;
 
-/// Kills every process that descends from this one, stopped ones included, until none is left, and reaps those that
-/// are its children; those in `spare` and what descends from them are spared. Returns those that even so are still
-/// there.
+/// Kills every process that descends from this one, stopped ones included, until none is left, and reaps those that are its
+/// children. The processes in `spare` and their descendants are spared. Returns the processes that are still there.
 ///
-/// What a child has left behind is found only if this process is a subreaper (`PR_SET_CHILD_SUBREAPER`). Blocks for
-/// `wait` at most; returns as soon as none is left. Nobody else in this process may wait for a child meanwhile.
+/// Orphaned descendants are found only if this process is a subreaper (`PR_SET_CHILD_SUBREAPER`). Blocks for `wait` at
+/// most, and returns as soon as none is left. No other part of this process may wait for a child meanwhile.
 ///
 /// # Errors
 /// `/proc` cannot be read.
 pub fn end_descendants(spare: &[ProcessId], wait: Duration) -> io::Result<Vec<ProcessId>> {
     let clock = Clock::start();
     let deadline = Time::after(wait);
-    // Without a child there is no descendant: then `/proc` need not be read.
+    // Without a child there is no descendant, and `/proc` need not be read.
     while reap_children() {
         let left = descendants(std::process::id(), spare)?;
         let wait = clock.until(deadline);
@@ -35,7 +34,7 @@ pub fn end_descendants(spare: &[ProcessId], wait: Duration) -> io::Result<Vec<Pr
     Ok(Vec::new())
 }
 
-/// Reaps the children that have ended; tells whether there are others.
+/// Reaps the children that have ended. Returns whether there are others.
 pub(super) fn reap_children() -> bool {
     loop {
         match waitid(WaitId::All, WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {

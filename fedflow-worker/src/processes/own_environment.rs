@@ -36,8 +36,8 @@ pub(crate) fn memory_directory() -> PathBuf {
 /// # Errors
 /// `/proc` cannot be read.
 pub(crate) fn is_single_threaded() -> io::Result<bool> {
-    // It does nothing where there is one thread and is refused where there are more. Asked first, as what a process
-    // has looked up of itself in `/proc` makes its end much slower for the kernel.
+    // The call does nothing with one thread and fails with more. It comes before `/proc`, as a process that has looked itself
+    // up there takes the kernel much longer to end.
     // SAFETY: it takes no pointer, and separates nothing. rustix has it behind a feature of its own.
     if unsafe { libc::unshare(libc::CLONE_THREAD) } == 0 {
         return Ok(true);
@@ -45,14 +45,14 @@ pub(crate) fn is_single_threaded() -> io::Result<bool> {
     Ok(std::fs::read_dir("/proc/self/task")?.count() == 1)
 }
 
-/// Calls a function while temporary files go into a directory, then restores what was set.
+/// Calls a function with `TMPDIR` set to a directory, then restores the variable.
 ///
 /// # Safety
 /// No other thread of this process may read or write the environment meanwhile.
 pub(crate) unsafe fn with_temporary_directory<R>(directory: &Path, call: impl FnOnce() -> R) -> R {
     const NAME: &str = "TMPDIR";
     let before = read(NAME);
-    // SAFETY: the caller promises that nobody else uses the environment.
+    // SAFETY: the caller promises that no other thread uses the environment.
     unsafe { env::set_var(NAME, directory) };
     let result = call();
     match before {
@@ -64,13 +64,13 @@ pub(crate) unsafe fn with_temporary_directory<R>(directory: &Path, call: impl Fn
     result
 }
 
-/// Removes what a supervisor told this process alone, so that its children do not find it.
+/// Removes the variables that a supervisor set for this process alone, so that its children do not get them.
 ///
 /// # Safety
 /// No other thread of this process may read or write the environment meanwhile.
 pub(crate) unsafe fn forget_supervisor() {
     for name in [FD, TOKEN, BOOTSTRAP] {
-        // SAFETY: the caller promises that nobody else uses the environment.
+        // SAFETY: the caller promises that no other thread uses the environment.
         unsafe { env::remove_var(name) };
     }
 }

@@ -1,4 +1,4 @@
-//! Who descends from whom, as `/proc` tells.
+//! The process tree below a process, read from `/proc`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -9,9 +9,8 @@ use fedflow_core::{ProcessId, ProcessStat};
 use super::kernel_files::read_short;
 use super::process_identity::{identify, probe_stat};
 
-/// All processes that descend from one, itself not included, parents before children; without those in `spare` and
-/// what descends from them. Those that have ended are among them: the main thread of a process may have ended while
-/// others of it go on.
+/// All descendants of a process, parents before children, without those in `spare` and their descendants. Processes that
+/// have ended are included: a main thread may have ended while other threads of its process go on.
 ///
 /// # Errors
 /// `/proc` cannot be read, or there is no such process.
@@ -19,7 +18,7 @@ pub(crate) fn descendants(pid: u32, spare: &[ProcessId]) -> io::Result<Vec<Proce
     if let Some(first) = listed_children(pid)? {
         let mut first = Some(first);
         let mut listed = |parent| match first.take() {
-            // Of the process itself, which is asked for before all others.
+            // The children of the process itself, which is asked for first.
             Some(first) => first,
             None => listed_children(parent).ok().flatten().unwrap_or_default(),
         };
@@ -39,7 +38,7 @@ fn below(
     mut children_of: impl FnMut(u32) -> Vec<ProcessId>,
 ) -> Vec<ProcessId> {
     let mut found = Vec::new();
-    // Processes come and go while one looks: each is visited once, so that the look ends.
+    // Processes come and go meanwhile. Each is visited once, so that the search ends.
     let mut seen: BTreeSet<ProcessId> = spare.iter().copied().collect();
     let mut parent = pid;
     let mut next = 0;
@@ -61,7 +60,7 @@ pub(super) fn listed_children(pid: u32) -> io::Result<Option<Vec<u32>>> {
                 let text = String::from_utf8_lossy(&text);
                 found.extend(text.split_ascii_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
             }
-            // A thread that has ended meanwhile has given its children to another one.
+            // A thread that has ended meanwhile has left its children to another thread.
             Err(_) if !thread.exists() => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
@@ -73,7 +72,7 @@ pub(super) fn listed_children(pid: u32) -> io::Result<Option<Vec<u32>>> {
 /// Every process that can be seen.
 pub(super) fn snapshot() -> io::Result<Vec<ProcessStat>> {
     let numbers = fs::read_dir("/proc")?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-    // One that cannot be read has ended meanwhile.
+    // A process that cannot be read has ended meanwhile.
     Ok(numbers.filter_map(|pid| probe_stat(pid).ok()).collect())
 }
 

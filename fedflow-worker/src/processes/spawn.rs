@@ -1,8 +1,7 @@
 //! The one file that creates processes, signals them and waits for them.
 //!
-//! Every process leads a group of its own, so that its helpers end with it. None is started by `fork`: to copy the
-//! supervisor takes a hundred times as long as `posix_spawn` once the supervisor is large. What must happen inside the
-//! child a Rust worker does itself.
+//! Every process leads a group of its own, so that its helpers end with it. No process is started by `fork`: copying a large
+//! supervisor takes a hundred times as long as `posix_spawn`. What must happen inside the child, a Rust worker does itself.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -22,16 +21,16 @@ use super::environment::Environment;
 use super::posix_spawn::Start;
 use super::{killing, own_children, process_tree};
 
-/// The numbers of the processes that were started here and not yet reaped. One for the whole program, as the kernel
-/// has one list of children for it; held while a process is reaped.
+/// The numbers of the processes that were started here and are not reaped yet. There is one list for the whole program, as
+/// the kernel has one. Locked while a process is reaped.
 static FAMILY: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
 
-/// Held for reading while a process is started: it lives before its number is known. Whoever must know every number tries
-/// for a moment to have it alone; processes wait for nobody.
+/// Locked for reading while a process is started, as the process lives before its number is known. A caller that must know
+/// every number tries briefly to lock it for writing; starts never wait.
 static STARTING: RwLock<()> = RwLock::new(());
 
-/// How often it is tried to have [`STARTING`] alone.
-const MOMENT: u32 = 1000;
+/// How often a caller tries to lock [`STARTING`] for writing.
+const WRITE_TRIES: u32 = 1000;
 
 /// A process to be started.
 pub(crate) struct Launch<'a> {
@@ -71,7 +70,7 @@ pub(crate) fn spawn(launch: Launch<'_>) -> Result<Process, SpawnError> {
     };
     let _starting = STARTING.read().unwrap_or_else(PoisonError::into_inner);
     let pid = start.start().map_err(failed)?;
-    // Nobody but us waits for it, so the number stays its own until `reap`.
+    // Only this file waits for the process, so the number stays its own until it is reaped.
     let pidfd = pidfd_open(pid, PidfdFlags::empty()).map_err(|error| {
         let _ = kill_process_group(pid, Signal::KILL);
         let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED);
@@ -100,8 +99,8 @@ pub(crate) struct Process {
     pidfd: OwnedFd,
 }
 
-/// The children of this program that were not started here and have not ended: what processes left behind that
-/// have ended, if this program is a subreaper. Those that have ended are reaped.
+/// The living children of this program that were not started here: orphans of processes that have ended, if this program is
+/// a subreaper. Those that have ended are reaped.
 ///
 /// # Errors
 /// `/proc` cannot be read.
@@ -111,9 +110,9 @@ pub(crate) fn strangers() -> io::Result<Vec<u32>> {
     if strangers.is_empty() {
         return Ok(strangers);
     }
-    // What was not known yet may be one of our own. While a program takes long to start, from a slow file system, it is
-    // not known: then there is another time.
-    if !(0..MOMENT).any(|_| STARTING.try_write().is_ok() || yields()) {
+    // A number that was not known may be of a process that is just being started. If that takes long, as from a slow file
+    // system, the caller has to come again.
+    if !(0..WRITE_TRIES).any(|_| STARTING.try_write().is_ok() || yields()) {
         return Ok(Vec::new());
     }
     let family = family();
@@ -126,19 +125,19 @@ pub(crate) fn may_have_strangers() -> bool {
     own_children::adopted().is_ok_and(|children| children.iter().any(|pid| !family().contains(pid)))
 }
 
-/// Lets others go on; false.
+/// Lets other threads run. Returns false, for use in a condition.
 fn yields() -> bool {
     std::thread::yield_now();
     false
 }
 
-/// Reaps a child if it has ended; tells whether it is gone.
+/// Reaps a child if it has ended. Returns whether it is gone.
 fn reap(pid: u32) -> bool {
     let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return true };
     !matches!(waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOHANG), Ok(None))
 }
 
-/// Reaps a child that has ended, and says the most memory that it has used.
+/// Reaps a child that has ended. Returns the most memory that it has used.
 fn reap_with_peak(pid: Pid) -> Option<Size> {
     let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
     let mut status = 0;
@@ -151,7 +150,7 @@ fn reap_with_peak(pid: Pid) -> Option<Size> {
     if reaped > 0 { peak_in(&usage) } else { None }
 }
 
-/// The most memory that this program has used. What it starts begins with that as its own peak in the kernel's accounts.
+/// The most memory that this program has used. The kernel counts that as the first peak of every process it starts.
 pub(crate) fn own_peak() -> Option<Size> {
     let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
     // SAFETY: the pointer is to a usage of the type that the call writes, and zeroed bytes are a usage. Neither std nor
@@ -180,11 +179,11 @@ pub(crate) enum Ending {
 impl Process {
     /// Sends a signal to the process's whole group.
     pub(crate) fn signal_group(&self, signal: Signal) {
-        // The group may be empty of everything but the dead leader; that is no error to anybody.
+        // The group may hold only its dead leader, which is no error.
         let _ = kill_process_group(self.pid, signal);
     }
 
-    /// How it ended, if it has. It stays unreaped, so that its group can still be signalled.
+    /// How the process ended; `None` while it runs. It is not reaped yet, so its group can still be signalled.
     pub(crate) fn ending(&self) -> Option<Ending> {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
         loop {
@@ -197,7 +196,7 @@ impl Process {
                     });
                 }
                 Err(Errno::INTR) => {}
-                // Somebody else waited for it (a library user's own reaper): all that is known is that it ended.
+                // Another part of the program has waited for it: all that is known is that it ended.
                 Err(_) => return Some(Ending::Code(-1)),
             }
         }
@@ -215,7 +214,7 @@ impl Process {
         peak
     }
 
-    /// Its number.
+    /// The process's number.
     pub(crate) fn number(&self) -> u32 {
         self.pid.as_raw_nonzero().get().unsigned_abs()
     }
@@ -226,7 +225,7 @@ impl Process {
         own_children::is_childless(self.number(), threads)
     }
 
-    /// What descends from it now, in its group or not. Nothing is left of that once it has ended.
+    /// The descendants of the process now, in its group or not. Once the process has ended, they no longer descend from it.
     pub(crate) fn descendants(&self) -> Vec<ProcessId> {
         process_tree::descendants(self.number(), &[]).unwrap_or_default()
     }
@@ -237,7 +236,7 @@ impl Process {
         killing::signal(&self.descendants(), &[Signal::STOP]);
     }
 
-    /// Has it and all that descends from it go on.
+    /// Lets it and all that descends from it go on.
     pub(crate) fn resume(&self) {
         killing::signal(&self.descendants(), &[Signal::CONT]);
         self.signal_group(Signal::CONT);
@@ -285,13 +284,13 @@ fn signal_name(signal: i32) -> Option<&'static str> {
     NAMES.iter().find(|(known, _)| known.as_raw() == signal).map(|(_, name)| *name)
 }
 
-/// A descriptor of `/dev/null` for a stream that nobody reads.
+/// A descriptor of `/dev/null`, for a stream without a reader or writer.
 pub(crate) fn null() -> io::Result<OwnedFd> {
     Ok(File::options().read(true).write(true).open("/dev/null")?.into())
 }
 
-/// The running program's own file, for a binary that is supervisor and worker in one. It is named through the
-/// kernel, so it is found even when the file was replaced meanwhile.
+/// The running program's own file, for a binary that is supervisor and worker in one. The kernel names it, so it is found
+/// even if the file was replaced meanwhile.
 pub(crate) fn own_program() -> OsString {
     std::env::current_exe().map_or_else(|_| "/proc/self/exe".into(), PathBuf::into_os_string)
 }

@@ -10,11 +10,11 @@ use super::wire_types::{Bytes, Carried, WireLease, WirePath};
 pub(crate) struct Bootstrap {
     /// The version that the supervisor will speak.
     pub(crate) version: u32,
-    /// The same token, so that a worker does not listen to anybody else.
+    /// The same token, so that a worker accepts no other program's channels.
     pub(crate) token: String,
-    /// Where the worker hears.
-    pub(crate) orders: IpcReceiver<ToWorker>,
-    /// Where the worker speaks.
+    /// The channel on which the worker receives.
+    pub(crate) commands: IpcReceiver<ToWorker>,
+    /// The channel on which the worker sends.
     pub(crate) events: IpcSender<ToHost>,
 }
 
@@ -32,7 +32,7 @@ pub(crate) enum ToWorker {
         /// The parameters for `train`.
         params: Carried,
     },
-    /// Leave.
+    /// End the process.
     Exit,
 }
 
@@ -64,7 +64,7 @@ pub(crate) enum ToHost {
     },
     /// The task cannot be made: its kind is not known, or its parameters do not fit.
     Refused {
-        /// Why.
+        /// The reason, in words.
         message: String,
     },
     /// `load` returned.
@@ -94,7 +94,7 @@ pub(crate) enum ToHost {
     Failed {
         /// Whether memory did not suffice.
         out_of_memory: bool,
-        /// Why.
+        /// The reason, in words.
         message: String,
     },
     /// `train` returned: the whole result, which fits into one piece.

@@ -7,8 +7,8 @@ use std::thread;
 use rustix::io::Errno;
 use rustix::process::{Signal, kill_current_process_group};
 
-/// Watches the socket that the supervisor holds the other end of. The kernel closes it when the supervisor ends,
-/// by whatever cause; then the worker's own process group is killed, helpers included.
+/// Watches the socket whose other end the supervisor holds. The kernel closes it when the supervisor ends, whatever the
+/// cause; then the worker's own process group is killed, helpers included.
 pub(super) fn watch(socket: OwnedFd) -> io::Result<()> {
     thread::Builder::new().name("fedflow-lifeline".into()).stack_size(64 * 1024).spawn(move || {
         let mut byte = [0_u8; 64];

@@ -1,4 +1,4 @@
-//! Panics of user code, caught and put into words.
+//! Catches panics of the author's code and describes them.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -6,27 +6,27 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::Once;
 
 thread_local! {
-    static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
+    static PANIC_LOCATION: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Calls a function; a panic in it becomes an error that says what and where.
+/// Calls a function. A panic in it becomes an error that says what happened and where.
 pub(super) fn catch<R>(call: impl FnOnce() -> R) -> Result<R, String> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let before = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
             let place = info.location().map(ToString::to_string);
-            PLACE.with(|cell| *cell.borrow_mut() = place);
+            PANIC_LOCATION.with(|cell| *cell.borrow_mut() = place);
             // It still goes to stderr.log, with a backtrace if the user asked for one.
             before(info);
         }));
     });
-    PLACE.with(|cell| cell.borrow_mut().take());
+    PANIC_LOCATION.with(|cell| cell.borrow_mut().take());
     // A task that panicked may be half-changed. It is the user's own value, and nothing but `Drop` and, after an
     // interrupt, a retry by the supervisor touches it again.
     panic::catch_unwind(AssertUnwindSafe(call)).map_err(|payload| {
         let message = message_of(payload.as_ref());
-        match PLACE.with(|cell| cell.borrow_mut().take()) {
+        match PANIC_LOCATION.with(|cell| cell.borrow_mut().take()) {
             Some(place) => format!("panicked at {place}: {message}"),
             // It happened on another thread and was handed on.
             None => format!("panicked: {message}"),

@@ -1,4 +1,4 @@
-//! Which items are told now and which wait: at most so many a second, and of each key the last one always.
+//! Decides which items are sent now and which wait: at most so many a second, and the last one of each key always.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -9,22 +9,22 @@ use crate::protocol::{ITEM_GAP, MAX_KEYS, WORKER_BURST, WORKER_RATE};
 
 /// Holds back items that come faster than they may be sent. Knows nothing of channels and clocks.
 pub(super) struct RateLimit<V> {
-    keys: HashMap<String, Slot<V>>,
+    keys: HashMap<String, KeyState<V>>,
     tokens: f64,
     counted: Time,
 }
 
-struct Slot<V> {
-    told: Time,
+struct KeyState<V> {
+    sent: Time,
     waiting: Option<V>,
 }
 
 /// What becomes of an item.
 #[derive(Debug, PartialEq)]
 pub(super) enum Verdict<V> {
-    /// It is told now.
-    Tell(V),
-    /// It waits; a later one of its key replaces it.
+    /// It is sent now.
+    Send(V),
+    /// It waits. A later item of its key replaces it.
     Held,
     /// The task uses too many keys; it is dropped.
     TooManyKeys,
@@ -38,28 +38,28 @@ impl<V> RateLimit<V> {
     /// Decides on a new item.
     pub(super) fn offer(&mut self, now: Time, key: &str, value: V) -> Verdict<V> {
         self.refill(now);
-        let may_tell = self.tokens >= 1.0;
+        let may_send = self.tokens >= 1.0;
         let full = self.keys.len() >= MAX_KEYS;
         match self.keys.get_mut(key) {
-            Some(slot) if may_tell && now.since(slot.told) >= ITEM_GAP => {
-                slot.told = now;
-                slot.waiting = None;
+            Some(state) if may_send && now.since(state.sent) >= ITEM_GAP => {
+                state.sent = now;
+                state.waiting = None;
             }
-            Some(slot) => {
-                slot.waiting = Some(value);
+            Some(state) => {
+                state.waiting = Some(value);
                 return Verdict::Held;
             }
             None if full => return Verdict::TooManyKeys,
             None => {
-                let slot = self.keys.entry(key.to_owned()).or_insert(Slot { told: now, waiting: None });
-                if !may_tell {
-                    slot.waiting = Some(value);
+                let state = self.keys.entry(key.to_owned()).or_insert(KeyState { sent: now, waiting: None });
+                if !may_send {
+                    state.waiting = Some(value);
                     return Verdict::Held;
                 }
             }
         }
         self.tokens -= 1.0;
-        Verdict::Tell(value)
+        Verdict::Send(value)
     }
 
     /// Takes an item that has waited long enough.
@@ -68,14 +68,14 @@ impl<V> RateLimit<V> {
         if self.tokens < 1.0 {
             return None;
         }
-        let (key, slot) = self
+        let (key, state) = self
             .keys
             .iter_mut()
-            .filter(|(_, slot)| slot.waiting.is_some() && now.since(slot.told) >= ITEM_GAP)
-            .min_by_key(|(_, slot)| slot.told)?;
-        slot.told = now;
+            .filter(|(_, state)| state.waiting.is_some() && now.since(state.sent) >= ITEM_GAP)
+            .min_by_key(|(_, state)| state.sent)?;
+        state.sent = now;
         self.tokens -= 1.0;
-        slot.waiting.take().map(|value| (key.clone(), value))
+        state.waiting.take().map(|value| (key.clone(), value))
     }
 
     /// When the next item is due; `None` if none waits.
@@ -83,8 +83,8 @@ impl<V> RateLimit<V> {
         let earliest = self
             .keys
             .values()
-            .filter(|slot| slot.waiting.is_some())
-            .map(|slot| slot.told + ITEM_GAP)
+            .filter(|state| state.waiting.is_some())
+            .map(|state| state.sent + ITEM_GAP)
             .min()?;
         let token = Duration::from_secs_f64((1.0 - self.tokens).max(0.0) / WORKER_RATE);
         Some(earliest.max(self.counted + token))
@@ -95,7 +95,7 @@ impl<V> RateLimit<V> {
         let mut rest: Vec<_> = self
             .keys
             .iter_mut()
-            .filter_map(|(key, slot)| Some((slot.told, key.clone(), slot.waiting.take()?)))
+            .filter_map(|(key, state)| Some((state.sent, key.clone(), state.waiting.take()?)))
             .collect();
         rest.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
         rest.into_iter().map(|(_, key, value)| (key, value)).collect()
@@ -118,9 +118,9 @@ mod tests {
     }
 
     #[test]
-    fn the_first_is_told_and_the_last_arrives() {
+    fn the_first_is_sent_and_the_last_arrives() {
         let mut limit = RateLimit::new(at(0));
-        assert_eq!(limit.offer(at(0), "loss", 1), Verdict::Tell(1));
+        assert_eq!(limit.offer(at(0), "loss", 1), Verdict::Send(1));
         assert_eq!(limit.offer(at(10), "loss", 2), Verdict::Held);
         assert_eq!(limit.offer(at(20), "loss", 3), Verdict::Held);
         assert_eq!(limit.next_due(), Some(at(50)));
@@ -136,25 +136,25 @@ mod tests {
         #[test]
         fn never_too_fast_and_never_lost(offers in prop::collection::vec((0_u64..30, 0_u8..4), 1..400)) {
             let mut limit = RateLimit::new(at(0));
-            let (mut now, mut told, mut last) = (0, Vec::new(), HashMap::new());
+            let (mut now, mut sent, mut last) = (0, Vec::new(), HashMap::new());
             for (number, (passed, key)) in offers.into_iter().enumerate() {
                 now += passed;
                 while let Some((key, value)) = limit.due(at(now)) {
-                    told.push((now, key, value));
+                    sent.push((now, key, value));
                 }
                 let key = key.to_string();
                 last.insert(key.clone(), number);
-                if let Verdict::Tell(value) = limit.offer(at(now), &key, number) {
-                    told.push((now, key, value));
+                if let Verdict::Send(value) = limit.offer(at(now), &key, number) {
+                    sent.push((now, key, value));
                 }
             }
             for key in last.keys() {
-                let times: Vec<_> = told.iter().filter(|(_, k, _)| k == key).map(|(time, ..)| *time).collect();
+                let times: Vec<_> = sent.iter().filter(|(_, k, _)| k == key).map(|(time, ..)| *time).collect();
                 prop_assert!(times.windows(2).all(|pair| pair[1] - pair[0] >= 50), "{times:?}");
             }
-            told.extend(limit.drain().into_iter().map(|(key, value)| (now, key, value)));
+            sent.extend(limit.drain().into_iter().map(|(key, value)| (now, key, value)));
             for (key, number) in last {
-                let values: Vec<_> = told.iter().filter(|(_, k, _)| *k == key).map(|(.., v)| *v).collect();
+                let values: Vec<_> = sent.iter().filter(|(_, k, _)| *k == key).map(|(.., v)| *v).collect();
                 prop_assert_eq!(values.last(), Some(&number));
                 prop_assert!(values.is_sorted());
             }
@@ -163,15 +163,15 @@ mod tests {
         #[test]
         fn all_keys_together_keep_to_the_rate(gaps in prop::collection::vec(0_u64..3, 1..2000)) {
             let mut limit = RateLimit::new(at(0));
-            let (mut now, mut told) = (0, 0.0);
+            let (mut now, mut sent) = (0, 0.0);
             for (number, gap) in gaps.into_iter().enumerate() {
                 now += gap;
-                if let Verdict::Tell(_) = limit.offer(at(now), &(number % 700).to_string(), ()) {
-                    told += 1.0;
+                if let Verdict::Send(_) = limit.offer(at(now), &(number % 700).to_string(), ()) {
+                    sent += 1.0;
                 }
                 #[expect(clippy::cast_precision_loss, reason = "a few seconds in milliseconds")]
                 let allowed = WORKER_BURST + now as f64 / 1000.0 * WORKER_RATE + 1.0;
-                prop_assert!(told <= allowed);
+                prop_assert!(sent <= allowed);
             }
         }
     }

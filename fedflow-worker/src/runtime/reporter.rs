@@ -1,4 +1,4 @@
-//! Tells the supervisor what `train` reports, thinned out; what was held back follows from a thread of its own.
+//! Sends the supervisor what `train` reports, within a rate. A thread of its own sends what was held back.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -15,21 +15,21 @@ use crate::protocol::{Bytes, MAX_ITEM, MAX_KEY, MAX_KEYS, ToHost, codec};
 /// The key of progress, which no item can have: an item's key is never empty here.
 const PROGRESS: &str = "";
 
-/// Where a running `train` tells what it has reached.
+/// Takes the items and the progress of a running `train`.
 pub(super) struct Reporter {
-    shared: Arc<Shared>,
+    shared: Arc<ReporterCore>,
     helper: Option<thread::JoinHandle<()>>,
     complained: BTreeSet<&'static str>,
 }
 
-struct Shared {
-    state: Mutex<State>,
+struct ReporterCore {
+    queue: Mutex<HeldBack>,
     changed: Condvar,
     events: IpcSender<ToHost>,
     clock: Clock,
 }
 
-struct State {
+struct HeldBack {
     limit: RateLimit<ToHost>,
     over: bool,
 }
@@ -37,17 +37,17 @@ struct State {
 impl Reporter {
     pub(super) fn new(events: IpcSender<ToHost>) -> Self {
         let clock = Clock::start();
-        let state = State { limit: RateLimit::new(clock.now()), over: false };
-        let shared = Shared { state: Mutex::new(state), changed: Condvar::new(), events, clock };
+        let queue = HeldBack { limit: RateLimit::new(clock.now()), over: false };
+        let shared = ReporterCore { queue: Mutex::new(queue), changed: Condvar::new(), events, clock };
         Self { shared: Arc::new(shared), helper: None, complained: BTreeSet::new() }
     }
 
-    /// Tells what is still held back. Nothing is told afterwards.
+    /// Sends what is still held back. Nothing is sent afterwards.
     pub(super) fn finish(self) {
         {
-            let mut state = self.shared.lock();
-            state.over = true;
-            for (_, message) in state.limit.drain() {
+            let mut held_back = self.shared.lock();
+            held_back.over = true;
+            for (_, message) in held_back.limit.drain() {
                 self.shared.send(message);
             }
         }
@@ -58,17 +58,17 @@ impl Reporter {
     }
 
     fn offer(&mut self, key: &str, message: ToHost) {
-        // The lock is held while sending, so that the helper cannot tell an older value after a newer one.
-        let mut state = self.shared.lock();
-        let verdict = state.limit.offer(self.shared.clock.now(), key, message);
+        // The lock is held while sending, so that the helper cannot send an older value after a newer one.
+        let mut held_back = self.shared.lock();
+        let verdict = held_back.limit.offer(self.shared.clock.now(), key, message);
         match verdict {
-            Verdict::Tell(message) => self.shared.send(message),
+            Verdict::Send(message) => self.shared.send(message),
             Verdict::Held => {
-                drop(state);
+                drop(held_back);
                 self.wake_helper();
             }
             Verdict::TooManyKeys => {
-                drop(state);
+                drop(held_back);
                 self.complain("many", || {
                     format!("set_item was called with more than {MAX_KEYS} keys; further keys are dropped")
                 });
@@ -82,15 +82,15 @@ impl Reporter {
             return;
         }
         let shared = Arc::clone(&self.shared);
-        // Without the helper the value is told by the next call, or at the end.
+        // Without the helper the value is sent with the next call, or at the end.
         self.helper = thread::Builder::new()
             .name("fedflow-reporter".into())
             .stack_size(256 * 1024)
-            .spawn(move || shared.tell_what_waits())
+            .spawn(move || shared.send_what_waits())
             .ok();
     }
 
-    /// Says once to stderr.log that something is not told.
+    /// Says once in stderr.log that something is not sent.
     fn complain(&mut self, about: &'static str, text: impl FnOnce() -> String) {
         if self.complained.insert(about) {
             let _ = writeln!(std::io::stderr(), "fedflow worker: {}", text());
@@ -119,28 +119,28 @@ impl ProgressSink for Reporter {
     }
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+impl ReporterCore {
+    fn lock(&self) -> MutexGuard<'_, HeldBack> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// If nobody listens any more, the life line ends this process.
+    /// If the supervisor is gone, the life line ends this process.
     fn send(&self, message: ToHost) {
         let _ = self.events.send(message);
     }
 
-    fn tell_what_waits(&self) {
-        let mut state = self.lock();
-        while !state.over {
-            while let Some((_, message)) = state.limit.due(self.clock.now()) {
+    fn send_what_waits(&self) {
+        let mut held_back = self.lock();
+        while !held_back.over {
+            while let Some((_, message)) = held_back.limit.due(self.clock.now()) {
                 self.send(message);
             }
-            state = match state.limit.next_due() {
+            held_back = match held_back.limit.next_due() {
                 Some(due) => {
-                    let waited = self.changed.wait_timeout(state, self.clock.until(due));
+                    let waited = self.changed.wait_timeout(held_back, self.clock.until(due));
                     waited.unwrap_or_else(PoisonError::into_inner).0
                 }
-                None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+                None => self.changed.wait(held_back).unwrap_or_else(PoisonError::into_inner),
             };
         }
     }

@@ -1,4 +1,4 @@
-//! The worker's loop: hears what the supervisor wants, calls the user's task, answers.
+//! The worker's loop: receives commands, calls the author's task, answers.
 //!
 //! It takes its channels as parameters, so the tests run it without a process.
 
@@ -17,15 +17,15 @@ use crate::protocol::{
     Bytes, Carried, MAX_CHUNK, MAX_ITEM, TaskMessage, ToHost, ToWorker, WireLease, codec, shortened,
 };
 
-/// What a process does to stand at another task's place.
+/// Prepares the process for a task: its directory, its logs, and what an earlier task left.
 pub(super) type Enter<'a> = dyn FnMut(&Path, Entry) -> io::Result<()> + 'a;
 
 /// How a task comes to a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Entry {
-    /// Another task was here before.
+    /// The process has served another task before.
     pub(super) reused: bool,
-    /// The process is to stay when it is done.
+    /// The process is kept when the task is done.
     pub(super) kept: bool,
 }
 
@@ -41,17 +41,17 @@ struct Current {
     earlier: Option<Box<dyn AnyTask>>,
 }
 
-/// Serves until the supervisor sends the worker away or is gone.
+/// Serves until the supervisor ends the worker or is gone.
 pub(super) fn serve(
     kinds: &Kinds,
-    orders: &IpcReceiver<ToWorker>,
+    commands: &IpcReceiver<ToWorker>,
     events: &IpcSender<ToHost>,
     enter: &mut Enter<'_>,
 ) {
     let mut current: Option<Current> = None;
     let mut used = false;
-    while let Some(order) = next(orders) {
-        match order {
+    while let Some(command) = next(commands) {
+        match command {
             ToWorker::Task(message) => {
                 let number = message.number;
                 let reused = std::mem::replace(&mut used, true);
@@ -86,18 +86,18 @@ impl Current {
     }
 }
 
-/// The next order; `None` when no more will come. A signal that interrupts the wait is no reason to stop.
-fn next(orders: &IpcReceiver<ToWorker>) -> Option<ToWorker> {
+/// The next command; `None` when no more will come. A signal that interrupts the wait is no reason to stop.
+fn next(commands: &IpcReceiver<ToWorker>) -> Option<ToWorker> {
     loop {
-        match orders.recv() {
-            Ok(order) => return Some(order),
+        match commands.recv() {
+            Ok(command) => return Some(command),
             Err(IpcError::Io(error)) if error.kind() == std::io::ErrorKind::Interrupted => {}
             Err(_) => return None,
         }
     }
 }
 
-/// If nobody listens any more, the loop ends with the next order, or the life line ends the process.
+/// If the supervisor is gone, the loop ends at the next command, or the life line ends the process.
 fn tell(events: &IpcSender<ToHost>, message: ToHost) {
     let _ = events.send(message);
 }
@@ -157,7 +157,7 @@ fn train(current: Option<&mut Current>, events: &IpcSender<ToHost>, lease: WireL
         task.train(&mut ctx, &lease.device)
     });
     reporter.finish();
-    // A line that was begun belongs to this task's log, whoever comes next.
+    // An unfinished line belongs to this task's log, whichever task comes next.
     let _ = io::stdout().flush();
     match outcome {
         Ok(Ok(result)) => send_result(events, result, *result_limit),

@@ -1,4 +1,4 @@
-//! Where a worker's process stands: its current directory, its logs, and the processes that a task has left in it.
+//! The surroundings of a worker's process: its current directory, its logs, and the processes that a task has left below it.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -13,35 +13,35 @@ use rustix::stdio::{dup2_stderr, dup2_stdout};
 use super::session::Entry;
 use crate::processes::end_descendants;
 
-/// How long killed processes are waited for. Only the kernel can hold them.
+/// How long to wait for killed processes. Only the kernel can delay their end.
 const WAIT: Duration = Duration::from_secs(2);
 
-/// Where this process stands.
+/// What this process has set up for its tasks.
 #[derive(Debug, Default)]
 pub(super) struct Surroundings {
-    /// Whether nothing gets away from below this process any more.
+    /// Whether this process is a subreaper, so that no descendant escapes it.
     is_reaper: bool,
 }
 
 impl Surroundings {
-    /// Has this process stand at a task's place. After another task, it first ends what that one has left behind,
-    /// and has standard output and error lead to the new task's logs.
+    /// Enters a task's directory. After another task, first ends the processes that it left behind, and directs standard
+    /// output and error to the new task's logs.
     ///
     /// # Errors
     /// There is no such directory, or it lacks the logs.
     pub(super) fn enter(&mut self, workdir: &Path, entry: Entry) -> io::Result<()> {
         if (entry.reused || entry.kept) && !self.is_reaper {
-            // Of a process that serves several tasks nothing may get away.
+            // Nothing that a task starts may outlive its task in a process that serves several.
             set_child_subreaper(Some(getpid()))?;
             self.is_reaper = true;
         }
         if entry.reused {
-            // Without a child this is one call of the kernel. What cannot be ended is left to this process's own end.
+            // Without a child this is one system call. What cannot be ended is left to this process's own end.
             let _ = end_descendants(&[], WAIT);
         }
         std::env::set_current_dir(workdir)?;
         if entry.reused {
-            // What is still held back was written by the task before.
+            // What is still buffered was written by the task before.
             let _ = io::stdout().flush();
             dup2_stdout(open_log("stdout.log")?)?;
             dup2_stderr(open_log("stderr.log")?)?;
@@ -50,13 +50,13 @@ impl Surroundings {
     }
 }
 
-/// Ends what the tasks of this process have left running below it. The supervisor counts on it.
+/// Ends what the tasks of this process have left running below it. The supervisor relies on it.
 pub(super) fn leave() {
     // As above.
     let _ = end_descendants(&[], WAIT);
 }
 
-/// Opens a log in the current directory. The supervisor has made it: what lies there otherwise is not written to.
+/// Opens a log in the current directory. The supervisor has made it; a link in its place is not followed.
 fn open_log(name: &str) -> io::Result<File> {
     let flags = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or(0);
     File::options().append(true).custom_flags(flags).open(name)

@@ -1,4 +1,4 @@
-//! `EstimatesFile`: what runs have learned of tasks' memory, kept for the next one beside the user's configuration.
+//! `EstimatesFile`: the memory of tasks that runs have learned, kept beside the user's configuration for later runs.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -17,19 +17,19 @@ const LOCK: &str = "estimates.lock";
 /// The version of the file's format.
 const VERSION: u32 = 1;
 
-/// A larger file is not one of ours: it holds a bounded number of families, of bounded size each.
+/// A larger file is not Fedflow's: the number of families and the size of each are bounded.
 const MAX_BYTES: u64 = 8 << 20;
 
-/// Another run that saves takes milliseconds; one that was stopped meanwhile is not waited for any longer.
+/// How long to wait for another run that saves. That takes milliseconds, unless the run was stopped meanwhile.
 const LOCK_WAIT: Duration = Duration::from_secs(2);
 
-/// The estimates in a directory of the user's. The directory is made private if it is not.
+/// The estimates file in a directory of the user's. The directory is made private if it is not.
 #[derive(Debug, Clone)]
 pub struct EstimatesFile {
     directory: PathBuf,
 }
 
-/// Why estimates cannot be kept. No run need fail of it.
+/// Why estimates cannot be kept. A run goes on without them.
 #[derive(Debug, thiserror::Error)]
 pub enum EstimatesError {
     /// The system refuses it.
@@ -37,7 +37,7 @@ pub enum EstimatesError {
     Io {
         /// The file or directory.
         path: PathBuf,
-        /// Why.
+        /// The system's error.
         source: io::Error,
     },
     /// It is not what Fedflow writes.
@@ -45,7 +45,7 @@ pub enum EstimatesError {
     Damaged {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// What is wrong with it.
         reason: String,
     },
     /// A later version of Fedflow has written it; it is left alone.
@@ -56,7 +56,7 @@ pub enum EstimatesError {
         /// Its format's version.
         version: u32,
     },
-    /// Another process keeps it locked.
+    /// Another process holds its lock.
     #[error("{} is locked by another process", .0.display())]
     Locked(PathBuf),
 }
@@ -96,15 +96,15 @@ impl EstimatesFile {
     /// # Errors
     /// The file cannot be read, is damaged, or comes from a later version.
     pub fn load(&self) -> Result<Estimates, EstimatesError> {
-        match PrivateDir::open(&self.place()) {
+        match PrivateDir::open(&self.real_directory()) {
             Ok(directory) => self.read(&directory),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Estimates::default()),
             Err(error) => Err(failed(&self.directory)(error)),
         }
     }
 
-    /// Adds what a run has learned to what others have stored meanwhile. The file is there whole or as it was before;
-    /// one that is damaged is begun anew. Blocks on the disk, and for two seconds at most if another run saves.
+    /// Adds what a run has learned to what other runs have saved meanwhile. The file is replaced as a whole; a damaged one is
+    /// begun anew. Blocks on the disk, and for two seconds at most while another run saves.
     ///
     /// # Errors
     /// It cannot be written, another process keeps it locked, or it comes from a later version.
@@ -112,7 +112,7 @@ impl EstimatesFile {
         if !learned.has_news() {
             return Ok(());
         }
-        let place = self.place();
+        let place = self.real_directory();
         if let Some(parent) = place.parent() {
             std::fs::create_dir_all(parent).map_err(failed(parent))?;
         }
@@ -131,9 +131,9 @@ impl EstimatesFile {
         Ok(())
     }
 
-    /// Where the directory is: it may be a link, as programs make that keep a user's configuration elsewhere. Whose it is
-    /// and who may write to it is seen when it is opened; links inside it are not followed.
-    fn place(&self) -> PathBuf {
+    /// Where the directory is. It may be a link, as programs make that keep a user's configuration elsewhere. Its owner and
+    /// its permissions are checked when it is opened; links inside it are not followed.
+    fn real_directory(&self) -> PathBuf {
         std::fs::canonicalize(&self.directory).unwrap_or_else(|_| self.directory.clone())
     }
 
@@ -160,11 +160,11 @@ impl EstimatesFile {
     /// Locks the file until the returned descriptor is closed. The kernel frees the lock of a process that dies.
     fn lock(&self, directory: &PrivateDir) -> Result<File, EstimatesError> {
         let file = directory.open_or_create(LOCK).map_err(failed(&self.directory.join(LOCK)))?;
-        // The kernel's call has no time limit: it waits in a thread of its own, which ends with the lock.
+        // The system call has no time limit, so it waits on a thread of its own, which ends with the lock.
         let (done, locked) = crossbeam_channel::bounded(1);
         let wait = move || {
             let result = file.lock();
-            // Nobody may wait for it any more.
+            // The caller may have stopped waiting.
             let _ = done.send(result.map(|()| file));
         };
         thread::Builder::new()

@@ -2,7 +2,7 @@
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// The wall clock in Unix seconds; 0 if it stands before 1970.
+/// The wall clock in Unix seconds; 0 for a time before 1970.
 #[must_use]
 pub fn unix_now() -> f64 {
     #[expect(clippy::disallowed_methods, reason = "the store's one look at the wall clock")]

@@ -126,7 +126,7 @@ fn a_command_can_be_ended_at_any_time() {
     assert_eq!(world.gone().1, "signal 9 (SIGKILL), sent by Fedflow");
     let worker = world.start(command("true"), Dict::new());
     world.host().end(worker, Severity::Killed);
-    // Whether it was prepared before is a race; its end is told once in either case.
+    // Whether it was prepared before is a race; its end is reported once in either case.
     let first = world.event();
     let last = if first == WorkerEvent::Ready { world.event() } else { first };
     assert!(matches!(last, WorkerEvent::Gone { kind: FailureKind::Killed, .. }), "{last:?}");

@@ -21,7 +21,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("half_a_large_result_holds_up_nobody", half_a_large_result_holds_up_nobody),
 ];
 
-/// A worker that answers each command with what stands in the script.
+/// A worker that answers each command as the script says.
 fn worker(load: &str, train: &str) -> World {
     World::with_shell_worker(Protocol::Json, &script(load, train))
 }
@@ -71,7 +71,7 @@ fn a_shell_speaks_the_protocol() {
     assert_eq!(lines[2], serde_json::json!({"cmd": "load"}));
     assert_eq!((&lines[3]["cmd"], &lines[3]["device"]), (&"train".into(), &"cuda:3".into()));
     assert_eq!(lines[3]["params"], serde_json::json!({"scale": 3}));
-    // The lease in full: what a worker needs that shows itself the card, or keeps to its share.
+    // The whole lease: what a worker needs that shows itself the card, or keeps to its share.
     assert_eq!(lines[3]["lease"]["device"], "cuda:3");
     assert_eq!(lines[3]["lease"]["cards"].as_array().map(Vec::len), Some(1));
     assert_eq!(lines[4], serde_json::json!({"cmd": "exit"}));
@@ -187,7 +187,7 @@ fn half_a_large_result_holds_up_nobody() {
         worker
     };
     let stalls = begin(&mut world, "stalls");
-    // Its half line is more than its socket holds, so by then it has been read.
+    // The half line is more than the socket holds, so it has been read by then.
     std::fs::read(&gate).unwrap();
     let whole = begin(&mut world, "whole");
     let (worker, event) = world.event_of();

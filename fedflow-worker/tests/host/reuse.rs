@@ -36,7 +36,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_json_worker_that_speaks_while_it_is_idle_is_ended", a_json_worker_that_speaks_idly_is_ended),
 ];
 
-/// One process, and who it is known as.
+/// One process, and the worker that it is known as.
 struct Kept {
     worker: WorkerId,
     tasks: u32,
@@ -60,7 +60,7 @@ impl Kept {
         result
     }
 
-    /// Gives it another task.
+    /// Hands it over to another task.
     fn hand_over(&mut self, world: &mut World, change: impl FnOnce(&mut Assignment), script: &Script) {
         let program = script_program(SELF_WORKER);
         self.give(world, program, change, script);
@@ -81,7 +81,7 @@ impl Kept {
         self.tasks += 1;
     }
 
-    /// Gives it another task, which it does.
+    /// Hands it over to another task, which it does.
     fn next(&mut self, world: &mut World, script: &Script) -> Dict {
         self.hand_over(world, |_| {}, script);
         load(world, self.worker);
@@ -165,7 +165,7 @@ fn hand_overs_leave_no_descriptor_open() {
     let mut world = World::new();
     let mut kept = begin(&mut world, &Script::new("", "look"));
     let open_there = |result: &Dict| result.get("open").and_then(Value::as_list).unwrap().len();
-    // One of the first task's is gone: the worker opens its logs itself from the second one on.
+    // One of the first task's logs is gone. From the second task on the worker opens its logs itself.
     kept.train(&mut world);
     let result = kept.next(&mut world, &Script::new("", "look"));
     let (there, here) = (open_there(&result), open_here());
@@ -198,7 +198,7 @@ fn a_process_that_died_unheard_is_told() {
     let result = kept.train(&mut world);
     let earlier = kept.worker;
     kill(&result);
-    // Its end is told, but the engine, which has not looked, hands it over all the same.
+    // Its end is reported, but the engine has not looked and hands it over all the same.
     let gone = world.event_of();
     assert_eq!(gone.0, earlier);
     kept.hand_over(&mut world, |_| {}, &Script::default());
@@ -206,7 +206,8 @@ fn a_process_that_died_unheard_is_told() {
     assert_eq!(worker, kept.worker);
     let WorkerEvent::Gone { kind, message, .. } = event else { panic!("{event:?}") };
     assert_eq!((kind, message.as_str()), (FailureKind::Killed, "signal 9 (SIGKILL)"));
-    // Killed in the very moment in which it is handed over: one of the two numbers is told, and the new one in any case.
+    // Killed in the moment of the hand-over: an end may be reported for the old number, and is in any case for the
+    // new one.
     for _ in 0..20 {
         let mut world = World::new();
         let mut kept = begin(&mut world, &Script::default());
@@ -268,7 +269,7 @@ fn a_process_that_does_not_take_it_is_ended() {
 
 fn what_a_task_leaves_behind_ends_before_the_next() {
     let mut world = World::new();
-    // Children of the first task, and of a later one also what has left its group and has no parent.
+    // Children of the first task. Of a later one also a process that has left its group and has no parent.
     let mut kept = begin(&mut world, &Script::new("", "leave-helper"));
     for script in ["leave-daemon", "leave-daemon", ""] {
         let result = kept.train(&mut world);
@@ -301,7 +302,7 @@ fn kept_workers_end_as_they_are_asked() {
         first => first,
     };
     assert!(matches!(last, WorkerEvent::Gone { kind: FailureKind::Exit, .. }), "{last:?}");
-    // Orders by a number that it is not known as any more change nothing.
+    // Commands with a number that it is not known as any more change nothing.
     let mut kept = begin(&mut world, &Script::default());
     kept.train(&mut world);
     let earlier = kept.worker;
@@ -364,7 +365,7 @@ fn a_command_is_not_kept() {
     assert_eq!(world.gone().1, "exit code 0");
 }
 
-/// A shell that counts its tasks, and after each does what stands in the script.
+/// A shell that counts its tasks, and after each does what the script says.
 fn json_world(after: &str) -> World {
     let script = format!(
         r#"say() {{ printf '%s\n' "$1" >&0; }}

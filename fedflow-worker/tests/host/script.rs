@@ -7,7 +7,7 @@ use fedflow_core::{Device, Dict, LoadContext, Task, TaskError, TrainContext, Val
 use rustix::process::{Signal, getpid, kill_process};
 use serde::{Deserialize, Serialize};
 
-/// What to do in each phase; an empty text is nothing.
+/// What to do in each phase; an empty text does nothing.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Script {
     #[serde(default)]
@@ -19,7 +19,7 @@ pub(crate) struct Script {
     pub(crate) ballast: String,
     #[serde(skip)]
     pub(crate) loaded: bool,
-    /// How many tasks before it had what it has taken over.
+    /// How many earlier tasks of the process had what it has taken over.
     #[serde(skip)]
     pub(crate) taken_over: u32,
 }
@@ -63,7 +63,7 @@ impl Task for Script {
         match self.train.as_str() {
             "look" => look_around(&mut result),
             "write" => {
-                // Without a line's end, which is still held back when the task is over.
+                // Without the end of a line, so that it is still buffered when the task is over.
                 print!("out of {}", ctx.identity().task_id);
                 eprintln!("err of {}", ctx.identity().task_id);
                 std::fs::write("here", "")?;

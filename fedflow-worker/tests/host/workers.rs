@@ -1,4 +1,4 @@
-//! Rust workers: the straight way, and every way off it.
+//! Rust workers: the usual way, and every way off it.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
@@ -146,7 +146,7 @@ fn what_we_end_is_told_apart() {
             other => panic!("{other:?}"),
         }
     }
-    // Orders to one that is gone change nothing.
+    // Commands for a worker that is gone change nothing.
     world.host().load(worker);
     world.host().end(worker, Severity::Killed);
     let worker = world.load_script(&Script::default());
@@ -284,14 +284,16 @@ fn workers_end_with_the_host() {
     let helper = process(value.as_i64().unwrap().try_into().unwrap());
     let worker_process = world.process_in("pid");
     world.host = None;
+    // Returns at once: there is no worker left that could stand still.
+    world.handle.pause();
     assert_ends(&worker_process);
     assert_ends(&helper);
 }
 
-/// The argument with which this program is a supervisor that another one kills.
+/// The argument with which this program is a supervisor that another process kills.
 pub(crate) const SUPERVISOR: &str = "--supervisor";
 
-/// Starts a worker with a helper, says so, and waits for its own end.
+/// Starts a worker with a helper, says so, and waits to be killed.
 pub(crate) fn be_a_supervisor(root: &str) -> ExitCode {
     let mut world = World::new();
     let worker = world.load_script(&Script::new("", "helper-and-hang"));

@@ -15,7 +15,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::script::Script;
 
-/// Longer than anything takes: only a test that fails waits so long.
+/// Longer than anything takes: only a test that fails waits that long.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct World {
@@ -83,7 +83,7 @@ impl World {
         worker
     }
 
-    /// What the task of this name is given; each has a directory of its own.
+    /// The assignment of a task of this name; each has a directory of its own.
     pub(crate) fn assignment(&self, task: &str, program: Program, params: Dict) -> Assignment {
         Assignment {
             group: Name::new("group").unwrap(),
@@ -144,16 +144,16 @@ impl World {
         }
     }
 
-    /// The next word of the only worker.
+    /// The next event of the only worker.
     pub(crate) fn event(&mut self) -> WorkerEvent {
         self.event_of().1
     }
 
-    /// The next word of any worker.
+    /// The next event of any worker.
     pub(crate) fn event_of(&mut self) -> (WorkerId, WorkerEvent) {
         loop {
             match self.input() {
-                // What it has used is told now and then, and is no word of its own.
+                // How much memory it has used is reported now and then, between the events that a test waits for.
                 Input::Worker { event: WorkerEvent::Peak(_), .. } => {}
                 Input::Worker { worker, event } => return (worker, event),
                 other => panic!("{other:?}"),
@@ -189,7 +189,7 @@ impl World {
         }
     }
 
-    /// Sends a worker away that has nothing left to do.
+    /// Ends a worker that has nothing left to do.
     pub(crate) fn leave(&mut self, worker: WorkerId) {
         self.host().end(worker, Severity::Asked);
         let (kind, message, _) = self.gone();
@@ -214,7 +214,7 @@ pub(crate) fn shell(script: &str) -> Vec<String> {
     ["sh", "-c", script].map(str::to_owned).to_vec()
 }
 
-/// A lease of one card, as the pool of CPU slots would not give it.
+/// A lease of one card, which a pool of CPU slots would not give.
 pub(crate) fn cpu_lease() -> Lease {
     let info = DeviceInfo { device: Device::Cuda(3), uuid: None, name: "A card".into(), memory: None };
     Lease {

@@ -58,3 +58,22 @@ fn a_run_without_debug_says_none_of_it() {
     assert!(sandbox.path().join("res/g/a/stdout.log").exists());
     assert!(!sandbox.path().join("res/g/a.attempt-1/stdout.log").exists());
 }
+
+#[test]
+fn a_variable_chooses_what_is_traced() {
+    let sandbox = Sandbox::new();
+    let task = "[[groups.tasks]]\nid = \"a\"\ncommand = [\"true\"]\n".to_owned();
+    sandbox.write("flow.toml", &format!("name = \"sweep\"\n{}", group("g", &[task])));
+    let run = |filter: &str| {
+        let line = format!("FEDFLOW_LOG={filter} exec \"$@\"");
+        sandbox.fedflow_in_shell(&line, "run flow.toml --fresh --devices cpu:1 --progress plain")
+    };
+    let traced = run("fedflow_worker=debug");
+    assert_eq!(traced.code, 0, "{}", traced.stderr);
+    assert!(traced.stderr.contains("debug: g/a, attempt 1: process "), "{}", traced.stderr);
+    assert!(!traced.stderr.contains("is given cpu"), "{}", traced.stderr);
+    let refused = run("fedflow=loud");
+    assert_eq!(refused.code, 2, "{}", refused.stderr);
+    assert!(refused.stderr.starts_with("error: FEDFLOW_LOG: \"fedflow=loud\" is "), "{}", refused.stderr);
+    assert_eq!(refused.stderr.lines().count(), 1, "{}", refused.stderr);
+}

@@ -190,7 +190,7 @@ fn forty_tasks_take_as_long_as_was_planned() {
     assert!(
         seconds(&told["lower_bound_seconds"]) <= real && seconds(&told["lower_bound_seconds"]) > 0.99 * 4.2
     );
-    let busy: f64 = told["lanes"].as_array().unwrap().iter().map(|lane| seconds(&lane["busy_seconds"])).sum();
+    let busy: f64 = told["lanes"].as_array().unwrap().iter().map(|row| seconds(&row["busy_seconds"])).sum();
     let trained: f64 = train_seconds(&sandbox).iter().sum();
     assert!((busy / trained - 1.0).abs() < 0.01, "{busy} s planned, {trained} s trained");
 }

@@ -56,7 +56,8 @@ pub enum GuardError {
 /// * SIGINT, SIGTERM, SIGHUP and SIGTSTP to the guard reach the supervisor.
 ///
 /// Without a guard, with [`Guard::none`], a run works as well, and what is leased stays leased while a task uses it.
-/// But if the supervisor is killed, command tasks run on until they end by themselves, or until the run is opened again.
+/// But if the supervisor is killed, command tasks run on until they end by themselves, or until the run is opened again;
+/// and of what a task leaves behind, only what is still in its process group is killed.
 #[derive(Debug, Clone)]
 pub struct Guard {
     guarded: bool,

@@ -9,6 +9,7 @@ use fedflow_worker::store::{Head, RUN_TOKEN_VARIABLE};
 use fedflow_worker::{Host, HostOptions, LeaseHooks, WorkerProgram};
 
 use crate::run::notice::Notices;
+use crate::run::supervisor::Guard;
 
 /// The options of a run's host.
 pub(super) fn host_options(
@@ -16,6 +17,7 @@ pub(super) fn host_options(
     config: &Config,
     pool: &Pool,
     workers: BTreeMap<String, WorkerProgram>,
+    guard: &Guard,
 ) -> HostOptions {
     let mut base_environment = pool.base_environment();
     // A later session finds by it what may be left of this one.
@@ -30,8 +32,8 @@ pub(super) fn host_options(
         threads_per_task: threads_per_task(config, pool),
         oom_signs: Arc::new(config.oom_signs.clone()),
         sample_interval: Some(config.scheduler.interval),
-        // A supervisor starts nothing but workers.
-        adopt_orphans: true,
+        // A supervisor with a guard starts nothing but workers; another program may have children of its own.
+        adopt_orphans: guard.is_guarded(),
         ..HostOptions::new(&head.base_dir, lease_hooks(pool))
     }
 }

@@ -1,10 +1,9 @@
 //! `CappedLog`: one log file that keeps its head and its newest part when it outgrows its limit.
 //!
-//! Nothing stands between a worker and its file: it writes straight to the disk, however much. While it writes, what
-//! lies between the head and the newest part is given back to the file system as a hole, so that the file's length
-//! grows but not the room that it takes. When the task is over, the file is written anew without the hole and says
-//! how much is missing. Where the file system has no holes, the file is cut back to its head instead, and less of
-//! the newest part is kept.
+//! A worker writes straight to its file, as much as it likes. While it writes, what lies between the head and the
+//! newest part is given back to the file system as a hole: the file's length grows, but not the space that it takes.
+//! When the task is over, the file is written anew without the hole, with a line that says how much is missing. Where
+//! the file system has no holes, the file is cut back to its head instead, and less of the newest part is kept.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -19,15 +18,15 @@ use rustix::io::Errno;
 
 /// The smallest limit; a smaller one counts as this.
 const LEAST_LIMIT: u64 = 64 << 10;
-/// How much of the newest part is kept where the file has to be cut back.
+/// How much of the newest part is kept where the file has to be cut back, in bytes.
 const KEPT_WHEN_CUT_BACK: u64 = 16 << 10;
-/// How far a line feed is looked for, so that lines are dropped whole.
+/// How far a line feed is looked for, in bytes, so that lines are dropped whole.
 const LONGEST_LINE: u64 = 4 << 10;
 
-/// A log file with a limit. Whoever writes to it appends.
+/// A log file with a limit. Processes append to it.
 #[derive(Debug)]
 pub(crate) struct CappedLog {
-    /// For appending, as the processes share it: never read or written at its own place, which is theirs.
+    /// For appending, as the processes share it. It is never read or written at its own offset, which is theirs.
     file: File,
     name: &'static str,
     limit: u64,
@@ -38,9 +37,9 @@ pub(crate) struct CappedLog {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Dropped {
     Nothing,
-    /// A hole stands for it.
+    /// It is a hole in the file.
     Hole(Range<u64>),
-    /// A line at the head's end tells of it; how long that line is.
+    /// A line at the end of the head says so, which is `notice` bytes long.
     CutBack {
         head: u64,
         notice: u64,
@@ -62,7 +61,8 @@ impl CappedLog {
         &self.file
     }
 
-    /// A descriptor for who appends to it. It is the same file even if a worker has put another one in its place.
+    /// A descriptor for a process that appends to it. It is the same file even if a worker has put another one in its
+    /// place.
     pub(crate) fn for_appending(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
@@ -78,7 +78,7 @@ impl CappedLog {
         self.limit
     }
 
-    /// Drops what is too much; tells how long the file was before. Blocks on the disk.
+    /// Drops what is too much; returns how long the file was before. Blocks on the disk.
     pub(crate) fn drop_excess(&self) -> io::Result<u64> {
         let mut dropped = self.lock();
         let length = self.file.metadata()?.len();
@@ -95,7 +95,7 @@ impl CappedLog {
         Ok(length)
     }
 
-    /// Makes a hole between the head and the newest part, in whole blocks, so that it holds nothing that is kept.
+    /// Makes a hole between the head and the newest part. It consists of whole blocks that hold nothing else.
     fn punch(&self, dropped: &mut Dropped, length: u64) -> Result<(), Errno> {
         let block = self.block()?;
         let start = self.head().next_multiple_of(block);
@@ -113,8 +113,8 @@ impl CappedLog {
         Ok(())
     }
 
-    /// Cuts the file after its head and appends a line that tells so, and the last lines. What is written in between
-    /// is lost, so the line says "at least".
+    /// Cuts the file after its head, and appends a line that says so and the last lines. What is written meanwhile is
+    /// lost, so the line says "at least".
     fn cut_back(&self, dropped: &mut Dropped, length: u64) -> io::Result<()> {
         let (head, before, notice) = match *dropped {
             Dropped::CutBack { head, notice, bytes } => (head, bytes, notice),
@@ -132,19 +132,19 @@ impl CappedLog {
         end.write_all(&kept)
     }
 
-    /// When nobody writes any more: writes a file that is too large anew, as head, a line that tells how many bytes
-    /// are missing, and the newest part. Blocks on the disk.
+    /// Brings the file into its final form when no process writes any more: a file that is too large is written anew,
+    /// as the head, a line that says how many bytes are missing, and the newest part. Blocks on the disk.
     ///
-    /// A file that a worker has put in its place is left alone. If it fails, the hole stays, which takes no room.
+    /// A file that a worker has put in its place is left alone. If this fails, the hole stays, which takes no space.
     pub(crate) fn finish(&self, workdir: &Path) -> io::Result<()> {
         self.trim(&mut self.lock(), workdir).map(drop)
     }
 
-    /// Its process goes on to another task: the file moves on to the directory `next`, empty, and a copy of it, in the
-    /// form in which it stays, is left in its place. Blocks on the disk.
+    /// Moves the file, empty, to the directory `next`, as its process goes on to another task. A copy of it in its
+    /// final form is left in its place. Blocks on the disk.
     ///
     /// # Errors
-    /// It is not there any more, or its name is taken in the other directory.
+    /// The file is not there any more, or its name is taken in the other directory.
     pub(crate) fn move_on(&self, workdir: &Path, next: &Path) -> io::Result<()> {
         let mut dropped = self.lock();
         rustix::fs::linkat(CWD, self.own_path(), CWD, next.join(self.name), AtFlags::SYMLINK_FOLLOW)?;
@@ -154,12 +154,12 @@ impl CappedLog {
         });
         *dropped = Dropped::Nothing;
         self.file.set_len(0)?;
-        // A worker that has put something else in its place has its will.
+        // If a worker has put something else in its place, that stays.
         drop(left);
         Ok(())
     }
 
-    /// Brings it into the form in which it stays; tells whether another file is in its place now.
+    /// Brings it into its final form; returns whether another file is in its place now.
     fn trim(&self, dropped: &mut Dropped, workdir: &Path) -> io::Result<bool> {
         let length = self.file.metadata()?.len();
         let hole = match dropped {
@@ -208,20 +208,20 @@ impl CappedLog {
     }
 
     fn copy(&self, part: Range<u64>, mut to: &File) -> io::Result<()> {
-        // With a place of its own.
+        // With an offset of its own.
         let mut from = File::open(self.own_path())?;
         from.seek(SeekFrom::Start(part.start))?;
-        // Between two files std has the kernel do it.
+        // Between two files, std has the kernel copy.
         let copied = io::copy(&mut from.take(part.end - part.start), &mut to)?;
         if copied == part.end - part.start { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
     }
 
-    /// A path to this very file, whatever lies where it was made.
+    /// A path to this very file, even if another one is in its place.
     fn own_path(&self) -> String {
         format!("/proc/self/fd/{}", self.file.as_raw_fd())
     }
 
-    /// The unit in which the file system gives room back.
+    /// The unit in which the file system gives space back.
     fn block(&self) -> Result<u64, Errno> {
         let size = rustix::fs::fstat(&self.file)?.st_blksize;
         Ok(u64::try_from(size).unwrap_or(0).next_power_of_two().max(4096))
@@ -237,7 +237,7 @@ impl CappedLog {
         self.limit - self.head()
     }
 
-    /// The last end of a line not far before a place; the place itself if there is none.
+    /// The last end of a line shortly before a position; the position itself if there is none.
     fn line_end_before(&self, place: u64) -> io::Result<u64> {
         let from = place.saturating_sub(LONGEST_LINE);
         let bytes = self.read_near(from, place)?;
@@ -245,7 +245,7 @@ impl CappedLog {
         Ok(end.map_or(place, |end| from + end as u64 + 1))
     }
 
-    /// The first beginning of a line not far after a place, or there; the place itself if there is none.
+    /// The first beginning of a line at a position or shortly after it; the position itself if there is none.
     fn line_start_after(&self, place: u64) -> io::Result<u64> {
         let from = place.saturating_sub(1);
         let bytes = self.read_near(from, from + LONGEST_LINE)?;
@@ -265,7 +265,7 @@ impl CappedLog {
     }
 }
 
-/// Reads from a place until the buffer is full or the file ends; tells how much.
+/// Reads from a position until the buffer is full or the file ends; returns how much was read.
 pub(crate) fn read_up_to(file: &File, bytes: &mut [u8], from: u64) -> io::Result<usize> {
     let mut read = 0;
     while read < bytes.len() {
@@ -313,7 +313,7 @@ mod tests {
         fs::read_to_string(directory.path().join("stdout.log")).unwrap()
     }
 
-    /// The numbers before and after the one line that is not a number, and that line.
+    /// The numbers before and after the one line that is no number, and that line.
     fn parts(text: &str) -> (Vec<u64>, String, Vec<u64>) {
         let number = |line: &str| line.parse().unwrap();
         let place = text.lines().position(|line| line.contains('…')).unwrap();
@@ -413,8 +413,8 @@ mod tests {
     }
 
     proptest! {
-        /// Lines of any length, looked at at any moment: what is left is the beginning, one notice with the right
-        /// number, and the end.
+        /// Lines of any length, looked at at any moment: the beginning, one notice with the right number, and the end
+        /// are left.
         #[test]
         fn head_and_tail_are_what_was_written(
             writes in prop::collection::vec((1_usize..30_000, 0_u8..3), 1..30),

@@ -1,7 +1,7 @@
-//! The thread that looks after the size of the logs of running tasks.
+//! `LogKeeper`: the thread that looks at the size of the logs of running tasks.
 //!
-//! It wakes once a second while tasks run, and not at all while none does; a log is only put on its list. For a worker that floods its log it wakes
-//! more often, so that what is too much stays small beside the limit; a first flood can go on for a second.
+//! It wakes once a second while tasks run, and not at all while none does. If a worker floods its log, it wakes more
+//! often, so that the excess stays small beside the limit; a first flood can go on for a second.
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
@@ -14,11 +14,11 @@ use crate::host::logs::capped_log::CappedLog;
 const USUAL: Duration = Duration::from_secs(1);
 const SHORTEST: Duration = Duration::from_millis(20);
 
-/// Hands logs to the thread; the thread ends when this is dropped. It forgets a log when nobody else has it.
+/// Hands logs to the thread; the thread ends when this is dropped. It forgets a log that has no other owner.
 #[derive(Debug)]
 pub(crate) struct LogKeeper(Arc<Handed>);
 
-/// What the thread is told.
+/// What the thread is handed.
 #[derive(Debug, Default)]
 struct Handed {
     state: Mutex<LogKeeperState>,
@@ -33,7 +33,7 @@ struct LogKeeperState {
     over: bool,
 }
 
-/// A log and how long it was when it was last looked at.
+/// A log, and how long it was when it was last looked at, in bytes.
 struct Watched {
     log: Weak<CappedLog>,
     length: u64,
@@ -94,7 +94,7 @@ fn keep(handed: &Handed) {
         pause = USUAL;
         watched.retain_mut(|watched| {
             let Some(log) = watched.log.upgrade() else { return false };
-            // What cannot be dropped now is tried again; that a log is too large must not end its task.
+            // What cannot be dropped now is tried again: a log that is too large must not end its task.
             if let Ok(length) = log.drop_excess() {
                 let grown = length.saturating_sub(watched.length);
                 watched.length = length;
@@ -105,8 +105,8 @@ fn keep(handed: &Handed) {
     }
 }
 
-/// When to look again at a log that has grown so much while the thread slept: before it grows by a quarter of its
-/// limit.
+/// When to look again at a log that has grown by so many bytes while the thread slept: before it grows by a quarter
+/// of its limit.
 fn next_look(grown: u64, slept: Duration, limit: u64) -> Duration {
     if grown == 0 {
         return USUAL;

@@ -1,4 +1,4 @@
-//! A task's two log files, and the last lines of one of them.
+//! `Logs`: a task's two log files, and the last lines of one of them.
 
 use std::fs::File;
 use std::io;
@@ -10,14 +10,14 @@ use std::thread;
 use crate::host::logs::capped_log::{CappedLog, read_up_to};
 use crate::host::logs::log_keeper::LogKeeper;
 
-/// The most that is told of a log's end.
+/// The most that is repeated of a log's end, in bytes and in lines.
 const TAIL_BYTES: u64 = 4096;
 const TAIL_LINES: usize = 20;
-/// How much of a log's end is searched for the cause of a failure: a framework may say more after it.
+/// How much of a log's end is searched for the cause of a failure, in bytes: a framework may write more after it.
 const END_BYTES: u64 = 64 * 1024;
 
-/// The files that a task's processes write to. They stay open here: what is read of them later is what the
-/// processes wrote, whatever a worker has put in their place meanwhile.
+/// The files that a task's processes write to. They stay open here: what is read of them later is what the processes
+/// wrote, even if a worker has put other files in their place.
 #[derive(Debug, Clone)]
 pub(crate) struct Logs {
     stdout: Arc<CappedLog>,
@@ -25,13 +25,13 @@ pub(crate) struct Logs {
 }
 
 impl Logs {
-    /// Makes the files in a task's empty directory. Each may take so many bytes.
+    /// Makes the files in a task's empty directory. Each may take `limit` bytes.
     pub(crate) fn create(workdir: &Path, limit: u64) -> io::Result<Self> {
         let create = |name| CappedLog::create(workdir, name, limit).map(Arc::new);
         Ok(Self { stdout: create("stdout.log")?, stderr: create("stderr.log")? })
     }
 
-    /// Has their size looked after while processes write to them.
+    /// Has the log keeper look at their size while processes write to them.
     pub(crate) fn keep_small(&self, keeper: &LogKeeper) {
         keeper.watch([&self.stdout, &self.stderr]);
     }
@@ -52,13 +52,13 @@ impl Logs {
         last_lines(&bytes, cut)
     }
 
-    /// The end of stderr as far as causes are looked for in it; empty if it cannot be read.
+    /// The part of stderr that is searched for causes; empty if it cannot be read.
     pub(crate) fn stderr_end(&self) -> String {
         let (bytes, _) = end_of(self.stderr.file(), END_BYTES).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// How long both files are together, in bytes; what lies in a hole counts.
+    /// The length of both files together, in bytes; a hole counts.
     pub(crate) fn size(&self) -> u64 {
         let size = |log: &CappedLog| log.file().metadata().map_or(0, |metadata| metadata.len());
         size(&self.stdout).saturating_add(size(&self.stderr))
@@ -69,11 +69,10 @@ impl Logs {
         self.stdout.is_over_limit() || self.stderr.is_over_limit()
     }
 
-    /// When no process writes any more: brings files that are too large into the form in which they stay. Blocks
-    /// on the disk.
+    /// Brings files that are too large into their final form when no process writes any more. Blocks on the disk.
     pub(crate) fn finish(&self, workdir: &Path) {
         for log in [&self.stdout, &self.stderr] {
-            // On a full disk, say: then the file keeps its hole, and readers see that something is missing.
+            // On a full disk, for example: the file keeps its hole, and readers see that something is missing.
             let _ = log.finish(workdir);
         }
     }
@@ -84,12 +83,12 @@ impl Logs {
             return;
         }
         let (logs, workdir) = (self.clone(), workdir.to_owned());
-        // Without a thread for it the logs keep their hole, which takes no room.
+        // Without a thread for it the logs keep their hole, which takes no space.
         let _ = thread::Builder::new().name("fedflow-trim".into()).spawn(move || logs.finish(&workdir));
     }
 
-    /// The process that writes to them goes on to another task: they move on, empty, to that one's directory. What was
-    /// written is left behind as a copy, in the form in which it stays. Blocks on the disk.
+    /// Moves both files, empty, to the directory `next`, as the process that writes to them goes on to another task.
+    /// A copy of each in its final form is left behind. Blocks on the disk.
     ///
     /// # Errors
     /// A worker has removed one of them, or the other directory has such a file.
@@ -99,7 +98,7 @@ impl Logs {
     }
 }
 
-/// The last bytes of a file, at most so many, and whether there is more before them.
+/// The last bytes of a file, at most `limit`, and whether there is more before them.
 fn end_of(file: &File, limit: u64) -> io::Result<(Vec<u8>, bool)> {
     let length = file.metadata()?.len();
     let from = length.saturating_sub(limit);
@@ -109,7 +108,7 @@ fn end_of(file: &File, limit: u64) -> io::Result<(Vec<u8>, bool)> {
     Ok((bytes, from > 0))
 }
 
-/// The last lines of a text; of one that was cut at its beginning the first, broken line is left out.
+/// The last lines of a text. The first line of a text that was cut at its beginning is left out.
 fn last_lines(bytes: &[u8], cut: bool) -> String {
     let whole = match bytes.iter().position(|byte| *byte == b'\n') {
         Some(end) if cut && end + 1 < bytes.len() => &bytes[end + 1..],

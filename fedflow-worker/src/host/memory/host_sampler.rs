@@ -33,7 +33,7 @@ impl Sampler {
         Self { clock, groups: MemoryGroup::of_this_process(), last: None }
     }
 
-    /// A sample, or `None` where the kernel does not tell.
+    /// A sample; `None` where the kernel does not say.
     pub(crate) fn sample(&mut self) -> Option<HostSample> {
         let (total, available) = memory_of(&fs::read_to_string("/proc/meminfo").ok()?)?;
         let limits = self.groups.iter().filter_map(MemoryGroup::limit_and_left);
@@ -50,7 +50,7 @@ impl Sampler {
         })
     }
 
-    /// A sample, unless the last one is younger than this.
+    /// A sample, unless the last one is younger than `age`.
     pub(crate) fn sample_if_older(&mut self, age: Duration) -> Option<HostSample> {
         let fresh = self.last.is_some_and(|(time, _)| self.clock.now().since(time) < age);
         if fresh { None } else { self.sample() }
@@ -66,7 +66,7 @@ impl CpuTimes {
     }
 }
 
-/// All memory and what can still be used, in bytes, as `/proc/meminfo` tells.
+/// All memory, and the memory that is available, in bytes, as `/proc/meminfo` says.
 fn memory_of(meminfo: &str) -> Option<(u64, u64)> {
     let field = |name: &str| {
         let line = meminfo.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
@@ -92,7 +92,7 @@ pub(crate) struct SamplerThread {
 }
 
 impl SamplerThread {
-    /// Starts the thread, which at each interval also does something else before the sample is told.
+    /// Starts the thread. At each interval it calls `also` before it puts the sample.
     pub(crate) fn start(
         sampler: Arc<Mutex<Sampler>>,
         interval: Duration,

@@ -1,9 +1,9 @@
-//! `MemoryGroup`: a memory cgroup, in the first version of cgroups or in the second, and what it says.
+//! `MemoryGroup`: the limit and the usage of a memory cgroup, in version 1 or 2 of cgroups.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A limit of the first version that is none: it is rounded down to pages.
+/// From here on a limit of version 1 means none: the kernel rounds it down to pages.
 const UNLIMITED: u64 = 1 << 62;
 
 /// A memory cgroup.
@@ -11,7 +11,7 @@ const UNLIMITED: u64 = 1 << 62;
 pub(crate) struct MemoryGroup {
     version: Version,
     directory: PathBuf,
-    /// Where the tree of groups is mounted: above that nothing can be seen.
+    /// Where the tree of groups is mounted: nothing above can be seen.
     mount: PathBuf,
 }
 
@@ -28,7 +28,7 @@ impl MemoryGroup {
         groups(&read("/proc/self/cgroup"), &read("/proc/self/mountinfo"))
     }
 
-    /// A group of the second version that lies in no other one.
+    /// A group of version 2 that lies in no other one.
     #[cfg(test)]
     pub(crate) fn at(directory: &Path) -> Self {
         Self { version: Version::Two, directory: directory.into(), mount: directory.into() }
@@ -42,7 +42,7 @@ impl MemoryGroup {
         })
     }
 
-    /// The smallest limit of it and of those in which it lies, and the least that is left in any of them, in bytes;
+    /// The smallest limit of this group and the groups above it, and the least that is left in any of them, in bytes;
     /// `None` without a limit.
     pub(crate) fn limit_and_left(&self) -> Option<(u64, u64)> {
         let levels = self.directory.ancestors().take_while(|level| level.starts_with(&self.mount));
@@ -54,7 +54,7 @@ impl MemoryGroup {
 }
 
 impl Version {
-    /// The limit of one group and what is used of it, in bytes; `None` without a limit.
+    /// The limit of one group and its usage, in bytes; `None` without a limit.
     fn limit_and_used(self, directory: &Path) -> Option<(u64, u64)> {
         let (limit, usage, cached) = match self {
             Self::One => ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file "),
@@ -62,14 +62,14 @@ impl Version {
         };
         let number = |name: &str| fs::read_to_string(directory.join(name)).ok()?.trim().parse::<u64>().ok();
         let limit = number(limit).filter(|limit| *limit < UNLIMITED)?;
-        // What files are cached is given back when somebody needs the memory.
+        // The kernel gives cached files up when memory is needed.
         let stat = fs::read_to_string(directory.join("memory.stat")).unwrap_or_default();
         let cached = stat.lines().find_map(|line| line.strip_prefix(cached)?.parse().ok()).unwrap_or(0);
         Some((limit, number(usage)?.saturating_sub(cached)))
     }
 }
 
-/// The groups of a process, as its `/proc/PID/cgroup` and its `/proc/PID/mountinfo` tell.
+/// The groups of a process, as its `/proc/PID/cgroup` and its `/proc/PID/mountinfo` say.
 fn groups(cgroup: &str, mountinfo: &str) -> Vec<MemoryGroup> {
     cgroup.lines().filter_map(|line| group(line, mountinfo)).collect()
 }
@@ -91,7 +91,7 @@ fn group(line: &str, mountinfo: &str) -> Option<MemoryGroup> {
             && (kind == "cgroup2" || what.next_back()?.split(',').any(|option| option == "memory"));
         let mut place = place.split(' ').skip(3);
         let (root, point) = (place.next()?, place.next()?);
-        // In a container only what is below the mount's root can be seen.
+        // In a container only the part below the mount's root can be seen.
         let below = Path::new(group).strip_prefix(root).ok().filter(|_| is_it)?;
         let mount = PathBuf::from(point);
         Some(MemoryGroup { version, directory: mount.join(below), mount })
@@ -148,7 +148,7 @@ mod tests {
         assert_eq!(group.limit_and_left(), None);
         make(&directory, &[("memory.max", "1000\n"), ("memory.stat", "anon 1\ninactive_file 200\n")]);
         assert_eq!(group.limit_and_left(), Some((1000, 800)));
-        // Others use what the parent has.
+        // Other groups use memory of the parent.
         make(&parent, &[("memory.max", "1100\n")]);
         assert_eq!(group.limit_and_left(), Some((1000, 400)));
         make(&parent, &[("memory.max", "900\n")]);

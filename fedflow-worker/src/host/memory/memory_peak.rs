@@ -1,8 +1,8 @@
-//! `MemoryPeak`: how much host memory a worker's processes have used at most.
+//! `MemoryPeak`: the most host memory that a worker's processes have used.
 //!
-//! The kernel keeps each living process's own peak (`VmHWM`). Of several processes it keeps no common one, and their
-//! sum would count many times what forked data loaders share with their parent. So the peak of a tree is the largest
-//! of its processes' peaks, or the largest sum of proportional shares (PSS) that was seen when somebody looked.
+//! The kernel keeps the peak of each living process (`VmHWM`), but no common one of several processes, and their sum
+//! would count the memory that forked data loaders share with their parent many times. So the peak of a process tree
+//! is the largest of its processes' peaks, or the largest sum of proportional shares (PSS) that was seen.
 
 use std::fs;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -13,11 +13,11 @@ use fedflow_core::{ProcessId, Size, Time};
 use crate::pausable_clock::Clock;
 use crate::processes::{descendants, identify, read_short};
 
-/// Looking at shares takes the kernel a while for large processes; it is done so rarely that it takes at most this
-/// part of the time.
+/// To look at proportional shares takes the kernel a while for large processes. It is done so rarely that it takes at
+/// most this part of the time.
 const SHARES_EVERY: u32 = 100;
 
-/// For how long what was seen of the processes will do.
+/// How long a look at the processes counts as recent.
 const A_MOMENT: Duration = Duration::from_millis(100);
 
 /// The peak of one worker.
@@ -26,26 +26,26 @@ pub(crate) struct MemoryPeak(Mutex<PeakState>);
 
 #[derive(Debug, Default)]
 struct PeakState {
-    /// Its number is its own until it is reaped, and before that nobody watches it any more.
+    /// The worker's process. Its number is its own until it is reaped, and it is removed here before that.
     process: Option<u32>,
     peak: Size,
     told: Size,
     /// When the processes were looked at last.
     looked: Option<Time>,
-    /// When shares may be looked at again.
+    /// When proportional shares may be looked at again.
     shares_from: Time,
     budget: Option<Arc<Budget>>,
 }
 
-/// How much time first looks at processes may take, all together. A look takes a tenth of a millisecond, and what was
-/// looked up of a process the kernel has to forget before it can be reaped, which takes as long again.
+/// How much time the first looks at processes may take, all together. A look takes a tenth of a millisecond, and as
+/// long again when the process is reaped, as the kernel has to forget what was looked up.
 #[derive(Debug, Default)]
 struct Budget {
     spent: Mutex<Duration>,
 }
 
 impl Budget {
-    /// What is free at the beginning: of a run of few tasks each is looked at.
+    /// The time that may be spent at the beginning: in a run of few tasks each is looked at.
     const FREE: Duration = Duration::from_millis(20);
     /// The part of the time that may be spent later.
     const PART: u32 = 200;
@@ -64,7 +64,7 @@ impl Budget {
 }
 
 impl MemoryPeak {
-    /// The worker's process is there.
+    /// The worker's process was started.
     pub(crate) fn watch(&self, pid: u32) {
         self.lock().process = Some(pid);
     }
@@ -74,9 +74,9 @@ impl MemoryPeak {
         self.lock().process = None;
     }
 
-    /// The process is given another task: from here on its peak is that task's, which begins with what was kept. Where
-    /// the kernel does not let the process's own account begin anew, the larger of both counts; so it does for tasks
-    /// that follow one another so quickly that their process is not looked at after each.
+    /// The process is given another task: from now on its peak is that task's, which begins with the memory that was
+    /// kept. Where the kernel does not reset the process's own peak, the larger of both counts. So it does for tasks
+    /// that follow one another too quickly to look at their process after each.
     pub(crate) fn begin_anew(&self, clock: &Clock) {
         let mut state = self.lock();
         state.told = Size::ZERO;
@@ -89,14 +89,14 @@ impl MemoryPeak {
         }
     }
 
-    /// A process of the worker has used so much at most, as the kernel said when it was reaped.
+    /// Notes the most memory that a process of the worker has used, as the kernel said when it was reaped.
     pub(crate) fn note(&self, peak: Size) {
         let mut state = self.lock();
         state.peak = state.peak.max(peak);
     }
 
     /// Looks at the processes, unless that was done a moment ago: a process that serves many short tasks is not
-    /// looked at after each of them. Nor is each of very many processes that are there for a moment only.
+    /// looked at after each. Nor is each of very many processes that exist for a moment only.
     pub(crate) fn look_again(&self, clock: &Clock) {
         let (looked, budget) = {
             let state = self.lock();
@@ -117,12 +117,12 @@ impl MemoryPeak {
     pub(crate) fn look(&self, clock: &Clock) {
         let (process, look_at_shares) = {
             let state = self.lock();
-            // While it is watched it is not reaped, so this is the very process.
+            // It is not reaped while it is watched, so this is the very process.
             let Some(Ok(process)) = state.process.map(identify) else { return };
             (process, clock.now() >= state.shares_from)
         };
-        // Not under the lock: what takes long here must hold up nobody else. So it may end meanwhile, and its number become
-        // another's; its own peak is read first.
+        // Without the lock, as this may take long. So the process may end meanwhile, and another one may get its
+        // number: its own peak is read first.
         let is_the_same = || identify(process.pid).is_ok_and(|now| now == process);
         let own = peak_of(&process).filter(|_| is_the_same());
         let mut tree = descendants(process.pid, &[]).unwrap_or_default();
@@ -142,7 +142,7 @@ impl MemoryPeak {
         state.shares_from = shares_from.unwrap_or(state.shares_from);
     }
 
-    /// The peak, if it is larger than what was given last.
+    /// The peak, if it is larger than the last one that was returned.
     pub(crate) fn news(&self) -> Option<Size> {
         let mut state = self.lock();
         let is_new = state.peak > state.told;
@@ -155,7 +155,7 @@ impl MemoryPeak {
     }
 }
 
-/// The peaks of all workers, for the thread that looks at them from time to time.
+/// The peaks of all workers, for the thread that looks at them at an interval.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct MemoryPeaks {
     all: Arc<Mutex<Vec<Weak<MemoryPeak>>>>,
@@ -163,35 +163,35 @@ pub(crate) struct MemoryPeaks {
 }
 
 impl MemoryPeaks {
-    /// Adds a memory_peak for as long as it lives.
-    pub(crate) fn add(&self, memory_peak: &Arc<MemoryPeak>) {
+    /// Adds a peak; it is forgotten when its worker is.
+    pub(crate) fn add(&self, peak: &Arc<MemoryPeak>) {
         let mut peaks = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        memory_peak.lock().budget = Some(Arc::clone(&self.budget));
-        // Those that are gone are forgotten now and then, so that adding costs little.
+        peak.lock().budget = Some(Arc::clone(&self.budget));
+        // Forgotten ones are removed now and then, so that adding costs little.
         if peaks.len() == peaks.capacity() {
-            peaks.retain(|memory_peak| memory_peak.strong_count() > 0);
+            peaks.retain(|peak| peak.strong_count() > 0);
         }
-        peaks.push(Arc::downgrade(memory_peak));
+        peaks.push(Arc::downgrade(peak));
     }
 
     /// Looks at the processes of all workers.
     pub(crate) fn look(&self, clock: &Clock) {
         let peaks: Vec<Arc<MemoryPeak>> = {
             let mut peaks = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-            peaks.retain(|memory_peak| memory_peak.strong_count() > 0);
+            peaks.retain(|peak| peak.strong_count() > 0);
             peaks.iter().filter_map(Weak::upgrade).collect()
         };
-        peaks.iter().for_each(|memory_peak| memory_peak.look(clock));
+        peaks.iter().for_each(|peak| peak.look(clock));
     }
 }
 
-/// The most that a process has used; nothing of one that has ended, as it has given all back.
+/// The most that a process has used; `None` for one that has ended, which has given all back.
 fn peak_of(process: &ProcessId) -> Option<Size> {
     let text = read_short(format!("/proc/{}/status", process.pid)).ok()?;
     field(&String::from_utf8_lossy(&text), "VmHWM")
 }
 
-/// What a process uses now, of which it counts its part where several have the same.
+/// What a process uses now; memory that several processes share counts in part.
 fn share_of(process: &ProcessId) -> Option<Size> {
     field(&fs::read_to_string(format!("/proc/{}/smaps_rollup", process.pid)).ok()?, "Pss")
 }
@@ -220,29 +220,29 @@ mod tests {
         let clock = Clock::start();
         // A shell holds 24 MB in a variable, forgets it, and goes on.
         let shell = Shell::start("v=$(head -c 24000000 /dev/zero | tr '\\0' x); v=; echo ready; read line");
-        let memory_peak = MemoryPeak::default();
-        memory_peak.watch(shell.id().pid);
-        memory_peak.look(&clock);
-        let peak = memory_peak.news().unwrap();
-        assert!(peak >= Size::from_bytes(24_000_000), "{peak}");
-        memory_peak.look(&clock);
-        assert_eq!(memory_peak.news(), None);
-        memory_peak.note(peak + Size::from_bytes(1));
-        assert_eq!(memory_peak.news(), Some(peak + Size::from_bytes(1)));
+        let peak = MemoryPeak::default();
+        peak.watch(shell.id().pid);
+        peak.look(&clock);
+        let most = peak.news().unwrap();
+        assert!(most >= Size::from_bytes(24_000_000), "{most}");
+        peak.look(&clock);
+        assert_eq!(peak.news(), None);
+        peak.note(most + Size::from_bytes(1));
+        assert_eq!(peak.news(), Some(most + Size::from_bytes(1)));
     }
 
     #[test]
     fn a_process_that_gets_another_task_begins_anew() {
         let clock = Clock::start();
         let shell = Shell::start("v=$(head -c 24000000 /dev/zero | tr '\\0' x); v=; echo ready; read line");
-        let memory_peak = MemoryPeak::default();
-        memory_peak.watch(shell.id().pid);
-        memory_peak.look(&clock);
-        let first = memory_peak.news().unwrap();
-        memory_peak.lock().looked = None;
-        memory_peak.begin_anew(&clock);
-        memory_peak.look(&clock);
-        let second = memory_peak.news().unwrap();
+        let peak = MemoryPeak::default();
+        peak.watch(shell.id().pid);
+        peak.look(&clock);
+        let first = peak.news().unwrap();
+        peak.lock().looked = None;
+        peak.begin_anew(&clock);
+        peak.look(&clock);
+        let second = peak.news().unwrap();
         assert!(second < first, "{second} after {first}");
     }
 
@@ -251,10 +251,10 @@ mod tests {
         let clock = Clock::start();
         let script = "sh -c 'v=$(head -c 24000000 /dev/zero | tr \"\\0\" x); echo ready; read line' <&3";
         let shell = Shell::start(&format!("exec 3<&0; {script} & wait"));
-        let memory_peak = MemoryPeak::default();
-        memory_peak.watch(shell.id().pid);
-        memory_peak.look(&clock);
-        assert!(memory_peak.news().unwrap() >= Size::from_bytes(24_000_000));
+        let peak = MemoryPeak::default();
+        peak.watch(shell.id().pid);
+        peak.look(&clock);
+        assert!(peak.news().unwrap() >= Size::from_bytes(24_000_000));
     }
 
     #[test]

@@ -8,12 +8,13 @@ use crate::host::cause::Cause;
 use crate::host::memory::oom_kills::Killed;
 use crate::processes::spawn::Ending;
 
-/// Whether the kernel may have killed a process for memory, or the last child of a shell, which ends as that did.
+/// Whether the kernel may have killed a process for memory, or the last child of a shell, which ends with the child's
+/// code.
 pub(crate) fn may_be_oom_kill(ending: Ending) -> bool {
     matches!(ending, Ending::Signal(9) | Ending::Code(137))
 }
 
-/// The end of a process that the kernel has killed for memory.
+/// The cause of a process that the kernel has killed for memory.
 pub(crate) fn oom_kill(ending: Ending, killed: Killed) -> Cause {
     let message = match killed {
         Killed::InGroup => {
@@ -48,13 +49,13 @@ impl OomCheck {
         let code = match ending? {
             Ending::Code(0) => return None,
             Ending::Code(code) => u32::try_from(code).ok(),
-            // An exception that nobody catches aborts.
+            // An exception that is not caught aborts.
             Ending::Signal(_) => None,
         };
         Some(Self { signs, stage: stage?, code })
     }
 
-    /// The end in words, given the last of what the process wrote to stderr.
+    /// The cause, given the end of what the process wrote to stderr.
     pub(crate) fn judge(self, described: Cause, stderr: &str) -> Cause {
         match self.signs.found(self.stage, self.code, stderr) {
             None => described,

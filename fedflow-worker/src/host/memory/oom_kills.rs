@@ -1,8 +1,8 @@
-//! `OomKills`: whether it was the kernel's out-of-memory killer that ended a process.
+//! `OomKills`: whether the kernel's out-of-memory killer ended a process.
 //!
-//! The kernel says it nowhere but in a counter of the memory cgroup, and workers live in the supervisor's own. Where
-//! there is no such cgroup, the machine's counter is looked at, where the kill may have been anybody's. Each kill that
-//! was counted explains one death, and only one that is noticed soon.
+//! The kernel says so only in a counter of the memory cgroup, and workers live in the supervisor's own cgroup. Where
+//! there is none, the counter of the machine is read, which also counts processes of others. Each kill that was
+//! counted explains one death, and only one that is noticed soon.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -14,14 +14,14 @@ use crate::processes::read_again;
 /// The machine's counter.
 const MACHINE: &str = "/proc/vmstat";
 
-/// Knows how often the kernel has killed for memory, and which of that is explained.
+/// How often the kernel has killed for memory, and how many of these kills are explained.
 #[derive(Debug)]
 pub(crate) struct OomKills {
     counter: Counter,
     seen: Mutex<Seen>,
 }
 
-/// A file with a line `oom_kill N`; open, as it is read before every task.
+/// A file with a line `oom_kill N`. It stays open, as it is read before every task.
 #[derive(Debug)]
 struct Counter {
     path: PathBuf,
@@ -30,24 +30,24 @@ struct Counter {
 
 #[derive(Debug, Default)]
 struct Seen {
-    /// Up to which count a death was found for every kill.
+    /// A death was found for every kill up to this count.
     explained: u64,
-    /// The count at the last look, and at the one before: a death is noticed within the time between two.
+    /// The count at the last look, and at the one before: a death is noticed within the time between two looks.
     last: u64,
     settled: u64,
 }
 
-/// Whose kills the counter counts that has explained a death.
+/// Which processes the counter counts that has explained a death.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Killed {
-    /// Those of the workers' own cgroup.
+    /// The processes of the workers' own cgroup.
     InGroup,
-    /// Those of the whole machine: it may have been another process.
+    /// All processes of the machine: it may have been another one.
     OnMachine,
 }
 
 impl OomKills {
-    /// Looks at the cgroup in which this program is.
+    /// Reads the counter of this program's cgroup.
     pub(crate) fn of_own_group() -> Self {
         let candidates = MemoryGroup::of_this_process().into_iter().map(|group| group.kill_counter());
         let counter = candidates.map(Counter::open).find(|counter| counter.count().is_some());
@@ -58,20 +58,20 @@ impl OomKills {
         Self { counter, seen: Mutex::default() }
     }
 
-    /// Looks at the counter now and then: a kill from before the look before the last explains no death any more.
+    /// Reads the counter now and then: a kill from before the look before the last explains no death any more.
     pub(crate) fn look(&self) {
         let count = self.count();
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.settled = std::mem::replace(&mut seen.last, count);
     }
 
-    /// How often it has happened so far; to be asked before a process is started or given a task.
+    /// How often the kernel has killed so far. Ask it before a process is started or given a task.
     pub(crate) fn count(&self) -> u64 {
         self.counter.count().unwrap_or(0)
     }
 
-    /// Whether a process that was given its task at a count, and that got a SIGKILL from somebody else, was killed for
-    /// memory.
+    /// Whether a process that got a SIGKILL, which Fedflow has not sent, was killed for memory. `count_before` is
+    /// from when it was given its task.
     pub(crate) fn explain_death(&self, count_before: u64) -> Option<Killed> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         // The kernel counts before it kills.
@@ -89,7 +89,7 @@ impl Counter {
         Self { file: File::open(&path).ok(), path }
     }
 
-    /// What it says now.
+    /// The count now.
     fn count(&self) -> Option<u64> {
         let text = read_again(self.file.as_ref()?).ok()?;
         let text = String::from_utf8_lossy(&text);

@@ -1,4 +1,4 @@
-//! How much of a worker's items the supervisor takes: a flood is cut here, whoever sends it.
+//! `ItemLimits`: how much of a worker's items the supervisor takes. A flood is cut here.
 
 use std::collections::HashSet;
 
@@ -6,14 +6,14 @@ use fedflow_core::Time;
 
 use crate::protocol::{HOST_BURST, HOST_RATE, MAX_KEY, MAX_KEYS};
 
-/// Counts what one task tells. An honest worker thins out its items and never reaches these limits.
-pub(crate) struct Intake {
+/// What one task has reported so far. A correct worker thins out its items and never reaches these limits.
+pub(crate) struct ItemLimits {
     tokens: f64,
     counted: Time,
     keys: HashSet<String>,
 }
 
-impl Intake {
+impl ItemLimits {
     pub(crate) fn new(now: Time) -> Self {
         Self { tokens: HOST_BURST, counted: now, keys: HashSet::new() }
     }
@@ -49,8 +49,8 @@ mod tests {
 
     #[test]
     fn a_flood_is_cut_and_calm_is_not() {
-        let mut intake = Intake::new(Time::ZERO);
-        let taken = (0..1_000_000).filter(|_| intake.admit(Time::ZERO)).count();
+        let mut limits = ItemLimits::new(Time::ZERO);
+        let taken = (0..1_000_000).filter(|_| limits.admit(Time::ZERO)).count();
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
@@ -59,17 +59,17 @@ mod tests {
         let burst = HOST_BURST as usize;
         assert_eq!(taken, burst);
         let later = Time::after(Duration::from_secs(1));
-        assert_eq!((0..1_000).filter(|_| intake.admit(later)).count(), 400);
+        assert_eq!((0..1_000).filter(|_| limits.admit(later)).count(), 400);
     }
 
     #[test]
     fn keys_are_limited() {
-        let mut intake = Intake::new(Time::ZERO);
-        assert_eq!((0..5_000).filter(|n| intake.admit_key(&n.to_string())).count(), MAX_KEYS);
-        assert!(intake.admit_key("0"), "a known key goes on");
-        assert!(!intake.admit_key(""));
-        let mut intake = Intake::new(Time::ZERO);
-        assert!(!intake.admit_key(&"x".repeat(MAX_KEY + 1)));
-        assert!(intake.admit_key("new"));
+        let mut limits = ItemLimits::new(Time::ZERO);
+        assert_eq!((0..5_000).filter(|n| limits.admit_key(&n.to_string())).count(), MAX_KEYS);
+        assert!(limits.admit_key("0"), "a known key goes on");
+        assert!(!limits.admit_key(""));
+        let mut limits = ItemLimits::new(Time::ZERO);
+        assert!(!limits.admit_key(&"x".repeat(MAX_KEY + 1)));
+        assert!(limits.admit_key("new"));
     }
 }

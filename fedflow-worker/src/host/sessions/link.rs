@@ -6,7 +6,7 @@ use fedflow_core::{Assignment, Dict, Lease, Program, WorkerId};
 use crate::host::sessions::ipc::ipc_link::{IpcLink, Unreachable};
 use crate::host::sessions::json::json_commands::Line;
 
-/// Where a worker is told what to do.
+/// Sends commands to a worker.
 pub(crate) enum Link {
     Ipc(IpcLink),
     /// To the thread that writes the worker's lines.
@@ -14,7 +14,7 @@ pub(crate) enum Link {
 }
 
 impl Link {
-    /// Gives the process its next task, of which it will be known as this worker. It has done the one before.
+    /// Gives the process its next task, for which it is known as `worker`. Its last task is done.
     pub(crate) fn task(
         &mut self,
         worker: WorkerId,

@@ -1,4 +1,5 @@
-//! What a worker may say when: both protocols hand their messages here, and from here they reach the engine.
+//! `Listener`: what a worker may say when. Both protocols hand their messages here, and from here they reach the
+//! engine.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,7 +10,7 @@ use fedflow_core::{Dict, FailureKind, Input, Time, Value, WorkerEvent, WorkerId}
 use crate::host::cause::Cause;
 use crate::host::inputs::input_queue::{InputQueue, Weight};
 use crate::host::memory::memory_peak::MemoryPeak;
-use crate::host::sessions::item_limits::Intake;
+use crate::host::sessions::item_limits::ItemLimits;
 use crate::host::sessions::large_message_gate::{LargeMessageGate, Permit};
 use crate::pausable_clock::Clock;
 use crate::protocol::{HOST_BACKLOG, MAX_ITEM, MAX_MESSAGE, shortened};
@@ -17,7 +18,7 @@ use crate::protocol::{HOST_BACKLOG, MAX_ITEM, MAX_MESSAGE, shortened};
 /// What a worker said, whatever protocol it speaks.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Said {
-    /// It has the task of this number.
+    /// It has the task of this worker's number.
     Ready(WorkerId),
     Refused(String),
     Loaded,
@@ -39,7 +40,7 @@ pub(crate) enum Said {
 /// What a worker was told last, and so what it may answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SessionPhase {
-    /// Nothing yet; or its last task is done.
+    /// Nothing yet, or its last task is done.
     Idle,
     /// It was given a task.
     Starting,
@@ -53,44 +54,44 @@ pub(crate) enum SessionPhase {
     Training,
 }
 
-/// How long after it was given a task a silent death may still be that of the task before. An interpreter that exits
-/// may take its time.
+/// How long after a process was given a task its silent death may still be an effect of its last one. An interpreter
+/// that exits may take its time.
 const MOMENT: Duration = Duration::from_secs(2);
 
-/// Between the reader of one process, the overseer and the engine.
+/// Stands between the reader of one process, the engine's thread and the engine.
 pub(crate) struct Listener {
     inputs: InputQueue,
     gate: LargeMessageGate,
     clock: Clock,
-    /// What its processes use.
+    /// The memory that its processes use.
     memory_peak: Arc<MemoryPeak>,
     state: Mutex<ListenerState>,
     backlog: Arc<AtomicUsize>,
-    /// Whether the reader waits for the worker, rather than works on what it sent.
+    /// Whether the reader waits for the worker, instead of working on what it sent.
     waiting: AtomicBool,
 }
 
 struct ListenerState {
     /// The worker that the process is known as.
     worker: WorkerId,
-    /// Whether it was another one before: until it has its new task, it may still speak of the one before.
+    /// Whether it was another one before: until it has its new task, it may still speak of the last one.
     reused: bool,
     phase: SessionPhase,
-    intake: Intake,
-    /// When the process was given a task after another one, if it does not answer that; until it speaks of it.
+    item_limits: ItemLimits,
+    /// When the process was given a further task, if it does not acknowledge tasks; until it says something about it.
     unheard: Option<Time>,
-    /// Set before the worker's end is told: nothing comes after that.
+    /// Set before the worker's end is reported: nothing comes after that.
     closed: bool,
 }
 
 impl Listener {
     pub(crate) fn new(worker: WorkerId, inputs: InputQueue, gate: LargeMessageGate, clock: Clock) -> Self {
-        let intake = Intake::new(clock.now());
+        let item_limits = ItemLimits::new(clock.now());
         let state = ListenerState {
             worker,
             reused: false,
             phase: SessionPhase::Idle,
-            intake,
+            item_limits,
             unheard: None,
             closed: false,
         };
@@ -105,13 +106,13 @@ impl Listener {
         }
     }
 
-    /// The worker is told to go on; called before the message is sent.
+    /// The worker is about to be told to go on. Call it before the message is sent.
     pub(crate) fn expect(&self, phase: SessionPhase) {
         let mut state = self.lock();
         state.phase = phase;
         if phase == SessionPhase::Starting {
-            // What a task may tell does not depend on the ones before.
-            state.intake = Intake::new(self.clock.now());
+            // How much a task may report does not depend on earlier ones.
+            state.item_limits = ItemLimits::new(self.clock.now());
         }
     }
 
@@ -125,12 +126,12 @@ impl Listener {
         self.memory_peak.begin_anew(&self.clock);
     }
 
-    /// The process is given a task after another one, and does not answer that.
+    /// The process is given a further task, and does not acknowledge it.
     pub(crate) fn await_first_word(&self) {
         self.lock().unheard = Some(self.clock.now());
     }
 
-    /// Whether it has ended in the moment after it was given its task, without a word about it.
+    /// Whether it has ended shortly after it was given its task, without a word about it.
     pub(crate) fn is_unheard(&self, ended: Time) -> bool {
         self.lock().unheard.is_some_and(|since| ended.since(since) < MOMENT)
     }
@@ -140,12 +141,12 @@ impl Listener {
         self.lock().worker
     }
 
-    /// Hears a message and hands it on.
+    /// Takes a message and hands it on to the engine.
     ///
     /// # Errors
     /// The message does not fit what the worker was told, or it refuses its task: it is not heard any further.
     pub(crate) fn hear(&self, said: Said) -> Result<(), Cause> {
-        // Held while posting, so that nothing of this worker comes after its end.
+        // Held while putting, so that nothing of this worker comes after its end.
         let mut state = self.lock();
         if state.closed {
             return Ok(());
@@ -161,7 +162,7 @@ impl Listener {
             }
             // It was said before the new task was read.
             (SessionPhase::Starting, _) if state.reused => return Ok(()),
-            // It does not want the task, and says so before it is told to load.
+            // It refuses the task before it is told to load.
             (SessionPhase::Starting | SessionPhase::Ready, Said::Failed { kind, message }) => {
                 return Err(Cause::new(kind, shortened(message, MAX_MESSAGE)));
             }
@@ -192,14 +193,15 @@ impl Listener {
         let is_done = !matches!(event, WorkerEvent::Ready);
         self.inputs.put(Input::Worker { worker: state.worker, event });
         if is_done {
-            // Its process lives still, and knows its own peak. Not before the engine knows: a device may wait for that.
+            // Its process still lives and knows its own peak. Not before the engine knows, as a device may wait for
+            // that.
             self.memory_peak.look_again(&self.clock);
             self.tell_peak(state.worker);
         }
         Ok(())
     }
 
-    /// What the worker's processes use.
+    /// The memory that the worker's processes use.
     pub(crate) fn memory_peak(&self) -> &Arc<MemoryPeak> {
         &self.memory_peak
     }
@@ -215,12 +217,12 @@ impl Listener {
         self.lock().phase
     }
 
-    /// Nothing is heard from here on. Called before the worker's end is told.
+    /// From now on nothing is heard. Call it before the worker's end is reported.
     pub(crate) fn close(&self) {
         self.lock().closed = true;
     }
 
-    /// Tells the engine what became of the worker.
+    /// Reports to the engine what became of the worker.
     pub(crate) fn tell(&self, event: WorkerEvent) {
         let worker = self.worker();
         if !matches!(event, WorkerEvent::Ready) {
@@ -237,7 +239,8 @@ impl Listener {
         received
     }
 
-    /// Waits until a large message of the worker may be taken in. Called by its reader, which is not idle meanwhile.
+    /// Waits until a large message of the worker may be taken in. For its reader, which does not count as idle
+    /// meanwhile.
     pub(crate) fn enter_gate(&self) -> Permit {
         let waiting = self.waiting.swap(false, Ordering::AcqRel);
         let permit = self.gate.acquire();
@@ -255,13 +258,13 @@ impl Listener {
         self.waiting.load(Ordering::Acquire)
     }
 
-    /// Items and progress: dropped if the worker floods, or if the engine is too far behind.
+    /// Takes items and progress: they are dropped if the worker floods, or if the engine is too far behind.
     fn take_news(&self, state: &mut ListenerState, said: Said) {
-        if !state.intake.admit(self.clock.now()) {
+        if !state.item_limits.admit(self.clock.now()) {
             return;
         }
         let (event, bytes) = match said {
-            Said::Item { key, value } if state.intake.admit_key(&key) => {
+            Said::Item { key, value } if state.item_limits.admit_key(&key) => {
                 let bytes = key.len() + weight_of(&value);
                 (WorkerEvent::Item { key, value }, bytes)
             }
@@ -279,7 +282,7 @@ impl Listener {
     }
 }
 
-/// About what a value takes in memory; the codec has limited it before.
+/// About how much memory a value takes; the codec has limited it before.
 fn weight_of(value: &Value) -> usize {
     match value {
         Value::Text(text) => text.len(),

@@ -1,4 +1,4 @@
-//! `ReaderPool`: threads that take one piece of work after the other, so that a worker's reader costs no new thread.
+//! `ReaderPool`: threads that take one piece of work after the other, so that a worker's reader needs no new thread.
 
 use std::collections::VecDeque;
 use std::io;
@@ -7,14 +7,14 @@ use std::thread;
 
 /// The stack of each thread; most of it is never touched.
 const STACK: usize = 256 << 10;
-/// How many threads are kept that have nothing to do.
+/// How many idle threads are kept.
 const KEPT: usize = 64;
 
 /// One piece of work, which may block as long as it likes.
 pub(crate) type Work = Box<dyn FnOnce() + Send>;
 
-/// Has work done at once, each piece in a thread of its own: one that has nothing to do, or a new one. When this is
-/// dropped, each thread ends as soon as its work is done; nobody waits for that.
+/// Does work at once, each piece in a thread of its own: an idle one or a new one. When the pool is dropped, each
+/// thread ends as soon as its work is done; that is not waited for.
 #[derive(Debug)]
 pub(crate) struct ReaderPool {
     name: &'static str,
@@ -29,7 +29,7 @@ struct Desk {
 
 #[derive(Default)]
 struct ReaderPoolState {
-    /// For each piece a thread waits that is not counted as idle any more.
+    /// For each piece a thread waits that does not count as idle any more.
     work: VecDeque<Work>,
     idle: usize,
     closed: bool,
@@ -78,7 +78,7 @@ impl Desk {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next piece for a thread that has done its own; `None` if it shall end.
+    /// The next piece for a thread that is done; `None` if the thread is to end.
     fn wait(&self) -> Option<Work> {
         let mut state = self.lock();
         if state.closed || state.idle >= KEPT {
@@ -109,7 +109,7 @@ mod tests {
 
     use super::*;
 
-    /// Waits until so many threads have nothing to do.
+    /// Waits until so many threads are idle.
     fn wait_for_idle(pool: &ReaderPool, count: usize) {
         while pool.desk.lock().idle < count {
             thread::yield_now();

@@ -24,7 +24,7 @@ pub(crate) struct SessionReader {
     pub(crate) protocol: Protocol,
     /// The supervisor's end of the worker's standard input.
     pub(crate) socket: Arc<OwnedFd>,
-    /// By what a Rust worker is known.
+    /// The secret by which a Rust worker is recognised.
     pub(crate) token: String,
     /// The worker's private directory.
     pub(crate) private: PathBuf,

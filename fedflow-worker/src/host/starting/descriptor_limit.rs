@@ -2,14 +2,14 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// More is never needed, and a table of them takes memory.
+/// More are never needed, and the kernel's table of them takes memory.
 const WANTED: u64 = 65_536;
-/// What one worker takes at most: its process, its logs, its channel, and for a moment the way to it.
+/// How many one worker takes at most: its process, its logs, its channel, and for a moment its standard input.
 const PER_WORKER: u64 = 8;
-/// What is needed now and then beside the workers: to write a report, to look into `/proc`, to start a process.
+/// How many are needed now and then beside the workers: to write a report, to look into `/proc`, to start a process.
 const SPARE: u64 = 16;
 
-/// Raises the limit. What cannot be raised stays.
+/// Raises the limit as far as is allowed.
 pub(crate) fn raise() {
     let limit = getrlimit(Resource::Nofile);
     let wanted = limit.maximum.unwrap_or(u64::MAX).min(WANTED);
@@ -21,7 +21,7 @@ pub(crate) fn raise() {
 /// How many workers fit below the limit, beside what is open now.
 pub(crate) fn worker_capacity() -> u32 {
     let Some(limit) = getrlimit(Resource::Nofile).current else { return u32::MAX };
-    // One that cannot be counted any more is one too many.
+    // If they cannot be listed, there is none left.
     let open = std::fs::read_dir("/proc/self/fd").map_or(limit, |open| open.count() as u64);
     capacity(limit, open)
 }

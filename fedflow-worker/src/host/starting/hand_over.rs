@@ -1,5 +1,5 @@
-//! `HandOver`: what is done before a kept process gets its next task. Processes that its last task left behind are ended, and
-//! the directory and the logs of the next one are made.
+//! `HandOver`: prepares a kept process for its next task. Processes that its last task left behind are ended, and the
+//! directory and the logs of the next task are made.
 
 use std::io;
 use std::sync::Arc;
@@ -13,19 +13,19 @@ use crate::host::logs::task_logs::Logs;
 use crate::host::starting::task_directory::{make_logs, make_workdir, no_directory};
 use crate::host::supervision::ending::sweep::Sweep;
 
-/// A process on its way from one task to another.
+/// A process between two tasks.
 pub(crate) struct HandOver {
     /// The first id of its worker.
     pub(crate) first_id: WorkerId,
     /// Its next task.
     pub(crate) assignment: Arc<Assignment>,
-    /// The logs that it will go on to write to, and the task that it wrote them for; none if it opens new ones itself.
+    /// The logs that it goes on to write to, and the task that it wrote them for; `None` if it opens new ones itself.
     pub(crate) relay: Option<(Logs, Arc<Assignment>)>,
-    /// What the task before may have left behind; none if it is not looked for.
+    /// What its last task may have left behind; `None` if that is not looked for.
     pub(crate) sweep: Option<Sweep>,
 }
 
-/// Copying logs that are longer, in bytes, is slow.
+/// Copying longer logs, in bytes, takes long.
 const LONG_LOGS: u64 = 1 << 20;
 
 impl HandOver {
@@ -36,7 +36,7 @@ impl HandOver {
             || self.relay.as_ref().is_some_and(|(logs, _)| logs.size() > LONG_LOGS)
     }
 
-    /// Prepares it; gives the logs of the next task. Blocks on the file system, and until what is swept has ended.
+    /// Prepares it; returns the logs of the next task. Blocks on the file system, and until what is swept has ended.
     ///
     /// # Errors
     /// The system refuses a directory or a log.

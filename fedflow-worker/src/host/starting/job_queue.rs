@@ -20,7 +20,7 @@ pub(crate) struct JobSource {
 #[derive(Default)]
 struct QueuedJobs {
     state: Mutex<JobQueueState>,
-    /// For the first of the threads, and for those that help it.
+    /// For the first thread, and for its helpers.
     first: Condvar,
     helpers: Condvar,
 }
@@ -32,7 +32,7 @@ struct JobQueueState {
     usual: VecDeque<Job>,
     /// The first thread waits for a job. The next one goes to it rather than to a helper, which slept for longer.
     first_waits: bool,
-    /// No more will come.
+    /// The queue was dropped.
     over: bool,
 }
 
@@ -72,7 +72,7 @@ impl Drop for JobQueue {
 impl Iterator for JobSource {
     type Item = Job;
 
-    /// Waits for the next job. None when no more will come.
+    /// Waits for the next job. `None` when no more will come.
     fn next(&mut self) -> Option<Job> {
         let mut state = self.queue.lock();
         loop {

@@ -1,4 +1,4 @@
-//! The host's private directory: where workers are met, and where large parameters and results pass.
+//! `PrivateDirectory`: where workers are met, and where large parameters and results pass.
 
 use std::fs::{self, File};
 use std::io;
@@ -10,17 +10,17 @@ use tempfile::TempDir;
 
 use crate::processes::own_environment;
 
-/// The longest path of a socket; ipc-channel cuts a longer one off without a word.
+/// The longest path of a socket, in bytes; ipc-channel cuts a longer one off silently.
 pub(crate) const MAX_SOCKET_PATH: usize = 107;
 
 const PREFIX: &str = "fedflow-";
 /// Locked as long as the directory's host lives.
 const OWNER: &str = "owner";
-/// Where commands put their results: apart, as what else a command does there is its own business.
+/// Where commands put their results. A directory of its own, as a command may do anything there.
 const RESULTS: &str = "results";
 
-/// A directory that only this user can enter, on a memory file system if there is one. Removed when dropped; what a
-/// host left that was killed, the next one removes.
+/// A directory that only this user can enter, on a memory file system if there is one. It is removed when dropped;
+/// the next host removes that of a host that was killed.
 #[derive(Debug)]
 pub(crate) struct PrivateDirectory {
     directory: TempDir,
@@ -31,7 +31,7 @@ impl PrivateDirectory {
     pub(crate) fn make() -> io::Result<Self> {
         let parent = own_environment::memory_directory();
         let made = Self::make_in(&parent)?;
-        // Below it: the worker's number, ipc-channel's own directory, the socket.
+        // Below it lie the worker's directory, ipc-channel's own directory and the socket.
         let below = "/12345678901234567890/.tmp123456/socket".len();
         if made.directory.path().as_os_str().len() + below <= MAX_SOCKET_PATH {
             return Ok(made);
@@ -45,7 +45,7 @@ impl PrivateDirectory {
             .prefix(PREFIX)
             .permissions(fs::Permissions::from_mode(0o700))
             .tempdir_in(parent)?;
-        // It gets its name once it is locked, so nobody can take it for abandoned.
+        // The lock file gets its name once it is locked, so that the directory is never taken for abandoned.
         fs::create_dir(directory.path().join(RESULTS))?;
         let unnamed = directory.path().join("new");
         let owner = File::create_new(&unnamed)?;
@@ -54,7 +54,7 @@ impl PrivateDirectory {
         Ok(Self { directory, _owner: owner })
     }
 
-    /// A worker's own place in it.
+    /// The directory of one worker.
     pub(crate) fn of(&self, worker: WorkerId) -> PathBuf {
         self.directory.path().join(worker.0.to_string())
     }
@@ -65,7 +65,7 @@ impl PrivateDirectory {
     }
 }
 
-/// Removes what hosts of this user left behind that are gone.
+/// Removes the directories of this user's hosts that are gone.
 fn remove_abandoned(parent: &Path) {
     let mine = rustix::process::geteuid().as_raw();
     let Ok(entries) = fs::read_dir(parent) else { return };
@@ -74,7 +74,7 @@ fn remove_abandoned(parent: &Path) {
         let own = named && entry.metadata().is_ok_and(|found| found.is_dir() && found.uid() == mine);
         let Some(owner) = own.then(|| File::open(entry.path().join(OWNER)).ok()).flatten() else { continue };
         if owner.try_lock().is_ok() {
-            // What cannot be removed stays for the next one.
+            // What cannot be removed is left to the next host.
             let _ = fs::remove_dir_all(entry.path());
         }
     }

@@ -10,11 +10,11 @@ use crate::host::starting::jobs::ProcessSpec;
 use crate::processes::environment::{self, Environment};
 use crate::protocol::json;
 
-/// The libraries that would otherwise start a thread on each core, for each task.
+/// How numeric libraries are told their number of threads; otherwise each task would start one on each core.
 const THREADS: [&str; 4] =
     ["OMP_NUM_THREADS", "RAYON_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"];
 
-/// Has Python write what it prints at once.
+/// Has Python write its output at once.
 const UNBUFFERED: &str = "PYTHONUNBUFFERED";
 
 /// Three layers, of which the later one counts: what the supervisor inherited, what the user set, and what Fedflow must be
@@ -28,7 +28,7 @@ pub(crate) fn process_environment(
     for (name, value) in &process.program_environment {
         environment.set(name, value);
     }
-    // That is how parameters reach a command.
+    // A command has its parameters as variables.
     if matches!(assignment.program.as_ref(), Program::Command { .. }) {
         for (name, value) in assignment.params.iter() {
             if let Some(value) = as_variable(value) {
@@ -41,8 +41,7 @@ pub(crate) fn process_environment(
             environment.set_if_missing(name, threads.to_string());
         }
     }
-    // What Python holds back when it prints would end up in the log of a later task of its process, or nowhere if it
-    // is killed.
+    // Output that Python buffers would end up in the log of a later task of its process, or be lost if it is killed.
     environment.set_if_missing(UNBUFFERED, "1");
     for (name, value) in &context.options.base_environment {
         environment.set(name, value);
@@ -71,7 +70,7 @@ fn as_variable(value: &Value) -> Option<String> {
     }
 }
 
-/// The lease environment: what a command that trains is told of its lease, and where it may put its result.
+/// The lease environment: describes the lease to a command that trains, and names the file for its result.
 pub(crate) fn lease_environment(lease: &Lease, result: &Path) -> Vec<(String, String)> {
     let mut environment = vec![
         (environment::DEVICE.to_owned(), lease.device_seen.to_string()),

@@ -1,4 +1,4 @@
-//! Makes a task's directory for a new attempt, and puts aside what an earlier one left there.
+//! Makes a task's directory and logs for an attempt, and moves what an earlier attempt left there out of the way.
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -51,7 +51,7 @@ enum Earlier {
     Remove,
 }
 
-/// What became of what lay where the directory is.
+/// What became of an earlier directory.
 #[derive(Debug, PartialEq, Eq)]
 enum Aside {
     /// It is kept here.
@@ -60,9 +60,10 @@ enum Aside {
     Removed,
 }
 
-/// Makes an empty directory for an attempt, and tells what became of an earlier one that was not empty. Blocks on the file system.
+/// Makes an empty directory for an attempt; returns what became of an earlier one that was not empty. Blocks on the
+/// file system.
 fn prepare(workdir: &Path, attempt: u32, earlier: Earlier) -> io::Result<Option<Aside>> {
-    // Whatever the umask is, nobody else shall write here.
+    // Whatever the umask is, other users must not write here.
     let mut builder = DirBuilder::new();
     builder.mode(0o755);
     let made = match (builder.create(workdir), workdir.parent()) {
@@ -77,14 +78,15 @@ fn prepare(workdir: &Path, attempt: u32, earlier: Earlier) -> io::Result<Option<
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         made => return made.map(|()| None),
     }
-    // A worker may have put a link or a file where its directory was: not followed, only moved away.
+    // A worker may have put a link or a file in the place of its directory: it is not followed, only moved away.
     let is_directory = fs::symlink_metadata(workdir)?.is_dir();
     if is_directory && fs::read_dir(workdir)?.next().is_none() {
         return Ok(None);
     }
     let aside = free_name(workdir, attempt)?;
     fs::rename(workdir, &aside)?;
-    // Before the first attempt it is of one that a crash kept from being recorded, or somebody's: never removed.
+    // Before the first attempt it is from one that a crash kept from being recorded, or the user's own: never
+    // removed.
     let told = if (earlier == Earlier::Remove && attempt > 1) || !is_directory {
         remove(aside);
         Aside::Removed
@@ -111,10 +113,10 @@ fn free_name(workdir: &Path, attempt: u32) -> io::Result<PathBuf> {
     Err(io::ErrorKind::AlreadyExists.into())
 }
 
-/// Removes a directory in the background: a large one takes long, and nobody waits for it.
+/// Removes a directory in the background: a large one takes long.
 fn remove(path: PathBuf) {
     let work = move || {
-        // What cannot be removed stays; it has a name of its own and is in nobody's way.
+        // What cannot be removed stays; it has a name of its own and disturbs no task.
         let _ = match fs::symlink_metadata(&path) {
             Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(&path),
             _ => fs::remove_file(&path),

@@ -1,4 +1,4 @@
-//! `Deadline`: what a worker has to do by when, beside what the engine's own time limits ask.
+//! `Deadline`: what a worker has to do by when, beside the engine's own time limits.
 
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ impl Deadline {
         Self { time: now + DRAIN, overdue: Overdue::Reader(0) }
     }
 
-    /// For the reader that still works on what its worker had sent; none if that takes too long.
+    /// The next deadline of a reader that still works on what its worker had sent; `None` if that takes too long.
     pub(crate) fn put_off(self, now: Time) -> Option<Self> {
         match self.overdue {
             Overdue::Reader(times) if times < DRAINS => {

@@ -1,4 +1,4 @@
-//! `Notice`: what the host's other threads tell the engine's thread, which looks after the workers.
+//! `Notice`: what the host's other threads tell the engine's thread, which supervises the workers.
 
 use crossbeam_channel::Sender;
 use fedflow_core::{Dict, WorkerId};

@@ -26,7 +26,7 @@ use crate::host::supervision::worker_kind::{CommandPhase, Session, WorkerKind};
 use crate::host::supervision::worker_process::{WorkerProcess, listed};
 use crate::processes::spawn::{Ending, Process};
 
-/// What every worker works with.
+/// What all workers share.
 pub(crate) struct Surroundings {
     pub(crate) context: Arc<HostContext>,
     pub(crate) jobs: Arc<JobQueue>,

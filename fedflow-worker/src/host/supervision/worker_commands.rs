@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use fedflow_core::{Assignment, Dict, Lease, Program, Severity, WorkerEvent, WorkerId};
+use tracing::trace;
 
 use crate::host::attempt_span::attempt_span;
 use crate::host::cause::Cause;
@@ -19,6 +20,7 @@ use crate::host::supervision::supervised::Supervised;
 use crate::host::supervision::worker_kind::{CommandPhase, Session, WorkerKind};
 
 pub(crate) fn load(worker: &mut Supervised) {
+    trace!("it loads");
     worker.deadline = worker.deadline.filter(|deadline| !deadline.is_of_task());
     match &mut worker.kind {
         WorkerKind::Session(Session { link: Some(link), .. }) => {
@@ -38,6 +40,7 @@ pub(crate) fn load(worker: &mut Supervised) {
 }
 
 pub(crate) fn train(worker: &mut Supervised, lease: &Lease, params: Dict) {
+    trace!("it trains on {}", lease.device());
     worker.lease = Some(lease.id);
     worker.name_lease_holder();
     let hooks = &worker.context().options.lease_hooks;
@@ -92,6 +95,7 @@ pub(crate) fn hand_over(
     worker.kept = false;
     worker.listener.hand_over(to);
     worker.process.expect_task(&worker.surroundings.context.oom_kills);
+    trace!("its process goes on to {}/{}", assignment.group, assignment.task_id);
     worker.span = attempt_span(&assignment);
     let earlier = std::mem::replace(&mut worker.assignment, Arc::clone(&assignment));
     let (Some(protocol), Some(process)) = (worker.kind.protocol(), worker.process.running()) else { return };

@@ -1,8 +1,8 @@
-//! `WorkerTable`: every worker. Hands commands and notices to them, notices exits and deadlines, and reports each worker's
-//! end exactly once.
+//! `WorkerTable`: every worker. Hands commands and notices to the workers, notices exits and deadlines, and reports
+//! each worker's end exactly once.
 //!
 //! It has no thread: it works while the engine waits or gives a command. So a command costs a call and an exit one
-//! wake-up, and what the engine does next is done by the thread that is awake already.
+//! wake-up, and what the engine does next is done by a thread that is awake already.
 
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
@@ -96,7 +96,7 @@ impl WorkerTable {
         self.take_notices();
         let lost = self.lost.remove(&from);
         let Some(first_id) = self.first_id_of(from) else {
-            // Its end was reported before the engine knew better.
+            // Its end was reported, but the engine had not heard of it yet.
             let Cause { kind, message } = lost.unwrap_or_else(|| {
                 Cause::new(FailureKind::Killed, "its process ended before it could be given this task")
             });
@@ -256,7 +256,7 @@ impl WorkerTable {
         }
     }
 
-    /// Lets something happen to a worker, and forgets it when it is over. A worker that is not there has ended: what
+    /// Lets something happen to a worker, and removes it when it is over. A worker that is not there has ended: what
     /// comes late for it changes nothing.
     fn with(&mut self, first_id: WorkerId, happens: impl FnOnce(&mut Supervised)) {
         let Some(worker) = self.workers.get_mut(&first_id) else { return };

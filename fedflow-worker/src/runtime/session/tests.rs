@@ -64,7 +64,7 @@ impl Task for Sum {
 
 /// A worker in a thread, and the supervisor's ends of its channels.
 struct Served {
-    orders: IpcSender<ToWorker>,
+    commands: IpcSender<ToWorker>,
     events: IpcReceiver<ToHost>,
     worker: thread::JoinHandle<()>,
     given: AtomicU64,
@@ -72,14 +72,14 @@ struct Served {
 
 impl Served {
     fn start() -> Self {
-        let (orders, worker_orders) = ipc::channel().unwrap();
+        let (commands, worker_commands) = ipc::channel().unwrap();
         let (worker_events, events) = ipc::channel().unwrap();
         let worker = thread::spawn(move || {
             let mut kinds = Kinds::default();
             kinds.add::<Sum>();
-            serve(&kinds, &worker_orders, &worker_events, &mut |_, _| Ok(()));
+            serve(&kinds, &worker_commands, &worker_events, &mut |_, _| Ok(()));
         });
-        Self { orders, events, worker, given: AtomicU64::new(0) }
+        Self { commands, events, worker, given: AtomicU64::new(0) }
     }
 
     fn task(&self, kind: &str, params: Dict) -> ToHost {
@@ -89,7 +89,7 @@ impl Served {
     fn kept_task(&self, kind: &str, params: Dict, keep: Option<&str>) -> ToHost {
         let number = self.given.fetch_add(1, Ordering::Relaxed);
         let here = std::env::current_dir().unwrap();
-        self.orders
+        self.commands
             .send(ToWorker::Task(TaskMessage {
                 number,
                 group: "g".into(),
@@ -109,13 +109,13 @@ impl Served {
     }
 
     fn load(&self) -> ToHost {
-        self.orders.send(ToWorker::Load).unwrap();
+        self.commands.send(ToWorker::Load).unwrap();
         self.events.recv().unwrap()
     }
 
     fn train(&self, params: Dict) {
         let lease = LeaseInfo { device: Device::Cuda(2), cards: Vec::new(), memory: None };
-        self.orders.send(ToWorker::Train { lease: lease.into(), params: inline(params) }).unwrap();
+        self.commands.send(ToWorker::Train { lease: lease.into(), params: inline(params) }).unwrap();
     }
 
     /// Items and the result that follows them.
@@ -176,7 +176,7 @@ fn a_task_loads_and_trains_and_another_follows() {
         assert_eq!(result.get("device"), Some(&Value::from("cuda:2")));
         assert_eq!(result.get("scale"), Some(&Value::Int(scale.into())));
     }
-    served.orders.send(ToWorker::Exit).unwrap();
+    served.commands.send(ToWorker::Exit).unwrap();
     served.worker.join().unwrap();
 }
 
@@ -188,7 +188,7 @@ fn what_does_not_fit_is_refused() {
     let ToHost::Refused { message } = served.task("sum", Dict::from([("numbers", "many")])) else { panic!() };
     assert!(message.starts_with("the parameters do not fit task kind \"sum\": "), "{message}");
     assert_eq!(message_of(served.load()).1, "the worker has no task");
-    drop(served.orders);
+    drop(served.commands);
     served.worker.join().unwrap();
 }
 

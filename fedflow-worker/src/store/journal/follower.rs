@@ -14,11 +14,11 @@ use crate::store::run_dir::{JOURNAL, PrivateDir, RunDir};
 /// How much is read at once.
 const BUFFER: usize = 1 << 16;
 
-/// Reads what is there, and later what was added.
+/// Reads the records that are there, and later those that were added.
 ///
-/// Where a line is not intact, it stops and tries again the next time: while a supervisor works, such a line is one
-/// that is just being written. Whether it is torn or damaged is for [`JournalReader`](super::JournalReader) to say,
-/// when nobody writes. Memory is bounded by the largest record.
+/// It stops at a line that is not intact and tries again the next time: while a supervisor works, that line is just being
+/// written. Whether the line is torn or damaged, [`JournalReader`](super::JournalReader) finds when no supervisor writes.
+/// Memory is bounded by the largest record.
 #[derive(Debug)]
 pub struct JournalFollower {
     file: File,
@@ -52,7 +52,7 @@ impl JournalFollower {
         &self.head
     }
 
-    /// Hands over the records that were added since the last time.
+    /// Passes on the records that were added since the last call.
     ///
     /// # Errors
     /// The journal cannot be read, or an intact record is not the one that should stand there.
@@ -87,7 +87,7 @@ impl JournalFollower {
     /// How many bytes stand behind the last record that was read.
     ///
     /// # Errors
-    /// The file system does not tell.
+    /// The file system does not say.
     pub fn unread_bytes(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.len().saturating_sub(self.end))
     }

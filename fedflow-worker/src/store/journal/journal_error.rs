@@ -15,10 +15,10 @@ pub enum JournalError {
         doing: &'static str,
         /// The journal, or a file that it names.
         path: PathBuf,
-        /// Why not.
+        /// The system's error.
         source: io::Error,
     },
-    /// There is a journal already.
+    /// The journal exists already.
     #[error("{} exists already", .0.display())]
     Exists(PathBuf),
     /// Not even the head is there.
@@ -36,16 +36,16 @@ pub enum JournalError {
         /// Its version.
         version: u64,
     },
-    /// What was written was changed afterwards, or is missing.
+    /// Records were changed after they were written, or are missing.
     #[error("{} is damaged at byte {offset} (line {line}): {reason}", path.display())]
     Damaged {
         /// The journal.
         path: PathBuf,
-        /// Where the line that is not right begins, in bytes from the file's beginning.
+        /// Where the damaged line begins, in bytes from the start of the file.
         offset: u64,
-        /// Which line that is, from 1.
+        /// The number of that line, from 1.
         line: u64,
-        /// What is not right.
+        /// What is wrong.
         reason: String,
     },
     /// A file that holds a large record is missing or was changed.
@@ -55,7 +55,7 @@ pub enum JournalError {
         path: PathBuf,
         /// The journal's line that names it, from 1.
         line: u64,
-        /// What is not right.
+        /// What is wrong.
         reason: String,
     },
     /// The journal has changed since it was read.

@@ -14,7 +14,7 @@ use crate::store::run_dir::{PrivateDir, RESULTS, RunDir};
 /// How long a torn tail can be: what the writer leaves unsynced at most, and some room.
 pub(in crate::store) const MAX_TORN_TAIL: u64 = 16 << 20;
 
-/// The end of a journal that a crash left behind; nothing in it was ever told to anybody.
+/// The end of a journal that a crash left behind. Nothing in it was announced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TornTail {
     /// Where it begins, in bytes from the file's beginning.
@@ -23,7 +23,7 @@ pub struct TornTail {
     pub bytes: u64,
 }
 
-/// What a journal is, beside its records.
+/// A journal without its records.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recovered {
     /// Its head.
@@ -32,14 +32,14 @@ pub struct Recovered {
     pub last_seq: u64,
     /// Where its intact part ends, in bytes from the file's beginning.
     pub end: u64,
-    /// What stands behind that, if anything. While a supervisor works it may be a line that is just being
+    /// What follows the intact part; `None` if nothing does. While a supervisor works, it may be a line that is just being
     /// written.
     pub torn: Option<TornTail>,
 }
 
-/// Reads a whole journal and hands its records over, in order.
+/// Reads a whole journal and passes on its records, in order.
 ///
-/// Memory is bounded by the largest record. When it fails, records were handed over already: drop what was made
+/// Memory is bounded by the largest record. When it fails, some records have been passed on already: discard what was made
 /// of them.
 ///
 /// # Errors
@@ -52,7 +52,7 @@ pub fn read_journal(run_dir: &RunDir, mut visit: impl FnMut(Record)) -> Result<R
     Ok(reader.recovered())
 }
 
-/// A journal's records, one after the other. Nothing follows an error.
+/// The records of a journal, in order. Nothing follows an error.
 pub struct JournalReader {
     lines: Lines<BufReader<File>>,
     private: PrivateDir,
@@ -84,7 +84,7 @@ impl JournalReader {
         &self.head
     }
 
-    /// What was read so far; of the whole journal once there are no more records.
+    /// The journal as far as it was read; the whole journal once there are no more records.
     #[must_use]
     pub fn recovered(self) -> Recovered {
         Recovered { head: self.head, last_seq: self.last_seq, end: self.end, torn: self.torn }
@@ -119,8 +119,7 @@ impl JournalReader {
         Ok(Some(Record { seq, time, event }))
     }
 
-    /// The line that was just found is not intact: it is the beginning of a torn tail, unless something intact
-    /// follows it.
+    /// The line that was just found is not intact: a torn tail begins there, unless an intact line follows.
     fn torn_tail(&mut self, mut found: Found) -> Result<TornTail, JournalError> {
         let offset = self.lines.offset;
         let line = self.lines.number;

@@ -22,18 +22,17 @@ use write_thread::{KEPT_BUFFER, WriteThread};
 
 pub use write_thread::{JournalNotice, Notify};
 
-/// How much may wait for a disk that does not keep up before named values (`task-item`), which nothing depends
-/// on, are dropped.
+/// How many bytes may wait for a slow disk before named values (`task-item`), on which nothing depends, are dropped.
 const ITEM_BACKLOG: usize = 8 << 20;
-/// Writes the journal of one session. Its [`record`](Observer::record) never waits for the disk: it encodes the
-/// event and leaves it to a thread, which writes whatever has come, and syncs if durability is needed. Dropping
-/// it does what [`Self::finish`] does, without saying whether that succeeded.
+/// Writes the journal of one session. Its [`record`](Observer::record) never waits for the disk: it encodes the event and
+/// leaves it to a thread, which writes what has come and syncs where durability is needed. Dropping the writer does what
+/// [`Self::finish`] does, without its result.
 #[derive(Debug)]
 pub struct JournalWriter {
     queue: Arc<WriteQueue>,
     thread: Option<JoinHandle<Result<(), String>>>,
     last_seq: u64,
-    /// The wall clock at the beginning of the session's time, from its first record on.
+    /// The wall clock at the start of the session's time, in Unix time; `None` before the first record.
     epoch: Option<Duration>,
     line: Vec<u8>,
 }
@@ -46,7 +45,7 @@ impl JournalWriter {
     pub fn create(lock: &RunLock, head: &Head, notify: Notify) -> Result<Self, JournalError> {
         let private = lock.run_dir().private();
         let path = || lock.run_dir().journal();
-        // Whoever makes a journal holds the lock, so none can appear in between.
+        // Only the holder of the lock makes a journal, so none can appear in between.
         if private.contains(JOURNAL).map_err(|error| io_error("look at", path(), error))? {
             return Err(JournalError::Exists(path()));
         }
@@ -73,7 +72,7 @@ impl JournalWriter {
         if recovered.torn.is_some() {
             file.set_len(recovered.end).map_err(failed)?;
         }
-        // What was read may have been written but never synced; what is built on it must not be safer than it.
+        // What was read may never have been synced, and nothing that builds on it may be durable before it.
         file.sync_data().map_err(failed)?;
         lock.tell_token(&recovered.head.run_token);
         let disk = JournalDisk::new(file, private.clone());
@@ -110,7 +109,7 @@ impl JournalWriter {
 
 impl Drop for JournalWriter {
     fn drop(&mut self) {
-        // Whoever wants to know calls `finish`.
+        // A caller that wants to know calls `finish`.
         let _ = self.close();
     }
 }
@@ -126,7 +125,7 @@ impl Observer for JournalWriter {
 
     fn record(&mut self, number: u64, time: Time, event: &RunEvent) {
         let since_start = time.since_start();
-        // The wall clock is looked at once a session: it may jump, and records shall not.
+        // The wall clock is read once a session: it may jump, and the times of records must not.
         let epoch = *self.epoch.get_or_insert_with(|| {
             Duration::try_from_secs_f64(wall_clock::unix_now())
                 .unwrap_or_default()
@@ -141,7 +140,7 @@ impl Observer for JournalWriter {
             self.queue.waiting().number = number;
             return;
         }
-        // Encoded outside of the lock: a large result must not keep the thread from its work.
+        // Encoded without the lock: a large result must not keep the thread from its work.
         let seq = self.last_seq + 1;
         let encoded = record::encode(&mut self.line, seq, epoch.saturating_add(since_start), event);
         let mut batch = self.queue.waiting();

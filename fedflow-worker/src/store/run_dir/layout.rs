@@ -32,12 +32,12 @@ pub enum RunDirError {
     Io {
         /// What was tried.
         doing: &'static str,
-        /// With what.
+        /// The file or directory.
         path: PathBuf,
-        /// Why not.
+        /// The system's error.
         source: io::Error,
     },
-    /// There is something else of this name.
+    /// Something else has this name.
     #[error("{} is not a directory", .0.display())]
     NotADirectory(PathBuf),
     /// The path is not UTF-8, so neither journal nor reports could name it.
@@ -68,7 +68,7 @@ impl RunDir {
     /// Opens the directory of a run that was begun earlier, to resume it or to look at it.
     ///
     /// # Errors
-    /// It holds no run, others can write to it, or it belongs to somebody else.
+    /// It holds no run, others can write to it, or it belongs to another user.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, RunDirError> {
         let path = path.as_ref();
         let path = path.canonicalize().map_err(failed("open", path))?;

@@ -13,14 +13,14 @@ use super::layout::{LOCK, RunDir};
 use crate::processes::{is_alive, this_process};
 use crate::store::wall_clock;
 
-/// How long a lock is tried again whose holder is not known: somebody who only looks ([`RunLock::probe`]) holds it
-/// for an instant, and a supervisor that has just taken it is about to say so.
+/// How long to try again for a lock whose holder is unknown: a process that only looks ([`RunLock::probe`]) holds it for an
+/// instant, and a supervisor that has just taken it is about to write its name.
 const PATIENCE: Duration = Duration::from_millis(500);
-/// The longest text that is taken for a holder's.
+/// The longest holder's text, in bytes.
 const MAX_TEXT: usize = 4096;
 
-/// A held lock. It is given up when this is dropped, or when the process ends in whatever way. The file is never
-/// removed: two supervisors could otherwise hold two files of one name.
+/// A held lock. It is released when this is dropped, or when the process ends, in whatever way. The file is never removed:
+/// otherwise two supervisors could hold two files of one name.
 #[derive(Debug)]
 pub struct RunLock {
     file: File,
@@ -28,38 +28,37 @@ pub struct RunLock {
     holder: LockHolder,
 }
 
-/// Who holds a lock, for messages and for `stop`; written into the lock's file as JSON.
+/// The supervisor that holds a lock, for messages and for `stop`. It is written into the lock's file as JSON.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LockHolder {
     /// The supervisor.
     #[serde(flatten)]
     pub process: ProcessId,
-    /// Since when it holds the lock, in Unix seconds.
+    /// When it took the lock, in Unix seconds.
     pub since: f64,
-    /// The run's token, once the journal is open.
+    /// The run's token; `None` until the journal is open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_token: Option<String>,
 }
 
-/// Whether a run directory is locked, for those who only look.
+/// Whether a run directory is locked.
 #[derive(Debug, Clone, PartialEq)]
 pub enum LockState {
     /// No supervisor works there.
     Free,
-    /// A supervisor works there; who, if that can be told: its text is missing for an instant after it took the
-    /// lock.
+    /// A supervisor works there. Its name is `None` for an instant after it took the lock, before it has written its name.
     Held(Option<LockHolder>),
 }
 
-/// Why a lock was not had.
+/// Why a lock cannot be taken.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
-    /// Somebody else has it.
+    /// Another process holds it.
     #[error("{} is locked by {}", run_dir.display(), holder_text(holder.as_ref()))]
     Held {
         /// The run directory.
         run_dir: std::path::PathBuf,
-        /// Who, if that can be told.
+        /// The holder; `None` if it has not written its name.
         holder: Option<LockHolder>,
     },
     /// The system refuses it.
@@ -67,7 +66,7 @@ pub enum LockError {
     Io {
         /// The lock's file.
         path: std::path::PathBuf,
-        /// Why not.
+        /// The system's error.
         source: io::Error,
     },
 }
@@ -76,7 +75,7 @@ impl RunLock {
     /// Takes the lock, without waiting for a supervisor that has it. Blocks for half a second at most.
     ///
     /// # Errors
-    /// Somebody else has it, or the file system cannot lock.
+    /// Another process holds it, or the file system has no locks.
     pub fn acquire(run_dir: &RunDir) -> Result<Self, LockError> {
         let failed = |source| LockError::Io { path: run_dir.lock(), source };
         let file = run_dir.private().open_or_create(LOCK).map_err(failed)?;
@@ -101,7 +100,7 @@ impl RunLock {
         Ok(lock)
     }
 
-    /// Looks whether somebody holds the lock of a run directory.
+    /// Looks whether the lock of a run directory is held.
     ///
     /// # Errors
     /// The system refuses it.
@@ -121,7 +120,7 @@ impl RunLock {
         }
     }
 
-    /// Blocks until nobody holds the lock of a run directory.
+    /// Blocks until the lock of a run directory is free.
     ///
     /// # Errors
     /// The system refuses it.
@@ -146,8 +145,8 @@ impl RunLock {
         &self.run_dir
     }
 
-    /// Adds the run's token to the lock's text, which is for people and tools only: that it cannot be written,
-    /// as on a full disk, does not matter.
+    /// Adds the run's token to the lock's text. The text is for people and tools only, so a failure, as on a full disk, does
+    /// not matter.
     pub(in crate::store) fn tell_token(&self, run_token: &str) {
         let holder = LockHolder { run_token: Some(run_token.into()), ..self.holder.clone() };
         let _ = self.write(&holder);
@@ -163,7 +162,7 @@ impl RunLock {
 
 impl Drop for RunLock {
     fn drop(&mut self) {
-        // Nobody shall be told of a holder that has given it up. If this fails, the text is only stale.
+        // The text must not name a holder that has given the lock up. If this fails, it is only stale.
         let _ = self.file.set_len(0);
     }
 }

@@ -13,7 +13,7 @@ const DIR_MODE: Mode = Mode::RWXU;
 const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 const OPEN_DIR: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
-// Not to wait for the other end if somebody put a pipe there.
+// So that a pipe in a file's place does not block.
 const OPEN_FILE: OFlags = OFlags::NOFOLLOW.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK);
 
 /// A directory that only its owner can enter. Clones share the descriptor.
@@ -24,8 +24,7 @@ pub(in crate::store) struct PrivateDir {
 }
 
 impl PrivateDir {
-    /// Opens it. It must be the caller's own and not writable by others; if others could read it, they cannot
-    /// any more.
+    /// Opens it. It must be the caller's own and not writable by others. If others can read it, that is taken from them.
     pub(in crate::store) fn open(path: &Path) -> io::Result<Self> {
         let fd = rustix::fs::openat(CWD, path, OPEN_DIR, Mode::empty())?;
         Self::checked(fd, path.into())
@@ -101,8 +100,8 @@ impl PrivateDir {
         }
     }
 
-    /// A path of a file in it that goes through the descriptor: short, and not to be led elsewhere. It holds as long
-    /// as this does, in this process only.
+    /// A path of a file in it that goes through the descriptor, so it is short and cannot be redirected. It is valid in this
+    /// process only, as long as this value lives.
     pub(in crate::store) fn through_descriptor(&self, name: &str) -> PathBuf {
         format!("/proc/self/fd/{}/{name}", self.fd.as_raw_fd()).into()
     }

@@ -15,12 +15,12 @@ use super::layout::RunDir;
 use super::lock::{LockError, LockHolder, LockState, RunLock};
 use crate::processes::is_alive;
 
-/// How often a supervisor that cannot be watched, as it lives in another process namespace, is looked for.
+/// How often to look for a supervisor that cannot be watched because it is in another process namespace.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Watches a run's journal, its supervisor, and directories.
 ///
-/// Look at what is there after it was opened, and again after each [`wait`](Self::wait): then nothing is missed.
+/// Read the journal after opening the watch, and again after each [`wait`](Self::wait): then nothing is missed.
 #[derive(Debug)]
 pub struct RunWatch {
     run_dir: RunDir,
@@ -35,14 +35,14 @@ enum Supervisor {
     Elsewhere,
 }
 
-/// Why a wait has ended.
+/// Why a wait ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Woken {
     /// The journal or a directory may have changed.
     Changed,
     /// No supervisor works there any more; everything that it wrote is there.
     Unsupervised,
-    /// Whoever reads the output is gone.
+    /// The reader of the output is gone.
     ReaderGone,
 }
 
@@ -63,7 +63,7 @@ impl RunWatch {
         Ok(Self { run_dir: run_dir.clone(), changes, supervisor })
     }
 
-    /// Whether a supervisor worked there when this was opened, and has not gone since as far as was noticed.
+    /// Whether a supervisor worked there when this was opened, and has not been seen to end.
     #[must_use]
     pub fn is_supervised(&self) -> bool {
         !matches!(self.supervisor, Supervisor::None)
@@ -97,7 +97,7 @@ impl RunWatch {
             Supervisor::Elsewhere => timeout = Timespec::try_from(PROBE_INTERVAL).ok(),
         }
         let supervised = descriptors.len();
-        // Nothing is asked of it; that it broke is told anyway.
+        // No event is asked for: an error is reported anyway.
         descriptors.extend(output.map(|output| PollFd::from_borrowed_fd(output, PollFlags::empty())));
         match poll(&mut descriptors, timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
@@ -119,14 +119,14 @@ impl RunWatch {
         Ok(if reader_gone { Woken::ReaderGone } else { Woken::Changed })
     }
 
-    /// What has changed is looked at anyway, so that the events themselves do not matter.
+    /// The caller looks at everything again, so the events themselves do not matter.
     fn forget_changes(&self) {
         let mut buffer = [MaybeUninit::<u8>::uninit(); 4096];
         while matches!(rustix::io::read(&self.changes, &mut buffer), Ok((read, _)) if !read.is_empty()) {}
     }
 }
 
-/// A descriptor that tells when the process has ended; none if it has, or cannot be seen from here.
+/// A descriptor that becomes readable when the process ends; `None` if it has ended or cannot be seen from here.
 fn watch_process(holder: &LockHolder) -> Option<Supervisor> {
     let pid = Pid::from_raw(i32::try_from(holder.process.pid).ok()?)?;
     let process = pidfd_open(pid, PidfdFlags::empty()).ok()?;

@@ -1,4 +1,4 @@
-//! `LogReader`: reads a task's log, also while the task writes, and tells where bytes were dropped from it.
+//! `LogReader`: reads a task's log, also while the task writes, and reports where bytes were dropped from it.
 
 use std::fs::File;
 use std::io;
@@ -12,7 +12,7 @@ use rustix::io::Errno;
 /// How much is read at once.
 const PIECE: usize = 64 << 10;
 
-/// A log that is read from its beginning on.
+/// A log, read from its beginning.
 #[derive(Debug)]
 pub struct LogReader {
     file: File,
@@ -25,13 +25,12 @@ pub struct LogReader {
 pub enum LogPiece<'a> {
     /// What the task wrote.
     Text(&'a [u8]),
-    /// So many bytes were dropped here, as the log had outgrown its limit.
+    /// This many bytes were dropped here, as the log had outgrown its limit.
     Dropped(u64),
 }
 
 impl LogReader {
-    /// Opens a log of a task's directory. What is not a file, but a link or a pipe that a worker put there, is
-    /// refused.
+    /// Opens a log in a task's directory. A link or a pipe in its place is refused.
     ///
     /// # Errors
     /// There is none, or it cannot be read.
@@ -50,14 +49,14 @@ impl LogReader {
     pub fn is_of(&self, workdir: &Path) -> bool {
         let identity = |stat: Stat| (stat.st_dev, stat.st_ino);
         let now = rustix::fs::statat(CWD, workdir, AtFlags::SYMLINK_NOFOLLOW).map(identity);
-        // A new attempt's directory may not be there yet; until then this is the last one's.
+        // The directory of a new attempt may not be there yet; until then this one is the latest.
         now == Err(Errno::NOENT) || now == rustix::fs::fstat(&self.directory).map(identity)
     }
 
-    /// Hands over what was written since the last time.
+    /// Passes on what was written since the last call.
     ///
     /// # Errors
-    /// The file cannot be read, or whoever takes the pieces fails.
+    /// The file cannot be read, or `take` fails.
     pub fn read_new<E: From<io::Error>>(
         &mut self,
         mut take: impl FnMut(LogPiece<'_>) -> Result<(), E>,
@@ -79,21 +78,21 @@ impl LogReader {
         }
     }
 
-    /// Where there is something to read next; none if there is nothing.
+    /// Where the next data begins; `None` if there is none.
     fn next_data(&self) -> io::Result<Option<u64>> {
         loop {
             match seek(&self.file, SeekFrom::Data(self.place)) {
                 Ok(place) => return Ok(Some(place)),
                 Err(Errno::NXIO) => return Ok(None),
                 Err(Errno::INTR) => {}
-                // The file system cannot tell: then there are no holes either.
+                // The file system does not support it, and so has no holes.
                 Err(Errno::INVAL | Errno::OPNOTSUPP) => return Ok(Some(self.place)),
                 Err(error) => return Err(error.into()),
             }
         }
     }
 
-    /// How much of what was read is no hole that was made just now; a hole is read as zeros.
+    /// How many of the bytes that were read come before a hole that was made meanwhile, and is read as zeros.
     fn before_hole(&self, read: &[u8]) -> usize {
         if !read.contains(&0) {
             return read.len();

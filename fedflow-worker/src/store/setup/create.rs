@@ -12,7 +12,7 @@ use crate::store::run_dir::{
     refuse_existing, refuse_unfit, writable_by_others,
 };
 
-/// What happens to an earlier run in the directory.
+/// What becomes of an earlier run in the directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Existing {
     /// It is an error.
@@ -49,7 +49,7 @@ pub fn create_run_dir(path: impl AsRef<Path>, existing: Existing) -> Result<RunD
     let private = PrivateDir::create(&state).map_err(failed("use", &state))?;
     let run = RunDir::new(path, private);
     let journal = run.journal();
-    // Without a journal an earlier start got no further than this; nothing is lost by going on.
+    // Without a journal, an earlier start got no further than this, and nothing is lost.
     if run.private().contains(JOURNAL).map_err(failed("look at", &journal))? {
         match existing {
             Existing::Refuse => return Err(CreateRunDirError::EarlierRun(run.path().into())),
@@ -76,7 +76,7 @@ pub fn create_run_dir(path: impl AsRef<Path>, existing: Existing) -> Result<RunD
     Ok(run)
 }
 
-/// Makes the run directory if it is not there, and says where it really is.
+/// Makes the run directory if it does not exist. Returns its path without links.
 fn make_directory(path: &Path) -> Result<PathBuf, RunDirError> {
     let path = std::path::absolute(path).map_err(failed("find", path))?;
     if let Some(parent) = path.parent() {
@@ -91,7 +91,7 @@ fn make_directory(path: &Path) -> Result<PathBuf, RunDirError> {
     };
     let metadata = fs::metadata(&path).map_err(failed("look at", &path))?;
     let tight = metadata.mode() & 0o7755;
-    // An empty directory holds nobody's files, so nobody misses the permission. `/tmp` is never empty.
+    // An empty directory holds no files of other users, so the permission can be taken away. `/tmp` is never empty.
     if metadata.is_dir() && writable_by_others(&metadata) && is_empty(&path)? && is_own(&metadata) {
         fs::set_permissions(&path, fs::Permissions::from_mode(tight)).map_err(failed("restrict", &path))?;
         return Ok(path);

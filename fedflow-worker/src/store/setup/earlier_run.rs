@@ -1,4 +1,4 @@
-//! Removing an earlier run for `--fresh`: what Fedflow and the run's tasks made, and nothing else.
+//! Removes an earlier run for `--fresh`: what Fedflow and the run's tasks made, and nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -13,7 +13,7 @@ use super::leftovers::end_leftovers;
 use super::salvage::salvage;
 use crate::store::run_dir::{JOURNAL, LOCK, OUTPUTS, RunDir, RunDirError, RunLock, failed};
 
-/// How long what is left of the earlier run's processes has to end by itself.
+/// How long the processes of the earlier run have to end by themselves.
 const GRACE: Duration = Duration::from_secs(2);
 /// What a group's report may end with.
 const REPORT_ENDINGS: [&str; 5] = ["html", "json", "csv", "md", "xml"];
@@ -29,8 +29,7 @@ struct Made {
     base: PathBuf,
 }
 
-/// Removes the run whose journal lies in the directory. The journal goes last, so that it can be done again if
-/// it is cut short.
+/// Removes the run whose journal is in the directory. The journal goes last, so that an interrupted removal can be repeated.
 pub(super) fn remove(run: &RunDir) -> Result<(), CreateRunDirError> {
     let _lock = RunLock::acquire(run)?;
     let mut made = Made { base: run.path().into(), ..Made::default() };
@@ -93,7 +92,7 @@ impl Made {
 /// Removes a task's directory and those in which its failed attempts were kept.
 fn remove_task(run: &Path, workdir: &Path, attempts: u32) -> Result<(), RunDirError> {
     if let Some(group) = workdir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        // A task may have replaced its group's directory by a link: what lies behind it is not the run's.
+        // A task may have replaced its group's directory by a link: its target is not the run's.
         if !fs::symlink_metadata(run.join(group)).is_ok_and(|metadata| metadata.is_dir()) {
             return Ok(());
         }
@@ -120,7 +119,7 @@ fn remove_reports(run: &RunDir, groups: &BTreeSet<String>) -> Result<(), RunDirE
     remove_if_empty(&reports)
 }
 
-/// Removes a directory with all that is in it, a file, or a link, but nothing that a link leads to.
+/// Removes a directory and its content, a file, or a link, but never the target of a link.
 fn remove_tree(path: &Path) -> Result<(), RunDirError> {
     match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path).or_else(missing_is_fine),
@@ -181,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_files_stay() {
+    fn foreign_files_are_kept() {
         let root = tempfile::tempdir().unwrap();
         let run = sample::new_run(&root.path().join("res"));
         sample::write_run(&run, &sample::events());

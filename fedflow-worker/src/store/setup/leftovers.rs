@@ -1,4 +1,4 @@
-//! What is left of a run's processes: found by the token in their environment, and ended.
+//! Finds the processes that a run has left, by the token in their environment, and ends them.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,18 +15,18 @@ use crate::store::wall_clock;
 /// The environment variable in which every process of a run carries the run's token.
 pub const RUN_TOKEN_VARIABLE: &str = "FEDFLOW_RUN";
 
-/// How long a killed process has to be gone. The kernel needs far less, unless it cannot end it at all.
+/// How long a killed process has to be gone. The kernel needs far less, unless it cannot end the process at all.
 const KILL_WAIT: Duration = Duration::from_secs(2);
-/// How often what was started meanwhile is searched for and killed.
+/// How often to search for and kill processes that were started meanwhile.
 const ROUNDS: u32 = 8;
 
 /// The processes of this user whose environment carries a run's token, except this one and those that it
-/// descends from. One that has cleared its environment is not found: the run's guard has to end those.
+/// descends from. A process that has cleared its environment is not found; the run's guard ends it.
 ///
 /// # Errors
 /// `/proc` cannot be read.
 pub fn processes_of_run(run_token: &str) -> io::Result<Vec<ProcessId>> {
-    // No token is no mark: every stray `FEDFLOW_RUN=` would match.
+    // An empty token would match every stray `FEDFLOW_RUN=`.
     if run_token.is_empty() {
         return Ok(Vec::new());
     }
@@ -40,7 +40,7 @@ pub fn processes_of_run(run_token: &str) -> io::Result<Vec<ProcessId>> {
         if ancestors.contains(&pid) || !entry.metadata().is_ok_and(|metadata| metadata.uid() == user) {
             continue;
         }
-        // Whatever cannot be read has ended meanwhile, or is not of this run.
+        // A process that cannot be read has ended meanwhile, or is not of this run.
         let Ok(stat) = probe_stat(pid) else { continue };
         let Ok(environment) = fs::read(format!("/proc/{pid}/environ")) else { continue };
         let carries_token = environment.split(|byte| *byte == 0).any(|entry| entry == mark.as_bytes());
@@ -51,8 +51,8 @@ pub fn processes_of_run(run_token: &str) -> io::Result<Vec<ProcessId>> {
     Ok(found)
 }
 
-/// Ends what is left of a run's processes: asks them to end, waits for them, kills those that have not, and then
-/// whatever they started meanwhile. Returns those that even so are still there.
+/// Ends the processes that a run has left: asks them to end, waits for them, kills those that have not ended, and then what
+/// they started meanwhile. Returns those that are still there.
 ///
 /// Blocks for `grace` and a few seconds at most; returns as soon as none is left.
 ///
@@ -80,7 +80,7 @@ pub fn end_leftovers(run_token: &str, grace: Duration) -> io::Result<Vec<Process
 fn ancestors() -> io::Result<BTreeSet<u32>> {
     let mut found = BTreeSet::new();
     let mut pid = std::process::id();
-    // Parent 0 stands for one outside of what can be seen here.
+    // Parent 0 stands for a process outside this namespace.
     while pid != 0 && found.insert(pid) {
         pid = probe_stat(pid)?.parent;
     }

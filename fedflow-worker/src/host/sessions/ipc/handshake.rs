@@ -1,4 +1,5 @@
-//! Meets a Rust worker: reads its hello within a time limit, checks it, and sends it the ends of its session.
+//! The handshake with a Rust worker: reads its hello within a time limit, checks it, and sends it the ends of its
+//! session.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -14,7 +15,7 @@ use crate::host::starting::private_directory::MAX_SOCKET_PATH;
 use crate::pausable_clock::Clock;
 use crate::protocol::{Bootstrap, Hello, MAX_HELLO, OLDEST_VERSION, ToHost, ToWorker, VERSION};
 
-/// How long a worker whose server is gone may take to leave.
+/// How long a worker whose server is gone may take to exit.
 const LEAVING: Duration = Duration::from_secs(1);
 
 /// The supervisor's ends of a session.
@@ -34,8 +35,8 @@ pub(crate) struct Terms<'a> {
     pub(crate) deadline: Time,
 }
 
-/// Does the supervisor's part of the handshake; blocks until the deadline at most. `None`: the worker closed its
-/// end, so its exit will say why.
+/// Does the supervisor's part of the handshake; blocks until the deadline at most. `None` means that the worker
+/// closed its end: its exit will say why.
 pub(crate) fn shake_hands(terms: &Terms<'_>) -> Result<Option<Session>, Cause> {
     let Some(line) = read_line(terms)? else { return Ok(None) };
     let hello = parse(&line)?;
@@ -61,7 +62,7 @@ fn read_line(terms: &Terms<'_>) -> Result<Option<Vec<u8>>, Cause> {
             line.truncate(end);
             return Ok(Some(line));
         }
-        // A hello is a JSON object: what begins otherwise will never become one.
+        // A hello is a JSON object: a line that begins otherwise will never become one.
         if line.len() > MAX_HELLO || line.first() != Some(&b'{') {
             return Err(no_hello(&line));
         }
@@ -129,7 +130,7 @@ fn check(hello: &Hello, terms: &Terms<'_>) -> Result<(), Cause> {
 
 /// Sends the worker its ends of the session; `None` if it left meanwhile.
 fn answer(hello: Hello, terms: &Terms<'_>) -> Result<Option<Session>, Cause> {
-    // That is no fault of the worker's.
+    // That is not the worker's fault.
     let no_channel =
         |error: std::io::Error| Cause::new(FailureKind::Spawn, format!("no channel for it: {error}"));
     let (commands, worker_commands) = ipc::channel().map_err(no_channel)?;
@@ -137,7 +138,7 @@ fn answer(hello: Hello, terms: &Terms<'_>) -> Result<Option<Session>, Cause> {
     let bootstrap = Bootstrap {
         version: hello.version,
         token: terms.token.into(),
-        orders: worker_commands,
+        commands: worker_commands,
         events: worker_events,
     };
     let sent = IpcSender::connect(hello.server)
@@ -150,7 +151,7 @@ fn answer(hello: Hello, terms: &Terms<'_>) -> Result<Option<Session>, Cause> {
     }
 }
 
-/// Whether the worker closes its end, now or in a moment: its server goes a little before.
+/// Whether the worker closes its end, now or in a moment: its server is closed a little before.
 fn has_left(terms: &Terms<'_>) -> bool {
     let until = terms.deadline.min(terms.clock.now() + LEAVING);
     loop {

@@ -11,7 +11,7 @@ use crate::protocol::{Bytes, Carried, MAX_INLINE, TaskMessage, ToWorker};
 /// Why a command did not reach a worker.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unreachable {
-    /// Its channel is closed: its end will tell why.
+    /// Its channel is closed: its end will say why.
     #[error("it cannot be reached: {0}")]
     Gone(String),
     /// The command cannot be sent.
@@ -19,7 +19,8 @@ pub(crate) enum Unreachable {
     Unsendable(String),
 }
 
-/// Commands over ipc-channel. They are few and small: less than the socket takes for a worker that does not read.
+/// Sends commands over ipc-channel. They are few and small: less than the socket takes for a worker that does not
+/// read.
 pub(crate) struct IpcLink {
     commands: IpcSender<ToWorker>,
     private: PathBuf,
@@ -28,12 +29,12 @@ pub(crate) struct IpcLink {
 }
 
 impl IpcLink {
-    /// A link whose large parameters go by files in a private directory.
+    /// A link that sends large parameters by files in a private directory.
     pub(crate) fn new(commands: IpcSender<ToWorker>, private: &Path) -> Self {
         Self { commands, private: private.into(), inline_left: MAX_INLINE, files: 0 }
     }
 
-    /// Gives the process a task. It has read everything that it was sent for the one before.
+    /// Gives the process a task. It has read everything that it was sent for its last one.
     pub(crate) fn give(
         &mut self,
         worker: WorkerId,
@@ -45,7 +46,7 @@ impl IpcLink {
         };
         self.inline_left = MAX_INLINE;
         for file in 1..=std::mem::take(&mut self.files) {
-            // What cannot be removed goes with the directory.
+            // A file that cannot be removed is removed with the directory.
             let _ = std::fs::remove_file(self.file(file));
         }
         let params = self.carry(assignment.params.clone())?;

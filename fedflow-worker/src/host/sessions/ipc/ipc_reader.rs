@@ -46,7 +46,7 @@ impl IpcReader {
         let limit = self.context.options.result_limit;
         match link.give(self.listener.worker(), &self.assignment, limit) {
             Ok(()) => {}
-            // It has died since it said hello: its end tells why.
+            // It has died since it said hello: its end says why.
             Err(Unreachable::Gone(_)) => return Ok(()),
             Err(error @ Unreachable::Unsendable(_)) => {
                 return Err(Cause::new(FailureKind::Spawn, error.to_string()));
@@ -57,13 +57,13 @@ impl IpcReader {
     }
 }
 
-/// Has ipc-channel measure how large a packet may be. It does so once in a program, and panics for ever after if there
-/// is no descriptor for it then: better before anything runs, and with an error.
+/// Has ipc-channel measure how large a packet may be. It does so once in a program, and panics from then on if there
+/// is no descriptor for it: better before anything runs, and with an error.
 ///
 /// # Errors
 /// There is no descriptor for it.
 pub(crate) fn prepare() -> io::Result<()> {
-    // A channel is a pair of sockets, and one more is measured.
+    // A channel is a pair of sockets, and measuring takes one more.
     drop([null()?, null()?, null()?, null()?]);
     let (sender, _receiver) = ipc::channel::<()>()?;
     sender.send(()).map_err(io::Error::other)
@@ -80,7 +80,7 @@ fn hear(events: &IpcReceiver<ToHost>, listener: &Listener, result_limit: u64) ->
             Ok(message) => message,
             Err(IpcError::Io(error)) if error.kind() == std::io::ErrorKind::Interrupted => continue,
             Err(IpcError::Disconnected) => return Ok(()),
-            // The kernel's word for a peer that died with messages unread.
+            // The kernel's error for a peer that died with unread messages.
             Err(IpcError::Io(error)) if error.kind() == std::io::ErrorKind::ConnectionReset => return Ok(()),
             Err(IpcError::Io(error)) if error.kind() == io::ErrorKind::TimedOut => {
                 if let Some(parts) = &mut assembly {
@@ -110,7 +110,7 @@ fn hear(events: &IpcReceiver<ToHost>, listener: &Listener, result_limit: u64) ->
     }
 }
 
-/// Waits for the next message, for a limited time if there is one to keep to.
+/// Waits for the next message, at most for `limit`.
 fn receive(events: &IpcReceiver<ToHost>, limit: Option<Duration>) -> Result<ToHost, IpcError> {
     let Some(limit) = limit else { return events.recv() };
     events.try_recv_timeout(limit).map_err(|error| match error {
@@ -149,13 +149,13 @@ fn said(message: ToHost) -> Result<Said, Cause> {
 struct Assembly {
     bytes: Vec<u8>,
     length: usize,
-    /// A large one is taken in in turn with those of others.
+    /// A large one needs a permit.
     large: Option<LargeMessage>,
 }
 
 impl Assembly {
     fn begin(length: u64, limit: u64, listener: &Listener) -> Result<Self, Cause> {
-        // The encoded form is never larger than what it takes in memory, which is what the limit counts.
+        // The encoded form is never larger than the value in memory, which is what the limit counts.
         match usize::try_from(length) {
             Ok(length) if length > 0 && u64::try_from(length).is_ok_and(|bytes| bytes <= limit.max(64)) => {
                 let large = (length > LARGE).then(|| LargeMessage::begin(listener.clock().now()));
@@ -167,7 +167,7 @@ impl Assembly {
         }
     }
 
-    /// Until when the next piece is waited for; then it is [`Self::judge`].
+    /// Until when the next piece is awaited; then call [`Self::judge`].
     fn deadline(&self) -> Option<Time> {
         self.large.as_ref().map(LargeMessage::deadline)
     }
@@ -177,7 +177,7 @@ impl Assembly {
         self.large.as_mut().map_or(Ok(()), |large| large.judge(now, size))
     }
 
-    /// Adds a piece, when it is its turn; gives the whole when it is complete.
+    /// Adds a piece once it has a permit; returns the whole when it is complete.
     fn add(&mut self, piece: Vec<u8>, listener: &Listener) -> Result<Option<Vec<u8>>, Cause> {
         if piece.is_empty() || piece.len() > MAX_CHUNK || self.bytes.len() + piece.len() > self.length {
             return Err(Cause::protocol("a piece of its result has a wrong length"));

@@ -1,4 +1,4 @@
-//! What a JSON worker is told: one line a command, written by a thread of its own.
+//! `Line`: what a JSON worker is told, one line per command, written by a thread of its own.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -20,12 +20,12 @@ pub(crate) const VERSION: i64 = 1;
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Line {
     text: String,
-    /// Whether it is the last one: the worker then reads the end of the file.
+    /// Whether it is the last one: after it the worker reads the end of the file.
     last: bool,
 }
 
 impl Line {
-    /// A command with its fields, each of them written with the comma before it.
+    /// A command with its fields, each of which is written with a comma before it.
     pub(crate) fn of(command: &str, fields: impl FnOnce(&mut String)) -> Self {
         let mut text = format!("{{\"cmd\":\"{command}\"");
         fields(&mut text);

@@ -1,4 +1,4 @@
-//! What a JSON worker says: from one line to one event, or to the reason why it is none.
+//! What a JSON worker says: turns a line into an event, or into the reason why it is none.
 
 use fedflow_core::{Dict, FailureKind, Value};
 
@@ -43,7 +43,7 @@ pub(crate) fn said(line: &[u8], limit: u64) -> Result<Option<Said>, Cause> {
         "item" => {
             let key = text(&mut event, "key").ok_or_else(|| missing("key"))?;
             let value = event.remove("value").ok_or_else(|| missing("value"))?;
-            // Items wait for the engine; as many as may must not fill the memory.
+            // Items wait for the engine: they must not fill the memory, however many there are.
             check_limits(&value, MAX_ITEM as u64)
                 .map_err(|error| wrong_line(&format!("the value of an item: {error}"), line))?;
             Said::Item { key, value }
@@ -72,7 +72,7 @@ pub(crate) fn said(line: &[u8], limit: u64) -> Result<Option<Said>, Cause> {
 }
 
 fn event_of(line: &[u8], limit: u64) -> Result<Dict, Cause> {
-    // What the fields around a result take is not the result's.
+    // The fields around a result do not count as the result.
     match json::parse(line, limit.saturating_add(MAX_HELLO as u64)) {
         Ok(Value::Dict(event)) => Ok(event),
         Ok(other) => Err(wrong_line(&format!("a line is {} instead of an object", other.kind()), line)),

@@ -54,8 +54,8 @@ impl JsonReader {
 
 /// Hears a worker until it closes its end.
 fn hear(words: &mut Words<'_>, listener: &Listener, limit: u64) -> Result<(), Cause> {
-    // Only a result may be long. Asked again for every piece: the worker may be told to train while its next line is
-    // already waited for.
+    // Only a result may be long. Asked again for every piece, as the worker may be told to train while its next line
+    // is already awaited.
     let longest = || match listener.phase() {
         SessionPhase::Training => usize::try_from(limit).unwrap_or(usize::MAX).max(MAX_HELLO),
         _ => MAX_HELLO,
@@ -68,10 +68,10 @@ fn hear(words: &mut Words<'_>, listener: &Listener, limit: u64) -> Result<(), Ca
     Ok(())
 }
 
-/// Hears what comes from a socket to its end.
+/// Hears a socket to its end.
 ///
 /// # Errors
-/// Something does not fit what the worker was told, or is no line of the protocol.
+/// A line does not fit what the worker was told, or is none of the protocol.
 pub(crate) fn hear_socket(socket: &OwnedFd, listener: &Listener, limit: u64) -> Result<(), Cause> {
     hear(&mut Words::of(socket, listener), listener, limit)
 }
@@ -80,7 +80,7 @@ pub(crate) fn hear_socket(socket: &OwnedFd, listener: &Listener, limit: u64) -> 
 struct Words<'a> {
     socket: &'a OwnedFd,
     buffer: Vec<u8>,
-    /// How much of the buffer holds no end of a line.
+    /// How much of the buffer is known to hold no end of a line, in bytes.
     searched: usize,
     listener: &'a Listener,
     /// A large line, which needs a permit. Kept until the next line is asked for.
@@ -135,7 +135,7 @@ impl<'a> Words<'a> {
 impl Words<'_> {
     /// Waits for more of a large line.
     fn wait_for_more(&mut self) -> Result<(), Cause> {
-        // Garbage is no line, however long it becomes.
+        // Garbage does not become a line, however long it gets.
         if !self.buffer.trim_ascii_start().starts_with(b"{") {
             return Err(wrong_line("a line is not JSON", &self.buffer));
         }

@@ -1,12 +1,12 @@
-//! A lease in full as text, for those that are not told it over ipc-channel: JSON workers and commands.
+//! A whole lease as JSON, for JSON workers and for commands.
 
 use fedflow_core::LeaseInfo;
 
 use crate::protocol::json;
 
 /// `{"device", "cards": [{"device", "uuid", "name", "memory"}], "memory"}`: the device as the process names it, the
-/// leased cards as the run names them with all of their memory, and the memory that is leased on each, in bytes. What
-/// is not known is null; a CPU slot has no cards.
+/// leased cards as the run names them, each with all of its memory, and the memory that is leased on each, in bytes.
+/// What is not known is null; a CPU slot has no cards.
 pub(crate) fn lease_json(lease: &LeaseInfo) -> String {
     let mut out = format!("{{\"device\":\"{}\",\"cards\":[", lease.device);
     for (place, card) in lease.cards.iter().enumerate() {

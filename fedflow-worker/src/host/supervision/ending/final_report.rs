@@ -1,4 +1,4 @@
-//! A worker's last event, told when its logs are in their final form.
+//! A worker's last event, sent when its logs are in their final form.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,8 +14,8 @@ use crate::host::supervision::ending::end_description::describe_end;
 use crate::host::supervision::ending::result_file;
 use crate::host::supervision::supervised::Supervised;
 
-/// Tells the engine that every process of the worker is gone, and how it ended. Returns that as far as it is known without
-/// a look at its logs.
+/// Reports to the engine that every process of the worker is gone, and how it ended. Returns the cause as far as it
+/// is known without its logs.
 pub(crate) fn report_end(worker: Supervised) -> Cause {
     worker.listener.close();
     worker.kind.hang_up();
@@ -43,7 +43,7 @@ pub(crate) fn report_end(worker: Supervised) -> Cause {
     cause
 }
 
-/// What is left to do and to tell when every process of a worker is gone.
+/// What is left to do and to report when every process of a worker is gone.
 struct FinalReport {
     listener: Arc<Listener>,
     cause: Cause,
@@ -70,7 +70,7 @@ impl FinalReport {
     /// Tells the engine, at once or from a thread that may wait for the disk.
     fn send(mut self) {
         let is_clean = self.leftover.remove_if_simple();
-        // A task that failed was told to exit in order, too: its last words count.
+        // A task that failed was told to exit, too: its last words count.
         let nothing_left = |logs: &Logs| logs.no_stderr() && !logs.are_too_large();
         if self.in_order && is_clean && self.logs.as_ref().is_none_or(nothing_left) {
             return self.listener.tell(self.gone(self.cause.clone(), String::new()));
@@ -92,7 +92,7 @@ impl FinalReport {
             if let Some(check) = self.check.take() {
                 cause = check.judge(cause, &logs.stderr_end());
             }
-            // Before the end is told: then the next attempt may put the directory aside.
+            // Before the end is reported: then the next attempt may move the directory away.
             logs.finish(&self.workdir);
         }
         self.listener.tell(self.gone(cause, stderr_tail));

@@ -30,12 +30,12 @@ enum ResultFileError {
     NotADictionary(&'static str),
 }
 
-/// Whether a command has put anything where its result belongs; what cannot be looked at counts.
+/// Whether anything lies where a command's result belongs, even if it cannot be looked at.
 pub(crate) fn is_there(path: &Path) -> bool {
     std::fs::symlink_metadata(path).map_or_else(|error| error.kind() != io::ErrorKind::NotFound, |_| true)
 }
 
-/// Removes a command's result, if it has written any; tells whether nothing is left of it.
+/// Removes a command's result, if it has written any; returns whether nothing is left of it.
 pub(crate) fn remove(path: &Path) -> bool {
     std::fs::remove_file(path).map_or_else(|error| error.kind() == io::ErrorKind::NotFound, |()| true)
 }
@@ -58,9 +58,9 @@ pub(crate) fn read_in_background(
     thread::Builder::new().name("fedflow-result".into()).spawn(read).map(drop)
 }
 
-/// Reads a command's result; one that wrote none has an empty dictionary.
+/// Reads a command's result; without a file it is an empty dictionary.
 fn read(path: &Path, limit: u64) -> Result<Dict, ResultFileError> {
-    // A link is not followed, and a pipe not waited for: the file is the command's, which may be anything.
+    // A link is not followed, and a pipe not waited for: the command may have put anything there.
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let opened = File::options().read(true).custom_flags(flags.bits().cast_signed()).open(path);
     let file = match opened {

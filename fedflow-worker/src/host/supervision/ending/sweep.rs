@@ -1,8 +1,8 @@
-//! The sweep after a process has ended: what descended from it and left its group is ended too.
+//! `Sweep`: ends what descended from a process that has ended and had left its group.
 //!
-//! What a process leaves behind becomes a child of this program, if that is a subreaper, and no longer says where it
-//! came from. Whose it is shows its group, its session, its environment, its current directory, and its age. What
-//! may belong to a worker that lives is left alone; a later sweep ends it.
+//! What a process leaves behind becomes a child of this program, if that is a subreaper, and does not say where it
+//! came from. Its group, its session, its environment, its current directory and its age show whose it is. What may
+//! belong to a worker that lives is left alone; a later sweep ends it.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -21,14 +21,14 @@ use crate::processes::environment;
 use crate::processes::spawn;
 use crate::processes::{end, identify, probe_stat};
 
-/// How long killed processes are waited for. Only the kernel can hold them.
+/// How long killed processes are waited for. Only the kernel can delay them.
 const WAIT: Duration = Duration::from_secs(2);
 
-/// What is to be ended after a process of a worker.
+/// What is to be ended after a worker's process.
 pub(crate) struct Sweep {
     /// What descended from it when it was last looked at.
     pub(crate) offspring: Vec<ProcessId>,
-    /// What it worked on.
+    /// The task that it worked on.
     pub(crate) assignment: Arc<Assignment>,
     /// The other workers that have a process.
     pub(crate) others: Vec<OtherWorker>,
@@ -41,9 +41,9 @@ pub(crate) struct Sweep {
 pub(crate) struct OtherWorker {
     /// Its process.
     pub(crate) pid: u32,
-    /// What it works on.
+    /// The task that it works on.
     pub(crate) assignment: Arc<Assignment>,
-    /// The directory of its first task, which the environment of what it has started names.
+    /// The directory of its first task, which the environment of its descendants names.
     pub(crate) first_workdir: Arc<Path>,
 }
 
@@ -65,7 +65,7 @@ impl Sweep {
         thread::Builder::new().name("fedflow-sweep".into()).spawn(run).map(drop)
     }
 
-    /// Ends it. Blocks until it has ended, at most a few seconds.
+    /// Ends it. Blocks until it has ended, at most for a few seconds.
     pub(crate) fn run(&self) {
         let clock = Clock::start();
         let deadline = Time::after(WAIT);
@@ -74,7 +74,7 @@ impl Sweep {
             return;
         }
         loop {
-            // The children of those that are killed come up in the next round.
+            // The children of those that are killed become children of this program in the next round.
             let left = spawn::strangers().unwrap_or_default();
             let doomed: Vec<ProcessId> = left.into_iter().filter_map(|pid| self.doomed(pid)).collect();
             let wait = clock.until(deadline);
@@ -85,7 +85,7 @@ impl Sweep {
         }
     }
 
-    /// A stranger that cannot belong to another worker.
+    /// A child of this program that cannot belong to another worker.
     fn doomed(&self, pid: u32) -> Option<ProcessId> {
         let stat = probe_stat(pid).ok()?;
         let led_by_other = |other: &OtherWorker| other.pid == stat.group || other.pid == stat.session;
@@ -108,13 +108,13 @@ impl Sweep {
 }
 
 impl OtherWorker {
-    /// Nothing descends from a process that is younger.
+    /// A process has no older descendants.
     fn may_be_ancestor_of(&self, process: ProcessId) -> bool {
         identify(self.pid).is_ok_and(|own| own.start_ticks <= process.start_ticks)
     }
 }
 
-/// The workdir of the task for which a process was started, as its environment tells, if it has not cleared that.
+/// The directory of the task for which a process was started, as its environment says, unless it has cleared that.
 fn marked_workdir(pid: u32) -> Option<PathBuf> {
     let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
     let mut variables = environment.split(|byte| *byte == 0);

@@ -1,9 +1,9 @@
-//! What waits to be written, between those who record and the thread that writes.
+//! What waits to be written, between the callers that record and the thread that writes.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// What waits, and the thread that waits for it.
+/// What waits to be written, and the signal for the thread that writes.
 #[derive(Debug, Default)]
 pub(super) struct WriteQueue {
     waiting: Mutex<Batch>,
@@ -25,19 +25,19 @@ pub(super) struct Batch {
     pub(super) closed: bool,
     /// Nothing can be written any more.
     pub(super) failed: bool,
-    /// Somebody waits for it: the thread does not rest.
+    /// A caller waits for it, so the thread does not rest.
     pub(super) urgent: bool,
     /// The thread sleeps until something comes.
     asleep: bool,
 }
 
 impl WriteQueue {
-    /// A panic while it was held cannot have left it half changed: nothing under the lock panics.
+    /// A poisoned lock is taken over: no code under the lock panics, so the batch is never half changed.
     pub(super) fn waiting(&self) -> MutexGuard<'_, Batch> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Something has been put into the batch. The thread is woken only if it sleeps: one that rests comes by itself.
+    /// Something has been put into the batch. The thread is woken only if it sleeps; a resting one wakes by itself.
     pub(super) fn came(&self, mut batch: MutexGuard<'_, Batch>) {
         let asleep = std::mem::take(&mut batch.asleep);
         drop(batch);
@@ -46,7 +46,7 @@ impl WriteQueue {
         }
     }
 
-    /// What waits, or is written and not yet synced, is wanted now.
+    /// A caller needs now what waits, or is written and not synced yet.
     pub(super) fn hurry(&self) {
         self.waiting().urgent = true;
         self.wake.notify_one();
@@ -58,8 +58,8 @@ impl WriteQueue {
         self.wake.notify_one();
     }
 
-    /// Rests, unless somebody is in a hurry; then waits until there is something to write or no more will come, but no
-    /// longer than for a time, and takes it. Leaves a buffer in exchange.
+    /// Rests, unless a caller is in a hurry. Then waits for at most `patience` until there is something to write or no more
+    /// will come, and takes it. Leaves a buffer in exchange.
     pub(super) fn take(&self, buffer: Vec<u8>, rest: Duration, patience: Option<Duration>) -> Batch {
         let rests = |batch: &mut Batch| !batch.urgent && !batch.closed;
         let rested = self.wake.wait_timeout_while(self.waiting(), rest, rests);

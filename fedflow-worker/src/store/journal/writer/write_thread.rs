@@ -1,4 +1,4 @@
-//! The thread that writes: whole lines, with as few syncs as will do.
+//! The thread that writes the journal: whole lines, with as few syncs as possible.
 
 use std::io;
 use std::time::Duration;
@@ -15,23 +15,23 @@ pub(super) const MAX_UNSYNCED: u64 = 1 << 20;
 const PIECE: usize = 4 << 20;
 /// How large a buffer is kept for the next batch.
 pub(super) const KEPT_BUFFER: usize = 1 << 20;
-/// How long the thread rests after it has written, unless somebody waits for what came meanwhile: tasks that come and go
-/// in a millisecond do not wake it several times each. Who looks at the journal sees what happened so much later at most.
+/// How long the thread rests after it has written, unless a caller waits: short tasks must not wake it several times each.
+/// A reader of the journal sees events this much later at most.
 const REST: Duration = Duration::from_millis(2);
-/// How long the next sync is put off after one, unless somebody waits for it, so that it serves many records. What must
-/// be durable before it is announced is announced so much later at most.
+/// How long the next sync is put off after one, unless a caller waits for it, so that it serves many records. What must be
+/// durable before it is announced is announced this much later at most.
 const SYNC_REST: Duration = Duration::from_millis(8);
 
-/// What the writer tells of its work.
+/// What the writer reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum JournalNotice {
     /// All records up to this number, as [`Observer::record`](fedflow_core::Observer::record) was given it, are durable.
     Durable(u64),
-    /// A record could not be written, and nothing will be written any more. Told once.
+    /// A record could not be written, and nothing more will be written. Reported once.
     Failed(String),
 }
 
-/// Takes the writer's notices, in the writer's thread.
+/// Takes the writer's notices, on the writer's thread.
 pub type Notify = Box<dyn Fn(JournalNotice) + Send>;
 
 /// The writer's thread.
@@ -52,7 +52,7 @@ pub(super) struct WriteThread<D> {
 }
 
 impl<D: Disk> WriteThread<D> {
-    /// Goes on with a journal that is so long.
+    /// Continues a journal of this length, in bytes.
     pub(super) fn new(disk: D, length: u64, notify: Notify) -> Self {
         Self {
             disk,
@@ -124,7 +124,7 @@ impl<D: Disk> WriteThread<D> {
                 written => written,
             };
             let written = written.inspect_err(|_| {
-                // Of a line that is only there in part nothing stays. If that fails too, the next session cuts it.
+                // A line that was written in part is cut off. If that fails too, the next session cuts it.
                 let _ = self.disk.truncate(self.whole);
             })?;
             let (done, rest) = piece.split_at_checked(written).unwrap_or((piece, &[]));
@@ -139,8 +139,8 @@ impl<D: Disk> WriteThread<D> {
 
     fn sync(&mut self) -> io::Result<()> {
         if let Err(error) = self.disk.sync() {
-            // The kernel may have dropped what it could not write and yet show it to the next reader, so nothing
-            // that is not known to be on disk may stay. Syncing again would only say that all is well.
+            // The kernel may have dropped what it could not write and still show it to the next reader, so everything that is
+            // not known to be on disk is cut off. A second sync would succeed without having written it.
             let _ = self.disk.truncate(self.synced);
             return Err(error);
         }
