@@ -1,5 +1,5 @@
-//! Scheduler decisions per second: a whole group in virtual time, with no world around the scheduler. The time
-//! per task must not grow with the number of tasks.
+//! Scheduler decisions per second: a whole group in virtual time, without processes or an engine. The time per task must
+//! not grow with the number of tasks.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -19,7 +19,7 @@ enum Kind {
     LongestFirst,
     /// Tasks of a worker whose processes are kept under one of sixteen keys.
     Kept,
-    /// Tasks of a worker whose processes are kept under a key of their own, until somebody needs their place.
+    /// Tasks of a worker whose processes are kept under a key of their own, until another task needs their place.
     KeptInVain,
     /// Tasks of a worker whose processes serve one after the other.
     Reused,
@@ -137,7 +137,7 @@ fn decisions(criterion: &mut Criterion) {
             group.throughput(Throughput::Elements(tasks.into()));
             group.sample_size(10);
             group.bench_function(BenchmarkId::new(name, tasks), |bencher| {
-                // Made here, so that those that are not asked for cost nothing.
+                // Made here, so that a benchmark that is filtered out costs nothing.
                 let tasks = kind.tasks(tasks);
                 let run = |tasks| run_to_the_end(kind.config(), tasks);
                 bencher.iter_batched(|| tasks.clone(), run, criterion::BatchSize::PerIteration);

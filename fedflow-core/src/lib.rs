@@ -88,6 +88,7 @@ pub use model::device::{Device, DeviceError, DeviceInfo, Pin};
 pub use model::failure::{Failure, FailureKind, Stage};
 pub use model::identity::{TaskKey, WorkerId};
 pub use model::limits::Limits;
+pub use model::memory::card_limits::CardLimits;
 pub use model::memory_use::{EstimateSource, MemoryUse};
 pub use model::name::{IntoName, MAX_NAME_BYTES, Name, NameError};
 pub use model::oom::{ExtraOomSigns, OomSigns};

@@ -37,7 +37,7 @@ fn card(gigabytes: u64, config: &Config) -> LeaseTable {
     table
 }
 
-/// Runs 30 tasks that load and train for ten seconds each, and gives the run's events.
+/// Runs 30 tasks that load and train for ten seconds each. Returns the run's events.
 fn run(
     table: LeaseTable,
     config: &Config,
@@ -112,7 +112,7 @@ fn training_does_not_wait_for_processors() {
 
 #[test]
 fn utilization_limit_memory() {
-    // 30 of 100 GB are free; by default 20 stay so, and each task is taken to need 2.
+    // 30 of 100 GB are free. By default 20 GB must stay free, and each task is expected to use 2 GB.
     assert_eq!(loading(&[], host(30, 0.0)), 5);
     assert_eq!(loading(&[("utilization-limit.memory", 0.76.into())], host(30, 0.0)), 3);
 }

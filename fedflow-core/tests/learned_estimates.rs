@@ -1,4 +1,4 @@
-//! Learned estimates in virtual time: a flow whose tasks nobody estimated is nearly as fast as with perfect estimates.
+//! Learned estimates in virtual time: a flow without estimates is nearly as fast as one with perfect estimates.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::path::PathBuf;
@@ -33,7 +33,7 @@ fn config(auto_adjust: bool) -> Config {
     config
 }
 
-/// Cards of these sizes in GB, of which leases may take what a run may by default.
+/// Cards of these sizes in GB, of which leases may take the default part.
 fn cards(sizes: &[u64]) -> LeaseTable {
     let mut table = LeaseTable::new(Config::default().scheduler.max_per_device);
     for (ordinal, size) in (0..).zip(sizes) {
@@ -49,7 +49,7 @@ fn cards(sizes: &[u64]) -> LeaseTable {
     table
 }
 
-/// What came of a flow.
+/// What a flow has led to.
 struct Outcome {
     seconds: f64,
     simulation: Simulation,
@@ -163,7 +163,7 @@ fn learned_estimates_are_nearly_as_fast_as_perfect_ones() {
 
 #[test]
 fn they_are_so_for_other_cards_and_mixtures_too() {
-    // Where a card has room for four tasks or nearly five, a margin costs one of them: on the average it does not.
+    // Where a card has room for exactly four tasks or nearly five, a margin costs one of them. On average it does not.
     for (sizes, models) in [
         (&[24, 48], &[("mlp", 3_000)][..]),
         (&[80, 24], &[("mlp", 7_000)]),
@@ -260,7 +260,7 @@ fn what_was_learned_on_a_larger_card_keeps_no_task_from_a_smaller_one() {
     let smaller = [("sweep", sweep(4, &[("mlp", 6_000)], 1))];
     let outcome = run(&[16], &config(true), &smaller, false, known.clone());
     assert!(all_finished(&outcome));
-    // A pin to the smaller one of two.
+    // One task is pinned to the smaller card.
     let simulation = Simulation::new(cards(&[16, 80]), |_| Script {
         start: Duration::ZERO,
         load: Duration::ZERO,

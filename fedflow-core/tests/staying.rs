@@ -1,12 +1,12 @@
-//! Processes that stay for later tasks, and groups that load ahead of their turn, in virtual time.
+//! Processes that are kept for later tasks, and groups that load ahead before they are active, in virtual time.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "staying/affinity.rs"]
+mod affinity;
 #[path = "staying/depth.rs"]
 mod depth;
 #[path = "staying/loading_ahead.rs"]
 mod loading_ahead;
-#[path = "staying/ties.rs"]
-mod ties;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -63,7 +63,7 @@ fn flow(simulation: &Simulation, config: &Config) -> Flow<SimulationPort, Simula
     Flow::new(simulation.ports(), settings, config.clone(), History::default())
 }
 
-/// Executes groups as a flow file's are: one that loads ahead is given with the one before it.
+/// Executes groups as those of a flow file are executed: a group that loads ahead is given together with the one before.
 fn run(simulation: &Simulation, config: &Config, groups: &mut [TaskGroup]) -> Result<(), FlowError> {
     let mut flow = flow(simulation, config);
     let mut outcome = Ok(());
@@ -149,7 +149,7 @@ fn tasks_of_another_kind_do_not_find_what_was_loaded() {
     }
     run(&simulation, &config(&[]), &mut groups).unwrap();
     assert_eq!(starts(&simulation), (4, 12), "each kind has a process for each client");
-    // Two groups load, at once within each; the others only train.
+    // The tasks of the first two groups load side by side; all others only train.
     assert!(simulation.now() < Time::after(ms(2 * 510 + 16 * 55)), "{}", simulation.now());
     assert_nothing_left(&simulation);
 }
@@ -217,7 +217,7 @@ fn who_was_kept_longest_makes_room_and_those_who_are_needed_come_first() {
     run(&simulation, &config(&[("scheduler.max-process", "6")]), &mut groups).unwrap();
     let (new, reused) = starts(&simulation);
     assert_eq!(new + reused, 24);
-    // Six processes at most: in each later round at least five find their data, as they go first.
+    // There are at most six processes. In each later round at least five tasks find their data, as these start first.
     assert!(reused >= 10, "{reused} tasks found what was loaded");
     assert_nothing_left(&simulation);
 }
@@ -239,7 +239,7 @@ fn reused_in(simulation: &Simulation, wanted: &str) -> Vec<String> {
 fn the_process_that_was_unused_longest_is_the_one_that_goes() {
     let simulation = Simulation::new(LeaseTable::of_cpu_slots(1), |_| script(100, 10));
     let kept = |name: &str, ids: &[&str]| group(name, ids.iter().map(|id| task(*id).with_keep(*id)));
-    // After the second group it is "b" that was used least recently, though "a" is the oldest.
+    // After the second group, the process of "b" has been idle longest, though that of "a" is the oldest.
     let other = group("other", [task("x")]);
     let mut groups =
         [kept("one", &["a", "b", "c"]), kept("two", &["a"]), other, kept("again", &["a", "b", "c"])];
@@ -258,9 +258,9 @@ fn kept_processes_are_let_go_for_memory_of_the_host() {
     };
     let kept_after = |available: u64| {
         let simulation = Simulation::new(LeaseTable::of_cpu_slots(1), |_| script(10, 1000));
-        // 20 GB must stay free. What the three processes hold is seen while the last one trains.
+        // 20 GB must stay free. The memory of all three processes is measured while the last task trains.
         simulation.at(Time::after(ms(2500)), Input::Host(host(available)));
-        // What the first one that goes has held is not enough, what two have held is.
+        // The memory of the first process that exits is not enough; that of two is.
         simulation.at(Time::after(ms(3100)), Input::Host(host(available + 5)));
         simulation.at(Time::after(ms(3200)), Input::Host(host(available + 20)));
         let kept = |id: &str| with_memory(task(id).with_keep(id), 10, 1);
@@ -292,7 +292,7 @@ fn memory_of_a_card_is_given_up_for_who_needs_it() {
 
 #[test]
 fn a_kept_process_trains_again_on_what_it_holds_of_its_card() {
-    // Two processes that hold 5 GB each fill the card: trained again, they need no more than that.
+    // Two processes that hold 5 GB each fill the card. When they train again, they need no more than that.
     let simulation = Simulation::new(cards(&[10]), |_| script(10, 10));
     let round = |name: &str| {
         group(name, (0_u32..2).map(|id| with_memory(task(id).with_keep(format!("c{id}")), 1, 5)))
@@ -320,7 +320,7 @@ fn a_kept_process_whose_card_others_have_filled_gives_way_to_a_new_one() {
     let mut first = group("a", [with_memory(task("t").with_keep("k"), 1, 3)]);
     flow.execute(&mut first).unwrap();
     assert_eq!(first.get_task("t").unwrap().device(), Some(Device::Sim(0)));
-    // The next task with its key needs more than others leave of that card: a new process can go to the other one.
+    // The next task with the key needs more memory than the card has left: a new process can use the other card.
     let mut second = group("b", [with_memory(task("t").with_keep("k"), 1, 5)]);
     flow.execute(&mut second).unwrap();
     let task = second.get_task("t").unwrap();
@@ -338,7 +338,7 @@ fn busy_processors_do_not_stop_the_group_whose_turn_it_is() {
         cpu: 1.0,
     });
     let config = config(&[("utilization-limit.cpu", "0.5")]);
-    // While the second group has its turn, the third one's tasks take over what was kept, and wait.
+    // While the second group is active, the tasks of the third one take over the kept processes, and wait.
     let kept = || (0_u32..3).map(|id| task(id).with_keep(format!("k{id}")));
     let mut groups = [group("a", kept()), ahead(group("b", (0_u32..2).map(task))), ahead(group("c", kept()))];
     run(&simulation, &config, &mut groups).unwrap();
@@ -373,7 +373,7 @@ fn a_group_loads_ahead_and_trains_in_its_turn() {
         assert_nothing_left(&simulation);
         simulation.now().since_start()
     };
-    // Without: five times 0.3 s of loading and 0.2 s of training.
+    // Without loading ahead it is five times 0.3 s of loading and 0.2 s of training.
     assert!(makespan(false) > ms(2500));
     assert!(makespan(true) < ms(2200), "{:?}", makespan(true));
 }
@@ -413,7 +413,7 @@ fn a_task_that_turns_out_broken_in_its_turn_fails_though_it_has_loaded() {
 
 #[test]
 fn who_loads_ahead_is_not_in_the_way() {
-    // The first group's task fails twice, and is tried again when the next group has filled every place.
+    // The first group's task fails twice, and is tried again when workers of the next group fill every place.
     let simulation = Simulation::new(LeaseTable::of_cpu_slots(1), |assignment| {
         let fails = assignment.group.as_str() == "a" && assignment.attempt < 3;
         let fault = fails.then_some(SimulatedFault::Error(Stage::Train, FailureKind::Error));
@@ -434,7 +434,7 @@ fn who_loads_ahead_is_not_in_the_way() {
 struct RandomTask {
     keep: Option<u8>,
     reuse: Option<u32>,
-    /// Of the host, and of a card.
+    /// Its memory on the host and on a card, in GB.
     memory: (u64, Option<u64>),
     pin: Option<u32>,
     /// Whether the times of its script are declared.
@@ -483,7 +483,7 @@ proptest! {
         let table = match devices {
             0 => LeaseTable::of_cpu_slots(2),
             1 => cards(&[10, 9]),
-            more => ties::single(more),
+            more => affinity::single(more),
         };
         let tasks: Vec<Vec<RandomTask>> = groups.iter().map(|(_, tasks)| tasks.clone()).collect();
         let simulation = Simulation::new(table, move |assignment| {

@@ -152,7 +152,7 @@ fn loading_hides_behind_training() {
     let simulation = simulation(LeaseTable::of_cpu_slots(SLOTS), vec![script(200, 200)]);
     let mut groups = [group("train", 40)];
     run(&simulation, &config(), &mut groups, History::default()).unwrap();
-    // 40 trainings of 0.2 s on 2 slots, the first load, a start and an exit.
+    // 40 times 0.2 s of training on two slots, the first load, one start and one exit.
     assert_eq!(simulation.now().since_start(), ms(4000 + 200 + 2));
 }
 
@@ -280,13 +280,46 @@ fn a_stop_leaves_tasks_open_and_a_resume_ends_them() {
     assert!(matches!(changed, Err(FlowError::Changed(_))));
 }
 
+#[test]
+fn a_task_that_is_open_again_runs_alone_and_may_be_made_of_something_else() {
+    let fault = Some(SimulatedFault::Error(Stage::Train, FailureKind::Error));
+    let fails = Script { fault, ..script(5, 5) };
+    let first = simulation(LeaseTable::of_cpu_slots(2), vec![script(5, 5), fails, script(5, 5)]);
+    run(&first, &config(), &mut [group("train", 3)], History::default()).unwrap();
+    let mut recorded = history(&first.events());
+    let name = |text: &str| Name::new(text).unwrap();
+    recorded.reopened = [(name("train"), vec![name("1")])].into();
+    let train = recorded.groups.get_mut(&name("train")).unwrap();
+    train.outcomes.remove(&name("1")).unwrap();
+    (train.fingerprint, train.finished) = (None, false);
+    let second = simulation(LeaseTable::of_cpu_slots(2), vec![script(5, 5)]);
+    let mut other = TaskGroup::new("train").unwrap();
+    for (id, program) in [(0_u32, "work"), (1, "mended"), (2, "work")] {
+        other.add_task(TaskSpec::command(id, [program]).unwrap()).unwrap();
+    }
+    let mut again = [other];
+    run(&second, &config(), &mut again, recorded.clone()).unwrap();
+    let started: Vec<_> = second
+        .events()
+        .into_iter()
+        .filter_map(|(_, event)| match event {
+            RunEvent::TaskStarted { task, attempt, .. } => Some((task, attempt)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(started, [(name("1"), 2)]);
+    assert!(again[0].tasks().all(|task| task.result().is_some()));
+    let told = matches!(&second.events()[0].1, RunEvent::RunStarted { reopened, .. } if *reopened == recorded.reopened);
+    assert!(told, "a session after this one goes on with it");
+}
+
 /// What a journal would give back of these events.
 fn history(events: &[(Time, RunEvent)]) -> History {
     let mut history = History::default();
     for (_, event) in events {
         match event {
             RunEvent::GroupStarted { group, fingerprint, .. } => {
-                history.groups.entry(group.clone()).or_default().fingerprint = *fingerprint;
+                history.groups.entry(group.clone()).or_default().fingerprint = Some(*fingerprint);
             }
             RunEvent::GroupFinished { group, .. } => {
                 history.groups.entry(group.clone()).or_default().finished = true;
@@ -395,7 +428,7 @@ proptest! {
         let mut groups = [group("one", u32::try_from(scripts.len()).unwrap())];
         run(&world, &config(), &mut groups, History::default()).unwrap();
         for (task, script) in groups[0].tasks().zip(&scripts) {
-            // The reference: a fault before the result is an exception. Who waits may die before its turn or not.
+            // A fault before the result is an exception. A worker that dies while it waits may have trained before.
             let expected = match script.fault {
                 None | Some(SimulatedFault::Stays) => Some(TaskStatus::Exited),
                 Some(SimulatedFault::Error(Stage::Wait, _)) => Some(TaskStatus::Exited),
@@ -482,7 +515,7 @@ proptest! {
 
 #[test]
 fn late_messages_of_an_earlier_attempt_change_nothing() {
-    // The first attempt is killed by its time limit; its result was on the way.
+    // The first attempt is ended by its time limit while its result is on the way.
     let attempts = Rc::new(RefCell::new(0));
     let seen = attempts.clone();
     let world = Simulation::new(LeaseTable::of_cpu_slots(1), move |assignment| {
@@ -501,7 +534,7 @@ fn late_messages_of_an_earlier_attempt_change_nothing() {
 
 #[test]
 fn a_task_that_is_cancelled_between_two_attempts_is_not_tried_again() {
-    // It fails after 21 ms and then takes 100 ms to exit: it is cancelled meanwhile.
+    // It fails after 21 ms and takes 100 ms to exit. It is cancelled in between.
     let fault = Some(SimulatedFault::Error(Stage::Train, FailureKind::Error));
     let world =
         simulation(LeaseTable::of_cpu_slots(1), vec![Script { exit: ms(100), fault, ..script(10, 10) }]);
@@ -530,7 +563,7 @@ fn a_command_keeps_its_memory_reserved_until_it_was_seen() {
         let trains = story(&world.events()).trains;
         trains.iter().map(|(start, _)| trains.iter().filter(|(s, e)| s <= start && start < e).count()).max()
     };
-    // 60 GB are free and 20 stay free: one of 30 at a time, unless what was loaded is in the sample.
+    // 60 GB are free and 20 must stay free: one task of 30 GB at a time, unless loaded data is part of the sample.
     assert_eq!(run_with(|id| TaskSpec::command(id, ["work"]).unwrap()), Some(1));
     let worker = |id: u32| {
         let program = Program::Worker { worker: "w".into(), kind: "k".into() };

@@ -288,9 +288,12 @@ fn a_driver_without_the_second_memory_function_is_enough() {
     pool.release(lease.id);
     // This is more than the driver reserves.
     stand_in.play(&Script::of([card.using(3 * GB)])).unwrap();
-    assert_eq!(pool.try_lease(&exclusive(1)), None);
-    assert_eq!(pool.try_lease(&request(13)), None);
-    assert!(pool.try_lease(&request(12)).is_some());
+    assert_eq!(pool.try_lease(&request(16)), None);
+    let first = pool.try_lease(&request(14)).unwrap();
+    pool.release(first.id);
+    pool.try_lease(&request(1)).unwrap();
+    assert_eq!(pool.try_lease(&request(13)), None, "16 GB may be used beside each other");
+    assert!(pool.try_lease(&request(11)).is_some());
 }
 
 #[test]
@@ -337,8 +340,13 @@ fn tasks_share_a_card_by_memory() {
     assert_eq!(pool.try_lease(&request(3)), None, "the process still has its memory");
     pool.release(leases[0].id);
     assert!(pool.try_lease(&request(3)).is_some());
-    let error = pool.check(&request(9)).unwrap_err();
-    assert_eq!(error, Unleasable::TooLarge { needed: Size::from_gb(9), largest: Size::from_gb(8) });
+    assert!(pool.check(&request(9)).is_ok(), "alone on the card");
+    let error = pool.check(&request(10)).unwrap_err();
+    let remain_limit = Some(Size::ZERO);
+    assert_eq!(
+        error,
+        Unleasable::TooLarge { needed: Size::from_gb(10), largest: Size::from_gb(9), remain_limit }
+    );
 }
 
 #[test]
@@ -349,7 +357,7 @@ fn limits_of_the_configuration_hold() {
     let mut largest = |change: &dyn Fn(&mut Config)| {
         change(&mut config);
         let mut pool = Pool::open(&choice, &config, &environment(&stand_in)).unwrap().pool;
-        (0..=10).rev().find(|gigabytes| pool.try_lease(&request(*gigabytes)).is_some())
+        Some(std::iter::from_fn(|| pool.try_lease(&request(1))).count())
     };
     assert_eq!(largest(&|_| {}), Some(8));
     assert_eq!(largest(&|config| config.utilization_limit.cuda_memory = 0.5), Some(5));
@@ -383,17 +391,24 @@ fn a_foreign_program_is_seen_before_leases_have_filled_their_shares() {
 }
 
 #[test]
-fn an_exclusive_lease_is_not_granted_beside_foreign_memory() {
+fn a_display_server_takes_its_memory_and_keeps_no_exclusive_lease_away() {
     let card = Card::new("GPU-a", 10 * GB);
-    let stand_in = install([card.clone().using(1000).with_process(UNKNOWN_PID, 1000)]);
+    let used = 4 << 20;
+    let stand_in = install([card.clone().using(used).with_process(UNKNOWN_PID, used)]);
     let mut pool = open("auto", &environment(&stand_in));
-    assert_eq!(
-        pool.try_lease(&exclusive(1)),
-        None,
-        "a foreign program is there, however little memory it uses"
-    );
+    // 9 GB of the card may be leased, and 4 MiB of them are in use.
+    let holder = TaskKey { group: 1, place: 7 };
+    let never = LeaseRequest { holder, hold: true, ..exclusive(9) };
+    assert_eq!(pool.try_lease(&never), None);
     let shared = pool.try_lease(&request(1)).unwrap();
+    assert_eq!(pool.try_lease(&LeaseRequest { hold: true, ..exclusive(1) }), None, "another lease is there");
     pool.release(shared.id);
+    let alone = pool.try_lease(&exclusive(8)).unwrap();
+    pool.release(alone.id);
+    // The last try after running out of memory.
+    let last_try = LeaseRequest { roomy: true, ..exclusive(8) };
+    let alone = pool.try_lease(&last_try).unwrap();
+    pool.release(alone.id);
 
     // A task of this run that touched the card while it loaded is not a foreign program.
     let ours = card.clone().using(GB).with_process(std::process::id(), GB);

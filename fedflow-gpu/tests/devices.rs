@@ -57,8 +57,8 @@ fn the_limit_holds_and_what_can_never_be_leased_is_refused_at_once() {
     let error = request(&devices, 6).lease(limit).unwrap_err();
     assert_eq!(error, LeaseError::TimedOut { memory: Size::from_gb(6), limit });
     assert_eq!(error.to_string(), "no device had 6GB free within 1ms");
-    assert_eq!(devices.largest_request(), Some(Size::from_gb(8)));
-    let error = request(&devices, 9).lease(PATIENCE).unwrap_err();
+    assert_eq!(devices.largest_request(), Some(Size::from_gb(9)));
+    let error = request(&devices, 10).lease(PATIENCE).unwrap_err();
     assert!(matches!(error, LeaseError::Unleasable(Unleasable::TooLarge { .. })), "{error}");
     let error = request(&devices, 1).pinned_to("sim:1".parse().unwrap()).try_lease().unwrap_err();
     assert!(matches!(error, LeaseError::Unleasable(Unleasable::NoSuchDevice { .. })), "{error}");

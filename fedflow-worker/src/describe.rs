@@ -15,10 +15,10 @@ use crate::processes::environment::{self, Environment};
 use crate::processes::spawn::{self, Launch, SpawnError};
 use crate::protocol::MAX_HELLO;
 
-/// Why a worker program does not tell its task kinds.
+/// Why a worker program does not list its task kinds.
 #[derive(Debug, thiserror::Error)]
 pub enum DescribeError {
-    /// It cannot be started: it does not exist, or may not be run.
+    /// The program cannot be started: it does not exist, or may not be run.
     #[error("{0}")]
     Spawn(String),
     /// The system gives no descriptor.
@@ -41,7 +41,8 @@ impl From<SpawnError> for DescribeError {
 /// Starts a Rust worker with `FEDFLOW_DESCRIBE=1` and returns the task kinds that it lists. Blocks until it has
 /// answered, at most for `timeout`; then its processes are killed.
 ///
-/// `variables` are added to its environment. A program path with a separator is relative to `base_dir`, another one is looked up in `PATH`.
+/// `variables` are added to its environment. A program path with a separator is relative to `base_dir`; one without is
+/// looked up in `PATH`.
 ///
 /// # Errors
 /// The program cannot be started, does not answer in time, or answers something else.

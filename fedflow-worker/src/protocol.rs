@@ -16,11 +16,11 @@
 //!     │ ── Exit, or the next Task ───────────────────▶ │
 //! ```
 //!
-//! Rules that keep both sides safe: a message stays below [`MAX_CHUNK`](limits::MAX_CHUNK) and a little (a larger one could hang its
-//! sender for ever if the other side dies); values travel as bytes of the [`codec`], never as recursive
-//! types; there is no zero-sized type in a list. A task's identity is its channel: nothing that a worker sends
-//! names the task. `Ready` repeats the number of the assignment that it answers, so that whatever a reused process
-//! still says of the task before is told apart.
+//! Rules that keep both sides safe: a message is hardly longer than [`MAX_CHUNK`](limits::MAX_CHUNK), as a larger one could
+//! block its sender for ever if the other side dies. Values travel as bytes of the [`codec`], never as recursive types.
+//! No list has elements of size zero. A task's identity is its channel: nothing that a worker sends names the task. `Ready`
+//! repeats the number of the assignment that it answers, so that late messages of a reused process cannot count for its
+//! next task.
 
 pub(crate) mod codec;
 mod hello;

@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use crate::leasing::lease::{LeaseId, LeaseRequest};
 use crate::leasing::placement::CardView;
 use crate::model::device::{DeviceInfo, Pin};
+use crate::model::memory::card_limits::CardLimits;
 use crate::model::quantity::Size;
 
 /// A device in the table.
 #[derive(Debug, Clone)]
 pub(super) struct Card {
     pub(super) info: DeviceInfo,
-    /// The most memory that leases may book in all; `None`: one lease at a time, and memory does not count.
-    pub(super) capacity: Option<Size>,
+    /// The most memory that leases may book; `None`: one lease at a time, and memory does not count.
+    pub(super) limits: Option<CardLimits>,
     /// Memory that processes without a lease use, as far as known.
     pub(super) foreign: Size,
     /// What the leases of other runs take of it.
@@ -30,6 +31,8 @@ pub(super) struct Card {
 pub struct OtherRuns {
     /// The memory that is booked.
     pub memory: Size,
+    /// The part of it that is in quarantine: no end of a lease frees it.
+    pub quarantined: Size,
     /// How many leases are used for training.
     pub training: usize,
     /// How many leases keep memory booked after their training.
@@ -53,10 +56,10 @@ impl Card {
     pub(super) fn sanity_check(&self) -> Result<(), String> {
         let device = self.info.device;
         let training = self.training();
-        match self.capacity {
+        match self.limits.map(|limits| limits.of(self.holders.len() == 1)) {
             None if training > 1 => return Err(format!("{device} trains {training} tasks at once")),
-            Some(capacity) if self.foreign == Size::ZERO && self.booked() > capacity => {
-                return Err(format!("{device}: {} booked of {capacity}", self.booked()));
+            Some(limit) if self.foreign == Size::ZERO && self.booked() > limit => {
+                return Err(format!("{device}: {} booked of {limit}", self.booked()));
             }
             _ => {}
         }
@@ -67,10 +70,10 @@ impl Card {
         Ok(())
     }
 
-    pub(super) fn new(info: DeviceInfo, capacity: Option<Size>) -> Self {
+    pub(super) fn new(info: DeviceInfo, limits: Option<CardLimits>) -> Self {
         Self {
             info,
-            capacity,
+            limits,
             foreign: Size::ZERO,
             others: OtherRuns::default(),
             quarantined: Size::ZERO,
@@ -87,9 +90,9 @@ impl Card {
             place,
             suits: self.suits(request),
             held_back,
-            capacity: self.capacity.map(|capacity| capacity.saturating_sub(self.quarantined)),
+            limits: self.limits.map(|limits| limits.without(self.quarantined)),
             used: self.booked_beside(request.replaces) + self.others.memory + self.foreign,
-            foreign: self.foreign,
+            lasting: self.others.quarantined + self.foreign,
             training: self.training() + self.others.training,
             resident: self.residents_beside(request.replaces) + self.others.resident,
             exclusive: self.others.exclusive || own_exclusive,
@@ -100,7 +103,8 @@ impl Card {
     /// Whether one of its leases could book so much memory in place of what it has booked.
     pub(super) fn could_rebook(&self, lease: LeaseId, memory: Size) -> bool {
         let used = self.booked_beside(Some(lease)) + self.others.memory + self.foreign + memory;
-        self.capacity.is_some_and(|capacity| used <= capacity)
+        let is_alone = self.holders.len() == 1 && self.others.training + self.others.resident == 0;
+        self.limits.is_some_and(|limits| used <= limits.without(self.quarantined).of(is_alone))
     }
 
     pub(super) fn suits(&self, request: &LeaseRequest) -> bool {

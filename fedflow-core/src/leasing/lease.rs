@@ -94,12 +94,17 @@ pub enum Unleasable {
         available: String,
     },
     /// No device has so much memory.
-    #[error("{needed} on a card is more than any card may lease; the largest share is {largest}")]
+    #[error(
+        "{needed} on a card is more than any card may lease; the largest share is {largest}{}",
+        would_do(*remain_limit)
+    )]
     TooLarge {
         /// What was asked.
         needed: Size,
-        /// The most that one card may lease.
+        /// The most that a lease may have which is alone on a card.
         largest: Size,
+        /// The value of `remain-limit.cuda-memory` with which it would be met; `None` if no card has so much.
+        remain_limit: Option<Size>,
     },
     /// There are not so many devices.
     #[error("{needed} devices at once are more than there are ({available})")]
@@ -112,4 +117,10 @@ pub enum Unleasable {
     /// Every device was lost.
     #[error("no device is left")]
     NoneLeft,
+}
+
+fn would_do(remain_limit: Option<Size>) -> String {
+    remain_limit.map_or_else(String::new, |size| {
+        format!(", as remain-limit.cuda-memory leaves no more; with \"{size:?}\" it would fit")
+    })
 }

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 
 use crate::leasing::lease::LeaseRequest;
+use crate::model::memory::card_limits::CardLimits;
 use crate::model::quantity::Size;
 
 /// A card as placement sees it.
@@ -15,11 +16,11 @@ pub(super) struct CardView {
     /// Whether it is kept free for another request.
     pub(super) held_back: bool,
     /// The most memory that may be used on it; `None`: one lease at a time, and memory does not count.
-    pub(super) capacity: Option<Size>,
+    pub(super) limits: Option<CardLimits>,
     /// The memory that is booked on it or used by processes without a lease.
     pub(super) used: Size,
-    /// The part of that which processes without a lease use.
-    pub(super) foreign: Size,
+    /// The part of that which no end of a lease frees: processes without a lease use it, or it is in quarantine.
+    pub(super) lasting: Size,
     /// How many tasks train on it.
     pub(super) training: usize,
     /// How many processes keep memory on it after their training.
@@ -36,26 +37,37 @@ impl CardView {
         if !self.suits || self.held_back || self.exclusive {
             return false;
         }
-        let Some(capacity) = self.capacity else { return self.training == 0 };
-        if request.exclusive && (self.training > 0 || self.resident > 0 || self.foreign > Size::ZERO) {
+        let Some(limits) = self.limits else { return self.training == 0 };
+        let is_alone = self.training == 0 && self.resident == 0;
+        if request.exclusive && !is_alone {
             return false;
         }
         // A task without an estimate might need any amount. It shares the card with others only up to the number that
         // the configuration allows, whether they have an estimate or not.
-        let limit = max_per_device as usize;
-        let crowded = (!request.estimated || self.unestimated > 0) && self.training >= limit;
-        !crowded && self.used + request.memory <= capacity
+        let most = max_per_device.max(1) as usize;
+        let crowded = (!request.estimated || self.unestimated > 0) && self.training >= most;
+        !crowded && self.used + request.memory <= limits.of(is_alone)
+    }
+
+    /// The size that counts when cards are compared.
+    fn size(&self) -> Option<Size> {
+        self.limits.map(|limits| limits.shared)
     }
 
     fn free(&self) -> Option<Size> {
-        self.capacity.map(|capacity| capacity.saturating_sub(self.used))
+        self.limits.map(|limits| limits.shared.saturating_sub(self.used))
     }
 
-    /// Whether the request could start on it if it were empty.
-    fn could_fit(&self, request: &LeaseRequest) -> bool {
-        self.suits
-            && !self.held_back
-            && self.capacity.is_none_or(|capacity| self.foreign + request.memory <= capacity)
+    /// The card when all leases on it have ended.
+    fn emptied(&self) -> Self {
+        Self {
+            used: self.lasting,
+            training: 0,
+            resident: 0,
+            exclusive: false,
+            unestimated: 0,
+            ..self.clone()
+        }
     }
 }
 
@@ -70,39 +82,46 @@ impl CardView {
 /// thought.
 #[must_use]
 pub(super) fn place(cards: &[CardView], request: &LeaseRequest, max_per_device: u32) -> Option<Vec<usize>> {
-    let largest = largest_wanted(cards, request);
+    let largest = largest_wanted(cards, request, max_per_device);
     let mut fitting: Vec<&CardView> =
-        cards.iter().filter(|card| card.fits(request, max_per_device) && card.capacity >= largest).collect();
+        cards.iter().filter(|card| card.fits(request, max_per_device) && card.size() >= largest).collect();
     if request.roomy {
         fitting.sort_by_key(|card| (Reverse(card.free()), card.training, card.place));
     } else {
-        let size = |card: &CardView| card.capacity.filter(|_| request.estimated);
+        let size = |card: &CardView| card.size().filter(|_| request.estimated);
         fitting.sort_by_key(|card| (size(card), card.training, card.place));
     }
     let wanted = request.devices as usize;
     (fitting.len() >= wanted).then(|| fitting[..wanted].iter().map(|card| card.place).collect())
 }
 
-/// The size that a card must have. For a last try alone on a card, after running out of memory, it is the largest.
-fn largest_wanted(cards: &[CardView], request: &LeaseRequest) -> Option<Size> {
-    let suiting = cards.iter().filter(|card| card.suits && request.roomy && request.exclusive);
-    let mut sizes: Vec<Option<Size>> = suiting.map(|card| card.capacity).collect();
+/// The size that a card must have. For a last try alone on a card, after running out of memory, it is the largest of
+/// those that the request can get at all, as leases end.
+fn largest_wanted(cards: &[CardView], request: &LeaseRequest, max_per_device: u32) -> Option<Size> {
+    let last_try = request.roomy && request.exclusive;
+    let comes =
+        |card: &CardView| CardView { held_back: false, ..card.emptied() }.fits(request, max_per_device);
+    let suiting = cards.iter().filter(|card| last_try && comes(card));
+    let mut sizes: Vec<Option<Size>> = suiting.map(CardView::size).collect();
     sizes.sort_unstable();
     // As many cards must remain as the request asks for.
     sizes.iter().rev().nth((request.devices as usize).saturating_sub(1)).copied().flatten()
 }
 
 /// The cards to keep free for a request that must wait: those that can be emptied soonest. These are assumed to be the
-/// ones with the fewest tasks.
+/// ones with the fewest tasks. None are kept free for a request that the end of all leases would not satisfy.
 #[must_use]
-pub(super) fn hold_back(cards: &[CardView], request: &LeaseRequest) -> Vec<usize> {
-    let largest = largest_wanted(cards, request);
-    let mut candidates: Vec<&CardView> =
-        cards.iter().filter(|card| card.could_fit(request) && card.capacity >= largest).collect();
+pub(super) fn hold_back(cards: &[CardView], request: &LeaseRequest, max_per_device: u32) -> Vec<usize> {
+    let largest = largest_wanted(cards, request, max_per_device);
+    let comes = |card: &&CardView| card.emptied().fits(request, max_per_device) && card.size() >= largest;
+    let mut candidates: Vec<&CardView> = cards.iter().filter(comes).collect();
+    if candidates.len() < request.devices as usize {
+        return Vec::new();
+    }
     if request.roomy {
-        candidates.sort_by_key(|card| (Reverse(card.capacity), card.training + card.resident, card.place));
+        candidates.sort_by_key(|card| (Reverse(card.size()), card.training + card.resident, card.place));
     } else {
-        candidates.sort_by_key(|card| (card.training + card.resident, card.capacity, card.place));
+        candidates.sort_by_key(|card| (card.training + card.resident, card.size(), card.place));
     }
     candidates.truncate(request.devices as usize);
     candidates.iter().map(|card| card.place).collect()
@@ -125,7 +144,7 @@ mod tests {
         assert_eq!(place(&cards, &alone, 4), Some(vec![1]));
         let busy = [card(0, 24, 0, 0), card(1, 48, 1, 1), card(2, 48, 40, 1)];
         assert_eq!(place(&busy, &alone, 4), None, "it waits for a large one");
-        assert_eq!(hold_back(&busy, &alone), [1]);
+        assert_eq!(hold_back(&busy, &alone, 4), [1]);
         assert_eq!(
             place(&cards, &LeaseRequest { devices: 3, ..alone }, 4),
             None,
@@ -152,9 +171,9 @@ mod tests {
             place,
             suits: true,
             held_back: false,
-            capacity: Some(Size::from_gb(capacity)),
+            limits: Some(Size::from_gb(capacity).into()),
             used: Size::from_gb(used),
-            foreign: Size::ZERO,
+            lasting: Size::ZERO,
             training,
             resident: 0,
             exclusive: false,
@@ -198,21 +217,57 @@ mod tests {
         let alone = LeaseRequest { exclusive: true, ..request(1, 2) };
         assert_eq!(place(&[card(0, 24, 0, 0)], &alone, 1), Some(vec![0]));
         assert_eq!(place(&[CardView { resident: 1, ..card(0, 24, 1, 0) }], &alone, 1), None);
-        assert_eq!(place(&[CardView { foreign: Size::from_gb(1), ..card(0, 24, 1, 0) }], &alone, 1), None);
+    }
+
+    /// A display server is enough to use some of a card for ever.
+    #[test]
+    fn foreign_memory_takes_room_and_keeps_no_exclusive_task_away() {
+        let beside_foreign = [CardView { lasting: Size::from_gb(1), ..card(0, 24, 1, 0) }];
+        let alone = |gigabytes| LeaseRequest { exclusive: true, ..request(1, gigabytes) };
+        assert_eq!(place(&beside_foreign, &alone(23), 1), Some(vec![0]));
+        assert_eq!(place(&beside_foreign, &alone(24), 1), None);
+        assert_eq!(hold_back(&beside_foreign, &alone(24), 1), [0; 0], "no lease is in its way");
+        let shared = [CardView { lasting: Size::from_gb(1), ..card(0, 24, 9, 1) }];
+        assert_eq!(hold_back(&shared, &alone(23), 1), [0]);
+        assert_eq!(hold_back(&shared, &LeaseRequest { devices: 2, ..alone(3) }, 1), [0; 0]);
+    }
+
+    #[test]
+    fn a_last_try_takes_the_largest_card_that_it_can_get() {
+        let last_try = LeaseRequest { exclusive: true, roomy: true, ..request(1, 20) };
+        let taken_for_ever = CardView { lasting: Size::from_gb(40), ..card(1, 48, 40, 0) };
+        assert_eq!(place(&[card(0, 24, 0, 0), taken_for_ever], &last_try, 1), Some(vec![0]));
+    }
+
+    #[test]
+    fn alone_on_a_card_a_task_may_have_more() {
+        let limits =
+            CardLimits { shared: Size::from_gb(19), alone: Size::from_gb(22), whole: Size::from_gb(24) };
+        let card = |used, training| CardView { limits: Some(limits), ..card(0, 24, used, training) };
+        assert_eq!(place(&[card(0, 0)], &request(1, 22), 1), Some(vec![0]));
+        assert_eq!(place(&[card(0, 0)], &request(1, 23), 1), None);
+        assert_eq!(place(&[card(10, 1)], &request(1, 9), 1), Some(vec![0]));
+        assert_eq!(place(&[card(10, 1)], &request(1, 10), 1), None);
+        assert_eq!(place(&[CardView { resident: 1, ..card(10, 0) }], &request(1, 10), 1), None);
+        assert_eq!(hold_back(&[card(10, 1)], &request(1, 22), 1), [0]);
     }
 
     prop_compose! {
         fn any_card()(
-            capacity in prop::option::weighted(0.8, 0_u64..40), used in 0_u64..40, training in 0_usize..3,
+            capacity in prop::option::weighted(0.8, (0_u64..40, 0_u64..9)), used in 0_u64..40, lasting in 0_u64..40,
+            training in 0_usize..3,
             resident in 0_usize..2, exclusive: bool, suits: bool, held_back: bool, unestimated in 0_usize..2,
         ) -> CardView {
             CardView {
                 place: 0,
                 suits,
                 held_back,
-                capacity: capacity.map(Size::from_gb),
+                limits: capacity.map(|(shared, more)| {
+                    let [shared, alone] = [shared, shared + more].map(Size::from_gb);
+                    CardLimits { shared, alone, whole: alone }
+                }),
                 used: Size::from_gb(used),
-                foreign: Size::ZERO,
+                lasting: Size::from_gb(lasting.min(used)),
                 training,
                 resident,
                 exclusive: exclusive && training == 1,
@@ -238,8 +293,10 @@ mod tests {
             for &place in &places {
                 let card = &cards[place];
                 prop_assert!(card.suits && !card.held_back && !card.exclusive);
-                if let Some(capacity) = card.capacity {
-                    prop_assert!(card.used + request.memory <= capacity, "overbooked");
+                if let Some(limits) = card.limits {
+                    let is_alone = card.training + card.resident == 0;
+                    prop_assert!(card.used + request.memory <= limits.alone, "overbooked");
+                    prop_assert!(is_alone || card.used + request.memory <= limits.shared, "overbooked");
                     prop_assert!(!exclusive || (card.training == 0 && card.resident == 0));
                 } else {
                     prop_assert_eq!(card.training, 0);
@@ -248,6 +305,27 @@ mod tests {
             places.sort_unstable();
             places.dedup();
             prop_assert!(places.is_empty() || places.len() == devices as usize, "one card twice");
+        }
+
+        /// What is kept free for a request is what it gets when all leases have ended, or nothing.
+        #[test]
+        fn nothing_is_held_back_for_what_cannot_come(
+            mut cards in prop::collection::vec(any_card(), 0..6),
+            devices in 1_u32..4, gigabytes in 0_u64..40, exclusive: bool, estimated: bool, roomy: bool, limit in 1_u32..3,
+        ) {
+            for (place, card) in cards.iter_mut().enumerate() {
+                card.place = place;
+            }
+            let request = LeaseRequest { exclusive, estimated, roomy, ..request(devices, gigabytes) };
+            let held = hold_back(&cards, &request, limit);
+            let emptied: Vec<CardView> = cards.iter().map(CardView::emptied).collect();
+            let only_held: Vec<CardView> =
+                emptied.iter().filter(|card| held.contains(&card.place)).cloned().collect();
+            if held.is_empty() {
+                prop_assert_eq!(place(&emptied, &request, limit), None, "it could come, and may wait for ever");
+            } else {
+                prop_assert!(place(&only_held, &request, limit).is_some(), "held back for what cannot come");
+            }
         }
     }
 }

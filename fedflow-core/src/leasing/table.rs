@@ -6,6 +6,7 @@ use crate::leasing::placement::{self, CardView};
 use crate::model::config::Config;
 use crate::model::device::{Device, DeviceInfo};
 use crate::model::identity::TaskKey;
+use crate::model::memory::card_limits::CardLimits;
 use crate::model::quantity::Size;
 
 /// All devices of a pool and the leases on them. It grants leases, but does not know the world: a pool tells it what
@@ -50,8 +51,8 @@ impl LeaseTable {
     pub fn of_devices(devices: &[DeviceInfo], config: &Config) -> Self {
         let mut table = Self::new(config.scheduler.max_per_device);
         for info in devices {
-            let capacity = info.memory.map(|total| config.leasable_memory(total, Size::ZERO));
-            table.add(info.clone(), capacity);
+            let limits = info.memory.map(|total| config.card_limits(total, Size::ZERO));
+            table.add_card(info.clone(), limits);
         }
         table
     }
@@ -59,7 +60,12 @@ impl LeaseTable {
     /// Adds a device. Leases may book up to `capacity` of its memory. With `None` it has one lease at a time, and
     /// memory does not count.
     pub fn add(&mut self, info: DeviceInfo, capacity: Option<Size>) {
-        self.cards.push(Card::new(info, capacity));
+        self.add_card(info, capacity.map(CardLimits::from));
+    }
+
+    /// Adds a device, of which a lease that is alone on it may have more than several together.
+    pub fn add_card(&mut self, info: DeviceInfo, limits: Option<CardLimits>) {
+        self.cards.push(Card::new(info, limits));
     }
 
     /// The devices, in the order in which they were added.
@@ -85,11 +91,10 @@ impl LeaseTable {
         }
         let large_enough = suiting
             .iter()
-            .filter(|card| card.capacity.is_none_or(|capacity| capacity >= request.memory))
+            .filter(|card| card.limits.is_none_or(|limits| limits.alone >= request.memory))
             .count();
         if large_enough == 0 && !suiting.is_empty() {
-            let largest = suiting.iter().filter_map(|card| card.capacity).max().unwrap_or_default();
-            return Err(Unleasable::TooLarge { needed: request.memory, largest });
+            return Err(too_large(request.memory, &suiting));
         }
         if large_enough < request.devices as usize {
             let available = u32::try_from(large_enough).unwrap_or(u32::MAX);
@@ -98,10 +103,20 @@ impl LeaseTable {
         Ok(())
     }
 
-    /// The most memory of one card that a lease can have; `None` if memory does not count.
+    /// The most memory of one card that leases can have together; `None` if memory does not count.
     #[must_use]
     pub fn largest_share(&self) -> Option<Size> {
-        self.cards.iter().filter(|card| !card.dropped).filter_map(|card| card.capacity).max()
+        self.limits().map(|limits| limits.shared).max()
+    }
+
+    /// The most memory of one card that a lease can have which is alone there; `None` if memory does not count.
+    #[must_use]
+    pub fn largest_alone(&self) -> Option<Size> {
+        self.limits().map(|limits| limits.alone).max()
+    }
+
+    fn limits(&self) -> impl Iterator<Item = CardLimits> {
+        self.cards.iter().filter(|card| !card.dropped).filter_map(|card| card.limits)
     }
 
     /// Grants a request if it can be met now, as a whole.
@@ -112,7 +127,8 @@ impl LeaseTable {
         let views = self.views(request);
         let Some(places) = placement::place(&views, request, self.max_per_device) else {
             if request.hold {
-                self.held_back = Some((request.holder, placement::hold_back(&views, request)));
+                self.held_back =
+                    Some((request.holder, placement::hold_back(&views, request, self.max_per_device)));
             }
             return None;
         };
@@ -125,7 +141,7 @@ impl LeaseTable {
         let mut shares = Vec::with_capacity(places.len());
         for place in places {
             let card = &mut self.cards[place];
-            let sharing = card.capacity.is_some();
+            let sharing = card.limits.is_some();
             // A device without memory is one CPU slot of many, known by its place in the table.
             let slot = if sharing { card.free_slot() } else { u32::try_from(place).unwrap_or(u32::MAX) };
             let holder = Holder {
@@ -156,7 +172,7 @@ impl LeaseTable {
     pub fn end_train(&mut self, lease: LeaseId) {
         for card in &mut self.cards {
             // A share without memory has nothing to keep.
-            if card.capacity.is_none() {
+            if card.limits.is_none() {
                 card.holders.remove(&lease);
             } else if let Some(holder) = card.holders.get_mut(&lease) {
                 holder.training = false;
@@ -279,6 +295,20 @@ impl LeaseTable {
     }
 }
 
+/// Why a request is refused that is too large for all devices which suit it.
+fn too_large(needed: Size, suiting: &[&Card]) -> Unleasable {
+    let limits = || suiting.iter().filter_map(|card| card.limits);
+    let largest = limits().map(|limits| limits.alone).max().unwrap_or_default();
+    // Rounded down, so that the value is easy to read and does.
+    let rounded = |size: Size| {
+        let unit = if size < Size::from_gb(1) { 1_000_000 } else { 100_000_000 };
+        Size::from_bytes(size.bytes() / unit * unit)
+    };
+    let larger = suiting.iter().filter(|card| card.limits.is_some_and(|limits| limits.whole >= needed));
+    let left = larger.filter_map(|card| Some(card.info.memory?.saturating_sub(needed))).max();
+    Unleasable::TooLarge { needed, largest, remain_limit: left.map(rounded) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -307,6 +337,44 @@ mod tests {
             replaces: None,
             roomy: false,
         }
+    }
+
+    #[test]
+    fn a_limit_in_the_way_is_named_with_the_value_that_would_do() {
+        let cards = [DeviceInfo::simulated(0, Size::from_gb(24))];
+        let mut config = Config::default();
+        let refused = |config: &Config, gigabytes| {
+            let error = LeaseTable::of_devices(&cards, config).check(&request(gigabytes));
+            error.err().map(|error| error.to_string()).unwrap_or_default()
+        };
+        assert_eq!(refused(&config, 22), "", "alone on the card");
+        assert_eq!(
+            refused(&config, 23),
+            "23GB on a card is more than any card may lease; the largest share is 22GB, as \
+             remain-limit.cuda-memory leaves no more; with \"1GB\" it would fit"
+        );
+        assert!(refused(&config, 25).ends_with("the largest share is 22GB"));
+        config.set("remain-limit.cuda-memory", &"1GB".into()).unwrap();
+        assert_eq!(refused(&config, 23), "");
+        config.set("utilization-limit.cuda-memory", &0.1.into()).unwrap();
+        assert_eq!(refused(&config, 23), "", "no share of it keeps the only task from starting");
+    }
+
+    #[test]
+    fn a_lease_that_is_alone_may_be_booked_more() {
+        let limits =
+            CardLimits { shared: Size::from_gb(8), alone: Size::from_gb(9), whole: Size::from_gb(10) };
+        let mut table = LeaseTable::new(1);
+        table.add_card(DeviceInfo::simulated(0, Size::from_gb(10)), Some(limits));
+        let first = table.try_lease(&request(2)).unwrap();
+        assert!(table.rebook(first.id, Size::from_gb(9)));
+        assert_eq!(table.try_lease(&request(0)), None, "it has more than leases may have together");
+        assert!(table.rebook(first.id, Size::from_gb(2)));
+        let second = table.try_lease(&request(2)).unwrap();
+        assert!(!table.rebook(first.id, Size::from_gb(7)));
+        table.release(second.id);
+        assert!(table.rebook(first.id, Size::from_gb(7)));
+        assert_eq!(table.sanity_check(), Ok(()));
     }
 
     #[test]

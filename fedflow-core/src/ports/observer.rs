@@ -1,27 +1,28 @@
-//! The port to whoever is told what happens in a run.
+//! The port to the observers of a run.
 
 use crate::model::run_event::RunEvent;
 use crate::model::time::Time;
 
-/// Told every [`RunEvent`].
+/// Is told every [`RunEvent`], for records and for people.
 pub trait Observer {
-    /// Writes it down. Called at once, with the record's number from 1; must not block on a disk. A record that
-    /// [needs durability](RunEvent::needs_durability) is answered through the [`Workers`](crate::Workers) by
-    /// [`Input::Durable`](crate::Input::Durable) when it and all before it are safe.
+    /// Records an event. Called as soon as it happens, with the record's number from 1; must not block on a disk. A record
+    /// that [needs durability](RunEvent::needs_durability) is answered through the port to the workers, by
+    /// [`Input::Durable`](crate::Input::Durable), once it and all records before it are on the disk.
     fn record(&mut self, number: u64, time: Time, event: &RunEvent) {
         let _ = (number, time, event);
     }
 
-    /// Whether its records are answered by [`Input::Durable`](crate::Input::Durable). Without one such observer nothing is waited for.
+    /// Whether records are answered by [`Input::Durable`](crate::Input::Durable). Without one such observer, the engine
+    /// waits for no record.
     fn answers_durable(&self) -> bool {
         false
     }
 
-    /// The engine waits for the answer to what it has recorded: whatever is held back, so that one sync serves many
-    /// records, is written now. Must not block on a disk.
+    /// Writes what is held back so that one sync serves many records: the engine now waits for the answer. Must not block
+    /// on a disk.
     fn flush(&mut self) {}
 
-    /// Tells people. An event that needs durability is announced only when it is durable.
+    /// Shows an event to people. One that needs durability is announced only once it is durable.
     fn announce(&mut self, time: Time, event: &RunEvent) {
         let _ = (time, event);
     }
@@ -45,7 +46,7 @@ impl<O: Observer + ?Sized> Observer for Box<O> {
     }
 }
 
-/// Several observers, told one after the other.
+/// Several observers, which are told one after the other.
 impl<O: Observer> Observer for Vec<O> {
     fn record(&mut self, number: u64, time: Time, event: &RunEvent) {
         for observer in self {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::model::config::OnFailure;
 
-/// What a run is, beside its groups: handed to the engine once.
+/// What a run is beside its groups. The engine is given it once.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunSettings {
     /// The flow's name.
@@ -18,15 +18,15 @@ pub struct RunSettings {
     pub session: u32,
     /// What a failed task means for the groups after its own.
     pub on_failure: OnFailure,
-    /// How long what runs may go on after [`StopLevel::Graceful`].
+    /// How long workers may go on after [`StopLevel::Graceful`].
     pub grace: Duration,
 }
 
-/// How urgently a run shall stop. The order is the severity: it only goes up.
+/// How urgently a run stops. It only becomes more urgent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum StopLevel {
-    /// Nothing new starts; what runs is asked to end and gets its grace.
+    /// Nothing new starts, and workers are terminated; they have the grace time to end.
     Graceful,
-    /// What runs is ended at once.
+    /// Workers are killed.
     AtOnce,
 }

@@ -1,8 +1,7 @@
-//! Telemetry: what was seen of a run's devices over time, and how much of it is kept.
+//! Telemetry: samples of a run's devices over time, and how many of them are kept.
 //!
-//! A long run has more samples than anybody wants to keep. Where there are too many, neighbours become one, so that
-//! a sample may stand for a longer stretch of time: of utilisation, power and temperature it holds the mean, of
-//! memory the peak.
+//! A long run has too many samples to keep them all. Two neighbours are then merged into one that stands for a longer
+//! time. It holds the mean of utilization, power and temperature, and the peak of memory.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,11 +11,11 @@ use crate::model::quantity::Size;
 /// What was seen of all devices at one time, or over a stretch of time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TelemetrySample {
-    /// When, or from when on, in Unix seconds.
+    /// When it begins, in Unix seconds.
     pub time: f64,
     /// How long it stands for, in seconds.
     pub seconds: f64,
-    /// Each device of which something could be seen.
+    /// The devices that could be sampled.
     pub devices: Vec<DeviceSample>,
 }
 

@@ -15,9 +15,9 @@ use crate::model::time::Time;
 use crate::model::value::{Dict, Value};
 use crate::work::spec::Program;
 
-/// The workers of a run: orders go in, and everything that can wake the engine comes out.
+/// The workers of a run: commands go in, and everything that can wake the engine comes out.
 ///
-/// Giving an order never blocks. [`Self::next`] is the only call of the engine that does.
+/// A command never blocks. [`Self::next`] is the only call of the engine that does.
 pub trait Workers {
     /// Starts a worker and gives it its task. Answered by `Ready` or `Gone`.
     fn start(&mut self, worker: WorkerId, assignment: Assignment);
@@ -25,18 +25,18 @@ pub trait Workers {
     fn load(&mut self, worker: WorkerId);
     /// Tells a worker to train on a lease. Answered by `Trained`, `Failed` or `Gone`.
     fn train(&mut self, worker: WorkerId, lease: &Lease, params: &Dict);
-    /// The worker's task has its result, and its process stays idle until it is handed over or ended. Answered only
+    /// Keeps the process of a worker whose task has its result: it is idle until it is handed over or ended. Answered only
     /// by `Gone`, if the process dies.
     fn keep(&mut self, worker: WorkerId);
-    /// Gives the process of a kept worker another task. From now on the process is known by its new number alone,
-    /// which is answered for as after [`Self::start`]; what still comes of the earlier task is dropped.
+    /// Gives the process of a kept worker another task. From now on the process has the new number only, and answers as
+    /// after [`Self::start`]; late events of the earlier task are dropped.
     fn hand_over(&mut self, from: WorkerId, to: WorkerId, assignment: Assignment);
     /// Ends a worker with the given severity. Answered by `Gone`, unless its processes ignore what they are told.
     fn end(&mut self, worker: WorkerId, severity: Severity);
-    /// Waits for the next input, or until the deadline: then it is [`Input::Timer`]. Inputs that have arrived come
-    /// before a deadline that has passed.
+    /// Waits for the next input, which is [`Input::Timer`] at the deadline. Inputs that have arrived come before a deadline
+    /// that has passed.
     fn next(&mut self, deadline: Option<Time>) -> (Time, Input);
-    /// How busy the machine is now, if that is known. Asked before the first task of a group starts.
+    /// How busy the machine is now; `None` if that is unknown. Asked before the first task of a group starts.
     fn host(&mut self) -> Option<HostSample> {
         None
     }
@@ -51,8 +51,7 @@ pub struct Assignment {
     pub task_id: Name,
     /// Which attempt, from 1.
     pub attempt: u32,
-    /// Its directory, an absolute path. It is made for the attempt; what an earlier attempt left there is put
-    /// aside first.
+    /// Its directory, an absolute path. It is new for each attempt: what an earlier attempt left there is moved away.
     pub workdir: PathBuf,
     /// A directory that survives attempts and resume.
     pub checkpoint_dir: PathBuf,
@@ -60,13 +59,13 @@ pub struct Assignment {
     pub program: Arc<Program>,
     /// Its parameters. A command finds them in its environment.
     pub params: Dict,
-    /// Under which key its process is kept afterwards, with what it has loaded.
+    /// The key under which its process is kept afterwards with its data; `None` if the data is of no use to other tasks.
     pub keep: Option<String>,
-    /// By what else than the run's signs it is known that it was out of memory.
+    /// What shows that it was out of memory, beside the signs of the run.
     pub oom_signs: ExtraOomSigns,
 }
 
-/// How hard a worker is ended. The order is the severity: it only goes up.
+/// How hard a worker is ended. It only becomes harder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     /// The worker is told to exit by a message.
@@ -78,7 +77,7 @@ pub enum Severity {
 }
 
 impl Severity {
-    /// The severity that follows when a worker has not ended in time; none after [`Self::Killed`].
+    /// The severity that follows if a worker has not ended in time; `None` after [`Self::Killed`].
     #[must_use]
     pub fn next(self) -> Option<Self> {
         match self {
@@ -104,22 +103,22 @@ impl Severity {
 pub enum Input {
     /// A worker says something, or something became of it.
     Worker {
-        /// Which one.
+        /// Which worker.
         worker: WorkerId,
-        /// What.
+        /// What it says, or what became of it.
         event: WorkerEvent,
     },
-    /// Leases may succeed that did not before: somebody else gave devices back, or memory came back.
+    /// Leases may succeed that did not before: devices or memory came back from elsewhere.
     DevicesChanged,
     /// How busy the machine is.
     Host(HostSample),
     /// All records up to this number are durable.
     Durable(u64),
-    /// Records cannot be written any more; the run cannot keep its promise and must end.
+    /// Records cannot be written any more, for this reason. The run cannot be resumed from here and must end.
     RecordingFailed(String),
-    /// The run shall stop.
+    /// The run is to stop.
     Stop(StopLevel),
-    /// One task shall be cancelled.
+    /// One task is to be cancelled.
     Cancel {
         /// Its group.
         group: Name,
@@ -137,14 +136,14 @@ pub enum WorkerEvent {
     Ready,
     /// `load` returned.
     Loaded,
-    /// A named value.
+    /// It reports a named value.
     Item {
-        /// Its name.
+        /// The value's name.
         key: String,
         /// The value.
         value: Value,
     },
-    /// How far it is.
+    /// It reports how far it is.
     Progress {
         /// Steps done.
         done: u64,
@@ -157,7 +156,7 @@ pub enum WorkerEvent {
     Failed {
         /// What kind of failure.
         kind: FailureKind,
-        /// Why.
+        /// The cause, in words.
         message: String,
     },
     /// It has used so much host memory at most, all its processes together. May come several times, with larger
@@ -165,7 +164,7 @@ pub enum WorkerEvent {
     Peak(Size),
     /// Every process of it is gone. Nothing comes after this.
     Gone {
-        /// How it ended, if nobody asked it to.
+        /// How it ended, if it was not asked to.
         kind: FailureKind,
         /// The signal, the exit code or why it could not be started.
         message: String,
@@ -173,8 +172,8 @@ pub enum WorkerEvent {
         stderr_tail: String,
         /// Whether the kernel killed it because the host's memory was short, not that of a card.
         killed_for_memory: bool,
-        /// Whether its process had served another task, and died in the moment after it was given this one, without a
-        /// word about it: it may have been dying already.
+        /// Whether its process had served another task and died right after it was given this one, before any word about
+        /// it: it may have been dying already.
         before_first_word: bool,
     },
 }

@@ -31,7 +31,7 @@ pub(super) struct Admission {
 /// What the host has left for a task that is to load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum HostRoom {
-    /// Enough.
+    /// Enough memory, and processors that are free enough.
     Enough,
     /// Too little memory.
     NoMemory,

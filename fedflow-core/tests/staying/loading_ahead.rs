@@ -1,8 +1,8 @@
-//! Groups that load ahead of their turn, whose data the group before still uses.
+//! Groups that load ahead while the active group still uses their data.
 
 use super::*;
 
-/// Rounds of the same clients, all loading ahead of their turn or none.
+/// Rounds of the same clients. Either all groups load ahead or none does.
 fn rounds(load_ahead: bool, rounds: u32, clients: u32) -> Vec<TaskGroup> {
     let client = |id: u32| task(id).with_keep(format!("c{id}"));
     let round = |number: u32| group(&format!("g{number}"), (0..clients).map(client));
@@ -48,7 +48,11 @@ fn who_waits_for_a_process_that_fails_loads_its_own_data() {
         };
         events.iter().find(|(_, event)| is(event)).unwrap().0
     };
-    assert_eq!(time_of("task-started", "g1"), time_of("task-failed", "g0"), "it does not wait for its turn");
+    assert_eq!(
+        time_of("task-started", "g1"),
+        time_of("task-failed", "g0"),
+        "it does not wait until its group is active"
+    );
 }
 
 #[test]
@@ -65,7 +69,7 @@ fn a_task_that_waits_for_a_process_can_be_cancelled() {
 
 #[test]
 fn more_tasks_of_a_key_than_there_are_processes_do_not_wait() {
-    // One process of the first group has the key: one task waits for it, and the others load meanwhile.
+    // One process of the first group has the key. One task waits for it while the others load.
     let simulation = Simulation::new(LeaseTable::of_cpu_slots(2), |_| script(1000, 1000));
     let shared = |id: u32| task(id).with_keep("shared");
     let mut groups = [group("a", [shared(0)]), ahead(group("b", (1..4).map(shared)))];
@@ -86,7 +90,7 @@ fn slow_to_exit(fault: Option<SimulatedFault>) -> (Simulation, Vec<TaskGroup>) {
 fn a_group_that_has_loaded_does_not_wait_until_the_one_before_has_exited() {
     let (simulation, mut groups) = slow_to_exit(None);
     run(&simulation, &patient(), &mut groups).unwrap();
-    // Four times a start and a load, of which the first alone is not hidden, and 50 ms of training; then the last exit.
+    // The first start and load, which nothing hides, four times 50 ms of training, and the last exit.
     assert!(simulation.now() < Time::after(ms(4 * 61 + 500)), "{}", simulation.now());
     assert!(groups.iter().all(|group| group.get_task("t").unwrap().status() == TaskStatus::Exited));
     let events = simulation.events();

@@ -1,27 +1,27 @@
-//! The supervisor is killed at any step, as SIGKILL would: nothing of the engine survives, and of what it recorded
-//! only what was durable, or a little more. Resumed again and again, the run ends as one that nobody disturbed.
+//! The supervisor is killed at any step, as by SIGKILL: nothing of the engine survives, and of its records only those that
+//! were durable, or a few more. Resumed again and again, the run ends like one that was never disturbed.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use super::*;
 
-/// What unwinds an engine that is killed.
+/// The panic that stands for SIGKILL.
 struct Killed;
 
 /// What the ports of one session share.
 #[derive(Default)]
 struct Life {
-    /// How many more calls of a port it lives.
+    /// How many more calls of a port the engine lives.
     steps: Cell<u64>,
-    /// The last record that it was told to be durable.
+    /// The last record that the engine was told is durable.
     durable: Cell<u64>,
     /// The task of each process that lives.
     running: RefCell<BTreeMap<WorkerId, (Name, Name)>>,
 }
 
 impl Life {
-    /// One more step, or the end.
+    /// Counts a step; the last one kills the engine.
     fn step(&self) {
         match self.steps.get().checked_sub(1) {
             Some(left) => self.steps.set(left),
@@ -168,7 +168,7 @@ struct Run<'a> {
     scripts: &'a [Script],
     config: &'a Config,
     sync: Duration,
-    /// Whether the second group loads ahead of its turn.
+    /// Whether the second group loads ahead.
     load_ahead: bool,
     journal: Vec<(Time, RunEvent)>,
 }
@@ -179,8 +179,8 @@ impl Run<'_> {
         [group("one", tasks), group("two", tasks / 2)]
     }
 
-    /// Goes on with the run for so many steps. Of what was recorded beyond what is known to be durable, a part
-    /// survives. The groups, if it came to its end.
+    /// Continues the run for this many steps. Some of the records survive that are not known to be durable. Returns the
+    /// groups if the run came to its end.
     fn go_on(&mut self, steps: u64, survives: usize) -> Option<[TaskGroup; 2]> {
         let world =
             simulation(LeaseTable::of_cpu_slots(SLOTS), self.scripts.to_vec()).with_sync_time(self.sync);
@@ -199,7 +199,7 @@ impl Run<'_> {
         }));
         let recorded = world.events();
         let durable = usize::try_from(life.durable.get()).unwrap();
-        // What people were told is safe.
+        // Every event that was announced is durable.
         for told in world.announced().iter().filter(|event| event.needs_durability()) {
             assert!(
                 recorded[..durable].iter().any(|(_, event)| event == told),
@@ -268,7 +268,7 @@ proptest! {
         for (group, other) in ended.iter().zip(&undisturbed) {
             prop_assert!(group.finished());
             for ((task, other), script) in group.tasks().zip(other.tasks()).zip(scripts.iter().cycle()) {
-                // Who waits may die before its turn or not.
+                // A worker that dies while it waits may have trained before.
                 if script.fault != Some(SimulatedFault::Dies(Stage::Wait)) {
                     prop_assert_eq!(task.result(), other.result(), "{:?}", script.fault);
                     let kind = |task: &TaskEntry| task.failure().map(|failure| failure.kind);

@@ -13,7 +13,7 @@ fn workers(tasks: u32, memory: u64) -> TaskGroup {
     group
 }
 
-/// When a task started and when it began to load, and how long it was told to have taken until it was up.
+/// When a task started, when it began to load, and how long its process took to be up, as told by its events.
 fn beginning(world: &Simulation, wanted: &str) -> (Time, Time, Option<f64>) {
     let (mut started, mut loading) = (None, None);
     for (time, event) in world.events() {
@@ -50,7 +50,7 @@ fn processes_are_up_before_they_may_be_ahead_of_the_devices() {
     let mut config = config();
     config.set("scheduler.max-waiting", &1_i64.into()).unwrap();
     run(&world, &config, &mut [workers(20, 1)], History::default()).unwrap();
-    // Started one after the other, each would take 110 ms.
+    // One after the other, each would take 110 ms.
     assert!(world.now() < Time::after(ms(100 + 20 * 60)), "{}", world.now());
     let (mut ahead, mut up) = (0_i32, 0_i32);
     for (_, event) in world.events() {
@@ -67,7 +67,7 @@ fn processes_are_up_before_they_may_be_ahead_of_the_devices() {
 
 #[test]
 fn the_time_of_a_task_begins_when_it_may_load() {
-    // Its process is up for a second before; it has 500 ms.
+    // Its process is up for a second before that, and its time limit is 500 ms.
     let world = simulation(LeaseTable::of_cpu_slots(1), vec![script(10, 300)]);
     let mut config = config();
     config.set("scheduler.max-waiting", &1_i64.into()).unwrap();
@@ -79,7 +79,7 @@ fn the_time_of_a_task_begins_when_it_may_load() {
 
 #[test]
 fn a_process_that_is_only_up_keeps_nobody_from_starting() {
-    // Of the group that loads ahead, ten tasks wait and two more are up; then a task of the first group starts anew.
+    // In the group that loads ahead, ten tasks wait and two workers are spare. Then a task of the first group starts anew.
     let fault = Some(SimulatedFault::Error(Stage::Train, FailureKind::Error));
     let world = Simulation::new(LeaseTable::of_cpu_slots(1), move |assignment| {
         let fails = assignment.group.as_str() == "first" && assignment.attempt == 1;

@@ -94,8 +94,8 @@ impl RealCards {
         });
         for (device, place) in &chosen {
             let card = &found[*place];
-            let limit = |memory: CardMemory| config.leasable_memory(memory.total, memory.reserved);
-            table.add(info_of(*device, card), card.memory.map(limit));
+            let limits = |memory: CardMemory| config.card_limits(memory.total, memory.reserved);
+            table.add_card(info_of(*device, card), card.memory.map(limits));
         }
         let uuid_of = |place: usize| found[place].uuid.clone().unwrap_or_default();
         Ok(Self {

@@ -62,7 +62,7 @@ impl Devices {
     /// The largest amount of memory that a request may ask for; `None` if no device has memory.
     #[must_use]
     pub fn largest_request(&self) -> Option<Size> {
-        self.shared.pool().largest_share()
+        self.shared.pool().largest_alone()
     }
 
     /// Which processes see the leases.

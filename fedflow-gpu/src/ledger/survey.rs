@@ -73,6 +73,9 @@ impl Survey {
         let mut others = OtherRuns::default();
         for booking in self.bookings().filter(|booking| booking.card == card) {
             others.memory = others.memory + booking.memory;
+            if booking.quarantined {
+                others.quarantined = others.quarantined + booking.memory;
+            }
             if booking.training {
                 others.training += 1;
                 others.exclusive |= booking.exclusive;

@@ -106,14 +106,14 @@ fn foreign_memory_blocks_a_lease_until_it_is_free() {
     let mut pool = open("auto", &environment(&stand_in));
     let mut monitor = pool.card_monitor().unwrap();
     assert!(!monitor.poll().matter());
-    assert_eq!(pool.try_lease(&request(4)), None);
-    assert!(pool.check(&request(4)).is_ok(), "it may come to fit");
-    let lease = pool.try_lease(&request(3)).unwrap();
+    assert_eq!(pool.try_lease(&request(5)), None);
+    assert!(pool.check(&request(5)).is_ok(), "it may come to fit");
+    let lease = pool.try_lease(&request(4)).unwrap();
     pool.release(lease.id);
     stand_in.play(&Script::of([card.using(GB)])).unwrap();
     assert!(monitor.poll().memory_freed);
     assert!(!monitor.poll().matter());
-    assert!(pool.try_lease(&request(4)).is_some());
+    assert!(pool.try_lease(&request(5)).is_some());
 }
 
 #[test]

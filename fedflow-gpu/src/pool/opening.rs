@@ -67,7 +67,7 @@ impl OpenDevices {
         });
         for (ordinal, size) in cards {
             let info = DeviceInfo::simulated(ordinal, size);
-            table.add(info, Some(config.leasable_memory(size, Size::ZERO)));
+            table.add_card(info, Some(config.card_limits(size, Size::ZERO)));
         }
         let kind = DeviceKind::Simulated(SimulatedMemory::new(&table.devices(), None));
         Self::new(table, kind, Vec::new()).booked_in(environment)

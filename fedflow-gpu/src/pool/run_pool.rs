@@ -138,6 +138,12 @@ impl Pool {
         }
     }
 
+    /// The most memory of one card that a lease can have which is alone there; `None` if no device has memory.
+    #[must_use]
+    pub fn largest_alone(&self) -> Option<Size> {
+        self.table.largest_alone()
+    }
+
     /// What tasks use of simulated cards; `None` if the devices are not simulated cards.
     #[must_use]
     pub fn simulated_memory(&self) -> Option<SimulatedMemory> {

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::value_builder::{BuildError, ValueBuilder, check_limits};
 
-/// Why a value cannot be sent, or bytes are no value.
+/// Why a value cannot be encoded, or bytes cannot be decoded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum CodecError {
     /// It breaks a limit.
@@ -21,7 +21,7 @@ pub(crate) enum CodecError {
     /// The bytes are no list of tokens.
     #[error("it cannot be decoded: {0}")]
     Bytes(String),
-    /// It is not what was expected.
+    /// The value is of another kind; the kind that was found.
     #[error("expected a dictionary, found {0}")]
     NotADictionary(&'static str),
 }

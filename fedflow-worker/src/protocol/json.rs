@@ -44,7 +44,7 @@ mod tests {
         #[test]
         fn arbitrary_text_never_panics(text in "[\\[\\]{}:,\"\\\\u0-9a-f.eE+NIn -]{0,40}") {
             let ours = parse(text.as_bytes(), LIMIT);
-            // What the strict reader takes, ours takes too, unless a key stands twice or a number is too large.
+            // This reader accepts what the strict one does, unless a key occurs twice or a number is too large.
             if serde_json::from_str::<serde_json::Value>(&text).is_ok() {
                 let tolerated = matches!(
                     ours,

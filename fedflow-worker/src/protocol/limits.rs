@@ -14,14 +14,14 @@ pub(crate) const MAX_ITEM: usize = 32 * 1024;
 pub(crate) const MAX_KEY: usize = 256;
 /// How many keys the items of one task may have.
 pub(crate) const MAX_KEYS: usize = 1024;
-/// The least time between two items of one key; a worker keeps to it and tells the last value later.
+/// The least time between two items of one key. A worker keeps to it and sends the last value later.
 pub(crate) const ITEM_GAP: Duration = Duration::from_millis(50);
-/// Items a second that a worker tells at most, all keys together, after a first burst.
+/// The most items a second that a worker sends, all keys together, after a first burst.
 pub(crate) const WORKER_RATE: f64 = 200.0;
 /// The size of that burst.
 pub(crate) const WORKER_BURST: f64 = 200.0;
 
-/// Shortens a text to a number of bytes, at a character's border.
+/// Shortens a text to a number of bytes, without cutting a character.
 pub(crate) fn shortened(mut text: String, bytes: usize) -> String {
     if text.len() > bytes {
         let end = (0..=bytes).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);

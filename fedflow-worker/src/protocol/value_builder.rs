@@ -2,13 +2,13 @@
 
 use fedflow_core::{Dict, MAX_DEPTH, Value};
 
-/// Why what was read makes no value.
+/// Why the parts make no value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BuildError {
     /// Lists and dictionaries nest too deeply.
     #[error("it is nested more than {MAX_DEPTH} levels deep")]
     TooDeep,
-    /// It needs more memory than is allowed.
+    /// It needs more memory than the limit, in bytes.
     #[error("it is larger than the limit of {0} bytes")]
     TooLarge(u64),
     /// A dictionary has a key twice.
@@ -19,8 +19,8 @@ pub(crate) enum BuildError {
     Malformed,
 }
 
-/// What a value costs against the limit: what it takes in memory, which is more than its bytes on the wire. So a
-/// list of a million nulls cannot hide behind four megabytes.
+/// What a value counts against the limit: its size in memory, which is more than on the wire. A million nulls take four
+/// megabytes there.
 const VALUE_COST: u64 = size_of::<Value>() as u64;
 const KEY_COST: u64 = size_of::<String>() as u64 + 2 * size_of::<usize>() as u64;
 
@@ -44,7 +44,7 @@ impl ValueBuilder {
         Self { open: Vec::new(), root: None, cost: 0, limit }
     }
 
-    /// A value that is no list and no dictionary.
+    /// A value that is neither a list nor a dictionary.
     pub(crate) fn scalar(&mut self, value: Value) -> Result<(), BuildError> {
         self.pay(VALUE_COST)?;
         match &value {
@@ -96,7 +96,7 @@ impl ValueBuilder {
         self.open.last().map(|frame| matches!(frame, Frame::Dict { .. }))
     }
 
-    /// The value, if it is complete.
+    /// The complete value.
     pub(crate) fn finish(self) -> Result<Value, BuildError> {
         match self.root {
             Some(value) if self.open.is_empty() => Ok(value),
@@ -131,8 +131,7 @@ impl ValueBuilder {
     }
 }
 
-/// Checks a value against the limits that the other side will hold it to, so that the sender can say what is
-/// wrong instead of being cut off.
+/// Checks a value against the receiver's limits, so that the sender can say what is wrong instead of being cut off.
 pub(crate) fn check_limits(value: &Value, limit: u64) -> Result<(), BuildError> {
     let mut cost = 0_u64;
     let mut todo = vec![(value, 1_usize)];

@@ -20,12 +20,11 @@ pub(crate) enum Carried {
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Bytes(pub(crate) Vec<u8>);
 
-/// A path, whatever its bytes.
+/// A path, which need not be UTF-8.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct WirePath(Bytes);
 
-/// What a task is told of its lease. The model's own type leaves fields out of its serialised form, which this
-/// format cannot.
+/// What a task is told of its lease. The model's own type omits fields in its serialised form, which this format cannot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct WireLease {
     device: Device,

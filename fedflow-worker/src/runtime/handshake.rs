@@ -1,4 +1,4 @@
-//! The first moments of a worker's process: it cuts what it inherited, says hello and gets its channels.
+//! The handshake of a worker's process: it closes what it inherited, says hello and gets its channels.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -20,7 +20,7 @@ pub(super) struct Channels {
     pub(super) events: IpcSender<ToHost>,
 }
 
-/// Why a worker could not begin.
+/// Why a worker cannot begin its work.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BootstrapError {
     #[error(
@@ -51,7 +51,7 @@ impl From<Errno> for BootstrapError {
     }
 }
 
-/// Does the worker's part of the handshake. Blocks until the supervisor answers, and no longer than it lives.
+/// Does the worker's part of the handshake. Blocks until the supervisor answers or ends.
 pub(super) fn begin(kinds: &Kinds) -> Result<Channels, BootstrapError> {
     if !own_environment::is_single_threaded()? {
         return Err(BootstrapError::Threads);
@@ -60,7 +60,7 @@ pub(super) fn begin(kinds: &Kinds) -> Result<Channels, BootstrapError> {
     let directory =
         own_environment::get(own_environment::BOOTSTRAP).map(PathBuf::from).ok_or(MISSING_BOOTSTRAP)?;
     close_inherited();
-    // The supervisor may be a program that blocks signals for reasons of its own.
+    // The supervisor may be part of a program that blocks signals.
     unblock_signals();
     die_with_supervisor(Some(Signal::KILL))?;
     let socket = take_socket()?;
@@ -71,9 +71,9 @@ pub(super) fn begin(kinds: &Kinds) -> Result<Channels, BootstrapError> {
     unsafe { own_environment::forget_supervisor() };
     let kinds = kinds.names().into_iter().map(str::to_owned).collect();
     say_hello(&socket, Hello { version: VERSION, token: token.clone(), server: name, kinds })?;
-    // From here on the end of the supervisor ends this process, also while it waits for the answer.
+    // From here on, the end of the supervisor ends this process, even while it waits for the answer.
     lifeline::watch(socket)?;
-    // The signal would be quicker than the life line, and kill this process before it has killed its helpers.
+    // The signal would be faster than the life line, and kill this process before it has killed its helpers.
     die_with_supervisor(None)?;
     let (_server, answer) = server.accept()?;
     if answer.token != token {
@@ -93,23 +93,23 @@ fn text_of(name: &'static str) -> Result<String, BootstrapError> {
         .ok_or(BootstrapError::Environment(name))
 }
 
-/// Closes every descriptor but standard input, output and error. A supervisor that lives in somebody's program
-/// may have had descriptors open that were not meant for us.
+/// Closes every descriptor but standard input, output and error. The supervisor's program may have had descriptors open that
+/// are not meant for workers.
 fn close_inherited() {
-    // SAFETY: this is the first act of a process with one thread, documented as such on `Worker`: nothing of ours
-    // is open beyond 2. rustix has no such call. Where the kernel lacks it, nothing is closed, as without us.
+    // SAFETY: this is the first act of a process with one thread, documented as such on `Worker`: this program
+    // has opened nothing yet. rustix has no such call. Where the kernel lacks it, nothing is closed.
     unsafe { libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, 0_u32) };
 }
 
-/// Has the kernel send this process a signal, or none any more, when the supervisor's spawning thread ends.
+/// Sets the signal that the kernel sends this process when the supervisor's spawning thread ends; `None` for no signal.
 fn die_with_supervisor(signal: Option<Signal>) -> Result<(), BootstrapError> {
     let parent = getppid();
     set_parent_process_death_signal(signal)?;
-    // It may have ended just before; then the signal will not come.
+    // The supervisor may have ended just before, in which case no signal comes.
     if getppid() == parent { Ok(()) } else { Err(BootstrapError::Orphaned) }
 }
 
-/// Takes the socket from descriptor 0, which becomes `/dev/null` for user code.
+/// Takes the socket from descriptor 0, which becomes `/dev/null` for the author's code.
 fn take_socket() -> Result<OwnedFd, BootstrapError> {
     let stdin = io::stdin();
     let stdin = stdin.as_fd();

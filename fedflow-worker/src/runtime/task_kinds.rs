@@ -8,7 +8,7 @@ use fedflow_core::{Device, Dict, LoadContext, Task, TaskError, TrainContext, Val
 /// A task of some type.
 pub(super) trait AnyTask: Any {
     fn load(&mut self, ctx: &mut LoadContext<'_>) -> Result<(), TaskError>;
-    /// Loads with what an earlier task has loaded, if that is of the same type.
+    /// Loads from what an earlier task has loaded, if that task is of the same type.
     fn take_over(&mut self, earlier: Box<dyn AnyTask>, ctx: &mut LoadContext<'_>) -> Result<(), TaskError>;
     fn train(&mut self, ctx: &mut TrainContext<'_>, device: &Device) -> Result<Dict, TaskError>;
 }
@@ -31,7 +31,7 @@ impl Kinds {
         self.0.keys().copied().collect()
     }
 
-    /// Makes a task from its parameters; the error says what does not fit.
+    /// Makes a task from its parameters. The error says what does not fit.
     pub(super) fn make(&self, kind: &str, params: Dict) -> Result<Box<dyn AnyTask>, String> {
         let make = self.0.get(kind).ok_or_else(|| {
             format!("this worker has no task kind {kind:?}; it has {}", self.names().join(", "))

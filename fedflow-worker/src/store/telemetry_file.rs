@@ -31,7 +31,7 @@ pub enum TelemetryError {
     /// The file was written by a newer Fedflow.
     #[error("{FILE} has version {0}, and this Fedflow knows version {VERSION}")]
     Version(u32),
-    /// So many sessions have written into it that thinning does not help.
+    /// The heads of too many sessions fill the file, so that thinning does not help.
     #[error("{FILE} is full")]
     Full,
 }
@@ -49,8 +49,8 @@ struct Head {
 
 /// Appends samples to a run's `.fedflow/telemetry.jsonl`.
 ///
-/// A file of more than 16 MiB is thinned: each two neighbouring samples become one, and from then on as many samples
-/// become one before they are written. So it stays below that size, with the same spacing all over the session.
+/// A file of more than 16 MiB is thinned: every two neighbouring samples become one, and later samples
+/// are merged in the same way before they are written. So the file stays below that size, with one spacing for a session.
 #[derive(Debug)]
 pub struct TelemetryWriter {
     directory: PrivateDir,
@@ -136,7 +136,7 @@ impl TelemetryWriter {
             text.extend_from_slice(head.unwrap_or_default());
             Ok(())
         };
-        // Sessions are thinned by themselves, their heads stay where they are.
+        // Each session is thinned separately, and its head is kept.
         read_lines(self.directory.read(FILE)?, |line| match Line::of(line) {
             Line::Head(_) => put(&mut samples, Some(line)),
             Line::Sample(sample) => {
@@ -157,7 +157,7 @@ impl TelemetryWriter {
 }
 
 impl Drop for TelemetryWriter {
-    /// Writes what is left; that it cannot be written is no loss that matters.
+    /// Writes what is left. A failure loses nothing that matters.
     fn drop(&mut self) {
         if let Some(sample) = self.merger.take() {
             let _ = self.append(&sample);
@@ -170,7 +170,7 @@ impl Drop for TelemetryWriter {
 /// damaged: they are left out, as is the line that a crash has torn.
 ///
 /// # Errors
-/// The file cannot be read, or was written by a newer Fedflow: then up to there `each` has been told all.
+/// The file cannot be read, or was written by a newer Fedflow: by then `each` has been called for the samples before.
 pub fn read_telemetry(
     run_dir: &RunDir,
     mut each: impl FnMut(TelemetrySample),
@@ -243,7 +243,7 @@ fn refuse_newer(file: &File) -> Result<(), TelemetryError> {
     if version > VERSION { Err(TelemetryError::Version(version)) } else { Ok(()) }
 }
 
-/// What a crash has left without an end gets one, so that the next line is whole.
+/// Ends a line that a crash has torn, so that the next line is whole.
 fn end_torn_line(file: &mut File, size: u64) -> io::Result<()> {
     let mut last = [b'\n'];
     if size > 0 {

@@ -108,13 +108,14 @@ struct Figures {
     lower_bound_seconds: f64,
     idle_seconds: f64,
     idle_share: f64,
-    lanes: Vec<Lane>,
+    #[serde(rename = "lanes")]
+    devices: Vec<DeviceForecast>,
     groups: Vec<Group>,
     would_fail: Vec<Failed>,
 }
 
 #[derive(Serialize)]
-struct Lane {
+struct DeviceForecast {
     device: String,
     slot: u32,
     trains: usize,
@@ -165,7 +166,7 @@ impl LimitedBy {
 
 impl Figures {
     fn of(forecast: &Forecast) -> Self {
-        let lanes = forecast.devices.iter().map(|device| Lane {
+        let devices = forecast.devices.iter().map(|device| DeviceForecast {
             device: device.device.to_string(),
             slot: device.slot,
             trains: device.trainings,
@@ -190,7 +191,7 @@ impl Figures {
             lower_bound_seconds: forecast.lower_bound.as_secs_f64(),
             idle_seconds: forecast.idle().as_secs_f64(),
             idle_share: forecast.idle_share(),
-            lanes: lanes.collect(),
+            devices: devices.collect(),
             groups: groups.collect(),
             would_fail: would_fail.collect(),
         }

@@ -11,6 +11,7 @@ use super::setting::{
     shown,
 };
 use crate::model::limits::Limits;
+use crate::model::memory::card_limits::CardLimits;
 use crate::model::oom::OomSigns;
 use crate::model::quantity::Size;
 use crate::model::value::Value;
@@ -134,14 +135,22 @@ pub enum ConfigError {
 }
 
 impl Config {
-    /// How much of a card's memory leases may book, when the card has `total` and its driver keeps `reserved` of that:
-    /// the least that `utilization-limit.cuda-memory`, `remain-limit.cuda-memory` and the driver allow. What other
-    /// programs use there comes out of it.
+    /// How much of a card's memory leases may book together, when the card has `total` and its driver keeps `reserved`
+    /// of that: the least that `utilization-limit.cuda-memory`, `remain-limit.cuda-memory` and the driver allow. What
+    /// other programs use there comes out of it.
     #[must_use]
     pub fn leasable_memory(&self, total: Size, reserved: Size) -> Size {
-        let by_fraction = total.scaled(self.utilization_limit.cuda_memory);
-        let by_rest = total.saturating_sub(self.remain_limit.cuda_memory_of(total));
-        by_fraction.min(by_rest).min(total.saturating_sub(reserved))
+        self.card_limits(total, reserved).shared
+    }
+
+    /// The same, and what a lease may book that is alone on the card: `utilization-limit.cuda-memory` is no limit for
+    /// it.
+    #[must_use]
+    pub fn card_limits(&self, total: Size, reserved: Size) -> CardLimits {
+        let whole = total.saturating_sub(reserved);
+        let alone = total.saturating_sub(self.remain_limit.cuda_memory_of(total)).min(whole);
+        let shared = total.scaled(self.utilization_limit.cuda_memory).min(alone);
+        CardLimits { shared, alone, whole }
     }
 
     /// Sets one key, such as `scheduler.max-process`.
@@ -347,5 +356,21 @@ mod tests {
         assert_eq!(config.leasable_memory(gb(20), gb(1)), gb(19));
         config.remain_limit.cuda_memory = Some(gb(30));
         assert_eq!(config.leasable_memory(gb(20), Size::ZERO), Size::ZERO);
+    }
+
+    #[test]
+    fn alone_on_a_card_only_what_must_remain_is_a_limit() {
+        let gb = Size::from_gb;
+        let limits = |config: &Config| {
+            let CardLimits { shared, alone, whole } = config.card_limits(gb(20), gb(1));
+            (shared, alone, whole)
+        };
+        let mut config = Config::default();
+        config.utilization_limit.cuda_memory = 0.5;
+        assert_eq!(limits(&config), (gb(10), gb(18), gb(19)));
+        config.remain_limit.cuda_memory = Some(Size::ZERO);
+        assert_eq!(limits(&config), (gb(10), gb(19), gb(19)));
+        config.remain_limit.cuda_memory = Some(gb(12));
+        assert_eq!(limits(&config), (gb(8), gb(8), gb(19)));
     }
 }

@@ -290,10 +290,10 @@ fn choose(given: Option<Size>, learned: Option<Size>, default: Size) -> Estimate
         .unwrap_or(Estimate { size: default, source: EstimateSource::Default })
 }
 
-/// A larger estimate, at most the largest share there is.
+/// A larger estimate, at most the largest share there is. One that is larger already, for a task alone on its card, stays.
 fn grown(estimate: Size, largest: Option<Size>) -> Size {
     let grown = estimate.scaled(GROWTH);
-    largest.map_or(grown, |largest| grown.min(largest))
+    largest.map_or(grown, |largest| grown.min(largest.max(estimate)))
 }
 
 #[cfg(test)]
@@ -304,5 +304,6 @@ mod tests {
     fn an_estimate_grows_to_the_largest_share() {
         assert_eq!(grown(Size::from_gb(10), None), Size::from_gb(15));
         assert_eq!(grown(Size::from_gb(10), Some(Size::from_gb(12))), Size::from_gb(12));
+        assert_eq!(grown(Size::from_gb(14), Some(Size::from_gb(12))), Size::from_gb(14));
     }
 }

@@ -15,7 +15,7 @@ pub(crate) enum JsonError {
     Syntax {
         /// What is wrong.
         what: &'static str,
-        /// Where, from 0.
+        /// The byte at which it is wrong, from 0.
         at: usize,
     },
 }
@@ -41,10 +41,10 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// Reads one value. The lists and dictionaries around the present place are open in the builder.
+    /// Reads one value. The lists and dictionaries around the current position are open in the builder.
     fn read(&mut self) -> Result<(), JsonError> {
         loop {
-            // Here a value begins.
+            // A value begins here.
             self.skip_space();
             let opened = match self.peek() {
                 Some(b'[') => {
@@ -69,7 +69,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Closes what ends here and goes to where the next value begins; false if the outermost one is complete.
+    /// Closes what ends here and moves to the next value. Returns false if the outermost value is complete.
     fn go_to_next_value(&mut self, opened: bool) -> Result<bool, JsonError> {
         let mut first = opened;
         loop {

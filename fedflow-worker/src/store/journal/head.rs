@@ -1,4 +1,4 @@
-//! `Head`: the journal's first line, with what a later session needs beside the records.
+//! `Head`: the journal's first line, with what a later session needs besides the records.
 
 use std::io;
 
@@ -18,7 +18,7 @@ pub struct Head {
     pub flow: String,
     /// What the flow's relative paths are relative to, an absolute path.
     pub base_dir: String,
-    /// The flow file that was run, an absolute path; none for a flow that is built by a program.
+    /// The flow file that was run, an absolute path; `None` for a flow that a program builds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flow_file: Option<String>,
     /// [`flow_checksum`] of the flow file's text as it was run.
@@ -26,7 +26,7 @@ pub struct Head {
     pub flow_crc: Option<u32>,
     /// The effective configuration without secrets, from [`recorded_config`].
     pub config: Dict,
-    /// Which devices the run may use, as it was asked for: `auto`, `cpu:4`, `cuda:0,cuda:2`.
+    /// The devices that the run may use, as they were asked for: `auto`, `cpu:4`, `cuda:0,cuda:2`.
     pub devices: String,
     /// The seed of every random choice.
     pub seed: u64,
@@ -54,8 +54,8 @@ pub fn flow_checksum(text: &str) -> u32 {
     crc32fast::hash(text.as_bytes())
 }
 
-/// The configuration as the head keeps it: every key that has a value, secrets left out. Each value can be given
-/// to [`Config::set`] again.
+/// The configuration as the head keeps it: every key that has a value, without secrets. [`Config::set`] takes each value
+/// again.
 #[must_use]
 pub fn recorded_config(config: &Config) -> Dict {
     let keys = KEYS.iter().filter(|key| !key.secret);
@@ -67,7 +67,7 @@ pub fn recorded_config(config: &Config) -> Dict {
 /// A new random token for a run, 32 hexadecimal digits.
 ///
 /// # Errors
-/// The system has no random numbers to give.
+/// The system gives no random numbers.
 pub fn new_run_token() -> io::Result<String> {
     let mut bytes = [0_u8; 16];
     let filled = getrandom(&mut bytes, GetRandomFlags::empty())?;

@@ -1,4 +1,4 @@
-//! The journal's lines: how one is sealed with its checksum, checked, and read with a bound on its length.
+//! Lines of the journal: sealed with a checksum, checked, and read with a bound on their length.
 
 use std::io::{self, BufRead};
 
@@ -8,10 +8,10 @@ const CRC_MEMBER: &[u8] = b",\"crc\":\"";
 const RECORD_START: &[u8] = b"{\"seq\":";
 /// How many bytes the checksum's member and the closing brace take.
 const SEAL_LENGTH: usize = CRC_MEMBER.len() + 8 + 2;
-/// The longest line that is read: two of the longest that are written, should the line feed between them be lost.
+/// The longest line that is read, in bytes: two of the longest that are written, in case the line feed between them is lost.
 const MAX_LINE: usize = 3 << 20;
-/// How many places in a broken line are tried as the beginning of an intact record. More of them than that are
-/// no accident.
+/// How many positions in a broken line are tried as the beginning of an intact record. More than these do not occur by
+/// accident.
 const MAX_CANDIDATES: usize = 256;
 
 /// Ends the line that begins at `start`, which lacks its closing brace, with checksum and line feed.
@@ -22,18 +22,18 @@ pub(in crate::store) fn seal(text: &mut Vec<u8>, start: usize) {
     text.extend_from_slice(b"\"}\n");
 }
 
-/// How long the part of an intact line is that stands before its checksum; `None` if the line is not intact. The
-/// line comes without its line feed.
+/// The length of the part of an intact line before its checksum; `None` if the line is not intact. The line comes without
+/// its line feed.
 pub(in crate::store) fn sealed_length(line: &[u8]) -> Option<usize> {
     let length = line.len().checked_sub(SEAL_LENGTH)?;
     let (body, seal) = line.split_at(length);
     let digits = seal.strip_prefix(CRC_MEMBER)?.strip_suffix(b"\"}")?;
-    // Compared as bytes: upper-case digits are not what was written.
+    // Compared as bytes: upper-case digits were never written.
     (digits == hex(crc32fast::hash(body))).then_some(length)
 }
 
-/// Whether an intact record stands somewhere inside a line that is not intact itself: then a line feed before it
-/// was lost, or the bytes before it were.
+/// Whether a line that is not intact contains an intact record. Then the line feed or the bytes before that record were
+/// lost.
 pub(in crate::store) fn hides_record(line: &[u8]) -> bool {
     let starts = line.windows(RECORD_START.len()).enumerate().skip(1);
     let mut candidates = starts.filter(|(_, window)| *window == RECORD_START).map(|(place, _)| place);

@@ -1,4 +1,4 @@
-//! `Record`: one event as a journal line holds it, and how it is written and read.
+//! `Record`: an event in a line of the journal, and how it is written and read.
 
 use std::io::{self, Read, Write};
 use std::time::Duration;
@@ -14,7 +14,7 @@ pub(in crate::store) const LARGE_EVENT: usize = 1 << 20;
 /// How deep an event may be nested: a result as deep as any ([`fedflow_core::MAX_DEPTH`]), a tag in it, the event
 /// around it, and some room.
 const MAX_NESTING: usize = fedflow_core::MAX_DEPTH + 32;
-/// The nesting up to which JSON is read without being looked at first.
+/// The nesting that serde_json reads without having its limit lifted.
 const USUAL_NESTING: usize = 127;
 
 /// A line of the journal.
@@ -22,9 +22,9 @@ const USUAL_NESTING: usize = 127;
 pub struct Record {
     /// Its number, from 1, counted across all sessions of the run.
     pub seq: u64,
-    /// When it happened, in Unix seconds.
+    /// When the event happened, in Unix seconds.
     pub time: f64,
-    /// What happened.
+    /// The event.
     pub event: RunEvent,
 }
 
@@ -44,8 +44,8 @@ pub(in crate::store) enum Content {
     Outside(Outside),
 }
 
-/// Appends an event to `text` as a line, sealed. If it is too large for that, the line names a file, and what
-/// belongs into the file is returned.
+/// Appends an event to `text` as a line, sealed. If it is too large for that, the line names a file, and the
+/// content of the file is returned.
 pub(in crate::store) fn encode(
     text: &mut Vec<u8>,
     seq: u64,
@@ -67,7 +67,7 @@ pub(in crate::store) fn encode(
             let _ = write!(text, ",\"group\":{group},\"task\":{task},\"attempt\":{attempt}");
         }
     } else {
-        // The event's object goes on in the line's: its braces make way.
+        // The event's members become members of the line, so its braces are dropped.
         if let Some(brace) = text.get_mut(place) {
             *brace = b',';
         }
@@ -77,7 +77,7 @@ pub(in crate::store) fn encode(
     Ok(outside)
 }
 
-/// Reads an intact line, of which `length` bytes stand before the checksum. The line's bytes are changed by it.
+/// Reads an intact line with `length` bytes before the checksum. Changes bytes of the line.
 pub(in crate::store) fn decode(line: &mut [u8], length: usize) -> Result<(u64, f64, Content), String> {
     let not_a_record = || "it is no record".to_owned();
     let head =
@@ -102,7 +102,7 @@ pub(in crate::store) fn decode(line: &mut [u8], length: usize) -> Result<(u64, f
 }
 
 impl Outside {
-    /// Reads the event from its file and makes sure that it is the one that was written.
+    /// Reads the event from its file and checks that it is unchanged.
     pub(in crate::store) fn read(&self, private: &PrivateDir, seq: u64) -> Result<RunEvent, String> {
         let name = format!("{seq}.json");
         if self.file.strip_prefix(RESULTS).and_then(|rest| rest.strip_prefix('/')) != Some(&name) {
@@ -138,7 +138,7 @@ fn event_from(object: &[u8]) -> Result<RunEvent, String> {
         Ok(event) => return Ok(event),
         Err(error) => error,
     };
-    // Perhaps it is only nested deeper than serde_json reads by itself. Without its limit the stack is at stake.
+    // The event may only be nested deeper than serde_json's limit. Without a limit the stack could overflow.
     if !(USUAL_NESTING..=MAX_NESTING).contains(&nesting(object)) {
         return Err(error.to_string());
     }

@@ -49,7 +49,7 @@ pub fn create_run_dir(path: impl AsRef<Path>, existing: Existing) -> Result<RunD
     let private = PrivateDir::create(&state).map_err(failed("use", &state))?;
     let run = RunDir::new(path, private);
     let journal = run.journal();
-    // Without a journal an earlier start got no further than this; nothing is lost by going on.
+    // Without a journal, an earlier start got no further than this, and nothing is lost.
     if run.private().contains(JOURNAL).map_err(failed("look at", &journal))? {
         match existing {
             Existing::Refuse => return Err(CreateRunDirError::EarlierRun(run.path().into())),
@@ -76,7 +76,7 @@ pub fn create_run_dir(path: impl AsRef<Path>, existing: Existing) -> Result<RunD
     Ok(run)
 }
 
-/// Makes the run directory if it is not there, and says where it really is.
+/// Makes the run directory if it does not exist. Returns its path without links.
 fn make_directory(path: &Path) -> Result<PathBuf, RunDirError> {
     let path = std::path::absolute(path).map_err(failed("find", path))?;
     if let Some(parent) = path.parent() {

@@ -29,8 +29,7 @@ struct Made {
     base: PathBuf,
 }
 
-/// Removes the run whose journal lies in the directory. The journal goes last, so that it can be done again if
-/// it is cut short.
+/// Removes the run whose journal is in the directory. The journal goes last, so that an interrupted removal can be repeated.
 pub(super) fn remove(run: &RunDir) -> Result<(), CreateRunDirError> {
     let _lock = RunLock::acquire(run)?;
     let mut made = Made { base: run.path().into(), ..Made::default() };
@@ -93,7 +92,7 @@ impl Made {
 /// Removes a task's directory and those in which its failed attempts were kept.
 fn remove_task(run: &Path, workdir: &Path, attempts: u32) -> Result<(), RunDirError> {
     if let Some(group) = workdir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        // A task may have replaced its group's directory by a link: what lies behind it is not the run's.
+        // A task may have replaced its group's directory by a link: its target is not the run's.
         if !fs::symlink_metadata(run.join(group)).is_ok_and(|metadata| metadata.is_dir()) {
             return Ok(());
         }
@@ -120,7 +119,7 @@ fn remove_reports(run: &RunDir, groups: &BTreeSet<String>) -> Result<(), RunDirE
     remove_if_empty(&reports)
 }
 
-/// Removes a directory with all that is in it, a file, or a link, but nothing that a link leads to.
+/// Removes a directory and its content, a file, or a link, but never the target of a link.
 fn remove_tree(path: &Path) -> Result<(), RunDirError> {
     match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path).or_else(missing_is_fine),

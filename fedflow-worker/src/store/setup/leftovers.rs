@@ -21,12 +21,12 @@ const KILL_WAIT: Duration = Duration::from_secs(2);
 const ROUNDS: u32 = 8;
 
 /// The processes of this user whose environment carries a run's token, except this one and those that it
-/// descends from. One that has cleared its environment is not found: the run's guard has to end those.
+/// descends from. A process that has cleared its environment is not found; the run's guard ends it.
 ///
 /// # Errors
 /// `/proc` cannot be read.
 pub fn processes_of_run(run_token: &str) -> io::Result<Vec<ProcessId>> {
-    // No token is no mark: every stray `FEDFLOW_RUN=` would match.
+    // An empty token would match every stray `FEDFLOW_RUN=`.
     if run_token.is_empty() {
         return Ok(Vec::new());
     }
@@ -80,7 +80,7 @@ pub fn end_leftovers(run_token: &str, grace: Duration) -> io::Result<Vec<Process
 fn ancestors() -> io::Result<BTreeSet<u32>> {
     let mut found = BTreeSet::new();
     let mut pid = std::process::id();
-    // Parent 0 stands for one outside of what can be seen here.
+    // Parent 0 stands for a process outside this namespace.
     while pid != 0 && found.insert(pid) {
         pid = probe_stat(pid)?.parent;
     }

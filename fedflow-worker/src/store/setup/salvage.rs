@@ -7,8 +7,8 @@ use crate::store::journal::{
 };
 use crate::store::run_dir::RunDir;
 
-/// Hands over every event of a journal that can still be read, whatever stands between them; returns the head if
-/// that can be read. Never for resuming a run: only to see what a run that is given up has made.
+/// Passes on every event of a journal that can still be read, whatever stands between them. Returns the head if it can be
+/// read. It is not for resuming a run, only for finding what a run that is given up has made.
 pub(in crate::store) fn salvage(
     run_dir: &RunDir,
     mut visit: impl FnMut(RunEvent),

@@ -1,4 +1,4 @@
-//! Tasks that could load ahead of their group's turn, but whose data is in a process that a task before them still has:
+//! Tasks that could load before their group is active, but whose data is in a process that a task before them still has:
 //! they wait until that is kept, instead of loading the same again.
 
 use std::collections::{BTreeMap, VecDeque};

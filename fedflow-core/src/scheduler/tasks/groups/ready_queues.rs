@@ -17,7 +17,7 @@ pub(in crate::scheduler) struct ReadyQueues {
 /// What the tasks of a queue are tied to: by their pin, or by where the process trained before that serves them.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::scheduler) enum QueueName {
-    /// Nothing.
+    /// They may go to any device.
     Untied,
     Uuid(String),
     Device(Device),

@@ -7,17 +7,17 @@ use crate::store::run_dir::{PrivateDir, RESULTS};
 
 /// Where a journal is written. Every call may block.
 pub(super) trait Disk: Send + 'static {
-    /// Appends some of the bytes; says how many.
+    /// Appends some of the bytes. Returns how many.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
-    /// Makes durable what was written.
+    /// Makes durable what has been written.
     fn sync(&mut self) -> io::Result<()>;
-    /// Cuts the journal off after so many bytes.
+    /// Truncates the journal to a length in bytes.
     fn truncate(&mut self, length: u64) -> io::Result<()>;
     /// Writes events into files of their own, named by their numbers, and makes the files durable.
     fn keep_outside(&mut self, events: &[(u64, Vec<u8>)]) -> io::Result<()>;
 }
 
-/// The real one.
+/// A journal on the real file system.
 pub(super) struct JournalDisk {
     journal: File,
     private: PrivateDir,
@@ -49,7 +49,7 @@ impl Disk for JournalDisk {
         }
         let results = self.private.subdir(RESULTS)?;
         for (seq, content) in events {
-            // A file of this number without a record is what a crash left.
+            // A file of this number without a record was left by a crash.
             let mut file = results.create_empty(&format!("{seq}.json"))?;
             file.write_all(content)?;
             file.sync_all()?;

@@ -3,7 +3,7 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// What waits, and the thread that waits for it.
+/// What waits to be written, and the signal for the thread that writes.
 #[derive(Debug, Default)]
 pub(super) struct WriteQueue {
     waiting: Mutex<Batch>,

@@ -1,4 +1,4 @@
-//! A process that trained on a card trains there again: no card is idle for it.
+//! A process that has trained on a card trains there again, and no card is idle because of that.
 
 use super::*;
 
@@ -33,7 +33,7 @@ fn makespan(simulation: &Simulation, config: &Config, groups: &mut [TaskGroup]) 
     simulation.now().since_start().as_secs_f64()
 }
 
-/// Tasks of 5, 20 and 60 s, that load for a second.
+/// Tasks that load for a second and train for 5, 20 and 60 s.
 fn mixed(assignment: &Assignment) -> Script {
     let place: u64 = assignment.task_id.as_str().parse().unwrap();
     seconds(
@@ -106,8 +106,8 @@ fn who_would_load_for_longer_than_it_waits_stays_where_its_data_is() {
     assert_eq!(starts(&simulation), (4, 2), "nobody loads again");
 }
 
-/// When the last group's task has finished that is tied to the first of two cards, on which another one trains for
-/// long. The third one is kept on a card as well; `settle` says where.
+/// When the last group's task finishes, which is tied to the first of two cards while another task trains there for long.
+/// A third process is kept on a card as well; `settle` says on which.
 fn tied_beside_a_long_one(large: u64, settle: impl Fn(TaskSpec) -> TaskSpec) -> f64 {
     let simulation = Simulation::new(cards(&[16, 16]), |assignment| {
         match (assignment.group.as_str(), assignment.task_id.as_str()) {
@@ -117,7 +117,7 @@ fn tied_beside_a_long_one(large: u64, settle: impl Fn(TaskSpec) -> TaskSpec) -> 
         }
     })
     .with_hand_over(|assignment, _| {
-        // It asks for its card when the others have asked for theirs.
+        // It asks for its card after the others have asked for theirs.
         let load = if assignment.task_id.as_str() == "tied" { ms(500) } else { ms(0) };
         Lead { start: ms(1), load }
     });
@@ -146,7 +146,7 @@ fn a_pinned_task_that_waits_does_not_keep_others_where_they_are() {
     assert!(finished < 400.0, "it finished at {finished} s; the long one trains for 1000 s");
 }
 
-/// A random flow of rounds over some of the same tasks, with and without processes that stay: how long each takes.
+/// How long a random flow takes, whose rounds repeat some tasks, with kept processes and without.
 fn with_and_without(random: &mut fastrand::Rng) -> (f64, f64) {
     let devices = random.u32(1..5);
     let load = [0, 50, 1000, 5000][random.usize(0..4)];
@@ -156,15 +156,15 @@ fn with_and_without(random: &mut fastrand::Rng) -> (f64, f64) {
         .map(|_| (0_u32..).zip(&scripts).map(|(id, _)| id).filter(|_| random.bool()).collect())
         .collect();
     let (load_ahead, keep, reuse) = (random.bool(), random.bool(), random.bool());
-    let makespan = |stay: bool| {
+    let makespan = |keeps: bool| {
         let scripts = scripts.clone();
         let simulation = Simulation::new(single(devices), move |assignment| {
             scripts[assignment.task_id.as_str().parse::<usize>().unwrap()]
         });
         let one = |id: &u32| {
             let task = task(*id);
-            let task = if stay && (keep || !reuse) { task.with_keep(format!("c{id}")) } else { task };
-            if stay && reuse { task.with_reuse(Reuse { limit: None }) } else { task }
+            let task = if keeps && (keep || !reuse) { task.with_keep(format!("c{id}")) } else { task };
+            if keeps && reuse { task.with_reuse(Reuse { limit: None }) } else { task }
         };
         let mut groups: Vec<TaskGroup> =
             (0..).zip(&rounds).map(|(round, ids)| group(&format!("g{round}"), ids.iter().map(one))).collect();
@@ -179,11 +179,11 @@ fn processes_that_stay_cost_no_time_in_random_flows() {
     let mut random = fastrand::Rng::with_seed(3);
     let ratios: Vec<f64> = (0..150)
         .map(|_| {
-            let (stay, alone) = with_and_without(&mut random);
-            stay / alone
+            let (kept, alone) = with_and_without(&mut random);
+            kept / alone
         })
         .collect();
-    // Another order of the same tasks is a little better or worse.
+    // A different order of the same tasks can be slightly better or worse.
     let mean = ratios.iter().sum::<f64>() / 150.0;
     assert!(mean <= 1.002, "{mean} times as long on average");
     let worst = ratios.iter().copied().fold(0.0, f64::max);
@@ -191,7 +191,7 @@ fn processes_that_stay_cost_no_time_in_random_flows() {
 }
 
 #[test]
-fn kept_processes_of_pinned_tasks_keep_to_their_cards_lanes() {
+fn kept_processes_of_pinned_tasks_keep_to_the_queues_of_their_cards() {
     let with = |keep: bool| {
         let simulation = Simulation::new(single(2), |_| seconds(1, 10));
         let round = |name: String| {
