@@ -1,5 +1,7 @@
 //! `RunEvent`: all that is recorded of a run. The journal keeps events, reports fold them, views show them.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::device::{Device, DeviceInfo};
@@ -28,6 +30,10 @@ pub enum RunEvent {
         devices: Vec<DeviceInfo>,
         /// The seed of every random choice.
         seed: u64,
+        /// The tasks that are open again, by group: from here on their recorded outcomes do not count, and their
+        /// groups may be rendered otherwise than they were.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        reopened: BTreeMap<Name, Vec<Name>>,
     },
     /// A group begins.
     GroupStarted {
