@@ -4,7 +4,7 @@ use std::path::Path;
 use std::thread;
 
 use fedflow_core::{FlowError, GroupSummary, Observer, Ports, RunOutcome, TaskGroup};
-use fedflow_report::Report;
+use fedflow_report::{FinishedReport, Report, ResultsUnwritten};
 use fedflow_worker::HostHandle;
 use fedflow_worker::store::{JournalError, RunDir};
 
@@ -60,6 +60,9 @@ pub enum FinishError {
     /// The last records could not be written. The results and the reports are written even so.
     #[error("the run's last records could not be written: {0}")]
     Records(JournalError),
+    /// `results.json` or `results.csv` could not be written. The records are; both can be made from them again.
+    #[error(transparent)]
+    Results(ResultsUnwritten),
 }
 
 impl<O: Observer> Run<O> {
@@ -126,15 +129,15 @@ impl<O: Observer> Run<O> {
     /// records, the results and the reports. Blocks until that is done.
     ///
     /// # Errors
-    /// The last records could not be written, or the run is finished already.
+    /// The last records or the results could not be written, or the run is finished already.
     pub fn finish(&mut self) -> Result<RunEnd<O>, FinishError> {
         let (end, recorded) = self.close(self.outcome.clone()).ok_or(FinishError::Finished)?;
-        recorded.map(|()| end).map_err(FinishError::Records)
+        recorded.map(|()| end)
     }
 
     /// As [`Run::finish`], with an outcome that the caller knows better; tells beside the end whether the last records
-    /// are written. `None` if the run is finished already.
-    pub(crate) fn close(&mut self, outcome: RunOutcome) -> Option<(RunEnd<O>, Result<(), JournalError>)> {
+    /// and the results are written. `None` if the run is finished already.
+    pub(crate) fn close(&mut self, outcome: RunOutcome) -> Option<(RunEnd<O>, Result<(), FinishError>)> {
         let Session { flow, estimates, device_watch, telemetry, control, hold, .. } = self.session.take()?;
         let learned = flow.estimates().clone();
         let Ports { workers, pool, observer } = flow.finish(outcome.clone());
@@ -148,8 +151,9 @@ impl<O: Observer> Run<O> {
         drop(pool);
         let Observers { journal, report, own, .. } = observer;
         estimates.save(&learned, &self.notices);
-        let recorded = journal.finish();
-        let report = report.finish();
+        let recorded = journal.finish().map_err(FinishError::Records);
+        let FinishedReport { report, results, .. } = report.finish();
+        let recorded = recorded.and(results.map_err(FinishError::Results));
         let (any_failed, signal) = (self.any_failed, hold.signals.signal());
         Some((RunEnd { outcome, any_failed, signal, report, observer: own, _hold: hold }, recorded))
     }

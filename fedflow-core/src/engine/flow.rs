@@ -55,6 +55,7 @@ impl<W: Workers, P: DevicePool, O: Observer> Flow<W, P, O> {
             session: settings.session,
             devices: ports.pool.devices(),
             seed: settings.seed,
+            reopened: history.reopened.clone(),
         };
         let mut drive = Drive::new(ports, settings, config.clone());
         drive.tell(started);
