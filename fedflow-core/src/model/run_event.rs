@@ -30,8 +30,8 @@ pub enum RunEvent {
         devices: Vec<DeviceInfo>,
         /// The seed of every random choice.
         seed: u64,
-        /// The tasks that are open again, by group: from here on their recorded outcomes do not count, and their
-        /// groups may be rendered otherwise than they were.
+        /// The groups that are open again, as they may be rendered otherwise or have more tasks than they had; and of
+        /// each the tasks whose recorded outcomes do not count from here on.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         reopened: BTreeMap<Name, Vec<Name>>,
     },

@@ -18,8 +18,8 @@ pub struct GroupProgress<N = ()> {
     pub index: u32,
     /// Its directory, an absolute path; empty if the group was never announced.
     pub workdir: String,
-    /// What it was made of; `None` if the group was never announced, or tasks of it are open again that may be made of
-    /// something else when it begins again.
+    /// What it was made of; `None` if the group was never announced, or it is open again and may be made of something else
+    /// when it begins.
     pub fingerprint: Option<u64>,
     /// When it began, in seconds since the Unix epoch.
     pub started: Option<f64>,
@@ -156,12 +156,12 @@ impl<N: TaskNotes> GroupProgress<N> {
         self.tasks[place].apply(moment, attempt, event, &self.workdir);
     }
 
-    /// Opens tasks again that had their outcome.
+    /// Opens the group again, and of its tasks these.
     pub(super) fn reopen(&mut self, ids: &[Name]) {
+        (self.fingerprint, self.finished) = (None, None);
         for id in ids {
             if let Some(place) = self.places.find(id.as_str(), &self.tasks) {
                 self.tasks[place].outcome = None;
-                (self.fingerprint, self.finished) = (None, None);
             }
         }
     }

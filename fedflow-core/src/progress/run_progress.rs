@@ -214,8 +214,8 @@ impl<N: TaskNotes> RunProgress<N> {
         }
     }
 
-    /// Opens tasks again that had their outcome, by group: what is recorded of them does not count any more. Groups
-    /// and tasks that are not known are left out.
+    /// Opens groups again, and of their tasks these: what is recorded of the tasks does not count any more, and the
+    /// groups may be made of something else when they begin. Groups and tasks that are not known are left out.
     pub fn reopen(&mut self, reopened: &BTreeMap<Name, Vec<Name>>) {
         for (group, tasks) in reopened {
             if let Some(place) = self.places.find(group.as_str(), &self.groups) {

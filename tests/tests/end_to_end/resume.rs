@@ -196,3 +196,36 @@ fn the_flow_of_a_live_run_is_not_replaced() {
     run.signal(Signal::TERM);
     assert_eq!(run.finish(), 143);
 }
+
+#[test]
+fn a_group_that_has_more_tasks_runs_the_new_ones_and_keeps_the_old() {
+    let sandbox = Sandbox::new();
+    let flow = |seeds: &str, argument: &str| {
+        format!(
+            "[[groups]]\nname = \"g\"\n[[groups.tasks]]\nmatrix = {{ seed = [{seeds}] }}\nid = \"s-{{{{ seed }}}}\"\n\
+             command = [\"sh\", \"-c\", \"test {{{{ seed }}}} != 3 # {argument}\"]\n\
+             [[groups]]\nname = \"last\"\ntasks = [{{ id = \"t\", command = [\"true\"] }}]\n"
+        )
+    };
+    sandbox.write("flow.toml", &flow("1, 3", "a"));
+    assert_eq!(sandbox.fedflow("run flow.toml --devices cpu:2").code, 1);
+    sandbox.write("flow.toml", &flow("0, 1, 2, 3", "b"));
+    assert_eq!(sandbox.fedflow("run flow.toml --resume").code, 2, "its recorded tasks have changed");
+    sandbox.write("flow.toml", &flow("0, 1, 2, 3", "a"));
+    let resumed = sandbox.fedflow("run flow.toml --resume --progress json");
+    assert_eq!(resumed.code, 1, "what failed has failed still");
+    assert!(resumed.stderr.contains("g has more tasks now: s-0, s-2"), "{}", resumed.stderr);
+    assert_eq!(resumed.stdout.matches("task-started").count(), 2);
+    for _ in 0..2 {
+        let results = sandbox.results();
+        let tasks = results["groups"][0]["tasks"].as_array().unwrap();
+        let seen: Vec<_> = tasks
+            .iter()
+            .map(|task| (task["id"].as_str().unwrap(), task["status"].as_str().unwrap(), &task["attempts"]))
+            .collect();
+        let one = json!(1);
+        let finished = |id| (id, "finished", &one);
+        assert_eq!(seen, [finished("s-0"), finished("s-1"), finished("s-2"), ("s-3", "exception", &one)]);
+        assert_eq!(sandbox.fedflow("resume res").code, 1, "the new flow is the recorded one");
+    }
+}

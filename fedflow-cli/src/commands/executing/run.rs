@@ -1,19 +1,19 @@
 //! `fedflow run`: a flow from its first group, or with `--resume` from where it stopped.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use fedflow_core::{Config, Durations, Observer, StartOrder};
 use fedflow_worker::store::RunDir;
 
 use super::flow_groups::run_groups;
-use super::recorded_groups::changed_groups;
+use super::recorded_groups::{Differences, compare, named};
 use super::shown_run::shown;
 use crate::args::RunArgs;
 use crate::commands::command_error::CommandError;
 use crate::commands::flow_setup::{
     check_flow, current_directory, load_settings, open_devices, with_grace, worker_programs,
 };
+use crate::commands::printing::stderr;
 use crate::flow::{Flow, FlowFile};
 use crate::run::{DEFAULT_SEED, Guard, OpenError, RunBuilder, read_durations};
 use crate::settings::Settings;
@@ -49,12 +49,24 @@ pub(in crate::commands) fn cmd_run(args: &RunArgs, guard: Guard) -> Result<(), C
     run_groups(run?, &file.flow)
 }
 
-/// Has a flow that changes recorded groups refused before anything is written or started.
+/// Has a flow that changes recorded tasks refused before anything is written or started. Groups may have more tasks than
+/// are recorded.
 fn accepting<O: Observer>(builder: RunBuilder<O>, flow: &Flow) -> RunBuilder<O> {
     let groups = flow.groups.clone();
     builder.judge(move |run_dir, recorded| {
-        let groups = changed_groups(&groups, run_dir.path(), recorded);
-        if groups.is_empty() { Ok(BTreeMap::new()) } else { Err(OpenError::Changed { groups }) }
+        let Differences { grown, changed } = compare(&groups, run_dir.path(), recorded);
+        if !changed.is_empty() {
+            return Err(OpenError::Changed { groups: changed });
+        }
+        for (group, new) in &grown {
+            let difference = match named(new) {
+                Some(new) => format!("has more tasks now: {new}"),
+                None => "has its tasks in another order now".into(),
+            };
+            stderr::say(&format!("note: {group} {difference}; what it has recorded is kept"));
+        }
+        // Their groups are open again; none of their recorded tasks is.
+        Ok(grown.into_iter().map(|(group, _)| (group, Vec::new())).collect())
     })
 }
 
