@@ -24,8 +24,17 @@ fn events() -> Vec<(f64, RunEvent)> {
         memory: None,
     });
     let (flow, workdir) = ("bench".into(), "/res".into());
-    let mut events =
-        vec![(0.0, RunEvent::RunStarted { flow, workdir, session: 1, devices: cards.collect(), seed: 1 })];
+    let mut events = vec![(
+        0.0,
+        RunEvent::RunStarted {
+            flow,
+            workdir,
+            session: 1,
+            devices: cards.collect(),
+            seed: 1,
+            reopened: std::collections::BTreeMap::new(),
+        },
+    )];
     for round in 0..ROUNDS {
         let group = name(format!("train-{round}"));
         let begin = f64::from(round) * 20.0;

@@ -88,6 +88,7 @@ impl World {
                 session: 1,
                 devices: vec![card(0), card(1)],
                 seed: 42,
+                reopened: std::collections::BTreeMap::new(),
             },
         );
         let mut now = world.group("split", 1, 0.05, vec![("split".into(), Self::split())])?;

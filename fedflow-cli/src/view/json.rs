@@ -140,7 +140,7 @@ impl<'a> Details<'a> {
     /// The details of an event; `None` if the event has no line.
     fn of(event: &'a RunEvent) -> Option<Self> {
         Some(match event {
-            RunEvent::RunStarted { flow, workdir, session, devices, seed } => {
+            RunEvent::RunStarted { flow, workdir, session, devices, seed, .. } => {
                 Self::RunStarted { flow, workdir, session: *session, seed: *seed, devices }
             }
             RunEvent::GroupStarted { index, workdir, tasks, .. } => {

@@ -22,6 +22,7 @@ pub(super) fn run_started() -> RunEvent {
         session: 1,
         devices: vec![slot.clone(), slot],
         seed: 7,
+        reopened: std::collections::BTreeMap::new(),
     }
 }
 

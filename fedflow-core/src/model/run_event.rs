@@ -1,5 +1,6 @@
 //! `RunEvent`: all that is recorded of a run. The journal keeps events, reports fold them, views show them.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,10 @@ pub enum RunEvent {
         devices: Vec<DeviceInfo>,
         /// The seed of every random choice.
         seed: u64,
+        /// The groups that are open again, as they may be rendered otherwise or have more tasks than they had; and of
+        /// each the tasks whose recorded outcomes do not count from here on.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        reopened: BTreeMap<Name, Vec<Name>>,
     },
     /// A group begins.
     GroupStarted {

@@ -1,5 +1,6 @@
 //! `RunProgress`: how far a run has come, by its events.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::model::device::DeviceInfo;
@@ -181,7 +182,7 @@ impl<N: TaskNotes> RunProgress<N> {
     /// The events may be those of several sessions, one after the other, as after a resume. None is refused: a group
     /// or a task that was not announced is added, and what contradicts itself does no harm.
     pub fn apply(&mut self, unix_time: f64, event: &RunEvent) {
-        if let RunEvent::RunStarted { flow, workdir, session, devices, seed } = event {
+        if let RunEvent::RunStarted { flow, workdir, session, devices, seed, reopened } = event {
             let started = self.plausible(unix_time);
             self.end_session();
             self.flow.clone_from(flow);
@@ -189,6 +190,7 @@ impl<N: TaskNotes> RunProgress<N> {
             self.devices.clone_from(devices);
             self.seed = Some(*seed);
             self.sessions.push(SessionProgress { number: *session, started, last: started, outcome: None });
+            self.reopen(reopened);
             return;
         }
         let moment = self.moment(unix_time);
@@ -211,6 +213,16 @@ impl<N: TaskNotes> RunProgress<N> {
                 if let Some((group, task, attempt)) = event.task() {
                     self.group_mut(group).apply(moment, task, attempt, event);
                 }
+            }
+        }
+    }
+
+    /// Opens groups again, and of their tasks these: what is recorded of the tasks does not count any more, and the
+    /// groups may be made of something else when they begin. Groups and tasks that are not known are left out.
+    pub fn reopen(&mut self, reopened: &BTreeMap<Name, Vec<Name>>) {
+        for (group, tasks) in reopened {
+            if let Some(place) = self.places.find(group.as_str(), &self.groups) {
+                self.groups[place].reopen(tasks);
             }
         }
     }

@@ -24,6 +24,7 @@ pub(crate) fn run_started(session: u32) -> RunEvent {
         session,
         devices: vec![card(0), card(1)],
         seed: 7,
+        reopened: std::collections::BTreeMap::new(),
     }
 }
 

@@ -36,7 +36,17 @@ fn run_with(evil: &str) -> Report {
     let mut report = Report::new();
     let devices = vec![DeviceInfo { device: Device::Cuda(0), uuid: None, name: evil.into(), memory: None }];
     let (flow, workdir) = (evil.to_owned(), evil.to_owned());
-    report.apply(0.0, &RunEvent::RunStarted { flow, workdir, session: 1, devices, seed: 1 });
+    report.apply(
+        0.0,
+        &RunEvent::RunStarted {
+            flow,
+            workdir,
+            session: 1,
+            devices,
+            seed: 1,
+            reopened: std::collections::BTreeMap::new(),
+        },
+    );
     for round in 1..=2_u32 {
         let group = format!("g-{round}");
         report.apply(

@@ -1,5 +1,6 @@
 //! What the store's tests share: a sample run, any event, and child processes.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -85,7 +86,14 @@ pub(in crate::store) fn events() -> Vec<RunEvent> {
     let failure = Failure::new(Stage::Train, FailureKind::Killed, "killed by signal 9");
     let devices = vec![DeviceInfo { device: Device::Cpu, uuid: None, name: "CPU".into(), memory: None }];
     vec![
-        RunEvent::RunStarted { flow: "sample".into(), workdir: "/res".into(), session: 1, devices, seed: 7 },
+        RunEvent::RunStarted {
+            flow: "sample".into(),
+            workdir: "/res".into(),
+            session: 1,
+            devices,
+            seed: 7,
+            reopened: BTreeMap::new(),
+        },
         began("split", 1, 1, &["split"]),
         started("split", "split", 1),
         outcome("split", "split", 1, Dict::new()),
@@ -136,6 +144,7 @@ pub(in crate::store) fn any_event() -> impl Strategy<Value = RunEvent> {
                 memory: Some(Size::from_bytes(seed)),
             }],
             seed,
+            reopened: (seed % 2 == 0).then(|| (name("g"), vec![name("t")])).into_iter().collect(),
         }),
         (names(), any::<u32>(), any::<u64>(), prop::collection::vec(names(), 0..5)).prop_map(
             |(group, index, fingerprint, tasks)| RunEvent::GroupStarted {

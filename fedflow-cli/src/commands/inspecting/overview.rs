@@ -123,7 +123,8 @@ pub(crate) mod tests {
 
     pub(crate) fn started(session: u32) -> RunEvent {
         let flow = "sweep".into();
-        RunEvent::RunStarted { flow, workdir: "/res".into(), session, devices: Vec::new(), seed: 0 }
+        let (workdir, reopened) = ("/res".into(), std::collections::BTreeMap::new());
+        RunEvent::RunStarted { flow, workdir, session, devices: Vec::new(), seed: 0, reopened }
     }
 
     pub(crate) fn group(group: &str, fingerprint: u64, tasks: &[&str]) -> RunEvent {

@@ -253,6 +253,7 @@ fn the_time_between_sessions_does_not_count() {
         session,
         devices: Vec::new(),
         seed: 0,
+        reopened: std::collections::BTreeMap::new(),
     };
     let finished = |outcome| RunEvent::RunFinished { outcome };
     let durations = learned([
