@@ -162,9 +162,12 @@ impl<O: Observer> Run<O> {
     fn take_in(&mut self, executed: Result<GroupSummary, FlowError>) -> Result<GroupSummary, FlowError> {
         match &executed {
             Ok(summary) => self.any_failed |= summary.failed + summary.cancelled > 0,
-            Err(FlowError::EarlierFailure) => {}
-            Err(FlowError::Stopped) => self.outcome = RunOutcome::Stopped,
-            Err(_) => self.outcome = RunOutcome::Failed,
+            Err(FlowError::Recording(_)) => self.outcome = RunOutcome::Failed,
+            Err(FlowError::Stopped) if self.outcome == RunOutcome::Complete => {
+                self.outcome = RunOutcome::Stopped;
+            }
+            // The caller may go on with another group, or has executed all that there was.
+            Err(_) => {}
         }
         executed
     }
@@ -249,6 +252,21 @@ mod tests {
         assert!(!is_locked(&run_dir));
         let last = JournalReader::open(&run_dir).unwrap().last().unwrap().unwrap();
         assert_eq!(last.event, RunEvent::RunFinished { outcome: RunOutcome::Failed });
+    }
+
+    #[test]
+    fn a_group_that_the_program_gave_up_does_not_make_the_run_a_failed_one() {
+        let place = tempfile::tempdir().unwrap();
+        let mut run = RunBuilder::new("g", place.path(), Guard::none()).devices("cpu:1").open().unwrap();
+        let mut greedy = TaskSpec::command("t", ["true"]).unwrap();
+        greedy.terms_mut().needs.devices = 5;
+        let mut group = TaskGroup::new("greedy").unwrap();
+        group.add_task(greedy).unwrap();
+        assert!(matches!(run.execute(&mut group), Err(FlowError::Unleasable { .. })));
+        let mut group = TaskGroup::new("modest").unwrap();
+        group.add_task(TaskSpec::command("t", ["true"]).unwrap()).unwrap();
+        assert_eq!(run.execute(&mut group).unwrap().finished, 1);
+        assert_eq!(run.finish().unwrap().outcome, RunOutcome::Complete);
     }
 
     #[test]

@@ -116,7 +116,7 @@ impl TelemetrySample {
     }
 }
 
-/// Half as many samples: each two neighbours become one, unless the run stood still between them.
+/// Halves the number of samples by merging them in pairs. A pair between which the run stood still is not merged.
 #[must_use]
 pub fn halve_telemetry(samples: Vec<TelemetrySample>) -> Vec<TelemetrySample> {
     let mut halved = Vec::with_capacity(samples.len().div_ceil(2));

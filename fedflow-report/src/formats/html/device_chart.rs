@@ -151,6 +151,7 @@ impl Chart {
             bottom: top,
             height: top + 20,
             bar: BAR,
+            gap: ROW_GAP,
             description: description(summary),
             meters: None,
         })
@@ -191,6 +192,7 @@ struct Drawing {
     bottom: usize,
     height: usize,
     bar: usize,
+    gap: usize,
     description: String,
     /// The telemetry of the cards, drawn on the same axis.
     meters: Option<Value>,

@@ -289,7 +289,7 @@ pub(super) fn shares(counts: &Counts) -> Vec<Share> {
         .map(|(class, count)| Share {
             class,
             label: format!("{} {}", grouped(count), labels(class)),
-            percent: format!("{:.2}", count as f64 / all * 100.0),
+            percent: format!("{:.0}", count as f64 / all * 100.0),
         })
         .collect()
 }
