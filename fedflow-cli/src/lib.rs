@@ -47,7 +47,7 @@
 //!
 //! # What it runs on
 //!
-//! Linux 5.9 or newer with glibc 2.29 or newer: it holds processes by pidfds, of which `waitid` knows since Linux 5.4, and
+//! Linux 5.11 or newer with glibc 2.29 or newer: it holds processes by pidfds, of which `waitid` knows since Linux 5.4, and
 //! closes inherited descriptors with `close_range`. [`check_system`] says what is missing; every run asks it first.
 //!
 //! # Features

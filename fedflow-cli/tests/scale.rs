@@ -194,7 +194,7 @@ fn reported(tasks: u32) -> Report {
         let begin = 1.7e9 + f64::from(place) * 0.01;
         let (group, device) = (group.clone(), Device::Cpu);
         let workdir = format!("/res/sweep/{task}");
-        let (load_seconds, train_seconds) = (0.01, 0.05);
+        let (load_time, train_time) = (Duration::from_millis(10), Duration::from_millis(50));
         let (attempt, slot) = (1, place % 8);
         let result = Dict::new();
         for (at, event) in [
@@ -214,10 +214,10 @@ fn reported(tasks: u32) -> Report {
                     group: group.clone(),
                     task: task.clone(),
                     attempt,
-                    start_seconds: None,
+                    startup_time: None,
                 },
             ),
-            (0.02, RunEvent::TaskLoaded { group: group.clone(), task: task.clone(), attempt, load_seconds }),
+            (0.02, RunEvent::TaskLoaded { group: group.clone(), task: task.clone(), attempt, load_time }),
             (
                 0.03,
                 RunEvent::TaskTraining {
@@ -230,10 +230,7 @@ fn reported(tasks: u32) -> Report {
                     memory: None,
                 },
             ),
-            (
-                0.08,
-                RunEvent::TaskReleased { group: group.clone(), task: task.clone(), attempt, train_seconds },
-            ),
+            (0.08, RunEvent::TaskReleased { group: group.clone(), task: task.clone(), attempt, train_time }),
             (
                 0.08,
                 RunEvent::TaskFinished {
@@ -241,8 +238,8 @@ fn reported(tasks: u32) -> Report {
                     task: task.clone(),
                     attempt,
                     device,
-                    load_seconds,
-                    train_seconds,
+                    load_time,
+                    train_time,
                     result,
                 },
             ),

@@ -7,6 +7,7 @@ pub(crate) mod identity;
 pub(crate) mod limits;
 pub(crate) mod memory;
 pub(crate) mod run_event;
+pub(crate) mod seconds;
 pub(crate) mod status;
 pub(crate) mod time;
 pub(crate) mod value;

@@ -244,8 +244,8 @@ impl Scheduler {
             (Phase::Exiting | Phase::Ending(_), _) => {}
             (Phase::Starting, WorkerEvent::Ready) => attempt::ready(parts, now, id),
             (Phase::Loading, WorkerEvent::Loaded) => {
-                let load_seconds = now.since(worker.entered).as_secs_f64();
-                attempt::loaded(parts, now, id, load_seconds);
+                let load_time = now.since(worker.entered);
+                attempt::loaded(parts, now, id, load_time);
             }
             (Phase::Training(lease), WorkerEvent::Trained(result)) => {
                 let lease = lease.clone();

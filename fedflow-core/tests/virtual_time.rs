@@ -280,13 +280,46 @@ fn a_stop_leaves_tasks_open_and_a_resume_ends_them() {
     assert!(matches!(changed, Err(FlowError::Changed(_))));
 }
 
+#[test]
+fn a_task_that_is_open_again_runs_alone_and_may_be_made_of_something_else() {
+    let fault = Some(SimulatedFault::Error(Stage::Train, FailureKind::Error));
+    let fails = Script { fault, ..script(5, 5) };
+    let first = simulation(LeaseTable::of_cpu_slots(2), vec![script(5, 5), fails, script(5, 5)]);
+    run(&first, &config(), &mut [group("train", 3)], History::default()).unwrap();
+    let mut recorded = history(&first.events());
+    let name = |text: &str| Name::new(text).unwrap();
+    recorded.reopened = [(name("train"), vec![name("1")])].into();
+    let train = recorded.groups.get_mut(&name("train")).unwrap();
+    train.outcomes.remove(&name("1")).unwrap();
+    (train.fingerprint, train.finished) = (None, false);
+    let second = simulation(LeaseTable::of_cpu_slots(2), vec![script(5, 5)]);
+    let mut other = TaskGroup::new("train").unwrap();
+    for (id, program) in [(0_u32, "work"), (1, "mended"), (2, "work")] {
+        other.add_task(TaskSpec::command(id, [program]).unwrap()).unwrap();
+    }
+    let mut again = [other];
+    run(&second, &config(), &mut again, recorded.clone()).unwrap();
+    let started: Vec<_> = second
+        .events()
+        .into_iter()
+        .filter_map(|(_, event)| match event {
+            RunEvent::TaskStarted { task, attempt, .. } => Some((task, attempt)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(started, [(name("1"), 2)]);
+    assert!(again[0].tasks().all(|task| task.result().is_some()));
+    let told = matches!(&second.events()[0].1, RunEvent::RunStarted { reopened, .. } if *reopened == recorded.reopened);
+    assert!(told, "a session after this one goes on with it");
+}
+
 /// What a journal would give back of these events.
 fn history(events: &[(Time, RunEvent)]) -> History {
     let mut history = History::default();
     for (_, event) in events {
         match event {
             RunEvent::GroupStarted { group, fingerprint, .. } => {
-                history.groups.entry(group.clone()).or_default().fingerprint = *fingerprint;
+                history.groups.entry(group.clone()).or_default().fingerprint = Some(*fingerprint);
             }
             RunEvent::GroupFinished { group, .. } => {
                 history.groups.entry(group.clone()).or_default().finished = true;

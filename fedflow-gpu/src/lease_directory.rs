@@ -5,12 +5,14 @@
 //! for, and nothing of another user is changed. An entry that has a name of the ledger and is not what the name says is
 //! an error that names it.
 
+mod beacon;
 mod card_lock;
 mod directory;
 mod ledger_error;
 mod line_format;
 mod new_files;
 
+pub(crate) use beacon::{Beacon, lit_beacons};
 pub(crate) use card_lock::{CardLock, HeldLock, NotLocked};
 pub use directory::LeaseScope;
 pub(crate) use directory::{Directory, FILE_MODE, read_whole};

@@ -24,10 +24,18 @@
 //! not order waiting supervisors: devices are held back for a long waiter only within one supervisor, so a large
 //! request can be overtaken as long as other supervisors make small ones.
 //!
+//! # When the directory is removed
+//!
+//! A session manager may remove it (`RemoveIPC` of systemd-logind) while runs go on. Then each supervisor makes it again
+//! under its path and books in the new one what it holds: at once, as its watch sees the removal, and before it leases
+//! anything. Until all have done so none leases: a supervisor that has booked, or is about to, has a
+//! [`Beacon`](crate::lease_directory::Beacon), and a beacon without a file is one whose bookings are missing.
+//!
 //! # Trust
 //!
 //! Users share the directory and need not trust each other (see [`lease_directory`](crate::lease_directory)). The user
-//! of a booking is the owner of its file. The owner of the directory can remove what lies in it: where users must be
+//! of a booking is the owner of its file. The owner of the directory can remove what lies in it, and any user can
+//! keep the others waiting by a lock or a beacon: where users must be
 //! protected from each other, an administrator makes `/run/fedflow` with mode 1777.
 
 mod alarm;
@@ -41,11 +49,12 @@ mod survey;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use fedflow_core::{LeaseId, Size, TaskKey};
+use fedflow_core::{LeaseId, Size, TaskKey, Time};
 
 use crate::lease_directory::{CardLock, Directory, LedgerError, NotLocked};
-use crate::machine::probe_world;
+use crate::machine::{monotonic_now, probe_world};
 use booking::{Booking, WaitingRequest};
 use booking_file::BookingFile;
 use locked_cards::Supervisor;
@@ -56,6 +65,12 @@ pub(crate) use locked_cards::LockedCards;
 pub(crate) use own_bookings::OwnBookings;
 pub(crate) use reported_use::ReportedUse;
 pub(crate) use survey::{SupervisorBookings, Survey};
+
+/// For how long booking may fail until a run gives up, unless that is set.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often the ledger is opened if its directory is removed meanwhile.
+const OPENINGS: u32 = 10;
 
 /// One supervisor's part in the ledger.
 #[derive(Debug)]
@@ -69,6 +84,10 @@ pub(crate) struct Ledger {
     alarm: Arc<Alarm>,
     /// The requests that were refused because of other runs and have not been granted since.
     waiting: BTreeMap<TaskKey, WaitingRequest>,
+    /// Since when nothing could be booked, and why; `None` if the last try succeeded.
+    failing: Option<(Time, LedgerError)>,
+    /// For how long booking may fail.
+    patience: Duration,
 }
 
 impl Ledger {
@@ -77,6 +96,17 @@ impl Ledger {
     /// # Errors
     /// The directory cannot be used, or an entry in it is not what its name says.
     pub(crate) fn open(directory: Directory, cards: Vec<CardKey>) -> Result<Self, LedgerError> {
+        for _ in 0..OPENINGS {
+            match Self::open_in(directory.clone(), cards.clone()) {
+                // It was removed meanwhile.
+                Err(_) if !directory.is_in_place() => directory.renew()?,
+                opened => return opened,
+            }
+        }
+        Self::open_in(directory, cards)
+    }
+
+    fn open_in(directory: Directory, cards: Vec<CardKey>) -> Result<Self, LedgerError> {
         directory.remove_unfinished();
         let mut names: Vec<&str> = cards.iter().map(|card| card.lock.as_str()).collect();
         names.sort_unstable();
@@ -97,6 +127,8 @@ impl Ledger {
             own: Arc::new(OwnBookings::new(own)),
             alarm: Arc::new(alarm),
             waiting: BTreeMap::new(),
+            failing: None,
+            patience: PATIENCE,
         })
     }
 
@@ -119,6 +151,29 @@ impl Ledger {
         };
         LockedCards::lock(&self.directory, &mut self.locks, places, supervisor)
             .inspect_err(|_| alarm.arm(seen, [None]))
+    }
+
+    /// Notes whether leases can be booked. If not, the alarm is set, to try again soon.
+    pub(crate) fn note<T>(&mut self, tried: &Result<T, LedgerError>) {
+        match tried {
+            Ok(_) => self.failing = None,
+            Err(error) => {
+                let since = self.failing.take().map_or_else(monotonic_now, |(since, _)| since);
+                self.failing = Some((since, error.clone()));
+                self.alarm.arm(self.alarm.seen(), [None]);
+            }
+        }
+    }
+
+    /// Why nothing can be booked, if that has lasted too long to wait any longer.
+    pub(crate) fn given_up(&self) -> Option<&LedgerError> {
+        let (since, error) = self.failing.as_ref()?;
+        (monotonic_now().since(*since) >= self.patience).then_some(error)
+    }
+
+    /// Sets for how long booking may fail.
+    pub(crate) fn set_patience(&mut self, patience: Duration) {
+        self.patience = patience;
     }
 
     /// Notes that a lease trains no longer: it keeps its memory at `places`, and nothing elsewhere.

@@ -6,6 +6,7 @@ mod ledger {
     pub(crate) mod checker;
     pub(crate) mod crowd;
     pub(crate) mod remote;
+    mod removal;
 }
 
 use std::fs;
@@ -480,6 +481,14 @@ fn a_crowd_of_supervisors_that_are_killed_at_random() {
     let (root, environment) = place();
     let crowd = Crowd::of_size_for_test(root.path(), &environment);
     let told = crowd.run();
+    eprintln!("{told}");
+}
+
+/// The directory is removed at random: no card is ever overbooked, and all get their leases.
+#[test]
+fn a_crowd_of_supervisors_whose_directory_is_removed_at_random() {
+    let (root, environment) = place();
+    let told = Crowd::of_size_for_test(root.path(), &environment).with_removals().run();
     eprintln!("{told}");
 }
 

@@ -2,6 +2,7 @@
 
 use std::hint::black_box;
 use std::io::{self, Write};
+use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use fedflow_core::{Device, DeviceInfo, Dict, Failure, FailureKind, Name, RunEvent, Stage};
@@ -10,6 +11,8 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 
 const ROUNDS: u32 = 100;
 const CLIENTS: u32 = 100;
+const LOAD: Duration = Duration::from_millis(400);
+const TRAIN: Duration = Duration::from_millis(800);
 
 /// A hundred rounds of a hundred clients on eight cards; one task in five hundred fails.
 fn events() -> Vec<(f64, RunEvent)> {
@@ -21,8 +24,17 @@ fn events() -> Vec<(f64, RunEvent)> {
         memory: None,
     });
     let (flow, workdir) = ("bench".into(), "/res".into());
-    let mut events =
-        vec![(0.0, RunEvent::RunStarted { flow, workdir, session: 1, devices: cards.collect(), seed: 1 })];
+    let mut events = vec![(
+        0.0,
+        RunEvent::RunStarted {
+            flow,
+            workdir,
+            session: 1,
+            devices: cards.collect(),
+            seed: 1,
+            reopened: std::collections::BTreeMap::new(),
+        },
+    )];
     for round in 0..ROUNDS {
         let group = name(format!("train-{round}"));
         let begin = f64::from(round) * 20.0;
@@ -54,9 +66,9 @@ fn push_task(events: &mut Vec<(f64, RunEvent)>, group: &Name, task: &Name, at: f
     let workdir = format!("/res/{group}/{task}");
     events.push((at, RunEvent::TaskStarted { group, task, attempt, workdir, reused: false }));
     let (group, task) = ids();
-    events.push((at + 0.1, RunEvent::TaskLoading { group, task, attempt, start_seconds: None }));
+    events.push((at + 0.1, RunEvent::TaskLoading { group, task, attempt, startup_time: None }));
     let (group, task) = ids();
-    events.push((at + 0.5, RunEvent::TaskLoaded { group, task, attempt, load_seconds: 0.4 }));
+    events.push((at + 0.5, RunEvent::TaskLoaded { group, task, attempt, load_time: LOAD }));
     let (group, task) = ids();
     let devices = Vec::new();
     events.push((
@@ -64,24 +76,16 @@ fn push_task(events: &mut Vec<(f64, RunEvent)>, group: &Name, task: &Name, at: f
         RunEvent::TaskTraining { group, task, attempt, device, slot: 0, devices, memory: None },
     ));
     let (group, task) = ids();
-    events.push((at + 1.4, RunEvent::TaskReleased { group, task, attempt, train_seconds: 0.8 }));
+    events.push((at + 1.4, RunEvent::TaskReleased { group, task, attempt, train_time: TRAIN }));
     let (group, task) = ids();
     let result = Dict::from([("accuracy", 0.9 + f64::from(client) / 1e3), ("loss", 1.0 / (at + 1.0))]);
     let outcome = if client % 500 == 17 {
         let error = Failure::new(Stage::Train, FailureKind::Error, "it did not converge");
-        let (load_seconds, train_seconds) = (Some(0.4), Some(0.8));
-        RunEvent::TaskFailed {
-            group,
-            task,
-            attempt,
-            device: Some(device),
-            load_seconds,
-            train_seconds,
-            error,
-        }
+        let (load_time, train_time) = (Some(LOAD), Some(TRAIN));
+        RunEvent::TaskFailed { group, task, attempt, device: Some(device), load_time, train_time, error }
     } else {
-        let (load_seconds, train_seconds) = (0.4, 0.8);
-        RunEvent::TaskFinished { group, task, attempt, device, load_seconds, train_seconds, result }
+        let (load_time, train_time) = (LOAD, TRAIN);
+        RunEvent::TaskFinished { group, task, attempt, device, load_time, train_time, result }
     };
     events.push((at + 1.45, outcome));
 }

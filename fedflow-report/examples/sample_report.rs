@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs::{self, File};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use fedflow_core::{
     Device, DeviceInfo, DeviceSample, Dict, EstimateSource, Failure, FailureKind, MemoryUse, Name, RunEvent,
@@ -54,6 +55,16 @@ struct Planned {
     trouble: Option<Trouble>,
 }
 
+impl Planned {
+    fn load_time(&self) -> Duration {
+        Duration::from_secs_f64(self.load)
+    }
+
+    fn train_time(&self) -> Duration {
+        Duration::from_secs_f64(self.train)
+    }
+}
+
 enum Trouble {
     Raises,
     Killed,
@@ -77,6 +88,7 @@ impl World {
                 session: 1,
                 devices: vec![card(0), card(1)],
                 seed: 42,
+                reopened: std::collections::BTreeMap::new(),
             },
         );
         let mut now = world.group("split", 1, 0.05, vec![("split".into(), Self::split())])?;
@@ -141,7 +153,11 @@ impl World {
                     ..DeviceSample::unknown(device)
                 }
             });
-            samples.push(TelemetrySample { time: BEGIN + at, seconds: STEP, devices: devices.collect() });
+            samples.push(TelemetrySample {
+                time: BEGIN + at,
+                duration: Duration::from_secs_f64(STEP),
+                devices: devices.collect(),
+            });
         }
         samples
     }
@@ -233,10 +249,13 @@ impl World {
         let (g, t) = ids();
         self.tell(begin, RunEvent::TaskStarted { group: g, task: t, attempt, workdir, reused: false });
         let (g, t) = ids();
-        self.tell(begin + 0.01, RunEvent::TaskLoading { group: g, task: t, attempt, start_seconds: None });
+        self.tell(begin + 0.01, RunEvent::TaskLoading { group: g, task: t, attempt, startup_time: None });
         let loaded = begin + 0.01 + planned.load;
         let (g, t) = ids();
-        self.tell(loaded, RunEvent::TaskLoaded { group: g, task: t, attempt, load_seconds: planned.load });
+        self.tell(
+            loaded,
+            RunEvent::TaskLoaded { group: g, task: t, attempt, load_time: planned.load_time() },
+        );
         let (mut trains, mut device) = self.train(&group, &task, loaded, planned.train);
         if let Some(Trouble::OutOfMemoryOnce) = planned.trouble {
             let failed = trains + planned.train;
@@ -252,7 +271,7 @@ impl World {
                 device,
                 error,
                 data_kept: true,
-                delay_seconds: 0.0,
+                delay: Duration::ZERO,
             };
             self.tell(failed, retried);
             (trains, _) = self.train(&group, &task, failed, planned.train);
@@ -268,7 +287,10 @@ impl World {
             self.tell(at, RunEvent::TaskItem { group: g, task: t, attempt, key, value });
         }
         let (g, t) = ids();
-        self.tell(ends, RunEvent::TaskReleased { group: g, task: t, attempt, train_seconds: planned.train });
+        self.tell(
+            ends,
+            RunEvent::TaskReleased { group: g, task: t, attempt, train_time: planned.train_time() },
+        );
         let (g, t) = ids();
         let outcome = match planned.trouble {
             Some(Trouble::Raises | Trouble::Killed) => RunEvent::TaskFailed {
@@ -276,8 +298,8 @@ impl World {
                 task: t,
                 attempt,
                 device: Some(device),
-                load_seconds: Some(planned.load),
-                train_seconds: Some(planned.train),
+                load_time: Some(planned.load_time()),
+                train_time: Some(planned.train_time()),
                 error: failure(matches!(planned.trouble, Some(Trouble::Killed))),
             },
             _ => RunEvent::TaskFinished {
@@ -285,8 +307,8 @@ impl World {
                 task: t,
                 attempt,
                 device,
-                load_seconds: planned.load,
-                train_seconds: planned.train,
+                load_time: planned.load_time(),
+                train_time: planned.train_time(),
                 result: planned.result,
             },
         };

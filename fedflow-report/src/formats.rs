@@ -1,5 +1,6 @@
 //! The formats of a report, a file each.
 
+mod content_policy;
 pub(crate) mod html;
 pub(crate) mod junit;
 pub(crate) mod markdown;

@@ -80,5 +80,5 @@ pub use formats::results_json::{render_json, render_json_with_devices};
 pub use report::attempt::{Attempt, AttemptPhase, ChartRow, Measured, PhaseSpan, Retry};
 pub use report::item_series::{ItemPoint, ItemSeries};
 pub use report::{Counts, GroupReport, Outcome, OutcomeKind, Report, Session, TaskHistory, TaskReport};
-pub use writing::report_files::write_reports;
-pub use writing::report_writer::{ReportSender, ReportWriter};
+pub use writing::report_files::{ResultsUnwritten, write_reports};
+pub use writing::report_writer::{FinishedReport, ReportSender, ReportWriter};

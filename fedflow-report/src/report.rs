@@ -49,7 +49,7 @@ impl Report {
     /// Takes a sample of the devices. Samples come in order of time, those of earlier sessions first. A sample with
     /// impossible times is left out.
     pub fn add_telemetry(&mut self, sample: TelemetrySample) {
-        if sample.time.is_finite() && sample.seconds.is_finite() && sample.seconds > 0.0 {
+        if sample.time.is_finite() && !sample.duration.is_zero() {
             self.telemetry.push(sample);
         }
     }

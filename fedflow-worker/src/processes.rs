@@ -32,12 +32,16 @@ pub use own_descendants::end_descendants;
 pub(crate) use kernel_files::{read_again, read_short};
 #[cfg(any(feature = "host", feature = "run-dir"))]
 pub(crate) use killing::end;
+#[cfg(feature = "host")]
+pub(crate) use killing::{Held, wait_for_one};
+#[cfg(feature = "host")]
+pub(crate) use process_identity::ticks_now;
 #[cfg(any(feature = "host", feature = "run-dir"))]
 pub(crate) use process_identity::{identify, probe_stat};
 #[cfg(feature = "run-dir")]
 pub(crate) use process_identity::{is_alive, this_process};
 #[cfg(feature = "host")]
-pub(crate) use process_tree::descendants;
+pub(crate) use process_tree::{descendants, snapshot};
 #[cfg(feature = "host")]
 #[cfg(test)]
 pub(crate) use test_shell::Shell;

@@ -59,7 +59,9 @@
 //!   a file of its own and renamed, so a journal without a head never comes from a crash.
 //! - **Records.** Every other line is `{"seq":N,"time":T,"event":…,…}`: `N` counts from 1 without a gap across
 //!   all sessions of the run; `T` is Unix time in seconds; the rest is the
-//!   [`RunEvent`](fedflow_core::RunEvent). `run-started` begins a session. How far a training is
+//!   [`RunEvent`](fedflow_core::RunEvent). `run-started` begins a session; its member
+//!   `reopened` names groups that may be made of something else from there on, and of each the tasks whose outcomes do
+//!   not count any more. How far a training is
 //!   (`task-progress`) is not kept.
 //! - **Large records.** An event of more than 1 MiB is kept in `.fedflow/results/N.json`, as the JSON object that
 //!   the line would have held. Its line is `{"seq":N,"time":T,"file":"results/N.json","size":bytes,

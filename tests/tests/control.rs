@@ -3,6 +3,8 @@
 
 #[path = "control/debug.rs"]
 mod debug;
+#[path = "control/grace.rs"]
+mod grace;
 #[path = "control/log_limit.rs"]
 mod log_limit;
 #[path = "control/logs.rs"]

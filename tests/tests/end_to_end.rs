@@ -1,6 +1,8 @@
 //! The built `fedflow` from outside: flows, faults, bad input, results, overlap, devices, the report in a browser.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "end_to_end/again.rs"]
+mod again;
 #[path = "end_to_end/bad_input.rs"]
 mod bad_input;
 #[path = "end_to_end/demo.rs"]

@@ -1,8 +1,10 @@
 //! Programs that use Fedflow as a library: the examples of fedflow-cli, run as a user would.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::path::Path;
 use std::time::Duration;
 
+use fedflow_cli::{Guard, RunBuilder};
 use fedflow_tests::{Fifo, Held, Sandbox, example};
 use fedflow_worker::store::{JournalReader, RunDir, processes_of_run};
 use rustix::process::Signal;
@@ -97,4 +99,27 @@ fn an_interrupt_stops_a_program_in_order() {
     let events = recorded(&sandbox, "res-sweep");
     assert_eq!(events.last().unwrap(), "run-finished", "also when finish is not called");
     assert!(sandbox.read("res-sweep/results.json").contains("seed-0"));
+}
+
+/// A file that says to the test below that it is the program.
+const AS_PROGRAM: &str = "as-program";
+
+#[test]
+fn an_interrupt_ends_a_program_whose_run_is_over() {
+    if Path::new(AS_PROGRAM).exists() {
+        let mut run = RunBuilder::new("over", "res", Guard::none()).devices("cpu:1").open().unwrap();
+        drop(run.finish().unwrap());
+        std::fs::write("up", "up\n").unwrap();
+        loop {
+            std::thread::park();
+        }
+    }
+    let sandbox = Sandbox::new();
+    sandbox.write(AS_PROGRAM, "");
+    let mut up = Fifo::make(&sandbox, "up");
+    let arguments = ["--exact", "an_interrupt_ends_a_program_whose_run_is_over"];
+    let program = sandbox.begin_program(&std::env::current_exe().unwrap(), &arguments);
+    assert_eq!(up.line(), "up\n");
+    program.signal(Signal::INT);
+    assert_eq!(program.finish(), 128 + 2);
 }

@@ -66,6 +66,15 @@ pub(crate) struct ResumeArgs {
     /// The run directory.
     #[arg(value_name = "RUN_DIR", value_hint = ValueHint::DirPath)]
     pub(crate) run_dir: PathBuf,
+    /// Run again what failed or was cancelled, and then what used its result or directory.
+    #[arg(long)]
+    pub(crate) failed: bool,
+    /// Of what failed, only these tasks.
+    #[arg(value_name = "GROUP/TASK", requires = "failed")]
+    pub(crate) tasks: Vec<String>,
+    /// Only show which tasks --failed would run again, and why.
+    #[arg(long, requires = "failed")]
+    pub(crate) list: bool,
     /// The devices, if not those that the run began with; see `fedflow run --help`.
     #[arg(long, value_name = "DEVICES")]
     pub(crate) devices: Option<String>,

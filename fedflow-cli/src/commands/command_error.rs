@@ -11,6 +11,9 @@ use crate::mail::AccountError;
 use crate::run::short_path;
 use crate::run::{DevicesError, OpenError};
 
+/// What to do about recorded groups that have changed.
+pub(super) const CHANGED_HINT: &str = "only groups that had not started may change; --fresh begins anew";
+
 /// How a command failed.
 #[derive(Debug)]
 pub(crate) enum CommandError {
@@ -149,6 +152,7 @@ impl From<OpenError> for CommandError {
             }
             OpenError::Directory(error) => Self::refused(error).hint("work elsewhere: --workdir DIR"),
             error @ OpenError::OtherFlow { .. } => Self::refused(error),
+            error @ OpenError::Changed { .. } => Self::refused(error).hint(CHANGED_HINT),
             error => Self::failed(error),
         }
     }

@@ -1,8 +1,11 @@
 //! The commands that execute a flow, and what they share: guard, view, and the groups of a flow file.
 
 mod demo;
+mod failed_tasks;
 mod flow_groups;
 mod guarded;
+mod recorded_context;
+mod recorded_groups;
 mod resume;
 mod run;
 mod shown_run;

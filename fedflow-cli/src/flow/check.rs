@@ -270,7 +270,7 @@ fn blamed(reason: &Unleasable, group: &FlowGroup, task: &FlowTask) -> Span {
         Unleasable::NoSuchDevice { .. } => own_device.or(group.spans.device),
         Unleasable::TooLarge { .. } => own_memory.or(group.spans.estimate_cuda_memory),
         Unleasable::TooMany { .. } => devices,
-        Unleasable::NoneLeft => None,
+        Unleasable::NoneLeft | Unleasable::NotBookable { .. } => None,
     }
     .unwrap_or(table.span)
 }

@@ -1,7 +1,8 @@
 //! What templates ask of the tasks that ran before, and the answers from a run.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use fedflow_core::{Dict, Name, Value};
 
@@ -20,6 +21,31 @@ pub(super) struct ContextAnswers<C: ?Sized> {
     pub(super) context: Arc<C>,
     /// A group that still runs, so that nothing may be asked of it.
     pub(super) running: Option<Name>,
+}
+
+/// Answers templates from a context, and notes of which tasks they asked.
+pub(super) struct NotedAnswers<C: ?Sized> {
+    asked: Mutex<BTreeSet<(String, String)>>,
+    answers: ContextAnswers<C>,
+}
+
+impl<C: FlowContext + ?Sized> NotedAnswers<C> {
+    pub(super) fn new(context: Arc<C>) -> Self {
+        Self { asked: Mutex::default(), answers: ContextAnswers { context, running: None } }
+    }
+
+    /// The tasks that were asked for, each as group and task.
+    pub(super) fn take(&self) -> BTreeSet<(String, String)> {
+        std::mem::take(&mut *self.asked.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl<C: FlowContext + ?Sized> Answers for NotedAnswers<C> {
+    fn answer(&self, call: &Call) -> Answer {
+        let asked = (call.group.clone(), call.task.clone());
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).insert(asked);
+        self.answers.answer(call)
+    }
 }
 
 impl<C: FlowContext + ?Sized> Answers for ContextAnswers<C> {

@@ -1,6 +1,6 @@
 //! `FlowGroup`: a group of a flow, whose tasks are known; their parameters are rendered when it starts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use fedflow_core::{
     TaskSpec, Value,
 };
 
-use super::context::{ContextAnswers, FlowContext};
+use super::context::{ContextAnswers, FlowContext, NotedAnswers};
 use super::document::ProgramTable;
 use super::task::FlowTask;
 use super::templates::{Answers, GroupScope, Scope};
@@ -115,6 +115,23 @@ impl FlowGroup {
             }
         }
         Ok(())
+    }
+
+    /// The tasks, each as group and task, that the templates of one of this group's tasks ask for a result or a
+    /// directory. Rendering with what `context` knows shows it; what a failed template would have asked is not known.
+    pub fn asked_by(
+        &self,
+        task: &FlowTask,
+        context: &Arc<impl FlowContext + 'static>,
+    ) -> BTreeSet<(String, String)> {
+        if task.is_fixed() {
+            return BTreeSet::new();
+        }
+        let noted = Arc::new(NotedAnswers::new(Arc::clone(context)));
+        let answers: Arc<dyn Answers> = Arc::<NotedAnswers<_>>::clone(&noted);
+        // A task whose templates fail asks, too.
+        let _ = self.render(task, &answers, Parts::All);
+        noted.take()
     }
 
     /// The group without parameters, and with commands as they are written: enough to simulate or to print it.

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use fedflow_core::{Config, Durations, Observer, StartOrder};
+use fedflow_core::{Config, Durations, Name, Observer, RunProgress, StartOrder};
 use fedflow_worker::WorkerProgram;
 use fedflow_worker::store::{
     CreateRunDirError, Existing, Head, RunDir, RunLock, create_run_dir, flow_checksum, new_run_token,
@@ -39,8 +39,15 @@ pub struct RunBuilder<O = Unobserved> {
     fresh: bool,
     durations: Option<Durations>,
     notices: Notices,
+    judge: Judge,
     make_observer: MakeObserver<O>,
 }
+
+/// Tasks by group.
+type TasksByGroup = BTreeMap<Name, Vec<Name>>;
+
+/// Says from what is recorded of a run whether it may go on, and which of its tasks are open again.
+type Judge = Box<dyn FnOnce(&RunDir, &Arc<RunProgress>) -> Result<TasksByGroup, OpenError>>;
 
 enum DevicesChoice {
     Text(String),
@@ -71,6 +78,7 @@ impl RunBuilder {
             fresh: false,
             durations: None,
             notices: Notices::default(),
+            judge: Box::new(|_, _| Ok(TasksByGroup::new())),
             make_observer: Box::new(|_| Ok(Unobserved)),
         }
     }
@@ -160,6 +168,18 @@ impl<O: Observer> RunBuilder<O> {
         self
     }
 
+    /// Has a function say whether a run may go on, and which of its tasks, by group, are run again although they have
+    /// their outcome. It is called with what earlier sessions recorded when the directory is locked, and before anything
+    /// is written there.
+    #[must_use]
+    pub fn judge(
+        mut self,
+        judge: impl FnOnce(&RunDir, &Arc<RunProgress>) -> Result<BTreeMap<Name, Vec<Name>>, OpenError> + 'static,
+    ) -> Self {
+        self.judge = Box::new(judge);
+        self
+    }
+
     /// Adds an observer of the caller's. It is made when the run directory is ready, and told what happens from then
     /// on, by the thread that executes groups. [`RunEnd::observer`](super::RunEnd::observer) has it at the end.
     #[must_use]
@@ -181,6 +201,7 @@ impl<O: Observer> RunBuilder<O> {
             fresh: self.fresh,
             durations: self.durations,
             notices: self.notices,
+            judge: self.judge,
             make_observer: Box::new(make),
         }
     }
@@ -252,16 +273,20 @@ impl<O: Observer> RunBuilder<O> {
     fn go_on(
         mut self,
         run_dir: &RunDir,
-        judge: impl FnOnce(&str, &Head) -> Result<(), OpenError>,
+        is_flow: impl FnOnce(&str, &Head) -> Result<(), OpenError>,
     ) -> Result<Run<O>, OpenError> {
         check_system()?;
         let devices = self.take_devices()?;
         let lock = RunLock::acquire(run_dir)?;
-        let recorded = read_run(run_dir, &self.notices)?;
+        let mut recorded = read_run(run_dir, &self.notices)?;
         let head = recorded.state.head().clone();
-        judge(&self.name, &head)?;
-        self.keep_flow(run_dir)?;
+        is_flow(&self.name, &head)?;
+        let judge = std::mem::replace(&mut self.judge, Box::new(|_, _| Ok(TasksByGroup::new())));
+        let reopened = judge(run_dir, &recorded.state.progress())?;
+        recorded.state.reopen(reopened);
         recorded.end_earlier_session(run_dir, &self.notices)?;
+        // Last of all that may refuse the run: a flow that is not accepted leaves no trace.
+        self.keep_flow(run_dir)?;
         let durations = if self.learns() { read_durations(run_dir)? } else { Durations::default() };
         self.start(run_dir.clone(), lock, head, Some(recorded), durations, devices)
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::thread;
 
 use fedflow_core::{FlowError, GroupSummary, Observer, Ports, RunOutcome, TaskGroup};
-use fedflow_report::Report;
+use fedflow_report::{FinishedReport, Report, ResultsUnwritten};
 use fedflow_worker::HostHandle;
 use fedflow_worker::store::{JournalError, RunDir};
 
@@ -60,6 +60,9 @@ pub enum FinishError {
     /// The last records could not be written. The results and the reports are written even so.
     #[error("the run's last records could not be written: {0}")]
     Records(JournalError),
+    /// `results.json` or `results.csv` could not be written. The records are; both can be made from them again.
+    #[error(transparent)]
+    Results(ResultsUnwritten),
 }
 
 impl<O: Observer> Run<O> {
@@ -126,15 +129,15 @@ impl<O: Observer> Run<O> {
     /// records, the results and the reports. Blocks until that is done.
     ///
     /// # Errors
-    /// The last records could not be written, or the run is finished already.
+    /// The last records or the results could not be written, or the run is finished already.
     pub fn finish(&mut self) -> Result<RunEnd<O>, FinishError> {
         let (end, recorded) = self.close(self.outcome.clone()).ok_or(FinishError::Finished)?;
-        recorded.map(|()| end).map_err(FinishError::Records)
+        recorded.map(|()| end)
     }
 
     /// As [`Run::finish`], with an outcome that the caller knows better; tells beside the end whether the last records
-    /// are written. `None` if the run is finished already.
-    pub(crate) fn close(&mut self, outcome: RunOutcome) -> Option<(RunEnd<O>, Result<(), JournalError>)> {
+    /// and the results are written. `None` if the run is finished already.
+    pub(crate) fn close(&mut self, outcome: RunOutcome) -> Option<(RunEnd<O>, Result<(), FinishError>)> {
         let Session { flow, estimates, device_watch, telemetry, control, hold, .. } = self.session.take()?;
         let learned = flow.estimates().clone();
         let Ports { workers, pool, observer } = flow.finish(outcome.clone());
@@ -148,8 +151,9 @@ impl<O: Observer> Run<O> {
         drop(pool);
         let Observers { journal, report, own, .. } = observer;
         estimates.save(&learned, &self.notices);
-        let recorded = journal.finish();
-        let report = report.finish();
+        let recorded = journal.finish().map_err(FinishError::Records);
+        let FinishedReport { report, results, .. } = report.finish();
+        let recorded = recorded.and(results.map_err(FinishError::Results));
         let (any_failed, signal) = (self.any_failed, hold.signals.signal());
         Some((RunEnd { outcome, any_failed, signal, report, observer: own, _hold: hold }, recorded))
     }
@@ -158,9 +162,12 @@ impl<O: Observer> Run<O> {
     fn take_in(&mut self, executed: Result<GroupSummary, FlowError>) -> Result<GroupSummary, FlowError> {
         match &executed {
             Ok(summary) => self.any_failed |= summary.failed + summary.cancelled > 0,
-            Err(FlowError::EarlierFailure) => {}
-            Err(FlowError::Stopped) => self.outcome = RunOutcome::Stopped,
-            Err(_) => self.outcome = RunOutcome::Failed,
+            Err(FlowError::Recording(_)) => self.outcome = RunOutcome::Failed,
+            Err(FlowError::Stopped) if self.outcome == RunOutcome::Complete => {
+                self.outcome = RunOutcome::Stopped;
+            }
+            // The caller may go on with another group, or has executed all that there was.
+            Err(_) => {}
         }
         executed
     }
@@ -245,6 +252,21 @@ mod tests {
         assert!(!is_locked(&run_dir));
         let last = JournalReader::open(&run_dir).unwrap().last().unwrap().unwrap();
         assert_eq!(last.event, RunEvent::RunFinished { outcome: RunOutcome::Failed });
+    }
+
+    #[test]
+    fn a_group_that_the_program_gave_up_does_not_make_the_run_a_failed_one() {
+        let place = tempfile::tempdir().unwrap();
+        let mut run = RunBuilder::new("g", place.path(), Guard::none()).devices("cpu:1").open().unwrap();
+        let mut greedy = TaskSpec::command("t", ["true"]).unwrap();
+        greedy.terms_mut().needs.devices = 5;
+        let mut group = TaskGroup::new("greedy").unwrap();
+        group.add_task(greedy).unwrap();
+        assert!(matches!(run.execute(&mut group), Err(FlowError::Unleasable { .. })));
+        let mut group = TaskGroup::new("modest").unwrap();
+        group.add_task(TaskSpec::command("t", ["true"]).unwrap()).unwrap();
+        assert_eq!(run.execute(&mut group).unwrap().finished, 1);
+        assert_eq!(run.finish().unwrap().outcome, RunOutcome::Complete);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The text for a task that failed or is retried, and the limit on how many of them are shown.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use fedflow_core::{Device, Failure, FailureKind, RunEvent, Stage};
 
@@ -62,10 +63,10 @@ fn render_failure(palette: Palette, event: &RunEvent) -> Option<String> {
             palette
                 .paint(Ink::Dim, format_args!("{group}/{task} made room for another task; it starts again")),
         ),
-        RunEvent::TaskRetried { group, task, attempt, device, error, delay_seconds, data_kept } => {
-            let mut when = match *delay_seconds {
-                delay if delay > 0.0 => format!("in {}", wording::seconds(delay)),
-                _ => "now".into(),
+        RunEvent::TaskRetried { group, task, attempt, device, error, delay, data_kept } => {
+            let mut when = match *delay {
+                Duration::ZERO => "now".into(),
+                delay => format!("in {}", wording::duration(delay)),
             };
             if *data_kept {
                 when.push_str(" with its data");

@@ -140,29 +140,31 @@ impl<'a> Details<'a> {
     /// The details of an event; `None` if the event has no line.
     fn of(event: &'a RunEvent) -> Option<Self> {
         Some(match event {
-            RunEvent::RunStarted { flow, workdir, session, devices, seed } => {
+            RunEvent::RunStarted { flow, workdir, session, devices, seed, .. } => {
                 Self::RunStarted { flow, workdir, session: *session, seed: *seed, devices }
             }
             RunEvent::GroupStarted { index, workdir, tasks, .. } => {
                 Self::GroupStarted { index: *index, workdir, tasks: tasks.len() }
             }
             RunEvent::TaskStarted { workdir, reused, .. } => Self::Started { workdir, reused: *reused },
-            RunEvent::TaskLoaded { load_seconds, .. } => Self::Loaded { load_seconds: *load_seconds },
+            RunEvent::TaskLoaded { load_time, .. } => Self::Loaded { load_seconds: load_time.as_secs_f64() },
             RunEvent::TaskTraining { device, slot, devices, memory, .. } => {
                 let devices = if devices.is_empty() { std::slice::from_ref(device) } else { devices };
                 Self::Training { slot: *slot, devices, memory: *memory }
             }
             RunEvent::TaskProgress { done, total, .. } => Self::Progress { done: *done, total: *total },
-            RunEvent::TaskFinished { load_seconds, train_seconds, result, .. } => Self::Finished {
-                load_seconds: *load_seconds,
-                train_seconds: *train_seconds,
+            RunEvent::TaskFinished { load_time, train_time, result, .. } => Self::Finished {
+                load_seconds: load_time.as_secs_f64(),
+                train_seconds: train_time.as_secs_f64(),
                 result: PlainDict(result),
             },
-            RunEvent::TaskFailed { load_seconds, train_seconds, error, .. } => {
-                Self::Failed { load_seconds: *load_seconds, train_seconds: *train_seconds, error }
-            }
-            RunEvent::TaskRetried { error, data_kept, delay_seconds, .. } => {
-                Self::Retried { error, data_kept: *data_kept, delay_seconds: *delay_seconds }
+            RunEvent::TaskFailed { load_time, train_time, error, .. } => Self::Failed {
+                load_seconds: load_time.map(|time| time.as_secs_f64()),
+                train_seconds: train_time.map(|time| time.as_secs_f64()),
+                error,
+            },
+            RunEvent::TaskRetried { error, data_kept, delay, .. } => {
+                Self::Retried { error, data_kept: *data_kept, delay_seconds: delay.as_secs_f64() }
             }
             RunEvent::GroupFinished { finished, failed, cancelled, .. } => {
                 Self::GroupFinished { finished: *finished, failed: *failed, cancelled: *cancelled }
@@ -259,7 +261,12 @@ mod tests {
             (at(2), progress("g", "0", 1, 1, 2)),
             (
                 at(3),
-                RunEvent::TaskReleased { group: name("g"), task: name("0"), attempt: 1, train_seconds: 1.5 },
+                RunEvent::TaskReleased {
+                    group: name("g"),
+                    task: name("0"),
+                    attempt: 1,
+                    train_time: Duration::from_millis(1500),
+                },
             ),
             (at(3), finished("g", "0", 1)),
             (at(3), RunEvent::TaskExited { group: name("g"), task: name("0"), attempt: 1 }),

@@ -45,8 +45,8 @@ impl PlainView {
     /// Shows that a task has its outcome: by its name, or in a large group by counts from time to time.
     fn task_over(&mut self, time: Time, event: &RunEvent) {
         let Some(group) = self.tasks.group().filter(|group| group.total > SHOWN_ONE_BY_ONE) else {
-            if let RunEvent::TaskFinished { group, task, device, load_seconds, train_seconds, .. } = event {
-                let (load, train) = (wording::seconds(*load_seconds), wording::seconds(*train_seconds));
+            if let RunEvent::TaskFinished { group, task, device, load_time, train_time, .. } = event {
+                let (load, train) = (wording::duration(*load_time), wording::duration(*train_time));
                 let head = self.palette.paint(Ink::Good, format_args!("{group}/{task} finished"));
                 self.line(time, &format!("{head} on {device} (load {load}, train {train})"));
             }

@@ -22,6 +22,7 @@ pub(super) fn run_started() -> RunEvent {
         session: 1,
         devices: vec![slot.clone(), slot],
         seed: 7,
+        reopened: std::collections::BTreeMap::new(),
     }
 }
 
@@ -41,11 +42,16 @@ pub(super) fn started(group: &str, task: &str, attempt: u32) -> RunEvent {
 }
 
 pub(super) fn loading(group: &str, task: &str, attempt: u32) -> RunEvent {
-    RunEvent::TaskLoading { group: name(group), task: name(task), attempt, start_seconds: None }
+    RunEvent::TaskLoading { group: name(group), task: name(task), attempt, startup_time: None }
 }
 
 pub(super) fn loaded(group: &str, task: &str, attempt: u32) -> RunEvent {
-    RunEvent::TaskLoaded { group: name(group), task: name(task), attempt, load_seconds: 0.25 }
+    RunEvent::TaskLoaded {
+        group: name(group),
+        task: name(task),
+        attempt,
+        load_time: Duration::from_millis(250),
+    }
 }
 
 pub(super) fn training(group: &str, task: &str, attempt: u32, device: Device) -> RunEvent {
@@ -79,8 +85,8 @@ pub(super) fn finished_with(group: &str, task: &str, attempt: u32, result: Dict)
         task: name(task),
         attempt,
         device: Device::Cpu,
-        load_seconds: 0.25,
-        train_seconds: 1.5,
+        load_time: Duration::from_millis(250),
+        train_time: Duration::from_millis(1500),
         result,
     }
 }
@@ -99,8 +105,8 @@ pub(super) fn failed_with(group: &str, task: &str, attempt: u32, error: Failure)
         task: name(task),
         attempt,
         device: Some(Device::Cuda(0)),
-        load_seconds: Some(0.25),
-        train_seconds: Some(3.0),
+        load_time: Some(Duration::from_millis(250)),
+        train_time: Some(Duration::from_secs(3)),
         error,
     }
 }
@@ -113,7 +119,7 @@ pub(super) fn retried(group: &str, task: &str, attempt: u32, data_kept: bool) ->
         device: Some(Device::Cuda(0)),
         error: failure(FailureKind::Oom, "no room for 2GB", ""),
         data_kept,
-        delay_seconds: 2.0,
+        delay: Duration::from_secs(2),
     }
 }
 

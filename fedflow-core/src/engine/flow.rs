@@ -55,6 +55,7 @@ impl<W: Workers, P: DevicePool, O: Observer> Flow<W, P, O> {
             session: settings.session,
             devices: ports.pool.devices(),
             seed: settings.seed,
+            reopened: history.reopened.clone(),
         };
         let mut drive = Drive::new(ports, settings, config.clone());
         drive.tell(started);
@@ -131,7 +132,7 @@ impl<W: Workers, P: DevicePool, O: Observer> Flow<W, P, O> {
             return Err(FlowError::EarlierFailure);
         }
         let index = self.groups + 1;
-        let Ahead { name, is_complete } = match self.ahead.take() {
+        let opened = match self.ahead.take() {
             None => self.open(group, index)?,
             Some(ahead) if ahead.name == group.group_name() => {
                 opening::broken(group).for_each(|input| self.drive.handle(input));
@@ -143,11 +144,19 @@ impl<W: Workers, P: DevicePool, O: Observer> Flow<W, P, O> {
                 return Err(FlowError::OutOfOrder(name));
             }
         };
-        self.groups = index;
         let mut groups = ActiveGroups { active: Some(group), next };
         if let Some(next) = &mut groups.next {
-            self.ahead = Some(self.open(next, index + 1)?);
+            match self.open(next, index + 1) {
+                Ok(ahead) => self.ahead = Some(ahead),
+                Err(error) => {
+                    // This group is scheduled, and nothing of it was started: the next call may execute it.
+                    self.ahead = Some(opened);
+                    return Err(error);
+                }
+            }
         }
+        self.groups = index;
+        let Ahead { name, is_complete } = opened;
         let open_tasks = if is_complete { 0 } else { self.drive.run_group(index, &mut groups)? };
         if open_tasks > 0 {
             self.drive.settle(&mut groups)?;

@@ -12,13 +12,16 @@ use crate::work::group::{GroupError, TaskGroup};
 pub struct History {
     /// The groups that were started, by name.
     pub groups: BTreeMap<Name, RecordedGroup>,
+    /// The tasks that this session opens again, by group. The recorded groups have no outcomes of them.
+    pub reopened: BTreeMap<Name, Vec<Name>>,
 }
 
 /// A group that was started by an earlier session.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct RecordedGroup {
-    /// What the group was made of; see [`fingerprint`](crate::fingerprint).
-    pub fingerprint: u64,
+    /// What the group was made of; see [`fingerprint`](crate::fingerprint). `None` if tasks of it are open again, which
+    /// may be made of something else now.
+    pub fingerprint: Option<u64>,
     /// Whether every task had its outcome.
     pub finished: bool,
     /// The outcomes, by task.
@@ -31,7 +34,9 @@ impl History {
     /// Takes what was recorded of a group.
     pub(super) fn take(&mut self, name: &Name, fingerprint: u64) -> Result<Option<RecordedGroup>, FlowError> {
         match self.groups.remove(name) {
-            Some(recorded) if recorded.fingerprint != fingerprint => Err(FlowError::Changed(name.clone())),
+            Some(recorded) if recorded.fingerprint.is_some_and(|known| known != fingerprint) => {
+                Err(FlowError::Changed(name.clone()))
+            }
             recorded => Ok(recorded),
         }
     }

@@ -20,12 +20,13 @@ use crate::work::spec::ExpectedTimes;
 ///
 /// ```
 /// # use fedflow_core::*;
-/// # let finished = |group: &str, task: &str, train_seconds: f64| RunEvent::TaskFinished {
+/// # use std::time::Duration;
+/// # let finished = |group: &str, task: &str, train: u64| RunEvent::TaskFinished {
 /// #     group: Name::new(group).unwrap(), task: Name::new(task).unwrap(), attempt: 1, device: Device::Cpu,
-/// #     load_seconds: 1.0, train_seconds, result: Dict::new() };
+/// #     load_time: Duration::from_secs(1), train_time: Duration::from_secs(train), result: Dict::new() };
 /// let mut durations = Durations::default();
-/// durations.observe(0.0, &finished("train-1", "client-1", 4.0));
-/// durations.observe(0.0, &finished("train-1", "client-2", 8.0));
+/// durations.observe(0.0, &finished("train-1", "client-1", 4));
+/// durations.observe(0.0, &finished("train-1", "client-2", 8));
 /// let train = |group: &str, task: &str| {
 ///     let estimate = durations.estimate(&Name::new(group)?, &Name::new(task)?);
 ///     Ok::<_, NameError>(estimate.map(|(times, _)| times.train.as_secs()))
@@ -50,27 +51,28 @@ pub struct Durations {
     run: RunHistory,
 }
 
-/// An attempt that is going on, or whose process is still there.
+/// An attempt that is going on, or whose process is still there. Moments are in seconds by the clock of the run.
 #[derive(Debug, Clone, Default)]
 struct UnderWay {
     started: f64,
     reused: bool,
-    start: Option<f64>,
-    load: Option<f64>,
-    /// When it had loaded, in seconds.
+    start: Option<Duration>,
+    load: Option<Duration>,
+    /// When it had loaded.
     loaded: f64,
-    train: Option<f64>,
+    train: Option<Duration>,
     released: Option<f64>,
 }
 
 impl Durations {
-    /// Takes an event of a run, which happened at `seconds` by any clock that the events of the run share.
-    pub fn observe(&mut self, seconds: f64, event: &RunEvent) {
+    /// Takes an event of a run, which happened at `time`: a moment in seconds, by any clock that the events of the
+    /// run share.
+    pub fn observe(&mut self, time: f64, event: &RunEvent) {
         if let RunEvent::RunStarted { .. } = event {
             // No more events come of attempts that were under way when the session before was cut off.
             self.under_way.clear();
         }
-        self.run.observe(seconds, event, || self.finished.values().any(|seen| seen.exit.is_none()));
+        self.run.observe(time, event, || self.finished.values().any(|seen| seen.exit.is_none()));
         let Some((group, task, _)) = event.task() else { return };
         if matches!(event, RunEvent::TaskProgress { .. } | RunEvent::TaskItem { .. }) {
             return;
@@ -79,42 +81,42 @@ impl Durations {
         match event {
             RunEvent::TaskStarted { reused, .. } => {
                 self.any_reused |= reused;
-                let under_way = UnderWay { started: seconds, reused: *reused, ..UnderWay::default() };
+                let under_way = UnderWay { started: time, reused: *reused, ..UnderWay::default() };
                 self.under_way.insert(key, under_way);
             }
-            RunEvent::TaskLoading { start_seconds, .. } => {
+            RunEvent::TaskLoading { startup_time, .. } => {
                 if let Some(attempt) = self.under_way.get_mut(&key) {
                     // A process may be up before its task may load.
-                    attempt.start = Some(start_seconds.unwrap_or(seconds - attempt.started));
+                    attempt.start = Some(startup_time.unwrap_or_else(|| duration(time - attempt.started)));
                 }
             }
-            RunEvent::TaskLoaded { load_seconds, .. } => {
+            RunEvent::TaskLoaded { load_time, .. } => {
                 if let Some(attempt) = self.under_way.get_mut(&key) {
-                    attempt.load = Some(*load_seconds);
-                    attempt.loaded = seconds;
+                    attempt.load = Some(*load_time);
+                    attempt.loaded = time;
                 }
             }
             RunEvent::TaskTraining { .. } => {
                 let loaded = self.under_way.get(&key).map(|attempt| attempt.loaded);
-                self.run.on_training(seconds, loaded);
+                self.run.on_training(time, loaded);
             }
-            RunEvent::TaskReleased { train_seconds, .. } => {
+            RunEvent::TaskReleased { train_time, .. } => {
                 if let Some(attempt) = self.under_way.get_mut(&key) {
-                    attempt.train = Some(*train_seconds);
-                    attempt.released = Some(seconds);
+                    attempt.train = Some(*train_time);
+                    attempt.released = Some(time);
                 }
             }
-            RunEvent::TaskFinished { load_seconds, train_seconds, .. } => {
+            RunEvent::TaskFinished { load_time, train_time, .. } => {
                 let attempt = self.under_way.get(&key);
                 let lead = Lead {
-                    start: duration(attempt.and_then(|attempt| attempt.start).unwrap_or_default()),
-                    load: duration(*load_seconds),
+                    start: attempt.and_then(|attempt| attempt.start).unwrap_or_default(),
+                    load: *load_time,
                 };
                 let reused = attempt.is_some_and(|attempt| attempt.reused);
-                self.finish(key, AttemptTimes { lead, reused, train: duration(*train_seconds), exit: None });
+                self.finish(key, AttemptTimes { lead, reused, train: *train_time, exit: None });
             }
             RunEvent::TaskRetried { .. } | RunEvent::TaskFailed { .. } => self.fail(key),
-            RunEvent::TaskExited { .. } => self.exit(key, seconds),
+            RunEvent::TaskExited { .. } => self.exit(key, time),
             _ => {}
         }
     }
@@ -132,21 +134,20 @@ impl Durations {
         self.run.totals.failed_attempts += 1;
         let Some(attempt) = self.under_way.get_mut(&key) else { return };
         let (load, train) = (attempt.load.unwrap_or_default(), attempt.train.take().unwrap_or_default());
-        self.run.totals.failed_training += duration(train);
-        let start = duration(attempt.start.unwrap_or_default());
-        let lead = Lead { start, load: duration(load) };
-        self.failed
-            .insert(key, AttemptTimes { lead, reused: attempt.reused, train: duration(train), exit: None });
+        let failed_training = &mut self.run.totals.failed_training;
+        *failed_training = failed_training.saturating_add(train);
+        let lead = Lead { start: attempt.start.unwrap_or_default(), load };
+        self.failed.insert(key, AttemptTimes { lead, reused: attempt.reused, train, exit: None });
     }
 
-    fn exit(&mut self, key: (Name, Name), seconds: f64) {
+    fn exit(&mut self, key: (Name, Name), time: f64) {
         let Some(attempt) = self.under_way.remove(&key) else { return };
         let (Some(released), Some(seen)) = (attempt.released, self.finished.get_mut(&key)) else { return };
         // The event of a process that is kept comes in the moment in which the training ends.
-        if seconds <= released {
+        if time <= released {
             return;
         }
-        let exit = duration(seconds - released);
+        let exit = duration(time - released);
         seen.exit = Some(exit);
         let (group, task) = family(&key);
         if let Some(mean) = self.rounds.get_mut(&(group.clone(), key.1)) {

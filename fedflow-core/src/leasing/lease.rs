@@ -117,6 +117,12 @@ pub enum Unleasable {
     /// Every device was lost.
     #[error("no device is left")]
     NoneLeft,
+    /// Other processes share the devices, and for a long time nothing could be booked where they look.
+    #[error("no device can be leased: {cause}")]
+    NotBookable {
+        /// Why nothing can be booked.
+        cause: String,
+    },
 }
 
 fn would_do(remain_limit: Option<Size>) -> String {

@@ -1,5 +1,8 @@
 //! `RunEvent`: all that is recorded of a run. The journal keeps events, reports fold them, views show them.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::device::{Device, DeviceInfo};
@@ -7,12 +10,13 @@ use crate::model::failure::Failure;
 use crate::model::memory_use::MemoryUse;
 use crate::model::name::Name;
 use crate::model::quantity::Size;
+use crate::model::seconds;
 use crate::model::value::{Dict, Value};
 
 /// Something that happened in a run.
 ///
 /// In serde's formats it is a dictionary whose `event` names the variant in kebab case. The time is no part of it.
-/// Seconds are counted by the monotonic clock.
+/// Lengths of time are measured by the monotonic clock. The formats hold them as numbers of seconds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case", rename_all_fields = "snake_case")]
 pub enum RunEvent {
@@ -28,6 +32,10 @@ pub enum RunEvent {
         devices: Vec<DeviceInfo>,
         /// The seed of every random choice.
         seed: u64,
+        /// The groups that are open again, as they may be rendered otherwise or have more tasks than they had; and of
+        /// each the tasks whose recorded outcomes do not count from here on.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        reopened: BTreeMap<Name, Vec<Name>>,
     },
     /// A group begins.
     GroupStarted {
@@ -64,9 +72,14 @@ pub enum RunEvent {
         task: Name,
         /// The attempt, from 1.
         attempt: u32,
-        /// How long the start of the process took, in seconds; `None`: as long as since `TaskStarted`.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        start_seconds: Option<f64>,
+        /// How long the start of the process took; `None`: as long as since `TaskStarted`.
+        #[serde(
+            rename = "start_seconds",
+            default,
+            skip_serializing_if = "Option::is_none",
+            with = "seconds::option"
+        )]
+        startup_time: Option<Duration>,
     },
     /// `load` has returned, and the task waits for a device.
     TaskLoaded {
@@ -76,8 +89,9 @@ pub enum RunEvent {
         task: Name,
         /// The attempt, from 1.
         attempt: u32,
-        /// How long `load` took, in seconds.
-        load_seconds: f64,
+        /// How long `load` took.
+        #[serde(rename = "load_seconds", with = "seconds")]
+        load_time: Duration,
     },
     /// The task begins to train.
     TaskTraining {
@@ -132,8 +146,9 @@ pub enum RunEvent {
         task: Name,
         /// The attempt, from 1.
         attempt: u32,
-        /// How long the device was held, in seconds.
-        train_seconds: f64,
+        /// How long the device was held.
+        #[serde(rename = "train_seconds", with = "seconds")]
+        train_time: Duration,
     },
     /// The task has its result. Announced only when this record is durable.
     TaskFinished {
@@ -145,10 +160,12 @@ pub enum RunEvent {
         attempt: u32,
         /// The device that it trained on.
         device: Device,
-        /// How long `load` took, in seconds.
-        load_seconds: f64,
-        /// How long `train` took, in seconds.
-        train_seconds: f64,
+        /// How long `load` took.
+        #[serde(rename = "load_seconds", with = "seconds")]
+        load_time: Duration,
+        /// How long `train` took.
+        #[serde(rename = "train_seconds", with = "seconds")]
+        train_time: Duration,
         /// What `train` returned.
         result: Dict,
     },
@@ -163,12 +180,22 @@ pub enum RunEvent {
         /// The device that it trained on; `None` if it never trained.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         device: Option<Device>,
-        /// How long `load` took, in seconds; `None` if it did not end.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        load_seconds: Option<f64>,
-        /// How long it trained, in seconds; `None` if it never trained.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        train_seconds: Option<f64>,
+        /// How long `load` took; `None` if it did not end.
+        #[serde(
+            rename = "load_seconds",
+            default,
+            skip_serializing_if = "Option::is_none",
+            with = "seconds::option"
+        )]
+        load_time: Option<Duration>,
+        /// How long it trained; `None` if it never trained.
+        #[serde(
+            rename = "train_seconds",
+            default,
+            skip_serializing_if = "Option::is_none",
+            with = "seconds::option"
+        )]
+        train_time: Option<Duration>,
         /// Why the task failed.
         error: Failure,
     },
@@ -187,8 +214,9 @@ pub enum RunEvent {
         error: Failure,
         /// Whether the process and the loaded data are kept.
         data_kept: bool,
-        /// How long until the next attempt may start, in seconds.
-        delay_seconds: f64,
+        /// How long until the next attempt may start.
+        #[serde(rename = "delay_seconds", with = "seconds")]
+        delay: Duration,
     },
     /// How much an attempt used of the memory that it was given. It comes before the end of the process, and only if
     /// something was measured.

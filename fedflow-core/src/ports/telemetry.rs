@@ -3,18 +3,22 @@
 //! A long run has too many samples to keep them all. Two neighbours are then merged into one that stands for a longer
 //! time. It holds the mean of utilization, power and temperature, and the peak of memory.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::device::Device;
 use crate::model::quantity::Size;
+use crate::model::seconds;
 
 /// What was seen of all devices at one time, or over a stretch of time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TelemetrySample {
     /// When it begins, in Unix seconds.
     pub time: f64,
-    /// How long it stands for, in seconds.
-    pub seconds: f64,
+    /// How long it stands for.
+    #[serde(rename = "seconds", with = "seconds")]
+    pub duration: Duration,
     /// The devices that could be sampled.
     pub devices: Vec<DeviceSample>,
 }
@@ -88,20 +92,20 @@ impl TelemetrySample {
     /// When the stretch that it stands for ends, in Unix seconds.
     #[must_use]
     pub fn end(&self) -> f64 {
-        self.time + self.seconds
+        self.time + self.duration.as_secs_f64()
     }
 
     /// Whether a later sample follows at once; else the run stood still in between.
     #[must_use]
     pub fn is_followed_by(&self, later: &Self) -> bool {
         let gap = later.time - self.end();
-        gap.abs() <= 1.5 * self.seconds.max(later.seconds)
+        gap.abs() <= 1.5 * self.duration.max(later.duration).as_secs_f64()
     }
 
     /// One sample that stands for two.
     #[must_use]
     pub fn merge(self, mut later: Self) -> Self {
-        let (weight, later_weight) = (self.seconds, later.seconds);
+        let (weight, later_weight) = (self.duration.as_secs_f64(), later.duration.as_secs_f64());
         let end = later.end().max(self.end());
         let mut devices: Vec<DeviceSample> = Vec::with_capacity(self.devices.len());
         for device in self.devices {
@@ -112,11 +116,13 @@ impl TelemetrySample {
             });
         }
         devices.append(&mut later.devices);
-        Self { time: self.time, seconds: end - self.time, devices }
+        // Only a time that is no number has no length.
+        let duration = Duration::try_from_secs_f64(end - self.time).unwrap_or_default();
+        Self { time: self.time, duration, devices }
     }
 }
 
-/// Half as many samples: each two neighbours become one, unless the run stood still between them.
+/// Halves the number of samples by merging them in pairs. A pair between which the run stood still is not merged.
 #[must_use]
 pub fn halve_telemetry(samples: Vec<TelemetrySample>) -> Vec<TelemetrySample> {
     let mut halved = Vec::with_capacity(samples.len().div_ceil(2));
@@ -184,13 +190,13 @@ mod tests {
             memory_used: Some(Size::from_gb(used)),
             ..DeviceSample::unknown(Device::Cuda(0))
         };
-        TelemetrySample { time, seconds: 1.0, devices: vec![device] }
+        TelemetrySample { time, duration: Duration::from_secs(1), devices: vec![device] }
     }
 
     #[test]
     fn two_become_their_mean_and_their_peak() {
         let both = sample(0.0, Some(40.0), 9).merge(sample(1.0, Some(70.0), 3));
-        assert_eq!((both.time, both.seconds), (0.0, 2.0));
+        assert_eq!((both.time, both.duration), (0.0, Duration::from_secs(2)));
         let three = both.merge(sample(2.0, Some(100.0), 1));
         assert_eq!(three.devices[0].utilization, Some(70.0), "each second counts the same");
         assert_eq!(three.devices[0].memory_used, Some(Size::from_gb(9)));
@@ -234,11 +240,11 @@ mod tests {
             kept.extend(merger.take());
             kept = halve_telemetry(kept);
             prop_assert!(kept.len() <= values.len().div_ceil(1 << (doublings + 1)));
-            let seconds: f64 = kept.iter().map(|sample| sample.seconds).sum();
+            let seconds = kept.iter().map(|sample| sample.duration).sum::<Duration>().as_secs_f64();
             prop_assert!((seconds - values.len() as f64).abs() < 1e-6);
             let peak = kept.iter().filter_map(|sample| sample.devices[0].memory_used).max();
             prop_assert_eq!(peak, values.iter().map(|(_, used)| Size::from_gb(*used)).max());
-            let weighed = |sample: &TelemetrySample| sample.devices[0].utilization.unwrap() * sample.seconds;
+            let weighed = |sample: &TelemetrySample| sample.devices[0].utilization.unwrap() * sample.duration.as_secs_f64();
             let mean = kept.iter().map(weighed).sum::<f64>() / seconds;
             let truth = values.iter().map(|(busy, _)| f64::from(*busy)).sum::<f64>() / values.len() as f64;
             prop_assert!((mean - truth).abs() < 0.6, "{} is not {}", mean, truth);

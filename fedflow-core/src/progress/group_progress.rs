@@ -18,7 +18,8 @@ pub struct GroupProgress<N = ()> {
     pub index: u32,
     /// Its directory, an absolute path; empty if the group was never announced.
     pub workdir: String,
-    /// What it was made of; `None` if the group was never announced.
+    /// What it was made of; `None` if the group was never announced, or it is open again and may be made of something else
+    /// when it begins.
     pub fingerprint: Option<u64>,
     /// When it began, in seconds since the Unix epoch.
     pub started: Option<f64>,
@@ -153,6 +154,16 @@ impl<N: TaskNotes> GroupProgress<N> {
             self.tasks.len() - 1
         });
         self.tasks[place].apply(moment, attempt, event, &self.workdir);
+    }
+
+    /// Opens the group again, and of its tasks these.
+    pub(super) fn reopen(&mut self, ids: &[Name]) {
+        (self.fingerprint, self.finished) = (None, None);
+        for id in ids {
+            if let Some(place) = self.places.find(id.as_str(), &self.tasks) {
+                self.tasks[place].outcome = None;
+            }
+        }
     }
 
     pub(super) fn end_session(&mut self, time: f64) {

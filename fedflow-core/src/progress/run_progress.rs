@@ -1,5 +1,8 @@
 //! `RunProgress`: how far a run has come, by its events.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use crate::model::device::DeviceInfo;
 use crate::model::name::Name;
 use crate::model::name_index::NameIndex;
@@ -10,6 +13,8 @@ use crate::progress::task_progress::{Moment, TaskNotes, TaskProgress};
 /// How far a run has come. It starts empty; [`RunProgress::apply`] takes one event after the other.
 ///
 /// ```
+/// use std::time::Duration;
+///
 /// use fedflow_core::{Dict, Device, Name, OutcomeKind, RunEvent, RunProgress};
 ///
 /// let (group, task) = (Name::new("train-1")?, Name::new("client-3")?);
@@ -26,8 +31,8 @@ use crate::progress::task_progress::{Moment, TaskNotes, TaskProgress};
 ///     task: task.clone(),
 ///     attempt: 1,
 ///     device: Device::Cuda(0),
-///     load_seconds: 1.5,
-///     train_seconds: 6.0,
+///     load_time: Duration::from_millis(1500),
+///     train_time: Duration::from_secs(6),
 ///     result: Dict::from([("accuracy", 0.96)]),
 /// });
 /// let task = run.group(&group).and_then(|group| group.task(&task)).ok_or("no such task")?;
@@ -177,7 +182,7 @@ impl<N: TaskNotes> RunProgress<N> {
     /// The events may be those of several sessions, one after the other, as after a resume. None is refused: a group
     /// or a task that was not announced is added, and what contradicts itself does no harm.
     pub fn apply(&mut self, unix_time: f64, event: &RunEvent) {
-        if let RunEvent::RunStarted { flow, workdir, session, devices, seed } = event {
+        if let RunEvent::RunStarted { flow, workdir, session, devices, seed, reopened } = event {
             let started = self.plausible(unix_time);
             self.end_session();
             self.flow.clone_from(flow);
@@ -185,6 +190,7 @@ impl<N: TaskNotes> RunProgress<N> {
             self.devices.clone_from(devices);
             self.seed = Some(*seed);
             self.sessions.push(SessionProgress { number: *session, started, last: started, outcome: None });
+            self.reopen(reopened);
             return;
         }
         let moment = self.moment(unix_time);
@@ -207,6 +213,16 @@ impl<N: TaskNotes> RunProgress<N> {
                 if let Some((group, task, attempt)) = event.task() {
                     self.group_mut(group).apply(moment, task, attempt, event);
                 }
+            }
+        }
+    }
+
+    /// Opens groups again, and of their tasks these: what is recorded of the tasks does not count any more, and the
+    /// groups may be made of something else when they begin. Groups and tasks that are not known are left out.
+    pub fn reopen(&mut self, reopened: &BTreeMap<Name, Vec<Name>>) {
+        for (group, tasks) in reopened {
+            if let Some(place) = self.places.find(group.as_str(), &self.groups) {
+                self.groups[place].reopen(tasks);
             }
         }
     }
@@ -257,9 +273,9 @@ impl<N: TaskNotes> RunProgress<N> {
 }
 
 impl SessionProgress {
-    /// How long it lasted, or has lasted so far, in seconds.
+    /// How long it lasted, or has lasted so far.
     #[must_use]
-    pub fn seconds(&self) -> f64 {
-        (self.last - self.started).max(0.0)
+    pub fn duration(&self) -> Duration {
+        Duration::try_from_secs_f64(self.last - self.started).unwrap_or_default()
     }
 }

@@ -25,7 +25,8 @@ pub struct TaskProgress<N = ()> {
     pub since: f64,
     /// The device of its latest training; `None` if its latest attempt has not trained.
     pub device: Option<Device>,
-    /// How it ended; `None` if it has not. The first outcome stands, until the task is started anew.
+    /// How it ended; `None` if it has not. The first outcome stands, until the task is opened again or
+    /// started anew.
     pub outcome: Option<TaskOutcome>,
     was_retried: bool,
     workdir: Workdir,

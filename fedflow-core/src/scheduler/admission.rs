@@ -69,9 +69,9 @@ impl Admission {
         self.sample_is_fresh = false;
     }
 
-    /// A task has loaded, so many seconds after its start.
-    pub(super) fn loaded(&mut self, seconds: f64) {
-        self.depth.loaded(seconds);
+    /// A task has loaded, so long after its start.
+    pub(super) fn loaded(&mut self, lead: Duration) {
+        self.depth.loaded(lead);
     }
 
     /// So many tasks train at once.
@@ -79,9 +79,9 @@ impl Admission {
         self.depth.training(tasks);
     }
 
-    /// A task has trained for so many seconds.
-    pub(super) fn trained(&mut self, seconds: f64) {
-        self.depth.trained(seconds);
+    /// A task has trained for so long.
+    pub(super) fn trained(&mut self, train_time: Duration) {
+        self.depth.trained(train_time);
     }
 
     /// How long a task trains on average, if that is known.

@@ -73,8 +73,7 @@ fn made_room(parts: &mut Parts, now: Time, over: &Unfinished) {
 
 fn try_again(parts: &mut Parts, now: Time, over: &Unfinished, error: Failure, delay: Duration) {
     let (key, device) = (over.task, over.times.trained.map(|(device, _)| device));
-    let seconds = delay.as_secs_f64();
-    parts.tell_of(key, over.attempt, |subject| events::retried(subject, device, error, false, seconds));
+    parts.tell_of(key, over.attempt, |subject| events::retried(subject, device, error, false, delay));
     if delay.is_zero() {
         parts.groups.make_ready(key);
     } else if let Some(task) = parts.groups.task_mut(key) {

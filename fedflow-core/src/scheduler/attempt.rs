@@ -1,6 +1,8 @@
 //! The way of one attempt at a task: what follows when its worker is up, has loaded, trains, fails, is ended, and is gone.
 //! When it may go on is decided elsewhere.
 
+use std::time::Duration;
+
 use super::interface::events::{self, Times};
 use super::interface::outbox::Asked;
 use super::interface::output::SchedulerOutput;
@@ -74,9 +76,9 @@ pub(super) fn begin(
 pub(super) fn ready(parts: &mut Parts, now: Time, id: WorkerId) {
     let place = parts.workers.next_place();
     let Some(worker) = parts.workers.get_mut(id) else { return };
-    worker.lead_seconds = now.since(worker.entered).as_secs_f64();
+    worker.lead_time = now.since(worker.entered);
     if worker.process.served == 0 {
-        worker.process.start_cost.start_seconds = worker.lead_seconds;
+        worker.process.start_cost.startup_time = worker.lead_time;
     }
     parts.enter(now, id, Phase::Available { place });
 }
@@ -95,28 +97,28 @@ pub(super) fn load(parts: &mut Parts, now: Time, id: WorkerId) {
     let Some(worker) = parts.workers.get(id) else { return };
     let (task, attempt) = (worker.task, worker.attempt);
     let was_spare = worker.admitted.is_some_and(|admitted| admitted.was_spare);
-    let start_seconds = was_spare.then_some(worker.lead_seconds);
+    let startup_time = was_spare.then_some(worker.lead_time);
     parts.enter(now, id, Phase::Loading);
-    parts.tell(task, |group, task| RunEvent::TaskLoading { group, task, attempt, start_seconds });
+    parts.tell(task, |group, task| RunEvent::TaskLoading { group, task, attempt, startup_time });
     parts.outbox.push(SchedulerOutput::Load(id));
 }
 
 /// A worker has loaded: it waits for a device.
-pub(super) fn loaded(parts: &mut Parts, now: Time, id: WorkerId, load_seconds: f64) {
+pub(super) fn loaded(parts: &mut Parts, now: Time, id: WorkerId, load_time: Duration) {
     wait_for_device(parts, now, id);
     let Some(worker) = parts.workers.get_mut(id) else { return };
-    worker.load_seconds = Some(load_seconds);
+    worker.load_time = Some(load_time);
     if !worker.took_over {
-        worker.process.start_cost.load_seconds = load_seconds;
+        worker.process.start_cost.load_time = load_time;
     }
     let (task, attempt) = (worker.task, worker.attempt);
-    parts.admission.loaded(worker.lead_seconds + load_seconds);
+    parts.admission.loaded(worker.lead_time.saturating_add(load_time));
     // A command that loads nothing has no process yet: what it will use cannot have been measured.
     if parts.groups.task(task).is_none_or(|task| task.loads()) {
         parts.unreserve(id);
     }
     parts.lease_pass.request();
-    parts.tell(task, |group, task| RunEvent::TaskLoaded { group, task, attempt, load_seconds });
+    parts.tell(task, |group, task| RunEvent::TaskLoaded { group, task, attempt, load_time });
 }
 
 fn wait_for_device(parts: &mut Parts, now: Time, id: WorkerId) {
@@ -149,17 +151,17 @@ pub(super) fn train(parts: &mut Parts, now: Time, id: WorkerId, lease: Lease) {
 pub(super) fn finished(parts: &mut Parts, now: Time, id: WorkerId, lease: &Lease, result: Dict) {
     let Some(worker) = parts.workers.get(id) else { return };
     let (key, attempt) = (worker.task, worker.attempt);
-    let (load_seconds, stays) = (worker.load_seconds.unwrap_or_default(), parts.stays(worker, lease));
-    let train_seconds = now.since(worker.entered).as_secs_f64();
-    end_train(parts, id, lease, train_seconds);
-    parts.admission.trained(train_seconds);
+    let (load_time, stays) = (worker.load_time.unwrap_or_default(), parts.stays(worker, lease));
+    let train_time = now.since(worker.entered);
+    end_train(parts, id, lease, train_time);
+    parts.admission.trained(train_time);
     parts.tell(key, |group, task| RunEvent::TaskFinished {
         group,
         task,
         attempt,
         device: lease.device(),
-        load_seconds,
-        train_seconds,
+        load_time,
+        train_time,
         result,
     });
     if let Some(task) = parts.groups.task(key) {
@@ -176,15 +178,15 @@ pub(super) fn finished(parts: &mut Parts, now: Time, id: WorkerId, lease: &Lease
 }
 
 /// `train` has ended: its devices are free for the next task while the result is still being stored.
-fn end_train(parts: &mut Parts, id: WorkerId, lease: &Lease, train_seconds: f64) {
+fn end_train(parts: &mut Parts, id: WorkerId, lease: &Lease, train_time: Duration) {
     parts.outbox.ask(Asked::Peak { lease: lease.id, trains: false });
     parts.outbox.push(SchedulerOutput::EndTrain(lease.id));
     parts.lease_pass.request();
     let Some(worker) = parts.workers.get_mut(id) else { return };
     worker.process.resident = Some(lease.id);
-    worker.trained = Some((lease.device(), train_seconds));
+    worker.trained = Some((lease.device(), train_time));
     let (task, attempt) = (worker.task, worker.attempt);
-    parts.tell_released(task, attempt, train_seconds);
+    parts.tell_released(task, attempt, train_time);
 }
 
 /// The holder of a lease, which trains, has used so much of its card until now.
@@ -243,7 +245,7 @@ pub(super) fn train_failed(
     let Some(worker) = parts.workers.get(id) else { return };
     let Phase::Training(lease) = &worker.phase else { return };
     let (lease, since, key, attempt) = (lease.clone(), worker.entered, worker.task, worker.attempt);
-    end_train(parts, id, &lease, now.since(since).as_secs_f64());
+    end_train(parts, id, &lease, now.since(since));
     let (is_stopping, config) = (parts.stop.is_some(), &parts.config.scheduler);
     let Some(task) = parts.groups.task_mut(key) else { return };
     let devices = lease.shares.len();
@@ -252,7 +254,7 @@ pub(super) fn train_failed(
     }
     parts.memory.grow_card(task);
     let device = Some(lease.device());
-    parts.tell_of(key, attempt, |subject| events::retried(subject, device, failure, true, 0.0));
+    parts.tell_of(key, attempt, |subject| events::retried(subject, device, failure, true, Duration::ZERO));
     let Some(worker) = parts.workers.get_mut(id) else { return };
     // The larger share will take the place of the smaller one: both would not fit.
     worker.process.card = (lease.device() != Device::Cpu).then(|| lease.device());
@@ -304,7 +306,7 @@ fn stop_working(parts: &mut Parts, now: Time, id: WorkerId, failure: Option<Fail
         && worker.process.resident.is_none()
     {
         worker.process.resident = Some(lease.id);
-        worker.trained = Some((lease.device(), now.since(worker.entered).as_secs_f64()));
+        worker.trained = Some((lease.device(), now.since(worker.entered)));
         ending.holds_since = Some(worker.entered);
     }
     let was_waiting = matches!(worker.phase, Phase::Waiting { .. });
@@ -336,14 +338,14 @@ pub(super) fn gone(
         let failure = Failure::new(stage, death.kind, death.message);
         stop_working(parts, now, id, Some(failure), lost);
     }
-    let Worker { task, attempt, load_seconds, mut trained, phase, process, .. } = parts.take_out(id)?;
+    let Worker { task, attempt, load_time, mut trained, phase, process, .. } = parts.take_out(id)?;
     parts.release(process.resident);
     let ending = if let Phase::Ending(ending) = phase { Some(ending) } else { None };
     let holds_since = ending.as_ref().and_then(|ending| ending.holds_since);
-    if let Some((since, (_, seconds))) = holds_since.zip(trained.as_mut()) {
-        let train_seconds = now.since(since).as_secs_f64();
-        *seconds = train_seconds;
-        parts.tell_released(task, attempt, train_seconds);
+    if let Some((since, (_, trained_for))) = holds_since.zip(trained.as_mut()) {
+        let train_time = now.since(since);
+        *trained_for = train_time;
+        parts.tell_released(task, attempt, train_time);
     }
     parts.tell_memory(task, attempt);
     parts.tell(task, |group, task| RunEvent::TaskExited { group, task, attempt });
@@ -352,7 +354,7 @@ pub(super) fn gone(
     Some(Unfinished {
         task,
         attempt,
-        times: Times { load_seconds, trained },
+        times: Times { load_time, trained },
         served: process.served,
         died_unheard: death.before_first_word && stage == failure.as_ref().map(|failure| failure.stage),
         // What failed before for another cause is judged by that.

@@ -1,5 +1,7 @@
 //! `Parts`: all parts of the scheduler, and what moves several of them at once so that they agree.
 
+use std::time::Duration;
+
 use super::admission::Admission;
 use super::interface::events::{self, Subject};
 use super::interface::outbox::Outbox;
@@ -210,8 +212,8 @@ impl Parts {
         self.tell(key, |group, task| event(Subject { group, task, attempt }));
     }
 
-    pub(super) fn tell_released(&mut self, key: TaskKey, attempt: u32, train_seconds: f64) {
-        self.tell(key, |group, task| RunEvent::TaskReleased { group, task, attempt, train_seconds });
+    pub(super) fn tell_released(&mut self, key: TaskKey, attempt: u32, train_time: Duration) {
+        self.tell(key, |group, task| RunEvent::TaskReleased { group, task, attempt, train_time });
     }
 
     /// Tells what an attempt has used of memory, if that was measured.

@@ -117,3 +117,21 @@ fn what_exiting_processes_hold_of_a_card_is_given_back_to_the_next_group() {
     assert!(simulation.now() > Time::after(ms(3 * 550)), "the memory of a card was given twice");
     assert_nothing_left(&simulation);
 }
+
+#[test]
+fn a_next_group_that_cannot_be_opened_leaves_the_active_one_as_it_was() {
+    let simulation = Simulation::new(LeaseTable::of_cpu_slots(2), |_| script(10, 10));
+    let mut flow = flow(&simulation, &Config::default());
+    let mut one = group("one", (0..4).map(task));
+    let mut greedy = task(0);
+    greedy.terms_mut().needs.devices = 5;
+    let mut two = group("two", [greedy]);
+    let refused = flow.execute_and_load(&mut one, &mut two);
+    assert!(matches!(refused, Err(FlowError::Unleasable { .. })), "{refused:?}");
+    assert_eq!(simulation.events().iter().filter(|(_, event)| event.task().is_some()).count(), 0);
+    assert_eq!(flow.execute(&mut one).unwrap().finished, 4);
+    let mut three = group("three", (0..2).map(task));
+    assert_eq!(flow.execute(&mut three).unwrap().finished, 2);
+    flow.finish(RunOutcome::Complete);
+    assert_nothing_left(&simulation);
+}

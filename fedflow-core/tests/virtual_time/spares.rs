@@ -14,19 +14,19 @@ fn workers(tasks: u32, memory: u64) -> TaskGroup {
 }
 
 /// When a task started, when it began to load, and how long its process took to be up, as told by its events.
-fn beginning(world: &Simulation, wanted: &str) -> (Time, Time, Option<f64>) {
+fn beginning(world: &Simulation, wanted: &str) -> (Time, Time, Option<Duration>) {
     let (mut started, mut loading) = (None, None);
     for (time, event) in world.events() {
         match event {
             RunEvent::TaskStarted { task, .. } if task.as_str() == wanted => started = Some(time),
-            RunEvent::TaskLoading { task, start_seconds, .. } if task.as_str() == wanted => {
-                loading = Some((time, start_seconds));
+            RunEvent::TaskLoading { task, startup_time, .. } if task.as_str() == wanted => {
+                loading = Some((time, startup_time));
             }
             _ => {}
         }
     }
-    let (loading, start_seconds) = loading.unwrap();
-    (started.unwrap(), loading, start_seconds)
+    let (loading, startup_time) = loading.unwrap();
+    (started.unwrap(), loading, startup_time)
 }
 
 fn host(available: u64) -> HostSample {
@@ -40,7 +40,7 @@ fn a_process_is_up_before_the_host_has_room_for_what_it_loads() {
     world.at(Time::after(ms(1000)), Input::Host(host(95)));
     run(&world, &config(), &mut [workers(2, 30)], History::default()).unwrap();
     assert_eq!(beginning(&world, "0"), (Time::ZERO, Time::after(ms(300)), None));
-    assert_eq!(beginning(&world, "1"), (Time::ZERO, Time::after(ms(1000)), Some(0.3)));
+    assert_eq!(beginning(&world, "1"), (Time::ZERO, Time::after(ms(1000)), Some(ms(300))));
 }
 
 #[test]

@@ -32,6 +32,8 @@ pub(crate) struct HeldLock<'a>(&'a File);
 pub(crate) enum NotLocked {
     /// Another process has held the lock for a tenth of a second.
     Busy,
+    /// A supervisor lives whose bookings were removed. It is about to book them again.
+    Unpublished,
     Error(LedgerError),
 }
 
@@ -51,11 +53,12 @@ impl CardLock {
     /// Locks the card; blocks for a tenth of a second at most.
     pub(crate) fn lock(&mut self) -> Result<HeldLock<'_>, NotLocked> {
         for _ in 0..TRIES {
+            self.directory.renew().map_err(NotLocked::Error)?;
             match self.file.try_lock() {
                 Ok(()) if self.directory.is_current(&self.name, &self.file) => {
                     return Ok(HeldLock(&self.file));
                 }
-                // The file was removed, as a session manager does when a user logs out: other runs lock a new one.
+                // The file or the whole directory was removed: other runs lock a new one.
                 Ok(()) => {
                     let _ = self.file.unlock();
                     self.file = open(&self.directory, &self.name).map_err(NotLocked::Error)?;

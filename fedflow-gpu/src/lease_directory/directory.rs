@@ -3,9 +3,9 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, Stat};
 use rustix::io::Errno;
@@ -27,10 +27,10 @@ const OPEN_FILE: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags:
 /// All users may read; only the owner may write.
 pub(crate) const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR).union(Mode::RGRP).union(Mode::ROTH);
 
-/// The open directory of the machine's leases. Clones share the descriptor.
+/// The open directory of the machine's leases. Clones share the descriptor, which [`Directory::renew`] may replace.
 #[derive(Debug, Clone)]
 pub(crate) struct Directory {
-    fd: Arc<OwnedFd>,
+    open: Arc<Mutex<Arc<OwnedFd>>>,
     path: PathBuf,
     scope: LeaseScope,
 }
@@ -122,7 +122,7 @@ impl Directory {
     fn open_writable(path: &Path) -> Result<Self, LedgerError> {
         let directory = Self::open_at(path)?;
         // The system is asked, because access lists and read-only mounts count too.
-        rustix::fs::accessat(&directory.fd, ".", rustix::fs::Access::WRITE_OK, AtFlags::EACCESS)
+        rustix::fs::accessat(directory.fd(), ".", rustix::fs::Access::WRITE_OK, AtFlags::EACCESS)
             .map_err(|error| LedgerError::directory(path, error))?;
         Ok(directory)
     }
@@ -141,7 +141,8 @@ impl Directory {
         if mode.contains(Mode::WOTH) && !mode.contains(Mode::SVTX) {
             return Err(failed(LedgerFault::Unprotected));
         }
-        Ok(Self { fd: Arc::new(fd), path: path.into(), scope: LeaseScope::Machine })
+        let open = Arc::new(Mutex::new(Arc::new(fd)));
+        Ok(Self { open, path: path.into(), scope: LeaseScope::Machine })
     }
 
     /// Which processes book in this directory.
@@ -153,16 +154,47 @@ impl Directory {
         &self.path
     }
 
-    /// A path by which the kernel finds this directory even if it is renamed.
-    pub(crate) fn kernel_path(&self) -> PathBuf {
-        PathBuf::from(format!("/proc/self/fd/{}", self.fd.as_fd().as_raw_fd()))
+    /// Calls `act` with a path by which the kernel finds this directory even if it is renamed.
+    pub(crate) fn with_kernel_path<R>(&self, act: impl FnOnce(PathBuf) -> R) -> R {
+        let fd = self.fd();
+        act(PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd())))
+    }
+
+    /// Opens the directory anew by its path if it was removed or replaced, as a session manager does when a user logs
+    /// out, and makes it again if it is gone. Other runs look for it there.
+    pub(crate) fn renew(&self) -> Result<(), LedgerError> {
+        if self.is_in_place() {
+            return Ok(());
+        }
+        let failed = |fault| LedgerError::directory(&self.path, fault);
+        let made = Self::open_or_make(&self.path).map_err(failed)?;
+        *self.current() = made.fd();
+        Ok(())
+    }
+
+    /// Whether the directory's path still means the open one.
+    pub(crate) fn is_in_place(&self) -> bool {
+        self.is_named(&self.fd())
+    }
+
+    fn is_named(&self, fd: &OwnedFd) -> bool {
+        let named = rustix::fs::lstat(&self.path).map(inode);
+        matches!((named, rustix::fs::fstat(fd).map(inode)), (Ok(named), Ok(open)) if named == open)
+    }
+
+    fn fd(&self) -> Arc<OwnedFd> {
+        Arc::clone(&self.current())
+    }
+
+    fn current(&self) -> MutexGuard<'_, Arc<OwnedFd>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The names of its files that begin with a prefix.
     pub(crate) fn names(&self, prefix: &str) -> Result<Vec<String>, LedgerError> {
         let failed = |error: Errno| LedgerError::directory(&self.path, error);
         let mut names = Vec::new();
-        for entry in Dir::read_from(&self.fd).map_err(failed)? {
+        for entry in Dir::read_from(self.fd()).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             // Fedflow's names are ASCII.
             if let Ok(name) = entry.file_name().to_str()
@@ -177,7 +209,8 @@ impl Directory {
     /// Opens a file for reading; `None` if it does not exist.
     pub(crate) fn read(&self, name: &str) -> Result<Option<File>, LedgerError> {
         let failed = |fault: LedgerFault| LedgerError::file(self.path.join(name), fault);
-        let file: File = match rustix::fs::openat(&self.fd, name, OFlags::RDONLY | OPEN_FILE, Mode::empty()) {
+        let file: File = match rustix::fs::openat(self.fd(), name, OFlags::RDONLY | OPEN_FILE, Mode::empty())
+        {
             Ok(fd) => fd.into(),
             Err(Errno::NOENT) => return Ok(None),
             // A socket cannot even be opened.
@@ -200,42 +233,31 @@ impl Directory {
     ) -> Result<Option<File>, LedgerError> {
         let failed = |fault: LedgerFault| LedgerError::file(self.path.join(name), fault);
         let unfinished = unfinished_name().map_err(|error| failed(error.into()))?;
+        let directory = self.fd();
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OPEN_FILE;
-        let fd = rustix::fs::openat(&self.fd, &unfinished, flags, FILE_MODE)
+        let fd = rustix::fs::openat(&directory, &unfinished, flags, FILE_MODE)
             .map_err(|error| LedgerError::directory(&self.path, error))?;
         let file = File::from(fd);
         let published = (|| {
             // Other users must be able to read it, whatever this user's mask is.
             rustix::fs::fchmod(&file, FILE_MODE)?;
             prepare(&file)?;
-            match self.rename_to_new(&unfinished, name) {
+            match rename_to_new(&directory, &unfinished, name) {
                 Ok(()) => Ok(true),
                 Err(Errno::EXIST) => Ok(false),
                 Err(error) => Err(error.into()),
             }
         })();
         if !matches!(published, Ok(true)) {
-            let _ = rustix::fs::unlinkat(&self.fd, &unfinished, AtFlags::empty());
+            let _ = rustix::fs::unlinkat(&directory, &unfinished, AtFlags::empty());
         }
         published.map(|new| new.then_some(file)).map_err(|error: std::io::Error| failed(error.into()))
-    }
-
-    fn rename_to_new(&self, from: &str, to: &str) -> Result<(), Errno> {
-        match rustix::fs::renameat_with(&self.fd, from, &self.fd, to, RenameFlags::NOREPLACE) {
-            // Not every file system can rename like this in one step.
-            Err(Errno::INVAL | Errno::NOSYS) => {
-                rustix::fs::linkat(&self.fd, from, &self.fd, to, AtFlags::empty())?;
-                let _ = rustix::fs::unlinkat(&self.fd, from, AtFlags::empty());
-                Ok(())
-            }
-            renamed => renamed,
-        }
     }
 
     /// Removes a void file of this user. Its name is never used again.
     pub(crate) fn remove(&self, name: &str) {
         // If it cannot be removed, it stays and is still void.
-        let _ = rustix::fs::unlinkat(&self.fd, name, AtFlags::empty());
+        let _ = rustix::fs::unlinkat(self.fd(), name, AtFlags::empty());
     }
 
     /// Removes the unfinished files of processes of this user that died while they made them.
@@ -243,24 +265,37 @@ impl Directory {
         let me = geteuid().as_raw();
         for name in self.names(UNFINISHED).unwrap_or_default() {
             let Some(maker) = maker_of(&name) else { continue };
-            let stat = rustix::fs::statat(&self.fd, &name, AtFlags::SYMLINK_NOFOLLOW);
+            let stat = rustix::fs::statat(self.fd(), &name, AtFlags::SYMLINK_NOFOLLOW);
             if stat.is_ok_and(|stat| stat.st_uid == me) && !is_alive(maker) {
                 self.remove(&name);
             }
         }
     }
 
-    /// Whether a name still means the file that was opened by that name.
+    /// Whether a name still means the file that was opened by that name, where other runs look for it.
     pub(crate) fn is_current(&self, name: &str, file: &File) -> bool {
-        let inode = |stat: Stat| (stat.st_dev, stat.st_ino);
-        let named = rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW).map(inode);
-        matches!((named, rustix::fs::fstat(file).map(inode)), (Ok(named), Ok(open)) if named == open)
+        let directory = self.fd();
+        let named = rustix::fs::statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW).map(inode);
+        let is_named =
+            matches!((named, rustix::fs::fstat(file).map(inode)), (Ok(named), Ok(open)) if named == open);
+        is_named && self.is_named(&directory)
     }
 }
 
-impl AsFd for Directory {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+/// What tells a file from all others.
+fn inode(stat: Stat) -> (u64, u64) {
+    (stat.st_dev, stat.st_ino)
+}
+
+fn rename_to_new(directory: &OwnedFd, from: &str, to: &str) -> Result<(), Errno> {
+    match rustix::fs::renameat_with(directory, from, directory, to, RenameFlags::NOREPLACE) {
+        // Not every file system can rename like this in one step.
+        Err(Errno::INVAL | Errno::NOSYS) => {
+            rustix::fs::linkat(directory, from, directory, to, AtFlags::empty())?;
+            let _ = rustix::fs::unlinkat(directory, from, AtFlags::empty());
+            Ok(())
+        }
+        renamed => renamed,
     }
 }
 

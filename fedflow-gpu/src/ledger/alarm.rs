@@ -26,6 +26,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// dies changes nothing, so its process is watched.
 #[derive(Debug)]
 pub(crate) struct Alarm {
+    directory: Directory,
     /// `None` if the system's instances are used up.
     inotify: Option<OwnedFd>,
     trigger: OwnedFd,
@@ -63,6 +64,7 @@ pub(crate) enum Woken {
 impl Alarm {
     pub(super) fn new(directory: &Directory) -> io::Result<Self> {
         Ok(Self {
+            directory: directory.clone(),
             inotify: watch(directory).ok(),
             trigger: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
             state: Mutex::default(),
@@ -122,18 +124,19 @@ impl Alarm {
     }
 
     /// Blocks until something may have been released since a request was refused, or another descriptor is readable.
-    /// `own_removed` is called when the file that `own_name` names is removed.
+    /// `restore` is called when a file or the directory was removed, and again until it does not fail.
     pub(crate) fn wait(
         &self,
         other: Option<BorrowedFd<'_>>,
         own_name: impl Fn() -> String,
-        own_removed: impl Fn(),
+        restore: impl Fn() -> bool,
     ) -> Woken {
+        let mut is_lost = false;
         loop {
             let (holders, timeout) = {
                 let state = self.lock();
                 let holders: Vec<Arc<OwnedFd>> = state.holders.values().cloned().collect();
-                let looks = state.armed && state.unwatched;
+                let looks = is_lost || state.armed && state.unwatched;
                 (holders, if state.at_once { Some(Duration::ZERO) } else { looks.then_some(LOOK_AGAIN) })
             };
             let mut descriptors = vec![PollFd::new(&self.trigger, PollFlags::IN)];
@@ -155,7 +158,12 @@ impl Alarm {
             let any_ended = descriptors[holders_at..].iter().any(|holder| !holder.revents().is_empty());
             let (released, other_ready) = (is_ready(inotify_at), is_ready(other_at));
             self.clear_trigger();
-            let released = released && self.read_releases(&own_name, &own_removed);
+            let Events { mut released, removed } = self.read_events(released, &own_name);
+            if removed || is_lost {
+                // It may be another directory, in which something was released before it was watched.
+                released = true;
+                is_lost = !(self.watch_anew() && restore());
+            }
 
             let mut state = self.lock();
             state.seen += u64::from(released);
@@ -174,24 +182,27 @@ impl Alarm {
         }
     }
 
-    /// Reads all inotify events; returns whether another supervisor may have released something.
-    fn read_releases(&self, own_name: impl Fn() -> String, own_removed: impl Fn()) -> bool {
-        let Some(inotify) = &self.inotify else { return false };
+    /// Reads all inotify events, if there are any.
+    fn read_events(&self, any: bool, own_name: impl Fn() -> String) -> Events {
+        let mut found = Events::default();
+        let Some(inotify) = self.inotify.as_ref().filter(|_| any) else { return found };
         let own_name = own_name();
-        let mut any = false;
         let mut buffer = [MaybeUninit::uninit(); 4096];
         let mut events = inotify::Reader::new(inotify, &mut buffer);
         while let Ok(event) = events.next() {
             let name = event.file_name().map_or(&b""[..], |name| name.to_bytes());
-            if name == own_name.as_bytes() {
-                if event.events().contains(ReadFlags::DELETE) {
-                    own_removed();
-                }
-            } else if name.starts_with(PREFIX.as_bytes()) {
-                any = true;
-            }
+            let gone = ReadFlags::DELETE | ReadFlags::DELETE_SELF | ReadFlags::MOVE_SELF;
+            let of_supervisor = name.is_empty() || name.starts_with(PREFIX.as_bytes());
+            found.removed |= of_supervisor && event.events().intersects(gone);
+            found.released |= of_supervisor && name != own_name.as_bytes();
         }
-        any
+        found
+    }
+
+    /// Watches the directory that has its path now.
+    fn watch_anew(&self) -> bool {
+        let renewed = self.directory.renew().is_ok();
+        renewed && self.inotify.as_ref().is_none_or(|inotify| add_watch(inotify, &self.directory).is_ok())
     }
 
     fn wake(&self) {
@@ -208,9 +219,23 @@ impl Alarm {
     }
 }
 
+/// What has happened in the directory.
+#[derive(Debug, Default)]
+struct Events {
+    /// Another supervisor may have released something.
+    released: bool,
+    /// A supervisor's file was removed, or the directory.
+    removed: bool,
+}
+
 fn watch(directory: &Directory) -> rustix::io::Result<OwnedFd> {
     let inotify = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
-    let events = WatchFlags::ATTRIB | WatchFlags::CLOSE_WRITE | WatchFlags::DELETE | WatchFlags::ONLYDIR;
-    inotify::add_watch(&inotify, directory.kernel_path(), events)?;
+    add_watch(&inotify, directory)?;
     Ok(inotify)
+}
+
+fn add_watch(inotify: &OwnedFd, directory: &Directory) -> rustix::io::Result<()> {
+    let changes = WatchFlags::ATTRIB | WatchFlags::CLOSE_WRITE | WatchFlags::DELETE;
+    let events = changes | WatchFlags::DELETE_SELF | WatchFlags::MOVE_SELF | WatchFlags::ONLYDIR;
+    directory.with_kernel_path(|path| inotify::add_watch(inotify, path, events)).map(drop)
 }

@@ -25,6 +25,9 @@ pub(crate) struct Header {
     /// Its longest-waiting request that was refused because of other runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) waiting: Option<WaitingRequest>,
+    /// The name of its beacon.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) beacon: Option<String>,
 }
 
 /// A request that waits for devices of other runs.

@@ -8,7 +8,7 @@ use fedflow_core::{LeaseId, ProcessId, Size};
 
 use super::booking::{BookedProcess, Booking, Header, MAX_LINES, VERSION, WaitingRequest, shortened};
 use crate::lease_directory::{
-    Directory, EMPTY, FILE_MODE, LINE, LedgerError, LedgerFault, encode, next_number,
+    Beacon, Directory, EMPTY, FILE_MODE, LINE, LedgerError, LedgerFault, encode, next_number,
 };
 use crate::machine::{probe_world, this_process};
 
@@ -26,6 +26,7 @@ pub(super) struct BookingFile {
     name: String,
     file: File,
     header: Header,
+    beacon: Beacon,
     /// What the lines after the header hold.
     bookings: Vec<Option<Booking>>,
 }
@@ -34,10 +35,17 @@ impl BookingFile {
     /// Makes the file and locks it.
     pub(super) fn create(directory: &Directory) -> Result<Self, LedgerError> {
         let supervisor = this_process().map_err(|error| LedgerError::file("/proc", error))?.into();
-        let header = Header { fedflow_ledger: VERSION, world: probe_world(), supervisor, waiting: None };
+        let beacon = Beacon::new(directory.path()).map_err(|error| LedgerError::file("/proc", error))?;
+        let header = Header {
+            fedflow_ledger: VERSION,
+            world: probe_world(),
+            supervisor,
+            waiting: None,
+            beacon: Some(beacon.name().to_owned()),
+        };
         let bookings = vec![None; FIRST_LINES - 1];
         let (name, file) = publish(directory, &header, &bookings)?;
-        Ok(Self { directory: directory.clone(), name, file, header, bookings })
+        Ok(Self { directory: directory.clone(), name, file, header, beacon, bookings })
     }
 
     pub(super) fn name(&self) -> &str {
@@ -48,8 +56,25 @@ impl BookingFile {
         &self.header.world
     }
 
+    pub(super) fn beacon(&self) -> &str {
+        self.beacon.name()
+    }
+
+    /// Shows that the supervisor is about to book.
+    pub(super) fn announce(&mut self) {
+        self.beacon.light();
+    }
+
+    /// Shows it no longer if nothing is booked.
+    pub(super) fn settle(&mut self) {
+        if self.bookings.iter().all(Option::is_none) {
+            self.beacon.extinguish();
+        }
+    }
+
     /// Books shares, all or none. The cards must be locked.
     pub(super) fn book(&mut self, bookings: impl IntoIterator<Item = Booking>) -> Result<(), LedgerError> {
+        self.announce();
         self.restore()?;
         let mut written = Vec::new();
         for booking in bookings {
@@ -83,7 +108,10 @@ impl BookingFile {
             // Its line exists already, so the disk has room for it.
             let _ = self.write(place, changed);
         }
+        self.settle();
         if any {
+            // Where other runs look, if the directory was removed. If that fails, the next booking says why.
+            let _ = self.restore();
             self.wake_others();
         }
     }
@@ -115,6 +143,7 @@ impl BookingFile {
         let Some(place) = was else { return self.book([Booking::quarantine(card, memory)]) };
         let booking = (memory > Size::ZERO).then(|| Booking::quarantine(card, memory));
         let _ = self.write(place, booking);
+        self.settle();
         self.wake_others();
         Ok(())
     }
@@ -128,8 +157,9 @@ impl BookingFile {
         }
     }
 
-    /// Puts the file back if it was removed, as a session manager does when a user logs out.
+    /// Puts the file back if it or the directory was removed, as a session manager does when a user logs out.
     pub(super) fn restore(&mut self) -> Result<(), LedgerError> {
+        self.directory.renew()?;
         if self.directory.is_current(&self.name, &self.file) {
             return Ok(());
         }
@@ -155,6 +185,9 @@ impl BookingFile {
 
 impl Drop for BookingFile {
     fn drop(&mut self) {
+        if self.bookings.iter().any(Option::is_some) {
+            let _ = self.restore();
+        }
         // What a worker still holds stays booked until the worker ends, though its supervisor is gone.
         if self.bookings.iter().all(Option::is_none) && self.directory.is_current(&self.name, &self.file) {
             self.directory.remove(&self.name);

@@ -8,13 +8,14 @@ use fedflow_core::{Lease, LeaseId, LeaseRequest, OtherRuns, Size, TaskKey};
 use super::alarm::Alarm;
 use super::booking::{Booking, WaitingRequest};
 use super::card_key::CardKey;
-use super::own_bookings::OwnBookings;
+use super::own_bookings::{Announced, OwnBookings};
 use super::survey::Survey;
-use crate::lease_directory::{CardLock, Directory, HeldLock, LedgerError, NotLocked};
+use crate::lease_directory::{CardLock, Directory, HeldLock, LedgerError, NotLocked, lit_beacons};
 use crate::machine::unix_now;
 
 /// Locked cards. Dropping it unlocks them.
 pub(crate) struct LockedCards<'a> {
+    _announced: Announced<'a>,
     _locks: Vec<HeldLock<'a>>,
     survey: Survey,
     supervisor: Supervisor<'a>,
@@ -41,17 +42,24 @@ impl<'a> LockedCards<'a> {
         places: &[usize],
         supervisor: Supervisor<'a>,
     ) -> Result<Self, NotLocked> {
+        let announced = supervisor.own.announce();
         let named: Vec<&CardKey> = places.iter().filter_map(|place| supervisor.cards.get(*place)).collect();
         let mut held = Vec::new();
         for lock in locks.iter_mut().filter(|lock| named.iter().any(|card| card.lock == lock.card())) {
             held.push(lock.lock()?);
         }
+        // The directory may be another one than before.
+        supervisor.own.restore().map_err(NotLocked::Error)?;
         let own = supervisor.own.name();
+        let lit = lit_beacons(directory.path());
         let mut survey = Survey::take(directory, Some(&own), &supervisor.world).map_err(NotLocked::Error)?;
         // An unreadable file that no process holds is void. A process that holds one might have booked anything.
         match survey.unreadable.iter().position(|file| file.held) {
             Some(at) => Err(NotLocked::Error(survey.unreadable.swap_remove(at).error)),
-            None => Ok(Self { _locks: held, survey, supervisor }),
+            None if misses_any(&survey, lit, directory, &supervisor.own.beacon()) => {
+                Err(NotLocked::Unpublished)
+            }
+            None => Ok(Self { _announced: announced, _locks: held, survey, supervisor }),
         }
     }
 
@@ -88,21 +96,33 @@ impl<'a> LockedCards<'a> {
         self.supervisor.own.change(lease, change);
     }
 
-    /// Notes that a request was refused. If other runs have booked any of the devices at `places`, the alarm is set.
-    /// Returns whether the request waits for them although no thread waits for the alarm.
+    /// Notes that a request was refused, and sets the alarm. Returns whether the request waits for other runs, which have
+    /// booked some of the devices at `places`, although no thread waits for the alarm.
     pub(crate) fn refuse(self, places: &[usize], request: &LeaseRequest) -> bool {
         let Supervisor { cards, own, alarm, waiting, seen, world } = self.supervisor;
         let names: Vec<&str> =
             places.iter().filter_map(|place| Some(cards.get(*place)?.card.as_str())).collect();
         let holders = self.survey.holders(&names);
-        if holders.is_empty() {
+        let waits_for_others = !holders.is_empty();
+        alarm.arm(seen, holders.into_iter().map(|(of_world, holder)| (of_world == world).then_some(holder)));
+        if !waits_for_others {
             return false;
         }
-        alarm.arm(seen, holders.into_iter().map(|(of_world, holder)| (of_world == world).then_some(holder)));
         let LeaseRequest { devices, memory, exclusive, .. } = *request;
         let since = unix_now();
         waiting.entry(request.holder).or_insert(WaitingRequest { devices, memory, exclusive, since });
         own.show_waiting(waiting);
         !alarm.is_watched()
     }
+}
+
+/// Whether a survey misses another supervisor that has booked, of those whose beacons were lit before it was taken. When
+/// the directory was removed it does, until they have booked again in a new one.
+fn misses_any(survey: &Survey, mut lit: Vec<String>, directory: &Directory, own: &str) -> bool {
+    let shown = |beacon: &String| {
+        survey.supervisors.iter().any(|supervisor| supervisor.header.beacon.as_ref() == Some(beacon))
+    };
+    lit.retain(|beacon| beacon != own && !shown(beacon));
+    // One that has given everything back and ended meanwhile has neither a beacon nor a file.
+    !lit.is_empty() && lit_beacons(directory.path()).iter().any(|beacon| lit.contains(beacon))
 }

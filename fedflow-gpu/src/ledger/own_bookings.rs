@@ -68,13 +68,32 @@ impl OwnBookings {
         self.with(|file| file.set_waiting(longest));
     }
 
-    /// Puts the file back if it was removed.
-    pub(crate) fn restore(&self) {
-        // If that fails, the next booking tries again and reports why it cannot be made.
-        let _ = self.with(BookingFile::restore);
+    /// Puts the file back if it or the directory was removed.
+    pub(crate) fn restore(&self) -> Result<(), LedgerError> {
+        self.with(BookingFile::restore).unwrap_or(Ok(()))
+    }
+
+    /// Shows by the beacon that this supervisor is about to book, until the value is dropped; then only if it has booked.
+    pub(super) fn announce(&self) -> Announced<'_> {
+        self.with(BookingFile::announce);
+        Announced(self)
+    }
+
+    /// The name of the beacon.
+    pub(super) fn beacon(&self) -> String {
+        self.with(|file| file.beacon().to_owned()).unwrap_or_default()
     }
 
     fn with<R>(&self, act: impl FnOnce(&mut BookingFile) -> R) -> Option<R> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).as_mut().map(act)
+    }
+}
+
+/// A supervisor that is about to book.
+pub(super) struct Announced<'a>(&'a OwnBookings);
+
+impl Drop for Announced<'_> {
+    fn drop(&mut self) {
+        self.0.with(BookingFile::settle);
     }
 }

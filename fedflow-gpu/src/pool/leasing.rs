@@ -10,8 +10,8 @@ use super::device_kind::DeviceKind;
 use super::lease_environment;
 use super::run_pool::Pool;
 use crate::cards::{BookedOnCards, CardReading, QuarantineChange};
-use crate::lease_directory::NotLocked;
-use crate::ledger::LockedCards;
+use crate::lease_directory::{LedgerError, NotLocked};
+use crate::ledger::{Ledger, LockedCards};
 use crate::problems::Warning;
 
 impl DevicePool for Pool {
@@ -20,6 +20,9 @@ impl DevicePool for Pool {
     }
 
     fn check(&self, request: &LeaseRequest) -> Result<(), Unleasable> {
+        if let Some(error) = self.ledger.as_ref().and_then(Ledger::given_up) {
+            return Err(Unleasable::NotBookable { cause: error.to_string() });
+        }
         match &self.kind {
             DeviceKind::Cpu | DeviceKind::Simulated(_) => self.table.check(request),
             DeviceKind::Cards(cards) => {
@@ -110,23 +113,35 @@ impl DevicePool for Pool {
     }
 }
 
-/// Reads the cards, locks them, counts what others have booked, and books.
+/// Leases, and notes whether leases can be booked. If not, the ledger tries again soon until it gives up.
 fn lease_now(pool: &mut Pool, request: &LeaseRequest) -> Option<Lease> {
+    let leased = try_to_book(pool, request);
+    if let Some(ledger) = &mut pool.ledger {
+        ledger.note(&leased);
+    }
+    leased.unwrap_or_else(|error| {
+        pool.log.add_once(Warning::Ledger(error));
+        None
+    })
+}
+
+/// Reads the cards, locks them, counts what others have booked, and books.
+fn try_to_book(pool: &mut Pool, request: &LeaseRequest) -> Result<Option<Lease>, LedgerError> {
     let (readings, asked) = match &mut pool.kind {
         DeviceKind::Cpu | DeviceKind::Simulated(_) => (Vec::new(), request.clone()),
         DeviceKind::Cards(cards) => {
-            cards.check(request).ok()?;
+            if cards.check(request).is_err() {
+                return Ok(None);
+            }
             (cards.read(request, &mut pool.table, &mut pool.log.warnings), on_cards(request))
         }
     };
     let places = suiting(&pool.table, request);
     let locked = match pool.ledger.as_mut().map(|ledger| ledger.lock(&places)).transpose() {
         Ok(locked) => locked,
-        Err(NotLocked::Busy) => return None,
-        Err(NotLocked::Error(error)) => {
-            pool.log.add_once(Warning::Ledger(error));
-            return None;
-        }
+        // The alarm is set: it is tried again soon.
+        Err(NotLocked::Busy | NotLocked::Unpublished) => return Ok(None),
+        Err(NotLocked::Error(error)) => return Err(error),
     };
     let changes = count_others(&mut pool.table, &mut pool.kind, locked.as_ref(), &places, request, readings);
     let leased = pool.table.try_lease(&asked);
@@ -141,11 +156,10 @@ fn lease_now(pool: &mut Pool, request: &LeaseRequest) -> Option<Lease> {
         (None, _) => Ok(()),
     };
     quarantine(pool, changes);
-    let mut lease = leased?;
+    let Some(mut lease) = leased else { return Ok(None) };
     if let Err(error) = booked {
         pool.table.release(lease.id);
-        pool.log.add_once(Warning::Ledger(error));
-        return None;
+        return Err(error);
     }
     for share in lease.shares.iter_mut().filter(|share| share.memory.is_some()) {
         share.memory = Some(request.memory);
@@ -156,7 +170,7 @@ fn lease_now(pool: &mut Pool, request: &LeaseRequest) -> Option<Lease> {
         DeviceKind::Simulated(memory) => memory.granted(lease.id, request.holder),
         DeviceKind::Cards(cards) => cards.meter().granted(&lease),
     }
-    Some(lease)
+    Ok(Some(lease))
 }
 
 /// Tells people, and the ledger, which memory was not released.

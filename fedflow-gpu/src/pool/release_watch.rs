@@ -65,7 +65,7 @@ impl Watching {
     fn run(mut self, on_change: &impl Fn()) {
         loop {
             let timer = self.cards.as_ref().map(|(_, timer)| timer.as_fd());
-            match self.alarm.wait(timer, || self.own.name(), || self.own.restore()) {
+            match self.alarm.wait(timer, || self.own.name(), || self.own.restore().is_ok()) {
                 Woken::Ended => return,
                 Woken::Released => on_change(),
                 Woken::Other => {

@@ -144,6 +144,14 @@ impl Pool {
         self.table.largest_alone()
     }
 
+    /// Sets for how long booking may fail, as when the ledger's directory cannot be made again; 30 s unless it is set.
+    /// After that, requests can never be met.
+    pub fn set_ledger_patience(&mut self, patience: Duration) {
+        if let Some(ledger) = &mut self.ledger {
+            ledger.set_patience(patience);
+        }
+    }
+
     /// What tasks use of simulated cards; `None` if the devices are not simulated cards.
     #[must_use]
     pub fn simulated_memory(&self) -> Option<SimulatedMemory> {

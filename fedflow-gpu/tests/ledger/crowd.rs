@@ -37,6 +37,8 @@ pub(crate) struct Crowd<'a> {
     /// How many leases each member takes.
     leases: u32,
     kills: u32,
+    /// Whether the directory is removed where a member would be killed.
+    removes: bool,
     soak: Option<Duration>,
 }
 
@@ -52,7 +54,7 @@ impl fmt::Display for Told {
         let Self { killed, leases, survivors } = self;
         write!(
             f,
-            "{killed} supervisors killed, {survivors} lived to their end; {leases} leases, never too many"
+            "{killed} kills or removals, {survivors} members lived to their end; {leases} leases, never too many"
         )
     }
 }
@@ -63,7 +65,12 @@ impl<'a> Crowd<'a> {
         let soak = variable(SOAK).map(|seconds| Duration::from_secs(seconds.parse().unwrap()));
         let members = if soak.is_some() { 24 } else { 8 };
         let leases = if soak.is_some() { 200 } else { 20 };
-        Self { root, environment, members, leases, kills: 30, soak }
+        Self { root, environment, members, leases, kills: 30, removes: false, soak }
+    }
+
+    /// The same, in which no member is killed and the directory is removed instead.
+    pub(crate) fn with_removals(self) -> Self {
+        Self { removes: true, ..self }
     }
 
     /// Runs the members, kills some, lets the others end, and checks all logs.
@@ -85,6 +92,14 @@ impl<'a> Crowd<'a> {
             }
             pause(random.u64(1_000_000..15_000_000));
             let at = random.usize(..members.len());
+            if self.removes {
+                // Files that are made meanwhile may stay, and the directory with them.
+                let _ = fs::remove_dir_all(self.environment.lease_dir.as_ref().unwrap());
+                told.killed += 1;
+                if members[at].child.try_wait().unwrap().is_none() {
+                    continue;
+                }
+            }
             let next = self.start(&mut random);
             let mut victim = std::mem::replace(&mut members[at], next);
             match victim.child.try_wait().unwrap() {

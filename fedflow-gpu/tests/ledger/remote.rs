@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, channel};
 
 use fedflow_core::{Config, DevicePool, Lease};
 use fedflow_gpu::{DeviceEnvironment, Opened, Pool};
-use rustix::process::{Pid, Signal, geteuid, kill_process};
+use rustix::process::{Pid, Signal, WaitOptions, geteuid, kill_process, waitpid};
 
 use super::crowd;
 use crate::{NEVER, PATIENCE, request};
@@ -113,6 +113,21 @@ impl Remote {
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// Stops it until it shall go on; returns when none of its threads runs.
+    pub(crate) fn pause(&self) {
+        self.signal(Signal::STOP);
+        let stopped = waitpid(Some(Pid::from_child(&self.child)), WaitOptions::UNTRACED).unwrap();
+        assert!(stopped.is_some_and(|(_, status)| status.stopped()));
+    }
+
+    pub(crate) fn go_on(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
     /// Lets it close its pool and end.

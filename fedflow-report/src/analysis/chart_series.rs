@@ -116,12 +116,17 @@ pub(crate) fn item_charts(groups: &[GroupReport]) -> Charts {
     let drawn = items.into_iter().map(|(key, series)| {
         let mut lines: IndexMap<String, Values> = IndexMap::new();
         let each = series.len() <= MAX_LINES;
-        let last = series.iter().flat_map(|(_, _, points)| points.last()).map(|point| point.seconds);
+        let last = series
+            .iter()
+            .flat_map(|(_, _, points)| points.last())
+            .map(|point| point.since_train.as_secs_f64());
         let bin_seconds = last.fold(0.0, f64::max).max(1e-3) / TIME_BINS as f64;
         for (group, task, points) in series {
             let label = if each { format!("{} / {}", group.name, task.id) } else { names.label(group, task) };
             let values = lines.entry(label).or_default();
-            let mut points = points.iter().filter_map(|point| Some((point.seconds, drawable(point.value)?)));
+            let mut points = points
+                .iter()
+                .filter_map(|point| Some((point.since_train.as_secs_f64(), drawable(point.value)?)));
             if each {
                 points.enumerate().for_each(|(place, (at, value))| values.push(place as u64, at, value));
                 continue;
@@ -271,6 +276,8 @@ fn numbered(name: &Name) -> Option<(&str, u64)> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::report::Report;
     use fedflow_core::{Device, Dict, RunEvent, Value};
@@ -285,8 +292,8 @@ mod tests {
             task: name(task),
             attempt: 1,
             device: Device::Cpu,
-            load_seconds: 0.0,
-            train_seconds: 0.0,
+            load_time: Duration::ZERO,
+            train_time: Duration::ZERO,
             result,
         }
     }

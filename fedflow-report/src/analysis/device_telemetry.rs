@@ -15,7 +15,7 @@ pub(crate) fn device_curves(
 ) -> BTreeMap<Device, DeviceCurves> {
     let mut curves: BTreeMap<Device, DeviceCurves> = BTreeMap::new();
     report.telemetry.for_each(|sample| {
-        let Some((from, to)) = timeline.stretch(sample.time, sample.seconds) else { return };
+        let Some((from, to)) = timeline.stretch(sample.time, sample.duration) else { return };
         let stretch = (from.max(window.0), to.min(window.1));
         if stretch.1 > stretch.0 {
             for device in &sample.devices {

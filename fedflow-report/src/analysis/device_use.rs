@@ -1,6 +1,7 @@
 //! `DeviceUse`: how long each device was busy, and how long it was idle while work waited.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use fedflow_core::{Device, DeviceInfo, Size};
 
@@ -10,7 +11,7 @@ use crate::analysis::waiting_work::waiting_work;
 use crate::report::GroupReport;
 use crate::report::attempt::{Attempt, AttemptPhase, ChartRow};
 
-/// How a device was used. Each CPU slot is a device of its own. Seconds are wall time.
+/// How a device was used. Each CPU slot is a device of its own. Lengths of time are wall time.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct DeviceUse {
@@ -21,20 +22,20 @@ pub struct DeviceUse {
     /// How many attempts trained on it.
     pub trained: usize,
     /// How long at least one task trained on it.
-    pub busy_seconds: f64,
+    pub busy: Duration,
     /// How long it was leased to a task that still loaded. Fedflow leases for training only, so this is zero; it is
     /// measured all the same.
-    pub loading_seconds: f64,
+    pub loading: Duration,
     /// How long no task trained on it.
-    pub idle_seconds: f64,
+    pub idle: Duration,
     /// How long no task trained on it although a task of the running group was loaded, or ready to start. A task that is
     /// known to need more memory than the card has does not count. This is an upper bound: the task may have waited for
     /// another device, if it is pinned, or for host memory.
-    pub starved_seconds: f64,
+    pub starved: Duration,
     /// The device's telemetry; none if it was not sampled, and for CPU slots.
     pub telemetry: Option<DeviceTelemetry>,
-    /// The stretches that `starved_seconds` counts, in seconds since the run began.
-    pub(crate) starved: Vec<(f64, f64)>,
+    /// The stretches that `starved` counts, in seconds since the run began.
+    pub(crate) starved_stretches: Vec<(f64, f64)>,
 }
 
 impl DeviceUse {
@@ -47,14 +48,14 @@ impl DeviceUse {
     /// The share of the time in which it was busy, from 0 to 1.
     #[must_use]
     pub fn busy_share(&self) -> f64 {
-        self.share(self.busy_seconds)
+        self.share(self.busy)
     }
 
-    /// Some seconds as a share of the time, from 0 to 1.
+    /// A part of the time as a share of it, from 0 to 1.
     #[must_use]
-    pub fn share(&self, seconds: f64) -> f64 {
-        let all = self.busy_seconds + self.idle_seconds;
-        if all > 0.0 { seconds / all } else { 0.0 }
+    pub fn share(&self, part: Duration) -> f64 {
+        let all = self.busy + self.idle;
+        if all.is_zero() { 0.0 } else { part.div_duration_f64(all) }
     }
 }
 
@@ -136,12 +137,12 @@ pub(crate) fn device_uses(
                 row,
                 name: name.to_owned(),
                 trained,
-                busy_seconds: length(&busy),
-                loading_seconds: length(&union(loading)),
-                idle_seconds: length(&idle),
-                starved_seconds: length(&starved),
+                busy: length(&busy),
+                loading: length(&union(loading)),
+                idle: length(&idle),
+                starved: length(&starved),
                 telemetry: None,
-                starved,
+                starved_stretches: starved,
             }
         })
         .collect()
@@ -184,9 +185,10 @@ fn intersection(a: &[Stretch], b: &[Stretch]) -> Vec<Stretch> {
     common
 }
 
-fn length(stretches: &[Stretch]) -> f64 {
-    // `sum` of no values would be minus zero.
-    stretches.iter().fold(0.0, |sum, (from, to)| sum + (to - from))
+/// How long they are together.
+fn length(stretches: &[Stretch]) -> Duration {
+    let seconds: f64 = stretches.iter().map(|(from, to)| to - from).sum();
+    Duration::try_from_secs_f64(seconds).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -214,10 +216,10 @@ mod tests {
             let (busy, waits) = (union(a.clone()), union(b.clone()));
             let idle = gaps(&busy, (0.0, 60.0));
             let starved = intersection(&idle, &waits);
-            let count = |test: &dyn Fn(u32) -> bool| (0..60).filter(|&s| test(s)).count() as f64;
-            prop_assert_eq!(length(&busy), count(&|s| covers(&a, s)));
-            prop_assert_eq!(length(&idle), count(&|s| !covers(&a, s)));
-            prop_assert_eq!(length(&starved), count(&|s| !covers(&a, s) && covers(&b, s)));
+            let count = |test: &dyn Fn(u32) -> bool| (0..60).filter(|&s| test(s)).count() as u64;
+            prop_assert_eq!(length(&busy), Duration::from_secs(count(&|s| covers(&a, s))));
+            prop_assert_eq!(length(&idle), Duration::from_secs(count(&|s| !covers(&a, s))));
+            prop_assert_eq!(length(&starved), Duration::from_secs(count(&|s| !covers(&a, s) && covers(&b, s))));
         }
     }
 }

@@ -1,11 +1,13 @@
 //! `Summary`: the figures at the top of a report.
 
+use std::time::Duration;
+
 use crate::analysis::device_telemetry::{DeviceCurves, device_curves};
 use crate::analysis::device_use::{DeviceUse, device_uses};
 use crate::analysis::timeline::Timeline;
 use crate::report::{Counts, GroupReport, Report};
 
-/// The figures of a run or of one of its groups. Seconds are wall time without the time between the sessions of a
+/// The figures of a run or of one of its groups. Lengths of time are wall time without the time between the sessions of a
 /// resumed run.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -13,7 +15,7 @@ pub struct Summary {
     /// How many tasks have which outcome.
     pub counts: Counts,
     /// From the start of the first task to the end of the last one.
-    pub makespan_seconds: f64,
+    pub makespan: Duration,
     /// How each device was used in that time.
     pub devices: Vec<DeviceUse>,
     /// From when to when on the timeline.
@@ -41,20 +43,27 @@ impl Summary {
         for device in &mut devices {
             device.telemetry = curves.get(&device.row.device).map(DeviceCurves::figures);
         }
-        Self { counts, makespan_seconds: window.1 - window.0, devices, window }
+        let makespan = Duration::try_from_secs_f64(window.1 - window.0).unwrap_or_default();
+        Self { counts, makespan, devices, window }
     }
 
     /// The mean share of the makespan in which a device was busy, from 0 to 1.
     #[must_use]
     pub fn busy_share(&self) -> f64 {
-        let busy: f64 = self.devices.iter().map(|device| device.busy_seconds).sum();
-        let idle: f64 = self.devices.iter().map(|device| device.idle_seconds).sum();
-        if busy + idle > 0.0 { busy / (busy + idle) } else { 0.0 }
+        let busy: Duration = self.devices.iter().map(|device| device.busy).sum();
+        let idle: Duration = self.devices.iter().map(|device| device.idle).sum();
+        let all = busy + idle;
+        if all.is_zero() { 0.0 } else { busy.div_duration_f64(all) }
     }
 
     /// How long devices were idle while a task was loaded or ready to start, summed over all devices.
     #[must_use]
-    pub fn starved_seconds(&self) -> f64 {
-        self.devices.iter().map(|device| device.starved_seconds).sum()
+    pub fn starved(&self) -> Duration {
+        self.devices.iter().map(|device| device.starved).sum()
+    }
+
+    /// The length of the window, in seconds.
+    pub(crate) fn seconds(&self) -> f64 {
+        self.window.1 - self.window.0
     }
 }

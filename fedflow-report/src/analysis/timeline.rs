@@ -1,5 +1,7 @@
 //! `Timeline`: the time axis of a run, without the time between its sessions.
 
+use std::time::Duration;
+
 use crate::report::attempt::{Attempt, PhaseSpan};
 use crate::report::{GroupReport, Report, Session};
 
@@ -22,7 +24,7 @@ impl<'a> Timeline<'a> {
             .iter()
             .map(|session| {
                 let before = total;
-                total += session.seconds();
+                total += seconds(session);
                 before
             })
             .collect();
@@ -42,7 +44,7 @@ impl<'a> Timeline<'a> {
     /// The place of a time in a session.
     pub(crate) fn at(&self, session: usize, unix: f64) -> f64 {
         match (self.sessions.get(session), self.before.get(session)) {
-            (Some(of), Some(before)) => before + (unix - of.started).clamp(0.0, of.seconds()),
+            (Some(of), Some(before)) => before + (unix - of.started).clamp(0.0, seconds(of)),
             _ => 0.0,
         }
     }
@@ -79,10 +81,10 @@ impl<'a> Timeline<'a> {
     }
 
     /// The part of a stretch of wall time that lies in a session; none if there is none.
-    pub(crate) fn stretch(&self, unix: f64, seconds: f64) -> Option<(f64, f64)> {
+    pub(crate) fn stretch(&self, unix: f64, duration: Duration) -> Option<(f64, f64)> {
         let place = self.sessions.iter().rposition(|session| session.started <= unix).unwrap_or(0);
         let session = self.sessions.get(place)?;
-        let (from, to) = (unix.max(session.started), (unix + seconds).min(session.last));
+        let (from, to) = (unix.max(session.started), (unix + duration.as_secs_f64()).min(session.last));
         (to > from).then(|| (self.at(place, from), self.at(place, to)))
     }
 
@@ -97,4 +99,9 @@ impl<'a> Timeline<'a> {
         }
         extent
     }
+}
+
+/// The length of a session on the axis.
+fn seconds(session: &Session) -> f64 {
+    (session.last - session.started).max(0.0)
 }

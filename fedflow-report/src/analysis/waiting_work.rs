@@ -51,10 +51,10 @@ fn push_ready(
     for attempt in &task.all_attempts {
         let started = timeline.at(attempt.session, attempt.started);
         ready.map(|ready| (ready, started)).into_iter().for_each(&mut *push);
-        ready = match attempt.retry {
+        ready = match attempt.retry.as_deref() {
             // It goes on in its process; the waiting there belongs to its next attempt.
             Some(retry) if retry.data_kept => None,
-            Some(retry) => Some(timeline.at(attempt.session, retry.at) + retry.delay_seconds.max(0.0)),
+            Some(retry) => Some(timeline.at(attempt.session, retry.at) + retry.delay.as_secs_f64()),
             // It was cut off with its session; the next session can start it at once.
             None => Some(timeline.at(attempt.session, timeline.end_of(attempt.session))),
         };

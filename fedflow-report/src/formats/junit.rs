@@ -114,7 +114,7 @@ impl<'a> Case<'a> {
 }
 
 fn took(task: &TaskReport) -> f64 {
-    [task.load_seconds, task.train_seconds].into_iter().flatten().filter(|seconds| seconds.is_finite()).sum()
+    [task.load_time, task.train_time].into_iter().flatten().map(|time| time.as_secs_f64()).sum()
 }
 
 fn seconds(seconds: f64) -> String {

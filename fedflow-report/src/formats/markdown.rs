@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::io::Write;
+use std::time::Duration;
 
 use fedflow_core::Name;
 
@@ -70,17 +71,18 @@ fn render_devices(summary: &Summary, out: &mut impl Write) -> Result<(), RenderE
     )?;
     writeln!(out, "|---|---|--:|--:|--:|--:|--:|")?;
     for device in summary.devices.iter().take(MAX_ROWS) {
-        let with_share = |seconds: f64| format!("{} ({})", duration(seconds), percent(device.share(seconds)));
+        let with_share =
+            |time: Duration| format!("{} ({})", duration(time.as_secs_f64()), percent(device.share(time)));
         writeln!(
             out,
             "| {} | {} | {} | {} | {} | {} | {} |",
             device.label(),
             text(&device.name),
             grouped(device.trained),
-            with_share(device.busy_seconds),
-            duration(device.loading_seconds),
-            with_share(device.starved_seconds),
-            duration(device.idle_seconds),
+            with_share(device.busy),
+            duration(device.loading.as_secs_f64()),
+            with_share(device.starved),
+            duration(device.idle.as_secs_f64()),
         )?;
     }
     render_telemetry(summary, out)?;

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::io::Write;
+use std::time::Duration;
 
 use fedflow_core::{Size, Value, non_finite_text};
 use indexmap::IndexSet;
@@ -96,14 +97,14 @@ fn write_row(
     task: &TaskReport,
     keys: &IndexSet<&str>,
 ) -> Result<(), RenderError> {
-    let seconds = |seconds: Option<f64>| seconds.map_or(Cow::Borrowed(""), float);
+    let seconds = |time: Option<Duration>| time.map_or(Cow::Borrowed(""), |time| float(time.as_secs_f64()));
     table.write_field(&*text(group.name.as_str()))?;
     table.write_field(&*text(task.id.as_str()))?;
     table.write_field(recorded_status(task.kind()))?;
     table.write_field(task.device.map_or_else(String::new, |device| device.to_string()))?;
     table.write_field(task.attempts.to_string())?;
-    table.write_field(&*seconds(task.load_seconds))?;
-    table.write_field(&*seconds(task.train_seconds))?;
+    table.write_field(&*seconds(task.load_time))?;
+    table.write_field(&*seconds(task.train_time))?;
     match task.failure() {
         Some(failure) => {
             table.write_field(failure.stage.to_string())?;

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use minijinja::value::Value;
 use minijinja::{Environment, UndefinedBehavior, escape_formatter};
 
+use crate::formats::content_policy::{content_policy, style};
 use crate::formats::render_error::RenderError;
 use crate::text::visible_text::visible;
 
@@ -33,10 +34,10 @@ pub(crate) fn environment() -> Result<Environment<'static>, RenderError> {
     ] {
         environment.add_template(name, source)?;
     }
-    // These are files of this crate; nothing in them comes from a run.
-    environment
-        .add_global("style", Value::from_safe_string(include_str!("../../templates/style.css").into()));
-    environment
-        .add_global("script", Value::from_safe_string(include_str!("../../templates/script.js").into()));
+    // Nothing in these comes from a run.
+    let (style, script) = (style(), include_str!("../../templates/script.js"));
+    environment.add_global("policy", Value::from_safe_string(content_policy(&style, script)));
+    environment.add_global("style", Value::from_safe_string(style));
+    environment.add_global("script", Value::from_safe_string(script.into()));
     Ok(environment)
 }

@@ -1,10 +1,11 @@
 //! `Attempt`: one try at a task, with the times of its phases.
 
 use std::fmt;
+use std::time::Duration;
 
 use fedflow_core::{Device, Failure, MemoryUse, Size};
 
-/// One try at a task. Times are in seconds since the Unix epoch, and none for what did not happen.
+/// One try at a task. Moments are in seconds since the Unix epoch, and none for what did not happen.
 ///
 /// A task that is interrupted in `train` and keeps its data goes on in the same process. That is an attempt of its
 /// own here, and begins with waiting.
@@ -40,7 +41,7 @@ pub struct Attempt {
     /// Why it failed; none if it did not fail.
     pub failure: Option<Box<Failure>>,
     /// When and how the task is retried; none if it is not.
-    pub retry: Option<Retry>,
+    pub retry: Option<Box<Retry>>,
 }
 
 /// The memory that an attempt was given and used.
@@ -61,8 +62,8 @@ pub struct Retry {
     pub at: f64,
     /// Whether the process and its loaded data are kept.
     pub data_kept: bool,
-    /// The delay until the next attempt may start, in seconds.
-    pub delay_seconds: f64,
+    /// The delay until the next attempt may start.
+    pub delay: Duration,
 }
 
 /// A row of the device chart: a CPU slot, or one of the tasks that share a card.

@@ -1,5 +1,7 @@
 //! `ItemSeries`: the values of one of a task's items, kept small.
 
+use std::time::Duration;
+
 use fedflow_core::Value;
 
 /// The most points that are kept of a series.
@@ -10,8 +12,8 @@ const MAX_SERIES: usize = 64;
 /// A value of an item and its time.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ItemPoint {
-    /// The time, in seconds since the task began to train.
-    pub seconds: f64,
+    /// How long after the beginning of the training.
+    pub since_train: Duration,
     /// The value; it may be NaN or infinite.
     pub value: f64,
 }
@@ -60,11 +62,11 @@ impl ItemSeries {
         self.count
     }
 
-    fn push(&mut self, seconds: f64, value: &Value) {
+    fn push(&mut self, since_train: Duration, value: &Value) {
         if let Some(number) = value.as_f64()
             && self.count.is_multiple_of(self.stride)
         {
-            self.points.push(ItemPoint { seconds, value: number });
+            self.points.push(ItemPoint { since_train, value: number });
             if self.points.len() >= MAX_POINTS {
                 let mut place = 0;
                 self.points.retain(|_| {
@@ -80,7 +82,7 @@ impl ItemSeries {
 }
 
 /// Adds a value to the item of this name. The number of a task's items is bounded.
-pub(crate) fn push_item(items: &mut Vec<ItemSeries>, key: &str, seconds: f64, value: &Value) {
+pub(crate) fn push_item(items: &mut Vec<ItemSeries>, key: &str, since_train: Duration, value: &Value) {
     let place = items.iter().position(|series| series.key == key);
     let place = match place {
         Some(place) => place,
@@ -91,7 +93,7 @@ pub(crate) fn push_item(items: &mut Vec<ItemSeries>, key: &str, seconds: f64, va
         None => return,
     };
     if let Some(series) = items.get_mut(place) {
-        series.push(seconds, value);
+        series.push(since_train, value);
     }
 }
 
@@ -103,14 +105,14 @@ mod tests {
     fn a_million_values_become_few_and_keep_their_span() {
         let mut items = Vec::new();
         for step in 0..100_000_u32 {
-            push_item(&mut items, "loss", f64::from(step), &Value::from(step));
+            push_item(&mut items, "loss", Duration::from_secs(step.into()), &Value::from(step));
         }
         let series = &items[0];
         assert!(series.points().len() < MAX_POINTS && series.points().len() >= MAX_POINTS / 4);
         assert_eq!(series.count(), 100_000);
-        assert_eq!(series.points()[0].seconds, 0.0);
-        assert!(series.points().last().unwrap().seconds > 99_000.0);
-        assert!(series.points().is_sorted_by_key(|point| point.seconds));
+        assert_eq!(series.points()[0].since_train, Duration::ZERO);
+        assert!(series.points().last().unwrap().since_train > Duration::from_secs(99_000));
+        assert!(series.points().is_sorted_by_key(|point| point.since_train));
         assert_eq!(series.last(), &Value::from(99_999));
     }
 
@@ -118,7 +120,7 @@ mod tests {
     fn names_are_bounded_in_number() {
         let mut items = Vec::new();
         for name in 0..1_000 {
-            push_item(&mut items, &format!("k{name}"), 0.0, &Value::Null);
+            push_item(&mut items, &format!("k{name}"), Duration::ZERO, &Value::Null);
         }
         assert_eq!(items.len(), MAX_SERIES);
         assert!(items[0].points().is_empty());

@@ -1,5 +1,7 @@
 //! `TaskHistory`: what a report keeps of a task beside its progress: its attempts, its times and its items.
 
+use std::time::Duration;
+
 use fedflow_core::{Failure, FailureKind, Moment, RunEvent, Stage, TaskNotes, TaskProgress, Value};
 
 use crate::report::attempt::{Attempt, ChartRow, Measured, Retry};
@@ -9,10 +11,10 @@ use crate::report::item_series::{ItemSeries, push_item};
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct TaskHistory {
-    /// How long `load` took in the latest attempt, in seconds; none if it has not returned.
-    pub load_seconds: Option<f64>,
-    /// How long `train` took in the latest attempt, in seconds; none if it has not returned.
-    pub train_seconds: Option<f64>,
+    /// How long `load` took in the latest attempt; none if it has not returned.
+    pub load_time: Option<Duration>,
+    /// How long `train` took in the latest attempt; none if it has not returned.
+    pub train_time: Option<Duration>,
     /// Every attempt at the task, those of earlier sessions included.
     pub all_attempts: Vec<Attempt>,
     /// The items that the task set while it trained, in the latest attempt.
@@ -32,8 +34,8 @@ impl TaskNotes for TaskHistory {
             RunEvent::TaskLoading { .. } => {
                 self.running(moment, number, |attempt| attempt.loading).loading = Some(time);
             }
-            RunEvent::TaskLoaded { load_seconds, .. } => {
-                self.load_seconds = Some(*load_seconds);
+            RunEvent::TaskLoaded { load_time, .. } => {
+                self.load_time = Some(*load_time);
                 self.running(moment, number, |attempt| attempt.loaded).loaded = Some(time);
             }
             RunEvent::TaskTraining { device, slot, devices, memory, .. } => {
@@ -44,27 +46,27 @@ impl TaskNotes for TaskHistory {
                 attempt.memory = *memory;
             }
             RunEvent::TaskItem { key, value, .. } => self.on_item(time, key, value),
-            RunEvent::TaskReleased { train_seconds, .. } => {
-                self.train_seconds = Some(*train_seconds);
+            RunEvent::TaskReleased { train_time, .. } => {
+                self.train_time = Some(*train_time);
                 if let Some(attempt) = self.latest(number) {
                     attempt.released = attempt.training.map(|training| training.max(time));
                 }
             }
-            RunEvent::TaskFinished { load_seconds, train_seconds, .. } => {
-                self.load_seconds = Some(*load_seconds);
-                self.train_seconds = Some(*train_seconds);
+            RunEvent::TaskFinished { load_time, train_time, .. } => {
+                self.load_time = Some(*load_time);
+                self.train_time = Some(*train_time);
                 self.on_ended(time, number, None);
             }
-            RunEvent::TaskFailed { load_seconds, train_seconds, error, .. } => {
-                self.load_seconds = load_seconds.or(self.load_seconds);
-                self.train_seconds = train_seconds.or(self.train_seconds);
+            RunEvent::TaskFailed { load_time, train_time, error, .. } => {
+                self.load_time = load_time.or(self.load_time);
+                self.train_time = train_time.or(self.train_time);
                 self.on_ended(time, number, Some(error));
             }
-            RunEvent::TaskRetried { error, data_kept, delay_seconds, .. } => {
+            RunEvent::TaskRetried { error, data_kept, delay, .. } => {
                 self.on_ended(time, number, Some(error));
-                let retry = Retry { at: time, data_kept: *data_kept, delay_seconds: *delay_seconds };
+                let retry = Retry { at: time, data_kept: *data_kept, delay: *delay };
                 if let Some(attempt) = self.latest(number) {
-                    attempt.retry = Some(retry);
+                    attempt.retry = Some(Box::new(retry));
                 }
             }
             RunEvent::TaskMemory { family, memory, cuda_memory, .. } => {
@@ -119,8 +121,8 @@ impl TaskHistory {
 
     fn on_started(&mut self, moment: Moment, number: u32, reused: bool) {
         // The times and items of an earlier session do not count for a task that is done again.
-        self.load_seconds = None;
-        self.train_seconds = None;
+        self.load_time = None;
+        self.train_time = None;
         self.items.clear();
         if let Some(attempt) = self.all_attempts.last_mut() {
             attempt.ended = attempt.ended.or(Some(moment.time));
@@ -136,7 +138,9 @@ impl TaskHistory {
 
     fn on_item(&mut self, time: f64, key: &str, value: &Value) {
         let since = self.all_attempts.last().map(|attempt| attempt.training.unwrap_or(attempt.started));
-        push_item(&mut self.items, key, since.map_or(0.0, |since| (time - since).max(0.0)), value);
+        let since_train =
+            since.and_then(|since| Duration::try_from_secs_f64(time - since).ok()).unwrap_or_default();
+        push_item(&mut self.items, key, since_train, value);
     }
 
     fn on_ended(&mut self, time: f64, number: u32, failure: Option<&Failure>) {
@@ -169,9 +173,13 @@ impl TaskHistory {
         });
         if !goes_on {
             let kept = self.all_attempts.last().and_then(|attempt| {
-                attempt.retry.filter(|retry| retry.data_kept && attempt.session == session)
+                attempt
+                    .retry
+                    .as_deref()
+                    .copied()
+                    .filter(|retry| retry.data_kept && attempt.session == session)
             });
-            let since = kept.map_or(time, |retry| (retry.at + retry.delay_seconds.max(0.0)).min(time));
+            let since = kept.map_or(time, |retry| (retry.at + retry.delay.as_secs_f64()).min(time));
             let mut attempt = Attempt::new(number, session, since);
             attempt.loaded = kept.map(|_| since);
             self.begin(attempt);

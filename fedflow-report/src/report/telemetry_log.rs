@@ -36,6 +36,8 @@ impl TelemetryLog {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use fedflow_core::{Device, DeviceSample};
 
     use super::*;
@@ -46,11 +48,15 @@ mod tests {
         for second in 0..300_000 {
             let utilization = Some(f64::from(second % 2) * 100.0);
             let device = DeviceSample { utilization, ..DeviceSample::unknown(Device::Cuda(0)) };
-            log.push(TelemetrySample { time: f64::from(second), seconds: 1.0, devices: vec![device] });
+            log.push(TelemetrySample {
+                time: f64::from(second),
+                duration: Duration::from_secs(1),
+                devices: vec![device],
+            });
         }
         assert!(log.samples.len() <= MAX_SAMPLES);
-        let mut seconds = 0.0;
-        log.for_each(|sample| seconds += sample.seconds);
-        assert_eq!(seconds, 300_000.0);
+        let mut duration = Duration::ZERO;
+        log.for_each(|sample| duration += sample.duration);
+        assert_eq!(duration, Duration::from_secs(300_000));
     }
 }

@@ -1,7 +1,7 @@
 //! `ReportFiles`: a report and the files of a run directory that show it.
 
 use std::collections::BTreeSet;
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io::{self, BufWriter, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -17,12 +17,18 @@ use crate::formats::results_json::render_json;
 use crate::report::Report;
 use crate::writing::render_threads::with_threads;
 
+/// The results of a run could not be written: `results.json` or `results.csv` is missing or out of date.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the results could not be written: {0}")]
+pub struct ResultsUnwritten(pub(super) String);
+
 /// Writes all files of a run directory: a page for each group, `results.json`, `results.csv` and `report.html`.
 /// Blocks on the disk. `warn` is called with the reason if a file cannot be written.
 pub fn write_reports(report: Report, run_dir: PathBuf, warn: impl Fn(String) + Send + Sync + 'static) {
     let mut files = ReportFiles::new(run_dir, report, Arc::new(warn));
     files.stale = files.report.groups().iter().map(|group| group.name.clone()).collect();
-    files.write_all();
+    // The caller is told of every file.
+    let _ = files.write_all();
 }
 
 /// Called with the reason if a file cannot be written.
@@ -94,14 +100,19 @@ impl ReportFiles {
         )
     }
 
-    /// Writes `results.json` and `results.csv`.
+    /// Writes `results.json` and `results.csv`. Another writing follows, so that this one need not be durable.
     pub(super) fn write_results(&self) {
-        with_threads(|| self.render_results());
+        // Whether the last writing succeeds is what counts; this one has warned.
+        let _ = with_threads(|| self.render_results(Durability::Later));
     }
 
-    fn render_results(&self) {
-        self.write(&self.run_dir.join("results.json"), |out| render_json(&self.report, out));
-        self.write(&self.run_dir.join("results.csv"), |out| render_csv(&self.report, out));
+    fn render_results(&self, durability: Durability) -> Result<(), ResultsUnwritten> {
+        let json =
+            self.write(&self.run_dir.join("results.json"), durability, |out| render_json(&self.report, out));
+        let csv =
+            self.write(&self.run_dir.join("results.csv"), durability, |out| render_csv(&self.report, out));
+        let failures: Vec<String> = [json, csv].into_iter().filter_map(Result::err).collect();
+        if failures.is_empty() { Ok(()) } else { Err(ResultsUnwritten(failures.join("; "))) }
     }
 
     /// Writes the pages of the groups that have ended.
@@ -113,23 +124,44 @@ impl ReportFiles {
         self.stale.retain(|group| !ended.contains(group));
     }
 
-    /// Writes every file that is out of date.
-    pub(super) fn write_all(&mut self) {
+    /// Writes every file that is out of date, and the results durably.
+    pub(super) fn write_all(&mut self) -> Result<(), ResultsUnwritten> {
         let stale = std::mem::take(&mut self.stale);
-        let report = || self.write(&self.run_dir.join("report.html"), |out| render_html(&self.report, out));
+        let page = self.run_dir.join("report.html");
+        let report = || self.write(&page, Durability::Later, |out| render_html(&self.report, out));
         let pages = || stale.par_iter().for_each(|group| self.write_group(group));
-        with_threads(|| rayon::join(report, || rayon::join(pages, || self.render_results())));
+        let results = || self.render_results(Durability::Now);
+        // A page that cannot be written has warned; it can be made again from the journal.
+        with_threads(|| rayon::join(report, || rayon::join(pages, results))).1.1
     }
 
     fn write_group(&self, group: &Name) {
-        self.write(&page(&self.run_dir, group), |out| render_group_html(&self.report, group, out));
+        let render = |out: &mut dyn io::Write| render_group_html(&self.report, group, out);
+        // It has warned, and the page can be made again from the journal.
+        let _ = self.write(&page(&self.run_dir, group), Durability::Later, render);
     }
 
-    fn write(&self, path: &Path, render: impl FnOnce(&mut dyn io::Write) -> Result<(), RenderError>) {
-        if let Err(error) = replace(path, render) {
-            (self.warn)(format!("{}: {error}", path.display()));
-        }
+    /// Writes a file. A failure is a warning, and returned as a text.
+    fn write(
+        &self,
+        path: &Path,
+        durability: Durability,
+        render: impl FnOnce(&mut dyn io::Write) -> Result<(), RenderError>,
+    ) -> Result<(), String> {
+        replace(path, durability, render).map_err(|error| {
+            let failure = format!("{}: {error}", path.display());
+            (self.warn)(failure.clone());
+            failure
+        })
     }
+}
+
+/// Whether a file is on the disk when its writing returns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Durability {
+    Now,
+    /// When the kernel gets to it.
+    Later,
 }
 
 fn page(run_dir: &Path, group: &Name) -> PathBuf {
@@ -139,25 +171,38 @@ fn page(run_dir: &Path, group: &Name) -> PathBuf {
 /// Replaces a file atomically: a reader sees the old content or the new one.
 fn replace(
     path: &Path,
+    durability: Durability,
     render: impl FnOnce(&mut dyn io::Write) -> Result<(), RenderError>,
 ) -> Result<(), RenderError> {
     let directory = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(directory)?;
+    // Its name ends as the file's, by which tools and people tell what it was to become.
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
     // Other users may read reports, unless the umask forbids it.
     let file = tempfile::Builder::new()
         .prefix(".report-")
+        .suffix(&format!("-{name}"))
         .permissions(Permissions::from_mode(0o644))
         .tempfile_in(directory)?;
     let mut out = BufWriter::with_capacity(1 << 16, file);
     render(&mut out)?;
     out.flush()?;
     let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
+    if durability == Durability::Now {
+        // Before it takes the name: after a power cut the old content must not have given way to none.
+        file.as_file().sync_all()?;
+    }
     file.persist(path).map_err(|error| error.error)?;
+    if durability == Durability::Now {
+        File::open(directory)?.sync_all()?;
+    }
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use fedflow_core::Dict;
 
@@ -194,7 +239,7 @@ mod tests {
             group: group.clone(),
             task: task.clone(),
             attempt: 1,
-            start_seconds: None,
+            startup_time: None,
         };
         assert!(!files.apply(0.0, &loading));
         let finished = RunEvent::TaskFinished {
@@ -202,8 +247,8 @@ mod tests {
             task,
             attempt: 1,
             device: fedflow_core::Device::Cpu,
-            load_seconds: 0.0,
-            train_seconds: 0.0,
+            load_time: Duration::ZERO,
+            train_time: Duration::ZERO,
             result: Dict::new(),
         };
         assert!(files.apply(0.0, &finished));
@@ -216,8 +261,8 @@ mod tests {
     fn a_reader_never_sees_half_a_file() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("results.json");
-        replace(&path, |out| Ok(out.write_all(b"old")?)).unwrap();
-        let failed = replace(&path, |out| {
+        replace(&path, Durability::Now, |out| Ok(out.write_all(b"old")?)).unwrap();
+        let failed = replace(&path, Durability::Now, |out| {
             out.write_all(b"half of the new")?;
             out.flush()?;
             assert_eq!(fs::read(&path).unwrap(), b"old");

@@ -9,7 +9,7 @@ use fedflow_core::{Observer, RunEvent, TelemetrySample, Time};
 
 use crate::report::Report;
 use crate::writing::message_queue::{MessageReceiver, MessageSender, message_queue};
-use crate::writing::report_files::{ReportFiles, Warn};
+use crate::writing::report_files::{ReportFiles, ResultsUnwritten, Warn};
 
 /// The least time between two writings of the results.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -24,11 +24,21 @@ const MAX_BACKLOG: usize = 100_000;
 /// them and `report.html` at the end. Files are replaced atomically.
 ///
 /// No call of the observer waits: a thread of the writer does the work, and sleeps while there is nothing to write. A
-/// file that cannot be written is a warning, never an error of the run.
+/// file that cannot be written is a warning. Only of the results it is also told at the end whether they are there.
 pub struct ReportWriter {
     sender: ReportSender,
-    thread: Option<JoinHandle<Report>>,
+    thread: Option<JoinHandle<FinishedReport>>,
     warn: Warn,
+}
+
+/// What a [`ReportWriter`] leaves.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct FinishedReport {
+    /// The report, as it was written.
+    pub report: Report,
+    /// Whether `results.json` and `results.csv` are on the disk as the report has them.
+    pub results: Result<(), ResultsUnwritten>,
 }
 
 /// Sends events to a [`ReportWriter`], for an engine that owns its observers.
@@ -74,18 +84,23 @@ impl ReportWriter {
 
     /// Writes everything, waits until that is done, and returns the report. Later events are dropped.
     #[must_use]
-    pub fn finish(mut self) -> Report {
+    pub fn finish(mut self) -> FinishedReport {
         self.join()
     }
 
-    fn join(&mut self) -> Report {
-        let Some(thread) = self.thread.take() else { return Report::new() };
+    fn join(&mut self) -> FinishedReport {
+        let Some(thread) = self.thread.take() else { return unwritten("no thread writes them") };
         self.sender.messages.send_urgently(Message::Finish);
         thread.join().unwrap_or_else(|_| {
-            (self.warn)("the report is incomplete: its writer failed".into());
-            Report::new()
+            let failure = "the report is incomplete: its writer failed";
+            (self.warn)(failure.into());
+            unwritten(failure)
         })
     }
+}
+
+fn unwritten(reason: &str) -> FinishedReport {
+    FinishedReport { report: Report::new(), results: Err(ResultsUnwritten(reason.into())) }
 }
 
 impl ReportSender {
@@ -132,7 +147,7 @@ impl Observer for ReportSender {
 }
 
 /// Applies messages and writes files until it is told to finish.
-fn keep_written(mut files: ReportFiles, messages: &MessageReceiver<Message>) -> Report {
+fn keep_written(mut files: ReportFiles, messages: &MessageReceiver<Message>) -> FinishedReport {
     // When the results are to be written; none if they have not changed.
     let mut due: Option<Instant> = None;
     // The results are not written before this time; none if they were not written yet.
@@ -154,8 +169,8 @@ fn keep_written(mut files: ReportFiles, messages: &MessageReceiver<Message>) -> 
                     look(files.report());
                 }
                 Message::Finish => {
-                    files.write_all();
-                    return files.into_report();
+                    let results = files.write_all();
+                    return FinishedReport { report: files.into_report(), results };
                 }
             }
         }

@@ -1,5 +1,7 @@
 //! Events of invented runs.
 
+use std::time::Duration;
+
 use fedflow_core::{Device, DeviceInfo, Dict, Failure, FailureKind, Name, RunEvent, Size, Stage, Value};
 
 pub(crate) fn name(text: &str) -> Name {
@@ -22,6 +24,7 @@ pub(crate) fn run_started(session: u32) -> RunEvent {
         session,
         devices: vec![card(0), card(1)],
         seed: 7,
+        reopened: std::collections::BTreeMap::new(),
     }
 }
 
@@ -41,11 +44,12 @@ pub(crate) fn started(group: &str, task: &str, attempt: u32) -> RunEvent {
 }
 
 pub(crate) fn loading(group: &str, task: &str, attempt: u32) -> RunEvent {
-    RunEvent::TaskLoading { group: name(group), task: name(task), attempt, start_seconds: None }
+    RunEvent::TaskLoading { group: name(group), task: name(task), attempt, startup_time: None }
 }
 
-pub(crate) fn loaded(group: &str, task: &str, attempt: u32, load_seconds: f64) -> RunEvent {
-    RunEvent::TaskLoaded { group: name(group), task: name(task), attempt, load_seconds }
+pub(crate) fn loaded(group: &str, task: &str, attempt: u32, seconds: f64) -> RunEvent {
+    let load_time = Duration::from_secs_f64(seconds);
+    RunEvent::TaskLoaded { group: name(group), task: name(task), attempt, load_time }
 }
 
 pub(crate) fn training(group: &str, task: &str, attempt: u32, card: u32) -> RunEvent {
@@ -65,8 +69,9 @@ pub(crate) fn item(group: &str, task: &str, key: &str, value: impl Into<Value>) 
     RunEvent::TaskItem { group: name(group), task: name(task), attempt: 1, key, value }
 }
 
-pub(crate) fn released(group: &str, task: &str, attempt: u32, train_seconds: f64) -> RunEvent {
-    RunEvent::TaskReleased { group: name(group), task: name(task), attempt, train_seconds }
+pub(crate) fn released(group: &str, task: &str, attempt: u32, seconds: f64) -> RunEvent {
+    let train_time = Duration::from_secs_f64(seconds);
+    RunEvent::TaskReleased { group: name(group), task: name(task), attempt, train_time }
 }
 
 pub(crate) fn finished(group: &str, task: &str, attempt: u32, result: Dict) -> RunEvent {
@@ -75,8 +80,8 @@ pub(crate) fn finished(group: &str, task: &str, attempt: u32, result: Dict) -> R
         task: name(task),
         attempt,
         device: Device::Cuda(0),
-        load_seconds: 0.5,
-        train_seconds: 2.25,
+        load_time: Duration::from_millis(500),
+        train_time: Duration::from_millis(2250),
         result,
     }
 }
@@ -87,8 +92,8 @@ pub(crate) fn failed(group: &str, task: &str, error: Failure) -> RunEvent {
         task: name(task),
         attempt: 1,
         device: None,
-        load_seconds: None,
-        train_seconds: None,
+        load_time: None,
+        train_time: None,
         error,
     }
 }
@@ -105,7 +110,7 @@ pub(crate) fn retried(group: &str, task: &str, attempt: u32, data_kept: bool) ->
         device: Some(Device::Cuda(0)),
         error: Failure::new(Stage::Train, FailureKind::Oom, "out of memory"),
         data_kept,
-        delay_seconds: 0.0,
+        delay: Duration::ZERO,
     }
 }
 

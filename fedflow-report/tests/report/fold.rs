@@ -1,6 +1,7 @@
 //! How events become a report: tasks, sessions, retries, and events in any order.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use fedflow_core::{
     Device, Dict, EstimateSource, Failure, FailureKind, MemoryUse, Name, RunEvent, RunOutcome, Size, Stage,
@@ -20,6 +21,10 @@ fn fold(events: impl IntoIterator<Item = (f64, RunEvent)>) -> Report {
         report.apply(time, &event);
     }
     report
+}
+
+fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
 }
 
 fn phases(report: &Report, group: &str, task: &str) -> Vec<Vec<(AttemptPhase, f64, f64)>> {
@@ -63,7 +68,7 @@ fn the_life_of_a_task() {
         ]]
     );
     assert_eq!(
-        task.items[0].points().iter().map(|p| (p.seconds, p.value)).collect::<Vec<_>>(),
+        task.items[0].points().iter().map(|p| (p.since_train.as_secs_f64(), p.value)).collect::<Vec<_>>(),
         [(1.0, 0.5), (2.0, 0.25)]
     );
     assert_eq!(group.task(&name("b")).unwrap().kind(), OutcomeKind::Open);
@@ -72,10 +77,10 @@ fn the_life_of_a_task() {
     let counts = report.counts();
     assert_eq!((counts.tasks, counts.finished, counts.open), (2, 1, 1));
     let summary = Summary::of_run(&report);
-    let used = |card: usize| (summary.devices[card].busy_seconds, summary.devices[card].starved_seconds);
+    let used = |card: usize| (summary.devices[card].busy, summary.devices[card].starved);
     // Card 0 was idle all the time and card 1 half of it, while `b` was ready to start.
-    assert_eq!((used(0), used(1)), ((0.0, 8.0), (4.0, 4.0)));
-    assert_eq!(summary.makespan_seconds, 8.0);
+    assert_eq!((used(0), used(1)), ((secs(0), secs(8)), (secs(4), secs(4))));
+    assert_eq!(summary.makespan, secs(8));
 }
 
 #[test]
@@ -104,7 +109,7 @@ fn the_time_between_sessions_does_not_count() {
     assert_eq!(all_attempts[0], [(AttemptPhase::Start, 101.0, 106.0)]);
     assert_eq!(all_attempts[1].last(), Some(&(AttemptPhase::Train, 5002.0, 5004.0)));
     assert_eq!(report.groups()[0].started, Some(100.0));
-    assert_eq!(Summary::of_run(&report).makespan_seconds, 9.0);
+    assert_eq!(Summary::of_run(&report).makespan, secs(9));
 }
 
 #[test]
@@ -262,62 +267,68 @@ fn any_event() -> impl Strategy<Value = RunEvent> {
     let of_task = (any_name(), any_name(), 0_u32..4);
     let more = (any_device(), 0_u32..3, any::<f64>(), any_failure(), any_result(), any::<bool>());
     (0_u32..16, of_task, more, prop::collection::vec(any_name(), 0..4)).prop_map(
-        |(which, (group, task, attempt), (device, slot, seconds, error, result, flag), tasks)| match which {
-            0 => run_started(slot),
-            1 => RunEvent::GroupStarted {
-                group,
-                index: attempt,
-                workdir: String::new(),
-                fingerprint: u64::from(slot),
-                tasks,
-            },
-            2 => RunEvent::TaskStarted { group, task, attempt, workdir: "/res/x".into(), reused: false },
-            3 => RunEvent::TaskLoading { group, task, attempt, start_seconds: None },
-            4 => RunEvent::TaskLoaded { group, task, attempt, load_seconds: seconds },
-            5 | 6 => {
-                let devices = if flag { vec![device, Device::Cuda(9)] } else { Vec::new() };
-                RunEvent::TaskTraining { group, task, attempt, device, slot, devices, memory: None }
+        |(which, (group, task, attempt), (device, slot, seconds, error, result, flag), tasks)| {
+            // Negative and infinite numbers are refused when an event is read.
+            let time = Duration::try_from_secs_f64(seconds.abs()).unwrap_or(Duration::MAX);
+            match which {
+                0 => run_started(slot),
+                1 => RunEvent::GroupStarted {
+                    group,
+                    index: attempt,
+                    workdir: String::new(),
+                    fingerprint: u64::from(slot),
+                    tasks,
+                },
+                2 => RunEvent::TaskStarted { group, task, attempt, workdir: "/res/x".into(), reused: false },
+                3 => RunEvent::TaskLoading { group, task, attempt, startup_time: None },
+                4 => RunEvent::TaskLoaded { group, task, attempt, load_time: time },
+                5 | 6 => {
+                    let devices = if flag { vec![device, Device::Cuda(9)] } else { Vec::new() };
+                    RunEvent::TaskTraining { group, task, attempt, device, slot, devices, memory: None }
+                }
+                7 => RunEvent::TaskProgress { group, task, attempt, done: 1, total: 0 },
+                8 => {
+                    RunEvent::TaskItem { group, task, attempt, key: "k".into(), value: Value::from(seconds) }
+                }
+                9 => RunEvent::TaskReleased { group, task, attempt, train_time: time },
+                10 => RunEvent::TaskFinished {
+                    group,
+                    task,
+                    attempt,
+                    device,
+                    load_time: time,
+                    train_time: time,
+                    result,
+                },
+                11 => RunEvent::TaskFailed {
+                    group,
+                    task,
+                    attempt,
+                    device: Some(device),
+                    load_time: Some(time),
+                    train_time: None,
+                    error,
+                },
+                12 => RunEvent::TaskRetried {
+                    group,
+                    task,
+                    attempt,
+                    device: None,
+                    error,
+                    data_kept: flag,
+                    delay: time,
+                },
+                13 => RunEvent::TaskExited { group, task, attempt },
+                14 => {
+                    let size = Size::from_bytes(u64::from(slot));
+                    let source = EstimateSource::Given;
+                    let memory = MemoryUse { asked: size, source, peak: flag.then_some(size) };
+                    let family = "f".to_owned();
+                    RunEvent::TaskMemory { group, task, attempt, family, memory, cuda_memory: Some(memory) }
+                }
+                _ if flag => RunEvent::GroupFinished { group, finished: 0, failed: 0, cancelled: 0 },
+                _ => RunEvent::RunFinished { outcome: RunOutcome::Stopped },
             }
-            7 => RunEvent::TaskProgress { group, task, attempt, done: 1, total: 0 },
-            8 => RunEvent::TaskItem { group, task, attempt, key: "k".into(), value: Value::from(seconds) },
-            9 => RunEvent::TaskReleased { group, task, attempt, train_seconds: seconds },
-            10 => RunEvent::TaskFinished {
-                group,
-                task,
-                attempt,
-                device,
-                load_seconds: seconds,
-                train_seconds: seconds,
-                result,
-            },
-            11 => RunEvent::TaskFailed {
-                group,
-                task,
-                attempt,
-                device: Some(device),
-                load_seconds: Some(seconds),
-                train_seconds: None,
-                error,
-            },
-            12 => RunEvent::TaskRetried {
-                group,
-                task,
-                attempt,
-                device: None,
-                error,
-                data_kept: flag,
-                delay_seconds: seconds,
-            },
-            13 => RunEvent::TaskExited { group, task, attempt },
-            14 => {
-                let size = Size::from_bytes(u64::from(slot));
-                let source = EstimateSource::Given;
-                let memory = MemoryUse { asked: size, source, peak: flag.then_some(size) };
-                let family = "f".to_owned();
-                RunEvent::TaskMemory { group, task, attempt, family, memory, cuda_memory: Some(memory) }
-            }
-            _ if flag => RunEvent::GroupFinished { group, finished: 0, failed: 0, cancelled: 0 },
-            _ => RunEvent::RunFinished { outcome: RunOutcome::Stopped },
         },
     )
 }
@@ -400,9 +411,9 @@ fn work_waits_while_a_task_is_loaded_or_ready_to_start() {
     ]);
     let summary = Summary::of_run(&report);
     let (first, second) = (&summary.devices[0], &summary.devices[1]);
-    assert_eq!((first.busy_seconds, first.starved_seconds, first.idle_seconds), (7.0, 3.0, 9.0));
-    assert_eq!((second.busy_seconds, second.starved_seconds), (0.0, 3.0));
-    assert_eq!((first.loading_seconds, second.loading_seconds), (0.0, 0.0));
+    assert_eq!((first.busy, first.starved, first.idle), (secs(7), secs(3), secs(9)));
+    assert_eq!((second.busy, second.starved), (secs(0), secs(3)));
+    assert_eq!((first.loading, second.loading), (secs(0), secs(0)));
 }
 
 /// A run on cards of 8 GB and 24 GB with one task, which trains twice on the second card with leases of these sizes.
@@ -425,7 +436,7 @@ fn run_on_unequal_cards(leased: [u64; 2]) -> Report {
         device: Some(Device::Cuda(1)),
         error: Failure::new(Stage::Train, FailureKind::Oom, "no room"),
         data_kept: true,
-        delay_seconds: 0.0,
+        delay: Duration::ZERO,
     };
     fold([
         (100.0, begin),
@@ -458,9 +469,9 @@ fn run_on_unequal_cards(leased: [u64; 2]) -> Report {
 
 #[test]
 fn a_card_that_is_too_small_does_not_idle_while_work_waits() {
-    let starved = |leased| Summary::of_run(&run_on_unequal_cards(leased)).devices[0].starved_seconds;
-    assert_eq!(starved([9, 12]), 0.0);
-    assert!(starved([6, 9]) >= 3.0, "the first try would have fitted");
+    let starved = |leased| Summary::of_run(&run_on_unequal_cards(leased)).devices[0].starved;
+    assert_eq!(starved([9, 12]), secs(0));
+    assert!(starved([6, 9]) >= secs(3), "the first try would have fitted");
 }
 
 #[test]
@@ -483,5 +494,5 @@ fn a_lease_that_is_held_while_loading_is_counted() {
         (109.0, released("g", "a", 1, 9.0)),
         (109.0, finished("g", "a", 1, Dict::new())),
     ]);
-    assert_eq!(Summary::of_run(&report).devices[0].loading_seconds, 3.0);
+    assert_eq!(Summary::of_run(&report).devices[0].loading, secs(3));
 }

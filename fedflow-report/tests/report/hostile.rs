@@ -1,5 +1,7 @@
 //! Text that a worker may send to harm the reader of a report: in every field, for every format.
 
+use std::time::Duration;
+
 use fedflow_core::{Device, DeviceInfo, Dict, Failure, FailureKind, RunEvent, Stage, Value};
 use fedflow_report::{
     RenderError, Report, render_csv, render_group_html, render_html, render_json, render_junit,
@@ -34,7 +36,17 @@ fn run_with(evil: &str) -> Report {
     let mut report = Report::new();
     let devices = vec![DeviceInfo { device: Device::Cuda(0), uuid: None, name: evil.into(), memory: None }];
     let (flow, workdir) = (evil.to_owned(), evil.to_owned());
-    report.apply(0.0, &RunEvent::RunStarted { flow, workdir, session: 1, devices, seed: 1 });
+    report.apply(
+        0.0,
+        &RunEvent::RunStarted {
+            flow,
+            workdir,
+            session: 1,
+            devices,
+            seed: 1,
+            reopened: std::collections::BTreeMap::new(),
+        },
+    );
     for round in 1..=2_u32 {
         let group = format!("g-{round}");
         report.apply(
@@ -75,7 +87,7 @@ fn run_with(evil: &str) -> Report {
                 device: None,
                 error: error.clone(),
                 data_kept: false,
-                delay_seconds: 0.1,
+                delay: Duration::from_millis(100),
             },
         );
         report.apply(7.0, &failed(&group, "bad", error.clone()));

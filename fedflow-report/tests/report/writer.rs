@@ -26,7 +26,9 @@ fn everything_is_written_at_the_end() {
     sender.announce(after(3), &group_finished("done"));
     writer.announce(after(4), &group_started("cut-off", 2, &["b"]));
     writer.announce(after(5), &RunEvent::RunFinished { outcome: RunOutcome::Stopped });
-    let report = writer.finish();
+    let finished = writer.finish();
+    assert_eq!(finished.results, Ok(()));
+    let report = finished.report;
     assert_eq!(report.sessions()[0].started, 1_000.0);
     assert_eq!(report.groups()[0].tasks()[0].kind(), OutcomeKind::Finished);
     let mut files = Vec::new();
@@ -67,8 +69,9 @@ fn what_cannot_be_written_is_a_warning() {
     let warn = move |warning: String| heard.lock().unwrap().push(warning);
     let mut writer = ReportWriter::new(dir.path().into(), 0.0, Report::new(), warn);
     writer.announce(after(1), &group_started("g", 1, &["a"]));
-    let report = writer.finish();
-    assert_eq!(report.counts().tasks, 1);
+    let finished = writer.finish();
+    assert_eq!(finished.report.counts().tasks, 1);
+    assert!(finished.results.unwrap_err().to_string().contains("results.csv"));
     let warnings = warnings.lock().unwrap();
     assert!(warnings.iter().any(|warning| warning.contains("reports/g.html")), "{warnings:?}");
     assert!(warnings.iter().any(|warning| warning.contains("results.csv")), "{warnings:?}");
@@ -87,7 +90,7 @@ fn earlier_sessions_are_in_the_report_too() {
     earlier.apply(12.0, &finished("first", "a", 1, Dict::new()));
     let mut writer = ReportWriter::new(dir.path().into(), 500.0, earlier, |warning| panic!("{warning}"));
     writer.announce(after(0), &run_started(2));
-    let report = writer.finish();
+    let report = writer.finish().report;
     assert_eq!(report.sessions().len(), 2);
     assert_eq!(report.counts().finished, 1);
     assert!(dir.path().join("reports/first.html").exists());

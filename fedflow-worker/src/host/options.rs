@@ -58,6 +58,8 @@ pub struct HostOptions {
     pub oom_signs: Arc<OomSigns>,
     /// How long a worker may take to say hello. The engine has its own, usually shorter, time limits.
     pub start_timeout: Duration,
+    /// How long processes that a worker leaves behind have after SIGTERM, before they are killed.
+    pub grace: Duration,
     /// How often memory and processors are sampled; `None` is never.
     pub sample_interval: Option<Duration>,
     /// Whether processes that workers leave behind are ended even if they left the process group. The program becomes
@@ -68,7 +70,8 @@ pub struct HostOptions {
 
 impl HostOptions {
     /// Options for programs relative to a directory, with the defaults of the configuration: results of up to
-    /// 64 MiB, logs of up to 256 MiB, failed attempts kept, 60 s for a hello, a sample each second, no orphans
+    /// 64 MiB, logs of up to 256 MiB, failed attempts kept, 60 s for a hello, 10 s for what is
+    /// left behind, a sample each second, no orphans
     /// adopted. What the owner of the leases is told cannot be left out by mistake: [`LeaseHooks::none`] says so.
     #[must_use]
     pub fn new(base_dir: impl Into<PathBuf>, lease_hooks: LeaseHooks) -> Self {
@@ -83,6 +86,7 @@ impl HostOptions {
             lease_hooks,
             oom_signs: Arc::default(),
             start_timeout: Duration::from_secs(60),
+            grace: Duration::from_secs(10),
             sample_interval: Some(Duration::from_secs(1)),
             adopt_orphans: false,
         }

@@ -1,6 +1,6 @@
 //! Signals processes and waits for their end, without ever mistaking one for a later process of the same number.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use fedflow_core::{ProcessId, Time};
@@ -26,6 +26,49 @@ pub(crate) fn signal(processes: &[ProcessId], signals: &[Signal]) -> Vec<OwnedFd
         }
     }
     held
+}
+
+/// A living process, held so that its number cannot come to mean another one.
+#[cfg(feature = "host")]
+#[derive(Debug)]
+pub(crate) struct Held {
+    id: ProcessId,
+    descriptor: OwnedFd,
+}
+
+#[cfg(feature = "host")]
+impl Held {
+    /// `None` if the process has ended.
+    pub(crate) fn hold(id: ProcessId) -> Option<Self> {
+        let descriptor = open_descriptor(&id)?;
+        let mut polled = [PollFd::new(&descriptor, PollFlags::IN)];
+        // A process that has ended may still be there, as its parent has not waited for it.
+        let has_ended = poll(&mut polled, Some(&Timespec::default())).is_ok_and(|ready| ready > 0);
+        (!has_ended).then_some(Self { id, descriptor })
+    }
+
+    pub(crate) fn id(&self) -> ProcessId {
+        self.id
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        // The process may have ended by itself.
+        let _ = pidfd_send_signal(&self.descriptor, signal);
+    }
+}
+
+/// Waits until one of the processes has ended or `stop` can be read, but no longer than `wait`. `None` is for ever.
+#[cfg(feature = "host")]
+pub(crate) fn wait_for_one(processes: &[Held], stop: BorrowedFd<'_>, wait: Option<Duration>) {
+    let timeout = wait.and_then(|wait| Timespec::try_from(wait).ok());
+    let mut polled: Vec<PollFd<'_>> = processes
+        .iter()
+        .map(|process| process.descriptor.as_fd())
+        .chain([stop])
+        .map(|descriptor| PollFd::from_borrowed_fd(descriptor, PollFlags::IN))
+        .collect();
+    // If a signal interrupts it, the caller looks once more than it needs to.
+    let _ = poll(&mut polled, timeout.as_ref());
 }
 
 /// A descriptor that refers to this process even when its number is used again; `None` if the process is gone.

@@ -5,6 +5,11 @@
 use std::io;
 
 use fedflow_core::{ProcessId, ProcessStat};
+#[cfg(feature = "host")]
+use rustix::{
+    param::clock_ticks_per_second,
+    time::{ClockId, clock_gettime},
+};
 
 use super::kernel_files::read_short;
 
@@ -23,6 +28,15 @@ pub(crate) fn this_process() -> io::Result<ProcessId> {
 /// There is none, or `/proc` cannot be read.
 pub(crate) fn identify(pid: u32) -> io::Result<ProcessId> {
     Ok(probe_stat(pid)?.id)
+}
+
+/// The time now, in the unit and from the beginning of [`ProcessId::start_ticks`].
+#[cfg(feature = "host")]
+pub(crate) fn ticks_now() -> u64 {
+    let now = clock_gettime(ClockId::Boottime);
+    let (seconds, nanos) = (now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs());
+    let frequency = clock_ticks_per_second();
+    seconds * frequency + nanos * frequency / 1_000_000_000
 }
 
 /// Whether a process still runs. One that has ended but was not waited for does not.
@@ -44,6 +58,14 @@ pub(crate) fn probe_stat(pid: u32) -> io::Result<ProcessStat> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[cfg(feature = "host")]
+    fn the_time_is_that_of_processes() {
+        let before = ticks_now();
+        let shell = crate::processes::Shell::start("echo ready; read line");
+        assert!((before..=ticks_now()).contains(&shell.id().start_ticks));
+    }
 
     #[test]
     fn a_number_alone_is_no_process() {

@@ -70,7 +70,7 @@ pub(super) fn listed_children(pid: u32) -> io::Result<Option<Vec<u32>>> {
 }
 
 /// Every process that can be seen.
-pub(super) fn snapshot() -> io::Result<Vec<ProcessStat>> {
+pub(crate) fn snapshot() -> io::Result<Vec<ProcessStat>> {
     let numbers = fs::read_dir("/proc")?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     // A process that cannot be read has ended meanwhile.
     Ok(numbers.filter_map(|pid| probe_stat(pid).ok()).collect())

@@ -19,6 +19,7 @@ use rustix::process::{
 
 use super::environment::Environment;
 use super::posix_spawn::Start;
+use super::process_identity::probe_stat;
 use super::{killing, own_children, process_tree};
 
 /// The numbers of the processes that were started here and are not reaped yet. There is one list for the whole program, as
@@ -228,6 +229,15 @@ impl Process {
     /// The descendants of the process now, in its group or not. Once the process has ended, they no longer descend from it.
     pub(crate) fn descendants(&self) -> Vec<ProcessId> {
         process_tree::descendants(self.number(), &[]).unwrap_or_default()
+    }
+
+    /// Sends a signal to those of these processes that are not in its group.
+    pub(crate) fn signal_outside_group(&self, processes: &[ProcessId], signals: &[Signal]) {
+        let is_outside = |process: &&ProcessId| {
+            probe_stat(process.pid).is_ok_and(|stat| stat.id == **process && stat.group != self.number())
+        };
+        let outside: Vec<ProcessId> = processes.iter().filter(is_outside).copied().collect();
+        killing::signal(&outside, signals);
     }
 
     /// Stops it and all that descends from it.

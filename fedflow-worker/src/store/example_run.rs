@@ -1,8 +1,10 @@
 //! What the store's tests share: a sample run, any event, and child processes.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use fedflow_core::{
     Device, DeviceInfo, Dict, EstimateSource, Failure, FailureKind, MemoryUse, Name, Observer as _, RunEvent,
@@ -50,8 +52,8 @@ pub(in crate::store) fn finished(task: &str, result: Dict) -> RunEvent {
         task: name(task),
         attempt: 1,
         device: Device::Cpu,
-        load_seconds: 0.25,
-        train_seconds: 1.0 / 3.0,
+        load_time: Duration::from_millis(250),
+        train_time: Duration::from_nanos(333_333_333),
         result,
     }
 }
@@ -77,14 +79,21 @@ pub(in crate::store) fn events() -> Vec<RunEvent> {
         task: name(task),
         attempt,
         device: Device::Cuda(1),
-        load_seconds: 0.5,
-        train_seconds: 1.5,
+        load_time: Duration::from_millis(500),
+        train_time: Duration::from_millis(1500),
         result,
     };
     let failure = Failure::new(Stage::Train, FailureKind::Killed, "killed by signal 9");
     let devices = vec![DeviceInfo { device: Device::Cpu, uuid: None, name: "CPU".into(), memory: None }];
     vec![
-        RunEvent::RunStarted { flow: "sample".into(), workdir: "/res".into(), session: 1, devices, seed: 7 },
+        RunEvent::RunStarted {
+            flow: "sample".into(),
+            workdir: "/res".into(),
+            session: 1,
+            devices,
+            seed: 7,
+            reopened: BTreeMap::new(),
+        },
         began("split", 1, 1, &["split"]),
         started("split", "split", 1),
         outcome("split", "split", 1, Dict::new()),
@@ -98,7 +107,7 @@ pub(in crate::store) fn events() -> Vec<RunEvent> {
             device: None,
             error: failure.clone(),
             data_kept: false,
-            delay_seconds: 0.0,
+            delay: Duration::ZERO,
         },
         started("train", "client-1", 2),
         outcome("train", "client-1", 2, Dict::from([("accuracy", 0.5)])),
@@ -108,8 +117,8 @@ pub(in crate::store) fn events() -> Vec<RunEvent> {
             task: name("client-2"),
             attempt: 1,
             device: Some(Device::Cpu),
-            load_seconds: Some(0.5),
-            train_seconds: None,
+            load_time: Some(Duration::from_millis(500)),
+            train_time: None,
             error: failure,
         },
         RunEvent::RunFinished { outcome: RunOutcome::Stopped },
@@ -119,7 +128,8 @@ pub(in crate::store) fn events() -> Vec<RunEvent> {
 /// Any event that is kept.
 pub(in crate::store) fn any_event() -> impl Strategy<Value = RunEvent> {
     let names = || "[a-zé0-9_(][a-zé0-9._-]{0,8}".prop_filter_map("no name", |text| Name::new(text).ok());
-    let seconds = || 0.0..1e9_f64;
+    // Within 48 days, a double tells every nanosecond.
+    let time = || (0.0..4e6_f64).prop_map(Duration::from_secs_f64);
     let device = || prop_oneof![Just(Device::Cpu), any::<u32>().prop_map(Device::Cuda)];
     let of_task = || (names(), names(), 1_u32..);
     prop_oneof![
@@ -134,6 +144,7 @@ pub(in crate::store) fn any_event() -> impl Strategy<Value = RunEvent> {
                 memory: Some(Size::from_bytes(seed)),
             }],
             seed,
+            reopened: (seed % 2 == 0).then(|| (name("g"), vec![name("t")])).into_iter().collect(),
         }),
         (names(), any::<u32>(), any::<u64>(), prop::collection::vec(names(), 0..5)).prop_map(
             |(group, index, fingerprint, tasks)| RunEvent::GroupStarted {
@@ -167,19 +178,19 @@ pub(in crate::store) fn any_event() -> impl Strategy<Value = RunEvent> {
         (of_task(), any::<String>(), any_value()).prop_map(|((group, task, attempt), key, value)| {
             RunEvent::TaskItem { group, task, attempt, key, value }
         }),
-        (of_task(), device(), seconds(), seconds(), any_dict()).prop_map(
-            |((group, task, attempt), device, load_seconds, train_seconds, result)| {
-                RunEvent::TaskFinished { group, task, attempt, device, load_seconds, train_seconds, result }
+        (of_task(), device(), time(), time(), any_dict()).prop_map(
+            |((group, task, attempt), device, load_time, train_time, result)| {
+                RunEvent::TaskFinished { group, task, attempt, device, load_time, train_time, result }
             }
         ),
-        (of_task(), prop::option::of(device()), prop::option::of(seconds()), any::<String>()).prop_map(
-            |((group, task, attempt), device, load_seconds, text)| RunEvent::TaskFailed {
+        (of_task(), prop::option::of(device()), prop::option::of(time()), any::<String>()).prop_map(
+            |((group, task, attempt), device, load_time, text)| RunEvent::TaskFailed {
                 group,
                 task,
                 attempt,
                 device,
-                load_seconds,
-                train_seconds: load_seconds,
+                load_time,
+                train_time: load_time,
                 error: Failure {
                     stderr_tail: text.clone(),
                     ..Failure::new(Stage::Load, FailureKind::Oom, text)

@@ -1,10 +1,12 @@
 //! `RunState`: what the journal says of a run, for the session that goes on with it.
 
+use std::collections::BTreeMap;
 use std::ops::Deref;
+use std::sync::Arc;
 
 use fedflow_core::{
-    GroupProgress, History, RecordedGroup, RecordedOutcome, RunEvent, RunOutcome, RunProgress, TaskOutcome,
-    TaskProgress,
+    GroupProgress, History, Name, RecordedGroup, RecordedOutcome, RunEvent, RunOutcome, RunProgress,
+    TaskOutcome, TaskProgress,
 };
 
 use super::journal::{Head, JournalError, JournalReader, Recovered};
@@ -16,7 +18,9 @@ pub struct RunState {
     /// The journal's head, its end, and whether it was torn; for
     /// [`JournalWriter::append`](super::JournalWriter::append).
     pub journal: Recovered,
-    progress: RunProgress,
+    progress: Arc<RunProgress>,
+    /// The tasks that the next session opens again, by group.
+    reopened: BTreeMap<Name, Vec<Name>>,
 }
 
 /// Reads what the journal says of a run.
@@ -40,7 +44,7 @@ pub fn recover(run_dir: &RunDir) -> Result<RunState, JournalError> {
             Err(_) => {}
         }
     }
-    Ok(RunState { journal: reader.recovered(), progress })
+    Ok(RunState { journal: reader.recovered(), progress: Arc::new(progress), reopened: BTreeMap::new() })
 }
 
 impl RunState {
@@ -48,7 +52,23 @@ impl RunState {
     #[must_use]
     pub fn history(&self) -> History {
         let groups = self.progress.groups().iter();
-        History { groups: groups.map(|group| (group.name.clone(), recorded_group(group))).collect() }
+        History {
+            groups: groups.map(|group| (group.name.clone(), recorded_group(group))).collect(),
+            reopened: self.reopened.clone(),
+        }
+    }
+
+    /// Has the next session run tasks again that have their outcome, by group. It records this when it begins, so that
+    /// a session after that goes on with it.
+    pub fn reopen(&mut self, reopened: BTreeMap<Name, Vec<Name>>) {
+        Arc::make_mut(&mut self.progress).reopen(&reopened);
+        self.reopened = reopened;
+    }
+
+    /// How far the run has come, shared.
+    #[must_use]
+    pub fn progress(&self) -> Arc<RunProgress> {
+        Arc::clone(&self.progress)
     }
 
     /// The journal's head.
@@ -94,7 +114,7 @@ fn recorded_group(group: &GroupProgress) -> RecordedGroup {
     let outcomes = group.tasks().iter().filter_map(|task| Some((task.id.clone(), recorded_outcome(task)?)));
     let started = group.tasks().iter().filter(|task| task.attempts > 0);
     RecordedGroup {
-        fingerprint: group.fingerprint.unwrap_or_default(),
+        fingerprint: group.fingerprint,
         finished: group.is_over(),
         outcomes: outcomes.collect(),
         attempts: started.map(|task| (task.id.clone(), task.attempts)).collect(),
@@ -175,6 +195,31 @@ mod tests {
         assert_eq!((state.session_count(), state.outcome()), (2, None));
         let task = state.groups()[1].task(&name("client-1")).unwrap();
         assert_eq!((task.attempts, &task.outcome), (2, &None));
+    }
+
+    #[test]
+    fn a_task_that_was_opened_again_is_open_whatever_its_group_is_made_of_then() {
+        let reopened = BTreeMap::from([(name("train"), vec![name("client-2")])]);
+        let mut state = recovered(&[&sample::events()]).unwrap();
+        assert_eq!(state.history().groups[&name("train")].fingerprint, Some(sample::FINGERPRINT));
+        state.reopen(reopened.clone());
+        let opened = state.history();
+        let mut started = sample::events()[0].clone();
+        if let RunEvent::RunStarted { reopened: told, .. } = &mut started {
+            *told = reopened;
+        }
+        // The same in the session that opens it, and in one that follows a session that recorded it.
+        let recorded = recovered(&[&sample::events(), &[started]]).unwrap().history();
+        assert_eq!(recorded.groups, opened.groups);
+        let train = &recorded.groups[&name("train")];
+        assert_eq!((train.fingerprint, train.finished), (None, false));
+        assert_eq!(
+            (train.outcomes.contains_key(&name("client-1")), train.attempts[&name("client-2")] > 0),
+            (true, true)
+        );
+        assert!(!train.outcomes.contains_key(&name("client-2")));
+        let untouched = &recorded.groups[&name("split")];
+        assert_eq!((untouched.fingerprint, untouched.finished), (Some(1), true));
     }
 
     #[test]

@@ -270,7 +270,7 @@ mod tests {
             memory_used: Some(Size::from_bytes(time as u64)),
             ..DeviceSample::unknown(Device::Cuda(0))
         };
-        TelemetrySample { time, seconds: 1.0, devices: vec![device] }
+        TelemetrySample { time, duration: SECOND, devices: vec![device] }
     }
 
     fn read(run: &RunDir) -> (Vec<TelemetrySample>, usize) {
@@ -313,7 +313,7 @@ mod tests {
         let (samples, damaged) = read(&run);
         assert_eq!(damaged, 0);
         assert!((60..300).contains(&samples.len()), "{}", samples.len());
-        let seconds: f64 = samples.iter().map(|sample| sample.seconds).sum();
+        let seconds = samples.iter().map(|sample| sample.duration).sum::<Duration>().as_secs_f64();
         assert_eq!((samples[0].time, seconds), (0.0, 5_000.0), "every second is accounted for");
         let last = samples.last().unwrap();
         assert_eq!(last.devices[0].memory_used, Some(Size::from_bytes(4_999)));

@@ -3,17 +3,17 @@
 use super::group;
 use fedflow_tests::Sandbox;
 
-/// The first task fails once and leaves a process behind; the second does not exit when asked.
+/// The first task fails once and leaves a process behind that ignores SIGTERM; the second does not exit when asked.
 fn flow() -> String {
     let command = |id: &str, line: &str, more: &str| {
         format!("[[groups.tasks]]\nid = \"{id}\"\ncommand = [\"sh\", \"-c\", '''{line}''']\n{more}\n")
     };
     let fails_once = command(
         "a",
-        "mkfifo f; setsid sh -c 'echo up > f; sleep 1000' & cat f; test $FEDFLOW_ATTEMPT = 2",
+        "mkfifo f; setsid sh -c 'trap \"\" TERM; echo up > f; sleep 1000' & cat f; test $FEDFLOW_ATTEMPT = 2",
         "retries = 1",
     );
-    let stays = command("b", "trap '' TERM; printf '\\033[2J' >&2; sleep 1000", "timeout = \"200ms\"");
+    let stays = command("b", "trap '' TERM; printf '\\033[2J' >&2; sleep 1000", "train-timeout = \"200ms\"");
     format!("name = \"sweep\"\n{}", group("g", &[fails_once, stays]))
 }
 
@@ -39,6 +39,7 @@ fn a_run_with_debug_tells_decisions_processes_signals_and_what_is_cleaned_up() {
     let number: u32 = started.split(' ').nth(5).unwrap().parse().unwrap();
     assert!(started.contains(&format!("process {number} is started: sh -c mkfifo f; ")), "{started}");
     says(&format!("g/a, attempt 1: process {number} has ended: exit code 1"));
+    says("g/a, attempt 1: SIGTERM is sent to process ");
     says("g/a, attempt 1: what it may have left running is looked for and killed");
     says("g/b, attempt 1: SIGTERM is sent to process ");
     says("g/b, attempt 1: SIGKILL is sent to process ");

@@ -52,6 +52,36 @@ fn the_report_of_a_hostile_run_is_harmless_and_complete() {
 }
 
 #[test]
+fn a_page_lets_nothing_in_but_its_own_script_and_style() {
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        "flow.toml",
+        "[[groups]]\nname = \"g\"\ntasks = [{ id = \"t\", command = [\"true\"] }, { id = \"f\", command = [\"false\"] }]\n",
+    );
+    assert_eq!(sandbox.fedflow("run flow.toml --devices cpu:1").code, 1);
+    for name in ["res/report.html", "res/reports/g.html"] {
+        let page = sandbox.read(name);
+        let (_, console) = browse(&sandbox.path().join(name));
+        assert!(!console.contains("CONSOLE"), "{name} breaks its own policy: {console}");
+        assert!(!page.contains(" style="), "{name}: an attribute that the policy refuses");
+
+        // What got into the page by a mistake of Fedflow's.
+        let intruders = "<script>document.title = \"ran\"</script><img src=\"x.png\" onerror=\"document.title = 'ran'\">\
+                         <iframe src=\"other.html\"></iframe><p style=\"color: red\">";
+        sandbox.write("res/other.html", "other");
+        sandbox.write("invaded.html", &page.replacen("<main", &format!("{intruders}<main"), 1));
+        let (document, console) = browse(&sandbox.path().join("invaded.html"));
+        assert!(document.contains("</html>") && !document.contains("<title>ran"), "{name}: {document}");
+        for refused in ["inline script", "inline style", "x.png", "other.html"] {
+            let told = console.lines().any(|line| {
+                line.contains("Content Security Policy") && line.to_lowercase().contains(refused)
+            });
+            assert!(told, "{name}: {refused} is let in: {console}");
+        }
+    }
+}
+
+#[test]
 fn the_report_is_rendered_again_in_every_format() {
     let sandbox = Sandbox::new();
     sandbox.write("flow.toml", "[[groups]]\nname = \"g\"\ntasks = [{ id = \"t\", command = [\"true\"] }]\n");

@@ -140,3 +140,92 @@ fn changed_groups_are_taken_by_run_resume_and_kept_by_the_next_resume() {
     let names: Vec<_> = results["groups"].as_array().unwrap().iter().map(|group| &group["name"]).collect();
     assert_eq!(names, ["first", "new"]);
 }
+
+#[test]
+fn a_changed_flow_that_is_refused_leaves_the_recorded_one_and_starts_nothing() {
+    let sandbox = Sandbox::new();
+    let flow = |rounds: u32, last: u32, argument: &str| {
+        format!(
+            "[[groups]]\nname = \"first\"\ntasks = [{{ id = \"t\", command = [\"echo\", \"{argument}\"] }}]\n\
+             [[groups]]\nrepeat = {rounds}\n[[groups.groups]]\nname = \"train-{{{{ round }}}}\"\n\
+             tasks = [{{ id = \"c\", command = [\"sh\", \"-c\", \"echo '{{}}' > $FEDFLOW_RESULT\"] }}]\n\
+             [[groups]]\nname = \"last\"\n\
+             tasks = [{{ id = \"t\", command = [\"echo\", \"{{{{ workdir('train-{last}', 'c') }}}}\"] }}]\n"
+        )
+    };
+    sandbox.write("flow.toml", &flow(2, 2, "a"));
+    assert_eq!(sandbox.fedflow("run flow.toml --devices cpu:1").code, 0);
+    let kept = sandbox.read("res/.fedflow/flow.toml");
+    let journal = sandbox.read("res/.fedflow/journal.jsonl");
+    for (changed, groups) in [(flow(4, 4, "a"), ["last"].as_slice()), (flow(2, 1, "b"), &["first", "last"])] {
+        sandbox.write("flow.toml", &changed);
+        let refused = sandbox.fedflow("run flow.toml --devices cpu:1 --resume");
+        assert_eq!(refused.code, 2);
+        groups
+            .iter()
+            .for_each(|group| assert!(refused.stderr.contains(&format!("\n  {group}: ")), "{group}"));
+        assert_eq!(refused.stderr.matches("\n  ").count(), groups.len());
+        assert_eq!(sandbox.read("res/.fedflow/flow.toml"), kept);
+        assert_eq!(sandbox.read("res/.fedflow/journal.jsonl"), journal, "no session has begun");
+    }
+    assert_eq!(sandbox.fedflow("resume res").code, 0, "the recorded flow goes on");
+    sandbox.write(
+        "flow.toml",
+        &flow(2, 2, "a").replace("[[groups]]\nname = \"last\"", "# new\n[[groups]]\nname = \"last\""),
+    );
+    assert_eq!(sandbox.fedflow("run flow.toml --devices cpu:1 --resume").code, 0);
+    assert!(sandbox.read("res/.fedflow/flow.toml").contains("# new"), "an accepted one is kept");
+}
+
+#[test]
+fn the_flow_of_a_live_run_is_not_replaced() {
+    let sandbox = Sandbox::new();
+    let flow = |last: &str| {
+        format!(
+            "[[groups]]\nname = \"g\"\ntasks = [{{ id = \"t\", command = [\"sleep\", \"600\"] }}]\n\
+             [[groups]]\nname = \"{last}\"\ntasks = [{{ id = \"t\", command = [\"true\"] }}]\n"
+        )
+    };
+    sandbox.write("flow.toml", &flow("old"));
+    let mut run = sandbox.start("run flow.toml --devices cpu:1");
+    run.wait_for("task-training", None);
+    let kept = sandbox.read("res/.fedflow/flow.toml");
+    sandbox.write("flow.toml", &flow("new"));
+    assert_eq!(sandbox.fedflow("run flow.toml --devices cpu:1 --resume").code, 3);
+    assert_eq!(sandbox.read("res/.fedflow/flow.toml"), kept);
+    run.signal(Signal::TERM);
+    assert_eq!(run.finish(), 143);
+}
+
+#[test]
+fn a_group_that_has_more_tasks_runs_the_new_ones_and_keeps_the_old() {
+    let sandbox = Sandbox::new();
+    let flow = |seeds: &str, argument: &str| {
+        format!(
+            "[[groups]]\nname = \"g\"\n[[groups.tasks]]\nmatrix = {{ seed = [{seeds}] }}\nid = \"s-{{{{ seed }}}}\"\n\
+             command = [\"sh\", \"-c\", \"test {{{{ seed }}}} != 3 # {argument}\"]\n\
+             [[groups]]\nname = \"last\"\ntasks = [{{ id = \"t\", command = [\"true\"] }}]\n"
+        )
+    };
+    sandbox.write("flow.toml", &flow("1, 3", "a"));
+    assert_eq!(sandbox.fedflow("run flow.toml --devices cpu:2").code, 1);
+    sandbox.write("flow.toml", &flow("0, 1, 2, 3", "b"));
+    assert_eq!(sandbox.fedflow("run flow.toml --resume").code, 2, "its recorded tasks have changed");
+    sandbox.write("flow.toml", &flow("0, 1, 2, 3", "a"));
+    let resumed = sandbox.fedflow("run flow.toml --resume --progress json");
+    assert_eq!(resumed.code, 1, "what failed has failed still");
+    assert!(resumed.stderr.contains("g has more tasks now: s-0, s-2"), "{}", resumed.stderr);
+    assert_eq!(resumed.stdout.matches("task-started").count(), 2);
+    for _ in 0..2 {
+        let results = sandbox.results();
+        let tasks = results["groups"][0]["tasks"].as_array().unwrap();
+        let seen: Vec<_> = tasks
+            .iter()
+            .map(|task| (task["id"].as_str().unwrap(), task["status"].as_str().unwrap(), &task["attempts"]))
+            .collect();
+        let one = json!(1);
+        let finished = |id| (id, "finished", &one);
+        assert_eq!(seen, [finished("s-0"), finished("s-1"), finished("s-2"), ("s-3", "exception", &one)]);
+        assert_eq!(sandbox.fedflow("resume res").code, 1, "the new flow is the recorded one");
+    }
+}

@@ -53,7 +53,10 @@ fn without_inodes_a_task_that_has_no_directory_could_not_be_started() {
     let sandbox = sandbox();
     let script = format!("\"$@\" {RUN} --workdir small/res");
     let Some((outcome, out)) = on_small_disk(&sandbox, "nr_inodes=40", &script) else { return };
-    assert_eq!(outcome.code, 1);
+    // Nor is there one for the results.
+    assert_eq!(outcome.code, 3);
+    assert!(outcome.stderr.contains("error: the results could not be written: "), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("`fedflow report small/res` writes them"), "{}", outcome.stderr);
     assert_no_panic(&outcome);
     let outcomes = outcomes(&out);
     assert_eq!(count(&outcomes, "finished") + count(&outcomes, "spawn"), TASKS, "{outcomes:?}");
@@ -132,4 +135,57 @@ fn a_large_result_that_finds_no_room_is_not_lost_but_run_again() {
     assert!(outcome.stderr.contains("the journal cannot be written: No space left"), "{}", outcome.stderr);
     assert_no_panic(&outcome);
     assert_eq!(count(&outcomes(&out), "finished"), TASKS + 1);
+}
+
+#[test]
+fn results_that_cannot_be_written_at_the_end_are_an_error_and_come_from_the_report_command() {
+    let sandbox = Sandbox::new();
+    // What is written before the task has its way is removed again.
+    sandbox.write(
+        "flow.toml",
+        "[[groups]]\nname = \"g\"\n[[groups.tasks]]\nid = \"t\"\ncommand = [\"sh\", \"-c\", \
+         \"until mkdir ../../results.json 2>/dev/null; do rm -f ../../results.json; done\"]\n",
+    );
+    let outcome = sandbox.fedflow("run flow.toml --devices cpu:1");
+    assert_eq!(outcome.code, 3);
+    assert!(outcome.stderr.contains("error: the results could not be written: "), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("`fedflow report res` writes them"), "{}", outcome.stderr);
+    std::fs::remove_dir(sandbox.path().join("res/results.json")).unwrap();
+    assert_eq!(sandbox.fedflow("report res").code, 0);
+    assert_eq!(sandbox.results()["groups"][0]["tasks"][0]["status"], "finished");
+}
+
+#[test]
+fn the_last_results_are_on_the_disk_before_they_take_their_name() {
+    for name in ["results.json", "results.csv"] {
+        let sandbox = faulty("FAULTY_DISK", &format!("{name} sync 1 5"));
+        let outcome = sandbox.fedflow_in_shell(super::PATIENTLY, RUN);
+        assert_eq!(outcome.code, 3, "{name}");
+        let told = format!("res/{name}: cannot write the report: Input/output error");
+        assert!(outcome.stderr.contains(&told), "{}", outcome.stderr);
+        assert_eq!(count(&outcomes(&sandbox.path().join("res")), "finished"), TASKS);
+    }
+}
+
+#[test]
+fn a_journal_that_fails_at_its_last_sync_is_an_error_also_when_a_task_failed() {
+    let mut failed_syncs = 0;
+    // The first sync is that of the head: nothing starts without it.
+    for number in 2.. {
+        let sandbox = faulty("FAULTY_DISK", &format!("journal.jsonl sync {number} 5"));
+        sandbox.write(
+            "flow.toml",
+            "[[groups]]\nname = \"g\"\ntasks = [{ id = \"t\", command = [\"false\"] }]\n",
+        );
+        let outcome = sandbox.fedflow_in_shell(super::PATIENTLY, RUN);
+        // What could not be synced is cut off again.
+        if sandbox.read("res/.fedflow/journal.jsonl").contains("run-finished") {
+            assert_eq!(outcome.code, 1, "every sync succeeded");
+            break;
+        }
+        assert_eq!(outcome.code, 3, "sync {number} failed");
+        assert!(outcome.stderr.contains("the journal cannot be written"), "{}", outcome.stderr);
+        failed_syncs += 1;
+    }
+    assert!(failed_syncs > 0, "its last records were synced, too");
 }

@@ -47,9 +47,9 @@ pub(super) const RULES: &[(Rule, &str, Weight, &str)] = &[
     (Rule::FileLength, "length", Weight::Error, "no file is longer than 400 lines without its tests"),
     (Rule::Circles, "circles", Weight::Error, "no files of a crate use each other in a circle"),
     (Rule::Parents, "parents", Weight::Error, "no module uses a parent that uses it"),
-    (Rule::BannedNames, "names", Weight::Warning, "names are the glossary's words"),
-    (Rule::Persons, "persons", Weight::Warning, "comments do not speak of processes as persons"),
-    (Rule::OneWordDocs, "docs", Weight::Warning, "a doc comment is more than one word"),
+    (Rule::BannedNames, "names", Weight::Error, "names are the glossary's words"),
+    (Rule::Persons, "persons", Weight::Error, "comments do not speak of processes as persons"),
+    (Rule::OneWordDocs, "docs", Weight::Error, "a doc comment is more than one word"),
     (Rule::SuperDepth, "super", Weight::Error, "no path begins with more than two `super`"),
     (Rule::RoomSize, "rooms", Weight::Warning, "a directory has no more than a dozen source files"),
 ];

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its harness too")]
 
 use std::path::Path;
+use std::time::Duration;
 
 use fedflow_core::{
     Device, Dict, Failure, FailureKind, LeaseInfo, LoadContext, Name, Program, ProgressSink, RunEvent, Stage,
@@ -213,12 +214,12 @@ fn events(identity: &TaskIdentity, outcome: Result<Dict, (Stage, TaskError)>) ->
     let task = || identity.task_id.clone();
     let workdir = identity.workdir.to_str().unwrap().into();
     let started = RunEvent::TaskStarted { group: group(), task: task(), attempt, workdir, reused: false };
-    let loading = RunEvent::TaskLoading { group: group(), task: task(), attempt, start_seconds: None };
+    let loading = RunEvent::TaskLoading { group: group(), task: task(), attempt, startup_time: None };
     match outcome {
         Ok(result) => vec![
             started,
             loading,
-            RunEvent::TaskLoaded { group: group(), task: task(), attempt, load_seconds: 0.0 },
+            RunEvent::TaskLoaded { group: group(), task: task(), attempt, load_time: Duration::ZERO },
             RunEvent::TaskTraining {
                 group: group(),
                 task: task(),
@@ -233,8 +234,8 @@ fn events(identity: &TaskIdentity, outcome: Result<Dict, (Stage, TaskError)>) ->
                 task: task(),
                 attempt,
                 device,
-                load_seconds: 0.0,
-                train_seconds: 0.0,
+                load_time: Duration::ZERO,
+                train_time: Duration::ZERO,
                 result,
             },
         ],
@@ -246,8 +247,8 @@ fn events(identity: &TaskIdentity, outcome: Result<Dict, (Stage, TaskError)>) ->
                 task: task(),
                 attempt,
                 device: None,
-                load_seconds: None,
-                train_seconds: None,
+                load_time: None,
+                train_time: None,
                 error: Failure::new(stage, FailureKind::Error, error.message()),
             },
         ],

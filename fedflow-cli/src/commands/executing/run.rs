@@ -2,18 +2,20 @@
 
 use std::path::{Path, PathBuf};
 
-use fedflow_core::{Config, Durations, StartOrder};
+use fedflow_core::{Config, Durations, Observer, StartOrder};
 use fedflow_worker::store::RunDir;
 
 use super::flow_groups::run_groups;
+use super::recorded_groups::{Differences, compare, named};
 use super::shown_run::shown;
 use crate::args::RunArgs;
 use crate::commands::command_error::CommandError;
 use crate::commands::flow_setup::{
     check_flow, current_directory, load_settings, open_devices, with_grace, worker_programs,
 };
+use crate::commands::printing::stderr;
 use crate::flow::{Flow, FlowFile};
-use crate::run::{DEFAULT_SEED, Guard, RunBuilder, read_durations};
+use crate::run::{DEFAULT_SEED, Guard, OpenError, RunBuilder, read_durations};
 use crate::settings::Settings;
 
 /// Runs the flow.
@@ -25,7 +27,6 @@ pub(in crate::commands) fn cmd_run(args: &RunArgs, guard: Guard) -> Result<(), C
     check_flow(&file.flow, &config, devices.pool())?;
     let workdir = workdir_of(args, &file, &settings)?;
     if args.resume {
-        // The directory is made sure of before its flow is replaced.
         RunDir::open(&workdir)
             .map_err(|error| CommandError::refused(error).hint("without --resume the flow begins anew"))?;
     }
@@ -44,8 +45,29 @@ pub(in crate::commands) fn cmd_run(args: &RunArgs, guard: Guard) -> Result<(), C
         builder = builder.durations(durations);
     }
     let builder = shown(builder, args.options.progress);
-    let run = if args.resume { builder.resume() } else { builder.begin() };
+    let run = if args.resume { accepting(builder, &file.flow).resume() } else { builder.begin() };
     run_groups(run?, &file.flow)
+}
+
+/// Has a flow that changes recorded tasks refused before anything is written or started. Groups may have more tasks than
+/// are recorded.
+fn accepting<O: Observer>(builder: RunBuilder<O>, flow: &Flow) -> RunBuilder<O> {
+    let groups = flow.groups.clone();
+    builder.judge(move |run_dir, recorded| {
+        let Differences { grown, changed } = compare(&groups, run_dir.path(), recorded);
+        if !changed.is_empty() {
+            return Err(OpenError::Changed { groups: changed });
+        }
+        for (group, new) in &grown {
+            let difference = match named(new) {
+                Some(new) => format!("has more tasks now: {new}"),
+                None => "has its tasks in another order now".into(),
+            };
+            stderr::say(&format!("note: {group} {difference}; what it has recorded is kept"));
+        }
+        // Their groups are open again; none of their recorded tasks is.
+        Ok(grown.into_iter().map(|(group, _)| (group, Vec::new())).collect())
+    })
 }
 
 /// The run directory of a run, as far as it can be told from outside.

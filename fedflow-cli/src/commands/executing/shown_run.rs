@@ -1,17 +1,18 @@
 //! A run as the command line shows it: with a view and with mail, its notices on stderr, and its end as an exit code.
 
 use std::io;
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use fedflow_core::{FlowError, Observer, RunEvent, RunOutcome, Time};
 use signal_hook::consts::SIGTERM;
 
-use crate::commands::command_error::CommandError;
+use crate::commands::command_error::{CHANGED_HINT, CommandError};
 use crate::commands::printing::stderr;
 use crate::debug::log_filter::log_filter;
 use crate::debug::log_lines::write_traces;
 use crate::mail::Mailer;
-use crate::run::{Notice, Run, RunBuilder, RunEnd, log_variable, short_path};
+use crate::run::{FinishError, Notice, Run, RunBuilder, RunEnd, log_variable, short_path};
 use crate::view::{Messages, ProgressMode, View};
 
 /// Shows a run to people, on the terminal and by mail.
@@ -66,6 +67,17 @@ pub(super) enum Resumable {
     No,
 }
 
+/// What is not on the disk at the end of a run, and how to mend it.
+fn unwritten(error: &FinishError, resume: &str, run_dir: &Path) -> CommandError {
+    let hint = match error {
+        FinishError::Results(_) => {
+            format!("when the cause is mended, `fedflow report {}` writes them", short_path(run_dir))
+        }
+        _ => format!("when the cause is mended, {resume}"),
+    };
+    CommandError::failed(error).hint(hint)
+}
+
 /// Finishes a run and prints its summary. `ended` is how the execution of its groups ended.
 ///
 /// # Errors
@@ -87,26 +99,42 @@ pub(super) fn close(
     let page = run.directory().report();
     messages.say(&view.render_summary(page.exists().then_some(page.as_path())));
     let resume = format!("go on with `fedflow resume {}`", short_path(run.path()));
-    let result = match ended {
-        Ok(()) if any_failed => Err(CommandError::TasksFailed),
-        Ok(()) => recorded.map_err(|error| {
-            CommandError::failed(format!("the run's last records could not be written: {error}"))
-        }),
-        Err(FlowError::EarlierFailure) => {
-            messages
-                .say("stopped after the first group with a failed task, as task.on-failure = \"stop\" says");
+    let run_again = format!(
+        "hint: when the cause is mended, `fedflow resume --failed {}` runs again what failed, and what used it",
+        short_path(run.path())
+    );
+    let unwritten = recorded.err().map(|error| unwritten(&error, &resume, run.path()));
+    let result = match (ended, unwritten) {
+        // Whatever became of the tasks: what is not on the disk cannot be counted on.
+        (Ok(()) | Err(FlowError::EarlierFailure), Some(unwritten)) => Err(unwritten),
+        (Ok(()), None) if any_failed => {
+            if resumable == Resumable::Yes {
+                messages.say(&run_again);
+            }
             Err(CommandError::TasksFailed)
         }
-        Err(FlowError::Stopped) => {
+        (Ok(()), None) => Ok(()),
+        (Err(FlowError::EarlierFailure), None) => {
+            messages
+                .say("stopped after the first group with a failed task, as task.on-failure = \"stop\" says");
             if resumable == Resumable::Yes {
+                messages.say(&run_again);
+            }
+            Err(CommandError::TasksFailed)
+        }
+        (Err(FlowError::Stopped), unwritten) => {
+            if let Some(text) = unwritten.as_ref().and_then(CommandError::text) {
+                messages.say(&text);
+            } else if resumable == Resumable::Yes {
                 messages.say(&format!("hint: {resume}"));
             }
             Err(CommandError::Stopped { signal: signal.unwrap_or(SIGTERM) })
         }
-        Err(error @ FlowError::Unleasable { .. }) => Err(CommandError::refused(error)),
-        Err(error @ FlowError::Changed(_)) => Err(CommandError::refused(error)
-            .hint("only groups that had not started may change; --fresh begins anew")),
-        Err(error) => Err(CommandError::failed(error).hint(format!("when the cause is mended, {resume}"))),
+        (Err(error @ FlowError::Unleasable { .. }), _) => Err(CommandError::refused(error)),
+        (Err(error @ FlowError::Changed(_)), _) => Err(CommandError::refused(error).hint(CHANGED_HINT)),
+        (Err(error), _) => {
+            Err(CommandError::failed(error).hint(format!("when the cause is mended, {resume}")))
+        }
     };
     // Last, and after the summary: a mail server may take its time.
     if let Some(mailer) = mailer {

@@ -111,6 +111,8 @@ impl Deref for Overview {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::time::Duration;
+
     use fedflow_core::{Dict, Failure, FailureKind, Stage, TaskCounts};
 
     use super::*;
@@ -121,7 +123,8 @@ pub(crate) mod tests {
 
     pub(crate) fn started(session: u32) -> RunEvent {
         let flow = "sweep".into();
-        RunEvent::RunStarted { flow, workdir: "/res".into(), session, devices: Vec::new(), seed: 0 }
+        let (workdir, reopened) = ("/res".into(), std::collections::BTreeMap::new());
+        RunEvent::RunStarted { flow, workdir, session, devices: Vec::new(), seed: 0, reopened }
     }
 
     pub(crate) fn group(group: &str, fingerprint: u64, tasks: &[&str]) -> RunEvent {
@@ -157,8 +160,8 @@ pub(crate) mod tests {
             task: name(task),
             attempt: 1,
             device: Device::Cpu,
-            load_seconds: 0.0,
-            train_seconds: 0.0,
+            load_time: Duration::ZERO,
+            train_time: Duration::ZERO,
             result: Dict::new(),
         }
     }
@@ -169,8 +172,8 @@ pub(crate) mod tests {
             task: name(task),
             attempt: 1,
             device: None,
-            load_seconds: None,
-            train_seconds: None,
+            load_time: None,
+            train_time: None,
             error: Failure::new(Stage::Train, kind, message),
         }
     }

@@ -1,15 +1,16 @@
 //! `SignalWatch`: one signal stops the run in order, a second one at once; SIGTSTP suspends it until SIGCONT.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fedflow_core::{StopLevel, Time};
 use fedflow_worker::HostHandle;
 use rustix::process::{Signal, getpid, kill_process};
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP};
-use signal_hook::iterator::{Handle, Signals};
+use signal_hook::iterator::Signals;
+use signal_hook::low_level::emulate_default_handler;
 
 use crate::run::notice::Notices;
 
@@ -17,9 +18,21 @@ use crate::run::notice::Notices;
 /// process and to its group.
 const ECHO: Duration = Duration::from_millis(100);
 
-/// Listens for signals until it is dropped.
+/// Listens for signals until it is dropped. Afterwards they do again what they do by default.
 pub(in crate::run) struct SignalWatch {
-    handle: Handle,
+    first: Arc<AtomicI32>,
+}
+
+/// The open run that signals concern. The handlers stay for the life of the program: once installed, they cannot be
+/// taken back without a moment in which a signal is lost.
+static LISTENER: Mutex<Option<Listener>> = Mutex::new(None);
+
+/// What the signals of one run do.
+struct Listener {
+    host: HostHandle,
+    notices: Notices,
+    /// When the first signal asked the run to stop.
+    asked: Option<Time>,
     first: Arc<AtomicI32>,
 }
 
@@ -29,34 +42,15 @@ impl SignalWatch {
     /// # Errors
     /// The handlers could not be installed.
     pub(in crate::run) fn start(host: HostHandle, notices: Notices) -> io::Result<Self> {
-        let mut wanted = vec![SIGINT, SIGTERM, SIGCONT];
-        // Under nohup, SIGHUP is ignored and has to stay so; a shell without jobs ignores SIGTSTP.
-        wanted.extend([SIGHUP, SIGTSTP].into_iter().filter(|signal| !is_ignored(*signal)));
-        let mut signals = Signals::new(wanted)?;
-        let handle = signals.handle();
+        static INSTALLED: Mutex<bool> = Mutex::new(false);
         let first = Arc::new(AtomicI32::new(0));
-        let seen = first.clone();
-        std::thread::Builder::new().name("signals".into()).spawn(move || {
-            let mut asked: Option<Time> = None;
-            for signal in signals.forever() {
-                match signal {
-                    SIGTSTP => suspend(&host),
-                    SIGCONT => host.resume(),
-                    _ => {
-                        let level = stop_level(asked, host.now());
-                        if level == Some(StopLevel::Graceful) {
-                            asked = Some(host.now());
-                            seen.store(signal, Ordering::SeqCst);
-                            notices.stopping(
-                                "stopping: running tasks are asked to end; once more kills them at once",
-                            );
-                        }
-                        level.into_iter().for_each(|level| host.stop(level));
-                    }
-                }
-            }
-        })?;
-        Ok(Self { handle, first })
+        *listener() = Some(Listener { host, notices, asked: None, first: Arc::clone(&first) });
+        let mut installed = INSTALLED.lock().unwrap_or_else(PoisonError::into_inner);
+        if !*installed {
+            install()?;
+            *installed = true;
+        }
+        Ok(Self { first })
     }
 
     /// The signal that stopped the run, if one did.
@@ -68,7 +62,57 @@ impl SignalWatch {
 
 impl Drop for SignalWatch {
     fn drop(&mut self) {
-        self.handle.close();
+        let mut listener = listener();
+        if listener.as_ref().is_some_and(|listener| Arc::ptr_eq(&listener.first, &self.first)) {
+            *listener = None;
+        }
+    }
+}
+
+fn listener() -> MutexGuard<'static, Option<Listener>> {
+    LISTENER.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn install() -> io::Result<()> {
+    let mut wanted = vec![SIGINT, SIGTERM, SIGCONT];
+    // Under nohup, SIGHUP is ignored and has to stay so; a shell without jobs ignores SIGTSTP.
+    wanted.extend([SIGHUP, SIGTSTP].into_iter().filter(|signal| !is_ignored(*signal)));
+    let mut signals = Signals::new(wanted)?;
+    std::thread::Builder::new().name("signals".into()).spawn(move || {
+        for signal in signals.forever() {
+            let host = match &mut *listener() {
+                Some(listener) => listener.heard(signal),
+                None => {
+                    // No run is open: the signal does what it does in any program.
+                    let _ = emulate_default_handler(signal);
+                    None
+                }
+            };
+            // Without the lock: it waits for the engine's thread, which may be closing the run.
+            host.as_ref().into_iter().for_each(suspend);
+        }
+    })?;
+    Ok(())
+}
+
+impl Listener {
+    /// What follows from a signal. The host, if it is to be suspended.
+    fn heard(&mut self, signal: i32) -> Option<HostHandle> {
+        match signal {
+            SIGTSTP => return Some(self.host.clone()),
+            SIGCONT => self.host.resume(),
+            _ => {
+                let level = stop_level(self.asked, self.host.now());
+                if level == Some(StopLevel::Graceful) {
+                    self.asked = Some(self.host.now());
+                    self.first.store(signal, Ordering::SeqCst);
+                    self.notices
+                        .stopping("stopping: running tasks are asked to end; once more kills them at once");
+                }
+                level.into_iter().for_each(|level| self.host.stop(level));
+            }
+        }
+        None
     }
 }
 

@@ -16,7 +16,7 @@ pub struct MissingCall {
 
 const PIDFD_OPEN: MissingCall = MissingCall { name: "pidfd_open", since: "5.3" };
 const WAIT_ON_PIDFD: MissingCall = MissingCall { name: "waitid(P_PIDFD)", since: "5.4" };
-const CLOSE_RANGE: MissingCall = MissingCall { name: "close_range", since: "5.9" };
+const CLOSE_RANGE: MissingCall = MissingCall { name: "close_range(CLOSE_RANGE_CLOEXEC)", since: "5.11" };
 
 /// The system is too old for Fedflow, or a sandbox forbids calls that it needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,13 +34,13 @@ impl fmt::Display for SystemTooOld {
             let comma = if place == 0 { "" } else { ", " };
             write!(f, "{comma}{} (Linux {})", call.name, call.since)?;
         }
-        f.write_str("; Fedflow needs Linux 5.9 or newer, and a sandbox that allows these calls")
+        f.write_str("; Fedflow needs Linux 5.11 or newer, and a sandbox that allows these calls")
     }
 }
 
 impl std::error::Error for SystemTooOld {}
 
-/// Whether this system has what Fedflow needs: Linux 5.9 or newer. [`RunBuilder::open`](crate::RunBuilder::open) asks
+/// Whether this system has what Fedflow needs: Linux 5.11 or newer. [`RunBuilder::open`](crate::RunBuilder::open) asks
 /// by itself.
 ///
 /// # Errors
@@ -68,7 +68,8 @@ fn probe_calls() -> Answers {
         Err(error) => Err(*error),
     };
     // SAFETY: no descriptor has such a number, so none is closed. rustix has no such call.
-    let closed = unsafe { libc::syscall(libc::SYS_close_range, u32::MAX, u32::MAX, 0_u32) };
+    let closed =
+        unsafe { libc::syscall(libc::SYS_close_range, u32::MAX, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
     let close_range = match closed {
         0 => Ok(()),
         _ => Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::NOSYS)),
@@ -86,7 +87,8 @@ fn judge(answers: Answers, kernel: String) -> Result<(), SystemTooOld> {
     if matches!(answers.wait_on_pidfd, Err(Errno::INVAL | Errno::NOSYS | Errno::PERM)) {
         missing.push(WAIT_ON_PIDFD);
     }
-    if matches!(answers.close_range, Err(Errno::NOSYS | Errno::PERM)) {
+    // Linux 5.9 and 5.10 have the call and not the flag.
+    if matches!(answers.close_range, Err(Errno::INVAL | Errno::NOSYS | Errno::PERM)) {
         missing.push(CLOSE_RANGE);
     }
     if missing.is_empty() { Ok(()) } else { Err(SystemTooOld { missing, kernel }) }
@@ -112,6 +114,8 @@ mod tests {
             Err(error) => error.missing,
         };
         assert_eq!(missing(answers()), []);
+        let of_5_10 = Answers { close_range: Err(Errno::INVAL), ..answers() };
+        assert_eq!(missing(of_5_10), [CLOSE_RANGE]);
         let of_5_8 = || Answers { close_range: Err(Errno::NOSYS), ..answers() };
         assert_eq!(missing(of_5_8()), [CLOSE_RANGE]);
         let of_5_3 = || Answers { wait_on_pidfd: Err(Errno::INVAL), ..of_5_8() };
@@ -120,8 +124,9 @@ mod tests {
         let error = judge(of_4_18, "4.18.0-553".into()).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "this system (Linux 4.18.0-553) lacks pidfd_open (Linux 5.3), waitid(P_PIDFD) (Linux 5.4), close_range \
-             (Linux 5.9); Fedflow needs Linux 5.9 or newer, and a sandbox that allows these calls"
+            "this system (Linux 4.18.0-553) lacks pidfd_open (Linux 5.3), waitid(P_PIDFD) (Linux 5.4), \
+             close_range(CLOSE_RANGE_CLOEXEC) (Linux 5.11); Fedflow needs Linux 5.11 or newer, and a sandbox that allows these \
+             calls"
         );
     }
 }

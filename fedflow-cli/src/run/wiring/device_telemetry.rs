@@ -37,7 +37,7 @@ pub(super) fn start_telemetry(
     let told = notices.clone();
     let started = TelemetrySampler::start(source, interval, move |devices| {
         let time = started_unix + clock.now().since_start().as_secs_f64();
-        let sample = TelemetrySample { time, seconds: interval.as_secs_f64(), devices };
+        let sample = TelemetrySample { time, duration: interval, devices };
         report.add_telemetry(sample.clone());
         if let Some(Err(error)) = kept.as_mut().map(|kept| kept.write(sample)) {
             warn(&told, error.to_string());

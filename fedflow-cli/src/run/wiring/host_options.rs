@@ -31,6 +31,7 @@ pub(super) fn host_options(
         keep_failed_attempts: config.supervision.keep_failed_attempts || config.debug,
         threads_per_task: threads_per_task(config, pool),
         oom_signs: Arc::new(config.oom_signs.clone()),
+        grace: config.supervision.grace,
         sample_interval: Some(config.scheduler.interval),
         // A supervisor with a guard starts nothing but workers; another program may have children of its own.
         adopt_orphans: guard.is_guarded(),

@@ -26,11 +26,16 @@ fn attempt(group: &str, id: &str, begin: f64, train: f64) -> Vec<(f64, RunEvent)
         ),
         (
             loading,
-            RunEvent::TaskLoading { group: group.clone(), task: task.clone(), attempt, start_seconds: None },
+            RunEvent::TaskLoading { group: group.clone(), task: task.clone(), attempt, startup_time: None },
         ),
         (
             loaded,
-            RunEvent::TaskLoaded { group: group.clone(), task: task.clone(), attempt, load_seconds: 2.0 },
+            RunEvent::TaskLoaded {
+                group: group.clone(),
+                task: task.clone(),
+                attempt,
+                load_time: Duration::from_secs(2),
+            },
         ),
         (
             released,
@@ -38,7 +43,7 @@ fn attempt(group: &str, id: &str, begin: f64, train: f64) -> Vec<(f64, RunEvent)
                 group: group.clone(),
                 task: task.clone(),
                 attempt,
-                train_seconds: train,
+                train_time: Duration::from_secs_f64(train),
             },
         ),
         (
@@ -48,8 +53,8 @@ fn attempt(group: &str, id: &str, begin: f64, train: f64) -> Vec<(f64, RunEvent)
                 task: task.clone(),
                 attempt,
                 device: Device::Cpu,
-                load_seconds: 2.0,
-                train_seconds: train,
+                load_time: Duration::from_secs(2),
+                train_time: Duration::from_secs_f64(train),
                 result: Dict::new(),
             },
         ),
@@ -87,8 +92,8 @@ fn reused(mut events: Vec<(f64, RunEvent)>, load: f64) -> Vec<(f64, RunEvent)> {
     for (seconds, event) in &mut events {
         match event {
             RunEvent::TaskStarted { reused, .. } => *reused = true,
-            RunEvent::TaskLoaded { load_seconds, .. } | RunEvent::TaskFinished { load_seconds, .. } => {
-                *load_seconds = load;
+            RunEvent::TaskLoaded { load_time, .. } | RunEvent::TaskFinished { load_time, .. } => {
+                *load_time = Duration::from_secs_f64(load);
             }
             RunEvent::TaskExited { .. } => *seconds = released,
             _ => {}
@@ -140,7 +145,7 @@ fn the_end_of_a_group_is_told_by_the_next_one_that_waited_for_it() {
                 group: group.clone(),
                 task: task.clone(),
                 attempt,
-                load_seconds: 0.5,
+                load_time: Duration::from_millis(500),
             }),
         ]
     };
@@ -211,7 +216,7 @@ fn failed_attempts_teach_nothing_but_that_they_were() {
         device: None,
         error: error(),
         data_kept: false,
-        delay_seconds: 0.0,
+        delay: Duration::ZERO,
     };
     let mut first = attempt("g", "t-1", 0.0, 3.0);
     first.truncate(4);
@@ -231,8 +236,8 @@ fn failed_attempts_teach_nothing_but_that_they_were() {
         task,
         attempt: 1,
         device: None,
-        load_seconds: None,
-        train_seconds: None,
+        load_time: None,
+        train_time: None,
         error: error(),
     };
     first.push((8.0, failed));
@@ -248,6 +253,7 @@ fn the_time_between_sessions_does_not_count() {
         session,
         devices: Vec::new(),
         seed: 0,
+        reopened: std::collections::BTreeMap::new(),
     };
     let finished = |outcome| RunEvent::RunFinished { outcome };
     let durations = learned([

@@ -29,14 +29,14 @@ struct Average {
 const TRUSTED_AFTER: u32 = 3;
 
 impl LoadDepth {
-    /// A task has loaded, so many seconds after its start.
-    pub(in crate::scheduler) fn loaded(&mut self, seconds: f64) {
-        self.lead.add(seconds);
+    /// A task has loaded, so long after its start.
+    pub(in crate::scheduler) fn loaded(&mut self, lead: Duration) {
+        self.lead.add(lead.as_secs_f64());
     }
 
-    /// A task has trained for so many seconds.
-    pub(in crate::scheduler) fn trained(&mut self, seconds: f64) {
-        self.train.add(seconds);
+    /// A task has trained for so long.
+    pub(in crate::scheduler) fn trained(&mut self, train_time: Duration) {
+        self.train.add(train_time.as_secs_f64());
     }
 
     /// So many tasks train at once.
@@ -122,8 +122,8 @@ mod tests {
         let mut depth = LoadDepth::default();
         depth.training(parallel);
         for _ in 0..50 {
-            depth.loaded(lead);
-            depth.trained(train);
+            depth.loaded(Duration::from_secs_f64(lead));
+            depth.trained(Duration::from_secs_f64(train));
         }
         depth
     }

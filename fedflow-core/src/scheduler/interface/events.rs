@@ -1,5 +1,7 @@
 //! The run events of an attempt, made from what the scheduler knows of it.
 
+use std::time::Duration;
+
 use crate::leasing::lease::Lease;
 use crate::model::device::Device;
 use crate::model::failure::Failure;
@@ -19,9 +21,9 @@ pub(in crate::scheduler) struct Subject {
 #[derive(Debug, Clone, Copy, Default)]
 pub(in crate::scheduler) struct Times {
     /// How long `load` took, if it ended.
-    pub(in crate::scheduler) load_seconds: Option<f64>,
+    pub(in crate::scheduler) load_time: Option<Duration>,
     /// The device that it trained on and for how long, if it did.
-    pub(in crate::scheduler) trained: Option<(Device, f64)>,
+    pub(in crate::scheduler) trained: Option<(Device, Duration)>,
 }
 
 pub(in crate::scheduler) fn training(subject: Subject, lease: &Lease) -> RunEvent {
@@ -44,17 +46,17 @@ pub(in crate::scheduler) fn retried(
     device: Option<Device>,
     error: Failure,
     data_kept: bool,
-    delay_seconds: f64,
+    delay: Duration,
 ) -> RunEvent {
     let Subject { group, task, attempt } = subject;
-    RunEvent::TaskRetried { group, task, attempt, device, error, data_kept, delay_seconds }
+    RunEvent::TaskRetried { group, task, attempt, device, error, data_kept, delay }
 }
 
 pub(in crate::scheduler) fn failed(subject: Subject, times: Times, error: Failure) -> RunEvent {
     let Subject { group, task, attempt } = subject;
-    let Times { load_seconds, trained } = times;
-    let (device, train_seconds) = trained.unzip();
-    RunEvent::TaskFailed { group, task, attempt, device, load_seconds, train_seconds, error }
+    let Times { load_time, trained } = times;
+    let (device, train_time) = trained.unzip();
+    RunEvent::TaskFailed { group, task, attempt, device, load_time, train_time, error }
 }
 
 pub(in crate::scheduler) fn memory(subject: Subject, report: UseReport) -> RunEvent {

@@ -20,12 +20,12 @@ pub(in crate::scheduler) struct Process {
 /// What it takes to bring a new process as far as this one is.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(in crate::scheduler) struct StartCost {
-    pub(in crate::scheduler) start_seconds: f64,
-    pub(in crate::scheduler) load_seconds: f64,
+    pub(in crate::scheduler) startup_time: Duration,
+    pub(in crate::scheduler) load_time: Duration,
 }
 
 impl StartCost {
     pub(in crate::scheduler) fn time(self) -> Duration {
-        Duration::try_from_secs_f64(self.start_seconds + self.load_seconds).unwrap_or_default()
+        self.startup_time.saturating_add(self.load_time)
     }
 }

@@ -30,13 +30,13 @@ pub(in crate::scheduler) struct Worker {
     /// Its admission; `None` while the host has no room for what it will load.
     pub(in crate::scheduler) admitted: Option<Admitted>,
     /// How long it took from its start until it was up.
-    pub(in crate::scheduler) lead_seconds: f64,
+    pub(in crate::scheduler) lead_time: Duration,
     /// How long `load` took, once it has ended.
-    pub(in crate::scheduler) load_seconds: Option<f64>,
+    pub(in crate::scheduler) load_time: Option<Duration>,
     /// Whether what it needs was loaded for an earlier task.
     pub(in crate::scheduler) took_over: bool,
     /// The device that it trained on and for how long, once it did.
-    pub(in crate::scheduler) trained: Option<(Device, f64)>,
+    pub(in crate::scheduler) trained: Option<(Device, Duration)>,
 }
 
 /// The decision that a worker may load.
@@ -65,8 +65,8 @@ impl Worker {
             own_time: Duration::ZERO,
             process,
             admitted: None,
-            lead_seconds: 0.0,
-            load_seconds: None,
+            lead_time: Duration::ZERO,
+            load_time: None,
             took_over,
             trained: None,
         }

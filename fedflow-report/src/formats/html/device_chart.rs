@@ -34,7 +34,7 @@ pub(super) fn render(
     timeline: &Timeline<'_>,
     meters: Option<Value>,
 ) -> Result<Option<Value>, RenderError> {
-    if summary.makespan_seconds <= 0.0 {
+    if summary.makespan.is_zero() {
         return Ok(None);
     }
     let mut chart = Chart::collect(groups, summary, timeline);
@@ -53,11 +53,11 @@ struct Chart {
 
 impl Chart {
     fn collect(groups: &[GroupReport], summary: &Summary, timeline: &Timeline<'_>) -> Self {
-        let share = |seconds: f64| (seconds - summary.window.0) / summary.makespan_seconds;
+        let share = |seconds: f64| (seconds - summary.window.0) / summary.seconds();
         let mut rows: BTreeMap<Option<ChartRow>, RowBars> = BTreeMap::new();
         for device in &summary.devices {
             let bars = rows.entry(Some(device.row)).or_default();
-            for &(from, to) in &device.starved {
+            for &(from, to) in &device.starved_stretches {
                 let title = || format!("idle for {} while work waited", duration(to - from));
                 bars.starved.push(Bar::new(Class::Starved, share(from), share(to)), title);
             }
@@ -113,7 +113,7 @@ impl Chart {
         summary: &Summary,
         timeline: &Timeline<'_>,
     ) -> Result<Drawing, RenderError> {
-        let share = |seconds: f64| (seconds - summary.window.0) / summary.makespan_seconds;
+        let share = |seconds: f64| (seconds - summary.window.0) / summary.seconds();
         let bands = group_bands(groups, &share, timeline);
         // A label needs room.
         let head = if bands.iter().any(|band| band.labelled) { HEAD } else { 2 };
@@ -151,6 +151,7 @@ impl Chart {
             bottom: top,
             height: top + 20,
             bar: BAR,
+            gap: ROW_GAP,
             description: description(summary),
             meters: None,
         })
@@ -191,6 +192,7 @@ struct Drawing {
     bottom: usize,
     height: usize,
     bar: usize,
+    gap: usize,
     description: String,
     /// The telemetry of the cards, drawn on the same axis.
     meters: Option<Value>,
@@ -322,7 +324,7 @@ fn group_bands(groups: &[GroupReport], share: &dyn Fn(f64) -> f64, timeline: &Ti
 
 /// The ticks of the time axis: place, label, and the anchor of the label.
 pub(super) fn ticks(summary: &Summary) -> Vec<(String, String, &'static str)> {
-    let span = summary.makespan_seconds;
+    let span = summary.seconds();
     let clock =
         [10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0, 14400.0, 43200.0];
     let step = match clock.into_iter().find(|step| span / step <= 8.0) {
@@ -359,9 +361,9 @@ fn description(summary: &Summary) -> String {
         format!(
             "{} was busy for {} and idle for {}",
             device.label(),
-            duration(device.busy_seconds),
-            duration(device.idle_seconds)
+            duration(device.busy.as_secs_f64()),
+            duration(device.idle.as_secs_f64())
         )
     });
-    format!("Over {}: {}.", duration(summary.makespan_seconds), rows.collect::<Vec<_>>().join("; "))
+    format!("Over {}: {}.", duration(summary.seconds()), rows.collect::<Vec<_>>().join("; "))
 }

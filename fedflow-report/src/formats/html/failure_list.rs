@@ -1,5 +1,7 @@
 //! The failures, with equal ones shown once, and the retries.
 
+use std::time::Duration;
+
 use indexmap::IndexMap;
 use serde::Serialize;
 
@@ -115,7 +117,7 @@ impl FailedTask {
         if task.attempts > 1 {
             about.push(format!("after {} attempts", task.attempts));
         }
-        about.extend(task.train_seconds.map(|seconds| format!("{} in train", duration(seconds))));
+        about.extend(task.train_time.map(|time| format!("{} in train", duration(time.as_secs_f64()))));
         Self {
             group: group.name.to_string(),
             task: task.id.to_string(),
@@ -140,11 +142,11 @@ pub(super) fn retries(groups: &[GroupReport], timeline: &Timeline<'_>) -> (Vec<R
         tasks.flat_map(|(group, task)| task.retries().map(move |attempt| (group, task, attempt)));
     let mut rows: Vec<_> = all_attempts
         .filter_map(|(group, task, attempt)| {
-            let (failure, retry) = (attempt.failure.as_ref()?, attempt.retry?);
+            let (failure, retry) = (attempt.failure.as_ref()?, attempt.retry.as_deref()?);
             let at = timeline.at(attempt.session, retry.at);
-            let wait = match retry.delay_seconds {
-                seconds if seconds > 0.0 => format!(" after {}", duration(seconds)),
-                _ => String::new(),
+            let wait = match retry.delay {
+                Duration::ZERO => String::new(),
+                delay => format!(" after {}", duration(delay.as_secs_f64())),
             };
             let process = if retry.data_kept { "same process, data kept" } else { "new process" };
             Some(RetryRow {

@@ -244,7 +244,7 @@ impl DeviceRow {
         let utilization = seen.and_then(|seen| seen.mean_utilization);
         let (power, used) = (seen.and_then(|seen| seen.mean_power), seen.and_then(|seen| seen.energy));
         let seconds =
-            [device.busy_seconds, device.loading_seconds, device.starved_seconds, device.idle_seconds];
+            [device.busy, device.loading, device.starved, device.idle].map(|time| time.as_secs_f64());
         let told = [utilization, memory.map(fedflow_core::Size::gigabytes), used];
         let number = |number: f64| format!("{number:.3}");
         let absent = || "–".to_owned();
@@ -256,12 +256,12 @@ impl DeviceRow {
             label: device.label(),
             name: device.name.clone(),
             trained: device.trained,
-            busy: duration(device.busy_seconds),
+            busy: duration(device.busy.as_secs_f64()),
             busy_share: percent(device.busy_share()),
-            loading: duration(device.loading_seconds),
-            starved: duration(device.starved_seconds),
-            starved_share: percent(device.share(device.starved_seconds)),
-            idle: duration(device.idle_seconds),
+            loading: duration(device.loading.as_secs_f64()),
+            starved: duration(device.starved.as_secs_f64()),
+            starved_share: percent(device.share(device.starved)),
+            idle: duration(device.idle.as_secs_f64()),
             utilization: utilization.map_or_else(absent, |busy| percent(busy / 100.0)),
             memory: memory.map_or_else(absent, |size| size.to_string()),
             power: power.map(|watts| format!("{watts:.0} W")),
@@ -369,7 +369,7 @@ fn tiles(summary: &Summary) -> Vec<Tile> {
         },
         Tile {
             label: "Makespan",
-            value: duration(summary.makespan_seconds),
+            value: duration(summary.seconds()),
             note: "first start to last end".into(),
             class: "",
         },
@@ -383,7 +383,7 @@ fn tiles(summary: &Summary) -> Vec<Tile> {
         });
         tiles.push(Tile {
             label: "Idle while work waited",
-            value: duration(summary.starved_seconds()),
+            value: duration(summary.starved().as_secs_f64()),
             note: "over all devices".into(),
             class: "",
         });

@@ -1,6 +1,7 @@
 //! The tables of groups and of tasks.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use indexmap::IndexMap;
 use minijinja::Environment;
@@ -209,7 +210,8 @@ impl<'a> GroupRow<'a> {
     fn new(group: &'a GroupReport, timeline: &Timeline<'_>) -> Self {
         let counts = group.counts();
         let extent = timeline.extent(std::iter::once(group));
-        let train: f64 = group.tasks().iter().filter_map(|task| task.train_seconds).sum();
+        let train: f64 =
+            group.tasks().iter().filter_map(|task| task.train_time).map(|time| time.as_secs_f64()).sum();
         Self {
             index: group.index,
             name: group.name.as_str(),
@@ -242,10 +244,10 @@ impl<'a> TaskRow<'a> {
             label: status_label(task.kind()),
             device: task.device.map(|device| device.to_string()),
             attempts: task.attempts,
-            load: Cell::seconds(task.load_seconds),
+            load: Cell::time(task.load_time),
             reused: task.all_attempts.last().is_some_and(|attempt| attempt.reused),
             wait: Cell::seconds(wait),
-            train: Cell::seconds(task.train_seconds),
+            train: Cell::time(task.train_time),
             results: results.collect(),
             error: task.failure().map(|failure| {
                 let message = crate::text::visible_text::shortened(&failure.message, 160);
@@ -256,6 +258,10 @@ impl<'a> TaskRow<'a> {
 }
 
 impl<'a> Cell<'a> {
+    fn time(time: Option<Duration>) -> Self {
+        Self::seconds(time.map(|time| time.as_secs_f64()))
+    }
+
     fn seconds(seconds: Option<f64>) -> Self {
         match seconds {
             Some(seconds) => Self { text: duration(seconds).into(), sort: Some(format!("{seconds:?}")) },
@@ -289,7 +295,7 @@ pub(super) fn shares(counts: &Counts) -> Vec<Share> {
         .map(|(class, count)| Share {
             class,
             label: format!("{} {}", grouped(count), labels(class)),
-            percent: format!("{:.2}", count as f64 / all * 100.0),
+            percent: format!("{:.0}", count as f64 / all * 100.0),
         })
         .collect()
 }

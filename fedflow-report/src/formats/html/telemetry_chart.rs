@@ -35,7 +35,7 @@ pub(super) fn render(
         .take(MAX_CARDS)
         .map(|(device, seen)| Card::new(*device, seen, summary))
         .collect();
-    if cards.is_empty() || summary.makespan_seconds <= 0.0 {
+    if cards.is_empty() || summary.makespan.is_zero() {
         return Ok(None);
     }
     let meters = Meters {
@@ -95,7 +95,7 @@ impl Card {
     fn new(device: Device, seen: &DeviceCurves, summary: &Summary) -> Self {
         let points = thinned(&seen.points, summary.window, MAX_POINTS);
         let axes = Axes { window: summary.window, total: seen.total };
-        let share = |at: f64| (at - summary.window.0) / summary.makespan_seconds;
+        let share = |at: f64| (at - summary.window.0) / summary.seconds();
         Self {
             device: device.to_string(),
             note: seen.total.map(|total| total.to_string()).unwrap_or_default(),

@@ -1,10 +1,15 @@
 //! `HostHandle`: what other threads tell the engine and the host.
 
+use std::time::Duration;
+
 use fedflow_core::{Input, Name, StopLevel, Time};
 
 use crate::host::inputs::input_queue::InputQueue;
 use crate::host::supervision::notice::{Notice, NoticeQueue};
 use crate::pausable_clock::Clock;
+
+/// How long a pause waits for the engine's thread.
+const LONGEST_PAUSE_WAIT: Duration = Duration::from_secs(1);
 
 /// Reaches the engine's thread from any other. Cheap to clone. Where the [`Host`](crate::Host) has ended, nothing happens.
 #[derive(Debug, Clone)]
@@ -20,13 +25,14 @@ impl HostHandle {
         self.inputs.put(Input::Stop(level));
     }
 
-    /// Stops every worker, with all that descends from it, and the run's clock. Blocks until they stand still, which
-    /// takes a moment once the engine's thread waits for inputs; that thread must not call it.
+    /// Stops every worker, with all that descends from it, and the run's clock. Blocks until they stand still, at most for
+    /// a second: the engine's thread stops them while it waits for inputs, and must not call this itself. If it is busy
+    /// elsewhere, as between two groups of a program, they stand still when it next waits.
     pub fn pause(&self) {
         let (done, paused) = crossbeam_channel::bounded(1);
         self.notices.push(Notice::Pause(done));
-        // An error means that the host has ended: there is nothing left to stop.
-        let _ = paused.recv();
+        // An error means that the host has ended, or that its thread does something else now.
+        let _ = paused.recv_timeout(LONGEST_PAUSE_WAIT);
     }
 
     /// Has everything go on after [`pause`](Self::pause).

@@ -2,5 +2,6 @@
 
 pub(crate) mod end_description;
 pub(crate) mod final_report;
+pub(crate) mod remainder;
 pub(crate) mod result_file;
 pub(crate) mod sweep;

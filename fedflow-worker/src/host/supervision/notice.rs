@@ -20,6 +20,8 @@ pub(crate) enum Notice {
     Connected { first_id: WorkerId, link: Link },
     /// A worker's reader has ended.
     ReaderDone { first_id: WorkerId, outcome: Result<(), Cause> },
+    /// What a worker's process left running has ended, or has had its time.
+    RemainderOver(WorkerId),
     /// Nothing is left of a worker's process.
     Swept(WorkerId),
     /// The result that a command wrote was read.

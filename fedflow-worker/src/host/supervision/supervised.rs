@@ -19,6 +19,7 @@ use crate::host::sessions::listener::{Listener, SessionPhase};
 use crate::host::starting::job_queue::JobQueue;
 use crate::host::starting::jobs::{Job, ProcessSpec, StartJob};
 use crate::host::supervision::deadline::{Deadline, Overdue};
+use crate::host::supervision::ending::remainder::{Patience, Remainder};
 use crate::host::supervision::ending::result_file;
 use crate::host::supervision::ending::sweep::{OtherWorker, Sweep};
 use crate::host::supervision::notice::{Notice, NoticeQueue};
@@ -53,6 +54,8 @@ pub(crate) struct Supervised {
     pub(super) logs: Option<Logs>,
     /// What it was told to train on.
     pub(super) lease: Option<LeaseId>,
+    /// The time that the rest of its processes have, while its own process has ended and is not reaped.
+    pub(super) remainder: Option<Patience>,
     /// How many of the spawner, a sweeper and a finisher are at work for it.
     pub(super) busy: u32,
     pub(super) reader: ReaderState,
@@ -98,6 +101,14 @@ impl Supervised {
         self.asked = self.asked.max(Some(severity));
         // From here on the engine's own time limits count.
         self.deadline = self.deadline.filter(Deadline::is_of_reader);
+        if let Some(patience) = &self.remainder {
+            // What remains was told to end already.
+            if severity == Severity::Killed {
+                self.process.kill();
+                patience.end();
+            }
+            return;
+        }
         // A process that the spawner is starting is asked as soon as it is there.
         if self.busy > 0 {
             return;
@@ -148,7 +159,7 @@ impl Supervised {
     /// not is ending, or has broken the protocol.
     pub(super) fn channel_lost(&mut self) {
         let is_ending = self.deadline.is_some_and(|deadline| !deadline.is_of_task());
-        if self.asked.is_none() && !is_ending {
+        if self.asked.is_none() && !is_ending && self.remainder.is_none() {
             self.deadline = Some(Deadline::of_process(self.context().clock.now()));
         }
     }
@@ -159,6 +170,7 @@ impl Supervised {
         if self.process.is_running() {
             self.process.note_offspring();
             self.process.kill();
+            self.remainder.iter().for_each(Patience::end);
         } else {
             self.over = self.busy == 0 && self.reader != ReaderState::Running;
         }
@@ -187,11 +199,53 @@ impl Supervised {
         }
     }
 
-    /// Its process may have ended: then what is left of the group is killed, the process reaped, and what left the group is
-    /// swept.
+    /// Its process may have ended: then what it left running gets time to end.
     pub(crate) fn process_ended(&mut self, now: Time, others: Vec<OtherWorker>) {
-        let Some(ending) = self.process.reap(now, self.listener.memory_peak()) else { return };
+        if !self.process.has_ended(now) {
+            return;
+        }
         self.deadline = None;
+        let Some(remainder) = self.find_remainder() else { return self.finish_process(now, others) };
+        let (first_id, notices) = (self.first_id, self.surroundings.notices.clone());
+        let done = move || notices.push(Notice::RemainderOver(first_id));
+        match remainder.wait_in_background(done) {
+            Ok(patience) => {
+                self.busy += 1;
+                self.remainder = Some(patience);
+            }
+            // Without a thread for it, there is no time for it.
+            Err(_) => self.finish_process(now, others),
+        }
+    }
+
+    /// What its process may have left running, unless it is to be killed at once.
+    fn find_remainder(&self) -> Option<Remainder> {
+        if self.cause.is_some() || self.asked == Some(Severity::Killed) {
+            return None;
+        }
+        let options = &self.context().options;
+        let remainder = Remainder {
+            group: self.process.running()?.number(),
+            workdirs: [self.assignment.workdir.clone(), self.first_workdir.to_path_buf()],
+            told: self.process.told(),
+            adopting: options.adopt_orphans,
+            clock: self.context().clock.clone(),
+            // The engine counts the grace of a worker that it ends.
+            grace: (self.asked < Some(Severity::Terminated)).then_some(options.grace),
+        };
+        remainder.may_be_there().then_some(remainder)
+    }
+
+    /// What its process left running has ended, or has had its time.
+    pub(crate) fn remainder_over(&mut self, now: Time, others: Vec<OtherWorker>) {
+        self.busy = self.busy.saturating_sub(1);
+        self.remainder = None;
+        self.finish_process(now, others);
+    }
+
+    /// Its process has ended: what is left of the group is killed, the process reaped, and what left the group is swept.
+    fn finish_process(&mut self, now: Time, others: Vec<OtherWorker>) {
+        let Some(ending) = self.process.reap(self.listener.memory_peak()) else { return };
         if self.cause.is_none() && self.asked.is_none() {
             self.cause = self.process.explain_by_memory(&self.surroundings.context.oom_kills);
         }
@@ -280,6 +334,11 @@ impl Supervised {
 
     pub(crate) fn deadline(&self) -> Option<Time> {
         self.deadline.map(|deadline| deadline.time)
+    }
+
+    /// The process whose end is waited for.
+    pub(crate) fn awaited(&self) -> Option<&Process> {
+        self.process.running().filter(|_| self.remainder.is_none())
     }
 
     pub(crate) fn process(&self) -> Option<&Process> {

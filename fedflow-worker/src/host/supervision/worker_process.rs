@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use fedflow_core::Time;
+use fedflow_core::{ProcessId, Time};
 use rustix::process::Signal;
 use tracing::debug;
 
@@ -10,8 +10,9 @@ use crate::host::cause::Cause;
 use crate::host::memory::memory_peak::MemoryPeak;
 use crate::host::memory::oom_attribution;
 use crate::host::memory::oom_kills::OomKills;
+use crate::host::supervision::ending::remainder::Told;
 use crate::processes::spawn::{Ending, Process, own_peak};
-use fedflow_core::ProcessId;
+use crate::processes::ticks_now;
 
 /// The process that serves a worker, one after the other for a command, and the end of the last one.
 #[derive(Default)]
@@ -23,6 +24,8 @@ pub(crate) struct WorkerProcess {
     killed_for_memory: bool,
     /// What descended from it when it was last asked to end: some of it may have left the group.
     offspring: Vec<ProcessId>,
+    /// When it was sent SIGTERM first, in the unit of [`ProcessId::start_ticks`].
+    terminated: Option<u64>,
     ending: Option<Ending>,
     /// When it was seen to have ended.
     died: Option<Time>,
@@ -40,6 +43,7 @@ impl WorkerProcess {
             peak.watch(process.number());
         }
         self.running = process;
+        self.terminated = None;
     }
 
     pub(crate) fn running(&self) -> Option<&Process> {
@@ -69,18 +73,25 @@ impl WorkerProcess {
         self.offspring.extend(self.running.iter().flat_map(Process::descendants));
     }
 
-    /// What descended from the process when it was last asked to end.
+    /// Takes what descended from the process when it was last asked to end.
     pub(crate) fn take_offspring(&mut self) -> Vec<ProcessId> {
         std::mem::take(&mut self.offspring)
     }
 
-    /// Sends SIGTERM to the process and its group.
-    pub(crate) fn terminate(&self) {
+    /// Which processes were sent SIGTERM.
+    pub(crate) fn told(&self) -> Told {
+        Told { offspring: self.offspring.clone(), group_until: self.terminated }
+    }
+
+    /// Sends SIGTERM to the process, its group, and what else was noted to descend from it.
+    pub(crate) fn terminate(&mut self) {
         let Some(process) = &self.running else { return };
-        debug!("SIGTERM is sent to process {} and its group", process.number());
+        debug!("SIGTERM is sent to process {}, its group and its descendants", process.number());
         process.signal_group(Signal::TERM);
         // A stopped process would not notice.
         process.signal_group(Signal::CONT);
+        process.signal_outside_group(&self.offspring, &[Signal::TERM, Signal::CONT]);
+        self.terminated.get_or_insert_with(ticks_now);
     }
 
     /// Sends SIGKILL to the process and its group.
@@ -90,8 +101,17 @@ impl WorkerProcess {
         process.signal_group(Signal::KILL);
     }
 
+    /// Whether the process has ended, which is seen now.
+    pub(crate) fn has_ended(&mut self, now: Time) -> bool {
+        let has_ended = self.running.as_ref().is_some_and(|process| process.ending().is_some());
+        if has_ended {
+            self.died = Some(now);
+        }
+        has_ended
+    }
+
     /// Kills what is left of the group of a process that has ended, and reaps it. Returns how it ended; none if it has not.
-    pub(crate) fn reap(&mut self, now: Time, peak: &MemoryPeak) -> Option<Ending> {
+    pub(crate) fn reap(&mut self, peak: &MemoryPeak) -> Option<Ending> {
         let process = self.running.as_ref()?;
         let ending = process.ending()?;
         peak.unwatch();
@@ -102,7 +122,6 @@ impl WorkerProcess {
             peak.note(used);
         }
         self.ending = Some(ending);
-        self.died = Some(now);
         Some(ending)
     }
 

@@ -38,6 +38,7 @@ pub(crate) fn begin(
         process: WorkerProcess::default(),
         logs: None,
         lease: None,
+        remainder: None,
         busy: 0,
         reader: ReaderState::None,
         deadline: None,

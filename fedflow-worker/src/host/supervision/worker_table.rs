@@ -181,7 +181,7 @@ impl WorkerTable {
     /// Waits for an arrival, an exit or a deadline, and handles exits and deadlines.
     fn look(&mut self, patience: Option<Duration>) {
         let (ids, processes): (Vec<_>, Vec<_>) =
-            self.workers.iter().filter_map(|(id, worker)| Some((*id, worker.process()?.as_fd()))).unzip();
+            self.workers.iter().filter_map(|(id, worker)| Some((*id, worker.awaited()?.as_fd()))).unzip();
         let Surroundings { inputs, notices, .. } = self.surroundings.as_ref();
         let is_idle = || inputs.is_empty() && notices.is_empty();
         let ended = self.waker.wait(is_idle, &processes, patience);
@@ -219,6 +219,10 @@ impl WorkerTable {
             }
             Notice::Job(JobReport::Prepared { first_id, done }) => {
                 self.with(first_id, |worker| worker_commands::prepared(worker, done));
+            }
+            Notice::RemainderOver(first_id) => {
+                let (now, others) = (self.context().clock.now(), self.others(first_id));
+                self.with(first_id, |worker| worker.remainder_over(now, others));
             }
             Notice::Swept(first_id) => {
                 let now = self.context().clock.now();

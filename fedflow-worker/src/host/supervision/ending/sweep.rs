@@ -115,7 +115,7 @@ impl OtherWorker {
 }
 
 /// The directory of the task for which a process was started, as its environment says, unless it has cleared that.
-fn marked_workdir(pid: u32) -> Option<PathBuf> {
+pub(super) fn marked_workdir(pid: u32) -> Option<PathBuf> {
     let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
     let mut variables = environment.split(|byte| *byte == 0);
     let value = variables.find_map(|entry| {
