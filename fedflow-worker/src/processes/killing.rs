@@ -1,6 +1,8 @@
 //! Signals processes and waits for their end, without ever mistaking one for a later process of the same number.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
+#[cfg(feature = "host")]
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use fedflow_core::{ProcessId, Time};
