@@ -53,7 +53,7 @@ use std::time::Duration;
 
 use fedflow_core::{LeaseId, Size, TaskKey, Time};
 
-use crate::lease_directory::{CardLock, Directory, LedgerError, NotLocked};
+use crate::lease_directory::{CardLock, Directory, LedgerError, LedgerFault, NotLocked};
 use crate::machine::{monotonic_now, probe_world};
 use booking::{Booking, WaitingRequest};
 use booking_file::BookingFile;
@@ -70,7 +70,7 @@ pub(crate) use survey::{SupervisorBookings, Survey};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How often the ledger is opened if its directory is removed meanwhile.
-const OPENINGS: u32 = 10;
+const OPENINGS: u32 = 100;
 
 /// One supervisor's part in the ledger.
 #[derive(Debug)]
@@ -100,6 +100,8 @@ impl Ledger {
             match Self::open_in(directory.clone(), cards.clone()) {
                 // It was removed meanwhile.
                 Err(_) if !directory.is_in_place() => directory.renew()?,
+                // A removal takes the files first and then the directory: a file that was just made is gone.
+                Err(LedgerError::File { path, fault: LedgerFault::System(_) }) if !path.exists() => {}
                 opened => return opened,
             }
         }
