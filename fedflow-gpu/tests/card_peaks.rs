@@ -13,17 +13,7 @@ const GB: u64 = 1_000_000_000;
 const UNKNOWN_PID: u32 = u32::MAX;
 
 fn request(place: u32, gigabytes: u64, estimated: bool) -> LeaseRequest {
-    LeaseRequest {
-        holder: TaskKey { group: 1, place },
-        devices: 1,
-        memory: Size::from_gb(gigabytes),
-        estimated,
-        exclusive: false,
-        pin: None,
-        hold: false,
-        replaces: None,
-        roomy: false,
-    }
+    LeaseRequest { estimated, ..LeaseRequest::new(TaskKey { group: 1, place }, Size::from_gb(gigabytes)) }
 }
 
 /// One card, a pool of it, and a lease on it whose holder is this process.

@@ -25,15 +25,8 @@ fn environment(stand_in: &StandIn) -> DeviceEnvironment {
 
 fn request(gigabytes: u64) -> LeaseRequest {
     LeaseRequest {
-        holder: TaskKey { group: 1, place: 0 },
-        devices: 1,
-        memory: Size::from_gb(gigabytes),
-        estimated: true,
-        exclusive: false,
         pin: Some("cuda:0".parse().unwrap()),
-        hold: false,
-        replaces: None,
-        roomy: false,
+        ..LeaseRequest::new(TaskKey { group: 1, place: 0 }, Size::from_gb(gigabytes))
     }
 }
 

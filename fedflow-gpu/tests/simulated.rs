@@ -16,15 +16,8 @@ fn key(place: u32) -> TaskKey {
 
 fn lease(pool: &mut Pool, place: u32, gigabytes: u64, pin: Option<&str>) -> Lease {
     let request = LeaseRequest {
-        holder: key(place),
-        devices: 1,
-        memory: Size::from_gb(gigabytes),
-        estimated: true,
-        exclusive: false,
         pin: pin.map(|pin| pin.parse().unwrap()),
-        hold: false,
-        replaces: None,
-        roomy: false,
+        ..LeaseRequest::new(key(place), Size::from_gb(gigabytes))
     };
     pool.try_lease(&request).unwrap()
 }
@@ -67,17 +60,7 @@ fn an_overbooked_card_is_out_of_memory() {
 fn each_of_several_cards_must_have_the_memory() {
     let mut pool = open("sim:1x24GB+1x8GB", &DeviceEnvironment::default());
     let memory = pool.simulated_memory().unwrap();
-    let request = LeaseRequest {
-        holder: key(0),
-        devices: 2,
-        memory: Size::from_gb(2),
-        estimated: true,
-        exclusive: false,
-        pin: None,
-        hold: false,
-        replaces: None,
-        roomy: false,
-    };
+    let request = LeaseRequest { devices: 2, ..LeaseRequest::new(key(0), Size::from_gb(2)) };
     let both = pool.try_lease(&request).unwrap();
     assert_eq!(memory.occupy(&both, Size::from_gb(9)).unwrap_err().device, Device::Sim(1));
     assert_eq!(memory.occupy(&both, Size::from_gb(8)), Ok(()));

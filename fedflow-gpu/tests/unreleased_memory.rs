@@ -41,17 +41,7 @@ impl World {
 }
 
 fn request(gigabytes: u64) -> LeaseRequest {
-    LeaseRequest {
-        holder: TaskKey { group: 1, place: 0 },
-        devices: 1,
-        memory: Size::from_gb(gigabytes),
-        estimated: true,
-        exclusive: false,
-        pin: None,
-        hold: false,
-        replaces: None,
-        roomy: false,
-    }
+    LeaseRequest::new(TaskKey { group: 1, place: 0 }, Size::from_gb(gigabytes))
 }
 
 fn lease(pool: &mut Pool, gigabytes: u64) -> Option<Lease> {

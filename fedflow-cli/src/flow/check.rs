@@ -172,17 +172,15 @@ impl Check<'_> {
                     memory: estimate,
                 };
                 let answer = asked.entry(key).or_insert_with_key(|asked| {
+                    let holder = TaskKey { group: group.index, place: 0 };
+                    // A task is not refused for memory that was never estimated.
+                    let memory = asked.memory.unwrap_or(Size::ZERO);
                     (self.surroundings.leasable)(&LeaseRequest {
-                        holder: TaskKey { group: group.index, place: 0 },
                         devices: asked.devices,
-                        // A task is not refused for memory that was never estimated.
-                        memory: asked.memory.unwrap_or(Size::ZERO),
                         estimated: asked.memory.is_some(),
                         exclusive: needs.exclusive,
                         pin: asked.pin.clone(),
-                        hold: false,
-                        replaces: None,
-                        roomy: false,
+                        ..LeaseRequest::new(holder, memory)
                     })
                 });
                 if let Err(reason) = answer.clone() {

@@ -34,6 +34,24 @@ pub struct LeaseRequest {
     pub roomy: bool,
 }
 
+impl LeaseRequest {
+    /// A request for a share of any one device, with this estimate of the memory on a card.
+    #[must_use]
+    pub fn new(holder: TaskKey, memory: Size) -> Self {
+        Self {
+            holder,
+            devices: 1,
+            memory,
+            estimated: true,
+            exclusive: false,
+            pin: None,
+            hold: false,
+            replaces: None,
+            roomy: false,
+        }
+    }
+}
+
 /// A granted request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Lease {

@@ -154,15 +154,8 @@ mod tests {
 
     fn request(devices: u32, gigabytes: u64) -> LeaseRequest {
         LeaseRequest {
-            holder: TaskKey { group: 1, place: 0 },
             devices,
-            memory: Size::from_gb(gigabytes),
-            estimated: true,
-            exclusive: false,
-            pin: None,
-            hold: false,
-            replaces: None,
-            roomy: false,
+            ..LeaseRequest::new(TaskKey { group: 1, place: 0 }, Size::from_gb(gigabytes))
         }
     }
 

@@ -326,17 +326,7 @@ mod tests {
     }
 
     fn request(gigabytes: u64) -> LeaseRequest {
-        LeaseRequest {
-            holder: TaskKey { group: 1, place: 0 },
-            devices: 1,
-            memory: Size::from_gb(gigabytes),
-            estimated: true,
-            exclusive: false,
-            pin: None,
-            hold: false,
-            replaces: None,
-            roomy: false,
-        }
+        LeaseRequest::new(TaskKey { group: 1, place: 0 }, Size::from_gb(gigabytes))
     }
 
     #[test]
@@ -395,7 +385,7 @@ mod tests {
         assert!(table.places(lease.id).is_empty());
 
         table.set_others(0, OtherRuns { unestimated: 1, ..others });
-        assert_eq!(table.try_lease(&request(1)), None, "one that nobody estimated might need anything");
+        assert_eq!(table.try_lease(&request(1)), None, "one without an estimate might need anything");
         table.set_others(0, OtherRuns { exclusive: true, ..others });
         assert_eq!(table.try_lease(&request(1)), None);
         table.set_others(0, OtherRuns { training: 0, resident: 1, ..others });
@@ -419,7 +409,7 @@ mod tests {
         table.set_others(0, OtherRuns { memory: Size::from_gb(8), training: 1, ..OtherRuns::default() });
         let waiter = TaskKey { group: 1, place: 7 };
         assert_eq!(table.try_lease(&LeaseRequest { holder: waiter, hold: true, ..request(9) }), None);
-        assert_eq!(table.try_lease(&request(1)), None, "it would fit, but somebody has waited longer");
+        assert_eq!(table.try_lease(&request(1)), None, "it would fit, but another has waited longer");
         table.withdraw(waiter);
         assert!(table.try_lease(&request(1)).is_some());
     }

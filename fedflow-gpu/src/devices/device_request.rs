@@ -89,15 +89,11 @@ impl DeviceRequest {
 
     fn ask(&self, number: u32, hold: bool) -> Result<Option<Lease>, Unleasable> {
         let request = LeaseRequest {
-            holder: holder(number),
             devices: self.devices,
-            memory: self.memory,
-            estimated: true,
             exclusive: self.exclusive,
             pin: self.pin.clone(),
             hold,
-            replaces: None,
-            roomy: false,
+            ..LeaseRequest::new(holder(number), self.memory)
         };
         let mut pool = self.shared.pool();
         // Each time, because a card may have been lost meanwhile.

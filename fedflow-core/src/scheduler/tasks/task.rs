@@ -124,16 +124,13 @@ impl ScheduledTask {
     /// What it asks of the devices, as far as that is known without estimates that were learned.
     pub(crate) fn lease_request(&self, holder: TaskKey, config: &Config) -> LeaseRequest {
         let needs = self.needs();
+        let memory = needs.cuda_memory.unwrap_or(config.scheduler.default_cuda_memory);
         LeaseRequest {
-            holder,
             devices: needs.devices,
-            memory: needs.cuda_memory.unwrap_or(config.scheduler.default_cuda_memory),
             estimated: needs.cuda_memory.is_some(),
             exclusive: needs.exclusive,
             pin: self.terms.pin.clone(),
-            hold: false,
-            replaces: None,
-            roomy: false,
+            ..LeaseRequest::new(holder, memory)
         }
     }
 
