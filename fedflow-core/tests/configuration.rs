@@ -159,7 +159,7 @@ fn sharing(keys: &[(&str, Value)]) -> i32 {
 
 #[test]
 fn max_per_device() {
-    assert_eq!(sharing(&[]), 1, "what nobody estimated has a card alone");
+    assert_eq!(sharing(&[]), 1, "a task without an estimate has a card alone");
     assert_eq!(sharing(&[("scheduler.max-per-device", 3.into())]), 3);
 }
 

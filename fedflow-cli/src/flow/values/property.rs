@@ -1,6 +1,5 @@
 //! `Property`: the value of a key, either fixed or a template that gives one value for each task.
 
-use fedflow_core::Value;
 use toml::de::DeValue;
 
 use super::super::templates::{Scope, Template};
@@ -61,7 +60,8 @@ impl<T: FromValue> Property<T> {
             Form::Computed(template) => {
                 let value = template.value(scope).map_err(|error| Mistake::of_template(self.span, error))?;
                 T::from_value(&value).map_err(|reason| {
-                    let message = format!("{:?}: {reason}; the template gives {}", self.key, shown(&value));
+                    let message =
+                        format!("{:?}: {reason}; the template gives {}", self.key, value.in_message());
                     Mistake::new(self.span, message)
                 })
             }
@@ -80,14 +80,4 @@ pub(crate) fn value_of<T: FromValue>(
 /// Whether a key is absent or the same for all tasks.
 pub(crate) fn is_fixed<T: FromValue>(property: &Option<Property<T>>) -> bool {
     property.as_ref().is_none_or(|property| property.fixed().is_some())
-}
-
-fn shown(value: &Value) -> String {
-    match value {
-        Value::Text(text) => format!("{text:?}"),
-        Value::Int(int) => int.to_string(),
-        Value::Float(float) => float.to_string(),
-        Value::Bool(bool) => bool.to_string(),
-        other => other.kind().into(),
-    }
 }

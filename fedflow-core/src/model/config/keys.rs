@@ -8,7 +8,6 @@ use super::sections::{
 };
 use super::setting::{
     Setting, SettingError, read_exit_codes, read_fraction, read_maybe_period, read_period, read_positive,
-    shown,
 };
 use crate::model::limits::Limits;
 use crate::model::memory::card_limits::CardLimits;
@@ -161,7 +160,7 @@ impl Config {
         let row = Key::find(key).ok_or_else(|| ConfigError::UnknownKey(key.into()))?;
         (row.set)(self, value).map_err(|SettingError(reason)| ConfigError::BadValue {
             key: row.name,
-            value: if row.secret { "(secret)".into() } else { shown(value) },
+            value: if row.secret { "(secret)".into() } else { value.in_message() },
             reason,
         })
     }
@@ -219,9 +218,9 @@ keys! {
     "task.on-failure", task.on_failure, Setting::read,
         "After a group with a failed task: continue with the next group, or stop.";
     "scheduler.default-memory", scheduler.default_memory, Setting::read,
-        "Host memory of a task that nobody estimated.";
+        "Host memory of a task without an estimate.";
     "scheduler.default-cuda-memory", scheduler.default_cuda_memory, Setting::read,
-        "Memory on a card of a task that nobody estimated.";
+        "Memory on a card of a task without an estimate.";
     "scheduler.auto-adjust", scheduler.auto_adjust, Setting::read,
         "Learn estimates from what tasks used.";
     "scheduler.max-waiting", scheduler.max_waiting, read_positive,
@@ -229,7 +228,7 @@ keys! {
     "scheduler.max-process", scheduler.max_process, read_positive,
         "How many processes may live at once.";
     "scheduler.max-per-device", scheduler.max_per_device, read_positive,
-        "How many tasks whose memory nobody estimated may share a card.";
+        "How many tasks without an estimate of their memory may share a card.";
     "scheduler.interval", scheduler.interval, read_period,
         "How often CPU and memory are sampled; starts do not wait for it.";
     "scheduler.load-nretry", scheduler.load_nretry, Setting::read,
@@ -277,7 +276,7 @@ keys! {
     "smtp.password", smtp.password, Setting::read,
         "The account's password, from fedflow.toml or the environment only; without one there is no login.";
     "smtp.receiver", smtp.receiver, Setting::read,
-        "Who gets the mail.";
+        "The recipients of the mail.";
     "smtp.min-interval", smtp.min_interval, Setting::read,
         "The least time between two mails; what ends in between goes into the next. The run's end does not wait.";
     "smtp.max-numbers", smtp.max_numbers, Setting::read,

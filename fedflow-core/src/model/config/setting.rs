@@ -22,16 +22,6 @@ pub trait Setting: Sized {
     fn show(&self) -> Value;
 }
 
-pub(super) fn shown(value: &Value) -> String {
-    match value {
-        Value::Text(text) => format!("{text:?}"),
-        Value::Int(int) => int.to_string(),
-        Value::Float(float) => float.to_string(),
-        Value::Bool(bool) => bool.to_string(),
-        other => other.kind().into(),
-    }
-}
-
 fn expected<T>(what: &str) -> Result<T, SettingError> {
     Err(SettingError(format!("expected {what}")))
 }

@@ -83,6 +83,18 @@ impl Value {
         if let Self::Dict(dict) = self { Some(dict) } else { None }
     }
 
+    /// The value as a message shows it: what is short in full, else its kind.
+    #[must_use]
+    pub fn in_message(&self) -> String {
+        match self {
+            Self::Text(text) => format!("{text:?}"),
+            Self::Int(int) => int.to_string(),
+            Self::Float(float) => float.to_string(),
+            Self::Bool(bool) => bool.to_string(),
+            other => other.kind().into(),
+        }
+    }
+
     /// The kind of the value, in a word for messages.
     #[must_use]
     pub fn kind(&self) -> &'static str {
