@@ -71,6 +71,8 @@ impl Outbox {
             self.has_grown = true;
             self.exits.push_back(worker);
         } else {
+            // It is ended harder before it was asked.
+            self.exits.retain(|asked| *asked != worker);
             self.push(SchedulerOutput::End { worker, severity });
         }
     }
@@ -91,5 +93,24 @@ impl Outbox {
     /// Whether anything was put in since this was asked last.
     pub(in crate::scheduler) fn take_growth(&mut self) -> bool {
         std::mem::take(&mut self.has_grown)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_that_is_ended_harder_is_not_asked_afterwards() {
+        let mut outbox = Outbox::default();
+        outbox.end(WorkerId(1), Severity::Asked);
+        outbox.end(WorkerId(2), Severity::Asked);
+        outbox.end(WorkerId(1), Severity::Terminated);
+        let mut outputs = Vec::new();
+        while let Some(output) = outbox.next(&mut None).or_else(|| outbox.next_exit()) {
+            outputs.push(output);
+        }
+        let ended = |worker, severity| SchedulerOutput::End { worker: WorkerId(worker), severity };
+        assert_eq!(outputs, [ended(1, Severity::Terminated), ended(2, Severity::Asked)]);
     }
 }
