@@ -490,6 +490,36 @@ fn random_task() -> impl Strategy<Value = RandomTask> {
     )
 }
 
+/// A group of random tasks, and whether it loads ahead.
+type RandomGroup = (bool, Vec<RandomTask>);
+
+/// A machine that runs random groups: on CPU slots, on two cards of unequal size, or on cards that take one task each.
+fn random_machine(groups: &[RandomGroup], devices: u32) -> Simulation {
+    let table = match devices {
+        0 => LeaseTable::of_cpu_slots(2),
+        1 => cards(&[10, 9]),
+        more => affinity::single(more),
+    };
+    let tasks: Vec<Vec<RandomTask>> = groups.iter().map(|(_, tasks)| tasks.clone()).collect();
+    Simulation::new(table, move |assignment| {
+        let group: usize = assignment.group.as_str()[1..].parse().unwrap();
+        let place: usize = assignment.task_id.as_str().parse().unwrap();
+        tasks[group][place].script
+    })
+    .with_host(host(60))
+}
+
+/// The groups, named as the machine knows them.
+fn random_groups(groups: &[RandomGroup], spec: impl Fn(u32, &RandomTask) -> TaskSpec) -> Vec<TaskGroup> {
+    let made = (0_u32..).zip(groups).map(|(number, (load_ahead, tasks))| {
+        let specs = (0_u32..).zip(tasks).map(|(place, random)| spec(place, random));
+        let mut made = group(&format!("g{number}"), specs);
+        made.load_ahead = *load_ahead;
+        made
+    });
+    made.collect()
+}
+
 proptest! {
     #[test]
     fn every_task_has_one_outcome_whoever_stays_or_loads_ahead(
@@ -501,18 +531,7 @@ proptest! {
         retries in 0_u32..2,
         stop in proptest::option::of(1_u64..400),
     ) {
-        let table = match devices {
-            0 => LeaseTable::of_cpu_slots(2),
-            1 => cards(&[10, 9]),
-            more => affinity::single(more),
-        };
-        let tasks: Vec<Vec<RandomTask>> = groups.iter().map(|(_, tasks)| tasks.clone()).collect();
-        let simulation = Simulation::new(table, move |assignment| {
-            let group: usize = assignment.group.as_str()[1..].parse().unwrap();
-            let place: usize = assignment.task_id.as_str().parse().unwrap();
-            tasks[group][place].script
-        })
-        .with_host(host(60));
+        let simulation = random_machine(&groups, devices);
         if let Some(stop) = stop {
             simulation.at(Time::after(ms(stop)), Input::Stop(StopLevel::Graceful));
         }
@@ -521,12 +540,7 @@ proptest! {
             ("scheduler.max-waiting", &max_waiting.to_string()),
             ("supervision.retries", &retries.to_string()),
         ]);
-        let mut made: Vec<TaskGroup> = (0..).zip(&groups).map(|(number, (load_ahead, tasks))| {
-            let specs = (0_u32..).zip(tasks).map(|(place, random)| random.spec(place, devices));
-            let mut made = group(&format!("g{number}"), specs);
-            made.load_ahead = *load_ahead;
-            made
-        }).collect();
+        let mut made = random_groups(&groups, |place, random| random.spec(place, devices));
         let outcome = run(&simulation, &config, &mut made);
         prop_assert!(matches!(outcome, Ok(()) | Err(FlowError::Stopped)), "{:?}", outcome);
         let mut outcomes: BTreeMap<(Name, Name), u32> = BTreeMap::new();

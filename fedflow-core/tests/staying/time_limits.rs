@@ -168,18 +168,7 @@ proptest! {
         retries in 0_u32..2,
         refusals in any::<u64>(),
     ) {
-        let table = match devices {
-            0 => LeaseTable::of_cpu_slots(2),
-            1 => cards(&[10, 9]),
-            more => affinity::single(more),
-        };
-        let tasks: Vec<Vec<RandomTask>> = groups.iter().map(|(_, tasks)| tasks.clone()).collect();
-        let simulation = Simulation::new(table, move |assignment| {
-            let group: usize = assignment.group.as_str()[1..].parse().unwrap();
-            let place: usize = assignment.task_id.as_str().parse().unwrap();
-            tasks[group][place].script
-        })
-        .with_host(host(60));
+        let simulation = random_machine(&groups, devices);
         // Others need the host's memory for a while.
         simulation.at(Time::after(ms(30)), Input::Host(host(25)));
         simulation.at(Time::after(ms(300)), Input::Host(host(60)));
@@ -189,16 +178,11 @@ proptest! {
             ("supervision.retries", &retries.to_string()),
             ("supervision.grace", "100ms"),
         ]);
-        let mut groups: Vec<TaskGroup> = (0..).zip(&groups).map(|(number, (load_ahead, tasks))| {
-            let specs = (0_u32..).zip(tasks).map(|(place, random)| {
-                let mut spec = random.spec(place, devices);
-                spec.terms_mut().limits = just_enough(random.script);
-                spec
-            });
-            let mut group = group(&format!("g{number}"), specs);
-            group.load_ahead = *load_ahead;
-            group
-        }).collect();
+        let mut groups = random_groups(&groups, |place, random| {
+            let mut spec = random.spec(place, devices);
+            spec.terms_mut().limits = just_enough(random.script);
+            spec
+        });
         let events = told(&simulation, refusals, &config, &mut groups);
         let timed_out: Vec<_> = events.iter().filter(|event| times_out(event)).collect();
         prop_assert!(timed_out.is_empty(), "{:?}", timed_out);
