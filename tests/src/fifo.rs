@@ -4,9 +4,14 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Display, PathBuf};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::io::retry_on_intr;
 
 use crate::sandbox::Sandbox;
+
+/// Longer than anything takes: only a test that fails waits this long.
+const LONGEST_WAIT: Timespec = Timespec { tv_sec: 120, tv_nsec: 0 };
 
 /// A named pipe.
 #[derive(Debug)]
@@ -32,8 +37,13 @@ impl Fifo {
     /// The next line. Blocks until it comes.
     ///
     /// # Panics
-    /// The line is no text.
+    /// The line is no text, or none has come for so long that none will.
     pub fn line(&mut self) -> String {
+        if self.file.buffer().is_empty() {
+            let pipe = PollFd::new(self.file.get_ref(), PollFlags::IN);
+            let ready = retry_on_intr(|| poll(&mut [pipe.clone()], Some(&LONGEST_WAIT)));
+            assert_eq!(ready, Ok(1), "nothing is said in {}", self.path.display());
+        }
         let mut line = String::new();
         self.file.read_line(&mut line).expect("a pipe can be read");
         line
