@@ -102,7 +102,7 @@ pub use journal::{
 pub use run_dir::{
     LockError, LockHolder, LockState, LogPiece, LogReader, RunDir, RunDirError, RunLock, RunWatch, Woken,
 };
-pub use run_state::{RunState, recover};
+pub use run_state::{RunState, recover, recover_with};
 pub use setup::{
     CreateRunDirError, Existing, RUN_TOKEN_VARIABLE, create_run_dir, end_leftovers, processes_of_run,
 };

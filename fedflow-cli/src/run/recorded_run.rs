@@ -5,7 +5,7 @@ use std::time::Duration;
 use fedflow_core::Durations;
 use fedflow_report::Report;
 use fedflow_worker::store::{
-    JournalError, RunDir, RunState, end_leftovers, read_journal, read_telemetry, recover,
+    JournalError, RunDir, RunState, end_leftovers, read_journal, read_telemetry, recover_with,
 };
 
 use super::notice::Notices;
@@ -28,11 +28,10 @@ pub(crate) struct RecordedRun {
 /// The journal cannot be read, is damaged, or was written by a newer Fedflow.
 pub(crate) fn read_run(run_dir: &RunDir, notices: &Notices) -> Result<RecordedRun, JournalError> {
     let mut report = Report::new();
-    read_journal(run_dir, |record| report.apply(record.time, &record.event))?;
+    let state = recover_with(run_dir, |record| report.apply(record.time, &record.event))?;
     if let Some(left_out) = add_kept_telemetry(run_dir, &mut report) {
         notices.note(left_out);
     }
-    let state = recover(run_dir)?;
     Ok(RecordedRun { state, report })
 }
 

@@ -9,7 +9,7 @@ use fedflow_core::{
     TaskOutcome, TaskProgress,
 };
 
-use super::journal::{Head, JournalError, JournalReader, Recovered};
+use super::journal::{Head, JournalError, JournalReader, Record, Recovered};
 use super::run_dir::RunDir;
 
 /// What the journal says of a run: its [progress](RunProgress), read as if it stood in here, and the journal itself.
@@ -32,10 +32,20 @@ pub struct RunState {
 /// # Errors
 /// The journal cannot be read, or its records contradict each other.
 pub fn recover(run_dir: &RunDir) -> Result<RunState, JournalError> {
+    recover_with(run_dir, |_| {})
+}
+
+/// Reads what the journal says of a run as [`recover`] does, and shows each record on the way: a caller that needs more
+/// of them reads a long journal once.
+///
+/// # Errors
+/// As for [`recover`]. What was shown before the error is to be forgotten.
+pub fn recover_with(run_dir: &RunDir, mut show: impl FnMut(&Record)) -> Result<RunState, JournalError> {
     let mut reader = JournalReader::open(run_dir)?;
     let mut progress = RunProgress::default();
     while let Some(record) = reader.next() {
         let record = record?;
+        show(&record);
         match progress.check_announced(&record.event) {
             Ok(()) => progress.apply(record.time, &record.event),
             Err(contradiction) if changes_history(&record.event) => {

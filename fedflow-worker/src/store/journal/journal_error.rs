@@ -59,7 +59,7 @@ pub enum JournalError {
         reason: String,
     },
     /// The journal has changed since it was read.
-    #[error("{} was changed by somebody else", .0.display())]
+    #[error("{} was changed by another process", .0.display())]
     Changed(PathBuf),
     /// The writer's thread cannot be started.
     #[error("cannot start the journal's thread: {0}")]
