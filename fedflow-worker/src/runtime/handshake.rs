@@ -37,7 +37,7 @@ pub(super) enum BootstrapError {
     Io(#[from] io::Error),
     #[error("the supervisor's answer cannot be read: {0}")]
     Answer(#[from] ipc_channel::IpcError),
-    #[error("somebody else answered instead of the supervisor")]
+    #[error("another process answered instead of the supervisor")]
     WrongToken,
     #[error(
         "the supervisor speaks version {0} of the worker protocol, this worker version {VERSION}; build both with the same fedflow-worker"

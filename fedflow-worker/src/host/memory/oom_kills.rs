@@ -114,7 +114,7 @@ mod tests {
         let kills = OomKills::counted_by(Counter::open(file.clone()));
         let before = kills.count();
         assert_eq!(before, 3);
-        assert_eq!(kills.explain_death(before), None, "somebody else has sent it");
+        assert_eq!(kills.explain_death(before), None, "another process has sent it");
         set(5);
         let later = kills.count();
         assert_eq!(kills.explain_death(later), None, "it was killed after the last one was counted");
