@@ -12,10 +12,10 @@ mod ledger_error;
 mod line_format;
 mod new_files;
 
-pub(crate) use beacon::{Beacon, lit_beacons};
+pub(crate) use beacon::Beacon;
 pub(crate) use card_lock::{CardLock, HeldLock, NotLocked};
 pub use directory::LeaseScope;
-pub(crate) use directory::{Directory, FILE_MODE, read_whole};
+pub(crate) use directory::{Directory, DirectoryState, FILE_MODE, read_whole};
 pub use ledger_error::{LedgerError, LedgerFault};
 pub(crate) use line_format::{EMPTY, LINE, Line, decode, encode};
 pub(crate) use new_files::next_number;

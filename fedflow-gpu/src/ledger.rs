@@ -53,7 +53,7 @@ use std::time::Duration;
 
 use fedflow_core::{LeaseId, Size, TaskKey, Time};
 
-use crate::lease_directory::{CardLock, Directory, LedgerError, LedgerFault, NotLocked};
+use crate::lease_directory::{CardLock, Directory, DirectoryState, LedgerError, LedgerFault, NotLocked};
 use crate::machine::{monotonic_now, probe_world};
 use booking::{Booking, WaitingRequest};
 use booking_file::BookingFile;
@@ -88,6 +88,8 @@ pub(crate) struct Ledger {
     failing: Option<(Time, LedgerError)>,
     /// For how long booking may fail.
     patience: Duration,
+    /// Which files the directory had when they were last seen to show every supervisor that has booked.
+    complete: Option<DirectoryState>,
 }
 
 impl Ledger {
@@ -98,10 +100,10 @@ impl Ledger {
     pub(crate) fn open(directory: Directory, cards: Vec<CardKey>) -> Result<Self, LedgerError> {
         for _ in 0..OPENINGS {
             match Self::open_in(directory.clone(), cards.clone()) {
-                // It was removed meanwhile.
-                Err(_) if !directory.is_in_place() => directory.renew()?,
-                // A removal takes the files first and then the directory: a file that was just made is gone.
-                Err(LedgerError::File { path, fault: LedgerFault::System(_) }) if !path.exists() => {}
+                // It was removed meanwhile, perhaps again while it was made.
+                Err(_) if !directory.is_in_place() => drop(directory.renew()),
+                // A removal takes the files first and then the directory: a file that was just made may be gone.
+                Err(LedgerError::File { fault: LedgerFault::System(_), .. }) => {}
                 opened => return opened,
             }
         }
@@ -131,6 +133,7 @@ impl Ledger {
             waiting: BTreeMap::new(),
             failing: None,
             patience: PATIENCE,
+            complete: None,
         })
     }
 
@@ -150,6 +153,7 @@ impl Ledger {
             waiting: &mut self.waiting,
             seen,
             world: self.own.world(),
+            complete: &mut self.complete,
         };
         LockedCards::lock(&self.directory, &mut self.locks, places, supervisor)
             .inspect_err(|_| alarm.arm(seen, [None]))

@@ -6,7 +6,7 @@ mod process_identity;
 mod process_owner;
 
 pub use device_environment::DeviceEnvironment;
-pub(crate) use machine_clock::{monotonic_now, unix_now};
+pub(crate) use machine_clock::{monotonic_now, since_epoch, unix_now};
 pub(crate) use process_identity::{
     Unwatchable, identify, is_alive, probe_world, this_process, watch_for_end,
 };

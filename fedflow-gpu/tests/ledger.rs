@@ -474,19 +474,9 @@ fn a_crowd_of_supervisors_that_are_killed_at_random() {
     eprintln!("{told}");
 }
 
-/// The directory is removed at random, thirty times while eight supervisors lease. It finds a card that is overbooked for
-/// milliseconds in about one of a hundred runs, so it is run only where that is looked for.
+/// The directory is removed at random, thirty times while eight supervisors lease.
 #[test]
 fn a_crowd_of_supervisors_whose_directory_is_removed_at_random() {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this program has no other place that reads the environment"
-    )]
-    let is_asked_for = std::env::var_os("FEDFLOW_SOAK_REMOVALS").is_some();
-    if !is_asked_for {
-        eprintln!("skipped: set FEDFLOW_SOAK_REMOVALS to run it");
-        return;
-    }
     let (root, environment) = place();
     let told = Crowd::of_size_for_test(root.path(), &environment).with_removals().run();
     eprintln!("{told}");

@@ -19,6 +19,8 @@ const SOCKETS: &str = "/proc/net/unix";
 /// again.
 #[derive(Debug)]
 pub(crate) struct Beacon {
+    /// How all beacons of the directory begin.
+    prefix: String,
     name: String,
     lit: Option<UnixDatagram>,
 }
@@ -28,7 +30,17 @@ impl Beacon {
     pub(crate) fn new(directory: &Path) -> std::io::Result<Self> {
         let process = this_process()?;
         let (pid, start, number) = (process.pid, process.start_ticks, next_number());
-        Ok(Self { name: format!("{}{pid}-{start}-{number}", name_in(directory)), lit: None })
+        let prefix = name_in(directory);
+        Ok(Self { name: format!("{prefix}{pid}-{start}-{number}"), prefix, lit: None })
+    }
+
+    /// The names of all beacons that are lit for the directory.
+    pub(crate) fn all_lit(&self) -> Vec<String> {
+        // Of each socket there is a line that ends in its name, with an `@` if no file has the name.
+        let sockets = std::fs::read(SOCKETS).unwrap_or_default();
+        let sockets = String::from_utf8_lossy(&sockets);
+        let names = sockets.lines().filter_map(|line| line.rsplit_once('@').map(|(_, name)| name));
+        names.filter(|name| name.starts_with(&self.prefix)).map(str::to_owned).collect()
     }
 
     /// The name by which a supervisor's file says which beacon is its own.
@@ -51,16 +63,6 @@ impl Beacon {
     }
 }
 
-/// The names of all beacons that are lit for a directory.
-pub(crate) fn lit_beacons(directory: &Path) -> Vec<String> {
-    let prefix = name_in(directory);
-    // Of each socket there is a line that ends in its name, with an `@` if no file has the name.
-    let sockets = std::fs::read(SOCKETS).unwrap_or_default();
-    let sockets = String::from_utf8_lossy(&sockets);
-    let names = sockets.lines().filter_map(|line| line.rsplit_once('@').map(|(_, name)| name));
-    names.filter(|name| name.starts_with(&prefix)).map(str::to_owned).collect()
-}
-
 fn name_in(directory: &Path) -> String {
     let path = crc32fast::hash(directory.as_os_str().as_encoded_bytes());
     let mounts = std::fs::read_link("/proc/self/ns/mnt").unwrap_or_default();
@@ -76,11 +78,12 @@ mod tests {
     fn a_beacon_is_seen_as_long_as_it_is_lit() {
         let directory = Path::new("/a/directory/of/this/test");
         let mut beacon = Beacon::new(directory).expect("this process is known");
-        assert!(lit_beacons(directory).is_empty());
+        let elsewhere = Beacon::new(Path::new("/another")).expect("this process is known");
+        assert!(beacon.all_lit().is_empty());
         beacon.light();
-        assert_eq!(lit_beacons(directory), [beacon.name().to_owned()]);
-        assert!(lit_beacons(Path::new("/another")).is_empty());
+        assert_eq!(beacon.all_lit(), [beacon.name().to_owned()]);
+        assert!(elsewhere.all_lit().is_empty());
         beacon.extinguish();
-        assert!(lit_beacons(directory).is_empty());
+        assert!(beacon.all_lit().is_empty());
     }
 }

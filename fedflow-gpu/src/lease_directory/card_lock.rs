@@ -25,15 +25,16 @@ pub(crate) struct CardLock {
 }
 
 /// A held lock; given up when it is dropped.
-pub(crate) struct HeldLock<'a>(&'a File);
+pub(crate) struct HeldLock<'a>(&'a CardLock);
 
 /// Why a card could not be locked.
 #[derive(Debug)]
 pub(crate) enum NotLocked {
     /// Another process has held the lock for a tenth of a second.
     Busy,
-    /// A supervisor lives whose bookings were removed. It is about to book them again.
-    Unpublished,
+    /// The directory was removed: this lock is not where others look for it, or a supervisor that lives has not booked
+    /// again there what it holds.
+    Removed,
     Error(LedgerError),
 }
 
@@ -53,14 +54,12 @@ impl CardLock {
     /// Locks the card; blocks for a tenth of a second at most.
     pub(crate) fn lock(&mut self) -> Result<HeldLock<'_>, NotLocked> {
         for _ in 0..TRIES {
-            self.directory.renew().map_err(NotLocked::Error)?;
             match self.file.try_lock() {
-                Ok(()) if self.directory.is_current(&self.name, &self.file) => {
-                    return Ok(HeldLock(&self.file));
-                }
+                Ok(()) if self.is_current() => return Ok(HeldLock(self)),
                 // The file or the whole directory was removed: other runs lock a new one.
                 Ok(()) => {
                     let _ = self.file.unlock();
+                    self.directory.renew().map_err(NotLocked::Error)?;
                     self.file = open(&self.directory, &self.name).map_err(NotLocked::Error)?;
                 }
                 Err(TryLockError::WouldBlock) => pause(),
@@ -72,11 +71,22 @@ impl CardLock {
         }
         Err(NotLocked::Busy)
     }
+
+    fn is_current(&self) -> bool {
+        self.directory.is_current(&self.name, &self.file)
+    }
+}
+
+impl HeldLock<'_> {
+    /// Whether it is still where other runs look for it: only then does it keep them away.
+    pub(crate) fn is_current(&self) -> bool {
+        self.0.is_current()
+    }
 }
 
 impl Drop for HeldLock<'_> {
     fn drop(&mut self) {
-        let _ = self.0.unlock();
+        let _ = self.0.file.unlock();
     }
 }
 

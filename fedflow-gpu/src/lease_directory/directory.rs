@@ -6,6 +6,7 @@ use std::io::Read;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, Stat};
 use rustix::io::Errno;
@@ -13,13 +14,15 @@ use rustix::process::geteuid;
 
 use super::ledger_error::{LedgerError, LedgerFault};
 use super::new_files::{UNFINISHED, make_directory, maker_of, unfinished_name};
-use crate::machine::{DeviceEnvironment, is_alive};
+use crate::machine::{DeviceEnvironment, is_alive, since_epoch};
 
 /// Used if an administrator has made it.
 const ADMINISTRATORS: &str = "/run/fedflow";
 /// All users may write there, and it is empty after a start of the machine, as the ledger must be.
 const SHARED_MEMORY: &str = "/dev/shm";
 const NAME: &str = "fedflow";
+/// Longer than a step of the clock of any file system that has times below a second.
+const CLOCK_STEP: Duration = Duration::from_millis(100);
 
 const OPEN_DIR: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 // NONBLOCK, so that opening a pipe does not wait for its other end.
@@ -33,6 +36,24 @@ pub(crate) struct Directory {
     open: Arc<Mutex<Arc<OwnedFd>>>,
     path: PathBuf,
     scope: LeaseScope,
+}
+
+/// Which files a directory has. As long as it is the same, no file was made or removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DirectoryState {
+    inode: (u64, u64),
+    /// When a file was last made or removed, by the file system's clock: in seconds, and nanoseconds beyond them.
+    changed: (i64, i64),
+}
+
+impl DirectoryState {
+    /// Whether the last change lies so far back that a later one has a later time. That clock goes on in steps.
+    pub(crate) fn is_settled(self) -> bool {
+        let (seconds, nanoseconds) = self.changed;
+        let changed = u64::try_from(seconds).map(Duration::from_secs).unwrap_or_default()
+            + u64::try_from(nanoseconds).map(Duration::from_nanos).unwrap_or_default();
+        since_epoch().checked_sub(changed).is_some_and(|since| since > CLOCK_STEP)
+    }
 }
 
 /// Which processes see a pool's leases, and do not lease what is leased there.
@@ -175,6 +196,13 @@ impl Directory {
     /// Whether the directory's path still means the open one.
     pub(crate) fn is_in_place(&self) -> bool {
         self.is_named(&self.fd())
+    }
+
+    /// Which files it has; `None` if the system does not say.
+    pub(crate) fn state(&self) -> Option<DirectoryState> {
+        let stat = rustix::fs::fstat(self.fd()).ok()?;
+        let nanoseconds = i64::try_from(stat.st_mtime_nsec).ok()?;
+        Some(DirectoryState { inode: inode(stat), changed: (stat.st_mtime, nanoseconds) })
     }
 
     fn is_named(&self, fd: &OwnedFd) -> bool {

@@ -56,8 +56,16 @@ impl BookingFile {
         &self.header.world
     }
 
-    pub(super) fn beacon(&self) -> &str {
-        self.beacon.name()
+    /// The beacons that are lit beside its own.
+    pub(super) fn other_beacons(&self) -> Vec<String> {
+        let mut lit = self.beacon.all_lit();
+        lit.retain(|beacon| beacon != self.beacon.name());
+        lit
+    }
+
+    /// Whether the file is where other runs look for it.
+    pub(super) fn is_current(&self) -> bool {
+        self.directory.is_current(&self.name, &self.file)
     }
 
     /// Shows that the supervisor is about to book.
@@ -72,10 +80,10 @@ impl BookingFile {
         }
     }
 
-    /// Books shares, all or none. The cards must be locked.
+    /// Books shares, all or none. The cards must be locked. The file is not put back here if it was removed: it would be
+    /// seen for a moment without the new bookings, by a run that has locked the cards anew.
     pub(super) fn book(&mut self, bookings: impl IntoIterator<Item = Booking>) -> Result<(), LedgerError> {
         self.announce();
-        self.restore()?;
         let mut written = Vec::new();
         for booking in bookings {
             let place = self.bookings.iter().position(Option::is_none).unwrap_or(self.bookings.len());
@@ -140,7 +148,10 @@ impl BookingFile {
     pub(super) fn set_quarantine(&mut self, card: &str, memory: Size) -> Result<(), LedgerError> {
         let ours = |booking: &Booking| booking.quarantined && booking.card == card;
         let was = self.bookings.iter().position(|line| line.as_ref().is_some_and(ours));
-        let Some(place) = was else { return self.book([Booking::quarantine(card, memory)]) };
+        let Some(place) = was else {
+            self.restore()?;
+            return self.book([Booking::quarantine(card, memory)]);
+        };
         let booking = (memory > Size::ZERO).then(|| Booking::quarantine(card, memory));
         let _ = self.write(place, booking);
         self.settle();
@@ -159,10 +170,10 @@ impl BookingFile {
 
     /// Puts the file back if it or the directory was removed, as a session manager does when a user logs out.
     pub(super) fn restore(&mut self) -> Result<(), LedgerError> {
-        self.directory.renew()?;
-        if self.directory.is_current(&self.name, &self.file) {
+        if self.is_current() {
             return Ok(());
         }
+        self.directory.renew()?;
         (self.name, self.file) = publish(&self.directory, &self.header, &self.bookings)?;
         Ok(())
     }
@@ -189,7 +200,7 @@ impl Drop for BookingFile {
             let _ = self.restore();
         }
         // What a worker still holds stays booked until the worker ends, though its supervisor is gone.
-        if self.bookings.iter().all(Option::is_none) && self.directory.is_current(&self.name, &self.file) {
+        if self.bookings.iter().all(Option::is_none) && self.is_current() {
             self.directory.remove(&self.name);
         }
     }

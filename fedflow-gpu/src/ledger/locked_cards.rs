@@ -10,13 +10,13 @@ use super::booking::{Booking, WaitingRequest};
 use super::card_key::CardKey;
 use super::own_bookings::{Announced, OwnBookings};
 use super::survey::Survey;
-use crate::lease_directory::{CardLock, Directory, HeldLock, LedgerError, NotLocked, lit_beacons};
+use crate::lease_directory::{CardLock, Directory, DirectoryState, HeldLock, NotLocked};
 use crate::machine::unix_now;
 
 /// Locked cards. Dropping it unlocks them.
 pub(crate) struct LockedCards<'a> {
     _announced: Announced<'a>,
-    _locks: Vec<HeldLock<'a>>,
+    locks: Vec<HeldLock<'a>>,
     survey: Survey,
     supervisor: Supervisor<'a>,
 }
@@ -32,6 +32,8 @@ pub(super) struct Supervisor<'a> {
     /// How many releases the alarm had seen before the cards were locked.
     pub(super) seen: u64,
     pub(super) world: String,
+    /// Which files the directory had when they were last seen to show every supervisor that has booked.
+    pub(super) complete: &'a mut Option<DirectoryState>,
 }
 
 impl<'a> LockedCards<'a> {
@@ -43,23 +45,32 @@ impl<'a> LockedCards<'a> {
         supervisor: Supervisor<'a>,
     ) -> Result<Self, NotLocked> {
         let announced = supervisor.own.announce();
+        supervisor.own.restore().map_err(NotLocked::Error)?;
         let named: Vec<&CardKey> = places.iter().filter_map(|place| supervisor.cards.get(*place)).collect();
         let mut held = Vec::new();
         for lock in locks.iter_mut().filter(|lock| named.iter().any(|card| card.lock == lock.card())) {
             held.push(lock.lock()?);
         }
-        // The directory may be another one than before.
-        supervisor.own.restore().map_err(NotLocked::Error)?;
+        // All of it must be in the one directory in which other runs look.
+        if !(supervisor.own.is_current() && held.iter().all(HeldLock::is_current)) {
+            return Err(NotLocked::Removed);
+        }
         let own = supervisor.own.name();
-        let lit = lit_beacons(directory.path());
+        // The kernel's list of sockets is long to read. It is asked only if files were made or removed since.
+        let state = directory.state();
+        let is_known = state.is_some() && *supervisor.complete == state;
+        let lit = if is_known { Vec::new() } else { supervisor.own.other_beacons() };
         let mut survey = Survey::take(directory, Some(&own), &supervisor.world).map_err(NotLocked::Error)?;
         // An unreadable file that no process holds is void. A process that holds one might have booked anything.
         match survey.unreadable.iter().position(|file| file.held) {
             Some(at) => Err(NotLocked::Error(survey.unreadable.swap_remove(at).error)),
-            None if misses_any(&survey, lit, directory, &supervisor.own.beacon()) => {
-                Err(NotLocked::Unpublished)
+            None if misses_any(&survey, lit, supervisor.own) => Err(NotLocked::Removed),
+            // Files were removed while the others were read.
+            None if is_known && directory.state() != state => Err(NotLocked::Removed),
+            None => {
+                *supervisor.complete = state.filter(|state| state.is_settled());
+                Ok(Self { _announced: announced, locks: held, survey, supervisor })
             }
-            None => Ok(Self { _announced: announced, _locks: held, survey, supervisor }),
         }
     }
 
@@ -74,16 +85,26 @@ impl<'a> LockedCards<'a> {
     }
 
     /// Books a lease's shares, all or none; `places` are those of its devices.
+    ///
+    /// # Errors
+    /// It cannot be written, or the directory was removed since the cards were locked. The alarm is set then.
     pub(crate) fn book(
         self,
         lease: &Lease,
         places: &[usize],
         request: &LeaseRequest,
-    ) -> Result<(), LedgerError> {
-        let Supervisor { cards, own, waiting, .. } = self.supervisor;
+    ) -> Result<(), NotLocked> {
+        let Supervisor { cards, own, waiting, alarm, seen, .. } = self.supervisor;
         let memory = lease.shares.first().and_then(|share| share.memory).unwrap_or(Size::ZERO);
         let cards = places.iter().filter_map(|place| cards.get(*place));
-        own.book(cards.map(|card| Booking::of_share(lease.id, &card.card, memory, request)))?;
+        let bookings = cards.map(|card| Booking::of_share(lease.id, &card.card, memory, request));
+        let has_booked = own
+            .book(lease.id, bookings, || self.locks.iter().all(HeldLock::is_current))
+            .map_err(NotLocked::Error)?;
+        if !has_booked {
+            alarm.arm(seen, [None]);
+            return Err(NotLocked::Removed);
+        }
         if waiting.remove(&request.holder).is_some() {
             own.show_waiting(waiting);
         }
@@ -99,7 +120,7 @@ impl<'a> LockedCards<'a> {
     /// Notes that a request was refused, and sets the alarm. Returns whether the request waits for other runs, which have
     /// booked some of the devices at `places`, although no thread waits for the alarm.
     pub(crate) fn refuse(self, places: &[usize], request: &LeaseRequest) -> bool {
-        let Supervisor { cards, own, alarm, waiting, seen, world } = self.supervisor;
+        let Supervisor { cards, own, alarm, waiting, seen, world, complete: _ } = self.supervisor;
         let names: Vec<&str> =
             places.iter().filter_map(|place| Some(cards.get(*place)?.card.as_str())).collect();
         let holders = self.survey.holders(&names);
@@ -118,11 +139,11 @@ impl<'a> LockedCards<'a> {
 
 /// Whether a survey misses another supervisor that has booked, of those whose beacons were lit before it was taken. When
 /// the directory was removed it does, until they have booked again in a new one.
-fn misses_any(survey: &Survey, mut lit: Vec<String>, directory: &Directory, own: &str) -> bool {
+fn misses_any(survey: &Survey, mut lit: Vec<String>, own: &OwnBookings) -> bool {
     let shown = |beacon: &String| {
         survey.supervisors.iter().any(|supervisor| supervisor.header.beacon.as_ref() == Some(beacon))
     };
-    lit.retain(|beacon| beacon != own && !shown(beacon));
+    lit.retain(|beacon| !shown(beacon));
     // One that has given everything back and ended meanwhile has neither a beacon nor a file.
-    !lit.is_empty() && lit_beacons(directory.path()).iter().any(|beacon| lit.contains(beacon))
+    !lit.is_empty() && own.other_beacons().iter().any(|beacon| lit.contains(beacon))
 }

@@ -34,9 +34,29 @@ impl OwnBookings {
         self.with(|file| file.world().to_owned()).unwrap_or_default()
     }
 
-    /// Books shares, all or none.
-    pub(super) fn book(&self, bookings: impl IntoIterator<Item = Booking>) -> Result<(), LedgerError> {
-        self.with(|file| file.book(bookings)).unwrap_or(Ok(()))
+    /// Books the shares of a lease, all or none. Says whether they are booked: not if the file, or as `is_locked` says a
+    /// lock, is not where others look for it.
+    pub(super) fn book(
+        &self,
+        lease: LeaseId,
+        shares: impl IntoIterator<Item = Booking>,
+        is_locked: impl FnOnce() -> bool,
+    ) -> Result<bool, LedgerError> {
+        self.with(|file| {
+            file.book(shares)?;
+            // Judged once it is written: a run that locks the cards anew later on finds it.
+            let holds = file.is_current() && is_locked();
+            if !holds {
+                file.change(lease, |_| None);
+            }
+            Ok(holds)
+        })
+        .unwrap_or(Ok(true))
+    }
+
+    /// Whether the file is where others look for it.
+    pub(super) fn is_current(&self) -> bool {
+        self.with(|file| file.is_current()).unwrap_or(true)
     }
 
     /// Changes the bookings of a lease, or with `None` ends them.
@@ -79,9 +99,9 @@ impl OwnBookings {
         Announced(self)
     }
 
-    /// The name of the beacon.
-    pub(super) fn beacon(&self) -> String {
-        self.with(|file| file.beacon().to_owned()).unwrap_or_default()
+    /// The beacons that are lit beside its own.
+    pub(super) fn other_beacons(&self) -> Vec<String> {
+        self.with(|file| file.other_beacons()).unwrap_or_default()
     }
 
     fn with<R>(&self, act: impl FnOnce(&mut BookingFile) -> R) -> Option<R> {

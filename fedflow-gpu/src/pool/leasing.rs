@@ -140,7 +140,7 @@ fn try_to_book(pool: &mut Pool, request: &LeaseRequest) -> Result<Option<Lease>,
     let locked = match pool.ledger.as_mut().map(|ledger| ledger.lock(&places)).transpose() {
         Ok(locked) => locked,
         // The alarm is set: it is tried again soon.
-        Err(NotLocked::Busy | NotLocked::Unpublished) => return Ok(None),
+        Err(NotLocked::Busy | NotLocked::Removed) => return Ok(None),
         Err(NotLocked::Error(error)) => return Err(error),
     };
     let changes = count_others(&mut pool.table, &mut pool.kind, locked.as_ref(), &places, request, readings);
@@ -157,9 +157,12 @@ fn try_to_book(pool: &mut Pool, request: &LeaseRequest) -> Result<Option<Lease>,
     };
     quarantine(pool, changes);
     let Some(mut lease) = leased else { return Ok(None) };
-    if let Err(error) = booked {
+    if let Err(not_booked) = booked {
         pool.table.release(lease.id);
-        return Err(error);
+        return match not_booked {
+            NotLocked::Busy | NotLocked::Removed => Ok(None),
+            NotLocked::Error(error) => Err(error),
+        };
     }
     for share in lease.shares.iter_mut().filter(|share| share.memory.is_some()) {
         share.memory = Some(request.memory);
