@@ -64,9 +64,9 @@ impl Kind {
 
 /// Runs a group to its end; every task loads and trains for a while on one of eight slots.
 fn run_to_the_end(config: Config, tasks: Vec<ScheduledTask>) -> u64 {
-    let setup =
-        SchedulerSetup { config, seed: 1, largest_share: None, devices: vec![Device::Cpu; 8], host: None };
     let mut pool = LeaseTable::of_cpu_slots(8);
+    let devices = pool.devices().into_iter().map(|info| (info, None)).collect();
+    let setup = SchedulerSetup { config, seed: 1, largest_share: None, devices, host: None };
     let mut scheduler = Scheduler::new(setup);
     let name = Name::new("bench").expect("a legal name");
     scheduler.handle(Time::ZERO, SchedulerInput::GroupAdded { index: 1, name, tasks });

@@ -19,25 +19,29 @@
 //!
 //! # Where it is decided
 //!
-//! Control flow stands in four files, which hold no state and read from top to bottom: this one says what follows an input,
-//! `dispatch` what may go on now, `attempt` how an attempt goes its way, and `aftermath` what becomes of a task whose attempt
-//! has no result. They move the `parts`, which own their state and know nothing of the four:
+//! Control flow stands in five files, which hold no state and read from top to bottom: this one says what follows an input,
+//! `dispatch` what may go on now, `device_requests` which worker asks for a device and what follows a refusal, `attempt` how
+//! an attempt goes its way, and `aftermath` what becomes of a task whose attempt has no result. They move the `parts`, which
+//! own their state and know nothing of the five:
 //!
-//! - `tasks/groups`: which tasks are ready and in which order, and which wait for another's data; `tasks/memory`:
+//! - `tasks/groups`: which tasks are ready and in which order, in a queue for each `tasks/demand`, and which wait for
+//!   another's data; `tasks/memory`:
 //!   estimates, and what is learned; `tasks/retry`: every decision after a failure;
 //! - `processes/workers`: the phases, with the table of what counts in which; `processes/kept_processes`: processes without
 //!   a task; `processes/ladder`: how hard a process is ended, and how patiently; `processes/affinity`: whether a task waits
 //!   for the card that its process is tied to;
-//! - `admission`: whether the host has room, and how many tasks load ahead of the devices; `lease_pass`: which worker asks
-//!   for a device next; `timers`: when something is due; `interface/outbox`: what is to be polled.
+//! - `admission`: whether the host has room, and how many tasks load ahead of the devices;
+//! - `devices`: which of them a task fits, how well each is supplied, and in which order workers ask for one;
+//! - `timers`: when something is due; `interface/outbox`: what is to be polled.
 
 mod admission;
 mod aftermath;
 mod attempt;
+mod device_requests;
+mod devices;
 mod dispatch;
 mod interface;
 mod invariants;
-mod lease_pass;
 mod parts;
 mod processes;
 mod tasks;
@@ -47,14 +51,16 @@ use std::time::Duration;
 
 use admission::Admission;
 use attempt::Death;
+use devices::device_set::Devices;
+use devices::lease_pass::LeasePass;
 pub use interface::input::{Answer, SchedulerInput, SchedulerSetup};
 use interface::outbox::{Asked, Outbox};
 pub use interface::output::{Question, SchedulerOutput};
-use lease_pass::LeasePass;
 use parts::Parts;
 use processes::kept_processes::KeptProcesses;
 use processes::ladder::Ladder;
 use processes::workers::{Moving, Phase, Workers};
+use tasks::demand::Fitting;
 use tasks::groups::Groups;
 use tasks::memory::TaskMemory;
 pub use tasks::task::ScheduledTask;
@@ -78,8 +84,6 @@ const MEASURED_AFTER: Duration = Duration::from_secs(5);
 pub struct Scheduler {
     parts: Parts,
     seed: u64,
-    /// All devices, in the order of the pool.
-    devices: Vec<Device>,
     /// The question that is to be answered next.
     asked: Option<Asked>,
     /// Whether it is to be told that the active group is done.
@@ -93,12 +97,12 @@ impl Scheduler {
     #[must_use]
     pub fn new(setup: SchedulerSetup) -> Self {
         let SchedulerSetup { config, seed, largest_share, devices, host } = setup;
-        let count = u32::try_from(devices.len()).unwrap_or(u32::MAX).max(1);
         let parts = Parts {
+            devices: Devices::new(devices),
             groups: Groups::default(),
             workers: Workers::default(),
             kept: KeptProcesses::default(),
-            admission: Admission::new(&config, largest_share, count, host),
+            admission: Admission::new(&config, host),
             memory: TaskMemory::new(&config.scheduler, largest_share),
             lease_pass: LeasePass::default(),
             ladder: Ladder::new(config.supervision.grace),
@@ -107,7 +111,7 @@ impl Scheduler {
             stop: None,
             config,
         };
-        Self { parts, seed, devices, asked: None, tells_done: false, tells_idle: false }
+        Self { parts, seed, asked: None, tells_done: false, tells_idle: false }
     }
 
     /// Takes an input. What follows from it is polled.
@@ -174,8 +178,9 @@ impl Scheduler {
     fn add_group(&mut self, index: u32, name: Name, tasks: Vec<ScheduledTask>) {
         let seed = self.seed ^ u64::from(index);
         let order = start_order(&tasks, self.parts.config.scheduler.order, seed);
-        let (groups, kept) = (&mut self.parts.groups, &self.parts.kept);
-        let broken = groups.add(index, name, tasks, &order, |policy| kept.card_with_data_for(policy));
+        let Parts { groups, kept, devices, memory, .. } = &mut self.parts;
+        let fitting = Fitting { devices, memory };
+        let broken = groups.add(index, name, tasks, &order, fitting, |policy| kept.card_with_data_for(policy));
         for (key, reason) in broken {
             let failure = Failure::new(Stage::Start, FailureKind::Error, reason);
             aftermath::fail_unstarted(&mut self.parts, key, failure);
@@ -188,7 +193,7 @@ impl Scheduler {
         // No other task is before its own any more.
         for policy in self.parts.groups.postponed_policies(index) {
             let card = self.parts.kept.card_with_data_for(&policy);
-            self.parts.groups.resume_postponed(index, &policy, 0, card);
+            self.parts.resume_postponed_of(index, &policy, 0, card);
         }
         self.parts.lease_pass.request();
     }
@@ -292,14 +297,14 @@ impl Scheduler {
                 attempt::train(parts, now, worker, lease);
             }
             (Some(Asked::Lease { worker, request }), Answer::NotNow) => {
-                dispatch::refused(parts, now, worker, request, &self.devices);
+                device_requests::refused(parts, now, worker, request);
             }
             (Some(Asked::Lease { worker, .. }), Answer::Never(reason)) => {
-                dispatch::never_leased(parts, now, worker, &reason);
+                device_requests::never_leased(parts, now, worker, &reason);
             }
             (Some(Asked::Room(refusal)), Answer::Fits(fits)) => {
                 let (worker, request) = (refusal.worker, refusal.request.clone());
-                dispatch::found(parts, now, worker, request, refusal.answered(fits));
+                device_requests::found(parts, now, worker, request, refusal.answered(fits));
             }
             (Some(Asked::Rebook { lease, memory }), Answer::Rebooked(true)) => {
                 let task = parts.memory.holder(lease).and_then(|key| parts.groups.task_mut(key));
@@ -349,6 +354,8 @@ impl Scheduler {
                     self.parts.set_moving(id, Moving::Due);
                     self.parts.lease_pass.request();
                 }
+                // What waited for this is looked at again in any case.
+                Due::Start => {}
                 Due::Retry(task) => aftermath::retry_due(&mut self.parts, task),
                 Due::Grace => self.stop(now, StopLevel::AtOnce),
             }

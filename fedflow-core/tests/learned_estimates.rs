@@ -176,6 +176,19 @@ fn they_are_so_for_other_cards_and_mixtures_too() {
     }
 }
 
+/// At first nothing tells that the large ones, which come first, do not fit the small card.
+#[test]
+fn a_small_card_is_used_once_it_is_known_what_fits_it() {
+    let mut tasks = sweep(60, &[("large", 15_000), ("small", 3_000)], 1);
+    tasks.sort_by_key(|task| task.model);
+    let groups = [("sweep", tasks)];
+    let learned = run(&[24, 8], &config(true), &groups, false, Estimates::default());
+    let perfect = run(&[24, 8], &config(false), &groups, true, Estimates::default());
+    assert!(all_finished(&learned) && all_finished(&perfect));
+    let slowdown = learned.seconds / perfect.seconds;
+    assert!(slowdown <= 1.25, "{slowdown:.3}: {} and {} s", learned.seconds, perfect.seconds);
+}
+
 #[test]
 fn without_auto_adjust_nothing_is_learned() {
     let groups = [("sweep", sweep(60, &[("mlp", 5_500)], 1))];

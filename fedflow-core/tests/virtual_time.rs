@@ -2,6 +2,8 @@
 //! the events alone.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "virtual_time/device_sets.rs"]
+mod device_sets;
 #[path = "virtual_time/kills.rs"]
 mod kills;
 #[path = "virtual_time/spares.rs"]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use fedflow_core::{
-    Device, DeviceInfo, DevicePool, Lease, LeaseId, LeaseRequest, Pin, Size, TaskKey, Unleasable,
+    CardLimits, Device, DeviceInfo, DevicePool, Lease, LeaseId, LeaseRequest, Pin, Size, TaskKey, Unleasable,
 };
 
 use tracing::{Level, debug, enabled};
@@ -95,6 +95,10 @@ impl<P: DevicePool> DevicePool for TracedPool<P> {
 
     fn largest_share(&self) -> Option<Size> {
         self.pool.largest_share()
+    }
+
+    fn limits(&self, device: Device) -> Option<CardLimits> {
+        self.pool.limits(device)
     }
 
     fn try_lease(&mut self, request: &LeaseRequest) -> Option<Lease> {

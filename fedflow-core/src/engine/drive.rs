@@ -6,6 +6,7 @@ use super::active_groups::ActiveGroups;
 use super::flow_error::FlowError;
 use super::records::Records;
 use crate::model::config::Config;
+use crate::model::device::DeviceInfo;
 use crate::model::identity::TaskKey;
 use crate::model::run_event::RunEvent;
 use crate::model::time::Time;
@@ -42,11 +43,15 @@ pub(super) struct Drive<W, P, O> {
 
 impl<W: Workers, P: DevicePool, O: Observer> Drive<W, P, O> {
     pub(super) fn new(ports: Ports<W, P, O>, settings: RunSettings, config: Config) -> Self {
+        let with_limits = |info: DeviceInfo| {
+            let limits = ports.pool.limits(info.device);
+            (info, limits)
+        };
         let setup = SchedulerSetup {
             config,
             seed: settings.seed,
             largest_share: ports.pool.largest_share(),
-            devices: ports.pool.devices().into_iter().map(|info| info.device).collect(),
+            devices: ports.pool.devices().into_iter().map(with_limits).collect(),
             host: None,
         };
         Self {

@@ -66,6 +66,12 @@ impl Estimates {
         self.estimate(itself, memory).or_else(|| self.estimate(alike, memory))
     }
 
+    /// Whether this very task was met before.
+    pub(crate) fn knows(&self, family: &Family, memory: Memory) -> bool {
+        let [.., itself] = family.keys();
+        self.estimate(itself, memory).is_some()
+    }
+
     fn estimate(&self, key: u64, memory: Memory) -> Option<Size> {
         self.families.get(&key)?.peaks(memory).estimate()
     }

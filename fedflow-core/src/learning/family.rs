@@ -76,6 +76,11 @@ impl Family {
         self.keys[1] == other.keys[1]
     }
 
+    /// The key of the tasks that make the same choices.
+    pub(crate) fn choices(&self) -> u64 {
+        self.keys[1]
+    }
+
     /// The keys of its three families, the widest first.
     pub(super) fn keys(&self) -> [u64; 3] {
         self.keys

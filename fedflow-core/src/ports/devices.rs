@@ -3,6 +3,7 @@
 use crate::leasing::lease::{Lease, LeaseId, LeaseRequest, Unleasable};
 use crate::model::device::{Device, DeviceInfo};
 use crate::model::identity::TaskKey;
+use crate::model::memory::card_limits::CardLimits;
 use crate::model::quantity::Size;
 
 /// Devices, of which some can be leased now.
@@ -30,6 +31,8 @@ pub trait DevicePool {
     fn check(&self, request: &LeaseRequest) -> Result<(), Unleasable>;
     /// The largest share of one card that can be leased; `None` if memory does not count.
     fn largest_share(&self) -> Option<Size>;
+    /// How much of a device's memory can be leased if nothing else is; `None` if its memory does not count.
+    fn limits(&self, device: Device) -> Option<CardLimits>;
     /// Leases what is asked, all of it or nothing, if it is free now.
     ///
     /// With [`LeaseRequest::hold`], a refusal makes the pool keep back the devices that can be emptied soonest for this
@@ -66,6 +69,10 @@ impl<P: DevicePool + ?Sized> DevicePool for Box<P> {
 
     fn largest_share(&self) -> Option<Size> {
         (**self).largest_share()
+    }
+
+    fn limits(&self, device: Device) -> Option<CardLimits> {
+        (**self).limits(device)
     }
 
     fn try_lease(&mut self, request: &LeaseRequest) -> Option<Lease> {

@@ -6,8 +6,10 @@ mod load_depth;
 use std::time::Duration;
 
 use host_limits::HostLimits;
-use load_depth::{Declared, LoadDepth};
+pub(super) use load_depth::EnoughProcesses;
+use load_depth::{LoadDepth, Terms};
 
+use super::devices::device_set::{Devices, Fit};
 use super::tasks::account::Estimate;
 use super::tasks::task::ScheduledTask;
 use crate::model::config::Config;
@@ -22,10 +24,19 @@ pub(super) struct Admission {
     depth: LoadDepth,
     /// Whether the last sample of the host shows what the last process that went has given back.
     sample_is_fresh: bool,
-    /// The largest share of a card that can be leased; `None` if memory does not count.
-    largest_share: Option<Size>,
+    /// The most tasks that were seen training at once, by the device's place.
+    seen: Vec<u32>,
     max_waiting: u32,
-    devices: u32,
+}
+
+/// A task that is to load, and the devices that it fits.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Candidate<'a> {
+    pub(super) task: &'a ScheduledTask,
+    /// Its estimate of a card's memory.
+    pub(super) card: Estimate,
+    pub(super) fit: Fit,
+    pub(super) devices: &'a Devices,
 }
 
 /// What the host has left for a task that is to load.
@@ -42,19 +53,13 @@ pub(super) enum HostRoom {
 }
 
 impl Admission {
-    pub(super) fn new(
-        config: &Config,
-        largest_share: Option<Size>,
-        devices: u32,
-        host: Option<HostSample>,
-    ) -> Self {
+    pub(super) fn new(config: &Config, host: Option<HostSample>) -> Self {
         Self {
             host: HostLimits::new(config.utilization_limit, config.remain_limit, host),
             depth: LoadDepth::default(),
             sample_is_fresh: true,
-            largest_share,
+            seen: Vec::new(),
             max_waiting: config.scheduler.max_waiting,
-            devices,
         }
     }
 
@@ -69,14 +74,17 @@ impl Admission {
         self.sample_is_fresh = false;
     }
 
-    /// A task has loaded, so long after its start.
-    pub(super) fn loaded(&mut self, lead: Duration) {
-        self.depth.loaded(lead);
+    /// A task has loaded, so long after its start, and so long in a process that is up already, if it shows that.
+    pub(super) fn loaded(&mut self, lead: Duration, reload: Option<Duration>) {
+        self.depth.loaded(lead, reload);
     }
 
-    /// So many tasks train at once.
-    pub(super) fn training(&mut self, tasks: u32) {
-        self.depth.training(tasks);
+    /// So many tasks train at once on the device at a place.
+    pub(super) fn training(&mut self, place: usize, tasks: u32) {
+        if self.seen.len() <= place {
+            self.seen.resize(place + 1, 0);
+        }
+        self.seen[place] = self.seen[place].max(tasks);
     }
 
     /// A task has trained for so long.
@@ -103,31 +111,33 @@ impl Admission {
         }
     }
 
-    /// How many tasks shall be starting, loading or waiting when such a task is the next one. `card` is its estimate.
-    pub(super) fn wanted_ahead(&self, task: &ScheduledTask, card: Estimate) -> u32 {
-        self.depth.wanted(self.max_waiting, self.declared(task, card))
+    /// How many tasks that fit the same devices shall be starting, loading or waiting when such a task is the next one.
+    pub(super) fn wanted_ahead(&self, candidate: Candidate<'_>) -> u32 {
+        self.depth.wanted(self.max_waiting, self.terms(candidate))
     }
 
     /// How many tasks that must load first may be ahead of one card in processes that are tied to it.
-    pub(super) fn wanted_ahead_of_each(&self, task: &ScheduledTask, card: Estimate) -> u32 {
-        let most = self.depth.wanted_for_each(self.devices, self.declared(task, card));
-        most.min(self.wanted_ahead(task, card).div_ceil(self.devices))
+    pub(super) fn wanted_ahead_of_each(&self, candidate: Candidate<'_>) -> u32 {
+        let devices = candidate.devices.count(candidate.fit.among);
+        let most = self.depth.wanted_for_each(devices, self.terms(candidate));
+        most.min(self.wanted_ahead(candidate).div_ceil(devices))
     }
 
-    /// How many tasks shall be ahead until such a task need not have a new process, if kept ones could serve it.
-    pub(super) fn enough_ahead(&self, task: &ScheduledTask, card: Estimate) -> u32 {
-        let of_all = self.wanted_ahead_of_each(task, card).saturating_mul(self.devices);
-        of_all.min(self.wanted_ahead(task, card))
+    /// How many processes that train or are ahead of its devices are enough for such a task not to have a new one, if
+    /// they can serve it in time.
+    pub(super) fn enough_processes(&self, candidate: Candidate<'_>) -> EnoughProcesses {
+        let cards = candidate.devices.cards(candidate.fit.among);
+        self.depth.enough_processes(cards, self.terms(candidate))
     }
 
-    /// What is declared of a task's times, and for how many of its like the devices have room.
-    fn declared(&self, task: &ScheduledTask, card: Estimate) -> Option<Declared> {
-        let (times, needs) = (task.expected()?, task.needs());
-        let largest = self
-            .largest_share
-            .filter(|_| !needs.exclusive && card.source != EstimateSource::Default && card.size > Size::ZERO);
-        let on_each = largest.map_or(1, |largest| largest.bytes() / card.size.bytes());
-        let parallel = u64::from(self.devices).saturating_mul(on_each) / u64::from(needs.devices.max(1));
-        Some(Declared { times, parallel: u32::try_from(parallel).unwrap_or(u32::MAX).max(1) })
+    fn terms(&self, Candidate { task, card, fit, devices }: Candidate<'_>) -> Terms {
+        let seen: u32 = fit.among.places().filter_map(|place| self.seen.get(place)).sum();
+        Terms { seen: seen / fit.devices.max(1), room: room(task, card, fit, devices), declared: task.expected() }
     }
+}
+
+/// How many tasks of its kind can train at once. One whose use of a card nobody has estimated has it alone.
+pub(super) fn room(task: &ScheduledTask, card: Estimate, fit: Fit, devices: &Devices) -> u32 {
+    let shares = !task.needs().exclusive && card.source != EstimateSource::Default;
+    devices.room(fit, shares.then_some(card.size))
 }

@@ -75,7 +75,7 @@ fn try_again(parts: &mut Parts, now: Time, over: &Unfinished, error: Failure, de
     let (key, device) = (over.task, over.times.trained.map(|(device, _)| device));
     parts.tell_of(key, over.attempt, |subject| events::retried(subject, device, error, false, delay));
     if delay.is_zero() {
-        parts.groups.make_ready(key);
+        parts.make_ready(key);
     } else if let Some(task) = parts.groups.task_mut(key) {
         task.state = TaskState::Delayed;
         parts.timers.set(Due::Retry(key), now + delay);
@@ -85,7 +85,7 @@ fn try_again(parts: &mut Parts, now: Time, over: &Unfinished, error: Failure, de
 /// The delay before the next attempt is over.
 pub(super) fn retry_due(parts: &mut Parts, key: TaskKey) {
     if parts.groups.task(key).is_some_and(|task| task.state == TaskState::Delayed) {
-        parts.groups.make_ready(key);
+        parts.make_ready(key);
     }
 }
 

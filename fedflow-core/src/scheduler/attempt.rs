@@ -60,8 +60,10 @@ pub(super) fn begin(
     process: Process,
     has_data: bool,
 ) -> (WorkerId, u32) {
-    let attempt = parts.groups.task(key).map_or(1, |task| task.attempts + 1);
-    let id = parts.workers.begin(Worker::new(now, key, attempt, process, has_data));
+    let task = parts.groups.task(key);
+    let attempt = task.map_or(1, |task| task.attempts + 1);
+    let fit = task.map(|task| parts.fit(task, process.card)).unwrap_or_else(|| parts.devices.anything());
+    let id = parts.workers.begin(Worker::new(now, key, attempt, process, fit, has_data));
     if let Some(task) = parts.groups.task_mut(key) {
         task.account = Some(Box::new(Account::new(parts.memory.host(task))));
         task.attempts = attempt;
@@ -112,7 +114,9 @@ pub(super) fn loaded(parts: &mut Parts, now: Time, id: WorkerId, load_time: Dura
         worker.process.start_cost.load_time = load_time;
     }
     let (task, attempt) = (worker.task, worker.attempt);
-    parts.admission.loaded(worker.lead_time.saturating_add(load_time));
+    let lead = worker.lead_time.saturating_add(load_time);
+    let in_next = if worker.process.served == 0 { load_time } else { lead };
+    parts.admission.loaded(lead, Some(in_next).filter(|_| !worker.took_over));
     // A command that loads nothing has no process yet: what it will use cannot have been measured.
     if parts.groups.task(task).is_none_or(|task| task.loads()) {
         parts.unreserve(id);
@@ -133,6 +137,7 @@ pub(super) fn train(parts: &mut Parts, now: Time, id: WorkerId, lease: Lease) {
         return parts.outbox.push(SchedulerOutput::Release(lease.id));
     };
     let (key, attempt) = (worker.task, worker.attempt);
+    parts.lease_pass.end_hold(key);
     // The new lease stands in the place of what the process held of its card.
     let replaced = worker.process.resident.take();
     if let Some(task) = parts.groups.task_mut(key) {
@@ -142,7 +147,12 @@ pub(super) fn train(parts: &mut Parts, now: Time, id: WorkerId, lease: Lease) {
         parts.outbox.push(SchedulerOutput::Release(replaced));
     }
     parts.enter(now, id, Phase::Training(lease.clone()));
-    parts.admission.training(parts.workers.count(Worker::is_training));
+    for device in lease.shares.iter().map(|share| share.info.device) {
+        if let Some(place) = parts.devices.place(device) {
+            let trains_there = |worker: &Worker| worker.trains_on(device);
+            parts.admission.training(place, parts.workers.count(trains_there));
+        }
+    }
     parts.tell_of(key, attempt, |subject| events::training(subject, &lease));
     parts.outbox.push(SchedulerOutput::Train { worker: id, task: key, lease });
 }
@@ -314,6 +324,7 @@ fn stop_working(parts: &mut Parts, now: Time, id: WorkerId, failure: Option<Fail
     parts.enter(now, id, Phase::Ending(ending));
     parts.unreserve(id);
     if was_waiting {
+        parts.lease_pass.end_hold(task);
         parts.outbox.push(SchedulerOutput::Withdraw(task));
         parts.lease_pass.request();
     }

@@ -1,75 +1,33 @@
 //! What may go on now: leases for workers that have loaded, loading for those that are up, starts for tasks that are
 //! ready, in this order. It reads from top to bottom.
 
-use super::admission::HostRoom;
+use super::admission::{self, Candidate, EnoughProcesses, HostRoom};
 use super::attempt;
-use super::interface::outbox::Asked;
+use super::device_requests;
+use super::devices::device_set::Fit;
+use super::devices::supply::Supply;
 use super::interface::output::SchedulerOutput;
-use super::lease_pass::{Finding, Refusal};
 use super::parts::Parts;
-use super::processes::affinity::{self, CardUse};
+use super::processes::affinity::CardUse;
 use super::processes::kept_processes::Taken;
 use super::processes::process::Process;
-use super::processes::workers::{Ahead, Moving, Phase, Worker};
-use super::tasks::groups::QueueName;
-use super::tasks::task::ScheduledTask;
+use super::processes::workers::{Ahead, Phase, Worker};
+use super::tasks::demand::Demand;
+use super::tasks::groups::ReadyTask;
 use super::timers::Due;
-use crate::leasing::lease::{LeaseId, LeaseRequest, Unleasable};
-use crate::model::device::{Device, Pin};
-use crate::model::failure::{Failure, FailureKind, Stage};
 use crate::model::identity::{TaskKey, WorkerId};
-use crate::model::memory_use::EstimateSource;
 use crate::model::quantity::Size;
 use crate::model::time::Time;
 use crate::ports::Severity;
 
 /// How many processes are started ahead of need: up and past their handshake when the host gets room for them, or when
-/// one more task may be ahead of the devices.
+/// one more task may be ahead of the devices. So many for each set of devices that tasks fit.
 const SPARE: u32 = 2;
 
 /// Does the next thing that may be done. False if there is none now.
 pub(super) fn go_on(parts: &mut Parts, now: Time) -> bool {
-    ask_for_lease(parts, now) || load(parts, now) || admit(parts, now) || start(parts, now)
-}
-
-/// Asks for a device for the longest waiter that was not asked for in this pass.
-fn ask_for_lease(parts: &mut Parts, now: Time) -> bool {
-    let active = parts.groups.active();
-    parts.lease_pass.begin_if_due(|| parts.workers.waiting(active));
-    while let Some(id) = parts.lease_pass.next() {
-        let is_waiting = |worker: &&Worker| matches!(worker.phase, Phase::Waiting { .. });
-        let Some(worker) = parts.workers.get(id).filter(is_waiting) else { continue };
-        let Some(task) = parts.groups.task(worker.task) else { continue };
-        let training = parts.workers.iter().filter_map(|(_, other)| match other.phase {
-            Phase::Training(_) => Some((parts.groups.task(other.task)?, other.entered)),
-            _ => None,
-        });
-        if parts.memory.waits_for_trial(now, task, training) {
-            continue;
-        }
-        let request = lease_request(parts, id, worker);
-        if let Some(request) = request.filter(|request| !parts.lease_pass.was_refused(request)) {
-            parts.outbox.ask(Asked::Lease { worker: id, request });
-            return true;
-        }
-    }
-    false
-}
-
-fn lease_request(parts: &Parts, id: WorkerId, worker: &Worker) -> Option<LeaseRequest> {
-    let task = parts.groups.task(worker.task)?;
-    let estimate = parts.memory.card(task);
-    let request = task.lease_request(worker.task, &parts.config);
-    Some(LeaseRequest {
-        memory: estimate.size,
-        estimated: estimate.source != EstimateSource::Default,
-        pin: worker.process.card.map(Pin::Device).or(request.pin),
-        // Devices are kept back for the longest waiter, so that a large task is not passed by for ever.
-        hold: parts.workers.first_waiting(worker.task.group) == Some(id),
-        replaces: worker.process.resident,
-        roomy: task.spent.train_oom > 0,
-        ..request
-    })
+    parts.refit();
+    device_requests::ask_for_lease(parts, now) || load(parts, now) || admit(parts, now) || start(parts, now)
 }
 
 /// Has one worker load that is up. Processors that are too busy delay it, unless nothing else is at work.
@@ -82,46 +40,81 @@ fn load(parts: &mut Parts, now: Time) -> bool {
     true
 }
 
-/// Admits one spare worker, if the host has room for it and one more may be ahead of the devices.
+/// Admits one spare worker, if one more may be ahead of its devices and the host has room for it.
 fn admit(parts: &mut Parts, now: Time) -> bool {
-    let spares = parts.workers.iter().filter(|(_, worker)| worker.admitted.is_none());
-    let in_order = spares.filter_map(|(id, worker)| match worker.phase {
-        Phase::Available { place } => {
-            let pin = parts.groups.task(worker.task)?.pin();
-            let queue = QueueName::of(pin, worker.process.card);
-            let group = worker.task.group;
-            let ahead = parts.groups.ahead_in(group, &queue, &parts.workers);
-            Some((group, ahead, place, id, worker.task))
-        }
-        _ => None,
-    });
-    let Some((group, _, _, id, key)) = in_order.min() else { return false };
+    let Some((id, key)) = first_spare(parts) else { return false };
     let Some(task) = parts.groups.task(key) else { return false };
     let memory = parts.memory.host(task).size;
-    if !may_load(parts, task, parts.workers.ahead(group)) || !has_room(parts, now, memory, group) {
+    if !has_room(parts, now, memory, key.group) {
         return false;
     }
     attempt::admit_spare(parts, now, id, memory);
     true
 }
 
+/// The spare worker that is up and should load next: of the first group, and among its workers the one whose devices are
+/// supplied worst.
+fn first_spare(parts: &Parts) -> Option<(WorkerId, TaskKey)> {
+    let up = |worker: &&Worker| matches!(worker.phase, Phase::Available { .. }) && worker.admitted.is_none();
+    let spares = parts.workers.iter().filter(|(_, worker)| up(worker));
+    let may_load = spares.filter(|(_, worker)| worker_may_load(parts, worker));
+    let in_order = may_load.filter_map(|(id, worker)| match worker.phase {
+        Phase::Available { place } => {
+            let group = worker.task.group;
+            let workers = parts.workers.iter().map(|(_, worker)| worker);
+            let level = Supply::of(&parts.devices, workers, group).level(worker.fit);
+            Some((group, level, place, id, worker.task))
+        }
+        _ => None,
+    });
+    in_order.min().map(|(.., id, key)| (id, key))
+}
+
 /// Starts one task, if the limits allow it.
 fn start(parts: &mut Parts, now: Time) -> bool {
-    let Some((key, rank)) = parts.groups.first_ready(&parts.workers) else { return false };
-    if postpone(parts, key, rank) {
+    let mut tried: Vec<Demand> = Vec::new();
+    while let Some((key, ready)) = parts.first_ready(&tried) {
+        if start_task(parts, now, key, &ready) {
+            return true;
+        }
+        if ready.is_only {
+            return false;
+        }
+        // Others fit other devices: these must not be idle as the first ones are supplied.
+        tried.push(ready.demand);
+    }
+    false
+}
+
+/// Starts a task, if the limits allow it. Says whether anything was done.
+fn start_task(parts: &mut Parts, now: Time, key: TaskKey, ready: &ReadyTask) -> bool {
+    if postpone(parts, key, ready.rank) {
         return true;
     }
     let Some(task) = parts.groups.task(key) else { return false };
     let (policy, memory) = (task.keep.clone(), parts.memory.host(task).size);
     let has_data = policy.as_deref().is_some_and(|policy| parts.kept.has_data_for(policy));
     let is_served = policy.as_deref().is_some_and(|policy| policy.allows_reuse() || has_data);
-    let (loads, ahead) = (task.loads(), parts.workers.ahead(key.group));
-    let (may_load, room_for_spare) = (may_load(parts, task, ahead), ahead.spares < SPARE);
-    if policy.is_some() && may_load {
-        if (has_data || room_for_spare) && hand_over(parts, now, key, memory) {
+    let (loads, fit) = (task.loads(), parts.fit(task, None));
+    // It may stand where a kept process is tied to, and fits more devices in a new one.
+    if policy.is_some() && ready.fit != fit {
+        let ahead = parts.workers.ahead(key.group, ready.fit);
+        if may_load(parts, parts.candidate(task, ready.fit), key.group, ahead)
+            && (has_data || ahead.spares < SPARE)
+            && hand_over(parts, now, key, ready.fit, memory)
+        {
             return true;
         }
-        if waits_for_reuse(parts, key) {
+    }
+    let Some(task) = parts.groups.task(key) else { return false };
+    let ahead = parts.workers.ahead(key.group, fit);
+    let may_load = may_load(parts, parts.candidate(task, fit), key.group, ahead);
+    let room_for_spare = ahead.spares < SPARE;
+    if policy.is_some() && may_load {
+        if (has_data || room_for_spare) && hand_over(parts, now, key, fit, memory) {
+            return true;
+        }
+        if waits_for_reuse(parts, now, key, fit) {
             return false;
         }
     }
@@ -163,12 +156,20 @@ fn postpone(parts: &mut Parts, key: TaskKey, rank: u32) -> bool {
 }
 
 /// Gives a task to a process that was kept for the like of it, if there is one.
-fn hand_over(parts: &mut Parts, now: Time, key: TaskKey, memory: Size) -> bool {
+fn hand_over(parts: &mut Parts, now: Time, key: TaskKey, fit: Fit, memory: Size) -> bool {
     let Some(task) = parts.groups.task(key) else { return false };
-    let most = parts.admission.wanted_ahead_of_each(task, parts.memory.card(task));
-    let workers = &parts.workers;
-    let taken = parts.kept.take_for(task, |card| CardUse::of(card, workers), most);
-    let Some(Taken { from, process, has_data }) = taken else { return false };
+    let most = parts.admission.wanted_ahead_of_each(parts.candidate(task, fit));
+    // In a process that is tied to a card the task counts for that card alone.
+    let card_use = |card| {
+        let tied = parts.fit(task, card);
+        let ahead = parts.workers.ahead(key.group, tied);
+        let may = tied == fit || may_load(parts, parts.candidate(task, tied), key.group, ahead);
+        may.then(|| CardUse::of(card, &parts.workers))
+    };
+    let found = parts.kept.find_for(task, card_use, most);
+    let Some(Taken { from, process, has_data }) = found.and_then(|found| parts.kept.take(found)) else {
+        return false;
+    };
     let (to, attempt) = attempt::begin(parts, now, key, process, has_data);
     if has_data {
         // What it has loaded is part of what was measured of the host.
@@ -180,23 +181,82 @@ fn hand_over(parts: &mut Parts, now: Time, key: TaskKey, memory: Size) -> bool {
     true
 }
 
-/// Whether a task should not have a new process, as there are enough that wait to serve another one: each card has as
-/// many tasks ahead as it needs, or will have.
-fn waits_for_reuse(parts: &Parts, key: TaskKey) -> bool {
+/// Whether a task should not have a new process, as there are enough that serve one task after the other: as many as the
+/// devices need, and one more.
+///
+/// How many they need depends on how long tasks load and train. Until that is known, one more is started each time that
+/// devices were idle for as long as a start takes, while every process loads.
+fn waits_for_reuse(parts: &mut Parts, now: Time, key: TaskKey, fit: Fit) -> bool {
     let Some(task) = parts.groups.task(key).filter(|task| !task.moves) else { return false };
-    let enough = parts.admission.enough_ahead(task, parts.memory.card(task));
-    let Ahead { admitted, spares } = parts.workers.ahead(key.group);
-    admitted + spares >= enough && parts.kept.any_to_reuse(task)
+    if !(parts.kept.any_to_reuse(task) || parts.any_that_will_serve(key, task)) {
+        return false;
+    }
+    let workers = parts.workers.iter().map(|(_, worker)| worker);
+    if Supply::of(&parts.devices, workers, key.group).level(fit) == 0 {
+        return false;
+    }
+    let candidate = parts.candidate(task, fit);
+    let training = parts.training_on(fit);
+    let ahead = parts.workers.ahead_of_any(key.group, fit).count();
+    let EnoughProcesses { count, loading, is_known } = parts.admission.enough_processes(candidate);
+    // A process may be there, but its card has enough ahead. So may each other one.
+    let is_in_hand = ahead >= loading.max(1) as usize && parts.kept.any_to_reuse(task);
+    if ahead + training < count as usize && !is_in_hand {
+        return false;
+    }
+    let room = admission::room(task, candidate.card, fit, &parts.devices);
+    if is_known || training >= room as usize {
+        return true;
+    }
+    match all_load_until(parts.workers.ahead_of_any(key.group, fit)) {
+        Some(time) if time <= now => false,
+        Some(time) => {
+            parts.timers.set(Due::Start, time);
+            true
+        }
+        None => true,
+    }
 }
 
-/// Whether one more task may be ahead of the devices, and load.
-fn may_load(parts: &Parts, task: &ScheduledTask, ahead: Ahead) -> bool {
-    ahead.admitted < parts.admission.wanted_ahead(task, parts.memory.card(task))
+/// When each of these workers will have loaded for as long as the start of its process took; `None` if one does not load.
+fn all_load_until<'w>(mut workers: impl Iterator<Item = &'w Worker>) -> Option<Time> {
+    workers.try_fold(Time::ZERO, |latest, worker| {
+        let loads = matches!(worker.phase, Phase::Loading);
+        loads.then(|| latest.max(worker.entered + worker.process.start_cost.startup_time))
+    })
+}
+
+/// Whether one more task may be ahead of the devices that it fits, and load. As many may as the load depth says for these
+/// devices, unless each of them has its part of so many by tasks that fit some of them.
+fn may_load(parts: &Parts, candidate: Candidate<'_>, group: u32, ahead: Ahead) -> bool {
+    let wanted = parts.admission.wanted_ahead(candidate);
+    if ahead.admitted >= wanted {
+        return false;
+    }
+    if !ahead.any_beside {
+        return true;
+    }
+    let workers = parts.workers.iter().map(|(_, worker)| worker);
+    let admitted = workers.filter(|worker| worker.admitted.is_some());
+    let supply = Supply::beside(&parts.devices, admitted, group, Some(candidate.fit));
+    let on_each = supply.least_ahead(candidate.fit);
+    on_each.saturating_mul(parts.devices.count(candidate.fit.among)) < wanted
+}
+
+fn worker_may_load(parts: &Parts, worker: &Worker) -> bool {
+    let Some(task) = parts.groups.task(worker.task) else { return false };
+    let ahead = parts.workers.ahead(worker.task.group, worker.fit);
+    may_load(parts, parts.candidate(task, worker.fit), worker.task.group, ahead)
 }
 
 fn admit_if_room(parts: &mut Parts, now: Time, id: WorkerId, memory: Size, group: u32) {
-    // Those that are up already come first.
-    if parts.workers.ahead(group).spares == 1 && has_room(parts, now, memory, group) {
+    // Those that are up already, and only wait for room, come first.
+    let comes_first = |other: WorkerId, worker: &Worker| {
+        let is_spare = worker.admitted.is_none() && worker.is_ahead() && worker.task.group <= group;
+        other != id && is_spare && worker_may_load(parts, worker)
+    };
+    let any_first = parts.workers.iter().any(|(other, worker)| comes_first(other, worker));
+    if !any_first && has_room(parts, now, memory, group) {
         parts.admit(id, memory);
     }
 }
@@ -245,126 +305,3 @@ fn give_way(parts: &mut Parts, now: Time) -> bool {
     true
 }
 
-/// A lease can be refused for now: it is found out what would have to go for it, or where else the task could train.
-pub(super) fn refused(parts: &mut Parts, now: Time, id: WorkerId, request: LeaseRequest, devices: &[Device]) {
-    // Those that have a task by now go last.
-    let waiting = parts.workers.iter().rev().filter(|(other, _)| *other != id);
-    let idle = parts.kept.leases().chain(waiting.filter_map(|(_, worker)| worker.idle_lease())).collect();
-    let moves_from = parts.workers.get(id).filter(|worker| worker.may_move()).and_then(|worker| {
-        let is_pinned = parts.groups.task(worker.task)?.pin().is_some();
-        worker.process.card.filter(|_| !is_pinned && !parts.lease_pass.is_met_nowhere(&request))
-    });
-    let others = devices.iter().copied().filter(|device| moves_from.is_some_and(|card| card != *device));
-    let finding = Refusal::begin(id, request.clone(), idle, others.collect());
-    found(parts, now, id, request, finding);
-}
-
-/// Something was found out about a refused lease.
-pub(super) fn found(parts: &mut Parts, now: Time, id: WorkerId, request: LeaseRequest, finding: Finding) {
-    let is_over = match finding {
-        Finding::AskOn(refusal) => return parts.outbox.ask(Asked::Room(refusal)),
-        Finding::InTheWay(lease) => {
-            // A process that only holds memory of a card makes room; then it is tried again.
-            let_lease_go(parts, now, lease);
-            false
-        }
-        Finding::Elsewhere { free } => stays_refused(parts, now, id, &request, &free),
-    };
-    if !is_over {
-        parts.lease_pass.note_refused(&request);
-    }
-}
-
-/// No idle process is in the way of a refused lease. Says whether its worker is ended.
-fn stays_refused(
-    parts: &mut Parts,
-    now: Time,
-    id: WorkerId,
-    request: &LeaseRequest,
-    free: &[Device],
-) -> bool {
-    let Some(worker) = parts.workers.get(id) else { return false };
-    if worker.process.card.is_some() && !parts.workers.any_training() {
-        if worker.trained.is_some() {
-            // It waits with its data for a larger share of its card, and holds some of it: when none trains any more
-            // that could make room, it is itself in the way. A new process can have the share.
-            let message = "its card has no room for a larger share beside what it holds";
-            let failure = Failure::new(Stage::Train, FailureKind::Oom, message);
-            attempt::end(parts, now, id, Some(failure), Severity::Asked);
-            return true;
-        }
-        // A kept process holds less of its card than its next task needs, and others have the rest: a new process may
-        // go to any card. A task without an estimate needs no more than the process holds, and waits.
-        if request.estimated {
-            attempt::end(parts, now, id, None, Severity::Asked);
-        }
-        return request.estimated;
-    }
-    look_elsewhere(parts, now, id, request, free)
-}
-
-/// A worker was refused the card to which it is tied, while others could take its task. Says whether it starts anew.
-fn look_elsewhere(
-    parts: &mut Parts,
-    now: Time,
-    id: WorkerId,
-    request: &LeaseRequest,
-    free: &[Device],
-) -> bool {
-    let Some(worker) = parts.workers.get(id).filter(|worker| worker.may_move()) else { return false };
-    let key = worker.task;
-    if parts.groups.task(key).is_some_and(|task| task.pin().is_some()) {
-        // Nothing was asked for it: that there is nothing else would say nothing of others like it.
-        return false;
-    }
-    if free.is_empty() {
-        parts.lease_pass.note_met_nowhere(request);
-    }
-    let train_time = parts.admission.train_time();
-    match affinity::decide(now, worker, free, &parts.workers, &parts.groups, train_time) {
-        affinity::Verdict::Stays => parts.stop_moving(id),
-        affinity::Verdict::WaitsOn => {}
-        affinity::Verdict::MovesAt(time) => {
-            parts.set_moving(id, Moving::Soon);
-            parts.timers.set(Due::Move(id), time);
-        }
-        affinity::Verdict::Moves => {
-            if let Some(task) = parts.groups.task_mut(key) {
-                task.moves = true;
-            }
-            attempt::end(parts, now, id, None, Severity::Asked);
-            return true;
-        }
-    }
-    false
-}
-
-/// Lets the process go that holds a lease for which none trains. If it has a task by now, that starts anew in another
-/// process.
-fn let_lease_go(parts: &mut Parts, now: Time, lease: LeaseId) {
-    if let Some(id) = parts.kept.holder(lease) {
-        parts.let_go(now, id, Severity::Asked);
-        return;
-    }
-    let holder = parts.workers.iter().find(|(_, worker)| worker.idle_lease() == Some(lease));
-    if let Some((id, _)) = holder {
-        attempt::end(parts, now, id, None, Severity::Asked);
-    }
-}
-
-/// No device can ever give what a loaded task asks for: its card is too small for what it turned out to need, or was lost
-/// since it started.
-pub(super) fn never_leased(parts: &mut Parts, now: Time, id: WorkerId, reason: &Unleasable) {
-    let Some(worker) = parts.workers.get(id) else { return };
-    if parts.groups.task_mut(worker.task).is_some_and(|task| parts.memory.distrust(task)) {
-        return parts.lease_pass.request();
-    }
-    let failure = match (worker.process.card, worker.trained) {
-        (None, _) => Some(Failure::new(Stage::Wait, FailureKind::Error, reason.to_string())),
-        // What it has loaded cannot be moved to a larger card: a new process can go there.
-        (Some(_), Some(_)) => Some(Failure::new(Stage::Train, FailureKind::Oom, reason.to_string())),
-        // What a kept process has is on a card that is no more: a new one loads again.
-        (Some(_), None) => None,
-    };
-    attempt::end(parts, now, id, failure, Severity::Asked);
-}

@@ -2,8 +2,9 @@
 //! that no limit is broken.
 
 use super::parts::Parts;
-use super::processes::workers::{Phase, Worker};
+use super::processes::workers::{Moving, Phase, Worker};
 use super::tasks::task::TaskState;
+use super::timers::Due;
 
 /// # Errors
 /// Says which rule is broken.
@@ -37,9 +38,49 @@ pub(super) fn check(parts: &Parts) -> Result<(), String> {
             return Err(format!("task {key:?} runs in worker {id:?}, which is not at it"));
         }
     }
+    check_leases(parts)?;
+    check_timers(parts)
+}
+
+/// Each task that trains is booked as the holder of its lease, and devices are kept back for what waits for them alone.
+fn check_leases(parts: &Parts) -> Result<(), String> {
     for (lease, key) in parts.memory.holders() {
         if parts.groups.task(key).is_some_and(|task| task.account().lease != Some(lease)) {
             return Err(format!("task {key:?} is booked as the holder of {lease:?}"));
+        }
+        let has_it = |worker: &Worker| worker.task == key && worker.lease() == Some(lease);
+        if !parts.workers.any(has_it) {
+            return Err(format!("task {key:?} is booked as the holder of {lease:?}, which none of its workers has"));
+        }
+    }
+    for (id, worker) in parts.workers.iter() {
+        if let Phase::Training(lease) = &worker.phase
+            && parts.memory.holder(lease.id) != Some(worker.task)
+        {
+            return Err(format!("worker {id:?} trains with {:?}, which is not booked for its task", lease.id));
+        }
+    }
+    let waits = |worker: &Worker| matches!(worker.phase, Phase::Waiting { .. });
+    if let Some(key) = parts.lease_pass.held_for()
+        && !parts.workers.any(|worker| worker.task == key && waits(worker))
+    {
+        return Err(format!("devices are kept back for task {key:?}, which does not wait for them"));
+    }
+    Ok(())
+}
+
+/// A worker moves, and a task is delayed, as long as a timer runs for it.
+fn check_timers(parts: &Parts) -> Result<(), String> {
+    for (id, worker) in parts.workers.iter() {
+        let moves = matches!(worker.phase, Phase::Waiting { moving: Moving::Soon, .. });
+        if moves != parts.timers.is_set(Due::Move(id)) {
+            return Err(format!("worker {id:?} moves: {moves}, and its timer says otherwise"));
+        }
+    }
+    for (key, task) in parts.groups.tasks() {
+        let is_delayed = task.state == TaskState::Delayed;
+        if is_delayed && !parts.timers.is_set(Due::Retry(key)) {
+            return Err(format!("task {key:?} is delayed, and nothing ends that"));
         }
     }
     Ok(())
@@ -54,10 +95,12 @@ fn check_limits(parts: &Parts) -> Result<(), String> {
     let may_load =
         |worker: &Worker| worker.admitted.is_some() && worker.is_ahead() && worker.trained.is_none();
     for (_, worker) in parts.workers.iter() {
-        let group = worker.task.group;
-        let ahead = parts.workers.count(|other| other.task.group == group && may_load(other));
-        if ahead > parts.config.scheduler.max_waiting {
-            return Err(format!("{ahead} workers of group {group} load or wait"));
+        let (group, fit) = (worker.task.group, worker.fit);
+        let same = |other: &Worker| other.task.group == group && other.fit == fit;
+        let ahead = parts.workers.count(|other| same(other) && may_load(other));
+        // What is learned may show that workers fit the same devices which did not seem to when they started.
+        if ahead > parts.config.scheduler.max_waiting && !parts.config.scheduler.auto_adjust {
+            return Err(format!("{ahead} workers of group {group} load or wait for the same devices"));
         }
     }
     Ok(())

@@ -2,20 +2,24 @@
 
 use std::time::Duration;
 
-use super::admission::Admission;
+use super::admission::{Admission, Candidate};
+use super::devices::device_set::{Devices, Fit};
+use super::devices::lease_pass::LeasePass;
 use super::interface::events::{self, Subject};
 use super::interface::outbox::Outbox;
 use super::interface::output::SchedulerOutput;
-use super::lease_pass::LeasePass;
 use super::processes::kept_processes::KeptProcesses;
 use super::processes::ladder::Ladder;
 use super::processes::workers::{Admitted, Moving, Phase, Worker, Workers};
-use super::tasks::groups::Groups;
+use super::tasks::demand::{Demand, Fitting};
+use super::tasks::groups::{Groups, ReadyTask};
 use super::tasks::keep_policy::KeepPolicy;
 use super::tasks::memory::TaskMemory;
+use super::tasks::task::ScheduledTask;
 use super::timers::{Due, Timers};
 use crate::leasing::lease::{Lease, LeaseId};
 use crate::model::config::Config;
+use crate::model::device::Device;
 use crate::model::identity::{TaskKey, WorkerId};
 use crate::model::name::Name;
 use crate::model::quantity::Size;
@@ -27,6 +31,7 @@ use crate::ports::{Severity, StopLevel};
 #[derive(Debug, Clone)]
 pub(super) struct Parts {
     pub(super) config: Config,
+    pub(super) devices: Devices,
     pub(super) groups: Groups,
     pub(super) workers: Workers,
     pub(super) kept: KeptProcesses,
@@ -186,8 +191,82 @@ impl Parts {
         for index in self.groups.after_active() {
             let coming = self.coming(index, policy);
             let card = self.kept.card_with_data_for(policy);
-            self.groups.resume_postponed(index, policy, coming, card);
+            self.resume_postponed_of(index, policy, coming, card);
         }
+    }
+
+    /// Makes all but so many of a group's tasks ready that were postponed for the same data.
+    pub(super) fn resume_postponed_of(
+        &mut self,
+        index: u32,
+        policy: &KeepPolicy,
+        left: usize,
+        card: Option<Option<Device>>,
+    ) {
+        let Self { groups, devices, memory, .. } = self;
+        groups.resume_postponed(index, policy, left, Fitting { devices, memory }, card);
+    }
+
+    /// A task is tried again.
+    pub(super) fn make_ready(&mut self, key: TaskKey) {
+        let Self { groups, devices, memory, .. } = self;
+        groups.make_ready(key, Fitting { devices, memory });
+    }
+
+    /// The next task to start; not from the queues that were tried.
+    pub(super) fn first_ready(&mut self, tried: &[Demand]) -> Option<(TaskKey, ReadyTask)> {
+        let Self { groups, devices, memory, workers, .. } = self;
+        groups.first_ready(tried, Fitting { devices, memory }, workers)
+    }
+
+    /// What a task fits, given the card to which its process is tied.
+    pub(super) fn fit(&self, task: &ScheduledTask, card: Option<Device>) -> Fit {
+        Fitting { devices: &self.devices, memory: &self.memory }.fit(task, card)
+    }
+
+    /// Workers may fit other devices than they did, once more is known of what their tasks use.
+    pub(super) fn refit(&mut self) {
+        if !self.memory.take_has_learned() {
+            return;
+        }
+        for id in self.workers.ids() {
+            let Some(worker) = self.workers.get(id) else { continue };
+            let Some(task) = self.groups.task(worker.task) else { continue };
+            let fit = self.fit(task, worker.process.card);
+            if let Some(worker) = self.workers.get_mut(id) {
+                worker.fit = fit;
+            }
+        }
+    }
+
+    /// A task that is to load.
+    pub(super) fn candidate<'a>(&'a self, task: &'a ScheduledTask, fit: Fit) -> Candidate<'a> {
+        Candidate { task, card: self.memory.card(task), fit, devices: &self.devices }
+    }
+
+    /// How many tasks train on some of these devices.
+    pub(super) fn training_on(&self, fit: Fit) -> usize {
+        let is_among = |device| self.devices.place(device).is_some_and(|place| fit.among.contains(place));
+        let trains = |worker: &Worker| match &worker.phase {
+            Phase::Training(lease) => lease.shares.iter().any(|share| is_among(share.info.device)),
+            _ => false,
+        };
+        self.workers.iter().filter(|(_, worker)| trains(worker)).count()
+    }
+
+    /// Whether a process that is at another task may serve a task next, which loads first.
+    pub(super) fn any_that_will_serve(&self, key: TaskKey, task: &ScheduledTask) -> bool {
+        let Some(policy) = task.keep.as_deref().filter(|_| task.needs().devices == 1) else { return false };
+        let will_serve = |worker: &Worker| {
+            let other = self.groups.task(worker.task);
+            let stays = other.and_then(|other| other.keep.as_deref()).is_some_and(|other| {
+                policy.is_served_after(other) && other.allows_another(worker.process.served)
+            });
+            stays && task.pin().is_none_or(|pin| other.and_then(ScheduledTask::pin) == Some(pin))
+        };
+        self.workers.any(|worker| {
+            worker.task.group <= key.group && worker.phase.stage().is_some() && will_serve(worker)
+        })
     }
 
     /// How many processes are at work for earlier groups that will be kept with the data that such a task needs.

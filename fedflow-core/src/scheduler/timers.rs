@@ -12,6 +12,8 @@ pub(super) enum Due {
     Worker(WorkerId),
     /// A worker has waited for its card so long that it starts anew if another one is free.
     Move(WorkerId),
+    /// Devices were idle for so long that a task need not wait any more for a process that serves others.
+    Start,
     /// A task's delay before its next attempt is over.
     Retry(TaskKey),
     /// Whatever still runs after a stop is ended at once.
@@ -46,6 +48,11 @@ impl Timers {
         let (_, due) = *self.by_time.first().filter(|(at, _)| *at <= now)?;
         self.clear(due);
         Some(due)
+    }
+
+    /// Whether something is to be due, for the invariants.
+    pub(super) fn is_set(&self, due: Due) -> bool {
+        self.by_due.contains_key(&due)
     }
 
     /// # Errors

@@ -10,6 +10,7 @@ use crate::leasing::lease::{Lease, LeaseId, LeaseRequest, Unleasable};
 use crate::model::device::{Device, DeviceInfo};
 use crate::model::failure::{FailureKind, Stage};
 use crate::model::identity::{TaskKey, WorkerId};
+use crate::model::memory::card_limits::CardLimits;
 use crate::model::quantity::Size;
 use crate::model::run_event::RunEvent;
 use crate::model::time::Time;
@@ -153,6 +154,10 @@ impl DevicePool for SimulationPort {
 
     fn largest_share(&self) -> Option<Size> {
         self.world.borrow().table.largest_share()
+    }
+
+    fn limits(&self, device: Device) -> Option<CardLimits> {
+        self.world.borrow().table.limits_of(device)
     }
 
     fn try_lease(&mut self, request: &LeaseRequest) -> Option<Lease> {

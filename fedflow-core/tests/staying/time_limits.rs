@@ -25,6 +25,10 @@ impl DevicePool for Contended {
         self.pool.largest_share()
     }
 
+    fn limits(&self, device: Device) -> Option<CardLimits> {
+        self.pool.limits(device)
+    }
+
     fn try_lease(&mut self, request: &LeaseRequest) -> Option<Lease> {
         let refusals = self.refusals.get();
         self.refusals.set(refusals >> 1);

@@ -104,6 +104,10 @@ impl DevicePool for Mortal {
         self.port.largest_share()
     }
 
+    fn limits(&self, device: Device) -> Option<CardLimits> {
+        self.port.limits(device)
+    }
+
     fn try_lease(&mut self, request: &LeaseRequest) -> Option<Lease> {
         self.life.step();
         self.port.try_lease(request)

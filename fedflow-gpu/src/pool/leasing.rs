@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use fedflow_core::{
-    Device, DeviceInfo, DevicePool, Lease, LeaseId, LeaseRequest, LeaseTable, Size, TaskKey, Unleasable,
+    CardLimits, Device, DeviceInfo, DevicePool, Lease, LeaseId, LeaseRequest, LeaseTable, Size, TaskKey, Unleasable,
 };
 
 use super::device_kind::DeviceKind;
@@ -34,6 +34,10 @@ impl DevicePool for Pool {
 
     fn largest_share(&self) -> Option<Size> {
         self.table.largest_share()
+    }
+
+    fn limits(&self, device: Device) -> Option<CardLimits> {
+        self.table.limits_of(device)
     }
 
     fn try_lease(&mut self, request: &LeaseRequest) -> Option<Lease> {

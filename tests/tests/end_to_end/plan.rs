@@ -331,6 +331,21 @@ fn longest_first_learns_from_rounds_and_from_earlier_runs() {
 }
 
 #[test]
+fn longest_first_begins_with_the_tasks_that_say_they_are_long() {
+    let sandbox = Sandbox::new();
+    // Two say that they are long, and six in between say nothing.
+    sandbox.write(
+        "flow.toml",
+        "[config]\nscheduler.order = \"longest-first\"\n[[groups]]\nname = \"g\"\n\
+         [[groups.tasks]]\nmatrix = { i = { from = 0, to = 6 } }\nid = \"short-{{ i }}\"\ncommand = [\"true\"]\n\
+         [[groups.tasks]]\nmatrix = { i = { from = 9, to = 11 } }\nid = \"long-{{ i }}\"\ncommand = [\"true\"]\n\
+         expected-train = \"{{ i }}h\"\n",
+    );
+    let run = sandbox.fedflow("run flow.toml --devices cpu:1 --progress json");
+    assert_eq!(started(&run, "g")[..3], ["long-10", "long-9", "short-0"]);
+}
+
+#[test]
 fn longest_first_learns_for_groups_that_load_ahead() {
     let sandbox = Sandbox::new();
     let rounds = |count: u32| {

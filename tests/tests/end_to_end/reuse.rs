@@ -114,6 +114,26 @@ fn a_json_worker_serves_many_tasks_and_keeps_what_it_loaded() {
     }
 }
 
+/// A program in Python takes a while to start, and these tasks load nothing.
+#[test]
+fn no_more_processes_start_than_the_devices_need_and_one_more() {
+    use std::os::unix::fs::PermissionsExt;
+    let sandbox = Sandbox::new();
+    let worker = sandbox.write("worker.py", include_str!("keeping_worker.py"));
+    std::fs::set_permissions(worker, std::fs::Permissions::from_mode(0o755)).unwrap();
+    sandbox.write(
+        "flow.toml",
+        "[workers.python]\ncommand = [\"./worker.py\"]\nprotocol = \"json\"\nreuse = true\n\
+         [[groups]]\nname = \"g\"\n[[groups.tasks]]\nmatrix = { i = { from = 0, to = 20 } }\nid = \"t{{ i }}\"\n\
+         worker = \"python\"\nkind = \"any\"\n",
+    );
+    assert_eq!(sandbox.fedflow("run flow.toml --devices cpu:2").code, 0);
+    let tasks = tasks(&sandbox);
+    all_finished(&tasks);
+    let served = served(&tasks);
+    assert!(served.len() <= 3, "{served:?}");
+}
+
 #[test]
 fn reuse_limit_ends_a_process_after_so_many_tasks() {
     let sandbox = Sandbox::new();

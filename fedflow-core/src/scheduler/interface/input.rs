@@ -3,8 +3,9 @@
 use crate::learning::estimates::Estimates;
 use crate::leasing::lease::{Lease, Unleasable};
 use crate::model::config::Config;
-use crate::model::device::Device;
+use crate::model::device::{Device, DeviceInfo};
 use crate::model::identity::{TaskKey, WorkerId};
+use crate::model::memory::card_limits::CardLimits;
 use crate::model::name::Name;
 use crate::model::quantity::Size;
 use crate::ports::{HostSample, StopLevel, WorkerEvent};
@@ -19,8 +20,8 @@ pub struct SchedulerSetup {
     pub seed: u64,
     /// The largest share of a card that can be leased; `None` if memory does not count.
     pub largest_share: Option<Size>,
-    /// All devices that can be leased.
-    pub devices: Vec<Device>,
+    /// All devices that can be leased, each with how much of its memory can be; `None` where memory does not count.
+    pub devices: Vec<(DeviceInfo, Option<CardLimits>)>,
     /// The last sample of the host, if there is one.
     pub host: Option<HostSample>,
 }

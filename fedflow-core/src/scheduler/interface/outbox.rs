@@ -8,7 +8,7 @@ use crate::model::device::Device;
 use crate::model::identity::WorkerId;
 use crate::model::quantity::Size;
 use crate::ports::{Severity, WorkerEvent};
-use crate::scheduler::lease_pass::Refusal;
+use crate::scheduler::devices::lease_pass::Refusal;
 
 /// Outputs in their order; those that ask a worker to exit come last.
 #[derive(Debug, Clone, Default)]

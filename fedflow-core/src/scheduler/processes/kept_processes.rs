@@ -31,6 +31,13 @@ impl KeptProcess {
     }
 }
 
+/// A kept process that a task may take.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::scheduler) struct Found {
+    from: WorkerId,
+    has_data: bool,
+}
+
 /// A kept process that a task takes.
 #[derive(Debug)]
 pub(in crate::scheduler) struct Taken {
@@ -109,30 +116,36 @@ impl KeptProcesses {
         self.best(&policy.reuse_key(), task, |_| Some(CardUse::default())).is_some()
     }
 
-    /// The process that a task takes, if there is one. One that would have to load is taken only if fewer than `most`
-    /// tasks are ahead of the card to which it is tied.
-    pub(in crate::scheduler) fn take_for(
-        &mut self,
+    /// The process that a task should take, if there is one. `card_use` tells how the card is used to which it is tied,
+    /// or nothing if no task may load for that. One that would have to load is taken only if fewer than `most` tasks are
+    /// ahead of its card.
+    pub(in crate::scheduler) fn find_for(
+        &self,
         task: &ScheduledTask,
-        card_use: impl Fn(Option<Device>) -> CardUse,
+        card_use: impl Fn(Option<Device>) -> Option<CardUse>,
         most: u32,
-    ) -> Option<Taken> {
+    ) -> Option<Found> {
         let policy = task.keep.as_deref()?;
         let suiting = |kept: &KeptProcess| {
-            let card = card_use(kept.process.card);
+            let card = card_use(kept.process.card)?;
             (!task.moves || card.training == 0).then_some(card)
         };
         if policy.keeps_data()
             && let Some(from) = self.best(&policy.keep_key(), task, suiting)
         {
-            return Some(Taken { from, process: self.remove(from)?.process, has_data: true });
+            return Some(Found { from, has_data: true });
         }
         if !policy.allows_reuse() {
             return None;
         }
         let without_data = |kept: &KeptProcess| suiting(kept).filter(|card| card.ahead < most);
         let from = self.best(&policy.reuse_key(), task, without_data)?;
-        Some(Taken { from, process: self.remove(from)?.process, has_data: false })
+        Some(Found { from, has_data: false })
+    }
+
+    /// A task takes a process.
+    pub(in crate::scheduler) fn take(&mut self, Found { from, has_data }: Found) -> Option<Taken> {
+        Some(Taken { from, process: self.remove(from)?.process, has_data })
     }
 
     /// The process under a key whose card is used least; among those the one that was used last, as what it has in

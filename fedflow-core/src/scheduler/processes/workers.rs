@@ -15,6 +15,7 @@ use crate::model::identity::{TaskKey, WorkerId};
 use crate::model::limits::Limits;
 use crate::model::quantity::Size;
 use crate::model::time::Time;
+use crate::scheduler::devices::device_set::Fit;
 
 /// One attempt at a task, from the start of its process until every process of it is gone.
 #[derive(Debug, Clone)]
@@ -27,6 +28,8 @@ pub(in crate::scheduler) struct Worker {
     /// How long the phases before this one took for which `timeout` runs.
     own_time: Duration,
     pub(in crate::scheduler) process: Process,
+    /// The devices on which it can train, as far as is known.
+    pub(in crate::scheduler) fit: Fit,
     /// Its admission; `None` while the host has no room for what it will load.
     pub(in crate::scheduler) admitted: Option<Admitted>,
     /// How long it took from its start until it was up.
@@ -55,6 +58,7 @@ impl Worker {
         task: TaskKey,
         attempt: u32,
         process: Process,
+        fit: Fit,
         took_over: bool,
     ) -> Self {
         Self {
@@ -64,6 +68,7 @@ impl Worker {
             entered: now,
             own_time: Duration::ZERO,
             process,
+            fit,
             admitted: None,
             lead_time: Duration::ZERO,
             load_time: None,
@@ -92,6 +97,22 @@ impl Worker {
 
     pub(in crate::scheduler) fn is_training(&self) -> bool {
         matches!(self.phase, Phase::Training(_))
+    }
+
+    /// The lease that it has.
+    pub(in crate::scheduler) fn lease(&self) -> Option<LeaseId> {
+        match &self.phase {
+            Phase::Training(lease) => Some(lease.id),
+            _ => self.process.resident,
+        }
+    }
+
+    /// Whether it trains on a device.
+    pub(in crate::scheduler) fn trains_on(&self, device: Device) -> bool {
+        match &self.phase {
+            Phase::Training(lease) => lease.shares.iter().any(|share| share.info.device == device),
+            _ => false,
+        }
     }
 
     pub(in crate::scheduler) fn is_ending(&self) -> bool {
@@ -133,13 +154,15 @@ impl Worker {
     }
 }
 
-/// How many workers are ahead of the devices.
+/// How many workers are ahead of the devices, and fit the same ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(in crate::scheduler) struct Ahead {
     /// Those that are admitted: they count against the load depth.
     pub(in crate::scheduler) admitted: u32,
     /// The others: they are only up, or will be.
     pub(in crate::scheduler) spares: u32,
+    /// Whether others are admitted that fit some of these devices, but not the same.
+    pub(in crate::scheduler) any_beside: bool,
 }
 
 /// All workers that have a task.
@@ -226,15 +249,29 @@ impl Workers {
         self.any(|worker| worker.admitted.is_some())
     }
 
-    /// How many workers of a group and those before it are ahead of the devices.
-    pub(in crate::scheduler) fn ahead(&self, group: u32) -> Ahead {
+    /// How many workers of a group and those before it are ahead of the devices that a task fits.
+    pub(in crate::scheduler) fn ahead(&self, group: u32, fit: Fit) -> Ahead {
         let mut ahead = Ahead::default();
         for (_, worker) in &self.all {
-            if worker.task.group <= group && worker.is_ahead() {
-                *(if worker.admitted.is_some() { &mut ahead.admitted } else { &mut ahead.spares }) += 1;
+            if worker.task.group > group || !worker.is_ahead() {
+                continue;
+            }
+            match (worker.fit == fit, worker.admitted) {
+                (true, Some(_)) => ahead.admitted += 1,
+                (true, None) => ahead.spares += 1,
+                (false, Some(_)) => ahead.any_beside |= worker.fit.among.meets(fit.among),
+                (false, None) => {}
             }
         }
         ahead
+    }
+
+    /// The workers of a group and those before it that are ahead of some of these devices.
+    pub(in crate::scheduler) fn ahead_of_any(&self, group: u32, fit: Fit) -> impl Iterator<Item = &Worker> {
+        let of_devices = move |worker: &&Worker| {
+            worker.task.group <= group && worker.is_ahead() && worker.fit.among.meets(fit.among)
+        };
+        self.all.iter().map(|(_, worker)| worker).filter(of_devices)
     }
 
     /// The host memory that is reserved.

@@ -13,14 +13,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use postponed::{Postponed, PostponedTask};
-pub(in crate::scheduler) use ready_queues::QueueName;
+pub(in crate::scheduler) use ready_queues::ReadyTask;
 use ready_queues::ReadyQueues;
 
+use super::demand::{Demand, Fitting};
 use super::keep_policy::KeepPolicy;
 use super::task::{ScheduledTask, TaskState};
 use crate::model::device::Device;
 use crate::model::identity::TaskKey;
 use crate::model::name::Name;
+use crate::scheduler::devices::supply::Supply;
 use crate::scheduler::processes::workers::Workers;
 
 /// The groups by index, and which of them is active.
@@ -51,6 +53,7 @@ impl Groups {
         name: Name,
         tasks: Vec<ScheduledTask>,
         start_order: &[u32],
+        fitting: Fitting<'_>,
         card: impl Fn(&KeepPolicy) -> Option<Option<Device>>,
     ) -> Vec<(TaskKey, Box<str>)> {
         let mut group = Group {
@@ -70,9 +73,10 @@ impl Groups {
         for (rank, place) in (0..).zip(start_order.iter().copied()) {
             let ready = |task: &&ScheduledTask| task.state == TaskState::Ready;
             let Some(task) = group.tasks.get(place as usize).filter(ready) else { continue };
-            group.ready.push(task.pin(), rank, place);
+            let pinned = task.pin().is_some();
+            group.ready.push(fitting.demand(task, None), pinned, rank, place);
             if let Some(card) = task.keep.as_deref().and_then(&card) {
-                group.ready.push_with_process(task.pin(), card, rank, place);
+                group.ready.push_with_process(fitting.demand(task, card), pinned, rank, (place, task.turn));
             }
         }
         self.all.insert(index, group);
@@ -125,27 +129,33 @@ impl Groups {
         Some((self.all.get(&key.group)?.name.clone(), self.task(key)?.task_id.clone()))
     }
 
-    /// The next task to start, and its rank in the start order.
-    pub(in crate::scheduler) fn first_ready(&mut self, workers: &Workers) -> Option<(TaskKey, u32)> {
+    /// The next task to start, of the first group that has one; not from the queues that were tried.
+    pub(in crate::scheduler) fn first_ready(
+        &mut self,
+        tried: &[Demand],
+        fitting: Fitting<'_>,
+        workers: &Workers,
+    ) -> Option<(TaskKey, ReadyTask)> {
         self.all.iter_mut().find_map(|(&group, Group { tasks, ready, .. })| {
-            let gone = |place: u32| tasks.get(place as usize).is_none_or(|t| t.state != TaskState::Ready);
-            let ahead = |queue: &QueueName| ahead_in(group, tasks, queue, workers);
-            let (place, rank) = ready.peek(gone, ahead)?;
-            Some((TaskKey { group, place }, rank))
-        })
-    }
-
-    /// How many tasks of a group's queue are ahead of its device.
-    pub(in crate::scheduler) fn ahead_in(&self, group: u32, queue: &QueueName, workers: &Workers) -> u32 {
-        self.all.get(&group).map_or(0, |state| ahead_in(group, &state.tasks, queue, workers))
+            ready.forget(|place, turn| is_ready(tasks, place, turn)).then_some(())?;
+            let fit = |place: u32| tasks.get(place as usize).map(|task| fitting.fit(task, None));
+            let mut supply = None;
+            let level = |fit| {
+                let new = || Supply::of(fitting.devices, workers.iter().map(|(_, worker)| worker), group);
+                supply.get_or_insert_with(new).level(fit)
+            };
+            let first = ready.first(tried, fit, level);
+            Some(first.map(|first| (TaskKey { group, place: first.place }, first)))
+        })?
     }
 
     /// A task that is tried again is ready, before all others.
-    pub(in crate::scheduler) fn make_ready(&mut self, key: TaskKey) {
+    pub(in crate::scheduler) fn make_ready(&mut self, key: TaskKey, fitting: Fitting<'_>) {
         let Some(group) = self.all.get_mut(&key.group) else { return };
         let Some(task) = group.tasks.get_mut(key.place as usize) else { return };
         task.state = TaskState::Ready;
-        group.ready.push_front(task.pin(), key.place);
+        task.turn += 1;
+        group.ready.push_front(fitting.demand(task, None), task.pin().is_some(), key.place, task.turn);
     }
 
     /// A task has its outcome.
@@ -184,6 +194,7 @@ impl Groups {
         index: u32,
         policy: &KeepPolicy,
         left: usize,
+        fitting: Fitting<'_>,
         card: Option<Option<Device>>,
     ) {
         let Some(group) = self.all.get_mut(&index) else { return };
@@ -194,9 +205,12 @@ impl Groups {
                 continue;
             }
             task.state = TaskState::Ready;
+            task.turn += 1;
+            let (pinned, turn) = (task.pin().is_some(), task.turn);
+            let demand = fitting.demand(task, card.flatten());
             match card {
-                Some(card) => group.ready.push_with_process(task.pin(), card, rank, place),
-                None => group.ready.push_front(task.pin(), place),
+                Some(_) => group.ready.push_with_process(demand, pinned, rank, (place, turn)),
+                None => group.ready.push_front(demand, pinned, place, turn),
             }
         }
     }
@@ -209,21 +223,37 @@ impl Groups {
     }
 
     /// # Errors
-    /// Says which count of open tasks is wrong.
+    /// Says which count of open tasks is wrong, or which task is not queued as its state says.
     pub(in crate::scheduler) fn check(&self) -> Result<(), String> {
         for (index, group) in &self.all {
             let open = group.tasks.iter().filter(|task| task.state != TaskState::Over).count();
             if open != group.open {
                 return Err(format!("{open} tasks of group {index} are open, booked are {}", group.open));
             }
+            let queued = group.ready.counts(|place, turn| is_ready(&group.tasks, place, turn));
+            let postponed = group.postponed.counts(|place| {
+                group.tasks.get(place as usize).is_some_and(|task| task.state == TaskState::Postponed)
+            });
+            for (place, task) in (0..).zip(&group.tasks) {
+                let (own, with_process) = queued.get(&place).copied().unwrap_or_default();
+                let waits = postponed.get(&place).copied().unwrap_or_default();
+                let is_right = match task.state {
+                    // A process may be kept for it besides.
+                    TaskState::Ready => own <= 1 && with_process <= 1 && own + with_process > 0 && waits == 0,
+                    TaskState::Postponed => own + with_process == 0 && waits == 1,
+                    _ => own + with_process + waits == 0,
+                };
+                if !is_right {
+                    let queues = format!("{own} times, {with_process} times for a process, postponed {waits} times");
+                    return Err(format!("task {place} of group {index} is {:?}, and queued {queues}", task.state));
+                }
+            }
         }
         Ok(())
     }
 }
 
-fn ahead_in(group: u32, tasks: &[ScheduledTask], queue: &QueueName, workers: &Workers) -> u32 {
-    workers.count(|worker| {
-        let pin = || tasks.get(worker.task.place as usize).and_then(ScheduledTask::pin);
-        worker.task.group == group && worker.is_ahead() && queue.is_of(pin(), worker.process.card)
-    })
+/// Whether a task is ready for this turn.
+fn is_ready(tasks: &[ScheduledTask], place: u32, turn: u32) -> bool {
+    tasks.get(place as usize).is_some_and(|task| task.state == TaskState::Ready && task.turn == turn)
 }

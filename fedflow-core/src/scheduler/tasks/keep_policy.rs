@@ -51,6 +51,11 @@ impl KeepPolicy {
         KeepKey { worker: self.worker.clone(), data: None }
     }
 
+    /// Whether a process that is kept after a task with the other policy may serve one with this policy, which loads first.
+    pub(in crate::scheduler) fn is_served_after(&self, other: &Self) -> bool {
+        self.allows_reuse() && other.allows_reuse() && other.key.is_none() && self.worker == other.worker
+    }
+
     /// Whether a process is kept under the same key after a task with the other policy.
     pub(in crate::scheduler) fn keeps_the_same_as(&self, other: &Self) -> bool {
         (&self.worker, &self.kind, &self.key) == (&other.worker, &other.kind, &other.key)

@@ -35,6 +35,8 @@ pub(in crate::scheduler) struct TaskMemory {
     largest_share: Option<Size>,
     /// The tasks that train, or trained last, with these leases, until it is told what was used.
     holders: BTreeMap<LeaseId, TaskKey>,
+    /// Whether anything was learned of cards since that was asked last.
+    has_learned: bool,
     /// Whether a task was passed by because another one tries out what it needs.
     waits_for_trial: bool,
 }
@@ -65,6 +67,7 @@ impl TaskMemory {
             learns: config.auto_adjust,
             largest_share,
             holders: BTreeMap::new(),
+            has_learned: false,
             waits_for_trial: false,
         }
     }
@@ -95,6 +98,14 @@ impl TaskMemory {
         // What was learned on a larger card must not keep a task from this machine's.
         let learned = learned.map(|size| self.at_most_a_share(size));
         choose(task.needs().cuda_memory, learned, self.default_cuda_memory)
+    }
+
+    /// The tasks whose use of cards decides what such a task is leased, while it waits; `None` if nothing that is learned
+    /// meanwhile changes it.
+    pub(in crate::scheduler) fn follows(&self, task: &ScheduledTask) -> Option<u64> {
+        let family = task.family.as_deref().filter(|_| self.learns && !task.distrusted)?;
+        let is_open = task.needs().cuda_memory.is_none() && !self.estimates.knows(family, Memory::Card);
+        is_open.then(|| family.choices())
     }
 
     fn at_most_a_share(&self, size: Size) -> Size {
@@ -252,6 +263,7 @@ impl TaskMemory {
         task.grow_cuda_memory(larger);
         if let Some(family) = task.family.as_deref() {
             self.estimates.out_of_memory(family, Memory::Card, larger);
+            self.has_learned = true;
         }
     }
 
@@ -273,7 +285,13 @@ impl TaskMemory {
     fn learn(&mut self, task: &ScheduledTask, memory: Memory, peak: Size, settled: bool) {
         if let Some(family) = task.family.as_deref() {
             self.estimates.observe(family, memory, peak, settled);
+            self.has_learned |= memory == Memory::Card;
         }
+    }
+
+    /// Whether tasks may fit other devices than before, as more is known of what they use.
+    pub(in crate::scheduler) fn take_has_learned(&mut self) -> bool {
+        std::mem::take(&mut self.has_learned)
     }
 
     /// The leases that are watched and their tasks, for the invariants.

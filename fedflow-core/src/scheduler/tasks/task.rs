@@ -30,6 +30,8 @@ pub struct ScheduledTask {
     pub(in crate::scheduler) state: TaskState,
     /// The attempts that were started, by earlier sessions of the run too.
     pub(in crate::scheduler) attempts: u32,
+    /// How often it was ready before.
+    pub(in crate::scheduler) turn: u32,
     pub(in crate::scheduler) spent: Spent,
     /// What it needs beyond its terms, once it has run out of memory.
     grown: Option<Box<Grown>>,
@@ -111,6 +113,7 @@ impl ScheduledTask {
                 family: learns.then(|| Box::new(Family::of(&group_name, spec))),
                 state,
                 attempts: entry.attempt(),
+                turn: 0,
                 spent: Spent::default(),
                 grown: None,
                 account: None,
@@ -231,28 +234,35 @@ impl CommonTerms {
     }
 }
 
-/// The places of tasks in the order in which they shall start. With `longest-first`, a task whose length is unknown
-/// counts as long as the others are on average, and equal ones stay in the order of adding.
+/// The places of tasks in the order in which they shall start. With `longest-first`, equal tasks stay in the order of
+/// adding.
+///
+/// A task whose length is unknown takes the middle of the others. Where few are known, they are mostly those that stand
+/// out: the fewer there are, the shorter the unknown ones are taken to be, so that what says it is long comes before
+/// them. To start it late costs much, and to start an unknown one a little later costs little.
 pub(crate) fn start_order(tasks: &[ScheduledTask], order: StartOrder, seed: u64) -> Vec<u32> {
     let mut places: Vec<u32> = (0..u32::try_from(tasks.len()).unwrap_or(u32::MAX)).collect();
     match order {
         StartOrder::Added => {}
         StartOrder::Random => fastrand::Rng::with_seed(seed).shuffle(&mut places),
         StartOrder::LongestFirst => {
-            let mean = mean_expected(tasks);
+            let unknown = length_of_unknown(tasks);
             places.sort_by_key(|&place| {
-                std::cmp::Reverse(tasks[place as usize].expected_in_all().unwrap_or(mean))
+                let known = tasks[place as usize].expected_in_all();
+                std::cmp::Reverse((known.unwrap_or(unknown), known.is_some()))
             });
         }
     }
     places
 }
 
-/// How long the tasks are expected to take on average, as far as that was declared.
-fn mean_expected(tasks: &[ScheduledTask]) -> Duration {
+/// How long a task of unknown length is taken to be: as long as the known ones are on average, if each unknown one were
+/// half a task of no length beside them.
+fn length_of_unknown(tasks: &[ScheduledTask]) -> Duration {
     let known = tasks.iter().filter_map(ScheduledTask::expected_in_all);
     let (sum, count) = known.fold((Duration::ZERO, 0_u32), |(sum, count), expected| {
         (sum.saturating_add(expected), count.saturating_add(1))
     });
-    sum.checked_div(count).unwrap_or_default()
+    let all = u32::try_from(tasks.len()).unwrap_or(u32::MAX);
+    sum.saturating_mul(2).checked_div(all.saturating_add(count)).unwrap_or_default()
 }

@@ -55,13 +55,13 @@ impl PlannedTimes {
     }
 
     /// Sets the expected times of a group's tasks, as a run does whose order depends on them. Any other run uses what
-    /// tasks declare, and so does its forecast.
+    /// tasks declare, and so does its forecast. A run knows nothing of a task from others that are not similar.
     pub(super) fn tell(&self, group: &mut TaskGroup) {
         let name = group.group_name();
         let tasks: Vec<Name> = group.tasks().map(|task| task.task_id().clone()).collect();
         for task in tasks {
             let known = self.times.get(&(name.clone(), task.clone()));
-            let known = known.filter(|(_, basis)| *basis != Basis::Unknown);
+            let known = known.filter(|(_, basis)| !matches!(basis, Basis::Group | Basis::Unknown));
             let expected = known.map(|(times, _)| ExpectedTimes { load: times.load, train: times.train });
             // The tasks are the group's own.
             let _ = group.set_expected(&task, expected);

@@ -268,6 +268,43 @@ fn a_task_of_unknown_length_takes_the_middle() {
     assert_eq!(crate::scheduler::start_order(&tasks, StartOrder::LongestFirst, 0), [2, 0, 1]);
 }
 
+/// The start order of tasks that say how long they train, or nothing.
+fn longest_first(train: &[Option<u64>]) -> Vec<u32> {
+    let times: Vec<(u64, u64)> = train.iter().map(|train| (0, train.unwrap_or(1))).collect();
+    let mut of = group("g", &times);
+    for (place, _) in train.iter().enumerate().filter(|(_, train)| train.is_none()) {
+        of.set_expected(&Name::from(place), None).unwrap();
+    }
+    let tasks = crate::ScheduledTask::of_group(&of, &Config::default());
+    crate::scheduler::start_order(&tasks, StartOrder::LongestFirst, 0)
+}
+
+#[test]
+fn what_says_that_it_is_long_starts_before_what_says_nothing() {
+    assert_eq!(longest_first(&[None, None, None, Some(90)]), [3, 0, 1, 2]);
+    assert_eq!(longest_first(&[None, Some(80), None, Some(90), Some(80)]), [3, 1, 4, 0, 2]);
+    assert_eq!(longest_first(&[None, Some(90)]), [1, 0]);
+    assert_eq!(longest_first(&[None, Some(90), Some(1), None]), [1, 0, 3, 2], "and after what is short");
+    assert_eq!(longest_first(&[None, None]), [0, 1]);
+}
+
+/// What a run does not know its forecast must not either: that the others take as long as the only one that says so.
+#[test]
+fn a_forecast_starts_with_what_says_that_it_is_long() {
+    let mut of = group("g", &[(0, 1), (0, 1), (0, 90)]);
+    for place in 0..2_u32 {
+        of.set_expected(&Name::from(place), None).unwrap();
+    }
+    let mut asked = scenario(1);
+    asked.config.scheduler.order = StartOrder::LongestFirst;
+    let events = forecast(asked, vec![of]).events;
+    let first = events.iter().find_map(|(_, event)| match event {
+        RunEvent::TaskStarted { task, .. } => Some(task.clone()),
+        _ => None,
+    });
+    assert_eq!(first, Some(Name::from(2_u32)));
+}
+
 #[test]
 fn without_overlap_devices_wait_for_every_load() {
     let tasks = vec![(200, 200); 40];

@@ -54,4 +54,12 @@ impl Postponed {
     pub(super) fn policies(&self) -> Vec<Arc<KeepPolicy>> {
         self.queues.values().map(|queue| Arc::clone(&queue.policy)).collect()
     }
+
+    /// How often each task is postponed that still is. For the invariants.
+    pub(super) fn counts(&self, is_postponed: impl Fn(u32) -> bool) -> BTreeMap<u32, u32> {
+        let mut counts = BTreeMap::new();
+        let places = self.queues.values().flat_map(|queue| &queue.tasks).map(|task| task.place);
+        places.filter(|place| is_postponed(*place)).for_each(|place| *counts.entry(place).or_default() += 1);
+        counts
+    }
 }

@@ -1,32 +1,32 @@
-//! Tasks that are ready to be started, in one queue for each device that they are tied to.
+//! Tasks that are ready to be started, in one queue for each demand.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::model::device::{Device, Pin};
+use crate::scheduler::devices::device_set::Fit;
+use crate::scheduler::tasks::demand::Demand;
 
 /// Queues of ready tasks.
 ///
-/// Tasks that are tied to a busy device must not stand in the way of those for an idle one, so each device that tasks
-/// are tied to has a queue of its own, and the queue with the fewest tasks ahead of its device is served first; among
-/// equals the task that a kept process waits for, then the one that comes first in the start order.
+/// Tasks for busy devices must not stand in the way of those for idle ones, so tasks that fit other devices have a queue
+/// of their own. The queue whose devices are supplied worst is served first; among equals the task that a kept process
+/// waits for, then the one that comes first in the start order.
 #[derive(Debug, Clone, Default)]
 pub(in crate::scheduler) struct ReadyQueues {
-    queues: BTreeMap<QueueName, Queue>,
+    queues: BTreeMap<Demand, Queue>,
+    /// The families that have queues of their own.
+    families: BTreeSet<u64>,
 }
 
-/// What the tasks of a queue are tied to: by their pin, or by where the process trained before that serves them.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::scheduler) enum QueueName {
-    /// They may go to any device.
-    Untied,
-    Uuid(String),
-    Device(Device),
-}
+/// How many families have queues of their own: every queue is looked at for each start. Those that come later share one,
+/// where a task may wait behind another that fits fewer devices.
+const FAMILIES: usize = 64;
+
+/// The family in whose name that queue stands.
+const OTHERS: u64 = 0;
 
 #[derive(Debug, Clone, Default)]
 struct Queue {
-    /// Tasks for which a process is kept that is tied to the queue's device: they start before what was kept must make
-    /// room.
+    /// Tasks for which a process is kept: they start before what was kept must make room.
     with_process: VecDeque<Entry>,
     others: VecDeque<Entry>,
 }
@@ -36,40 +36,24 @@ struct Entry {
     /// In the start order.
     rank: u32,
     place: u32,
+    /// How often the task was ready before. An entry from before is none.
+    turn: u32,
     /// Whether the task itself is tied to the queue's device, not only the process that is kept for it.
     pinned: bool,
 }
 
-impl QueueName {
-    /// The queue of a task, given the card to which its process is tied.
-    pub(in crate::scheduler) fn of(pin: Option<&Pin>, card: Option<Device>) -> Self {
-        let device = match (pin, card) {
-            (Some(Pin::Uuid(uuid)), _) => return Self::Uuid(uuid.clone()),
-            (Some(Pin::Device(device)), _) => *device,
-            (None, Some(device)) => device,
-            (None, None) => return Self::Untied,
-        };
-        Self::Device(real_name(device))
-    }
-
-    /// Whether it is the queue of such a task.
-    pub(super) fn is_of(&self, pin: Option<&Pin>, card: Option<Device>) -> bool {
-        match (self, pin, card) {
-            (Self::Uuid(uuid), Some(Pin::Uuid(pinned)), _) => uuid == pinned,
-            (Self::Device(device), Some(Pin::Device(other)), _) => *device == real_name(*other),
-            (Self::Device(device), None, Some(other)) => *device == real_name(other),
-            (Self::Untied, None, None) => true,
-            _ => false,
-        }
-    }
-}
-
-/// On simulated cards both names mean the same.
-fn real_name(device: Device) -> Device {
-    match device {
-        Device::Sim(ordinal) => Device::Cuda(ordinal),
-        device => device,
-    }
+/// A task that is ready, and where it stands.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::scheduler) struct ReadyTask {
+    pub(in crate::scheduler) place: u32,
+    /// In the start order.
+    pub(in crate::scheduler) rank: u32,
+    /// The queue that it is first in.
+    pub(in crate::scheduler) demand: Demand,
+    /// What it fits.
+    pub(in crate::scheduler) fit: Fit,
+    /// Whether there is no other queue.
+    pub(in crate::scheduler) is_only: bool,
 }
 
 impl Queue {
@@ -79,66 +63,90 @@ impl Queue {
         with_process.or_else(|| self.others.front().map(|entry| (*entry, false)))
     }
 
-    fn forget(&mut self, gone: &impl Fn(u32) -> bool) {
+    /// Forgets the first tasks that are not ready any more. Says whether there are others.
+    fn forget(&mut self, is_ready: &impl Fn(u32, u32) -> bool) -> bool {
         for queue in [&mut self.with_process, &mut self.others] {
-            while queue.front().is_some_and(|entry| gone(entry.place)) {
+            while queue.front().is_some_and(|entry| !is_ready(entry.place, entry.turn)) {
                 queue.pop_front();
             }
         }
+        !(self.with_process.is_empty() && self.others.is_empty())
     }
 }
 
 impl ReadyQueues {
     /// Puts a task at the end of its queue.
-    pub(super) fn push(&mut self, pin: Option<&Pin>, rank: u32, place: u32) {
-        let entry = Entry { rank, place, pinned: pin.is_some() };
-        self.queue(QueueName::of(pin, None)).others.push_back(entry);
+    pub(super) fn push(&mut self, demand: Demand, pinned: bool, rank: u32, place: u32) {
+        self.queue(demand).others.push_back(Entry { rank, place, turn: 0, pinned });
     }
 
     /// Puts a task that is tried again before all others.
-    pub(super) fn push_front(&mut self, pin: Option<&Pin>, place: u32) {
-        let entry = Entry { rank: 0, place, pinned: pin.is_some() };
-        self.queue(QueueName::of(pin, None)).others.push_front(entry);
+    pub(super) fn push_front(&mut self, demand: Demand, pinned: bool, place: u32, turn: u32) {
+        self.queue(demand).others.push_front(Entry { rank: 0, place, turn, pinned });
     }
 
     /// Puts a task for which a process is kept, perhaps tied to a card. It may be in its own queue as well.
     pub(super) fn push_with_process(
         &mut self,
-        pin: Option<&Pin>,
-        card: Option<Device>,
+        demand: Demand,
+        pinned: bool,
         rank: u32,
-        place: u32,
+        (place, turn): (u32, u32),
     ) {
-        let entry = Entry { rank, place, pinned: pin.is_some() };
-        self.queue(QueueName::of(pin, card)).with_process.push_back(entry);
+        self.queue(demand).with_process.push_back(Entry { rank, place, turn, pinned });
     }
 
-    /// The task that should start next, and its rank. Tasks for which `gone` is true are forgotten; `ahead` says how
-    /// many tasks of a queue are ahead of its device.
-    pub(super) fn peek(
-        &mut self,
-        gone: impl Fn(u32) -> bool,
-        ahead: impl Fn(&QueueName) -> u32,
-    ) -> Option<(u32, u32)> {
-        for queue in self.queues.values_mut() {
-            queue.forget(&gone);
-        }
-        // A task that may go anywhere is in no device's queue yet: new ones start after those that have loaded.
+    /// Forgets tasks that are not ready any more; `is_ready` tells by the task's place and turn. Says whether any is left.
+    pub(super) fn forget(&mut self, is_ready: impl Fn(u32, u32) -> bool) -> bool {
+        self.queues.retain(|_, queue| queue.forget(&is_ready));
+        !self.queues.is_empty()
+    }
+
+    /// The task that should start next, from all queues but those that were tried. `fit` tells what a task fits, and
+    /// `level` how well the devices are supplied.
+    pub(super) fn first(
+        &self,
+        tried: &[Demand],
+        fit: impl Fn(u32) -> Option<Fit>,
+        mut level: impl FnMut(Fit) -> u32,
+    ) -> Option<ReadyTask> {
+        let is_only = self.queues.len() == 1;
+        // A task that is tied to no device waits for those that have loaded already, unless a device idles.
         let loaded = |queue: &Queue| queue.with_process.front().is_some_and(|first| !first.pinned);
         let any_loaded = self.queues.values().any(loaded);
-        let firsts = self.queues.iter().filter_map(|(name, queue)| {
-            let (first, has_process) = queue.first()?;
-            let waits = any_loaded && !has_process && *name == QueueName::Untied;
-            (!waits).then_some((name, first, has_process))
+        let untried = self.queues.iter().filter(|(demand, _)| !tried.contains(demand));
+        let firsts = untried.filter_map(|(demand, queue)| {
+            let (Entry { rank, place, pinned, .. }, has_process) = queue.first()?;
+            let fit = demand.fit().or_else(|| fit(place))?;
+            // Mostly there is one queue, and nothing need be counted.
+            let level = if is_only { 0 } else { level(fit) };
+            let waits = any_loaded && !has_process && !pinned && level > 0;
+            let first = ReadyTask { place, rank, demand: *demand, fit, is_only };
+            (!waits).then_some(((level, !has_process, rank), first))
         });
-        // Mostly there is one, and nothing need be counted.
-        let only = self.queues.len() == 1;
-        let ahead = |name| if only { 0 } else { ahead(name) };
-        let first = firsts.min_by_key(|(name, first, has_process)| (ahead(name), !has_process, first.rank));
-        first.map(|(_, first, _)| (first.place, first.rank))
+        firsts.min_by_key(|(key, _)| *key).map(|(_, first)| first)
     }
 
-    fn queue(&mut self, name: QueueName) -> &mut Queue {
-        self.queues.entry(name).or_default()
+    fn queue(&mut self, demand: Demand) -> &mut Queue {
+        let family = demand.family.map(|family| {
+            let is_own = self.families.contains(&family) || self.families.len() < FAMILIES;
+            if is_own { family } else { OTHERS }
+        });
+        self.families.extend(family);
+        self.queues.entry(Demand { family, ..demand }).or_default()
+    }
+
+    /// How often each ready task is queued: as itself, and for a process that is kept for it. For the invariants.
+    pub(super) fn counts(&self, is_ready: impl Fn(u32, u32) -> bool) -> BTreeMap<u32, (u32, u32)> {
+        let mut counts: BTreeMap<u32, (u32, u32)> = BTreeMap::new();
+        for queue in self.queues.values() {
+            for (entries, for_process) in [(&queue.others, false), (&queue.with_process, true)] {
+                for entry in entries.iter().filter(|entry| is_ready(entry.place, entry.turn)) {
+                    let (own, with_process) = counts.entry(entry.place).or_default();
+                    *(if for_process { with_process } else { own }) += 1;
+                }
+            }
+        }
+        counts
     }
 }

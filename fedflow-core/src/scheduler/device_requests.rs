@@ -1,0 +1,186 @@
+//! Devices for workers that have loaded: which asks next, and what follows when it is refused.
+
+use super::attempt;
+use super::devices::lease_pass::{Finding, Refusal};
+use super::interface::outbox::Asked;
+use super::parts::Parts;
+use super::processes::affinity;
+use super::processes::workers::{Moving, Phase, Worker};
+use super::timers::Due;
+use crate::leasing::lease::{LeaseId, LeaseRequest, Unleasable};
+use crate::model::device::{Device, Pin};
+use crate::model::failure::{Failure, FailureKind, Stage};
+use crate::model::identity::WorkerId;
+use crate::model::memory_use::EstimateSource;
+use crate::model::time::Time;
+use crate::ports::Severity;
+
+/// Asks for a device for the longest waiter that was not asked for in this pass.
+pub(super) fn ask_for_lease(parts: &mut Parts, now: Time) -> bool {
+    let active = parts.groups.active();
+    parts.lease_pass.begin_if_due(|| parts.workers.waiting(active));
+    while let Some(id) = parts.lease_pass.next() {
+        let is_waiting = |worker: &&Worker| matches!(worker.phase, Phase::Waiting { .. });
+        let Some(worker) = parts.workers.get(id).filter(is_waiting) else { continue };
+        let Some(task) = parts.groups.task(worker.task) else { continue };
+        let training = parts.workers.iter().filter_map(|(_, other)| match other.phase {
+            Phase::Training(_) => Some((parts.groups.task(other.task)?, other.entered)),
+            _ => None,
+        });
+        if parts.memory.waits_for_trial(now, task, training) {
+            continue;
+        }
+        let request = lease_request(parts, id, worker);
+        if let Some(request) = request.filter(|request| !parts.lease_pass.was_refused(request)) {
+            if request.hold {
+                parts.lease_pass.note_hold(request.holder);
+            }
+            parts.outbox.ask(Asked::Lease { worker: id, request });
+            return true;
+        }
+    }
+    false
+}
+
+fn lease_request(parts: &Parts, id: WorkerId, worker: &Worker) -> Option<LeaseRequest> {
+    let task = parts.groups.task(worker.task)?;
+    let estimate = parts.memory.card(task);
+    let request = task.lease_request(worker.task, &parts.config);
+    Some(LeaseRequest {
+        memory: estimate.size,
+        estimated: estimate.source != EstimateSource::Default,
+        pin: worker.process.card.map(Pin::Device).or(request.pin),
+        // Devices are kept back for the longest waiter, so that a large task is not passed by for ever.
+        hold: parts.workers.first_waiting(worker.task.group) == Some(id),
+        replaces: worker.process.resident,
+        roomy: task.spent.train_oom > 0,
+        ..request
+    })
+}
+
+/// A lease can be refused for now: it is found out what would have to go for it, or where else the task could train.
+pub(super) fn refused(parts: &mut Parts, now: Time, id: WorkerId, request: LeaseRequest) {
+    // Those that have a task by now go last.
+    let waiting = parts.workers.iter().rev().filter(|(other, _)| *other != id);
+    let idle = parts.kept.leases().chain(waiting.filter_map(|(_, worker)| worker.idle_lease())).collect();
+    let moves_from = parts.workers.get(id).filter(|worker| worker.may_move()).and_then(|worker| {
+        let is_pinned = parts.groups.task(worker.task)?.pin().is_some();
+        worker.process.card.filter(|_| !is_pinned && !parts.lease_pass.is_met_nowhere(&request))
+    });
+    let others = moves_from.map_or_else(Vec::new, |card| {
+        let allowed = parts.devices.allowed(None);
+        parts.devices.names_of_cards(allowed).filter(|device| *device != card).collect()
+    });
+    let finding = Refusal::begin(id, request.clone(), idle, others);
+    found(parts, now, id, request, finding);
+}
+
+/// Something was found out about a refused lease.
+pub(super) fn found(parts: &mut Parts, now: Time, id: WorkerId, request: LeaseRequest, finding: Finding) {
+    let is_over = match finding {
+        Finding::AskOn(refusal) => return parts.outbox.ask(Asked::Room(refusal)),
+        Finding::InTheWay(lease) => {
+            // A process that only holds memory of a card makes room; then it is tried again.
+            let_lease_go(parts, now, lease);
+            false
+        }
+        Finding::Elsewhere { free } => stays_refused(parts, now, id, &request, &free),
+    };
+    if !is_over {
+        parts.lease_pass.note_refused(&request);
+    }
+}
+
+/// No idle process is in the way of a refused lease. Says whether its worker is ended.
+fn stays_refused(
+    parts: &mut Parts,
+    now: Time,
+    id: WorkerId,
+    request: &LeaseRequest,
+    free: &[Device],
+) -> bool {
+    let Some(worker) = parts.workers.get(id) else { return false };
+    if worker.process.card.is_some() && !parts.workers.any_training() {
+        if worker.trained.is_some() {
+            // It waits with its data for a larger share of its card, and holds some of it: when none trains any more
+            // that could make room, it is itself in the way. A new process can have the share.
+            let message = "its card has no room for a larger share beside what it holds";
+            let failure = Failure::new(Stage::Train, FailureKind::Oom, message);
+            attempt::end(parts, now, id, Some(failure), Severity::Asked);
+            return true;
+        }
+        // A kept process holds less of its card than its next task needs, and others have the rest: a new process may
+        // go to any card. A task without an estimate needs no more than the process holds, and waits.
+        if request.estimated {
+            attempt::end(parts, now, id, None, Severity::Asked);
+        }
+        return request.estimated;
+    }
+    look_elsewhere(parts, now, id, request, free)
+}
+
+/// A worker was refused the card to which it is tied, while others could take its task. Says whether it starts anew.
+fn look_elsewhere(
+    parts: &mut Parts,
+    now: Time,
+    id: WorkerId,
+    request: &LeaseRequest,
+    free: &[Device],
+) -> bool {
+    let Some(worker) = parts.workers.get(id).filter(|worker| worker.may_move()) else { return false };
+    let key = worker.task;
+    if parts.groups.task(key).is_some_and(|task| task.pin().is_some()) {
+        // Nothing was asked for it: that there is nothing else would say nothing of others like it.
+        return false;
+    }
+    if free.is_empty() {
+        parts.lease_pass.note_met_nowhere(request);
+    }
+    let train_time = parts.admission.train_time();
+    match affinity::decide(now, worker, free, &parts.workers, &parts.groups, train_time) {
+        affinity::Verdict::Stays => parts.stop_moving(id),
+        affinity::Verdict::WaitsOn => {}
+        affinity::Verdict::MovesAt(time) => {
+            parts.set_moving(id, Moving::Soon);
+            parts.timers.set(Due::Move(id), time);
+        }
+        affinity::Verdict::Moves => {
+            if let Some(task) = parts.groups.task_mut(key) {
+                task.moves = true;
+            }
+            attempt::end(parts, now, id, None, Severity::Asked);
+            return true;
+        }
+    }
+    false
+}
+
+/// Lets the process go that holds a lease for which none trains. If it has a task by now, that starts anew in another
+/// process.
+fn let_lease_go(parts: &mut Parts, now: Time, lease: LeaseId) {
+    if let Some(id) = parts.kept.holder(lease) {
+        parts.let_go(now, id, Severity::Asked);
+        return;
+    }
+    let holder = parts.workers.iter().find(|(_, worker)| worker.idle_lease() == Some(lease));
+    if let Some((id, _)) = holder {
+        attempt::end(parts, now, id, None, Severity::Asked);
+    }
+}
+
+/// No device can ever give what a loaded task asks for: its card is too small for what it turned out to need, or was lost
+/// since it started.
+pub(super) fn never_leased(parts: &mut Parts, now: Time, id: WorkerId, reason: &Unleasable) {
+    let Some(worker) = parts.workers.get(id) else { return };
+    if parts.groups.task_mut(worker.task).is_some_and(|task| parts.memory.distrust(task)) {
+        return parts.lease_pass.request();
+    }
+    let failure = match (worker.process.card, worker.trained) {
+        (None, _) => Some(Failure::new(Stage::Wait, FailureKind::Error, reason.to_string())),
+        // What it has loaded cannot be moved to a larger card: a new process can go there.
+        (Some(_), Some(_)) => Some(Failure::new(Stage::Train, FailureKind::Oom, reason.to_string())),
+        // What a kept process has is on a card that is no more: a new one loads again.
+        (Some(_), None) => None,
+    };
+    attempt::end(parts, now, id, failure, Severity::Asked);
+}
