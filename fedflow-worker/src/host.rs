@@ -47,7 +47,7 @@ pub(crate) mod starting;
 pub(crate) mod supervision;
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fedflow_core::{
@@ -115,9 +115,8 @@ impl Host {
         descriptor_limit::worker_capacity()
     }
 
-    fn fresh_sample(&self) -> Option<HostSample> {
-        let sampler = self.sampler.as_ref()?;
-        sampler.lock().unwrap_or_else(PoisonError::into_inner).sample_if_older(FRESH)
+    fn sampler(&self) -> Option<MutexGuard<'_, Sampler>> {
+        Some(self.sampler.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -151,7 +150,7 @@ impl Workers for Host {
         let input = self.arrivals.next(deadline, |arrivals, until| workers.work(until, arrivals));
         // What a task took while it loaded must count before the engine starts the next one.
         let is_loaded = matches!(input, Input::Worker { event: WorkerEvent::Loaded, .. });
-        let sample = if is_loaded { self.fresh_sample() } else { None };
+        let sample = if is_loaded { self.sampler().and_then(|mut it| it.sample_if_older(FRESH)) } else { None };
         let input = match sample {
             Some(sample) => {
                 self.arrivals.put_first(input);
@@ -163,7 +162,7 @@ impl Workers for Host {
     }
 
     fn host(&mut self) -> Option<HostSample> {
-        self.fresh_sample()
+        self.sampler()?.recent(FRESH)
     }
 }
 
@@ -214,5 +213,16 @@ mod tests {
         pausing.join().unwrap();
         handle.pause();
         handle.durable(1);
+    }
+
+    #[test]
+    fn the_machine_is_known_before_anything_starts() {
+        let root = tempfile::tempdir().unwrap();
+        let options = HostOptions::new(root.path(), LeaseHooks::none());
+        assert!(options.sample_interval.is_some());
+        let (mut host, _) = Host::start(options).unwrap();
+        // The sampler's first sample may have been taken by now; it has not been told yet.
+        assert!(host.host().is_some());
+        assert!(host.host().is_some());
     }
 }
