@@ -148,6 +148,10 @@ impl Workers for Host {
     fn next(&mut self, deadline: Option<Time>) -> (Time, Input) {
         let workers = &mut self.workers;
         let input = self.arrivals.next(deadline, |arrivals, until| workers.work(until, arrivals));
+        if matches!(input, Input::Host(_)) {
+            // What is available and what each worker uses of the rest were looked at together.
+            self.workers.tell_memory();
+        }
         // What a task took while it loaded must count before the engine starts the next one.
         let is_loaded = matches!(input, Input::Worker { event: WorkerEvent::Loaded, .. });
         let sample = if is_loaded { self.sampler().and_then(|mut it| it.sample_if_older(FRESH)) } else { None };
