@@ -14,8 +14,8 @@ fn sandbox() -> Sandbox {
 /// The record with which the latest session of the run in `res` began.
 fn begin(sandbox: &Sandbox) -> Value {
     let journal = sandbox.read("res/.fedflow/journal.jsonl");
-    let records = journal.lines().filter_map(|line| serde_json::from_str(line).ok());
-    records.filter(|record: &Value| record["event"] == "run-started").last().unwrap()
+    let mut records = journal.lines().filter_map(|line| serde_json::from_str(line).ok());
+    records.rfind(|record: &Value| record["event"] == "run-started").unwrap()
 }
 
 /// The devices, the number of slots, the seed and two keys of the configuration of the latest session.
