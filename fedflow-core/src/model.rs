@@ -6,6 +6,7 @@ pub(crate) mod failure;
 pub(crate) mod identity;
 pub(crate) mod limits;
 pub(crate) mod memory;
+pub(crate) mod printed_text;
 pub(crate) mod run_event;
 pub(crate) mod seconds;
 pub(crate) mod status;
