@@ -7,6 +7,7 @@ use fedflow_core::{FlowError, GroupSummary, Observer, Ports, RunOutcome, TaskGro
 use fedflow_report::{FinishedReport, Report, ResultsUnwritten};
 use fedflow_worker::HostHandle;
 use fedflow_worker::store::{JournalError, RunDir};
+use tracing::debug_span;
 
 use super::notice::{Notice, Notices};
 use super::run_handle::RunHandle;
@@ -78,8 +79,10 @@ impl<O: Observer> Run<O> {
     /// be written.
     pub fn execute(&mut self, group: &mut TaskGroup) -> Result<GroupSummary, FlowError> {
         let Some(session) = &mut self.session else { return Err(FlowError::Stopped) };
+        let span = debug_span!(parent: &session.span, "group", group = %group.group_name()).entered();
         session.expect(group);
         let executed = session.flow.execute(group);
+        drop(span);
         self.take_in(executed)
     }
 
@@ -94,10 +97,12 @@ impl<O: Observer> Run<O> {
         next: &mut TaskGroup,
     ) -> Result<GroupSummary, FlowError> {
         let Some(session) = &mut self.session else { return Err(FlowError::Stopped) };
+        let span = debug_span!(parent: &session.span, "group", group = %group.group_name()).entered();
         // The next one is opened now: the order in which it starts is decided here, not when it becomes active.
         session.expect(group);
         session.expect(next);
         let executed = session.flow.execute_and_load(group, next);
+        drop(span);
         self.take_in(executed)
     }
 
@@ -138,7 +143,9 @@ impl<O: Observer> Run<O> {
     /// As [`Run::finish`], with an outcome that the caller knows better; tells beside the end whether the last records
     /// and the results are written. `None` if the run is finished already.
     pub(crate) fn close(&mut self, outcome: RunOutcome) -> Option<(RunEnd<O>, Result<(), FinishError>)> {
-        let Session { flow, estimates, device_watch, telemetry, control, hold, .. } = self.session.take()?;
+        let session = self.session.take()?;
+        let Session { flow, estimates, device_watch, telemetry, control, span, hold, .. } = session;
+        let _in_span = span.enter();
         let learned = flow.estimates().clone();
         let Ports { workers, pool, observer } = flow.finish(outcome.clone());
         drop(workers);

@@ -17,6 +17,7 @@ use fedflow_gpu::{Pool, ReleaseWatch, TelemetrySampler};
 use fedflow_report::{Report, ReportWriter};
 use fedflow_worker::store::{ControlSocket, Head, JournalNotice, JournalWriter, RunDir, RunLock};
 use fedflow_worker::{Host, HostHandle, WorkerProgram};
+use tracing::{Span, debug_span};
 
 use self::control_requests::take_control_requests;
 use self::device_telemetry::{SampleTargets, start_telemetry};
@@ -71,6 +72,8 @@ pub(super) struct Session<O: Observer> {
     pub(super) telemetry: Option<TelemetrySampler>,
     /// Takes control requests; none where the file system has no sockets.
     pub(super) control: Option<ControlSocket>,
+    /// What is traced of the run is traced in it.
+    pub(super) span: Span,
     pub(super) hold: Hold,
 }
 
@@ -107,6 +110,8 @@ impl<O: Observer> Session<O> {
         let report = ReportWriter::new(run_dir.path().to_path_buf(), started_unix, report, move |text| {
             told.warn(text)
         });
+        let span = debug_span!("run", flow = %head.flow, session = number);
+        let in_span = span.enter();
         let opening = Opening {
             flow: &head.flow,
             run_dir: run_dir.path(),
@@ -150,7 +155,8 @@ impl<O: Observer> Session<O> {
         let config = within_capacity(config, &notices);
         let flow = Flow::new(ports, settings, config, history).with_estimates(learned);
         let hold = Hold { signals, _guard: watched, _lock: lock };
-        Ok((Self { flow, learner, estimates, device_watch, telemetry, control, hold }, host))
+        drop(in_span);
+        Ok((Self { flow, learner, estimates, device_watch, telemetry, control, span, hold }, host))
     }
 
     /// Has the tasks of a group that is about to be opened expect to take as long as is known by now, if the start
