@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fedflow_core::{Config, Durations, Name, Observer, RunProgress, StartOrder};
-use fedflow_worker::WorkerProgram;
+use fedflow_worker::{WorkerProgram, check_start};
 use fedflow_worker::store::{
     CreateRunDirError, Existing, Head, RunDir, RunLock, create_run_dir, flow_checksum, new_run_token,
     recorded_config, unix_now,
@@ -18,7 +18,7 @@ use super::open_error::OpenError;
 use super::open_run::Run;
 use super::opening::Opening;
 use super::recorded_run::{RecordedRun, read_durations, read_run};
-use super::supervisor::{Guard, check_system};
+use super::supervisor::Guard;
 use super::wiring::{MakeObserver, Session, SessionPlan, Unobserved};
 
 /// The seed of a run that is given none: the same flow makes the same choices.
@@ -231,7 +231,7 @@ impl<O: Observer> RunBuilder<O> {
     /// The directory holds a run already and [`Self::fresh`] does not say to remove it, something is in the way, the
     /// devices cannot be used, or the system refuses what a run needs.
     pub fn begin(mut self) -> Result<Run<O>, OpenError> {
-        check_system()?;
+        check_start()?;
         let devices = self.take_devices()?;
         let durations = self.durations.take().unwrap_or_else(|| self.replaced_durations());
         let existing = if self.fresh { Existing::Fresh } else { Existing::Refuse };
@@ -275,7 +275,7 @@ impl<O: Observer> RunBuilder<O> {
         run_dir: &RunDir,
         is_flow: impl FnOnce(&str, &Head) -> Result<(), OpenError>,
     ) -> Result<Run<O>, OpenError> {
-        check_system()?;
+        check_start()?;
         let devices = self.take_devices()?;
         let lock = RunLock::acquire(run_dir)?;
         let mut recorded = read_run(run_dir, &self.notices)?;
