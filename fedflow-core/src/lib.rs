@@ -86,6 +86,7 @@ pub use leasing::table::LeaseTable;
 pub use model::config::*;
 pub use model::device::{Device, DeviceError, DeviceInfo, Pin};
 pub use model::failure::{Failure, FailureKind, LastLines, Stage};
+pub use model::grouped_digits::grouped_digits;
 pub use model::identity::{TaskKey, WorkerId};
 pub use model::limits::Limits;
 pub use model::memory::card_limits::CardLimits;

@@ -3,6 +3,7 @@
 pub(crate) mod config;
 pub(crate) mod device;
 pub(crate) mod failure;
+pub(crate) mod grouped_digits;
 pub(crate) mod identity;
 pub(crate) mod limits;
 pub(crate) mod memory;
