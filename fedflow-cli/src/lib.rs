@@ -60,8 +60,8 @@ mod debug;
 mod run;
 
 pub use run::{
-    Devices, DevicesError, FinishError, Guard, GuardError, Notice, OpenError, Opening, Run, RunBuilder, RunEnd,
-    RunHandle, SupervisorEnd, Unobserved,
+    Devices, DevicesError, FinishError, Guard, GuardError, Notice, OpenError, Opening, Run, RunBuilder,
+    RunEnd, RunHandle, SupervisorEnd, Unobserved,
 };
 
 #[cfg(feature = "cli")]

@@ -97,6 +97,7 @@ pub use model::printed_text::{PrintedText, printed_text};
 pub use model::process::{ProcessId, ProcessStat};
 pub use model::quantity::{Size, SizeError};
 pub use model::run_event::{RunEvent, RunOutcome};
+pub use model::session_setup::SessionSetup;
 pub use model::status::{IllegalTransition, TaskStatus, Transition};
 pub use model::time::Time;
 pub use model::value::{

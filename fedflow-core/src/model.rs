@@ -10,6 +10,7 @@ pub(crate) mod memory;
 pub(crate) mod printed_text;
 pub(crate) mod run_event;
 pub(crate) mod seconds;
+pub(crate) mod session_setup;
 pub(crate) mod status;
 pub(crate) mod time;
 pub(crate) mod value;

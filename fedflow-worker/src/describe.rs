@@ -17,7 +17,8 @@ use crate::protocol::MAX_HELLO;
 use crate::start_check::{StartedAsWorker, refuse_in_worker};
 
 /// What a program that does not answer may be.
-const ASK: &str = "is it a Fedflow worker, and begins its `main` with `Worker::run` or `Worker::run_if_worker`?";
+const ASK: &str =
+    "is it a Fedflow worker, and begins its `main` with `Worker::run` or `Worker::run_if_worker`?";
 
 /// Why a worker program does not list its task kinds.
 #[derive(Debug, thiserror::Error)]

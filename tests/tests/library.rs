@@ -155,6 +155,9 @@ fn a_program_that_forgets_that_it_is_the_worker_is_told_so_and_starts_nothing() 
     assert_eq!((&error["stage"], &error["kind"]), (&"start".into(), &"exit".into()), "{error}");
     assert_eq!(error["message"], "it left without saying hello (exit code 101)");
     let journal = sandbox.read("res/.fedflow/journal.jsonl");
-    assert!(journal.contains("begin `main` with `Worker::new().task::<YourTask>().run_if_worker();`"), "{journal}");
+    assert!(
+        journal.contains("begin `main` with `Worker::new().task::<YourTask>().run_if_worker();`"),
+        "{journal}"
+    );
     assert!(!sandbox.path().join("res/g/t/res").exists(), "the worker opened no run of its own");
 }

@@ -100,7 +100,9 @@ mod tests {
         let failed = Verdict::Failed {
             problem: "got \u{1b}[31m".into(),
             hint: "do it",
-            last_lines: LastLines::of_stderr((0..20).map(|line| format!("line {line}\u{202e}\n")).collect::<String>()),
+            last_lines: LastLines::of_stderr(
+                (0..20).map(|line| format!("line {line}\u{202e}\n")).collect::<String>(),
+            ),
         };
         let text = written(failed);
         assert!(

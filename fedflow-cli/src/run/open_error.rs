@@ -3,9 +3,9 @@
 use std::io;
 use std::path::PathBuf;
 
-use fedflow_core::{Name, ProcessId};
-use fedflow_worker::{CannotStart, HostError};
+use fedflow_core::ProcessId;
 use fedflow_worker::store::{CreateRunDirError, JournalError, LockError, RunDirError};
+use fedflow_worker::{CannotStart, HostError};
 
 use super::devices::DevicesError;
 use super::short_path::short_path;
@@ -42,15 +42,6 @@ pub enum OpenError {
         /// The name that was asked for.
         asked: String,
     },
-    /// Recorded groups are made of other tasks or parameters.
-    #[error(
-        "the run has recorded groups that are made of other tasks or parameters now:{}",
-        differences(groups)
-    )]
-    Changed {
-        /// The groups, each with what is different.
-        groups: Vec<(Name, String)>,
-    },
     /// `/proc` cannot be searched for processes of an earlier session.
     #[error(transparent)]
     LeftoverSearch(io::Error),
@@ -84,10 +75,6 @@ pub enum OpenError {
     /// The caller's observer cannot be made.
     #[error(transparent)]
     Observer(io::Error),
-}
-
-fn differences(groups: &[(Name, String)]) -> String {
-    groups.iter().map(|(group, difference)| format!("\n  {group}: {difference}")).collect()
 }
 
 fn numbers(processes: &[ProcessId]) -> String {

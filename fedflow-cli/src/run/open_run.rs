@@ -291,4 +291,26 @@ mod tests {
         assert!(matches!(builder("one").begin(), Err(OpenError::Directory(_))));
         assert!(builder("two").fresh(true).open().is_ok(), "the earlier run is removed");
     }
+
+    #[test]
+    fn a_seed_counts_from_the_session_that_is_given_it() {
+        let place = tempfile::tempdir().unwrap();
+        let session = |seed: Option<u64>| {
+            let mut builder = RunBuilder::new("seeds", place.path(), Guard::none()).devices("cpu:1");
+            if let Some(seed) = seed {
+                builder = builder.seed(seed);
+            }
+            let mut run = builder.open().unwrap();
+            drop(run.finish().unwrap());
+            JournalReader::open(run.directory()).unwrap()
+        };
+        for seed in [Some(5), None, Some(6), None] {
+            session(seed);
+        }
+        let seeds = session(None).filter_map(|record| match record.unwrap().event {
+            RunEvent::RunStarted { seed, .. } => Some(seed),
+            _ => None,
+        });
+        assert_eq!(seeds.collect::<Vec<_>>(), [5, 5, 6, 6, 6]);
+    }
 }

@@ -8,7 +8,7 @@ mod signal_watch;
 pub use guard::{Guard, GuardError, SupervisorEnd};
 
 pub(super) use guard::GuardWatch;
-pub(super) use process_environment::estimates_directory;
+pub(super) use process_environment::{estimates_directory, session_variables};
 pub(super) use signal_watch::SignalWatch;
 
 #[cfg(feature = "cli")]

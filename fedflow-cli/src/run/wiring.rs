@@ -11,11 +11,14 @@ use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fedflow_core::{
-    Config, DurationLearner, Durations, Flow, History, Observer, Ports, RunSettings, StartOrder, TaskGroup,
+    Config, DurationLearner, Durations, Flow, History, Observer, Ports, RunSettings, SessionSetup,
+    StartOrder, TaskGroup,
 };
 use fedflow_gpu::{Pool, ReleaseWatch, TelemetrySampler};
 use fedflow_report::{Report, ReportWriter};
-use fedflow_worker::store::{ControlSocket, Head, JournalNotice, JournalWriter, RunDir, RunLock};
+use fedflow_worker::store::{
+    ControlSocket, Head, JournalNotice, JournalWriter, RunDir, RunLock, recorded_config,
+};
 use fedflow_worker::{Host, HostHandle, WorkerProgram};
 use tracing::{Span, debug_span};
 
@@ -24,11 +27,11 @@ use self::device_telemetry::{SampleTargets, start_telemetry};
 use self::host_options::{host_options, within_capacity};
 use self::kept_estimates::KeptEstimates;
 use super::devices::Devices;
+use super::earlier_sessions::RecordedRun;
 use super::notice::Notices;
 use super::open_error::OpenError;
 use super::opening::Opening;
-use super::recorded_run::RecordedRun;
-use super::supervisor::{Guard, GuardWatch, SignalWatch};
+use super::supervisor::{Guard, GuardWatch, SignalWatch, session_variables};
 use crate::debug::task_names::TaskNames;
 use crate::debug::traced_pool::TracedPool;
 
@@ -45,6 +48,8 @@ pub(super) struct SessionPlan<O> {
     pub(super) lock: RunLock,
     /// What the journal's first line says of the run.
     pub(super) head: Head,
+    /// The seed of every random choice of the session.
+    pub(super) seed: u64,
     /// What earlier sessions have recorded; none for a new run.
     pub(super) recorded: Option<RecordedRun>,
     /// How long tasks took in earlier runs or sessions; only `longest-first` asks.
@@ -92,9 +97,9 @@ impl<O: Observer> Session<O> {
     /// # Errors
     /// A port cannot be opened: no threads, no private directory, the journal cannot be written.
     pub(super) fn open(plan: SessionPlan<O>) -> Result<(Self, HostHandle), OpenError> {
-        let SessionPlan { run_dir, lock, head, recorded, durations, config, devices, .. } = plan;
+        let SessionPlan { run_dir, lock, head, seed, recorded, durations, config, devices, .. } = plan;
         let SessionPlan { workers, guard, notices, make_observer, .. } = plan;
-        let Devices { mut pool, note, .. } = devices;
+        let Devices { choice, mut pool, note } = devices;
         note.iter().for_each(|note| notices.note(note));
         let learns = config.scheduler.order == StartOrder::LongestFirst;
         let learner = learns.then(|| DurationLearner::new(durations));
@@ -141,11 +146,17 @@ impl<O: Observer> Session<O> {
         let (learned, estimates) = KeptEstimates::load(&config, &notices);
         let signals = SignalWatch::start(host.clone(), notices.clone()).map_err(OpenError::Watch)?;
 
+        let setup = SessionSetup {
+            devices: choice,
+            config: recorded_config(&config),
+            environment: Some(session_variables()),
+        };
         let settings = RunSettings {
             flow: head.flow,
             workdir: run_dir.path().to_path_buf(),
-            seed: head.seed,
+            seed,
             session: number,
+            setup: Some(setup),
             on_failure: config.task.on_failure,
             grace: config.supervision.grace,
         };

@@ -4,9 +4,7 @@ use std::fmt::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use fedflow_core::{
-    AlikeTasks, FailureKind, FailureKinds, Name, Observer, RunEvent, RunOutcome, Time,
-};
+use fedflow_core::{AlikeTasks, FailureKind, FailureKinds, Name, Observer, RunEvent, RunOutcome, Time};
 
 use super::failure_text::one_line;
 use super::live_tasks::LiveTasks;
@@ -229,7 +227,9 @@ mod tests {
         for task in 0..12_u32 {
             let id = task.to_string();
             let error = match task {
-                0 => failure(FailureKind::Exit, "exit code 1", "Traceback\nValueError: \u{1b}[31mx\u{1b}[m\n"),
+                0 => {
+                    failure(FailureKind::Exit, "exit code 1", "Traceback\nValueError: \u{1b}[31mx\u{1b}[m\n")
+                }
                 1 => failure(FailureKind::Error, "no data\nsecond line", ""),
                 2 => Failure {
                     stdout_tail: "it ends here".into(),

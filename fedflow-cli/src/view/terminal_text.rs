@@ -113,7 +113,8 @@ mod tests {
 
     #[test]
     fn a_line_that_was_overwritten_is_shown_as_it_was_last() {
-        let lines: Vec<_> = shown_lines("10%|#\r20%|##\r30%|###\r\n\n  \n\u{1b}[31mkilled\u{1b}[m\n").collect();
+        let lines: Vec<_> =
+            shown_lines("10%|#\r20%|##\r30%|###\r\n\n  \n\u{1b}[31mkilled\u{1b}[m\n").collect();
         assert_eq!(lines, ["30%|###", "killed"]);
         let long = shown_lines(&"客".repeat(500)).next().unwrap();
         assert!(console::measure_text_width(&long) <= LINE_COLUMNS && long.ends_with('…'));

@@ -132,8 +132,9 @@ mod tests {
     #[test]
     fn a_line_that_is_overwritten_in_pieces_is_followed() {
         let mut text = PrintedText::default();
-        let shown: Vec<_> =
-            ["10%", "\r20%\r30%", "", "\r", "40%\n", "\u{1b}[3", "1mend"].map(|piece| text.push(piece)).into();
+        let shown: Vec<_> = ["10%", "\r20%\r30%", "", "\r", "40%\n", "\u{1b}[3", "1mend"]
+            .map(|piece| text.push(piece))
+            .into();
         assert_eq!(shown, ["10%", "\n30%", "", "", "\n40%\n", "", "end"]);
     }
 

@@ -176,7 +176,8 @@ mod tests {
     #[test]
     fn failures_that_differ_in_their_own_task_are_alike() {
         let of = |task: &'static str| {
-            let message = format!("no /res/g/{task}/data.npy for {task}: <Set at 0x7f00{}aa>", task.len() * 1111);
+            let message =
+                format!("no /res/g/{task}/data.npy for {task}: <Set at 0x7f00{}aa>", task.len() * 1111);
             (task, failure(FailureKind::Error, &message, "noise"))
         };
         assert_eq!(counts([of("client-1"), of("client-10"), of("a"), of("b")]).0.len(), 1 + 1 + 1);
@@ -186,22 +187,41 @@ mod tests {
     #[test]
     fn numbers_tell_failures_apart() {
         let of = |task, message: &str| (task, failure(FailureKind::Exit, message, ""));
-        assert_eq!(counts([of("1", "exit code 1"), of("2", "exit code 2"), of("3", "exit code 2")]), (vec![1, 2], 0));
+        assert_eq!(
+            counts([of("1", "exit code 1"), of("2", "exit code 2"), of("3", "exit code 2")]),
+            (vec![1, 2], 0)
+        );
     }
 
     #[test]
     fn what_a_program_said_last_tells_its_exits_apart() {
         let exit = |task, said: &str| (task, failure(FailureKind::Exit, "exit code 1", said));
-        let exits = [exit("a", "Traceback\nKeyError: 3"), exit("b", "ValueError: x\n"), exit("c", "other\nKeyError: 3")];
+        let exits = [
+            exit("a", "Traceback\nKeyError: 3"),
+            exit("b", "ValueError: x\n"),
+            exit("c", "other\nKeyError: 3"),
+        ];
         assert_eq!(counts(exits), (vec![2, 1], 0));
         let error = |task, said: &str| (task, failure(FailureKind::Error, "no data", said));
-        assert_eq!(counts([error("a", "epoch 1"), error("b", "epoch 2")]), (vec![2], 0), "the message says it");
+        assert_eq!(
+            counts([error("a", "epoch 1"), error("b", "epoch 2")]),
+            (vec![2], 0),
+            "the message says it"
+        );
     }
 
     #[test]
     fn what_is_kept_has_bounds() {
         let of = |task: &'static str, message: &str| (task, failure(FailureKind::Error, message, ""));
-        let many = [of("a", "1"), of("b", "2"), of("c", "3"), of("d", "4"), of("e", "5"), of("f", "1"), of("g", "1")];
+        let many = [
+            of("a", "1"),
+            of("b", "2"),
+            of("c", "3"),
+            of("d", "4"),
+            of("e", "5"),
+            of("f", "1"),
+            of("g", "1"),
+        ];
         assert_eq!(counts(many), (vec![3, 1, 1], 2));
     }
 

@@ -182,7 +182,9 @@ fn equal_failures_are_told_once_with_their_number() {
     assert_eq!(page.matches("class=\"message\"").count(), 1);
     assert!(page.contains("in train: 20 tasks") && page.contains("and 8 more tasks in the same way"));
     // Nothing was written to stderr: the other log is named and shown.
-    assert!(page.contains("Last lines of stdout.log") && page.contains("client-0&#x2f;stdout.log\">stdout.log<"));
+    assert!(
+        page.contains("Last lines of stdout.log") && page.contains("client-0&#x2f;stdout.log\">stdout.log<")
+    );
     assert!(!page.contains("stderr.log"));
     let markdown = render(|report, out| render_markdown(report, out));
     let rows: Vec<_> = markdown.lines().filter(|line| line.contains("KeyError")).collect();

@@ -50,6 +50,11 @@ fn equal_failures_are_told_once_with_their_number() {
     let told: Vec<_> = outcome.stderr.lines().filter(|line| line.contains("parameters do not fit")).collect();
     assert_eq!(told.len(), 2, "when it came first and at the end: {}", outcome.stderr);
     assert!(told[1].ends_with(": 6 tasks"), "{told:?}");
-    assert_eq!(outcome.stderr.matches("failed in the same way as g/client-").count(), 5, "{}", outcome.stderr);
+    assert_eq!(
+        outcome.stderr.matches("failed in the same way as g/client-").count(),
+        5,
+        "{}",
+        outcome.stderr
+    );
     assert!(sandbox.read("res/report.html").contains("in start: 6 tasks"));
 }

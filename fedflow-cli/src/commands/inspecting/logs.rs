@@ -52,7 +52,8 @@ fn no_task_named(access: &RunAccess) -> CommandError {
         0 => format!("{run} has no log: none of its tasks has started"),
         tasks => format!("{run} has the logs of {}: name one", counted(tasks as u64, "task")),
     };
-    let lines = meant.into_iter().map(|(group, task)| format!("fedflow logs {run} {}/{}", group.name, task.id));
+    let lines =
+        meant.into_iter().map(|(group, task)| format!("fedflow logs {run} {}/{}", group.name, task.id));
     lines.fold(CommandError::refused(error), CommandError::hint)
 }
 

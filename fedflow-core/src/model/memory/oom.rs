@@ -144,7 +144,10 @@ mod tests {
         let signs = common.with(&extra);
         for stage in [Stage::Load, Stage::Train] {
             assert_eq!(found(&signs, stage, Some(77), ""), Some("exit code 77".into()));
-            assert_eq!(found(&signs, stage, Some(1), "there is no room"), Some("\"no room\" on stderr".into()));
+            assert_eq!(
+                found(&signs, stage, Some(1), "there is no room"),
+                Some("\"no room\" on stderr".into())
+            );
             assert_eq!(found(&signs, stage, Some(1), "all is well"), None, "empty words mean nothing");
         }
         assert!(found(&signs, Stage::Train, Some(1), "CUDA out of memory").is_some(), "the others stay");

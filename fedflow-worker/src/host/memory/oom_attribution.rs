@@ -74,7 +74,10 @@ mod tests {
     fn only_a_failure_unasked_is_taken_for_out_of_memory() {
         let check = |cause: Option<&Cause>, ending, asked| {
             let check = OomCheck::of(Arc::default(), Some(Stage::Train), cause, ending, asked)?;
-            let judged = check.judge(Cause::new(FailureKind::Exit, "exit code 1"), [("stderr", "x CUDA out of memory. x"), ("stdout", "")]);
+            let judged = check.judge(
+                Cause::new(FailureKind::Exit, "exit code 1"),
+                [("stderr", "x CUDA out of memory. x"), ("stdout", "")],
+            );
             (judged.kind == FailureKind::Oom).then_some(judged.message)
         };
         let said = check(None, Some(Ending::Code(1)), None).unwrap();

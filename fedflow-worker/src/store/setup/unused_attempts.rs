@@ -14,7 +14,9 @@ pub fn remove_unused_attempts(run_dir: &RunDir, state: &RunState) {
         let recorded = group.workdir_of(task);
         let place = recorded.and_then(|workdir| place_of(run_dir.path(), state.workdir(), &workdir));
         // A link in the place of a directory is not followed.
-        if let Some(place) = place.filter(|place| fs::symlink_metadata(place).is_ok_and(|found| found.is_dir())) {
+        if let Some(place) =
+            place.filter(|place| fs::symlink_metadata(place).is_ok_and(|found| found.is_dir()))
+        {
             let _ = fs::remove_dir_all(place);
         }
     }

@@ -9,8 +9,8 @@ use fedflow_worker::store::{
     remove_unused_attempts,
 };
 
-use super::notice::Notices;
-use super::open_error::OpenError;
+use crate::run::notice::Notices;
+use crate::run::open_error::OpenError;
 
 /// How long what is left of an earlier session has to end before it is killed.
 const LEFTOVER_GRACE: Duration = Duration::from_secs(2);
@@ -63,7 +63,11 @@ impl RecordedRun {
     ///
     /// # Errors
     /// Some cannot be ended, or `/proc` cannot be read.
-    pub(super) fn end_earlier_session(&self, run_dir: &RunDir, notices: &Notices) -> Result<(), OpenError> {
+    pub(in crate::run) fn end_earlier_session(
+        &self,
+        run_dir: &RunDir,
+        notices: &Notices,
+    ) -> Result<(), OpenError> {
         if let Some(torn) = &self.state.journal.torn {
             notices.note(format_args!(
                 "the journal's torn end is cut: {} bytes at offset {}",
