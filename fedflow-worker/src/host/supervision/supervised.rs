@@ -386,14 +386,6 @@ impl Supervised {
         self.context().private.of(self.first_id)
     }
 
-    /// Whether its task has its result, as far as it has said so.
-    pub(super) fn has_succeeded(&self) -> bool {
-        match self.kind {
-            WorkerKind::Session(_) => self.listener.phase() == SessionPhase::Idle,
-            WorkerKind::Command(phase) => phase == CommandPhase::Idle,
-        }
-    }
-
     /// Where a command may put its result.
     pub(super) fn result_path(&self) -> PathBuf {
         self.context().private.result_of(self.first_id)

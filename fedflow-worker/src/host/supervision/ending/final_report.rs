@@ -27,7 +27,9 @@ pub(crate) fn report_end(worker: Supervised) -> Cause {
     FinalReport {
         cause: cause.clone(),
         check: OomCheck::of(signs, stage, worker.cause.as_ref(), ending, asked),
-        is_done: worker.cause.is_none() && asked == Some(Severity::Asked) && worker.has_succeeded(),
+        is_done: worker.cause.is_none()
+            && asked == Some(Severity::Asked)
+            && worker.kind.has_result(worker.listener.phase()),
         killed_for_memory: worker.process.is_killed_for_memory(),
         before_first_word: worker.process.died().is_some_and(|died| worker.listener.is_unheard(died)),
         leftover: if worker.kind.is_command() {
