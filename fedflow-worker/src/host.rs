@@ -88,17 +88,18 @@ impl Host {
     /// The limit of open descriptors is raised as far as is allowed (at most to 65,536), as each worker needs five.
     ///
     /// # Errors
-    /// The base directory is relative, or the system refuses a directory, thread or descriptor.
+    /// The base directory is relative, the system is too old or refuses a directory, thread or descriptor, or this process
+    /// is a worker itself and has not served its supervisor.
     pub fn start(options: HostOptions) -> Result<(Self, HostHandle), HostError> {
+        let clock = Clock::start();
+        let context = HostContext::new(options, clock.clone())?;
         descriptor_limit::raise();
         sessions::ipc::ipc_reader::prepare()?;
-        if options.adopt_orphans {
+        if context.options.adopt_orphans {
             set_child_subreaper(Some(getpid())).map_err(io::Error::from)?;
         }
-        let clock = Clock::start();
         let waker = Waker::open()?;
         let (inputs, notices) = (InputQueue::new(&waker), NoticeQueue::new(&waker));
-        let context = HostContext::new(options, clock.clone())?;
         let (sampler, sampling) = start_sampling(&context, &inputs)?.unzip();
         let workers = WorkerTable::start(context, inputs.clone(), notices.clone(), waker)?;
         let arrivals = Arrivals::new(inputs.clone(), clock.clone());

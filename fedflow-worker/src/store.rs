@@ -107,6 +107,7 @@ pub use run_dir::{
 pub use run_state::{RunState, recover, recover_with};
 pub use setup::{
     CreateRunDirError, Existing, RUN_TOKEN_VARIABLE, create_run_dir, end_leftovers, processes_of_run,
+    remove_unused_attempts,
 };
 pub use telemetry_file::{TelemetryError, TelemetryWriter, read_telemetry};
 pub use wall_clock::unix_now;

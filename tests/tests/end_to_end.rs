@@ -9,6 +9,8 @@ mod bad_input;
 mod demo;
 #[path = "end_to_end/devices.rs"]
 mod devices;
+#[path = "end_to_end/failures.rs"]
+mod failures;
 #[path = "end_to_end/faults.rs"]
 mod faults;
 #[path = "end_to_end/flows.rs"]

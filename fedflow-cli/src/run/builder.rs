@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fedflow_core::{Config, Durations, Observer, StartOrder};
-use fedflow_worker::WorkerProgram;
 use fedflow_worker::store::{
     CreateRunDirError, Existing, Head, RunDir, RunLock, create_run_dir, flow_checksum, new_run_token,
     recorded_config, unix_now,
 };
+use fedflow_worker::{WorkerProgram, check_start};
 
 use super::devices::Devices;
 use super::earlier_sessions::{
@@ -20,7 +20,7 @@ use super::notice::{Notice, Notices};
 use super::open_error::OpenError;
 use super::open_run::Run;
 use super::opening::Opening;
-use super::supervisor::{Guard, check_system, session_variables};
+use super::supervisor::{Guard, session_variables};
 use super::wiring::{MakeObserver, Session, SessionPlan, Unobserved};
 
 /// The devices of a run that is given none.
@@ -227,7 +227,7 @@ impl<O: Observer> RunBuilder<O> {
     /// The directory holds a run already and [`Self::fresh`] does not say to remove it, something is in the way, the
     /// devices cannot be used, or the system refuses what a run needs.
     pub fn begin(mut self) -> Result<Run<O>, OpenError> {
-        check_system()?;
+        check_start()?;
         let devices = self.take_devices()?;
         let durations = self.durations.take().unwrap_or_else(|| self.replaced_durations());
         let existing = if self.fresh { Existing::Fresh } else { Existing::Refuse };
@@ -274,7 +274,7 @@ impl<O: Observer> RunBuilder<O> {
     /// # Errors
     /// As for [`Self::resume`], but for what a locked run has behind it.
     pub(crate) fn go_on(mut self, locked: LockedRun) -> Result<Run<O>, OpenError> {
-        check_system()?;
+        check_start()?;
         let devices = self.take_devices()?;
         let LockedRun { run_dir, lock, recorded } = locked;
         self.say_changes(&recorded);

@@ -137,12 +137,12 @@ fn changes_history(event: &RunEvent) -> bool {
 
 fn recorded_group(group: &GroupProgress) -> RecordedGroup {
     let outcomes = group.tasks().iter().filter_map(|task| Some((task.id.clone(), recorded_outcome(task)?)));
-    let started = group.tasks().iter().filter(|task| task.attempts > 0);
+    let started = group.tasks().iter().filter(|task| task.counted_attempts() > 0);
     RecordedGroup {
         fingerprint: group.fingerprint,
         finished: group.is_over(),
         outcomes: outcomes.collect(),
-        attempts: started.map(|task| (task.id.clone(), task.attempts)).collect(),
+        attempts: started.map(|task| (task.id.clone(), task.counted_attempts())).collect(),
     }
 }
 
