@@ -13,7 +13,7 @@ pub(super) fn nearly_half_of_the_host() -> String {
     format!("{}B", kilobytes * 1024 / 100 * 45)
 }
 
-/// The most tasks that had memory of the host at once, in each session of the run in `res`.
+/// The most tasks that loaded or trained at once, in each session of the run in `res`.
 fn most_at_once(sandbox: &Sandbox) -> Vec<i32> {
     let mut sessions: Vec<(i32, i32)> = Vec::new();
     for line in sandbox.read("res/.fedflow/journal.jsonl").lines() {
@@ -21,7 +21,7 @@ fn most_at_once(sandbox: &Sandbox) -> Vec<i32> {
         match event["event"].as_str() {
             Some("run-started") => sessions.push((0, 0)),
             Some("task-loading") => sessions.last_mut().unwrap().0 += 1,
-            Some("task-exited") => sessions.last_mut().unwrap().0 -= 1,
+            Some("task-released") => sessions.last_mut().unwrap().0 -= 1,
             _ => {}
         }
         sessions.iter_mut().for_each(|(now, most)| *most = (*most).max(*now));
