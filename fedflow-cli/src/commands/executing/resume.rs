@@ -35,7 +35,7 @@ pub(in crate::commands) fn cmd_resume(args: &ResumeArgs, guard: Guard) -> Result
     let file = recorded_flow(&run_dir, &head)?;
     let named = named(args, locked.state(), &run_dir)?;
     let setup = locked.state().setup();
-    let config = with_password(with_grace(config_of(&setup)?, args.grace))?;
+    let (config, config_file) = with_password(with_grace(config_of(&setup)?, args.grace), &setup)?;
     let devices = open_devices(args.devices.as_deref().unwrap_or(&setup.devices), &config)?;
     check_flow(&file.flow, &config, devices.pool())?;
     let recorded = locked.state().progress();
@@ -47,10 +47,13 @@ pub(in crate::commands) fn cmd_resume(args: &ResumeArgs, guard: Guard) -> Result
         let stops_at_failures = config.task.on_failure == OnFailure::Stop;
         say_if_only_failures(&file.flow.groups, &recorded, stops_at_failures);
     }
-    let builder = RunBuilder::new(head.flow, run_dir.path(), guard)
+    let mut builder = RunBuilder::new(head.flow, run_dir.path(), guard)
         .opened_devices(devices)
         .config(config)
         .workers(worker_programs(&file.flow));
+    if let Some(file) = config_file {
+        builder = builder.config_file(file);
+    }
     run_groups(shown(builder, args.progress).go_on(locked)?, &file.flow)
 }
 
@@ -125,12 +128,20 @@ fn config_of(setup: &SessionSetup) -> Result<Config, CommandError> {
     Ok(config)
 }
 
-/// The journal keeps no password: it is taken from where the run took it, `fedflow.toml` or the environment.
-fn with_password(mut config: Config) -> Result<Config, CommandError> {
-    if config.smtp.enable {
-        config.smtp.password = load_settings(&SettingArgs::default(), None)?.config().smtp.password.clone();
+/// The journal keeps no password: it is taken from where the run took it, its configuration file or the environment. Also
+/// returns that file: the current directory's `fedflow.toml` if the run had none, or it is not there any more.
+fn with_password(
+    mut config: Config,
+    setup: &SessionSetup,
+) -> Result<(Config, Option<PathBuf>), CommandError> {
+    let recorded = setup.config_file.as_ref().map(PathBuf::from);
+    if !config.smtp.enable {
+        return Ok((config, recorded));
     }
-    Ok(config)
+    let args = SettingArgs { config: recorded.filter(|file| file.exists()), set: Vec::new() };
+    let settings = load_settings(&args, None)?;
+    config.smtp.password = settings.config().smtp.password.clone();
+    Ok((config, settings.file()))
 }
 
 fn say_if_changed(flow_file: &Path, kept: &str) {
