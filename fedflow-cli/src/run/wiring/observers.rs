@@ -1,9 +1,10 @@
 //! What observes every run: the journal, the report, what is learned of durations, and the caller's own observer.
 
-use fedflow_core::{DurationLearner, Observer, RunEvent, Time};
+use fedflow_core::{DurationLearner, Observer, RunEvent, Time, Wait};
 use fedflow_report::ReportWriter;
 use fedflow_worker::store::JournalWriter;
 
+use super::wait_board::WaitBoard;
 use crate::debug::task_names::TaskNames;
 
 /// All observers of a run.
@@ -16,6 +17,8 @@ pub(in crate::run) struct Observers<O> {
     pub(in crate::run) learner: Option<DurationLearner>,
     /// Learns the names of groups and tasks for traces.
     pub(in crate::run) names: TaskNames,
+    /// Shows what the run waits for.
+    pub(in crate::run) waits: WaitBoard,
     /// The caller's.
     pub(in crate::run) own: O,
 }
@@ -43,6 +46,11 @@ impl<O: Observer> Observer for Observers<O> {
         self.report.announce(time, event);
         // After the report, which the caller's observer may ask for what it tells.
         self.own.announce(time, event);
+    }
+
+    fn waits(&mut self, time: Time, wait: Option<&Wait>) {
+        self.waits.show(wait);
+        self.own.waits(time, wait);
     }
 }
 
