@@ -61,6 +61,7 @@ impl Bench {
             task_id: id,
             attempt: 1,
             workdir,
+            cwd: None,
             checkpoint_dir,
             program: Arc::new(program),
             params: Dict::new(),

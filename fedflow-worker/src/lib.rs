@@ -64,7 +64,7 @@
 //! - [`Host`] is the workers of a whole run: the engine's port `Workers` (fedflow-core). Its workers are Rust programs over
 //!   ipc-channel, programs in any language over lines of JSON, and plain commands. Other threads reach it through a
 //!   [`HostHandle`]; [`HostOptions`], [`WorkerProgram`] and [`LeaseHooks`] set it up.
-//! - [`describe()`](describe) asks a worker program for its task kinds, and [`WorkerCheck`] tries it step by step.
+//! - [`describe()`](describe) asks a worker program for its task kinds, [`describe_with()`] also whether parameters fit them, and [`WorkerCheck`] tries it step by step.
 //! - [`own_processes`] is for the process that ends what a supervisor leaves behind.
 //!
 //! # What a run leaves on disk (feature `run-dir`)
@@ -108,7 +108,7 @@ pub use host::fuzzing;
 #[cfg(feature = "host")]
 pub use check_worker::{CheckedStep, Trial, Verdict, WorkerCheck};
 #[cfg(feature = "host")]
-pub use describe::{DescribeError, describe};
+pub use describe::{DescribeError, Description, ParamsQuestion, describe, describe_with};
 #[cfg(feature = "host")]
 pub use host::{Host, HostError, HostHandle, HostOptions, LeaseHooks, Protocol, WorkerProgram};
 #[cfg(feature = "host")]

@@ -23,6 +23,8 @@ mod lost_cards;
 mod out_of_memory;
 #[path = "end_to_end/overlap.rs"]
 mod overlap;
+#[path = "end_to_end/places.rs"]
+mod places;
 #[path = "end_to_end/plan.rs"]
 mod plan;
 #[path = "end_to_end/report.rs"]

@@ -62,7 +62,8 @@ impl FlowFile {
         Self::parse(text, path)
     }
 
-    /// Takes a text as the flow file at a path. It reads nothing, except the current directory if the path is relative.
+    /// Takes a text as the flow file at a path. It reads nothing, except the current directory if the path is relative, and
+    /// where the home directory is if a `~` stands for it.
     ///
     /// # Errors
     /// Everything that is wrong in it.
@@ -74,6 +75,7 @@ impl FlowFile {
             .map_or_else(|| PathBuf::from("/"), Path::to_path_buf);
         let mut reader = FlowReader {
             toml: TomlReader::new(&source),
+            flow_dir: base_dir.display().to_string().into(),
             templates: TemplateSet::default(),
             visible: VisibleNames::default(),
         };

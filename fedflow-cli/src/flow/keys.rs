@@ -76,6 +76,7 @@ keys! {
     COMMAND: TextList = "command" in [Task, Worker], "A program and its arguments; a path is relative to the flow file.";
     LOAD_COMMAND: TextList = "load-command" in [Task], "A command that runs in the load phase, before `command`.";
     ENV: AnyTable = "env" in [Task, Worker], "Variables that are added to the environment of a command or a worker.";
+    CWD: String = "cwd" in [Task, Worker], "The current directory, relative to the flow file; without it, the task's own directory.";
     DEVICES: NonZeroU32 = "devices" in [Task], "How many devices the task trains on at once.";
     EXCLUSIVE: bool = "exclusive" in [Task], "Whether the task has its cards to itself.";
     EXPECTED_LOAD: Duration = "expected-load" in [Task], "How long the task is expected to load.";

@@ -259,6 +259,7 @@ impl<W: Workers, P: DevicePool, O: Observer> Drive<W, P, O> {
             task_id: spec.task_id.clone(),
             attempt,
             workdir: group.workdir()?.join(spec.task_id.as_str()),
+            cwd: spec.cwd.clone(),
             checkpoint_dir: checkpoints.join(name.as_str()).join(spec.task_id.as_str()),
             program: spec.program.clone(),
             params: spec.params.clone(),

@@ -280,6 +280,7 @@ fn assignment(place: &Path, number: u32, (kind, params): (&str, Dict)) -> Result
         task_id: name(&format!("task-{number}"))?,
         attempt: 1,
         workdir: place.join(format!("task-{number}")),
+        cwd: None,
         checkpoint_dir: place.join(format!("checkpoint-{number}")),
         program: Arc::new(Program::Worker { worker: WORKER.into(), kind: kind.into() }),
         params,

@@ -9,6 +9,10 @@ use std::path::PathBuf;
 
 /// Set by a caller that only wants to know a worker's task kinds.
 pub(crate) const DESCRIBE: &str = "FEDFLOW_DESCRIBE";
+/// Set by such a caller that then asks whether parameters fit: one line of JSON each on standard input.
+pub(crate) const DESCRIBE_PARAMS: &str = "FEDFLOW_DESCRIBE_PARAMS";
+/// The current directory of a worker whose tasks do not work in their own.
+pub(crate) const CWD: &str = "FEDFLOW_CWD";
 /// Names the descriptor of a worker's socket.
 pub(crate) const FD: &str = "FEDFLOW_FD";
 /// The secret by which a Rust worker and its supervisor know each other; removed before user code runs.

@@ -12,7 +12,7 @@ use super::flow_groups::run_groups;
 use super::shown_run::shown;
 use crate::args::{ResumeArgs, SettingArgs};
 use crate::commands::command_error::CommandError;
-use crate::commands::flow_setup::{check_flow, load_settings, open_devices, with_grace, worker_programs};
+use crate::commands::flow_setup::{Checked, check_flow, load_settings, open_devices, with_grace, worker_programs};
 use crate::commands::printing::{plain_table, stderr, stdout};
 use crate::flow::{Flow, FlowFile, FlowGroup};
 use crate::run::short_path;
@@ -46,7 +46,7 @@ pub(in crate::commands) fn cmd_resume(args: &ResumeArgs, guard: Guard) -> Result
     }
     let config = with_password(with_grace(recorded_config(&head)?, args.grace))?;
     let devices = open_devices(args.devices.as_deref().unwrap_or(&head.devices), &config)?;
-    check_flow(&file.flow, &config, devices.pool())?;
+    check_flow(&file.flow, &config, devices.pool(), Checked::Recorded)?;
     let stops_at_failures = config.task.on_failure == OnFailure::Stop;
     let builder = RunBuilder::new(head.flow, run_dir.path(), guard)
         .opened_devices(devices)

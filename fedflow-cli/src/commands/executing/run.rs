@@ -11,12 +11,12 @@ use super::shown_run::shown;
 use crate::args::RunArgs;
 use crate::commands::command_error::CommandError;
 use crate::commands::flow_setup::{
-    check_flow, current_directory, load_settings, open_devices, with_grace, worker_programs,
+    Checked, check_flow, current_directory, load_settings, open_devices, with_grace, worker_programs,
 };
 use crate::commands::printing::stderr;
 use crate::flow::{Flow, FlowFile};
 use crate::run::{DEFAULT_SEED, Guard, OpenError, RunBuilder, read_durations};
-use crate::settings::Settings;
+use crate::settings::{Settings, typed_path};
 
 /// Runs the flow.
 pub(in crate::commands) fn cmd_run(args: &RunArgs, guard: Guard) -> Result<(), CommandError> {
@@ -24,7 +24,8 @@ pub(in crate::commands) fn cmd_run(args: &RunArgs, guard: Guard) -> Result<(), C
     let settings = load_settings(&args.settings, Some(&file))?;
     let config = with_grace(settings.config().clone(), args.options.grace);
     let devices = open_devices(&args.options.devices, &config)?;
-    check_flow(&file.flow, &config, devices.pool())?;
+    let checked = if args.resume { Checked::Recorded } else { Checked::New };
+    check_flow(&file.flow, &config, devices.pool(), checked)?;
     let workdir = workdir_of(args, &file, &settings)?;
     if args.resume {
         RunDir::open(&workdir)
@@ -80,7 +81,7 @@ pub(in crate::commands) fn run_dir_of(args: &RunArgs) -> Option<PathBuf> {
 
 fn workdir_of(args: &RunArgs, file: &FlowFile, settings: &Settings) -> Result<PathBuf, CommandError> {
     Ok(match &args.options.workdir {
-        Some(workdir) => workdir.clone(),
+        Some(workdir) => typed_path(workdir),
         None => settings.workdir(&file.flow.base_dir, &current_directory()?),
     })
 }

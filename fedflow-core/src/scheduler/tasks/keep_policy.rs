@@ -1,5 +1,7 @@
 //! Which later tasks the process of a task stays for.
 
+use std::path::PathBuf;
+
 use crate::work::spec::{Program, Reuse, TaskSpec};
 
 /// For which later tasks a process stays when its own task has its result.
@@ -9,12 +11,15 @@ pub(crate) struct KeepPolicy {
     kind: Box<str>,
     key: Option<Box<str>>,
     reuse: Option<Reuse>,
+    cwd: Option<PathBuf>,
 }
 
-/// What a process is kept under: its worker program and, if it keeps what it has loaded, the task kind and the key.
+/// What a process is kept under: its worker program, the directory in which it works, and, if it keeps what it has loaded,
+/// the task kind and the key.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::scheduler) struct KeepKey {
     worker: Box<str>,
+    cwd: Option<PathBuf>,
     data: Option<(Box<str>, Box<str>)>,
 }
 
@@ -27,6 +32,7 @@ impl KeepPolicy {
             kind: kind.as_str().into(),
             key: spec.keep.clone(),
             reuse: spec.reuse,
+            cwd: spec.cwd.clone(),
         })
     }
 
@@ -43,17 +49,17 @@ impl KeepPolicy {
     /// What the process is kept under after such a task.
     pub(in crate::scheduler) fn keep_key(&self) -> KeepKey {
         let data = self.key.as_ref().map(|key| (self.kind.clone(), key.clone()));
-        KeepKey { worker: self.worker.clone(), data }
+        KeepKey { data, ..self.reuse_key() }
     }
 
     /// What the processes are kept under that any task of the worker may have.
     pub(in crate::scheduler) fn reuse_key(&self) -> KeepKey {
-        KeepKey { worker: self.worker.clone(), data: None }
+        KeepKey { worker: self.worker.clone(), cwd: self.cwd.clone(), data: None }
     }
 
     /// Whether a process is kept under the same key after a task with the other policy.
     pub(in crate::scheduler) fn keeps_the_same_as(&self, other: &Self) -> bool {
-        (&self.worker, &self.kind, &self.key) == (&other.worker, &other.kind, &other.key)
+        self.keep_key() == other.keep_key() && self.kind == other.kind
     }
 
     /// Whether a process that has served this many tasks before stays after one more.

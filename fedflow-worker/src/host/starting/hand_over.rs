@@ -77,6 +77,7 @@ mod tests {
             task_id: Name::new("task").unwrap(),
             attempt: 1,
             workdir: workdir.into(),
+            cwd: None,
             checkpoint_dir: workdir.join("checkpoint"),
             program: Arc::new(Program::Worker { worker: "w".into(), kind: "k".into() }),
             params: Dict::new(),

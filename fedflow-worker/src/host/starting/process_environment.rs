@@ -51,6 +51,9 @@ pub(crate) fn process_environment(
     environment.set(environment::ATTEMPT, assignment.attempt.to_string());
     environment.set(environment::WORKDIR, &assignment.workdir);
     environment.set(environment::CHECKPOINT_DIR, &assignment.checkpoint_dir);
+    if let Some(cwd) = &assignment.cwd {
+        environment.set(environment::CWD, cwd);
+    }
     for (name, value) in &process.environment {
         environment.set(name, value);
     }

@@ -97,10 +97,14 @@ pub(crate) fn do_job(context: &HostContext, job: StartJob) -> Result<Started, Ca
     };
     let stdin = stdin.as_ref().unwrap_or(&context.null).as_fd();
     let (stdout, stderr) = logs.for_process();
+    // The system would only say that something does not exist.
+    if let Some(cwd) = assignment.cwd.as_ref().filter(|cwd| !cwd.is_dir()) {
+        return Err(spawn_failed(format!("its cwd is no directory: {}", cwd.display())));
+    }
     let process = spawn::spawn(Launch {
         command: &spec.command,
         base_dir: &context.options.base_dir,
-        current_dir: &assignment.workdir,
+        current_dir: assignment.cwd.as_ref().unwrap_or(&assignment.workdir),
         environment: &process_environment(context, assignment, &spec),
         streams: [stdin, stdout, stderr],
     })
