@@ -62,6 +62,7 @@ impl Bench {
             attempt: 1,
             workdir,
             cwd: None,
+            on_cpu: false,
             checkpoint_dir,
             program: Arc::new(program),
             params: Dict::new(),

@@ -63,7 +63,7 @@ pub use inputs::host_handle::HostHandle;
 use inputs::input_queue::{Arrivals, InputQueue, Waker};
 pub use lease_hooks::LeaseHooks;
 use memory::host_sampler::{Sampler, SamplerThread};
-pub use options::{HostOptions, Protocol, WorkerProgram};
+pub use options::{HostOptions, OnCpu, Protocol, WorkerProgram};
 use starting::descriptor_limit;
 use supervision::notice::NoticeQueue;
 use supervision::worker_table::WorkerTable;

@@ -110,7 +110,7 @@ pub use check_worker::{CheckedStep, Trial, Verdict, WorkerCheck};
 #[cfg(feature = "host")]
 pub use describe::{DescribeError, Description, ParamsQuestion, describe, describe_with};
 #[cfg(feature = "host")]
-pub use host::{Host, HostError, HostHandle, HostOptions, LeaseHooks, Protocol, WorkerProgram};
+pub use host::{Host, HostError, HostHandle, HostOptions, LeaseHooks, OnCpu, Protocol, WorkerProgram};
 #[cfg(feature = "host")]
 pub use running_task::{RunningTask, RunningTaskError, RunningTaskHandle, TaskEvent};
 #[cfg(feature = "runtime")]

@@ -290,6 +290,7 @@ fn assignment(spec: &TaskSpec, directory: &Path) -> Assignment {
         attempt: 1,
         workdir: directory.join(spec.task_id.as_str()),
         cwd: spec.cwd.clone(),
+        on_cpu: false,
         checkpoint_dir: directory.join(".fedflow").join("checkpoints").join(spec.task_id.as_str()),
         program: Arc::clone(&spec.program),
         params: spec.params.clone(),

@@ -83,7 +83,7 @@ keys! {
     EXPECTED_TRAIN: Duration = "expected-train" in [Task], "How long the task is expected to train.";
     KEEP: KeepKey = "keep" in [Task], "Keeps the process, with what it has loaded, for the next task with this key.";
 
-    DEVICE: Pin = "device" in [Group, Task], "The device to which the task, or each task of the group, is pinned.";
+    DEVICE: Pin = "device" in [Group, Task], "The device to which the task, or each task of the group, is pinned. `cpu` needs no card and holds none.";
     ESTIMATE_MEMORY: Size = "estimate-memory" in [Group, Task], "Host memory that a task is expected to use.";
     ESTIMATE_CUDA_MEMORY: Size = "estimate-cuda-memory" in [Group, Task], "Memory of a card that a task is expected to use.";
     OOM_PATTERN: OneOrMoreTexts = "oom-pattern" in [Group, Task], "Texts on stderr that mean out of memory, beside the usual ones.";

@@ -55,6 +55,8 @@ pub struct Assignment {
     pub workdir: PathBuf,
     /// The current directory of its process, an absolute path; `None`: its own directory.
     pub cwd: Option<PathBuf>,
+    /// Whether it is pinned to the CPU, so that its processes shall see no card.
+    pub on_cpu: bool,
     /// A directory that survives attempts and resume.
     pub checkpoint_dir: PathBuf,
     /// What runs it.

@@ -281,6 +281,7 @@ fn assignment(place: &Path, number: u32, (kind, params): (&str, Dict)) -> Result
         attempt: 1,
         workdir: place.join(format!("task-{number}")),
         cwd: None,
+        on_cpu: false,
         checkpoint_dir: place.join(format!("checkpoint-{number}")),
         program: Arc::new(Program::Worker { worker: WORKER.into(), kind: kind.into() }),
         params,

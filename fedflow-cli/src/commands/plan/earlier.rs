@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use fedflow_core::{DeviceInfo, Durations, RunEvent};
+use fedflow_gpu::slots_beside;
 use fedflow_worker::store::{JournalReader, RunDir};
 
 use crate::commands::command_error::CommandError;
@@ -16,6 +17,8 @@ pub(super) struct EarlierDurations {
     pub(super) durations: Durations,
     /// The devices of its last session.
     pub(super) devices: Vec<DeviceInfo>,
+    /// How many CPU slots there were beside cards.
+    pub(super) slots_beside: u32,
     /// Its seed.
     pub(super) seed: u64,
 }
@@ -29,6 +32,7 @@ impl EarlierDurations {
         let run_dir = RunDir::open(run).map_err(CommandError::refused)?;
         let reader = JournalReader::open(&run_dir).map_err(CommandError::refused)?;
         let seed = reader.head().seed;
+        let slots_beside = slots_beside(&reader.head().devices);
         let mut durations = Durations::default();
         let mut devices = Vec::new();
         for record in reader {
@@ -38,6 +42,6 @@ impl EarlierDurations {
                 devices = of_session;
             }
         }
-        Ok(Self { name: short_path(run), durations, devices, seed })
+        Ok(Self { name: short_path(run), durations, devices, slots_beside, seed })
     }
 }

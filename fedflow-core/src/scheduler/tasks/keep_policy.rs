@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::model::device::Pin;
 use crate::work::spec::{Program, Reuse, TaskSpec};
 
 /// For which later tasks a process stays when its own task has its result.
@@ -12,20 +13,23 @@ pub(crate) struct KeepPolicy {
     key: Option<Box<str>>,
     reuse: Option<Reuse>,
     cwd: Option<PathBuf>,
+    /// Whether the task is pinned to the CPU, so that its process sees no card.
+    on_cpu: bool,
 }
 
-/// What a process is kept under: its worker program, the directory in which it works, and, if it keeps what it has loaded,
-/// the task kind and the key.
+/// What a process is kept under: its worker program, the directory in which it works, whether it sees no card, and, if it
+/// keeps what it has loaded, the task kind and the key.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::scheduler) struct KeepKey {
     worker: Box<str>,
     cwd: Option<PathBuf>,
+    on_cpu: bool,
     data: Option<(Box<str>, Box<str>)>,
 }
 
 impl KeepPolicy {
     /// The policy of a task; `None` if its process ends with it. The process of a command is never kept.
-    pub(in crate::scheduler) fn of(spec: &TaskSpec) -> Option<Self> {
+    pub(in crate::scheduler) fn of(spec: &TaskSpec, pin: Option<&Pin>) -> Option<Self> {
         let Program::Worker { worker, kind } = spec.program.as_ref() else { return None };
         (spec.keep.is_some() || spec.reuse.is_some()).then(|| Self {
             worker: worker.as_str().into(),
@@ -33,6 +37,7 @@ impl KeepPolicy {
             key: spec.keep.clone(),
             reuse: spec.reuse,
             cwd: spec.cwd.clone(),
+            on_cpu: pin.is_some_and(Pin::is_cpu),
         })
     }
 
@@ -54,7 +59,7 @@ impl KeepPolicy {
 
     /// What the processes are kept under that any task of the worker may have.
     pub(in crate::scheduler) fn reuse_key(&self) -> KeepKey {
-        KeepKey { worker: self.worker.clone(), cwd: self.cwd.clone(), data: None }
+        KeepKey { worker: self.worker.clone(), cwd: self.cwd.clone(), on_cpu: self.on_cpu, data: None }
     }
 
     /// Whether a process is kept under the same key after a task with the other policy.

@@ -48,8 +48,11 @@ fn of_group(group: &TaskGroup, times: &PlannedTimes, devices: &LeaseTable, confi
         let train = of_task.train.as_secs_f64();
         longest = longest.max(load + train);
         first_load = first_load.min(load);
-        let of_devices = train * share(&task, largest, config);
-        work += of_devices;
+        let on_slots = task.pin().is_some_and(Pin::is_cpu) && devices.slots_beside() > 0;
+        let of_devices = train * share(&task, largest.filter(|_| !on_slots), config);
+        if !on_slots {
+            work += of_devices;
+        }
         if let Some(pin) = task.pin() {
             pinned.entry(pin.to_string()).or_insert_with(|| (pin.clone(), 0.0)).1 += of_devices;
         }
@@ -61,7 +64,8 @@ fn of_group(group: &TaskGroup, times: &PlannedTimes, devices: &LeaseTable, confi
     let divided = |work: f64, among: usize| work / f64::from(u32::try_from(among).unwrap_or(u32::MAX).max(1));
     let of_pins = pinned.values().map(|(pin, work)| {
         let among = infos.iter().filter(|info| pin.matches(info.device, info.uuid.as_deref())).count();
-        divided(*work, among)
+        let beside = if pin.is_cpu() { devices.slots_beside() as usize } else { 0 };
+        divided(*work, among + beside)
     });
     let shared = of_pins.fold(divided(work, infos.len()), f64::max);
     longest.max(first_load + shared)

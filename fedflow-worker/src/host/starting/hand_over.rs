@@ -78,6 +78,7 @@ mod tests {
             attempt: 1,
             workdir: workdir.into(),
             cwd: None,
+            on_cpu: false,
             checkpoint_dir: workdir.join("checkpoint"),
             program: Arc::new(Program::Worker { worker: "w".into(), kind: "k".into() }),
             params: Dict::new(),
