@@ -12,7 +12,9 @@ use super::flow_groups::run_groups;
 use super::shown_run::shown;
 use crate::args::{ResumeArgs, SettingArgs};
 use crate::commands::command_error::CommandError;
-use crate::commands::flow_setup::{Checked, check_flow, load_settings, open_devices, with_grace, worker_programs};
+use crate::commands::flow_setup::{
+    Checked, check_flow, load_settings, open_devices, with_grace, worker_programs,
+};
 use crate::commands::printing::{plain_table, stderr, stdout};
 use crate::flow::{Flow, FlowFile, FlowGroup};
 use crate::run::short_path;
@@ -23,7 +25,7 @@ const SHOWN: usize = 10;
 
 /// Goes on with the run.
 pub(in crate::commands) fn cmd_resume(args: &ResumeArgs, guard: Guard) -> Result<(), CommandError> {
-    let run_dir = RunDir::open(&args.run_dir).map_err(CommandError::refused)?;
+    let run_dir = RunDir::open(&args.run_dir).map_err(CommandError::no_run)?;
     // Only the head is needed here; the records are read once the directory is locked.
     let head = JournalReader::open(&run_dir).map_err(CommandError::failed)?.head().clone();
     let Some(flow_file) = head.flow_file.as_deref().map(PathBuf::from) else {

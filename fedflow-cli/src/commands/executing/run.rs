@@ -93,7 +93,7 @@ fn named_durations(args: &RunArgs, config: &Config) -> Result<Option<Durations>,
         return Err(CommandError::refused("--durations has no effect in this order")
             .hint("tasks start by their durations with --set scheduler.order=longest-first"));
     }
-    let run_dir = RunDir::open(run).map_err(CommandError::refused)?;
+    let run_dir = RunDir::open(run).map_err(CommandError::no_run)?;
     read_durations(&run_dir).map(Some).map_err(CommandError::refused)
 }
 

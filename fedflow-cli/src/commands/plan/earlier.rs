@@ -29,7 +29,7 @@ impl EarlierDurations {
     /// # Errors
     /// It is no run's directory, or its journal cannot be read.
     pub(super) fn read(run: &Path) -> Result<Self, CommandError> {
-        let run_dir = RunDir::open(run).map_err(CommandError::refused)?;
+        let run_dir = RunDir::open(run).map_err(CommandError::no_run)?;
         let reader = JournalReader::open(&run_dir).map_err(CommandError::refused)?;
         let seed = reader.head().seed;
         let slots_beside = slots_beside(&reader.head().devices);
