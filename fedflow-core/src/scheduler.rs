@@ -225,8 +225,8 @@ impl Scheduler {
     /// What follows from what a worker says. `lost` is the device that was lost while it trained there.
     fn follow(&mut self, now: Time, id: WorkerId, event: WorkerEvent, lost: Option<Device>) {
         let event = match event {
-            WorkerEvent::Gone { kind, message, stderr_tail, killed_for_memory, before_first_word } => {
-                let death = Death { kind, message, stderr_tail, killed_for_memory, before_first_word };
+            WorkerEvent::Gone { kind, message, last_lines, killed_for_memory, before_first_word } => {
+                let death = Death { kind, message, last_lines, killed_for_memory, before_first_word };
                 return self.gone(now, id, death, lost);
             }
             event => event,

@@ -34,15 +34,13 @@
 
 pub(crate) mod attempt_span;
 pub(crate) mod cause;
-pub(crate) mod context;
 #[doc(hidden)]
 pub mod fuzzing;
 pub(crate) mod inputs;
-pub(crate) mod lease_hooks;
 pub(crate) mod logs;
 pub(crate) mod memory;
-pub(crate) mod options;
 pub(crate) mod sessions;
+pub(crate) mod setup;
 pub(crate) mod starting;
 pub(crate) mod supervision;
 
@@ -57,13 +55,13 @@ use rustix::process::{getpid, set_child_subreaper};
 
 use crate::pausable_clock::Clock;
 use crate::processes::spawn;
-use context::HostContext;
-pub use context::HostError;
 pub use inputs::host_handle::HostHandle;
 use inputs::input_queue::{Arrivals, InputQueue, Waker};
-pub use lease_hooks::LeaseHooks;
 use memory::host_sampler::{Sampler, SamplerThread};
-pub use options::{HostOptions, OnCpu, Protocol, WorkerProgram};
+use setup::context::HostContext;
+pub use setup::context::HostError;
+pub use setup::lease_hooks::LeaseHooks;
+pub use setup::options::{HostOptions, OnCpu, Protocol, WorkerProgram};
 use starting::descriptor_limit;
 use supervision::notice::NoticeQueue;
 use supervision::worker_table::WorkerTable;
@@ -90,17 +88,18 @@ impl Host {
     /// The limit of open descriptors is raised as far as is allowed (at most to 65,536), as each worker needs five.
     ///
     /// # Errors
-    /// The base directory is relative, or the system refuses a directory, thread or descriptor.
+    /// The base directory is relative, the system is too old or refuses a directory, thread or descriptor, or this process
+    /// is a worker itself and has not served its supervisor.
     pub fn start(options: HostOptions) -> Result<(Self, HostHandle), HostError> {
+        let clock = Clock::start();
+        let context = HostContext::new(options, clock.clone())?;
         descriptor_limit::raise();
         sessions::ipc::ipc_reader::prepare()?;
-        if options.adopt_orphans {
+        if context.options.adopt_orphans {
             set_child_subreaper(Some(getpid())).map_err(io::Error::from)?;
         }
-        let clock = Clock::start();
         let waker = Waker::open()?;
         let (inputs, notices) = (InputQueue::new(&waker), NoticeQueue::new(&waker));
-        let context = HostContext::new(options, clock.clone())?;
         let (sampler, sampling) = start_sampling(&context, &inputs)?.unzip();
         let workers = WorkerTable::start(context, inputs.clone(), notices.clone(), waker)?;
         let arrivals = Arrivals::new(inputs.clone(), clock.clone());

@@ -11,6 +11,8 @@ mod cpu_tasks;
 mod demo;
 #[path = "end_to_end/devices.rs"]
 mod devices;
+#[path = "end_to_end/failures.rs"]
+mod failures;
 #[path = "end_to_end/faults.rs"]
 mod faults;
 #[path = "end_to_end/flows.rs"]
@@ -35,6 +37,8 @@ mod report;
 mod resume;
 #[path = "end_to_end/reuse.rs"]
 mod reuse;
+#[path = "end_to_end/sessions.rs"]
+mod sessions;
 #[path = "end_to_end/simulated_memory.rs"]
 mod simulated_memory;
 #[path = "end_to_end/telemetry.rs"]

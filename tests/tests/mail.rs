@@ -87,7 +87,7 @@ fn each_group_and_the_end_of_the_run_are_told() {
     let last = &mails.last().unwrap().body;
     assert!(last.contains(&report("res/report.html")), "{last}");
     for body in [&mails[1].body, last] {
-        assert!(body.contains("| g-2 | b | train | exit | 1 | exit code 7 |"), "{body}");
+        assert!(body.contains("| 1 | train | exit | exit code 7 | g-2/b |"), "{body}");
     }
     assert!(!mails[0].body.contains("exit code 7"), "{}", mails[0].body);
 }

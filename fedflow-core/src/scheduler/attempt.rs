@@ -16,7 +16,7 @@ use super::tasks::retry;
 use super::tasks::task::TaskState;
 use crate::leasing::lease::{Lease, LeaseId};
 use crate::model::device::Device;
-use crate::model::failure::{Failure, FailureKind};
+use crate::model::failure::{Failure, FailureKind, LastLines};
 use crate::model::identity::{TaskKey, WorkerId};
 use crate::model::quantity::Size;
 use crate::model::run_event::RunEvent;
@@ -29,7 +29,7 @@ use crate::ports::Severity;
 pub(super) struct Death {
     pub(super) kind: FailureKind,
     pub(super) message: String,
-    pub(super) stderr_tail: String,
+    pub(super) last_lines: LastLines,
     pub(super) killed_for_memory: bool,
     pub(super) before_first_word: bool,
 }
@@ -350,7 +350,7 @@ pub(super) fn gone(
     parts.tell_memory(task, attempt);
     parts.tell(task, |group, task| RunEvent::TaskExited { group, task, attempt });
     let Ending { failure, lost, .. } = ending?;
-    let failure = failure.map(|failure| Failure { stderr_tail: death.stderr_tail, ..failure });
+    let failure = failure.map(|failure| failure.with_last_lines(death.last_lines));
     Some(Unfinished {
         task,
         attempt,

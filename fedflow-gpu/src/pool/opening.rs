@@ -86,7 +86,8 @@ impl OpenDevices {
     ) -> Result<Self, OpenError> {
         let mut table = LeaseTable::new(config.scheduler.max_per_device);
         let mut warnings = Vec::new();
-        let cards = RealCards::open(pins, config, environment, &mut table, &mut warnings)?;
+        let cards = RealCards::open(pins, config, environment, &mut table, &mut warnings);
+        let cards = cards.map_err(|error| named(pins, error))?;
         Self::new(table.with_slots_beside(slots), DeviceKind::Cards(cards), warnings).booked_in(environment)
     }
 
@@ -126,6 +127,17 @@ impl OpenDevices {
 pub fn slots_beside(choice: &str) -> u32 {
     let chosen = choice.parse().ok().and_then(|choice: DeviceChoice| choice.slots_beside());
     chosen.unwrap_or_else(default_slots)
+}
+
+/// An error that says which cards were asked for.
+fn named(pins: Option<&[Pin]>, error: OpenError) -> OpenError {
+    match (pins, error) {
+        (Some(pins), OpenError::NoCards(reason)) => {
+            let pins: Vec<String> = pins.iter().map(ToString::to_string).collect();
+            OpenError::NoneOfCards { pins: pins.join(", "), reason }
+        }
+        (_, error) => error,
+    }
 }
 
 /// As many slots as the process may use cores: its affinity and its container's limit count.

@@ -8,20 +8,20 @@ use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 use fedflow_core::{
-    Assignment, Device, Dict, FailureKind, Input, Name, Program, Time, WorkerEvent, WorkerId,
+    Assignment, Device, Dict, FailureKind, Input, LastLines, Name, Program, Time, WorkerEvent, WorkerId,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{Shutdown, shutdown};
 
 use crate::host::cause::Cause;
-use crate::host::context::HostContext;
 use crate::host::inputs::input_queue::{Arrivals, InputQueue};
 use crate::host::logs::task_logs::Logs;
-use crate::host::options::{Protocol, WorkerProgram};
 use crate::host::sessions::json::json_commands::Line;
 use crate::host::sessions::link::Link;
 use crate::host::sessions::listener::{Listener, Said, SessionPhase};
 use crate::host::sessions::session_reader::SessionReader;
+use crate::host::setup::context::HostContext;
+use crate::host::setup::options::{Protocol, WorkerProgram};
 use crate::host::starting::hand_over::HandOver;
 use crate::host::starting::jobs::{ProcessSpec, StartJob};
 use crate::host::starting::spawner::do_job;
@@ -130,7 +130,7 @@ impl Conversation {
             over.tell(WorkerEvent::Gone {
                 kind,
                 message: String::new(),
-                stderr_tail: String::new(),
+                last_lines: LastLines::default(),
                 killed_for_memory: false,
                 before_first_word: false,
             });
@@ -246,9 +246,9 @@ impl Conversation {
         self.ending(LINGER)
     }
 
-    /// The last lines that it wrote to stderr.
-    pub(crate) fn stderr_tail(&self) -> String {
-        self.logs.stderr_tail()
+    /// The last lines that it printed.
+    pub(crate) fn last_lines(&self) -> LastLines {
+        self.logs.ends().last_lines()
     }
 
     /// Sends a command. A closed channel is noticed by the reader, which knows more about it.

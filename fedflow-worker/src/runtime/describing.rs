@@ -4,7 +4,7 @@ use std::io::{self, BufRead, Write};
 
 use super::panics;
 use super::task_kinds::Kinds;
-use crate::processes::own_environment;
+use crate::processes::own_process::own_environment;
 use crate::protocol::{MAX_ITEM, answer_line, kinds_line, read_question, shortened};
 
 /// Writes the task kinds, then an answer to each question on standard input, if the caller asks any.

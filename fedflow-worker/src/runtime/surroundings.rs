@@ -12,7 +12,7 @@ use rustix::stdio::{dup2_stderr, dup2_stdout};
 
 use super::session::Entry;
 use crate::processes::end_descendants;
-use crate::processes::own_environment::{self, CWD};
+use crate::processes::own_process::own_environment::{self, CWD};
 
 /// How long to wait for killed processes. Only the kernel can delay their end.
 const WAIT: Duration = Duration::from_secs(2);

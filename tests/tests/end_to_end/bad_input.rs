@@ -164,7 +164,7 @@ fn a_wrong_start_says_what_to_do_next() {
     let sandbox = Sandbox::new();
     sandbox.write("seeds.toml", &format!("{GROUP}tasks = [{{ id = \"t\", command = [\"true\"] }}]\n"));
     sandbox.write("train.py", "print('hello')\n");
-    ["nothing", "empty"].map(|name| std::fs::create_dir(sandbox.path().join(name)).unwrap());
+    ["nothing", "empty"].iter().for_each(|name| std::fs::create_dir(sandbox.path().join(name)).unwrap());
     sandbox.write("empty/empty.toml", "");
     let here = sandbox.path().display();
     for (arguments, said) in [

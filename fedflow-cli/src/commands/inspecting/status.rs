@@ -221,7 +221,7 @@ mod tests {
              train/b  2        training  cuda:1  1m 24s\n\
              \n\
              failed   why\n\
-             train/c  error in train: no \\u{1b}[31mluck\n"
+             train/c  error in train: no luck\n"
         );
     }
 

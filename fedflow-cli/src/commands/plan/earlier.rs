@@ -19,7 +19,7 @@ pub(super) struct EarlierDurations {
     pub(super) devices: Vec<DeviceInfo>,
     /// How many CPU slots there were beside cards.
     pub(super) slots_beside: u32,
-    /// Its seed.
+    /// The seed of its last session.
     pub(super) seed: u64,
 }
 
@@ -31,15 +31,15 @@ impl EarlierDurations {
     pub(super) fn read(run: &Path) -> Result<Self, CommandError> {
         let run_dir = RunDir::open(run).map_err(CommandError::no_run)?;
         let reader = JournalReader::open(&run_dir).map_err(CommandError::refused)?;
-        let seed = reader.head().seed;
         let slots_beside = slots_beside(&reader.head().devices);
+        let mut seed = reader.head().seed;
         let mut durations = Durations::default();
         let mut devices = Vec::new();
         for record in reader {
             let record = record.map_err(CommandError::refused)?;
             durations.observe(record.time, &record.event);
-            if let RunEvent::RunStarted { devices: of_session, .. } = record.event {
-                devices = of_session;
+            if let RunEvent::RunStarted { devices: of_session, seed: of_choices, .. } = record.event {
+                (devices, seed) = (of_session, of_choices);
             }
         }
         Ok(Self { name: short_path(run), durations, devices, slots_beside, seed })

@@ -8,10 +8,10 @@ use fedflow_core::{Assignment, FailureKind, Program, WorkerId};
 
 use crate::host::cause::Cause;
 use crate::host::logs::task_logs::Logs;
-use crate::host::options::{Protocol, WorkerProgram};
+use crate::host::setup::options::{Protocol, WorkerProgram};
 use crate::host::starting::hand_over::HandOver;
-use crate::processes::environment;
 use crate::processes::spawn::Process;
+use crate::processes::spawn::environment;
 
 /// Work for the spawner.
 pub(crate) enum Job {

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use fedflow_core::Stage;
 use rustix::net::{Shutdown, shutdown};
 
-use crate::host::options::{Protocol, WorkerProgram};
 use crate::host::sessions::link::Link;
 use crate::host::sessions::listener::SessionPhase;
+use crate::host::setup::options::{Protocol, WorkerProgram};
 use crate::processes::spawn::Process;
 
 /// What runs the task.
@@ -72,6 +72,14 @@ impl WorkerKind {
                 Some(Stage::Train)
             }
             _ => None,
+        }
+    }
+
+    /// Whether its task has its result. `phase` is what its listener says.
+    pub(crate) fn has_result(&self, phase: SessionPhase) -> bool {
+        match self {
+            Self::Session(_) => phase == SessionPhase::Idle,
+            Self::Command(of_command) => *of_command == CommandPhase::Idle,
         }
     }
 

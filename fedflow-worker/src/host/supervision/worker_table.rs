@@ -9,11 +9,13 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fedflow_core::{Assignment, Dict, FailureKind, Input, Lease, Severity, Time, WorkerEvent, WorkerId};
+use fedflow_core::{
+    Assignment, Dict, FailureKind, Input, LastLines, Lease, Severity, Time, WorkerEvent, WorkerId,
+};
 
 use crate::host::cause::Cause;
-use crate::host::context::{HostContext, HostError};
 use crate::host::inputs::input_queue::{Arrivals, InputQueue, Waker};
+use crate::host::setup::context::{HostContext, HostError};
 use crate::host::starting::jobs::JobReport;
 use crate::host::starting::spawner;
 use crate::host::supervision::ending::final_report::report_end;
@@ -103,7 +105,7 @@ impl WorkerTable {
             let event = WorkerEvent::Gone {
                 kind,
                 message,
-                stderr_tail: String::new(),
+                last_lines: LastLines::default(),
                 killed_for_memory: false,
                 before_first_word: true,
             };
