@@ -120,7 +120,7 @@ impl LeaseTable {
         }
         let suiting: Vec<&Card> = self.cards.iter().filter(|card| card.suits(request)).collect();
         if let (Some(pin), true) = (&request.pin, suiting.is_empty()) {
-            let left = self.cards.iter().filter(|card| !card.dropped);
+            let left = self.cards.iter().filter(|card| !card.dropped && !card.is_beside);
             let mut names: Vec<String> = left.map(|card| card.info.device.to_string()).collect();
             names.dedup();
             return Err(Unleasable::NoSuchDevice { pin: pin.clone(), available: names.join(", ") });
