@@ -34,7 +34,7 @@ pub enum DeviceChoice {
     Cards(Vec<Pin>),
     /// `cuda:0,cpu:4`, `sim:1x24GB,cpu:2`: cards, and so many CPU slots beside them for tasks that are pinned to `cpu`.
     /// Without a number there are as many as the machine has cores, as beside all other cards.
-    WithSlots(Box<DeviceChoice>, Option<u32>),
+    WithSlots(Box<Self>, Option<u32>),
 }
 
 /// Why a text does not name devices.

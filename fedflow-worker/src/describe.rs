@@ -118,15 +118,16 @@ pub fn describe_with(
         streams: [stdin.as_fd(), theirs.as_fd(), null.as_fd()],
     })?;
     drop(theirs);
-    let mut talk = Talk { socket: ours, deadline: clock.now() + timeout, clock, timeout, read: Vec::new() };
-    let description = talk.description(questions);
+    let mut inquiry =
+        Inquiry { socket: ours, deadline: clock.now() + timeout, clock, timeout, read: Vec::new() };
+    let description = inquiry.description(questions);
     process.signal_group(Signal::KILL);
     let _ = process.finish();
     description
 }
 
-/// The talk with a worker that describes itself.
-struct Talk {
+/// A worker that describes itself, and what it is asked.
+struct Inquiry {
     socket: OwnedFd,
     clock: Clock,
     deadline: Time,
@@ -135,7 +136,7 @@ struct Talk {
     read: Vec<u8>,
 }
 
-impl Talk {
+impl Inquiry {
     fn description(&mut self, questions: &[ParamsQuestion]) -> Result<Description, DescribeError> {
         #[derive(serde::Deserialize)]
         struct Kinds {

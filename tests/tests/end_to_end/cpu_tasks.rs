@@ -35,8 +35,8 @@ fn cpu_tasks_run_while_trainings_hold_the_card() {
     // A slot that idles is no device that idles.
     let report = sandbox.fedflow("report res --format json");
     let report: Value = serde_json::from_str(&report.stdout).unwrap();
-    let lanes: Vec<&Value> = report["devices"].as_array().unwrap().iter().map(|it| &it["device"]).collect();
-    assert_eq!(lanes, [&json!("sim:0")], "{report}");
+    let listed: Vec<&Value> = report["devices"].as_array().unwrap().iter().map(|it| &it["device"]).collect();
+    assert_eq!(listed, [&json!("sim:0")], "{report}");
     let plan = sandbox.fedflow("plan flow.toml --from res --format json");
     let plan: Value = serde_json::from_str(&plan.stdout).unwrap();
     assert_eq!(plan["plans"][0]["lanes"].as_array().unwrap().len(), 1, "{plan}");

@@ -32,9 +32,15 @@ pub(crate) struct TemplateSet(Arc<Environment<'static>>);
 #[derive(Clone)]
 pub(crate) struct Template {
     form: Form,
-    names: Arc<BTreeSet<String>>,
+    facts: Arc<Facts>,
+}
+
+/// What is known of a template before it is rendered.
+#[derive(Debug)]
+struct Facts {
+    names: BTreeSet<String>,
     /// Why no task can have it, wherever rendering would end.
-    broken: Option<Arc<TemplateError>>,
+    broken: Option<TemplateError>,
 }
 
 #[derive(Clone)]
@@ -69,25 +75,25 @@ impl TemplateSet {
         {
             let names = expression.undeclared_variables(false).into_iter().collect();
             let form = Form::Expression(Arc::new(expression));
-            return Ok(Some(Template { form, names: Arc::new(names), broken: broken(source) }));
+            return Ok(Some(Template { form, facts: Facts::of(source, names) }));
         }
         let template = self.0.get_template(source).map_err(|error| in_words(&error))?;
         let names = template.undeclared_variables(false).into_iter().collect();
         let form = Form::Text(self.clone(), source.into());
-        Ok(Some(Template { form, names: Arc::new(names), broken: broken(source) }))
+        Ok(Some(Template { form, facts: Facts::of(source, names) }))
     }
 }
 
 impl Template {
     /// The names that it uses: variables and functions.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.names.iter().map(String::as_str)
+        self.facts.names.iter().map(String::as_str)
     }
 
     /// Renders it: the value of the expression if it is exactly one, text otherwise.
     pub(crate) fn value(&self, scope: &Scope) -> Result<Value, TemplateError> {
-        if let Some(error) = &self.broken {
-            return Err(TemplateError::clone(error));
+        if let Some(error) = &self.facts.broken {
+            return Err(error.clone());
         }
         match &self.form {
             Form::Expression(expression) => {
@@ -106,11 +112,17 @@ impl TemplateSet {
     }
 }
 
+impl Facts {
+    fn of(source: &str, names: BTreeSet<String>) -> Arc<Self> {
+        Arc::new(Self { names, broken: broken(source) })
+    }
+}
+
 /// The error of a template that names a filter or a test that does not exist.
-fn broken(source: &str) -> Option<Arc<TemplateError>> {
+fn broken(source: &str) -> Option<TemplateError> {
     let unknown = UnknownName::find(source, &EXPRESSIONS)?;
     let hint = unknown.candidates(&EXPRESSIONS).and_then(|(name, known)| did_you_mean(name, known));
-    Some(Arc::new(TemplateError { message: unknown.error, cause: TemplateCause::UnknownName, hint }))
+    Some(TemplateError { message: unknown.error, cause: TemplateCause::UnknownName, hint })
 }
 
 /// An error of minijinja in plain words.
@@ -141,7 +153,7 @@ impl fmt::Debug for TemplateSet {
 
 impl fmt::Debug for Template {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Template").field("names", &self.names).finish_non_exhaustive()
+        f.debug_struct("Template").field("facts", &self.facts).finish_non_exhaustive()
     }
 }
 
