@@ -65,6 +65,7 @@ pub use lease_hooks::LeaseHooks;
 use memory::host_sampler::{Sampler, SamplerThread};
 pub use options::{HostOptions, Protocol, WorkerProgram};
 use starting::descriptor_limit;
+pub use starting::private_directory::remove_abandoned_directories;
 use supervision::notice::NoticeQueue;
 use supervision::worker_table::WorkerTable;
 

@@ -89,7 +89,7 @@ mod running_task;
 #[cfg(feature = "runtime")]
 mod runtime;
 
-/// The processes below this one, for a supervisor and for the process that guards it.
+/// The processes below this one and what they leave behind, for a supervisor and for the process that guards it.
 #[cfg(feature = "runtime")]
 pub mod own_processes {
     pub use crate::processes::end_descendants;
@@ -97,6 +97,9 @@ pub mod own_processes {
     pub use crate::processes::inheritance::shed_inheritance;
     #[cfg(feature = "host")]
     pub use crate::processes::own_children;
+
+    #[cfg(feature = "host")]
+    pub use crate::host::remove_abandoned_directories;
 }
 #[cfg(feature = "run-dir")]
 pub mod store;
