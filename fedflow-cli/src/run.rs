@@ -5,11 +5,11 @@
 
 mod builder;
 mod devices;
+mod earlier_sessions;
 mod notice;
 mod open_error;
 mod open_run;
 mod opening;
-mod recorded_run;
 mod run_handle;
 mod short_path;
 mod supervisor;
@@ -26,11 +26,11 @@ pub use supervisor::{Guard, GuardError, MissingCall, SupervisorEnd, SystemTooOld
 pub use wiring::Unobserved;
 
 #[cfg(feature = "cli")]
-pub(crate) use builder::DEFAULT_SEED;
+pub(crate) use builder::{DEFAULT_DEVICES, DEFAULT_SEED};
+#[cfg(feature = "cli")]
+pub(crate) use earlier_sessions::{LockedRun, read_durations, read_run};
 #[cfg(feature = "cli")]
 pub(crate) use notice::Notices;
-#[cfg(feature = "cli")]
-pub(crate) use recorded_run::{read_durations, read_run};
 #[cfg(feature = "cli")]
 pub(crate) use short_path::short_path;
 #[cfg(feature = "cli")]

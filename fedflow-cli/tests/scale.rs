@@ -97,6 +97,7 @@ fn run(file: &FlowFile, config: Config) -> Keepers {
         workdir: "/res".into(),
         seed: 0,
         session: 1,
+        setup: None,
         on_failure: OnFailure::Continue,
         grace: Duration::from_secs(10),
     };

@@ -95,6 +95,7 @@ pub use model::oom::{ExtraOomSigns, OomSigns};
 pub use model::process::{ProcessId, ProcessStat};
 pub use model::quantity::{Size, SizeError};
 pub use model::run_event::{RunEvent, RunOutcome};
+pub use model::session_setup::SessionSetup;
 pub use model::status::{IllegalTransition, TaskStatus, Transition};
 pub use model::time::Time;
 pub use model::value::{

@@ -8,6 +8,7 @@ pub(crate) mod limits;
 pub(crate) mod memory;
 pub(crate) mod run_event;
 pub(crate) mod seconds;
+pub(crate) mod session_setup;
 pub(crate) mod status;
 pub(crate) mod time;
 pub(crate) mod value;

@@ -59,6 +59,7 @@ fn flow(simulation: &Simulation, config: &Config) -> Flow<SimulationPort, Simula
         workdir: PathBuf::from("/run"),
         seed: 7,
         session: 1,
+        setup: None,
         on_failure: OnFailure::Continue,
         grace: ms(500),
     };

@@ -32,6 +32,7 @@ fn settings(seed: u64) -> RunSettings {
         workdir: PathBuf::from("/run"),
         seed,
         session: 1,
+        setup: None,
         on_failure: OnFailure::Continue,
         grace: ms(500),
     }

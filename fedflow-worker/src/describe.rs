@@ -11,7 +11,7 @@ use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, recv, socke
 use rustix::process::Signal;
 
 use crate::pausable_clock::Clock;
-use crate::processes::environment::{self, Environment};
+use crate::processes::spawn::environment::{self, Environment};
 use crate::processes::spawn::{self, Launch, SpawnError};
 use crate::protocol::MAX_HELLO;
 

@@ -34,15 +34,13 @@
 
 pub(crate) mod attempt_span;
 pub(crate) mod cause;
-pub(crate) mod context;
 #[doc(hidden)]
 pub mod fuzzing;
 pub(crate) mod inputs;
-pub(crate) mod lease_hooks;
 pub(crate) mod logs;
 pub(crate) mod memory;
-pub(crate) mod options;
 pub(crate) mod sessions;
+pub(crate) mod setup;
 pub(crate) mod starting;
 pub(crate) mod supervision;
 
@@ -57,13 +55,13 @@ use rustix::process::{getpid, set_child_subreaper};
 
 use crate::pausable_clock::Clock;
 use crate::processes::spawn;
-use context::HostContext;
-pub use context::HostError;
 pub use inputs::host_handle::HostHandle;
 use inputs::input_queue::{Arrivals, InputQueue, Waker};
-pub use lease_hooks::LeaseHooks;
 use memory::host_sampler::{Sampler, SamplerThread};
-pub use options::{HostOptions, Protocol, WorkerProgram};
+use setup::context::HostContext;
+pub use setup::context::HostError;
+pub use setup::lease_hooks::LeaseHooks;
+pub use setup::options::{HostOptions, Protocol, WorkerProgram};
 use starting::descriptor_limit;
 pub use starting::private_directory::remove_abandoned_directories;
 use supervision::notice::NoticeQueue;

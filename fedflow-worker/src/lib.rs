@@ -94,12 +94,12 @@ mod runtime;
 pub mod own_processes {
     pub use crate::processes::end_descendants;
     #[cfg(feature = "host")]
-    pub use crate::processes::inheritance::shed_inheritance;
-    #[cfg(feature = "host")]
     pub use crate::processes::own_children;
 
     #[cfg(feature = "host")]
     pub use crate::host::remove_abandoned_directories;
+    #[cfg(feature = "host")]
+    pub use crate::processes::own_process::inheritance::shed_inheritance;
 }
 #[cfg(feature = "run-dir")]
 pub mod store;

@@ -22,7 +22,8 @@ const GROUP: u64 = 1;
 ///
 /// It goes through the same life as in a flow: [`start`](Self::start), [`start_load`](Self::start_load),
 /// [`start_train`](Self::start_train), [`exit`](Self::exit). Each call blocks until the worker has answered or is gone, at
-/// most as long as the task's [limits](fedflow_core::Limits) say; calls out of order are errors. Dropping it ends the
+/// most as long as the task's [limits](fedflow_core::Limits) say; calls out of order are errors. What passes between two
+/// calls, while the caller waits for a device for example, counts against no limit. Dropping it ends the
 /// process and all that descends from it. Nothing is tried again.
 ///
 /// ```
@@ -46,8 +47,8 @@ pub struct RunningTask {
     workdir: PathBuf,
     status: TaskStatus,
     is_alive: bool,
-    /// When the whole attempt must have its result.
-    deadline: Option<Time>,
+    /// How much of the limit of the whole attempt is left; only the time in which a call waits for the task counts.
+    time_left: Option<Duration>,
     on_event: Box<dyn FnMut(TaskEvent) + Send>,
 }
 
@@ -123,16 +124,15 @@ impl RunningTask {
             return Err(RunningTaskError::NotEmpty(workdir));
         }
         let (host, handle) = Host::start(options)?;
-        let deadline = spec.limits.timeout.map(|limit| handle.now() + limit);
         let on_event = Box::new(|_| {});
         let mut task = Self {
             host,
             handle,
+            time_left: spec.limits.timeout,
             spec,
             workdir,
             status: TaskStatus::Init,
             is_alive: true,
-            deadline,
             on_event,
         };
         task.host.start(WORKER, assignment);
@@ -218,7 +218,15 @@ impl RunningTask {
 
     /// Waits for what the worker answers to a command; the result, if it brings one.
     fn answer(&mut self, stage: Stage, limit: Option<Duration>) -> Result<Dict, RunningTaskError> {
-        let mut deadline = self.after(limit).into_iter().chain(self.deadline).min();
+        let began = self.handle.now();
+        let shortest = limit.into_iter().chain(self.time_left).min();
+        let answer = self.answer_until(stage, shortest.map(|limit| began + limit));
+        let waited = self.handle.now() - began;
+        self.time_left = self.time_left.map(|left| left.saturating_sub(waited));
+        answer
+    }
+
+    fn answer_until(&mut self, stage: Stage, mut deadline: Option<Time>) -> Result<Dict, RunningTaskError> {
         // Why it was killed here.
         let mut killed: Option<(FailureKind, &str)> = None;
         loop {
@@ -368,6 +376,25 @@ mod tests {
         let failure = failure(task.start_train(Device::Cpu));
         assert_eq!((failure.stage, failure.kind), (Stage::Train, FailureKind::Timeout));
         assert!(!task.is_alive());
+    }
+
+    #[test]
+    fn the_time_between_two_calls_does_not_count() {
+        const LIMIT: Duration = Duration::from_secs(60);
+        const BETWEEN: Duration = Duration::from_millis(20);
+        let limits = Limits { timeout: Some(LIMIT), ..Limits::default() };
+        let (_root, mut task) = start_with(limits, "true");
+        let waits_until = task.handle.now() + BETWEEN;
+        while task.handle.now() < waits_until {
+            std::hint::spin_loop();
+        }
+        task.start_load().unwrap();
+        task.start_train(Device::Cpu).unwrap();
+        let counted = LIMIT - task.time_left.unwrap();
+        assert!(
+            Duration::ZERO < counted && counted <= task.handle.now() - Time::ZERO - BETWEEN,
+            "{counted:?}"
+        );
     }
 
     #[test]

@@ -15,7 +15,7 @@ use std::process::ExitCode;
 
 use fedflow_core::Task;
 
-use crate::processes::own_environment;
+use crate::processes::own_process::own_environment;
 use crate::protocol::kinds_line;
 use surroundings::Surroundings;
 use task_kinds::Kinds;

@@ -61,7 +61,7 @@
 //!   all sessions of the run; `T` is Unix time in seconds; the rest is the
 //!   [`RunEvent`](fedflow_core::RunEvent). `run-started` begins a session; its member
 //!   `reopened` names groups that may be made of something else from there on, and of each the tasks whose outcomes do
-//!   not count any more. How far a training is
+//!   not count any more, and `setup` says what the session was started with. How far a training is
 //!   (`task-progress`) is not kept.
 //! - **Large records.** An event of more than 1 MiB is kept in `.fedflow/results/N.json`, as the JSON object that
 //!   the line would have held. Its line is `{"seq":N,"time":T,"file":"results/N.json","size":bytes,

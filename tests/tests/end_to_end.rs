@@ -31,6 +31,8 @@ mod report;
 mod resume;
 #[path = "end_to_end/reuse.rs"]
 mod reuse;
+#[path = "end_to_end/sessions.rs"]
+mod sessions;
 #[path = "end_to_end/simulated_memory.rs"]
 mod simulated_memory;
 #[path = "end_to_end/telemetry.rs"]

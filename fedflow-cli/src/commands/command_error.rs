@@ -152,7 +152,6 @@ impl From<OpenError> for CommandError {
             }
             OpenError::Directory(error) => Self::refused(error).hint("work elsewhere: --workdir DIR"),
             error @ OpenError::OtherFlow { .. } => Self::refused(error),
-            error @ OpenError::Changed { .. } => Self::refused(error).hint(CHANGED_HINT),
             error => Self::failed(error),
         }
     }

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use fedflow_core::{Name, ProcessId};
+use fedflow_core::ProcessId;
 use fedflow_worker::HostError;
 use fedflow_worker::store::{CreateRunDirError, JournalError, LockError, RunDirError};
 
@@ -43,15 +43,6 @@ pub enum OpenError {
         /// The name that was asked for.
         asked: String,
     },
-    /// Recorded groups are made of other tasks or parameters.
-    #[error(
-        "the run has recorded groups that are made of other tasks or parameters now:{}",
-        differences(groups)
-    )]
-    Changed {
-        /// The groups, each with what is different.
-        groups: Vec<(Name, String)>,
-    },
     /// `/proc` cannot be searched for processes of an earlier session.
     #[error(transparent)]
     LeftoverSearch(io::Error),
@@ -85,10 +76,6 @@ pub enum OpenError {
     /// The caller's observer cannot be made.
     #[error(transparent)]
     Observer(io::Error),
-}
-
-fn differences(groups: &[(Name, String)]) -> String {
-    groups.iter().map(|(group, difference)| format!("\n  {group}: {difference}")).collect()
 }
 
 fn numbers(processes: &[ProcessId]) -> String {

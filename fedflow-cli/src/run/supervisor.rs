@@ -10,7 +10,7 @@ pub use guard::{Guard, GuardError, SupervisorEnd};
 pub use system_check::{MissingCall, SystemTooOld, check_system};
 
 pub(super) use guard::GuardWatch;
-pub(super) use process_environment::estimates_directory;
+pub(super) use process_environment::{estimates_directory, session_variables};
 pub(super) use signal_watch::SignalWatch;
 
 #[cfg(feature = "cli")]

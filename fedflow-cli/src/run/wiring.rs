@@ -11,23 +11,27 @@ use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fedflow_core::{
-    Config, DurationLearner, Durations, Flow, History, Observer, Ports, RunSettings, StartOrder, TaskGroup,
+    Config, DurationLearner, Durations, Flow, History, Observer, Ports, RunSettings, SessionSetup,
+    StartOrder, TaskGroup,
 };
 use fedflow_gpu::{Pool, ReleaseWatch, TelemetrySampler};
 use fedflow_report::{Report, ReportWriter};
-use fedflow_worker::store::{ControlSocket, Head, JournalNotice, JournalWriter, RunDir, RunLock};
+use fedflow_worker::store::{
+    ControlSocket, Head, JournalNotice, JournalWriter, RunDir, RunLock, recorded_config,
+};
 use fedflow_worker::{Host, HostHandle, WorkerProgram};
+use tracing::{Span, debug_span};
 
 use self::control_requests::take_control_requests;
 use self::device_telemetry::{SampleTargets, start_telemetry};
 use self::host_options::{host_options, within_capacity};
 use self::kept_estimates::KeptEstimates;
 use super::devices::Devices;
+use super::earlier_sessions::RecordedRun;
 use super::notice::Notices;
 use super::open_error::OpenError;
 use super::opening::Opening;
-use super::recorded_run::RecordedRun;
-use super::supervisor::{Guard, GuardWatch, SignalWatch};
+use super::supervisor::{Guard, GuardWatch, SignalWatch, session_variables};
 use crate::debug::task_names::TaskNames;
 use crate::debug::traced_pool::TracedPool;
 
@@ -44,6 +48,8 @@ pub(super) struct SessionPlan<O> {
     pub(super) lock: RunLock,
     /// What the journal's first line says of the run.
     pub(super) head: Head,
+    /// The seed of every random choice of the session.
+    pub(super) seed: u64,
     /// What earlier sessions have recorded; none for a new run.
     pub(super) recorded: Option<RecordedRun>,
     /// How long tasks took in earlier runs or sessions; only `longest-first` asks.
@@ -71,6 +77,8 @@ pub(super) struct Session<O: Observer> {
     pub(super) telemetry: Option<TelemetrySampler>,
     /// Takes control requests; none where the file system has no sockets.
     pub(super) control: Option<ControlSocket>,
+    /// What is traced of the run is traced in it.
+    pub(super) span: Span,
     pub(super) hold: Hold,
 }
 
@@ -89,9 +97,9 @@ impl<O: Observer> Session<O> {
     /// # Errors
     /// A port cannot be opened: no threads, no private directory, the journal cannot be written.
     pub(super) fn open(plan: SessionPlan<O>) -> Result<(Self, HostHandle), OpenError> {
-        let SessionPlan { run_dir, lock, head, recorded, durations, config, devices, .. } = plan;
+        let SessionPlan { run_dir, lock, head, seed, recorded, durations, config, devices, .. } = plan;
         let SessionPlan { workers, guard, notices, make_observer, .. } = plan;
-        let Devices { mut pool, note, .. } = devices;
+        let Devices { choice, mut pool, note } = devices;
         note.iter().for_each(|note| notices.note(note));
         let learns = config.scheduler.order == StartOrder::LongestFirst;
         let learner = learns.then(|| DurationLearner::new(durations));
@@ -107,6 +115,8 @@ impl<O: Observer> Session<O> {
         let report = ReportWriter::new(run_dir.path().to_path_buf(), started_unix, report, move |text| {
             told.warn(text)
         });
+        let span = debug_span!("run", flow = %head.flow, session = number);
+        let in_span = span.enter();
         let opening = Opening {
             flow: &head.flow,
             run_dir: run_dir.path(),
@@ -136,11 +146,17 @@ impl<O: Observer> Session<O> {
         let (learned, estimates) = KeptEstimates::load(&config, &notices);
         let signals = SignalWatch::start(host.clone(), notices.clone()).map_err(OpenError::Watch)?;
 
+        let setup = SessionSetup {
+            devices: choice,
+            config: recorded_config(&config),
+            environment: Some(session_variables()),
+        };
         let settings = RunSettings {
             flow: head.flow,
             workdir: run_dir.path().to_path_buf(),
-            seed: head.seed,
+            seed,
             session: number,
+            setup: Some(setup),
             on_failure: config.task.on_failure,
             grace: config.supervision.grace,
         };
@@ -150,7 +166,8 @@ impl<O: Observer> Session<O> {
         let config = within_capacity(config, &notices);
         let flow = Flow::new(ports, settings, config, history).with_estimates(learned);
         let hold = Hold { signals, _guard: watched, _lock: lock };
-        Ok((Self { flow, learner, estimates, device_watch, telemetry, control, hold }, host))
+        drop(in_span);
+        Ok((Self { flow, learner, estimates, device_watch, telemetry, control, span, hold }, host))
     }
 
     /// Has the tasks of a group that is about to be opened expect to take as long as is known by now, if the start

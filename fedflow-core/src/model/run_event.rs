@@ -11,6 +11,7 @@ use crate::model::memory_use::MemoryUse;
 use crate::model::name::Name;
 use crate::model::quantity::Size;
 use crate::model::seconds;
+use crate::model::session_setup::SessionSetup;
 use crate::model::value::{Dict, Value};
 
 /// Something that happened in a run.
@@ -36,6 +37,9 @@ pub enum RunEvent {
         /// each the tasks whose recorded outcomes do not count from here on.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         reopened: BTreeMap<Name, Vec<Name>>,
+        /// What the session is started with; `None` in journals of earlier versions.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        setup: Option<Box<SessionSetup>>,
     },
     /// A group begins.
     GroupStarted {

@@ -104,6 +104,7 @@ impl Forecast {
             workdir: PathBuf::from("/"),
             seed,
             session: 1,
+            setup: None,
             on_failure: config.task.on_failure,
             grace: config.supervision.grace,
         };

@@ -80,6 +80,7 @@ impl Simulation {
             workdir: PathBuf::from("/"),
             seed: 0,
             session: 1,
+            setup: None,
             on_failure: config.task.on_failure,
             grace: config.supervision.grace,
         };

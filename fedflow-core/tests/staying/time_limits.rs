@@ -94,6 +94,7 @@ fn told(simulation: &Simulation, refusals: u64, config: &Config, groups: &mut [T
         workdir: PathBuf::from("/run"),
         seed: 7,
         session: 1,
+        setup: None,
         on_failure: OnFailure::Continue,
         grace: ms(500),
     };

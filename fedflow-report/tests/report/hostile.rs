@@ -45,6 +45,7 @@ fn run_with(evil: &str) -> Report {
             devices,
             seed: 1,
             reopened: std::collections::BTreeMap::new(),
+            setup: None,
         },
     );
     for round in 1..=2_u32 {

@@ -14,14 +14,14 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{Shutdown, shutdown};
 
 use crate::host::cause::Cause;
-use crate::host::context::HostContext;
 use crate::host::inputs::input_queue::{Arrivals, InputQueue};
 use crate::host::logs::task_logs::Logs;
-use crate::host::options::{Protocol, WorkerProgram};
 use crate::host::sessions::json::json_commands::Line;
 use crate::host::sessions::link::Link;
 use crate::host::sessions::listener::{Listener, Said, SessionPhase};
 use crate::host::sessions::session_reader::SessionReader;
+use crate::host::setup::context::HostContext;
+use crate::host::setup::options::{Protocol, WorkerProgram};
 use crate::host::starting::hand_over::HandOver;
 use crate::host::starting::jobs::{ProcessSpec, StartJob};
 use crate::host::starting::spawner::do_job;

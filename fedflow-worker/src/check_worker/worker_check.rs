@@ -11,7 +11,7 @@ use super::step_fault::{LAST_WORDS, RUST, SCRIPT, START, StepFault, clipped};
 use super::steps::{self, UNKNOWN_KIND};
 use super::trial::{CheckedStep, Trial, Verdict};
 use crate::describe::describe;
-use crate::host::context::HostContext;
+use crate::host::setup::context::HostContext;
 use crate::host::{HostError, HostOptions, LeaseHooks, Protocol, WorkerProgram};
 use crate::pausable_clock::Clock;
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use fedflow_core::{
     Device, DeviceInfo, Dict, EstimateSource, Failure, FailureKind, MemoryUse, Name, Observer as _, RunEvent,
-    RunOutcome, Size, Stage, Time, Value,
+    RunOutcome, SessionSetup, Size, Stage, Time, Value,
 };
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -36,6 +36,15 @@ pub(in crate::store) fn head() -> Head {
         seed: u64::MAX,
         created: 1_700_000_000.25,
         run_token: "token".into(),
+    }
+}
+
+/// What a session of the sample may have been started with.
+pub(in crate::store) fn setup() -> SessionSetup {
+    SessionSetup {
+        devices: "cuda:1".into(),
+        config: Dict::from([("scheduler.max-process", 2_i64)]),
+        environment: Some(BTreeMap::from([("PATH".into(), "/usr/bin".into())])),
     }
 }
 
@@ -93,6 +102,7 @@ pub(in crate::store) fn events() -> Vec<RunEvent> {
             devices,
             seed: 7,
             reopened: BTreeMap::new(),
+            setup: None,
         },
         began("split", 1, 1, &["split"]),
         started("split", "split", 1),
@@ -145,6 +155,7 @@ pub(in crate::store) fn any_event() -> impl Strategy<Value = RunEvent> {
             }],
             seed,
             reopened: (seed % 2 == 0).then(|| (name("g"), vec![name("t")])).into_iter().collect(),
+            setup: (seed % 3 == 0).then(|| Box::new(setup())),
         }),
         (names(), any::<u32>(), any::<u64>(), prop::collection::vec(names(), 0..5)).prop_map(
             |(group, index, fingerprint, tasks)| RunEvent::GroupStarted {

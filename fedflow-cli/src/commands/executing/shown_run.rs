@@ -12,7 +12,7 @@ use crate::commands::printing::stderr;
 use crate::debug::log_filter::log_filter;
 use crate::debug::log_lines::write_traces;
 use crate::mail::Mailer;
-use crate::run::{FinishError, Notice, Run, RunBuilder, RunEnd, log_variable, short_path};
+use crate::run::{FinishError, Notice, Notices, Run, RunBuilder, RunEnd, log_variable, short_path};
 use crate::view::{Messages, ProgressMode, View};
 
 /// Shows a run to people, on the terminal and by mail.
@@ -48,6 +48,11 @@ pub(super) fn shown(builder: RunBuilder, progress: ProgressMode) -> RunBuilder<S
         let mailer = Mailer::start(opening.config, opening.flow, opening.run_dir, report, messages);
         Ok(Shown { mailer: mailer.map_err(io::Error::other)?, view })
     })
+}
+
+/// Takes the notices of a run that has no view yet to stderr.
+pub(super) fn spoken() -> Notices {
+    Notices::Callback(Arc::new(|notice| say(None, &notice)))
 }
 
 fn say(messages: Option<&Messages>, notice: &Notice) {

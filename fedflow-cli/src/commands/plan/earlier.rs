@@ -16,7 +16,7 @@ pub(super) struct EarlierDurations {
     pub(super) durations: Durations,
     /// The devices of its last session.
     pub(super) devices: Vec<DeviceInfo>,
-    /// Its seed.
+    /// The seed of its last session.
     pub(super) seed: u64,
 }
 
@@ -28,14 +28,14 @@ impl EarlierDurations {
     pub(super) fn read(run: &Path) -> Result<Self, CommandError> {
         let run_dir = RunDir::open(run).map_err(CommandError::refused)?;
         let reader = JournalReader::open(&run_dir).map_err(CommandError::refused)?;
-        let seed = reader.head().seed;
+        let mut seed = reader.head().seed;
         let mut durations = Durations::default();
         let mut devices = Vec::new();
         for record in reader {
             let record = record.map_err(CommandError::refused)?;
             durations.observe(record.time, &record.event);
-            if let RunEvent::RunStarted { devices: of_session, .. } = record.event {
-                devices = of_session;
+            if let RunEvent::RunStarted { devices: of_session, seed: of_choices, .. } = record.event {
+                (devices, seed) = (of_session, of_choices);
             }
         }
         Ok(Self { name: short_path(run), durations, devices, seed })

@@ -1,5 +1,6 @@
 //! The one place of this crate that reads the process's environment.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -32,6 +33,21 @@ pub(crate) const GUARD: &str = "FEDFLOW_GUARD";
 pub(crate) fn guard() -> Option<OsString> {
     #[expect(clippy::disallowed_methods, reason = "this is the file that reads the environment")]
     std::env::var_os(GUARD)
+}
+
+/// The variables on which it depends what programs tasks find, and what these see.
+const OF_SESSIONS: [&str; 5] = ["PATH", "VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONPATH", "CUDA_VISIBLE_DEVICES"];
+
+/// The variables that each session records, to be compared with those of the next one. Bytes that are not UTF-8 are
+/// replaced.
+#[must_use]
+pub(crate) fn session_variables() -> BTreeMap<String, String> {
+    #[expect(clippy::disallowed_methods, reason = "this is the file that reads the environment")]
+    let value = |name: &str| std::env::var_os(name);
+    OF_SESSIONS
+        .into_iter()
+        .filter_map(|name| Some((name.to_owned(), value(name)?.to_string_lossy().into_owned())))
+        .collect()
 }
 
 /// Where runs keep what they learn of tasks' memory: beside the user's configuration, unless `FEDFLOW_ESTIMATES_DIR`

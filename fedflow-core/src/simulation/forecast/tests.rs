@@ -64,6 +64,7 @@ fn record(simulation: &Simulation, asked: &Scenario, groups: &[TaskGroup]) -> (D
         workdir: "/".into(),
         seed: asked.seed,
         session: 1,
+        setup: None,
         on_failure: crate::OnFailure::Continue,
         grace: ms(1),
     };

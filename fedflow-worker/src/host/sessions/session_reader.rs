@@ -6,11 +6,11 @@ use std::sync::Arc;
 use fedflow_core::Assignment;
 
 use crate::host::cause::Cause;
-use crate::host::context::HostContext;
 use crate::host::sessions::ipc::ipc_reader::IpcReader;
 use crate::host::sessions::json::json_reader::JsonReader;
 use crate::host::sessions::link::Link;
 use crate::host::sessions::listener::Listener;
+use crate::host::setup::context::HostContext;
 use crate::host::starting::jobs::Meeting;
 
 /// What the reader of a worker needs.

@@ -7,7 +7,7 @@ use fedflow_core::{Assignment, Program, WorkerId};
 
 use crate::host::cause::Cause;
 use crate::host::logs::task_logs::Logs;
-use crate::host::options::{Protocol, WorkerProgram};
+use crate::host::setup::options::{Protocol, WorkerProgram};
 use crate::host::starting::hand_over::HandOver;
 use crate::host::starting::rendezvous::Rendezvous;
 use crate::processes::spawn::Process;

@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use fedflow_core::WorkerId;
 use tempfile::TempDir;
 
-use crate::processes::own_environment;
+use crate::processes::own_process::own_environment;
 
 /// The longest path of a socket, in bytes; ipc-channel cuts a longer one off silently.
 pub(crate) const MAX_SOCKET_PATH: usize = 107;

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use fedflow_core::{Assignment, Device, Lease, Program, Value};
 
-use crate::host::context::HostContext;
 use crate::host::sessions::json::lease_json::lease_json;
+use crate::host::setup::context::HostContext;
 use crate::host::starting::jobs::ProcessSpec;
-use crate::processes::environment::{self, Environment};
+use crate::processes::spawn::environment::{self, Environment};
 use crate::protocol::json;
 
 /// How numeric libraries are told their number of threads; otherwise each task would start one on each core.

@@ -8,7 +8,7 @@ use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::host::cause::Cause;
 use crate::host::starting::private_directory::PrivateDirectory;
-use crate::processes::environment;
+use crate::processes::spawn::environment;
 
 /// Where a Rust worker offers its channel, and by what it is known.
 #[derive(Debug, Clone)]

@@ -13,17 +13,17 @@ use tracing::debug;
 
 use crate::host::attempt_span::attempt_span;
 use crate::host::cause::Cause;
-use crate::host::context::HostContext;
 use crate::host::logs::task_logs::Logs;
-use crate::host::options::Protocol;
+use crate::host::setup::context::HostContext;
+use crate::host::setup::options::Protocol;
 use crate::host::starting::hand_over::HandOver;
 use crate::host::starting::job_queue::{self, JobQueue, JobSource};
 use crate::host::starting::jobs::{Job, JobReport, Meeting, ProcessSpec, StartJob, Started};
 use crate::host::starting::process_environment::process_environment;
 use crate::host::starting::rendezvous::Rendezvous;
 use crate::host::starting::task_directory::{make_task_logs, no_directory};
-use crate::processes::spawn::{self, Launch, Process};
-use crate::processes::{environment, inheritance};
+use crate::processes::own_process::inheritance;
+use crate::processes::spawn::{self, Launch, Process, environment};
 
 /// The most threads. A start keeps its thread until the new process has become its program, which needs a processor.
 const MOST_THREADS: usize = 4;
@@ -82,7 +82,7 @@ fn prepare_apart(hand_over: HandOver, context: &Arc<HostContext>, report: &Repor
 /// The system refuses one of them.
 pub(crate) fn do_job(context: &HostContext, job: StartJob) -> Result<Started, Cause> {
     let assignment = &job.assignment;
-    let _attempt = attempt_span(assignment).entered();
+    let _attempt = attempt_span(&context.run_span, assignment).entered();
     let logs = match job.logs {
         Some(logs) => logs,
         None => make_task_logs(context, assignment).map_err(|error| no_directory(assignment, &error))?,

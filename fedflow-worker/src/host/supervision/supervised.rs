@@ -10,12 +10,12 @@ use fedflow_core::{Assignment, Dict, FailureKind, LeaseId, Severity, Time, Worke
 use tracing::{Span, debug};
 
 use crate::host::cause::Cause;
-use crate::host::context::HostContext;
 use crate::host::inputs::input_queue::InputQueue;
 use crate::host::logs::task_logs::Logs;
-use crate::host::options::Protocol;
 use crate::host::sessions::ipc::ipc_link::Unreachable;
 use crate::host::sessions::listener::{Listener, SessionPhase};
+use crate::host::setup::context::HostContext;
+use crate::host::setup::options::Protocol;
 use crate::host::starting::job_queue::JobQueue;
 use crate::host::starting::jobs::{Job, ProcessSpec, StartJob};
 use crate::host::supervision::deadline::{Deadline, Overdue};

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use fedflow_core::Stage;
 use rustix::net::{Shutdown, shutdown};
 
-use crate::host::options::{Protocol, WorkerProgram};
 use crate::host::sessions::link::Link;
 use crate::host::sessions::listener::SessionPhase;
+use crate::host::setup::options::{Protocol, WorkerProgram};
 use crate::processes::spawn::Process;
 
 /// What runs the task.

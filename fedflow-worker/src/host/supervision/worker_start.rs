@@ -29,7 +29,7 @@ pub(crate) fn begin(
         id,
         first_id: id,
         first_workdir: assignment.workdir.as_path().into(),
-        span: attempt_span(&assignment),
+        span: attempt_span(&context.run_span, &assignment),
         assignment: Arc::clone(&assignment),
         kept: false,
         surroundings,

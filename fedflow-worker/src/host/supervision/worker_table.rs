@@ -12,8 +12,8 @@ use std::time::Duration;
 use fedflow_core::{Assignment, Dict, FailureKind, Input, Lease, Severity, Time, WorkerEvent, WorkerId};
 
 use crate::host::cause::Cause;
-use crate::host::context::{HostContext, HostError};
 use crate::host::inputs::input_queue::{Arrivals, InputQueue, Waker};
+use crate::host::setup::context::{HostContext, HostError};
 use crate::host::starting::jobs::JobReport;
 use crate::host::starting::spawner;
 use crate::host::supervision::ending::final_report::report_end;

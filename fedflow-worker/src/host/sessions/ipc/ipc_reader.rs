@@ -10,11 +10,11 @@ use ipc_channel::ipc::{self, IpcReceiver};
 use ipc_channel::{IpcError, TryRecvError};
 
 use crate::host::cause::Cause;
-use crate::host::context::HostContext;
 use crate::host::sessions::ipc::handshake::{Terms, shake_hands};
 use crate::host::sessions::ipc::ipc_link::{IpcLink, Unreachable};
 use crate::host::sessions::large_message_gate::{LARGE, LargeMessage};
 use crate::host::sessions::listener::{Listener, Said, SessionPhase};
+use crate::host::setup::context::HostContext;
 use crate::host::starting::rendezvous::Rendezvous;
 use crate::processes::spawn::null;
 use crate::protocol::codec;

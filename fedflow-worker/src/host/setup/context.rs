@@ -6,17 +6,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use fedflow_core::SELF_WORKER;
+use tracing::Span;
 
 use crate::host::logs::log_keeper::LogKeeper;
 use crate::host::memory::memory_peak::MemoryPeaks;
 use crate::host::memory::oom_kills::OomKills;
-use crate::host::options::{HostOptions, WorkerProgram};
 use crate::host::sessions::large_message_gate::LargeMessageGate;
 use crate::host::sessions::reader_pool::ReaderPool;
+use crate::host::setup::options::{HostOptions, WorkerProgram};
 use crate::host::starting::private_directory::PrivateDirectory;
 use crate::pausable_clock::Clock;
-use crate::processes::environment::Environment;
 use crate::processes::spawn;
+use crate::processes::spawn::environment::Environment;
 
 /// Why a host cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +36,8 @@ pub enum HostError {
 /// What every part of the host knows.
 pub(crate) struct HostContext {
     pub(crate) options: HostOptions,
+    /// The span in which the host was started. Its other threads have no current one.
+    pub(crate) run_span: Span,
     pub(crate) own_program: String,
     /// What the environments of all processes have in common.
     pub(crate) environment: Environment,
@@ -55,6 +58,7 @@ impl HostContext {
             return Err(HostError::RelativeBase(options.base_dir));
         }
         Ok(Arc::new(Self {
+            run_span: Span::current(),
             own_program: spawn::own_program().to_string_lossy().into_owned(),
             environment: Environment::inherited().into_common(),
             null: spawn::null()?,

@@ -8,8 +8,8 @@ use fedflow_worker::store::{
     JournalError, RunDir, RunState, end_leftovers, read_journal, read_telemetry, recover_with,
 };
 
-use super::notice::Notices;
-use super::open_error::OpenError;
+use crate::run::notice::Notices;
+use crate::run::open_error::OpenError;
 
 /// How long what is left of an earlier session has to end before it is killed.
 const LEFTOVER_GRACE: Duration = Duration::from_secs(2);
@@ -61,7 +61,11 @@ impl RecordedRun {
     ///
     /// # Errors
     /// Some cannot be ended, or `/proc` cannot be read.
-    pub(super) fn end_earlier_session(&self, run_dir: &RunDir, notices: &Notices) -> Result<(), OpenError> {
+    pub(in crate::run) fn end_earlier_session(
+        &self,
+        run_dir: &RunDir,
+        notices: &Notices,
+    ) -> Result<(), OpenError> {
         if let Some(torn) = &self.state.journal.torn {
             notices.note(format_args!(
                 "the journal's torn end is cut: {} bytes at offset {}",

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use fedflow_core::OomSigns;
 
-use crate::host::lease_hooks::LeaseHooks;
+use crate::host::setup::lease_hooks::LeaseHooks;
 
 /// The protocol that a worker program speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
