@@ -22,7 +22,7 @@ pub use open_error::OpenError;
 pub use open_run::{FinishError, Run, RunEnd};
 pub use opening::Opening;
 pub use run_handle::RunHandle;
-pub use supervisor::{Guard, GuardError, MissingCall, SupervisorEnd, SystemTooOld, check_system};
+pub use supervisor::{Guard, GuardError, SupervisorEnd};
 pub use wiring::Unobserved;
 
 #[cfg(feature = "cli")]

@@ -121,7 +121,10 @@ fn without_a_library_there_are_cpu_slots() {
     let note = fallback(&missing);
     assert!(note.contains("is the driver installed") && note.contains("/nonexistent/nvml.so"), "{note}");
     let error = try_open("cuda:0", &missing).unwrap_err();
-    assert!(matches!(error, OpenError::NoCards(NoCards::NoDriver(NoDriver::NoLibrary(_)))), "{error}");
+    let OpenError::NoneOfCards { pins, reason: NoCards::NoDriver(NoDriver::NoLibrary(_)) } = error else {
+        panic!("{error}");
+    };
+    assert_eq!(pins, "cuda:0");
     assert!(try_open("cuda", &missing).is_err());
     let inventory = inventory(&missing);
     assert!(inventory.cards.is_empty());
@@ -144,7 +147,8 @@ fn a_driver_that_does_not_start_says_why() {
         let environment = environment(&stand_in);
         let note = fallback(&environment);
         assert!(note.contains(words), "{note}");
-        assert_eq!(try_open("cuda:0", &environment).unwrap_err(), NoCards::NoDriver(reason).into());
+        let told = OpenError::NoneOfCards { pins: "cuda:0".into(), reason: NoCards::NoDriver(reason) };
+        assert_eq!(try_open("cuda:0", &environment).unwrap_err(), told);
         assert!(inventory(&environment).reason.is_some_and(|said| said.contains(words)));
     }
 }
@@ -171,7 +175,7 @@ fn the_entry_that_hides_cards_is_named() {
         assert!(note.contains(hiding), "{note}");
         assert!(matches!(
             try_open("cuda:0", &visible(&stand_in, hiding)),
-            Err(OpenError::NoCards(NoCards::Hidden(_)))
+            Err(OpenError::NoneOfCards { reason: NoCards::Hidden(_), .. })
         ));
     }
 }
@@ -252,7 +256,7 @@ fn the_reason_is_the_cards_errors_if_all_fail() {
     let note = fallback(&environment(&stand_in));
     assert!(note.contains("GPU-a") && note.contains("must be reset"), "{note}");
     let error = try_open("GPU-a", &environment(&stand_in)).unwrap_err();
-    assert!(matches!(error, OpenError::NoCards(NoCards::AllFailed { .. })), "{error}");
+    assert!(matches!(error, OpenError::NoneOfCards { reason: NoCards::AllFailed { .. }, .. }), "{error}");
 }
 
 #[test]

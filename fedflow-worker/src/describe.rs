@@ -14,10 +14,18 @@ use crate::pausable_clock::Clock;
 use crate::processes::spawn::environment::{self, Environment};
 use crate::processes::spawn::{self, Launch, SpawnError};
 use crate::protocol::MAX_HELLO;
+use crate::start_check::{StartedAsWorker, refuse_in_worker};
+
+/// What a program that does not answer may be.
+const ASK: &str =
+    "is it a Fedflow worker, and begins its `main` with `Worker::run` or `Worker::run_if_worker`?";
 
 /// Why a worker program does not list its task kinds.
 #[derive(Debug, thiserror::Error)]
 pub enum DescribeError {
+    /// This process was started as a worker, and would ask itself without end.
+    #[error(transparent)]
+    StartedAsWorker(#[from] StartedAsWorker),
     /// The program cannot be started: it does not exist, or may not be run.
     #[error("{0}")]
     Spawn(String),
@@ -25,10 +33,10 @@ pub enum DescribeError {
     #[error("cannot listen to it: {0}")]
     Io(#[from] io::Error),
     /// It did not answer.
-    #[error("it did not list its task kinds within {0:?}; is it a Fedflow worker?")]
+    #[error("it did not list its task kinds within {0:?}; {ASK}")]
     Timeout(Duration),
     /// It answered something else.
-    #[error("it did not list its task kinds but wrote {0:?}; is it a Fedflow worker?")]
+    #[error("it did not list its task kinds but wrote {0:?}; {ASK}")]
     NoList(String),
 }
 
@@ -52,6 +60,7 @@ pub fn describe(
     variables: &[(String, String)],
     timeout: Duration,
 ) -> Result<Vec<String>, DescribeError> {
+    refuse_in_worker()?;
     let clock = Clock::start();
     let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
         .map_err(io::Error::from)?;

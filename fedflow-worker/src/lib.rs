@@ -65,6 +65,7 @@
 //!   ipc-channel, programs in any language over lines of JSON, and plain commands. Other threads reach it through a
 //!   [`HostHandle`]; [`HostOptions`], [`WorkerProgram`] and [`LeaseHooks`] set it up.
 //! - [`describe()`](describe) asks a worker program for its task kinds, and [`WorkerCheck`] tries it step by step.
+//! - [`check_start()`](check_start) says whether this process may start workers; everything here that starts some asks it.
 //! - [`own_processes`] is for the process that ends what a supervisor leaves behind.
 //!
 //! # What a run leaves on disk (feature `run-dir`)
@@ -88,6 +89,8 @@ mod protocol;
 mod running_task;
 #[cfg(feature = "runtime")]
 mod runtime;
+#[cfg(feature = "host")]
+mod start_check;
 
 /// The processes below this one and what they leave behind, for a supervisor and for the process that guards it.
 #[cfg(feature = "runtime")]
@@ -118,6 +121,8 @@ pub use host::{Host, HostError, HostHandle, HostOptions, LeaseHooks, Protocol, W
 pub use running_task::{RunningTask, RunningTaskError, RunningTaskHandle, TaskEvent};
 #[cfg(feature = "runtime")]
 pub use runtime::Worker;
+#[cfg(feature = "host")]
+pub use start_check::{CannotStart, MissingCall, StartedAsWorker, SystemTooOld, check_start, check_system};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

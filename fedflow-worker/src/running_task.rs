@@ -231,11 +231,11 @@ impl RunningTask {
         let mut killed: Option<(FailureKind, &str)> = None;
         loop {
             let failure = match self.next(deadline) {
-                Input::Worker { event: WorkerEvent::Gone { kind, message, stderr_tail, .. }, .. } => {
+                Input::Worker { event: WorkerEvent::Gone { kind, message, last_lines, .. }, .. } => {
                     self.is_alive = false;
                     let (kind, message) =
                         killed.map_or((kind, message), |(kind, message)| (kind, message.to_owned()));
-                    Failure { stderr_tail, ..Failure::new(stage, kind, message) }
+                    Failure::new(stage, kind, message).with_last_lines(last_lines)
                 }
                 Input::Timer => {
                     killed.get_or_insert((FailureKind::Timeout, "it took longer than its limit allows"));

@@ -9,12 +9,16 @@ mod bad_input;
 mod demo;
 #[path = "end_to_end/devices.rs"]
 mod devices;
+#[path = "end_to_end/failures.rs"]
+mod failures;
 #[path = "end_to_end/faults.rs"]
 mod faults;
 #[path = "end_to_end/flows.rs"]
 mod flows;
 #[path = "end_to_end/gpu_check.rs"]
 mod gpu_check;
+#[path = "end_to_end/host_memory.rs"]
+mod host_memory;
 #[path = "end_to_end/load_ahead.rs"]
 mod load_ahead;
 #[path = "end_to_end/lost_cards.rs"]

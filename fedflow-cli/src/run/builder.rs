@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fedflow_core::{Config, Durations, Observer, StartOrder};
-use fedflow_worker::WorkerProgram;
 use fedflow_worker::store::{
     CreateRunDirError, Existing, Head, RunDir, RunLock, create_run_dir, flow_checksum, new_run_token,
     recorded_config, unix_now,
 };
+use fedflow_worker::{WorkerProgram, check_start};
 
 use super::devices::Devices;
 use super::earlier_sessions::{
@@ -20,7 +20,7 @@ use super::notice::{Notice, Notices};
 use super::open_error::OpenError;
 use super::open_run::Run;
 use super::opening::Opening;
-use super::supervisor::{Guard, check_system, session_variables};
+use super::supervisor::{Guard, session_variables};
 use super::wiring::{MakeObserver, Session, SessionPlan, Unobserved};
 
 /// The devices of a run that is given none.
@@ -35,6 +35,7 @@ pub struct RunBuilder<O = Unobserved> {
     guard: Guard,
     devices: DevicesChoice,
     config: Config,
+    config_file: Option<PathBuf>,
     workers: BTreeMap<String, WorkerProgram>,
     base_dir: Option<PathBuf>,
     flow_file: Option<FlowText>,
@@ -77,6 +78,7 @@ impl RunBuilder {
             guard,
             devices: DevicesChoice::Text(DEFAULT_DEVICES.into()),
             config: Config::default(),
+            config_file: None,
             workers: BTreeMap::new(),
             base_dir: None,
             flow_file: None,
@@ -110,6 +112,14 @@ impl<O: Observer> RunBuilder<O> {
     #[must_use]
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
+        self
+    }
+
+    /// The file that the configuration was read from. It is recorded where it lies, so that a later session finds the password
+    /// there, which is not recorded.
+    #[must_use]
+    pub fn config_file(mut self, file: impl Into<PathBuf>) -> Self {
+        self.config_file = Some(file.into());
         self
     }
 
@@ -188,6 +198,7 @@ impl<O: Observer> RunBuilder<O> {
             guard: self.guard,
             devices: self.devices,
             config: self.config,
+            config_file: self.config_file,
             workers: self.workers,
             base_dir: self.base_dir,
             flow_file: self.flow_file,
@@ -206,6 +217,8 @@ impl<O: Observer> RunBuilder<O> {
     /// # Errors
     /// As for [`Self::begin`] and [`Self::resume`]; also if the directory holds a run of another flow.
     pub fn open(self) -> Result<Run<O>, OpenError> {
+        // Before the run directory is asked: in a worker that forgot that it is one, that is its supervisor's.
+        check_start()?;
         match RunDir::open(&self.workdir) {
             Ok(run_dir) if !self.fresh => {
                 let locked = LockedRun::open(&run_dir, &self.notices)?;
@@ -227,7 +240,7 @@ impl<O: Observer> RunBuilder<O> {
     /// The directory holds a run already and [`Self::fresh`] does not say to remove it, something is in the way, the
     /// devices cannot be used, or the system refuses what a run needs.
     pub fn begin(mut self) -> Result<Run<O>, OpenError> {
-        check_system()?;
+        check_start()?;
         let devices = self.take_devices()?;
         let durations = self.durations.take().unwrap_or_else(|| self.replaced_durations());
         let existing = if self.fresh { Existing::Fresh } else { Existing::Refuse };
@@ -264,6 +277,7 @@ impl<O: Observer> RunBuilder<O> {
     /// The directory holds no run, another supervisor works there, its journal cannot be read, processes of an earlier
     /// session cannot be ended, the devices cannot be used, or the system refuses what a run needs.
     pub fn resume(self) -> Result<Run<O>, OpenError> {
+        check_start()?;
         let run_dir = RunDir::open(&self.workdir).map_err(|error| OpenError::Directory(error.into()))?;
         let locked = LockedRun::open(&run_dir, &self.notices)?;
         self.go_on(locked)
@@ -274,7 +288,7 @@ impl<O: Observer> RunBuilder<O> {
     /// # Errors
     /// As for [`Self::resume`], but for what a locked run has behind it.
     pub(crate) fn go_on(mut self, locked: LockedRun) -> Result<Run<O>, OpenError> {
-        check_system()?;
+        check_start()?;
         let devices = self.take_devices()?;
         let LockedRun { run_dir, lock, recorded } = locked;
         self.say_changes(&recorded);
@@ -310,6 +324,7 @@ impl<O: Observer> RunBuilder<O> {
             recorded,
             durations,
             config: self.config,
+            config_file: self.config_file,
             devices,
             workers: self.workers,
             guard: self.guard,

@@ -4,20 +4,19 @@ use std::io;
 use std::path::PathBuf;
 
 use fedflow_core::ProcessId;
-use fedflow_worker::HostError;
 use fedflow_worker::store::{CreateRunDirError, JournalError, LockError, RunDirError};
+use fedflow_worker::{CannotStart, HostError};
 
 use super::devices::DevicesError;
 use super::short_path::short_path;
-use super::supervisor::SystemTooOld;
 
 /// Why a run cannot be opened. No task was started.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// The kernel lacks calls that Fedflow needs.
+    /// This process may start no workers.
     #[error(transparent)]
-    System(#[from] SystemTooOld),
+    CannotStart(#[from] CannotStart),
     /// The devices cannot be used.
     #[error(transparent)]
     Devices(#[from] DevicesError),

@@ -4,10 +4,8 @@ mod guard;
 mod process_environment;
 mod process_setup;
 mod signal_watch;
-mod system_check;
 
 pub use guard::{Guard, GuardError, SupervisorEnd};
-pub use system_check::{MissingCall, SystemTooOld, check_system};
 
 pub(super) use guard::GuardWatch;
 pub(super) use process_environment::{estimates_directory, session_variables};

@@ -275,7 +275,7 @@ pub(super) mod tests {
         train-1/a failed: exit without a result in train on cuda:0 (attempt 2): exit cod
         e 1
             | Traceback
-            | ValueError: \u{1b}[2Jx
+            | ValueError: x
         train-1 ━━━━━━╌╌╌╌╌╌╌╌╌╌╌╌╌╌ 1/3, 1 failed, 1 tried again, 2s, about 4s left
           b  starting       0s
         ");
@@ -291,7 +291,7 @@ pub(super) mod tests {
         train-1/a failed: exit without a result in train on cuda:0 (attempt 2): exit cod
         e 1
             | Traceback
-            | ValueError: \u{1b}[2Jx
+            | ValueError: x
         train-1 over after 3.0s: 2 finished, 1 failed
         ");
     }

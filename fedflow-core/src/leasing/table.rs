@@ -119,6 +119,12 @@ impl LeaseTable {
         self.cards.iter().filter(|card| !card.dropped).filter_map(|card| card.limits)
     }
 
+    /// How much of a device's memory can be leased if nothing else is; `None` if its memory does not count.
+    #[must_use]
+    pub fn limits_of(&self, device: Device) -> Option<CardLimits> {
+        self.cards.iter().find(|card| card.info.device == device).and_then(|card| card.limits)
+    }
+
     /// Grants a request if it can be met now, as a whole.
     ///
     /// If it cannot and asks for [`LeaseRequest::hold`], the devices that can be emptied soonest are kept free for it

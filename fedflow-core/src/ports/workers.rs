@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::settings::StopLevel;
 use crate::leasing::lease::Lease;
-use crate::model::failure::FailureKind;
+use crate::model::failure::{FailureKind, LastLines};
 use crate::model::identity::WorkerId;
 use crate::model::name::Name;
 use crate::model::oom::ExtraOomSigns;
@@ -168,8 +168,8 @@ pub enum WorkerEvent {
         kind: FailureKind,
         /// The signal, the exit code or why it could not be started.
         message: String,
-        /// The last lines that it wrote to stderr.
-        stderr_tail: String,
+        /// The last lines that it printed.
+        last_lines: LastLines,
         /// Whether the kernel killed it because the host's memory was short, not that of a card.
         killed_for_memory: bool,
         /// Whether its process had served another task and died right after it was given this one, before any word about

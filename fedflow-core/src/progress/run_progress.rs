@@ -220,6 +220,9 @@ impl<N: TaskNotes> RunProgress<N> {
                 if let Some(session) = self.sessions.last_mut() {
                     session.outcome = Some(outcome.clone());
                 }
+                if *outcome == RunOutcome::Stopped {
+                    self.groups.iter_mut().for_each(GroupProgress::stop);
+                }
             }
             event => {
                 if let Some((group, task, attempt)) = event.task() {

@@ -29,6 +29,9 @@ pub struct TaskProgress<N = ()> {
     /// started anew.
     pub outcome: Option<TaskOutcome>,
     was_retried: bool,
+    /// Whether its latest attempt has failed.
+    has_failed: bool,
+    has_only_waited: bool,
     workdir: Workdir,
     notes: N,
 }
@@ -110,6 +113,8 @@ impl<N: TaskNotes> TaskProgress<N> {
             device: None,
             outcome: None,
             was_retried: false,
+            has_failed: false,
+            has_only_waited: false,
             workdir: Workdir::None,
             notes: N::default(),
         }
@@ -131,6 +136,7 @@ impl<N: TaskNotes> TaskProgress<N> {
                 self.workdir = Workdir::of(&self.id, workdir, group_workdir);
                 // An outcome of an earlier session does not count for a task that is done again.
                 (self.outcome, self.device) = (None, None);
+                (self.has_failed, self.has_only_waited) = (false, false);
             }
             RunEvent::TaskLoading { .. } => enter(TaskPhase::Loading),
             RunEvent::TaskLoaded { .. } => enter(TaskPhase::Waiting),
@@ -144,7 +150,8 @@ impl<N: TaskNotes> TaskProgress<N> {
                     enter(TaskPhase::Waiting);
                 }
                 // One that only made room for another task has not failed.
-                self.was_retried |= error.kind != FailureKind::Cancelled;
+                self.has_failed |= error.kind != FailureKind::Cancelled;
+                self.was_retried |= self.has_failed;
             }
             RunEvent::TaskFinished { device, result, .. } if self.outcome.is_none() => {
                 self.device = Some(*device);
@@ -159,6 +166,12 @@ impl<N: TaskNotes> TaskProgress<N> {
             _ => {}
         }
         self.notes.apply(moment, event);
+    }
+
+    /// The run was stopped in order. An attempt that had neither trained nor failed does not count.
+    pub(super) fn stop(&mut self) {
+        let is_open = self.attempts > 0 && self.outcome.is_none();
+        self.has_only_waited = is_open && self.device.is_none() && !self.has_failed;
     }
 
     /// No process of an earlier session is left when another one begins.
@@ -179,6 +192,19 @@ impl<N> TaskProgress<N> {
     #[must_use]
     pub fn was_retried(&self) -> bool {
         self.was_retried
+    }
+
+    /// Whether its latest attempt had neither trained nor failed when the run was stopped in order: the next one has the
+    /// same number.
+    #[must_use]
+    pub fn has_only_waited(&self) -> bool {
+        self.has_only_waited
+    }
+
+    /// How many attempts count when another session begins.
+    #[must_use]
+    pub fn counted_attempts(&self) -> u32 {
+        self.attempts.saturating_sub(u32::from(self.has_only_waited))
     }
 
     /// How it ended, in one word.

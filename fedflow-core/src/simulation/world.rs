@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::learning::stage_times::Lead;
 use crate::leasing::table::LeaseTable;
-use crate::model::failure::{FailureKind, Stage};
+use crate::model::failure::{FailureKind, LastLines, Stage};
 use crate::model::identity::WorkerId;
 use crate::model::quantity::Size;
 use crate::model::run_event::RunEvent;
@@ -142,7 +142,7 @@ impl World {
             WorkerEvent::Gone {
                 kind,
                 message: message.into(),
-                stderr_tail: String::new(),
+                last_lines: LastLines::default(),
                 killed_for_memory: false,
                 before_first_word: !heard,
             },

@@ -80,7 +80,8 @@ impl OpenDevices {
     ) -> Result<Self, OpenError> {
         let mut table = LeaseTable::new(config.scheduler.max_per_device);
         let mut warnings = Vec::new();
-        let cards = RealCards::open(pins, config, environment, &mut table, &mut warnings)?;
+        let cards = RealCards::open(pins, config, environment, &mut table, &mut warnings);
+        let cards = cards.map_err(|error| named(pins, error))?;
         Self::new(table, DeviceKind::Cards(cards), warnings).booked_in(environment)
     }
 
@@ -107,6 +108,17 @@ impl OpenDevices {
         }
         self.ledger = Some(ledger);
         Ok(self)
+    }
+}
+
+/// An error that says which cards were asked for.
+fn named(pins: Option<&[Pin]>, error: OpenError) -> OpenError {
+    match (pins, error) {
+        (Some(pins), OpenError::NoCards(reason)) => {
+            let pins: Vec<String> = pins.iter().map(ToString::to_string).collect();
+            OpenError::NoneOfCards { pins: pins.join(", "), reason }
+        }
+        (_, error) => error,
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 use fedflow_core::{
-    Assignment, Device, Dict, FailureKind, Input, Name, Program, Time, WorkerEvent, WorkerId,
+    Assignment, Device, Dict, FailureKind, Input, LastLines, Name, Program, Time, WorkerEvent, WorkerId,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{Shutdown, shutdown};
@@ -126,7 +126,7 @@ impl Conversation {
             over.tell(WorkerEvent::Gone {
                 kind,
                 message: String::new(),
-                stderr_tail: String::new(),
+                last_lines: LastLines::default(),
                 killed_for_memory: false,
                 before_first_word: false,
             });
@@ -242,9 +242,9 @@ impl Conversation {
         self.ending(LINGER)
     }
 
-    /// The last lines that it wrote to stderr.
-    pub(crate) fn stderr_tail(&self) -> String {
-        self.logs.stderr_tail()
+    /// The last lines that it printed.
+    pub(crate) fn last_lines(&self) -> LastLines {
+        self.logs.ends().last_lines()
     }
 
     /// Sends a command. A closed channel is noticed by the reader, which knows more about it.

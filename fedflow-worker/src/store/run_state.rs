@@ -92,7 +92,7 @@ impl RunState {
     pub fn setup(&self) -> SessionSetup {
         self.progress.setup().cloned().unwrap_or_else(|| {
             let Head { devices, config, .. } = self.head().clone();
-            SessionSetup { devices, config, environment: None }
+            SessionSetup { devices, config, config_file: None, environment: None }
         })
     }
 
@@ -137,12 +137,12 @@ fn changes_history(event: &RunEvent) -> bool {
 
 fn recorded_group(group: &GroupProgress) -> RecordedGroup {
     let outcomes = group.tasks().iter().filter_map(|task| Some((task.id.clone(), recorded_outcome(task)?)));
-    let started = group.tasks().iter().filter(|task| task.attempts > 0);
+    let started = group.tasks().iter().filter(|task| task.counted_attempts() > 0);
     RecordedGroup {
         fingerprint: group.fingerprint,
         finished: group.is_over(),
         outcomes: outcomes.collect(),
-        attempts: started.map(|task| (task.id.clone(), task.attempts)).collect(),
+        attempts: started.map(|task| (task.id.clone(), task.counted_attempts())).collect(),
     }
 }
 
@@ -228,6 +228,7 @@ mod tests {
         let of_head = SessionSetup {
             devices: sample::head().devices,
             config: sample::head().config,
+            config_file: None,
             environment: None,
         };
         assert_eq!((state.setup(), state.seed()), (of_head.clone(), sample::head().seed));

@@ -184,7 +184,7 @@ impl World {
     /// The worker's end: kind, message and the tail of stderr.
     pub(crate) fn gone(&mut self) -> (FailureKind, String, String) {
         match self.event() {
-            WorkerEvent::Gone { kind, message, stderr_tail, .. } => (kind, message, stderr_tail),
+            WorkerEvent::Gone { kind, message, last_lines, .. } => (kind, message, last_lines.stderr),
             other => panic!("{other:?}"),
         }
     }

@@ -6,6 +6,7 @@ use fedflow_core::Durations;
 use fedflow_report::Report;
 use fedflow_worker::store::{
     JournalError, RunDir, RunState, end_leftovers, read_journal, read_telemetry, recover_with,
+    remove_unused_attempts,
 };
 
 use crate::run::notice::Notices;
@@ -57,7 +58,8 @@ pub(crate) fn read_durations(run_dir: &RunDir) -> Result<Durations, JournalError
 }
 
 impl RecordedRun {
-    /// Ends what is left of the earlier session's processes before any is started: no task runs twice at once.
+    /// Ends what is left of the earlier session's processes before any is started: no task runs twice at once. Then removes
+    /// what attempts left that do not count.
     ///
     /// # Errors
     /// Some cannot be ended, or `/proc` cannot be read.
@@ -75,6 +77,7 @@ impl RecordedRun {
         let processes =
             end_leftovers(&self.state.head().run_token, LEFTOVER_GRACE).map_err(OpenError::LeftoverSearch)?;
         if processes.is_empty() {
+            remove_unused_attempts(run_dir, &self.state);
             return Ok(());
         }
         Err(OpenError::Leftover { run_dir: run_dir.path().into(), processes })

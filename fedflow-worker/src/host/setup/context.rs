@@ -18,10 +18,14 @@ use crate::host::starting::private_directory::PrivateDirectory;
 use crate::pausable_clock::Clock;
 use crate::processes::spawn;
 use crate::processes::spawn::environment::Environment;
+use crate::start_check::{CannotStart, check_start};
 
 /// Why a host cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
+    /// This process may start no workers.
+    #[error(transparent)]
+    CannotStart(#[from] CannotStart),
     /// The base directory is not absolute, so it would mean another one in a worker's directory.
     #[error("the base directory {0:?} is not an absolute path")]
     RelativeBase(PathBuf),
@@ -54,6 +58,7 @@ pub(crate) struct HostContext {
 
 impl HostContext {
     pub(crate) fn new(options: HostOptions, clock: Clock) -> Result<Arc<Self>, HostError> {
+        check_start()?;
         if !options.base_dir.is_absolute() {
             return Err(HostError::RelativeBase(options.base_dir));
         }

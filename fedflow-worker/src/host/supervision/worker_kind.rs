@@ -80,6 +80,14 @@ impl WorkerKind {
         }
     }
 
+    /// Whether its task has its result. `phase` is what its listener says.
+    pub(crate) fn has_result(&self, phase: SessionPhase) -> bool {
+        match self {
+            Self::Session(_) => phase == SessionPhase::Idle,
+            Self::Command(of_command) => *of_command == CommandPhase::Idle,
+        }
+    }
+
     /// Whether a worker that is told to exit is sure to leave no process behind. To look at every thread of it would cost
     /// more.
     pub(crate) fn leaves_nothing(&self, process: &Process, adopt_orphans: bool) -> bool {

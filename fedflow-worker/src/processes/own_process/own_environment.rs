@@ -21,6 +21,12 @@ pub(crate) fn get(name: &str) -> Option<OsString> {
     read(name).filter(|value| !value.is_empty())
 }
 
+/// Whether a supervisor started this process as a Rust worker, or wants to know its task kinds, and it has not answered
+/// yet. Fedflow's other variables may come from elsewhere.
+pub(crate) fn is_unanswered_worker() -> bool {
+    get(TOKEN).is_some() || get(DESCRIBE).is_some()
+}
+
 /// Where this user may make a directory for small files that are gone soon, the best place first: on a memory file system
 /// if the machine has one.
 #[cfg(feature = "host")]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 
-use fedflow_core::{Severity, WorkerEvent};
+use fedflow_core::{LastLines, Severity, WorkerEvent};
 
 use crate::host::cause::Cause;
 use crate::host::logs::task_logs::Logs;
@@ -26,7 +26,9 @@ pub(crate) fn report_end(worker: Supervised) -> Cause {
     FinalReport {
         cause: cause.clone(),
         check: OomCheck::of(signs, stage, worker.cause.as_ref(), ending, asked),
-        in_order: worker.cause.is_none() && asked == Some(Severity::Asked),
+        is_done: worker.cause.is_none()
+            && asked == Some(Severity::Asked)
+            && worker.kind.has_result(worker.listener.phase()),
         killed_for_memory: worker.process.is_killed_for_memory(),
         before_first_word: worker.process.died().is_some_and(|died| worker.listener.is_unheard(died)),
         private: worker.kind.private_directory().cloned(),
@@ -42,10 +44,10 @@ pub(crate) fn report_end(worker: Supervised) -> Cause {
 struct FinalReport {
     listener: Arc<Listener>,
     cause: Cause,
-    /// The question whether it was out of memory, answered by the end of its stderr.
+    /// The question whether it was out of memory, answered by the ends of its logs.
     check: Option<OomCheck>,
-    /// Whether it ended as it was asked to.
-    in_order: bool,
+    /// Whether its task has its result, and it ended as it was asked to.
+    is_done: bool,
     killed_for_memory: bool,
     before_first_word: bool,
     logs: Option<Logs>,
@@ -59,12 +61,11 @@ impl FinalReport {
     fn send(mut self) {
         // The directory lies in memory, so this takes no time. It is not empty only if something went wrong.
         let is_clean = self.private.as_ref().is_none_or(|private| std::fs::remove_dir(private).is_ok());
-        // A task that failed was told to exit, too: its last words count.
-        let nothing_left = |logs: &Logs| logs.no_stderr() && !logs.are_too_large();
-        if self.in_order && is_clean && self.logs.as_ref().is_none_or(nothing_left) {
-            return self.listener.tell(self.gone(self.cause.clone(), String::new()));
+        let event = self.gone(self.cause.clone(), LastLines::default());
+        // A task that failed was told to exit, too: what it printed last counts.
+        if self.is_done && is_clean && !self.logs.as_ref().is_some_and(Logs::are_too_large) {
+            return self.listener.tell(event);
         }
-        let event = self.gone(self.cause.clone(), String::new());
         let listener = Arc::clone(&self.listener);
         // The disk may be slow: only this worker's end waits for it.
         let told = thread::Builder::new().name("fedflow-end".into()).spawn(move || self.finish());
@@ -75,27 +76,30 @@ impl FinalReport {
 
     fn finish(&mut self) {
         let mut cause = self.cause.clone();
-        let mut stderr_tail = String::new();
+        let mut last_lines = LastLines::default();
         if let Some(logs) = &self.logs {
-            stderr_tail = logs.stderr_tail();
-            if let Some(check) = self.check.take() {
-                cause = check.judge(cause, &logs.stderr_end());
+            if !self.is_done {
+                let ends = logs.ends();
+                last_lines = ends.last_lines();
+                if let Some(check) = self.check.take() {
+                    cause = check.judge(cause, ends.searched());
+                }
             }
             // Before the end is reported: then the next attempt may move the directory away.
             logs.finish(&self.workdir);
         }
-        self.listener.tell(self.gone(cause, stderr_tail));
+        self.listener.tell(self.gone(cause, last_lines));
         if let Some(private) = &self.private {
             // What cannot be removed goes with the host's private directory.
             let _ = std::fs::remove_dir_all(private);
         }
     }
 
-    fn gone(&self, cause: Cause, stderr_tail: String) -> WorkerEvent {
+    fn gone(&self, cause: Cause, last_lines: LastLines) -> WorkerEvent {
         WorkerEvent::Gone {
             kind: cause.kind,
             message: cause.message,
-            stderr_tail,
+            last_lines,
             killed_for_memory: self.killed_for_memory,
             before_first_word: self.before_first_word,
         }
