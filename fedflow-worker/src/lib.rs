@@ -92,12 +92,15 @@ mod runtime;
 #[cfg(feature = "host")]
 mod start_check;
 
-/// The processes below this one, for a supervisor and for the process that guards it.
+/// The processes below this one and what they leave behind, for a supervisor and for the process that guards it.
 #[cfg(feature = "runtime")]
 pub mod own_processes {
     pub use crate::processes::end_descendants;
     #[cfg(feature = "host")]
     pub use crate::processes::own_children;
+
+    #[cfg(feature = "host")]
+    pub use crate::host::remove_abandoned_directories;
     #[cfg(feature = "host")]
     pub use crate::processes::own_process::inheritance::shed_inheritance;
 }
