@@ -147,6 +147,8 @@ mod tests {
             task_id: name("t"),
             attempt: 1,
             workdir: workdir.clone(),
+            cwd: None,
+            on_cpu: false,
             checkpoint_dir: root.path().join("checkpoint"),
             program: Arc::new(Program::Worker { worker: "w".into(), kind: "k".into() }),
             params: Dict::from([("text", "x".repeat(2 * MAX_INLINE))]),
