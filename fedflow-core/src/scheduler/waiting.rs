@@ -10,6 +10,7 @@ use super::parts::Parts;
 use super::processes::workers::{Phase, Worker};
 use super::timers::Due;
 use crate::leasing::lease::LeaseRequest;
+use crate::model::device::Pin;
 use crate::model::identity::{TaskKey, WorkerId};
 use crate::model::time::Time;
 use crate::ports::{Obstacle, Wait, WaitCause};
@@ -112,7 +113,8 @@ fn tell(parts: &mut Parts, lack: Lack, id: WorkerId) -> bool {
 
 /// It is known what is in the way of a task's request.
 pub(super) fn found(parts: &mut Parts, task: TaskKey, request: &LeaseRequest, obstacles: Vec<Obstacle>) {
-    let memory = parts.admission.has_cards().then_some(request.memory);
+    let is_on_cpu = request.pin.as_ref().is_some_and(Pin::is_cpu);
+    let memory = (parts.admission.has_cards() && !is_on_cpu).then_some(request.memory);
     show(parts, task, WaitCause::Devices { number: request.devices, memory, obstacles });
 }
 

@@ -1,7 +1,7 @@
 //! What is in the way of a request, for people: leases of other runs, programs without a lease, memory that was not given
 //! back.
 
-use fedflow_core::{DeviceInfo, LeaseRequest, Obstacle, Occupant, Pin, Size};
+use fedflow_core::{Device, LeaseRequest, Obstacle, Occupant, Size};
 
 use super::run_pool::Pool;
 use crate::ledger::SupervisorBookings;
@@ -13,21 +13,24 @@ pub(super) fn find(pool: &Pool, request: &LeaseRequest) -> Vec<Obstacle> {
     let survey = pool.ledger.as_ref().and_then(|ledger| ledger.survey().ok()).unwrap_or_default();
     let booked_processes = survey.processes();
     let mut obstacles = Vec::new();
-    for (place, info) in pool.table.devices().iter().enumerate() {
-        let suits = |pin: &Pin| pin.matches(info.device, info.uuid.as_deref());
-        if !request.pin.as_ref().is_none_or(suits) {
-            continue;
-        }
+    let devices = pool.table.devices();
+    for place in pool.table.suiting(request) {
+        // Slots beside cards are not among the devices.
+        let info = devices.get(place);
+        let (device, has_memory) =
+            info.map_or((Device::Cpu, false), |info| (info.device, info.memory.is_some()));
         let card = pool.ledger.as_ref().and_then(|ledger| ledger.card(place)).unwrap_or_default();
-        survey.supervisors.iter().for_each(|run| add_run(&mut obstacles, run, card, info));
+        for run in &survey.supervisors {
+            add_run(&mut obstacles, run, card, device, has_memory);
+        }
         let quarantined = survey.on(card).quarantined;
         if quarantined > Size::ZERO {
             let memory = Some(quarantined);
-            obstacles.push(Obstacle { device: info.device, memory, occupant: Occupant::Unreleased });
+            obstacles.push(Obstacle { device, memory, occupant: Occupant::Unreleased });
         }
         if let Some(cards) = pool.kind.cards() {
-            let booked = pool.table.booked(info.device) + survey.on(card).memory;
-            obstacles.extend(cards.obstacles(info.device, booked, &booked_processes));
+            let booked = pool.table.booked(device) + survey.on(card).memory;
+            obstacles.extend(cards.obstacles(device, booked, &booked_processes));
         }
     }
     obstacles.iter_mut().for_each(|obstacle| clean(&mut obstacle.occupant));
@@ -53,10 +56,16 @@ fn clean_text(text: &mut String) {
 }
 
 /// Adds what a run has of a device; of several CPU slots that a run has, one is told.
-fn add_run(obstacles: &mut Vec<Obstacle>, run: &SupervisorBookings, card: &str, info: &DeviceInfo) {
+fn add_run(
+    obstacles: &mut Vec<Obstacle>,
+    run: &SupervisorBookings,
+    card: &str,
+    device: Device,
+    has_memory: bool,
+) {
     let booked = || run.bookings.iter().filter(|booking| booking.card == card && !booking.quarantined);
     let Some(first) = booked().next() else { return };
-    let memory = info.memory.map(|_| booked().map(|booking| booking.memory).sum());
+    let memory = has_memory.then(|| booked().map(|booking| booking.memory).sum());
     let supervisor = run.header.supervisor.pid;
     let occupant = Occupant::Run {
         user: user_name(run.user),
@@ -66,10 +75,10 @@ fn add_run(obstacles: &mut Vec<Obstacle>, run: &SupervisorBookings, card: &str, 
     };
     let is_told = |other: &Obstacle| {
         let is_same = matches!(other.occupant, Occupant::Run { supervisor: pid, .. } if pid == supervisor);
-        is_same && other.device == info.device
+        is_same && other.device == device
     };
     if !obstacles.iter().any(is_told) {
-        obstacles.push(Obstacle { device: info.device, memory, occupant });
+        obstacles.push(Obstacle { device, memory, occupant });
     }
 }
 
