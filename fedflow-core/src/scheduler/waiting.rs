@@ -14,18 +14,18 @@ use crate::model::device::Pin;
 use crate::model::identity::{TaskKey, WorkerId};
 use crate::model::time::Time;
 use crate::ports::{Obstacle, Wait, WaitCause};
-use standstill::{Lack, TOLD_AFTER, Turn};
+use standstill::{Change, Lack, TOLD_AFTER};
 
 /// Looks whether the run waits, when there is nothing left to do. Says whether there is something to show.
 pub(super) fn review(parts: &mut Parts, now: Time) -> bool {
     let lacking = lacking(parts);
     let was_told = match (parts.standstill.observe(now, lacking.map(|(lack, _)| lack)), lacking) {
-        (Turn::IsDue, Some((lack, id))) => return tell(parts, lack, id),
-        (Turn::Begins { was_told }, _) => {
+        (Change::IsDue, Some((lack, id))) => return tell(parts, lack, id),
+        (Change::Begins { was_told }, _) => {
             parts.timers.set(Due::Wait, now + TOLD_AFTER);
             was_told
         }
-        (Turn::Ends { was_told }, _) => {
+        (Change::Ends { was_told }, _) => {
             parts.timers.clear(Due::Wait);
             was_told
         }

@@ -39,8 +39,8 @@ struct Standing {
 
 /// What follows from a look at what is lacking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::scheduler) enum Turn {
-    /// Nothing.
+pub(in crate::scheduler) enum Change {
+    /// Nothing has changed.
     None,
     /// Something else is lacking than before: it will be told if that lasts.
     Begins { was_told: bool },
@@ -52,21 +52,21 @@ pub(in crate::scheduler) enum Turn {
 
 impl Standstill {
     /// Notes what is lacking now.
-    pub(in crate::scheduler) fn observe(&mut self, now: Time, lack: Option<Lack>) -> Turn {
+    pub(in crate::scheduler) fn observe(&mut self, now: Time, lack: Option<Lack>) -> Change {
         let is_told = |standing: Option<Standing>| standing.is_some_and(|standing| standing.is_told);
         match (&mut self.now, lack) {
-            (None, None) => Turn::None,
+            (None, None) => Change::None,
             (Some(standing), Some(lack)) if standing.lack == lack => {
                 if std::mem::take(&mut standing.is_due) {
-                    Turn::IsDue
+                    Change::IsDue
                 } else {
-                    Turn::None
+                    Change::None
                 }
             }
-            (_, None) => Turn::Ends { was_told: is_told(self.now.take()) },
+            (_, None) => Change::Ends { was_told: is_told(self.now.take()) },
             (_, Some(lack)) => {
                 let begun = Standing { lack, since: now, is_told: false, is_due: false, looks_again: false };
-                Turn::Begins { was_told: is_told(self.now.replace(begun)) }
+                Change::Begins { was_told: is_told(self.now.replace(begun)) }
             }
         }
     }
@@ -129,19 +129,19 @@ mod tests {
     fn what_is_told_already_is_told_again_only_if_it_changes() {
         let mut standstill = Standstill::default();
         let lacks = |standstill: &mut Standstill, lack| standstill.observe(Time::ZERO, lack);
-        assert_eq!(lacks(&mut standstill, Some(Lack::Devices)), Turn::Begins { was_told: false });
+        assert_eq!(lacks(&mut standstill, Some(Lack::Devices)), Change::Begins { was_told: false });
         assert!(!standstill.looks_again(), "nothing was told that could have changed");
         standstill.set_due();
-        assert_eq!(lacks(&mut standstill, Some(Lack::Devices)), Turn::IsDue);
-        assert_eq!(lacks(&mut standstill, Some(Lack::Devices)), Turn::None);
+        assert_eq!(lacks(&mut standstill, Some(Lack::Devices)), Change::IsDue);
+        assert_eq!(lacks(&mut standstill, Some(Lack::Devices)), Change::None);
         assert_eq!(told(&mut standstill, 7, 2), Some(true));
         assert_eq!(told(&mut standstill, 7, 2), None);
         assert_eq!(told(&mut standstill, 7, 3), Some(false), "the same process uses more");
         assert!(standstill.looks_again() && !standstill.looks_again());
         assert_eq!(told(&mut standstill, 8, 3), Some(true));
-        assert_eq!(lacks(&mut standstill, None), Turn::Ends { was_told: true });
-        assert_eq!(lacks(&mut standstill, Some(Lack::Devices)), Turn::Begins { was_told: false });
+        assert_eq!(lacks(&mut standstill, None), Change::Ends { was_told: true });
+        assert_eq!(lacks(&mut standstill, Some(Lack::Devices)), Change::Begins { was_told: false });
         assert_eq!(told(&mut standstill, 8, 3), Some(false), "it went on, and waits for the same again");
-        assert_eq!(lacks(&mut standstill, Some(Lack::HostMemory)), Turn::Begins { was_told: true });
+        assert_eq!(lacks(&mut standstill, Some(Lack::HostMemory)), Change::Begins { was_told: true });
     }
 }
