@@ -88,6 +88,7 @@ pub use model::device::{Device, DeviceError, DeviceInfo, Pin};
 pub use model::failure::{Failure, FailureKind, LastLines, Stage};
 pub use model::grouped_digits::grouped_digits;
 pub use model::identity::{TaskKey, WorkerId};
+pub use model::left_running::{LeftProcess, LeftRunning};
 pub use model::limits::Limits;
 pub use model::memory::card_limits::CardLimits;
 pub use model::memory_use::{EstimateSource, MemoryUse};
@@ -105,8 +106,8 @@ pub use model::value::{
 };
 pub use ports::telemetry::{DeviceSample, TelemetryMerger, TelemetrySample, halve_telemetry};
 pub use ports::{
-    Assignment, DevicePool, HostSample, Input, Observer, Obstacle, Occupant, RunSettings, Severity,
-    StopLevel, Wait, WaitCause, WorkerEvent, Workers,
+    Assignment, DevicePool, HostSample, Input, Observer, RunSettings, Severity, StopLevel, WorkerEvent,
+    Workers,
 };
 pub use progress::failure_kinds::{AlikeTasks, FailureKinds};
 pub use progress::group_progress::{GroupProgress, TaskCounts};

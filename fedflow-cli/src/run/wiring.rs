@@ -5,7 +5,6 @@ mod device_telemetry;
 mod host_options;
 mod kept_estimates;
 mod observers;
-mod wait_board;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -28,7 +27,6 @@ use self::control_requests::take_control_requests;
 use self::device_telemetry::{SampleTargets, start_telemetry};
 use self::host_options::{host_options, within_capacity};
 use self::kept_estimates::KeptEstimates;
-use self::wait_board::WaitBoard;
 use super::devices::Devices;
 use super::earlier_sessions::RecordedRun;
 use super::notice::Notices;
@@ -133,7 +131,6 @@ impl<O: Observer> Session<O> {
 
         let told = notices.clone();
         pool.tell_warnings(move |warning| told.warn(warning));
-        pool.show_run(&run_dir.path().display().to_string());
         let (workers, host) = Host::start(host_options(&head, &config, &pool, workers, &guard))?;
         let told = host.clone();
         let device_watch = pool.start_watch(config.scheduler.interval, move || told.devices_changed());
@@ -146,8 +143,7 @@ impl<O: Observer> Session<O> {
             notices: notices.clone(),
         };
         let telemetry = start_telemetry(&pool, &lock, &config, targets);
-        let waits = WaitBoard::new(started_unix, notices.clone());
-        let control = take_control_requests(&lock, host.clone(), &notices, waits.clone());
+        let control = take_control_requests(&lock, host.clone(), &notices);
         let watched = guard.is_guarded().then(|| GuardWatch::start(host.clone(), notices.clone()));
         let watched = watched.transpose().map_err(OpenError::Watch)?;
         let (learned, estimates) = KeptEstimates::load(&config, &notices);
@@ -169,8 +165,15 @@ impl<O: Observer> Session<O> {
             grace: config.supervision.grace,
         };
         let names = TaskNames::default();
-        let observer =
-            Observers { journal, report, learner: learner.clone(), names: names.clone(), waits, own };
+        let observer = Observers {
+            journal,
+            report,
+            learner: learner.clone(),
+            names: names.clone(),
+            notices: notices.clone(),
+            left_running: 0,
+            own,
+        };
         let ports = Ports { workers, pool: TracedPool::new(pool, names), observer };
         let config = within_capacity(config, &notices);
         let flow = Flow::new(ports, settings, config, history).with_estimates(learned);

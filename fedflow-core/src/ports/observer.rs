@@ -1,6 +1,5 @@
 //! The port to the observers of a run.
 
-use super::wait::Wait;
 use crate::model::run_event::RunEvent;
 use crate::model::time::Time;
 
@@ -27,11 +26,6 @@ pub trait Observer {
     fn announce(&mut self, time: Time, event: &RunEvent) {
         let _ = (time, event);
     }
-
-    /// Shows that the run waits while devices of it are idle, and for what; `None` when it goes on.
-    fn waits(&mut self, time: Time, wait: Option<&Wait>) {
-        let _ = (time, wait);
-    }
 }
 
 impl<O: Observer + ?Sized> Observer for Box<O> {
@@ -49,10 +43,6 @@ impl<O: Observer + ?Sized> Observer for Box<O> {
 
     fn announce(&mut self, time: Time, event: &RunEvent) {
         (**self).announce(time, event);
-    }
-
-    fn waits(&mut self, time: Time, wait: Option<&Wait>) {
-        (**self).waits(time, wait);
     }
 }
 
@@ -75,12 +65,6 @@ impl<O: Observer> Observer for Vec<O> {
     fn announce(&mut self, time: Time, event: &RunEvent) {
         for observer in self {
             observer.announce(time, event);
-        }
-    }
-
-    fn waits(&mut self, time: Time, wait: Option<&Wait>) {
-        for observer in self {
-            observer.waits(time, wait);
         }
     }
 }
