@@ -48,7 +48,8 @@
 //! # What it runs on
 //!
 //! Linux 5.11 or newer with glibc 2.29 or newer: it holds processes by pidfds, of which `waitid` knows since Linux 5.4, and
-//! closes inherited descriptors with `close_range`. [`check_system`] says what is missing; every run asks it first.
+//! closes inherited descriptors with `close_range`. [`check_system`](fedflow_worker::check_system) says what is missing; every
+//! run asks it first.
 //!
 //! # Features
 //!
@@ -59,8 +60,8 @@ mod debug;
 mod run;
 
 pub use run::{
-    Devices, DevicesError, FinishError, Guard, GuardError, MissingCall, Notice, OpenError, Opening, Run,
-    RunBuilder, RunEnd, RunHandle, SupervisorEnd, SystemTooOld, Unobserved, check_system,
+    Devices, DevicesError, FinishError, Guard, GuardError, Notice, OpenError, Opening, Run, RunBuilder,
+    RunEnd, RunHandle, SupervisorEnd, Unobserved,
 };
 
 #[cfg(feature = "cli")]

@@ -5,11 +5,11 @@
 
 mod builder;
 mod devices;
+mod earlier_sessions;
 mod notice;
 mod open_error;
 mod open_run;
 mod opening;
-mod recorded_run;
 mod run_handle;
 mod short_path;
 mod supervisor;
@@ -22,16 +22,19 @@ pub use open_error::OpenError;
 pub use open_run::{FinishError, Run, RunEnd};
 pub use opening::Opening;
 pub use run_handle::RunHandle;
-pub use supervisor::{Guard, GuardError, MissingCall, SupervisorEnd, SystemTooOld, check_system};
+pub use supervisor::{Guard, GuardError, SupervisorEnd};
 pub use wiring::Unobserved;
 
 #[cfg(feature = "cli")]
-pub(crate) use builder::DEFAULT_SEED;
+pub(crate) use builder::{DEFAULT_DEVICES, DEFAULT_SEED};
+#[cfg(feature = "cli")]
+pub(crate) use earlier_sessions::{LockedRun, read_durations, read_run};
 #[cfg(feature = "cli")]
 pub(crate) use notice::Notices;
 #[cfg(feature = "cli")]
-pub(crate) use recorded_run::{read_durations, read_run};
-#[cfg(feature = "cli")]
 pub(crate) use short_path::short_path;
 #[cfg(feature = "cli")]
-pub(crate) use supervisor::{is_ignored, log_variable, prepare_process, search_path, variables_with_prefix};
+pub(crate) use supervisor::{
+    home_directory, is_ignored, log_variable, prepare_process, python_path, search_path,
+    variables_with_prefix,
+};

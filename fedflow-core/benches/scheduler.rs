@@ -112,7 +112,7 @@ fn run_to_the_end(config: Config, tasks: Vec<ScheduledTask>) -> u64 {
             _ => WorkerEvent::Gone {
                 kind: FailureKind::Exit,
                 message: String::new(),
-                stderr_tail: String::new(),
+                last_lines: LastLines::default(),
                 killed_for_memory: false,
                 before_first_word: false,
             },

@@ -85,16 +85,20 @@ pub use leasing::lease::{Lease, LeaseId, LeaseRequest, Share, Unleasable};
 pub use leasing::table::LeaseTable;
 pub use model::config::*;
 pub use model::device::{Device, DeviceError, DeviceInfo, Pin};
-pub use model::failure::{Failure, FailureKind, Stage};
+pub use model::failure::{Failure, FailureKind, LastLines, Stage};
+pub use model::grouped_digits::grouped_digits;
 pub use model::identity::{TaskKey, WorkerId};
+pub use model::left_running::{LeftProcess, LeftRunning};
 pub use model::limits::Limits;
 pub use model::memory::card_limits::CardLimits;
 pub use model::memory_use::{EstimateSource, MemoryUse};
 pub use model::name::{IntoName, MAX_NAME_BYTES, Name, NameError};
 pub use model::oom::{ExtraOomSigns, OomSigns};
+pub use model::printed_text::{PrintedText, printed_text};
 pub use model::process::{ProcessId, ProcessStat};
 pub use model::quantity::{Size, SizeError};
 pub use model::run_event::{RunEvent, RunOutcome};
+pub use model::session_setup::SessionSetup;
 pub use model::status::{IllegalTransition, TaskStatus, Transition};
 pub use model::time::Time;
 pub use model::value::{
@@ -102,9 +106,10 @@ pub use model::value::{
 };
 pub use ports::telemetry::{DeviceSample, TelemetryMerger, TelemetrySample, halve_telemetry};
 pub use ports::{
-    Assignment, DevicePool, HostSample, Input, Observer, RunSettings, Severity, StopLevel, WorkerEvent,
-    Workers,
+    Assignment, DevicePool, HostSample, Input, Observer, Obstacle, Occupant, RunSettings, Severity,
+    StopLevel, Wait, WaitCause, WorkerEvent, Workers,
 };
+pub use progress::failure_kinds::{AlikeTasks, FailureKinds};
 pub use progress::group_progress::{GroupProgress, TaskCounts};
 pub use progress::run_progress::{RunProgress, SessionProgress, Unannounced};
 pub use progress::task_progress::{Moment, OutcomeKind, TaskNotes, TaskOutcome, TaskPhase, TaskProgress};

@@ -46,8 +46,7 @@ mod parts;
 mod processes;
 mod tasks;
 mod timers;
-
-use std::time::Duration;
+mod waiting;
 
 use admission::Admission;
 use attempt::Death;
@@ -66,6 +65,7 @@ use tasks::memory::TaskMemory;
 pub use tasks::task::ScheduledTask;
 pub(crate) use tasks::task::start_order;
 use timers::{Due, Timers};
+use waiting::standstill::Standstill;
 
 use crate::learning::estimates::Estimates;
 use crate::model::device::Device;
@@ -74,10 +74,7 @@ use crate::model::identity::WorkerId;
 use crate::model::name::Name;
 use crate::model::run_event::RunEvent;
 use crate::model::time::Time;
-use crate::ports::{HostSample, Severity, StopLevel, WorkerEvent};
-
-/// How long a process that was started for `train` has until its memory counts as measured.
-const MEASURED_AFTER: Duration = Duration::from_secs(5);
+use crate::ports::{Severity, StopLevel, WorkerEvent};
 
 /// Schedules the tasks of a run, group by group.
 #[derive(Debug, Clone)]
@@ -107,6 +104,7 @@ impl Scheduler {
             lease_pass: LeasePass::default(),
             ladder: Ladder::new(config.supervision.grace),
             timers: Timers::default(),
+            standstill: Standstill::default(),
             outbox: Outbox::default(),
             stop: None,
             config,
@@ -124,7 +122,7 @@ impl Scheduler {
             SchedulerInput::Worker { worker, event } => self.heard(now, worker, event),
             SchedulerInput::Answer(answer) => self.answered(now, answer),
             SchedulerInput::DevicesChanged => self.parts.lease_pass.request(),
-            SchedulerInput::Host(sample) => self.host_sampled(now, sample),
+            SchedulerInput::Host(sample) => attempt::host_sampled(&mut self.parts, now, sample),
             SchedulerInput::Cancel(task) => aftermath::cancel(&mut self.parts, now, task),
             SchedulerInput::Broken { task, message } => {
                 aftermath::break_task(&mut self.parts, now, task, &message);
@@ -148,7 +146,10 @@ impl Scheduler {
             if is_running && dispatch::go_on(&mut self.parts, now) || self.parts.outbox.take_growth() {
                 continue;
             }
-            return self.parts.outbox.next_exit().or_else(|| self.conclusion());
+            let last = self.parts.outbox.next_exit().or_else(|| self.conclusion());
+            if last.is_some() || !waiting::review(&mut self.parts, now) {
+                return last;
+            }
         }
     }
 
@@ -180,7 +181,8 @@ impl Scheduler {
         let order = start_order(&tasks, self.parts.config.scheduler.order, seed);
         let Parts { groups, kept, devices, memory, .. } = &mut self.parts;
         let fitting = Fitting { devices, memory };
-        let broken = groups.add(index, name, tasks, &order, fitting, |policy| kept.card_with_data_for(policy));
+        let broken =
+            groups.add(index, name, tasks, &order, fitting, |policy| kept.card_with_data_for(policy));
         for (key, reason) in broken {
             let failure = Failure::new(Stage::Start, FailureKind::Error, reason);
             aftermath::fail_unstarted(&mut self.parts, key, failure);
@@ -230,8 +232,8 @@ impl Scheduler {
     /// What follows from what a worker says. `lost` is the device that was lost while it trained there.
     fn follow(&mut self, now: Time, id: WorkerId, event: WorkerEvent, lost: Option<Device>) {
         let event = match event {
-            WorkerEvent::Gone { kind, message, stderr_tail, killed_for_memory, before_first_word } => {
-                let death = Death { kind, message, stderr_tail, killed_for_memory, before_first_word };
+            WorkerEvent::Gone { kind, message, last_lines, killed_for_memory, before_first_word } => {
+                let death = Death { kind, message, last_lines, killed_for_memory, before_first_word };
                 return self.gone(now, id, death, lost);
             }
             event => event,
@@ -245,6 +247,12 @@ impl Scheduler {
                 if let Some(task) = parts.groups.task_mut(task) {
                     TaskMemory::host_peak(task, peak);
                 }
+                if let Some(worker) = parts.workers.get_mut(id) {
+                    worker.process.memory = worker.process.memory.max(peak);
+                }
+            }
+            (_, WorkerEvent::LeftRunning(left)) => {
+                parts.tell(task, |group, task| RunEvent::TaskLeftRunning { group, task, attempt, left });
             }
             (Phase::Exiting | Phase::Ending(_), _) => {}
             (Phase::Starting, WorkerEvent::Ready) => attempt::ready(parts, now, id),
@@ -297,6 +305,7 @@ impl Scheduler {
                 attempt::train(parts, now, worker, lease);
             }
             (Some(Asked::Lease { worker, request }), Answer::NotNow) => {
+                waiting::refused(parts, now);
                 device_requests::refused(parts, now, worker, request);
             }
             (Some(Asked::Lease { worker, .. }), Answer::Never(reason)) => {
@@ -321,28 +330,10 @@ impl Scheduler {
             (Some(Asked::Lost { worker, event, .. }), Answer::Lost(lost)) => {
                 self.follow(now, worker, event, lost);
             }
+            (Some(Asked::Obstacles { task, request }), Answer::Obstacles(obstacles)) => {
+                waiting::found(parts, task, &request, obstacles);
+            }
             _ => {}
-        }
-    }
-
-    fn host_sampled(&mut self, now: Time, sample: HostSample) {
-        let parts = &mut self.parts;
-        parts.admission.observe(sample);
-        if parts.memory.may_end_trial() {
-            parts.lease_pass.request();
-        }
-        for id in parts.workers.ids() {
-            let Some(worker) = parts.workers.get(id) else { continue };
-            if !worker.is_training() {
-                continue;
-            }
-            let watched = parts.groups.task(worker.task).and_then(|task| parts.memory.watched(task));
-            if now.since(worker.entered) >= MEASURED_AFTER {
-                parts.unreserve(id);
-            }
-            if let Some(lease) = watched {
-                parts.outbox.ask(Asked::Peak { lease, trains: true });
-            }
         }
     }
 
@@ -356,6 +347,7 @@ impl Scheduler {
                 }
                 // What waited for this is looked at again in any case.
                 Due::Start => {}
+                Due::Wait => self.parts.standstill.set_due(),
                 Due::Retry(task) => aftermath::retry_due(&mut self.parts, task),
                 Due::Grace => self.stop(now, StopLevel::AtOnce),
             }

@@ -20,6 +20,7 @@ fn settings() -> RunSettings {
         workdir: PathBuf::from("/run"),
         seed: 7,
         session: 1,
+        setup: None,
         on_failure: OnFailure::Continue,
         grace: Duration::from_secs(1),
     }

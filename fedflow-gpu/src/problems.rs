@@ -14,6 +14,14 @@ pub enum OpenError {
     /// Cards were asked for and there are none.
     #[error("there is no card to use: {0}")]
     NoCards(#[from] NoCards),
+    /// Certain cards were asked for, and there are none.
+    #[error("there is no card {pins}: {reason}")]
+    NoneOfCards {
+        /// The cards, as they were asked for.
+        pins: String,
+        /// Why there are none.
+        reason: NoCards,
+    },
     /// A card that was asked for does not exist, or is not visible.
     #[error("there is no card {pin}; the visible cards are {available}")]
     NoSuchCard {

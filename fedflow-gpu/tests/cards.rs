@@ -121,7 +121,10 @@ fn without_a_library_there_are_cpu_slots() {
     let note = fallback(&missing);
     assert!(note.contains("is the driver installed") && note.contains("/nonexistent/nvml.so"), "{note}");
     let error = try_open("cuda:0", &missing).unwrap_err();
-    assert!(matches!(error, OpenError::NoCards(NoCards::NoDriver(NoDriver::NoLibrary(_)))), "{error}");
+    let OpenError::NoneOfCards { pins, reason: NoCards::NoDriver(NoDriver::NoLibrary(_)) } = error else {
+        panic!("{error}");
+    };
+    assert_eq!(pins, "cuda:0");
     assert!(try_open("cuda", &missing).is_err());
     let inventory = inventory(&missing);
     assert!(inventory.cards.is_empty());
@@ -144,7 +147,8 @@ fn a_driver_that_does_not_start_says_why() {
         let environment = environment(&stand_in);
         let note = fallback(&environment);
         assert!(note.contains(words), "{note}");
-        assert_eq!(try_open("cuda:0", &environment).unwrap_err(), NoCards::NoDriver(reason).into());
+        let told = OpenError::NoneOfCards { pins: "cuda:0".into(), reason: NoCards::NoDriver(reason) };
+        assert_eq!(try_open("cuda:0", &environment).unwrap_err(), told);
         assert!(inventory(&environment).reason.is_some_and(|said| said.contains(words)));
     }
 }
@@ -171,7 +175,7 @@ fn the_entry_that_hides_cards_is_named() {
         assert!(note.contains(hiding), "{note}");
         assert!(matches!(
             try_open("cuda:0", &visible(&stand_in, hiding)),
-            Err(OpenError::NoCards(NoCards::Hidden(_)))
+            Err(OpenError::NoneOfCards { reason: NoCards::Hidden(_), .. })
         ));
     }
 }
@@ -252,7 +256,7 @@ fn the_reason_is_the_cards_errors_if_all_fail() {
     let note = fallback(&environment(&stand_in));
     assert!(note.contains("GPU-a") && note.contains("must be reset"), "{note}");
     let error = try_open("GPU-a", &environment(&stand_in)).unwrap_err();
-    assert!(matches!(error, OpenError::NoCards(NoCards::AllFailed { .. })), "{error}");
+    assert!(matches!(error, OpenError::NoneOfCards { reason: NoCards::AllFailed { .. }, .. }), "{error}");
 }
 
 #[test]
@@ -416,10 +420,31 @@ fn a_pin_by_number_or_uuid_means_one_card() {
     assert_eq!(uuid(&pool.try_lease(&pinned(5, "cuda:1")).unwrap()), "GPU-b");
     assert_eq!(pool.try_lease(&pinned(5, "GPU-b")), None);
     assert_eq!(uuid(&pool.try_lease(&pinned(5, "GPU-a")).unwrap()), "GPU-a");
-    for missing in ["cuda:2", "GPU-c", "cpu", "sim:0"] {
+    for missing in ["cuda:2", "GPU-c", "sim:0"] {
         assert!(matches!(pool.check(&pinned(1, missing)), Err(Unleasable::NoSuchDevice { .. })), "{missing}");
         assert_eq!(pool.try_lease(&pinned(1, missing)), None);
     }
+}
+
+#[test]
+fn what_is_pinned_to_the_cpu_gets_a_slot_beside_the_cards_and_sees_none() {
+    let stand_in = install([Card::new("GPU-a", 10 * GB)]);
+    let mut pool = open("auto,cpu:1", &environment(&stand_in));
+    assert_eq!((pool.devices().len(), pool.slots_beside()), (1, 1));
+    assert_eq!(pool.check(&pinned(900, "cpu")), Ok(()));
+    let lease = pool.try_lease(&pinned(900, "cpu")).unwrap();
+    assert_eq!((lease.device(), lease.shares[0].memory), (Device::Cpu, None));
+    for (name, value) in [("CUDA_VISIBLE_DEVICES", ""), ("FEDFLOW_DEVICE", "cpu"), ("FEDFLOW_CARD", "cpu")] {
+        assert!(lease.environment.contains(&(name.to_owned(), value.to_owned())), "{name}: {lease:?}");
+    }
+    assert_eq!(pool.try_lease(&pinned(1, "cpu")), None);
+    assert_eq!(uuid(&pool.try_lease(&request(1)).unwrap()), "GPU-a");
+    pool.end_train(lease.id);
+    let again = pool.try_lease(&pinned(1, "cpu")).unwrap();
+    pool.release(again.id);
+    let default = open("cuda", &environment(&stand_in));
+    let cores = std::thread::available_parallelism().unwrap().get();
+    assert_eq!(default.slots_beside() as usize, cores);
 }
 
 #[test]

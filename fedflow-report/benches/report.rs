@@ -33,6 +33,7 @@ fn events() -> Vec<(f64, RunEvent)> {
             devices: cards.collect(),
             seed: 1,
             reopened: std::collections::BTreeMap::new(),
+            setup: None,
         },
     )];
     for round in 0..ROUNDS {

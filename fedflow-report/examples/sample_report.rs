@@ -89,6 +89,7 @@ impl World {
                 devices: vec![card(0), card(1)],
                 seed: 42,
                 reopened: std::collections::BTreeMap::new(),
+                setup: None,
             },
         );
         let mut now = world.group("split", 1, 0.05, vec![("split".into(), Self::split())])?;

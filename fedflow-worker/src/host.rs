@@ -34,20 +34,18 @@
 
 pub(crate) mod attempt_span;
 pub(crate) mod cause;
-pub(crate) mod context;
 #[doc(hidden)]
 pub mod fuzzing;
 pub(crate) mod inputs;
-pub(crate) mod lease_hooks;
 pub(crate) mod logs;
 pub(crate) mod memory;
-pub(crate) mod options;
 pub(crate) mod sessions;
+pub(crate) mod setup;
 pub(crate) mod starting;
 pub(crate) mod supervision;
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fedflow_core::{
@@ -57,14 +55,15 @@ use rustix::process::{getpid, set_child_subreaper};
 
 use crate::pausable_clock::Clock;
 use crate::processes::spawn;
-use context::HostContext;
-pub use context::HostError;
 pub use inputs::host_handle::HostHandle;
 use inputs::input_queue::{Arrivals, InputQueue, Waker};
-pub use lease_hooks::LeaseHooks;
 use memory::host_sampler::{Sampler, SamplerThread};
-pub use options::{HostOptions, Protocol, WorkerProgram};
+use setup::context::HostContext;
+pub use setup::context::HostError;
+pub use setup::lease_hooks::LeaseHooks;
+pub use setup::options::{HostOptions, OnCpu, Protocol, WorkerProgram};
 use starting::descriptor_limit;
+pub use starting::private_directory::remove_abandoned_directories;
 use supervision::notice::NoticeQueue;
 use supervision::worker_table::WorkerTable;
 
@@ -90,17 +89,18 @@ impl Host {
     /// The limit of open descriptors is raised as far as is allowed (at most to 65,536), as each worker needs five.
     ///
     /// # Errors
-    /// The base directory is relative, or the system refuses a directory, thread or descriptor.
+    /// The base directory is relative, the system is too old or refuses a directory, thread or descriptor, or this process
+    /// is a worker itself and has not served its supervisor.
     pub fn start(options: HostOptions) -> Result<(Self, HostHandle), HostError> {
+        let clock = Clock::start();
+        let context = HostContext::new(options, clock.clone())?;
         descriptor_limit::raise();
         sessions::ipc::ipc_reader::prepare()?;
-        if options.adopt_orphans {
+        if context.options.adopt_orphans {
             set_child_subreaper(Some(getpid())).map_err(io::Error::from)?;
         }
-        let clock = Clock::start();
         let waker = Waker::open()?;
         let (inputs, notices) = (InputQueue::new(&waker), NoticeQueue::new(&waker));
-        let context = HostContext::new(options, clock.clone())?;
         let (sampler, sampling) = start_sampling(&context, &inputs)?.unzip();
         let workers = WorkerTable::start(context, inputs.clone(), notices.clone(), waker)?;
         let arrivals = Arrivals::new(inputs.clone(), clock.clone());
@@ -115,9 +115,8 @@ impl Host {
         descriptor_limit::worker_capacity()
     }
 
-    fn fresh_sample(&self) -> Option<HostSample> {
-        let sampler = self.sampler.as_ref()?;
-        sampler.lock().unwrap_or_else(PoisonError::into_inner).sample_if_older(FRESH)
+    fn sampler(&self) -> Option<MutexGuard<'_, Sampler>> {
+        Some(self.sampler.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -149,9 +148,14 @@ impl Workers for Host {
     fn next(&mut self, deadline: Option<Time>) -> (Time, Input) {
         let workers = &mut self.workers;
         let input = self.arrivals.next(deadline, |arrivals, until| workers.work(until, arrivals));
+        if matches!(input, Input::Host(_)) {
+            // What is available and what each worker uses of the rest were looked at together.
+            self.workers.tell_memory();
+        }
         // What a task took while it loaded must count before the engine starts the next one.
         let is_loaded = matches!(input, Input::Worker { event: WorkerEvent::Loaded, .. });
-        let sample = if is_loaded { self.fresh_sample() } else { None };
+        let sample =
+            if is_loaded { self.sampler().and_then(|mut it| it.sample_if_older(FRESH)) } else { None };
         let input = match sample {
             Some(sample) => {
                 self.arrivals.put_first(input);
@@ -163,7 +167,7 @@ impl Workers for Host {
     }
 
     fn host(&mut self) -> Option<HostSample> {
-        self.fresh_sample()
+        self.sampler()?.recent(FRESH)
     }
 }
 
@@ -214,5 +218,16 @@ mod tests {
         pausing.join().unwrap();
         handle.pause();
         handle.durable(1);
+    }
+
+    #[test]
+    fn the_machine_is_known_before_anything_starts() {
+        let root = tempfile::tempdir().unwrap();
+        let options = HostOptions::new(root.path(), LeaseHooks::none());
+        assert!(options.sample_interval.is_some());
+        let (mut host, _) = Host::start(options).unwrap();
+        // The sampler's first sample may have been taken by now; it has not been told yet.
+        assert!(host.host().is_some());
+        assert!(host.host().is_some());
     }
 }

@@ -64,7 +64,8 @@
 //! - [`Host`] is the workers of a whole run: the engine's port `Workers` (fedflow-core). Its workers are Rust programs over
 //!   ipc-channel, programs in any language over lines of JSON, and plain commands. Other threads reach it through a
 //!   [`HostHandle`]; [`HostOptions`], [`WorkerProgram`] and [`LeaseHooks`] set it up.
-//! - [`describe()`](describe) asks a worker program for its task kinds, and [`WorkerCheck`] tries it step by step.
+//! - [`describe()`](describe) asks a worker program for its task kinds, [`describe_with()`] also whether parameters fit them, and [`WorkerCheck`] tries it step by step.
+//! - [`check_start()`](check_start) says whether this process may start workers; everything here that starts some asks it.
 //! - [`own_processes`] is for the process that ends what a supervisor leaves behind.
 //!
 //! # What a run leaves on disk (feature `run-dir`)
@@ -88,15 +89,20 @@ mod protocol;
 mod running_task;
 #[cfg(feature = "runtime")]
 mod runtime;
+#[cfg(feature = "host")]
+mod start_check;
 
-/// The processes below this one, for a supervisor and for the process that guards it.
+/// The processes below this one and what they leave behind, for a supervisor and for the process that guards it.
 #[cfg(feature = "runtime")]
 pub mod own_processes {
     pub use crate::processes::end_descendants;
     #[cfg(feature = "host")]
-    pub use crate::processes::inheritance::shed_inheritance;
-    #[cfg(feature = "host")]
     pub use crate::processes::own_children;
+
+    #[cfg(feature = "host")]
+    pub use crate::host::remove_abandoned_directories;
+    #[cfg(feature = "host")]
+    pub use crate::processes::own_process::inheritance::shed_inheritance;
 }
 #[cfg(feature = "run-dir")]
 pub mod store;
@@ -108,13 +114,15 @@ pub use host::fuzzing;
 #[cfg(feature = "host")]
 pub use check_worker::{CheckedStep, Trial, Verdict, WorkerCheck};
 #[cfg(feature = "host")]
-pub use describe::{DescribeError, describe};
+pub use describe::{DescribeError, Description, ParamsQuestion, describe, describe_with};
 #[cfg(feature = "host")]
-pub use host::{Host, HostError, HostHandle, HostOptions, LeaseHooks, Protocol, WorkerProgram};
+pub use host::{Host, HostError, HostHandle, HostOptions, LeaseHooks, OnCpu, Protocol, WorkerProgram};
 #[cfg(feature = "host")]
 pub use running_task::{RunningTask, RunningTaskError, RunningTaskHandle, TaskEvent};
 #[cfg(feature = "runtime")]
 pub use runtime::Worker;
+#[cfg(feature = "host")]
+pub use start_check::{CannotStart, MissingCall, StartedAsWorker, SystemTooOld, check_start, check_system};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -1,19 +1,9 @@
 //! Processes: how they are named, started, given an environment, watched and killed.
 
-#[cfg(feature = "host")]
-pub(crate) mod environment;
-#[cfg(feature = "runtime")]
-pub(crate) mod inheritance;
 mod kernel_files;
 mod killing;
-#[cfg(feature = "host")]
-mod own_children;
-#[cfg(feature = "runtime")]
-mod own_descendants;
-#[cfg(feature = "runtime")]
-pub(crate) mod own_environment;
-#[cfg(feature = "host")]
-mod posix_spawn;
+#[cfg(any(feature = "host", feature = "runtime"))]
+pub(crate) mod own_process;
 mod process_identity;
 #[cfg(feature = "runtime")]
 mod process_tree;
@@ -24,9 +14,9 @@ pub(crate) mod spawn;
 mod test_shell;
 
 #[cfg(feature = "host")]
-pub use own_children::own_children;
+pub use own_process::own_children::own_children;
 #[cfg(feature = "runtime")]
-pub use own_descendants::end_descendants;
+pub use own_process::own_descendants::end_descendants;
 
 #[cfg(feature = "host")]
 pub(crate) use kernel_files::{read_again, read_short};

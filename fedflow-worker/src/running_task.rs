@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use fedflow_core::{
     Assignment, Device, DeviceInfo, Dict, Failure, FailureKind, IllegalTransition, Input, Lease, LeaseId,
-    Name, Severity, Share, Size, Stage, StopLevel, TaskSpec, TaskStatus, Time, Transition, Value,
-    WorkerEvent, WorkerId, Workers,
+    LeftRunning, Name, Severity, Share, Size, Stage, StopLevel, TaskSpec, TaskStatus, Time, Transition,
+    Value, WorkerEvent, WorkerId, Workers,
 };
 
 use crate::host::{Host, HostError, HostHandle, HostOptions};
@@ -22,7 +22,8 @@ const GROUP: u64 = 1;
 ///
 /// It goes through the same life as in a flow: [`start`](Self::start), [`start_load`](Self::start_load),
 /// [`start_train`](Self::start_train), [`exit`](Self::exit). Each call blocks until the worker has answered or is gone, at
-/// most as long as the task's [limits](fedflow_core::Limits) say; calls out of order are errors. Dropping it ends the
+/// most as long as the task's [limits](fedflow_core::Limits) say; calls out of order are errors. What passes between two
+/// calls, while the caller waits for a device for example, counts against no limit. Dropping it ends the
 /// process and all that descends from it. Nothing is tried again.
 ///
 /// ```
@@ -46,8 +47,8 @@ pub struct RunningTask {
     workdir: PathBuf,
     status: TaskStatus,
     is_alive: bool,
-    /// When the whole attempt must have its result.
-    deadline: Option<Time>,
+    /// How much of the limit of the whole attempt is left; only the time in which a call waits for the task counts.
+    time_left: Option<Duration>,
     on_event: Box<dyn FnMut(TaskEvent) + Send>,
 }
 
@@ -71,6 +72,8 @@ pub enum TaskEvent {
     },
     /// The most host memory that the task's processes have used so far.
     Memory(Size),
+    /// Its own process had ended, and others that it had started went on: they were ended.
+    LeftRunning(LeftRunning),
 }
 
 /// Ends a [`RunningTask`] from any thread. Cheap to clone.
@@ -123,16 +126,15 @@ impl RunningTask {
             return Err(RunningTaskError::NotEmpty(workdir));
         }
         let (host, handle) = Host::start(options)?;
-        let deadline = spec.limits.timeout.map(|limit| handle.now() + limit);
         let on_event = Box::new(|_| {});
         let mut task = Self {
             host,
             handle,
+            time_left: spec.limits.timeout,
             spec,
             workdir,
             status: TaskStatus::Init,
             is_alive: true,
-            deadline,
             on_event,
         };
         task.host.start(WORKER, assignment);
@@ -218,16 +220,24 @@ impl RunningTask {
 
     /// Waits for what the worker answers to a command; the result, if it brings one.
     fn answer(&mut self, stage: Stage, limit: Option<Duration>) -> Result<Dict, RunningTaskError> {
-        let mut deadline = self.after(limit).into_iter().chain(self.deadline).min();
+        let began = self.handle.now();
+        let shortest = limit.into_iter().chain(self.time_left).min();
+        let answer = self.answer_until(stage, shortest.map(|limit| began + limit));
+        let waited = self.handle.now() - began;
+        self.time_left = self.time_left.map(|left| left.saturating_sub(waited));
+        answer
+    }
+
+    fn answer_until(&mut self, stage: Stage, mut deadline: Option<Time>) -> Result<Dict, RunningTaskError> {
         // Why it was killed here.
         let mut killed: Option<(FailureKind, &str)> = None;
         loop {
             let failure = match self.next(deadline) {
-                Input::Worker { event: WorkerEvent::Gone { kind, message, stderr_tail, .. }, .. } => {
+                Input::Worker { event: WorkerEvent::Gone { kind, message, last_lines, .. }, .. } => {
                     self.is_alive = false;
                     let (kind, message) =
                         killed.map_or((kind, message), |(kind, message)| (kind, message.to_owned()));
-                    Failure { stderr_tail, ..Failure::new(stage, kind, message) }
+                    Failure::new(stage, kind, message).with_last_lines(last_lines)
                 }
                 Input::Timer => {
                     killed.get_or_insert((FailureKind::Timeout, "it took longer than its limit allows"));
@@ -267,6 +277,7 @@ impl RunningTask {
                     TaskEvent::Progress { done, total }
                 }
                 Input::Worker { event: WorkerEvent::Peak(size), .. } => TaskEvent::Memory(size),
+                Input::Worker { event: WorkerEvent::LeftRunning(left), .. } => TaskEvent::LeftRunning(left),
                 input => return input,
             };
             (self.on_event)(event);
@@ -289,6 +300,8 @@ fn assignment(spec: &TaskSpec, directory: &Path) -> Assignment {
         task_id: spec.task_id.clone(),
         attempt: 1,
         workdir: directory.join(spec.task_id.as_str()),
+        cwd: spec.cwd.clone(),
+        on_cpu: false,
         checkpoint_dir: directory.join(".fedflow").join("checkpoints").join(spec.task_id.as_str()),
         program: Arc::clone(&spec.program),
         params: spec.params.clone(),
@@ -368,6 +381,25 @@ mod tests {
         let failure = failure(task.start_train(Device::Cpu));
         assert_eq!((failure.stage, failure.kind), (Stage::Train, FailureKind::Timeout));
         assert!(!task.is_alive());
+    }
+
+    #[test]
+    fn the_time_between_two_calls_does_not_count() {
+        const LIMIT: Duration = Duration::from_secs(60);
+        const BETWEEN: Duration = Duration::from_millis(20);
+        let limits = Limits { timeout: Some(LIMIT), ..Limits::default() };
+        let (_root, mut task) = start_with(limits, "true");
+        let waits_until = task.handle.now() + BETWEEN;
+        while task.handle.now() < waits_until {
+            std::hint::spin_loop();
+        }
+        task.start_load().unwrap();
+        task.start_train(Device::Cpu).unwrap();
+        let counted = LIMIT - task.time_left.unwrap();
+        assert!(
+            Duration::ZERO < counted && counted <= task.handle.now() - Time::ZERO - BETWEEN,
+            "{counted:?}"
+        );
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The worker's side: what a custom worker crate calls from `main`.
 
+mod describing;
 mod handshake;
 mod lifeline;
 mod panics;
@@ -15,10 +16,9 @@ use std::process::ExitCode;
 
 use fedflow_core::Task;
 
-use crate::processes::own_environment;
-use crate::protocol::kinds_line;
+use crate::processes::own_process::own_environment;
 use surroundings::Surroundings;
-use task_kinds::Kinds;
+use task_kinds::{Kinds, listed};
 
 /// A program that runs tasks for a Fedflow supervisor.
 ///
@@ -68,14 +68,14 @@ impl Worker {
 
     /// Serves the supervisor that started this process. Blocks until the supervisor ends the worker.
     ///
-    /// With `FEDFLOW_DESCRIBE=1` in the environment it writes the task kinds as one line of JSON and returns. Started by hand,
-    /// it explains itself on standard error and returns a failure.
+    /// With `FEDFLOW_DESCRIBE=1` in the environment it writes the task kinds as one line of JSON, answers whether parameters fit
+    /// them, if it is asked, and returns. Started by hand, it explains itself on standard error and returns a failure.
     #[must_use]
     pub fn run(self) -> ExitCode {
         if own_environment::get(own_environment::DESCRIBE).is_some() {
             return self.describe();
         }
-        if !started_by_supervisor() {
+        if !own_environment::is_unanswered_worker() {
             self.explain();
             return ExitCode::from(2);
         }
@@ -96,9 +96,11 @@ impl Worker {
 
     /// Does [`run`](Self::run) and ends the process if a supervisor started it as a worker; else returns at once.
     ///
-    /// For a program that is supervisor and worker in one: call it first in `main`.
+    /// For a program that is supervisor and worker in one: call it first in `main`. Without this call each worker would
+    /// run `main` again and start workers itself; everything that starts some refuses to do so in a process that was
+    /// started as a worker.
     pub fn run_if_worker(self) {
-        if own_environment::get(own_environment::DESCRIBE).is_some() || started_by_supervisor() {
+        if own_environment::is_unanswered_worker() {
             let code = self.run();
             // What `main` would do with the code; a worker has nothing left to drop.
             std::process::exit(if code == ExitCode::SUCCESS { 0 } else { i32::from(FAILED_TO_START) });
@@ -106,7 +108,7 @@ impl Worker {
     }
 
     fn describe(&self) -> ExitCode {
-        match std::io::stdout().write_all(kinds_line(&self.kinds.names()).as_bytes()) {
+        match describing::describe(&self.kinds) {
             Ok(()) => ExitCode::SUCCESS,
             Err(_) => ExitCode::FAILURE,
         }
@@ -119,15 +121,10 @@ impl Worker {
             "This program is a Fedflow worker. It is not started by hand: name it in a flow file,\n\n    \
              [workers.NAME]\n    command = [\"path/to/this/program\"]\n\n\
              and start the flow with `fedflow run FLOW.toml`. It knows these task kinds: {}",
-            self.kinds.names().join(", ")
+            listed(&self.kinds.names())
         );
         if stderr.is_terminal() {
             let _ = writeln!(stderr, "hint: FEDFLOW_DESCRIBE=1 in its environment lists them as JSON");
         }
     }
-}
-
-/// A supervisor gives its workers a token; Fedflow's other variables may come from elsewhere.
-fn started_by_supervisor() -> bool {
-    own_environment::get(own_environment::TOKEN).is_some()
 }

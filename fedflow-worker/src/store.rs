@@ -61,25 +61,27 @@
 //!   all sessions of the run; `T` is Unix time in seconds; the rest is the
 //!   [`RunEvent`](fedflow_core::RunEvent). `run-started` begins a session; its member
 //!   `reopened` names groups that may be made of something else from there on, and of each the tasks whose outcomes do
-//!   not count any more. How far a training is
-//!   (`task-progress`) is not kept.
+//!   not count any more, and `setup` says what the session was started with. How far a training is
+//!   (`task-progress`) is not kept. The last member before the checksum is `"durable":M`: record `M` and all before it
+//!   were on the disk when this record was made. Earlier versions wrote no such member.
 //! - **Large records.** An event of more than 1 MiB is kept in `.fedflow/results/N.json`, as the JSON object that
 //!   the line would have held. Its line is `{"seq":N,"time":T,"file":"results/N.json","size":bytes,
-//!   "file_crc":"xxxxxxxx","event":…,"group":…,"task":…,"attempt":…}`; the last three only if the event speaks of
-//!   a task.
+//!   "file_crc":"xxxxxxxx","event":…,"group":…,"task":…,"attempt":…,"durable":M}`; `group` to `attempt` only if the
+//!   event speaks of a task.
 //!
 //! # What is durable, and what a crash may tear
 //!
 //! Lines are written as they come and synced when one of them
 //! [needs durability](fedflow_core::RunEvent::needs_durability), but at the latest after
 //! a few MiB; a large record's file is synced, with its directory, before its line is written. So a crash can
-//! only damage the end of the journal, and only what was not announced. Therefore, from the first line that is
-//! incomplete or whose checksum is wrong (a run of NUL bytes is such a line):
+//! only damage what was not synced, which was not announced; of that it may lose any part, and keep what was written
+//! later (a page of NUL bytes with intact lines behind it). Therefore, from the first line that is incomplete or whose
+//! checksum is wrong, where record `N` should stand:
 //!
-//! - If no intact line follows and it is not longer than what can have been unsynced, it is a *torn tail*
-//!   ([`TornTail`]): reading ends before it, and the next session cuts it off.
-//! - If an intact line follows, or one that is intact has the wrong number, the journal is *damaged*
-//!   ([`JournalError::Damaged`]) and is not read further. Nothing is guessed.
+//! - If every intact line that follows has a `durable` below `N`, and all of it is not longer than what can have been
+//!   unsynced, it is a *torn tail* ([`TornTail`]): reading ends before it, and the next session cuts it off.
+//! - If an intact line follows whose `durable` is `N` or more, or that has none, or if an intact line has the wrong
+//!   number, the journal is *damaged* ([`JournalError::Damaged`]) and is not read further. Nothing is guessed.
 
 mod control;
 mod estimates_file;
@@ -93,7 +95,9 @@ mod wall_clock;
 #[cfg(test)]
 mod example_run;
 
-pub use control::{ControlError, ControlRequest, ControlSocket, send_control_request};
+pub use control::{
+    ControlError, ControlRequest, ControlSocket, ToldWait, ask_for_wait, send_control_request,
+};
 pub use estimates_file::{EstimatesError, EstimatesFile};
 pub use journal::{
     FORMAT_VERSION, Head, JournalError, JournalFollower, JournalNotice, JournalReader, JournalWriter, Notify,
@@ -105,6 +109,7 @@ pub use run_dir::{
 pub use run_state::{RunState, recover, recover_with};
 pub use setup::{
     CreateRunDirError, Existing, RUN_TOKEN_VARIABLE, create_run_dir, end_leftovers, processes_of_run,
+    remove_unused_attempts,
 };
 pub use telemetry_file::{TelemetryError, TelemetryWriter, read_telemetry};
 pub use wall_clock::unix_now;

@@ -31,9 +31,29 @@ fuzz_target!(|bytes: &[u8]| {
     if let Ok(recovered) = read_journal(&RUN, |_| {}) {
         let end = recovered.torn.map_or(recovered.end, |torn| torn.offset + torn.bytes);
         assert_eq!(end, text.len() as u64, "every byte is accounted for");
+        let torn = usize::try_from(recovered.end).expect("a small file");
+        let behind = text[torn..].split(|byte| *byte == b'\n').skip(1);
+        let claimed = behind.filter(|line| is_intact(line)).map(durable).max().unwrap_or(0);
+        assert!(claimed <= recovered.last_seq, "a record is cut off that was durable");
     }
     let _ = recover(&RUN);
 });
+
+/// Whether a line ends with its checksum.
+fn is_intact(line: &[u8]) -> bool {
+    let Some((body, seal)) = line.len().checked_sub(18).and_then(|length| line.split_at_checked(length)) else {
+        return false;
+    };
+    seal == format!(",\"crc\":\"{:08x}\"}}", crc32fast::hash(body)).as_bytes()
+}
+
+/// The number of the last record that an intact line says was durable before it.
+fn durable(line: &[u8]) -> u64 {
+    let body = String::from_utf8_lossy(&line[..line.len() - 18]).into_owned();
+    let number = body.rsplit_once(",\"durable\":").and_then(|(_, number)| number.parse().ok());
+    // A line without one is never behind a torn line.
+    number.unwrap_or(u64::MAX)
+}
 
 fn sealed(line: &[u8]) -> Vec<u8> {
     let mut sealed = line.to_vec();

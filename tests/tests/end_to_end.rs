@@ -5,16 +5,22 @@
 mod again;
 #[path = "end_to_end/bad_input.rs"]
 mod bad_input;
+#[path = "end_to_end/cpu_tasks.rs"]
+mod cpu_tasks;
 #[path = "end_to_end/demo.rs"]
 mod demo;
 #[path = "end_to_end/devices.rs"]
 mod devices;
+#[path = "end_to_end/failures.rs"]
+mod failures;
 #[path = "end_to_end/faults.rs"]
 mod faults;
 #[path = "end_to_end/flows.rs"]
 mod flows;
 #[path = "end_to_end/gpu_check.rs"]
 mod gpu_check;
+#[path = "end_to_end/host_memory.rs"]
+mod host_memory;
 #[path = "end_to_end/load_ahead.rs"]
 mod load_ahead;
 #[path = "end_to_end/lost_cards.rs"]
@@ -23,6 +29,8 @@ mod lost_cards;
 mod out_of_memory;
 #[path = "end_to_end/overlap.rs"]
 mod overlap;
+#[path = "end_to_end/places.rs"]
+mod places;
 #[path = "end_to_end/plan.rs"]
 mod plan;
 #[path = "end_to_end/report.rs"]
@@ -31,9 +39,13 @@ mod report;
 mod resume;
 #[path = "end_to_end/reuse.rs"]
 mod reuse;
+#[path = "end_to_end/sessions.rs"]
+mod sessions;
 #[path = "end_to_end/simulated_memory.rs"]
 mod simulated_memory;
 #[path = "end_to_end/telemetry.rs"]
 mod telemetry;
 #[path = "end_to_end/time_limits.rs"]
 mod time_limits;
+#[path = "end_to_end/waits.rs"]
+mod waits;

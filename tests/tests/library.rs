@@ -1,11 +1,15 @@
 //! Programs that use Fedflow as a library: the examples of fedflow-cli, run as a user would.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use fedflow_cli::{Guard, RunBuilder};
+use fedflow_core::{Dict, Name, Program, TaskGroup, TaskSpec};
 use fedflow_tests::{Fifo, Held, Sandbox, example};
+use fedflow_worker::WorkerProgram;
 use fedflow_worker::store::{JournalReader, RunDir, processes_of_run};
 use rustix::process::Signal;
 
@@ -122,4 +126,44 @@ fn an_interrupt_ends_a_program_whose_run_is_over() {
     assert_eq!(up.line(), "up\n");
     program.signal(Signal::INT);
     assert_eq!(program.finish(), 128 + 2);
+}
+
+/// A file that says to the test below that it is the program, or the worker that the program starts.
+const FORGETS: [&str; 2] = ["forgets", "../../../forgets"];
+
+/// Whether the program's run directory is the same one wherever it is started.
+fn is_absolute(mark: &str) -> bool {
+    std::fs::read_to_string(mark).unwrap() == "absolute"
+}
+
+#[test]
+fn a_program_that_forgets_that_it_is_the_worker_is_told_so_and_starts_nothing() {
+    if let Some(mark) = FORGETS.into_iter().find(|mark| Path::new(mark).exists()) {
+        let run_dir = if is_absolute(mark) { Path::new(mark).with_file_name("res") } else { "res".into() };
+        let program = std::env::current_exe().unwrap().display().to_string();
+        let test = "a_program_that_forgets_that_it_is_the_worker_is_told_so_and_starts_nothing";
+        let command = [&program, "--exact", test, "--nocapture"].map(str::to_owned).to_vec();
+        let worker = WorkerProgram { command, ..WorkerProgram::default() };
+        let builder = RunBuilder::new("forgets", run_dir, Guard::none()).devices("cpu:1");
+        let mut run = builder.workers(BTreeMap::from([("self".into(), worker)])).open().unwrap();
+        let mut group = TaskGroup::new("g").unwrap();
+        let task = Program::Worker { worker: "self".into(), kind: "mean".into() };
+        group.add_task(TaskSpec::of(Name::new("t").unwrap(), Arc::new(task), Dict::new())).unwrap();
+        run.execute(&mut group).unwrap();
+        drop(run.finish().unwrap());
+        return;
+    }
+    for run_dir in ["relative", "absolute"] {
+        let sandbox = Sandbox::new();
+        sandbox.write("forgets", run_dir);
+        let test = "a_program_that_forgets_that_it_is_the_worker_is_told_so_and_starts_nothing";
+        let program = std::env::current_exe().unwrap();
+        assert_eq!(sandbox.program(&program, &["--exact", test]).code, 0);
+        let error = &sandbox.results()["groups"][0]["tasks"][0]["error"];
+        assert_eq!((&error["stage"], &error["kind"]), (&"start".into(), &"exit".into()), "{error}");
+        assert_eq!(error["message"], "it left without saying hello (exit code 101)");
+        let journal = sandbox.read("res/.fedflow/journal.jsonl");
+        assert!(journal.contains("`Worker::new().task::<YourTask>().run_if_worker();`"), "{journal}");
+        assert!(!sandbox.path().join("res/g/t/res").exists(), "the worker opened no run of its own");
+    }
 }

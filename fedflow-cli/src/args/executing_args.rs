@@ -15,9 +15,10 @@ pub(crate) struct RunOptions {
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) workdir: Option<PathBuf>,
     /// The devices: auto, cpu:N (N tasks at once), sim:NxSIZE (simulated cards, such as sim:2x24GB or
-    /// sim:1x24GB+1x8GB), or cards such as cuda:0,cuda:2.
-    #[arg(long, value_name = "DEVICES", default_value = "auto")]
-    pub(crate) devices: String,
+    /// sim:1x24GB+1x8GB), or cards such as cuda:0,cuda:2. With cards, cpu:N says how many tasks with device = "cpu" run
+    /// beside them: cuda,cpu:4. Without it auto; a run that goes on keeps those of its last session.
+    #[arg(long, value_name = "DEVICES")]
+    pub(crate) devices: Option<String>,
     /// How progress is shown.
     #[arg(long, value_enum, default_value_t = ProgressMode::Auto, value_name = "HOW")]
     pub(crate) progress: ProgressMode,
@@ -49,7 +50,7 @@ pub(crate) struct RunArgs {
     /// Remove what an earlier run left in the workdir, and begin anew.
     #[arg(long)]
     pub(crate) fresh: bool,
-    /// The seed of every random choice that Fedflow makes.
+    /// The seed of every random choice that Fedflow makes. Without it 0; a run that goes on keeps that of its last session.
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
     /// With scheduler.order = longest-first: take from this earlier run how long tasks without a declared time take.
@@ -75,7 +76,7 @@ pub(crate) struct ResumeArgs {
     /// Only show which tasks --failed would run again, and why.
     #[arg(long, requires = "failed")]
     pub(crate) list: bool,
-    /// The devices, if not those that the run began with; see `fedflow run --help`.
+    /// The devices, if not those of the last session; see `fedflow run --help`.
     #[arg(long, value_name = "DEVICES")]
     pub(crate) devices: Option<String>,
     /// How progress is shown.

@@ -28,9 +28,9 @@ pub(crate) struct LogsArgs {
     /// The run directory.
     #[arg(value_name = "RUN_DIR", value_hint = ValueHint::DirPath)]
     pub(crate) run_dir: PathBuf,
-    /// The task.
+    /// The task; without one, it is said what to type.
     #[arg(value_name = "GROUP/TASK")]
-    pub(crate) task: String,
+    pub(crate) task: Option<String>,
     /// Keep printing, in this and further attempts, until the task has its outcome.
     #[arg(short, long, conflicts_with = "attempt")]
     pub(crate) follow: bool,
@@ -87,6 +87,7 @@ pub(crate) enum ReportFormat {
     /// One row a task.
     Csv,
     /// For an issue or a chat.
+    #[value(alias = "markdown")]
     Md,
     /// For a CI system.
     Junit,

@@ -11,8 +11,8 @@ use crate::view::{escape, shown_lines};
 
 /// The indent of the lines that belong to a step.
 const INDENT: &str = "         ";
-/// How many of the last lines of its stderr are shown for a step that failed.
-const STDERR_LINES: usize = 8;
+/// How many of the last lines that it printed are shown for a step that failed.
+const LAST_LINES: usize = 8;
 
 /// Checks the program and prints each step as it is done.
 pub(crate) fn cmd_check_worker(args: CheckWorkerArgs) -> Result<(), CommandError> {
@@ -60,16 +60,18 @@ fn write_step(out: &mut dyn Write, step: &CheckedStep) -> io::Result<()> {
         Verdict::Passed { note } if note.is_empty() => writeln!(out, "ok       {name}"),
         Verdict::Passed { note } => writeln!(out, "ok       {name}: {}", escape(note)),
         Verdict::Skipped { reason } => writeln!(out, "skipped  {name}: {reason}"),
-        Verdict::Failed { problem, hint, stderr_tail } => {
+        Verdict::Failed { problem, hint, last_lines } => {
             writeln!(out, "FAILED   {name}")?;
             writeln!(out, "{INDENT}{}", escape(problem))?;
             if !hint.is_empty() {
                 writeln!(out, "{INDENT}hint: {hint}")?;
             }
-            let lines: Vec<String> = shown_lines(stderr_tail).collect();
-            if !lines.is_empty() {
-                writeln!(out, "{INDENT}its stderr ends so:")?;
-                for line in &lines[lines.len().saturating_sub(STDERR_LINES)..] {
+            for (stream, lines) in [("stderr", &last_lines.stderr), ("stdout", &last_lines.stdout)] {
+                let lines: Vec<String> = shown_lines(lines).collect();
+                if !lines.is_empty() {
+                    writeln!(out, "{INDENT}its {stream} ends so:")?;
+                }
+                for line in &lines[lines.len().saturating_sub(LAST_LINES)..] {
                     writeln!(out, "{INDENT}| {line}")?;
                 }
             }
@@ -80,6 +82,8 @@ fn write_step(out: &mut dyn Write, step: &CheckedStep) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use fedflow_core::LastLines;
+
     use super::*;
 
     fn written(verdict: Verdict) -> String {
@@ -96,13 +100,18 @@ mod tests {
         let failed = Verdict::Failed {
             problem: "got \u{1b}[31m".into(),
             hint: "do it",
-            stderr_tail: (0..20).map(|line| format!("line {line}\u{7}\n")).collect(),
+            last_lines: LastLines::of_stderr(
+                (0..20).map(|line| format!("line {line}\u{202e}\n")).collect::<String>(),
+            ),
         };
         let text = written(failed);
         assert!(
             text.starts_with("FAILED   loads it\n         got \\u{1b}[31m\n         hint: do it\n"),
             "{text}"
         );
-        assert!(text.contains("| line 12\\u{7}\n") && !text.contains("line 11"), "{text}");
+        assert!(text.contains("| line 12\\u{202e}\n") && !text.contains("line 11"), "{text}");
+        let of_stdout = LastLines { stdout: "no module".into(), ..LastLines::default() };
+        let failed = Verdict::Failed { problem: "it left".into(), hint: "", last_lines: of_stdout };
+        assert!(written(failed).ends_with("its stdout ends so:\n         | no module\n"));
     }
 }

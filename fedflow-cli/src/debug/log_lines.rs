@@ -28,26 +28,23 @@ fn lines(filter: Targets, write: impl Fn(&str) + Send + Sync + 'static) -> impl 
 /// Writes each event as one line, by a function that must not block.
 struct LogLines<W>(W);
 
-/// What begins the lines of a span's events: its task and its attempt.
-struct SpanLabel(String);
-
 impl<S, W> Layer<S> for LogLines<W>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     W: Fn(&str) + 'static,
 {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
-        let mut fields = SpanFields::default();
+        let Some(span) = context.span(id) else { return };
+        let outer = span.parent().and_then(|outer| outer.extensions().get::<SpanFields>().cloned());
+        let mut fields = outer.unwrap_or_default();
         attributes.record(&mut fields);
-        if let (Some(span), Some(label)) = (context.span(id), fields.label()) {
-            span.extensions_mut().insert(SpanLabel(label));
-        }
+        span.extensions_mut().insert(fields);
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let mut text = format!("{}: ", name_of(*event.metadata().level()));
         if let Some(span) = context.event_span(event)
-            && let Some(SpanLabel(label)) = span.extensions().get()
+            && let Some(label) = span.extensions().get().and_then(SpanFields::label)
         {
             let _ = write!(text, "{label}: ");
         }
@@ -67,8 +64,8 @@ fn name_of(level: Level) -> &'static str {
     }
 }
 
-/// The fields of a span that say which attempt it is of.
-#[derive(Default)]
+/// The fields of a span, and of the spans around it, that say what a line is about.
+#[derive(Clone, Default)]
 struct SpanFields {
     group: String,
     task: String,
@@ -78,7 +75,7 @@ struct SpanFields {
 impl SpanFields {
     fn label(&self) -> Option<String> {
         let Self { group, task, attempt } = self;
-        (!task.is_empty()).then(|| format!("{group}/{task}, attempt {attempt}"))
+        (!attempt.is_empty()).then(|| format!("{group}/{task}, attempt {attempt}"))
     }
 }
 
@@ -90,6 +87,7 @@ impl Visit for SpanFields {
             "attempt" => &mut self.attempt,
             _ => return,
         };
+        text.clear();
         let _ = write!(text, "{value:?}");
     }
 }
@@ -110,11 +108,13 @@ impl Visit for EventText<'_> {
 mod tests {
     use std::sync::{Arc, Mutex};
 
+    use fedflow_core::{TaskGroup, TaskSpec};
     use tracing::subscriber::with_default;
     use tracing::{debug, debug_span, trace};
     use tracing_subscriber::filter::LevelFilter;
 
     use super::*;
+    use crate::run::{Guard, RunBuilder};
 
     fn written(level: LevelFilter, traces: impl FnOnce()) -> Vec<String> {
         let written: Arc<Mutex<Vec<String>>> = Arc::default();
@@ -128,16 +128,66 @@ mod tests {
     #[test]
     fn a_line_names_the_attempt_and_is_escaped_and_clipped() {
         let traces = || {
-            let _attempt = debug_span!("attempt", group = %"g", task = %"a", attempt = 2).entered();
+            let _run = debug_span!("run", name = %"sweep").entered();
+            debug!("no span says more than the run");
+            let _earlier = debug_span!("group", group = %"earlier").entered();
+            debug!("a card is leased");
+            let _group = debug_span!("group", group = %"g").entered();
+            let _task = debug_span!("task", task = %"a").entered();
+            let _attempt = debug_span!("attempt", attempt = 2).entered();
             debug!("process 7 is started: {}", "\u{1b}[2J");
             trace!("nothing of this");
             debug!(number = 3, "{}", "x".repeat(1000));
         };
         let lines = written(LevelFilter::DEBUG, traces);
+        assert_eq!(lines[..2], ["debug: no span says more than the run", "debug: a card is leased"]);
+        let lines = &lines[2..];
         assert_eq!(lines[0], format!("debug: g/a, attempt 2: process 7 is started: {}", escape("\u{1b}[2J")));
         assert!(!lines[0].contains('\u{1b}'));
         assert_eq!(lines.len(), 2);
         assert!(lines[1].chars().count() <= MAX_COLUMNS, "{}", lines[1]);
+    }
+
+    /// Keeps the names and fields of the spans around each event.
+    struct Scopes(Arc<Mutex<Vec<String>>>);
+
+    impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Scopes {
+        fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+            let mut text = attributes.metadata().name().to_owned();
+            attributes.record(&mut EventText(&mut text));
+            context.span(id).unwrap().extensions_mut().insert(text);
+        }
+
+        fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+            let spans = context.event_scope(event).into_iter().flat_map(|scope| scope.from_root());
+            let texts = spans.map(|span| span.extensions().get::<String>().unwrap().clone());
+            self.0.lock().unwrap().push(texts.collect::<Vec<_>>().join(" > "));
+        }
+    }
+
+    #[test]
+    fn what_is_traced_of_an_attempt_is_in_the_spans_of_run_group_and_task() {
+        let place = tempfile::tempdir().unwrap();
+        let scopes: Arc<Mutex<Vec<String>>> = Arc::default();
+        let subscriber = Registry::default().with(Scopes(Arc::clone(&scopes)));
+        with_default(subscriber, || {
+            let builder = RunBuilder::new("sweep", place.path(), Guard::none());
+            let mut run = builder.devices("cpu:1").open().unwrap();
+            for name in ["first", "second"] {
+                let mut group = TaskGroup::new(name).unwrap();
+                group.add_task(TaskSpec::command("t", ["true"]).unwrap()).unwrap();
+                run.execute(&mut group).unwrap();
+            }
+            run.finish().unwrap();
+        });
+        let scopes = scopes.lock().unwrap();
+        let run = "run flow=sweep session=1";
+        for group in ["first", "second"] {
+            let attempt = format!("{run} > group group={group} > task task=t > attempt attempt=1");
+            assert!(scopes.contains(&attempt), "{scopes:#?}");
+        }
+        assert!(scopes.contains(&format!("{run} > group group=second")), "{scopes:#?}");
+        assert!(scopes.iter().all(|scope| scope.is_empty() || scope.starts_with(run)), "{scopes:#?}");
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use fedflow_core::{
-    CardLimits, Device, DeviceInfo, DevicePool, Lease, LeaseId, LeaseRequest, Pin, Size, TaskKey, Unleasable,
+    CardLimits, Device, DeviceInfo, DevicePool, Lease, LeaseId, LeaseRequest, Obstacle, Pin, Size, TaskKey,
+    Unleasable,
 };
 
 use tracing::{Level, debug, enabled};
@@ -89,6 +90,10 @@ impl<P: DevicePool> DevicePool for TracedPool<P> {
         self.pool.devices()
     }
 
+    fn slots_beside(&self) -> u32 {
+        self.pool.slots_beside()
+    }
+
     fn check(&self, request: &LeaseRequest) -> Result<(), Unleasable> {
         self.pool.check(request)
     }
@@ -145,5 +150,9 @@ impl<P: DevicePool> DevicePool for TracedPool<P> {
 
     fn is_lost(&mut self, device: Device) -> bool {
         self.pool.is_lost(device)
+    }
+
+    fn obstacles(&self, request: &LeaseRequest) -> Vec<Obstacle> {
+        self.pool.obstacles(request)
     }
 }

@@ -5,22 +5,26 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use fedflow_core::{Config, Durations, Name, Observer, RunProgress, StartOrder};
-use fedflow_worker::WorkerProgram;
+use fedflow_core::{Config, Durations, Observer, StartOrder};
 use fedflow_worker::store::{
     CreateRunDirError, Existing, Head, RunDir, RunLock, create_run_dir, flow_checksum, new_run_token,
     recorded_config, unix_now,
 };
+use fedflow_worker::{WorkerProgram, check_start};
 
 use super::devices::Devices;
+use super::earlier_sessions::{
+    LockedRun, RecordedRun, configuration_changes, environment_changes, read_durations,
+};
 use super::notice::{Notice, Notices};
 use super::open_error::OpenError;
 use super::open_run::Run;
 use super::opening::Opening;
-use super::recorded_run::{RecordedRun, read_durations, read_run};
-use super::supervisor::{Guard, check_system};
+use super::supervisor::{Guard, session_variables};
 use super::wiring::{MakeObserver, Session, SessionPlan, Unobserved};
 
+/// The devices of a run that is given none.
+pub(crate) const DEFAULT_DEVICES: &str = "auto";
 /// The seed of a run that is given none: the same flow makes the same choices.
 pub(crate) const DEFAULT_SEED: u64 = 0;
 
@@ -31,27 +35,31 @@ pub struct RunBuilder<O = Unobserved> {
     guard: Guard,
     devices: DevicesChoice,
     config: Config,
+    config_file: Option<PathBuf>,
     workers: BTreeMap<String, WorkerProgram>,
     base_dir: Option<PathBuf>,
     flow_file: Option<FlowText>,
     reserved: Vec<PathBuf>,
-    seed: u64,
+    seed: Option<u64>,
     fresh: bool,
     durations: Option<Durations>,
     notices: Notices,
-    judge: Judge,
     make_observer: MakeObserver<O>,
 }
-
-/// Tasks by group.
-type TasksByGroup = BTreeMap<Name, Vec<Name>>;
-
-/// Says from what is recorded of a run whether it may go on, and which of its tasks are open again.
-type Judge = Box<dyn FnOnce(&RunDir, &Arc<RunProgress>) -> Result<TasksByGroup, OpenError>>;
 
 enum DevicesChoice {
     Text(String),
     Opened(Box<Devices>),
+}
+
+/// A run directory that is ready for a session.
+struct Begun {
+    run_dir: RunDir,
+    lock: RunLock,
+    head: Head,
+    seed: u64,
+    recorded: Option<RecordedRun>,
+    durations: Durations,
 }
 
 /// The flow file that a run comes from.
@@ -68,17 +76,17 @@ impl RunBuilder {
             name: name.into(),
             workdir: workdir.into(),
             guard,
-            devices: DevicesChoice::Text("auto".into()),
+            devices: DevicesChoice::Text(DEFAULT_DEVICES.into()),
             config: Config::default(),
+            config_file: None,
             workers: BTreeMap::new(),
             base_dir: None,
             flow_file: None,
             reserved: Vec::new(),
-            seed: DEFAULT_SEED,
+            seed: None,
             fresh: false,
             durations: None,
             notices: Notices::default(),
-            judge: Box::new(|_, _| Ok(TasksByGroup::new())),
             make_observer: Box::new(|_| Ok(Unobserved)),
         }
     }
@@ -104,6 +112,14 @@ impl<O: Observer> RunBuilder<O> {
     #[must_use]
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
+        self
+    }
+
+    /// The file that the configuration was read from. It is recorded where it lies, so that a later session finds the password
+    /// there, which is not recorded.
+    #[must_use]
+    pub fn config_file(mut self, file: impl Into<PathBuf>) -> Self {
+        self.config_file = Some(file.into());
         self
     }
 
@@ -137,10 +153,11 @@ impl<O: Observer> RunBuilder<O> {
         self
     }
 
-    /// The seed of every random choice that Fedflow makes, 0 unless it is set. A run that goes on keeps its own.
+    /// The seed of every random choice that Fedflow makes. Unless it is set, it is 0, and a run that goes on keeps the one
+    /// of its latest session.
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
-        self.seed = seed;
+        self.seed = Some(seed);
         self
     }
 
@@ -168,18 +185,6 @@ impl<O: Observer> RunBuilder<O> {
         self
     }
 
-    /// Has a function say whether a run may go on, and which of its tasks, by group, are run again although they have
-    /// their outcome. It is called with what earlier sessions recorded when the directory is locked, and before anything
-    /// is written there.
-    #[must_use]
-    pub fn judge(
-        mut self,
-        judge: impl FnOnce(&RunDir, &Arc<RunProgress>) -> Result<BTreeMap<Name, Vec<Name>>, OpenError> + 'static,
-    ) -> Self {
-        self.judge = Box::new(judge);
-        self
-    }
-
     /// Adds an observer of the caller's. It is made when the run directory is ready, and told what happens from then
     /// on, by the thread that executes groups. [`RunEnd::observer`](super::RunEnd::observer) has it at the end.
     #[must_use]
@@ -193,6 +198,7 @@ impl<O: Observer> RunBuilder<O> {
             guard: self.guard,
             devices: self.devices,
             config: self.config,
+            config_file: self.config_file,
             workers: self.workers,
             base_dir: self.base_dir,
             flow_file: self.flow_file,
@@ -201,7 +207,6 @@ impl<O: Observer> RunBuilder<O> {
             fresh: self.fresh,
             durations: self.durations,
             notices: self.notices,
-            judge: self.judge,
             make_observer: Box::new(make),
         }
     }
@@ -212,14 +217,18 @@ impl<O: Observer> RunBuilder<O> {
     /// # Errors
     /// As for [`Self::begin`] and [`Self::resume`]; also if the directory holds a run of another flow.
     pub fn open(self) -> Result<Run<O>, OpenError> {
+        // Before the run directory is asked: in a worker that forgot that it is one, that is its supervisor's.
+        check_start()?;
         match RunDir::open(&self.workdir) {
-            Ok(run_dir) if !self.fresh => self.go_on(&run_dir, |asked, recorded| {
-                if asked == recorded.flow {
-                    return Ok(());
+            Ok(run_dir) if !self.fresh => {
+                let locked = LockedRun::open(&run_dir, &self.notices)?;
+                let recorded = &locked.recorded.state.head().flow;
+                if self.name != *recorded {
+                    let (recorded, asked) = (recorded.clone(), self.name);
+                    return Err(OpenError::OtherFlow { run_dir: run_dir.path().into(), recorded, asked });
                 }
-                let (recorded, asked) = (recorded.flow.clone(), asked.to_owned());
-                Err(OpenError::OtherFlow { run_dir: run_dir.path().into(), recorded, asked })
-            }),
+                self.go_on(locked)
+            }
             // Whatever is wrong with the directory is said when it is made.
             _ => self.begin(),
         }
@@ -231,7 +240,7 @@ impl<O: Observer> RunBuilder<O> {
     /// The directory holds a run already and [`Self::fresh`] does not say to remove it, something is in the way, the
     /// devices cannot be used, or the system refuses what a run needs.
     pub fn begin(mut self) -> Result<Run<O>, OpenError> {
-        check_system()?;
+        check_start()?;
         let devices = self.take_devices()?;
         let durations = self.durations.take().unwrap_or_else(|| self.replaced_durations());
         let existing = if self.fresh { Existing::Fresh } else { Existing::Refuse };
@@ -244,6 +253,7 @@ impl<O: Observer> RunBuilder<O> {
             None => std::env::current_dir().map_err(OpenError::BaseDirectory)?,
         };
         let flow_file = self.flow_file.as_ref();
+        let seed = self.seed.unwrap_or(DEFAULT_SEED);
         let head = Head {
             flow: std::mem::take(&mut self.name),
             base_dir: base_dir.display().to_string(),
@@ -252,11 +262,12 @@ impl<O: Observer> RunBuilder<O> {
             flow_crc: flow_file.map(|file| flow_checksum(&file.text)),
             config: recorded_config(&self.config),
             devices: devices.choice.clone(),
-            seed: self.seed,
+            seed,
             created: unix_now(),
             run_token: new_run_token().map_err(OpenError::RunToken)?,
         };
-        self.start(run_dir, lock, head, None, durations, devices)
+        let begun = Begun { run_dir, lock, head, seed, recorded: None, durations };
+        self.start(begun, devices)
     }
 
     /// Goes on with the run that is in the directory. No process is started yet; what an earlier session has left
@@ -266,48 +277,54 @@ impl<O: Observer> RunBuilder<O> {
     /// The directory holds no run, another supervisor works there, its journal cannot be read, processes of an earlier
     /// session cannot be ended, the devices cannot be used, or the system refuses what a run needs.
     pub fn resume(self) -> Result<Run<O>, OpenError> {
+        check_start()?;
         let run_dir = RunDir::open(&self.workdir).map_err(|error| OpenError::Directory(error.into()))?;
-        self.go_on(&run_dir, |_, _| Ok(()))
+        let locked = LockedRun::open(&run_dir, &self.notices)?;
+        self.go_on(locked)
     }
 
-    fn go_on(
-        mut self,
-        run_dir: &RunDir,
-        is_flow: impl FnOnce(&str, &Head) -> Result<(), OpenError>,
-    ) -> Result<Run<O>, OpenError> {
-        check_system()?;
+    /// Goes on with a run that is locked and read.
+    ///
+    /// # Errors
+    /// As for [`Self::resume`], but for what a locked run has behind it.
+    pub(crate) fn go_on(mut self, locked: LockedRun) -> Result<Run<O>, OpenError> {
+        check_start()?;
         let devices = self.take_devices()?;
-        let lock = RunLock::acquire(run_dir)?;
-        let mut recorded = read_run(run_dir, &self.notices)?;
-        let head = recorded.state.head().clone();
-        is_flow(&self.name, &head)?;
-        let judge = std::mem::replace(&mut self.judge, Box::new(|_, _| Ok(TasksByGroup::new())));
-        let reopened = judge(run_dir, &recorded.state.progress())?;
-        recorded.state.reopen(reopened);
-        recorded.end_earlier_session(run_dir, &self.notices)?;
+        let LockedRun { run_dir, lock, recorded } = locked;
+        self.say_changes(&recorded);
+        recorded.end_earlier_session(&run_dir, &self.notices)?;
         // Last of all that may refuse the run: a flow that is not accepted leaves no trace.
-        self.keep_flow(run_dir)?;
-        let durations = if self.learns() { read_durations(run_dir)? } else { Durations::default() };
-        self.start(run_dir.clone(), lock, head, Some(recorded), durations, devices)
+        self.keep_flow(&run_dir)?;
+        let durations = if self.learns() { read_durations(&run_dir)? } else { Durations::default() };
+        let (head, seed) = (recorded.state.head().clone(), self.seed.unwrap_or(recorded.state.seed()));
+        self.start(Begun { run_dir, lock, head, seed, recorded: Some(recorded), durations }, devices)
     }
 
-    fn start(
-        self,
-        run_dir: RunDir,
-        lock: RunLock,
-        head: Head,
-        recorded: Option<RecordedRun>,
-        durations: Durations,
-        devices: Devices,
-    ) -> Result<Run<O>, OpenError> {
+    /// Says how this session's environment and configuration differ from those of the session before.
+    fn say_changes(&self, recorded: &RecordedRun) {
+        let before = recorded.state.setup();
+        if let Some(changes) =
+            before.environment.and_then(|before| environment_changes(&before, &session_variables()))
+        {
+            self.notices.warn(format_args!("the environment is not that of the session before: {changes}"));
+        }
+        if let Some(changes) = configuration_changes(&before.config, &recorded_config(&self.config)) {
+            self.notices.note(format_args!("the configuration is not that of the session before: {changes}"));
+        }
+    }
+
+    fn start(self, begun: Begun, devices: Devices) -> Result<Run<O>, OpenError> {
         let notices = self.notices.clone();
+        let Begun { run_dir, lock, head, seed, recorded, durations } = begun;
         let (session, host) = Session::open(SessionPlan {
             run_dir: run_dir.clone(),
             lock,
             head,
+            seed,
             recorded,
             durations,
             config: self.config,
+            config_file: self.config_file,
             devices,
             workers: self.workers,
             guard: self.guard,

@@ -3,21 +3,20 @@
 use std::io;
 use std::path::PathBuf;
 
-use fedflow_core::{Name, ProcessId};
-use fedflow_worker::HostError;
+use fedflow_core::ProcessId;
 use fedflow_worker::store::{CreateRunDirError, JournalError, LockError, RunDirError};
+use fedflow_worker::{CannotStart, HostError};
 
 use super::devices::DevicesError;
 use super::short_path::short_path;
-use super::supervisor::SystemTooOld;
 
 /// Why a run cannot be opened. No task was started.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// The kernel lacks calls that Fedflow needs.
+    /// This process may start no workers.
     #[error(transparent)]
-    System(#[from] SystemTooOld),
+    CannotStart(#[from] CannotStart),
     /// The devices cannot be used.
     #[error(transparent)]
     Devices(#[from] DevicesError),
@@ -42,15 +41,6 @@ pub enum OpenError {
         recorded: String,
         /// The name that was asked for.
         asked: String,
-    },
-    /// Recorded groups are made of other tasks or parameters.
-    #[error(
-        "the run has recorded groups that are made of other tasks or parameters now:{}",
-        differences(groups)
-    )]
-    Changed {
-        /// The groups, each with what is different.
-        groups: Vec<(Name, String)>,
     },
     /// `/proc` cannot be searched for processes of an earlier session.
     #[error(transparent)]
@@ -85,10 +75,6 @@ pub enum OpenError {
     /// The caller's observer cannot be made.
     #[error(transparent)]
     Observer(io::Error),
-}
-
-fn differences(groups: &[(Name, String)]) -> String {
-    groups.iter().map(|(group, difference)| format!("\n  {group}: {difference}")).collect()
 }
 
 fn numbers(processes: &[ProcessId]) -> String {

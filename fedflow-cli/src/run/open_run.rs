@@ -7,6 +7,7 @@ use fedflow_core::{FlowError, GroupSummary, Observer, Ports, RunOutcome, TaskGro
 use fedflow_report::{FinishedReport, Report, ResultsUnwritten};
 use fedflow_worker::HostHandle;
 use fedflow_worker::store::{JournalError, RunDir};
+use tracing::debug_span;
 
 use super::notice::{Notice, Notices};
 use super::run_handle::RunHandle;
@@ -78,8 +79,10 @@ impl<O: Observer> Run<O> {
     /// be written.
     pub fn execute(&mut self, group: &mut TaskGroup) -> Result<GroupSummary, FlowError> {
         let Some(session) = &mut self.session else { return Err(FlowError::Stopped) };
+        let span = debug_span!(parent: &session.span, "group", group = %group.group_name()).entered();
         session.expect(group);
         let executed = session.flow.execute(group);
+        drop(span);
         self.take_in(executed)
     }
 
@@ -94,10 +97,12 @@ impl<O: Observer> Run<O> {
         next: &mut TaskGroup,
     ) -> Result<GroupSummary, FlowError> {
         let Some(session) = &mut self.session else { return Err(FlowError::Stopped) };
+        let span = debug_span!(parent: &session.span, "group", group = %group.group_name()).entered();
         // The next one is opened now: the order in which it starts is decided here, not when it becomes active.
         session.expect(group);
         session.expect(next);
         let executed = session.flow.execute_and_load(group, next);
+        drop(span);
         self.take_in(executed)
     }
 
@@ -138,7 +143,9 @@ impl<O: Observer> Run<O> {
     /// As [`Run::finish`], with an outcome that the caller knows better; tells beside the end whether the last records
     /// and the results are written. `None` if the run is finished already.
     pub(crate) fn close(&mut self, outcome: RunOutcome) -> Option<(RunEnd<O>, Result<(), FinishError>)> {
-        let Session { flow, estimates, device_watch, telemetry, control, hold, .. } = self.session.take()?;
+        let session = self.session.take()?;
+        let Session { flow, estimates, device_watch, telemetry, control, span, hold, .. } = session;
+        let _in_span = span.enter();
         let learned = flow.estimates().clone();
         let Ports { workers, pool, observer } = flow.finish(outcome.clone());
         drop(workers);
@@ -283,5 +290,27 @@ mod tests {
         assert!(matches!(builder("two").open(), Err(OpenError::OtherFlow { .. })));
         assert!(matches!(builder("one").begin(), Err(OpenError::Directory(_))));
         assert!(builder("two").fresh(true).open().is_ok(), "the earlier run is removed");
+    }
+
+    #[test]
+    fn a_seed_counts_from_the_session_that_is_given_it() {
+        let place = tempfile::tempdir().unwrap();
+        let session = |seed: Option<u64>| {
+            let mut builder = RunBuilder::new("seeds", place.path(), Guard::none()).devices("cpu:1");
+            if let Some(seed) = seed {
+                builder = builder.seed(seed);
+            }
+            let mut run = builder.open().unwrap();
+            drop(run.finish().unwrap());
+            JournalReader::open(run.directory()).unwrap()
+        };
+        for seed in [Some(5), None, Some(6), None] {
+            session(seed);
+        }
+        let seeds = session(None).filter_map(|record| match record.unwrap().event {
+            RunEvent::RunStarted { seed, .. } => Some(seed),
+            _ => None,
+        });
+        assert_eq!(seeds.collect::<Vec<_>>(), [5, 5, 6, 6, 6]);
     }
 }

@@ -5,29 +5,36 @@ mod device_telemetry;
 mod host_options;
 mod kept_estimates;
 mod observers;
+mod wait_board;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fedflow_core::{
-    Config, DurationLearner, Durations, Flow, History, Observer, Ports, RunSettings, StartOrder, TaskGroup,
+    Config, DurationLearner, Durations, Flow, History, Observer, Ports, RunSettings, SessionSetup,
+    StartOrder, TaskGroup,
 };
 use fedflow_gpu::{Pool, ReleaseWatch, TelemetrySampler};
 use fedflow_report::{Report, ReportWriter};
-use fedflow_worker::store::{ControlSocket, Head, JournalNotice, JournalWriter, RunDir, RunLock};
+use fedflow_worker::store::{
+    ControlSocket, Head, JournalNotice, JournalWriter, RunDir, RunLock, recorded_config,
+};
 use fedflow_worker::{Host, HostHandle, WorkerProgram};
+use tracing::{Span, debug_span};
 
 use self::control_requests::take_control_requests;
 use self::device_telemetry::{SampleTargets, start_telemetry};
 use self::host_options::{host_options, within_capacity};
 use self::kept_estimates::KeptEstimates;
+use self::wait_board::WaitBoard;
 use super::devices::Devices;
+use super::earlier_sessions::RecordedRun;
 use super::notice::Notices;
 use super::open_error::OpenError;
 use super::opening::Opening;
-use super::recorded_run::RecordedRun;
-use super::supervisor::{Guard, GuardWatch, SignalWatch};
+use super::supervisor::{Guard, GuardWatch, SignalWatch, session_variables};
 use crate::debug::task_names::TaskNames;
 use crate::debug::traced_pool::TracedPool;
 
@@ -44,11 +51,15 @@ pub(super) struct SessionPlan<O> {
     pub(super) lock: RunLock,
     /// What the journal's first line says of the run.
     pub(super) head: Head,
+    /// The seed of every random choice of the session.
+    pub(super) seed: u64,
     /// What earlier sessions have recorded; none for a new run.
     pub(super) recorded: Option<RecordedRun>,
     /// How long tasks took in earlier runs or sessions; only `longest-first` asks.
     pub(super) durations: Durations,
     pub(super) config: Config,
+    /// The file that it was read from.
+    pub(super) config_file: Option<PathBuf>,
     pub(super) devices: Devices,
     pub(super) workers: BTreeMap<String, WorkerProgram>,
     pub(super) guard: Guard,
@@ -71,6 +82,8 @@ pub(super) struct Session<O: Observer> {
     pub(super) telemetry: Option<TelemetrySampler>,
     /// Takes control requests; none where the file system has no sockets.
     pub(super) control: Option<ControlSocket>,
+    /// What is traced of the run is traced in it.
+    pub(super) span: Span,
     pub(super) hold: Hold,
 }
 
@@ -89,9 +102,9 @@ impl<O: Observer> Session<O> {
     /// # Errors
     /// A port cannot be opened: no threads, no private directory, the journal cannot be written.
     pub(super) fn open(plan: SessionPlan<O>) -> Result<(Self, HostHandle), OpenError> {
-        let SessionPlan { run_dir, lock, head, recorded, durations, config, devices, .. } = plan;
-        let SessionPlan { workers, guard, notices, make_observer, .. } = plan;
-        let Devices { mut pool, note, .. } = devices;
+        let SessionPlan { run_dir, lock, head, seed, recorded, durations, config, devices, .. } = plan;
+        let SessionPlan { config_file, workers, guard, notices, make_observer, .. } = plan;
+        let Devices { choice, mut pool, note } = devices;
         note.iter().for_each(|note| notices.note(note));
         let learns = config.scheduler.order == StartOrder::LongestFirst;
         let learner = learns.then(|| DurationLearner::new(durations));
@@ -107,6 +120,8 @@ impl<O: Observer> Session<O> {
         let report = ReportWriter::new(run_dir.path().to_path_buf(), started_unix, report, move |text| {
             told.warn(text)
         });
+        let span = debug_span!("run", flow = %head.flow, session = number);
+        let in_span = span.enter();
         let opening = Opening {
             flow: &head.flow,
             run_dir: run_dir.path(),
@@ -118,6 +133,7 @@ impl<O: Observer> Session<O> {
 
         let told = notices.clone();
         pool.tell_warnings(move |warning| told.warn(warning));
+        pool.show_run(&run_dir.path().display().to_string());
         let (workers, host) = Host::start(host_options(&head, &config, &pool, workers, &guard))?;
         let told = host.clone();
         let device_watch = pool.start_watch(config.scheduler.interval, move || told.devices_changed());
@@ -130,27 +146,45 @@ impl<O: Observer> Session<O> {
             notices: notices.clone(),
         };
         let telemetry = start_telemetry(&pool, &lock, &config, targets);
-        let control = take_control_requests(&lock, host.clone(), &notices);
+        let waits = WaitBoard::new(started_unix, notices.clone());
+        let control = take_control_requests(&lock, host.clone(), &notices, waits.clone());
         let watched = guard.is_guarded().then(|| GuardWatch::start(host.clone(), notices.clone()));
         let watched = watched.transpose().map_err(OpenError::Watch)?;
         let (learned, estimates) = KeptEstimates::load(&config, &notices);
         let signals = SignalWatch::start(host.clone(), notices.clone()).map_err(OpenError::Watch)?;
 
+        let setup = SessionSetup {
+            devices: choice,
+            config: recorded_config(&config),
+            config_file: config_file.map(|file| file.display().to_string()),
+            environment: Some(session_variables()),
+        };
         let settings = RunSettings {
             flow: head.flow,
             workdir: run_dir.path().to_path_buf(),
-            seed: head.seed,
+            seed,
             session: number,
+            setup: Some(setup),
             on_failure: config.task.on_failure,
             grace: config.supervision.grace,
         };
         let names = TaskNames::default();
-        let observer = Observers { journal, report, learner: learner.clone(), names: names.clone(), own };
+        let observer = Observers {
+            journal,
+            report,
+            learner: learner.clone(),
+            names: names.clone(),
+            notices: notices.clone(),
+            left_running: 0,
+            waits,
+            own,
+        };
         let ports = Ports { workers, pool: TracedPool::new(pool, names), observer };
         let config = within_capacity(config, &notices);
         let flow = Flow::new(ports, settings, config, history).with_estimates(learned);
         let hold = Hold { signals, _guard: watched, _lock: lock };
-        Ok((Self { flow, learner, estimates, device_watch, telemetry, control, hold }, host))
+        drop(in_span);
+        Ok((Self { flow, learner, estimates, device_watch, telemetry, control, span, hold }, host))
     }
 
     /// Has the tasks of a group that is about to be opened expect to take as long as is known by now, if the start

@@ -1,9 +1,9 @@
 //! The text for a task that failed or is retried, and the limit on how many of them are shown.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::time::Duration;
 
-use fedflow_core::{Device, Failure, FailureKind, RunEvent, Stage};
+use fedflow_core::{AlikeTasks, Device, Failure, FailureKind, FailureKinds, Name, RunEvent, Stage};
 
 use super::palette::{Ink, Palette};
 use super::terminal_text;
@@ -11,13 +11,16 @@ use super::wording;
 
 /// The most failures of a group that are shown one by one: a group in which everything fails must not bury the rest.
 const SHOWN: u64 = 20;
-/// The most lines of a message and of stderr that are shown.
+/// How many kinds of failures of a group are told apart.
+const KINDS: usize = 20;
+/// The most lines of a message, and of what the task printed, that are shown.
 const SHOWN_LINES: usize = 10;
 
 /// Decides which failures and retries of a group are shown.
 #[derive(Debug, Default)]
 pub(super) struct FailureLimit {
     seen: u64,
+    kinds: FailureKinds<Name, KINDS, 1>,
     /// The number of tasks that made room for others. They did not fail, and have a limit of their own.
     moved: u64,
 }
@@ -28,7 +31,7 @@ impl FailureLimit {
         if let RunEvent::GroupStarted { .. } = event {
             *self = Self::default();
         }
-        let text = render_failure(palette, event)?;
+        let text = self.render_repeated(palette, event).or_else(|| render_failure(palette, event))?;
         if made_room(event) {
             self.moved += 1;
             return (self.moved <= SHOWN).then_some(text);
@@ -42,6 +45,20 @@ impl FailureLimit {
             }
             _ => None,
         }
+    }
+}
+
+impl FailureLimit {
+    /// The line for a task that failed as another one of its group did.
+    fn render_repeated(&mut self, palette: Palette, event: &RunEvent) -> Option<String> {
+        let RunEvent::TaskFailed { group, task, error, .. } = event else { return None };
+        if error.kind == FailureKind::Cancelled {
+            return None;
+        }
+        let alike = self.kinds.add(error, task, None, task.clone())?;
+        let first = alike.named.first().filter(|_| alike.tasks > 1)?;
+        let head = palette.paint(Ink::Bad, format_args!("{group}/{task} failed"));
+        Some(format!("{head} in the same way as {group}/{first}"))
     }
 }
 
@@ -115,13 +132,31 @@ pub(crate) fn one_line(error: &Failure) -> String {
     if error.kind == FailureKind::Cancelled && error.message == "it was cancelled" {
         return line;
     }
-    if let Some(message) = terminal_text::shown_lines(&error.message).next() {
-        let _ = write!(line, ": {message}");
+    let message = terminal_text::shown_lines(&error.message).next();
+    let said = error.last_line().and_then(|said| terminal_text::shown_lines(said).next());
+    for part in [message, said].into_iter().flatten() {
+        let _ = write!(line, ": {part}");
     }
     line
 }
 
-/// Adds the message, whose first line stands beside the cause, and the last lines that the task wrote to stderr.
+/// The lines for tasks that failed in the same way, indented: the task and the cause, or for several the cause with their
+/// number, and their names.
+pub(crate) fn told_once<T: Display>(palette: Palette, alike: &AlikeTasks<T>) -> String {
+    let cause = one_line(&alike.failure);
+    let names = wording::list(&alike.named);
+    if alike.tasks == 1 {
+        return format!("  {}: {cause}", palette.paint(Ink::Bad, names));
+    }
+    let tasks = palette.paint(Ink::Bad, wording::counted(alike.tasks, "task"));
+    let others = match alike.others() {
+        0 => String::new(),
+        others => format!(" and {} more", wording::count(others)),
+    };
+    format!("  {cause}: {tasks}\n      {names}{others}")
+}
+
+/// Adds the message, whose first line stands beside the cause, and the last lines that the task printed.
 fn push_details(text: &mut String, palette: Palette, error: &Failure) {
     let mut message = terminal_text::shown_lines(&error.message);
     if let Some(first) = message.next() {
@@ -130,7 +165,8 @@ fn push_details(text: &mut String, palette: Palette, error: &Failure) {
     for line in message.take(SHOWN_LINES) {
         let _ = write!(text, "\n    {line}");
     }
-    let mut last: Vec<_> = terminal_text::shown_lines(&error.stderr_tail).rev().take(SHOWN_LINES).collect();
+    let printed = error.last_lines().map_or("", |(_, lines)| lines);
+    let mut last: Vec<_> = terminal_text::shown_lines(printed).rev().take(SHOWN_LINES).collect();
     last.reverse();
     for line in last {
         let _ = write!(text, "\n    {} {line}", palette.paint(Ink::Dim, "|"));
@@ -151,8 +187,28 @@ mod tests {
         g/a failed: exit without a result in train on cuda:0 (attempt 2): exit code 1
             | Traceback
             |   line 3
-            | ValueError: \u{1b}[31mx
+            | ValueError: x
         ");
+    }
+
+    #[test]
+    fn an_equal_failure_is_told_in_a_line() {
+        let mut limit = FailureLimit::default();
+        let mut told = |task, error| limit.show(Palette::Bare, &failed_with("g", task, 1, error)).unwrap();
+        let exit = |code| failure(FailureKind::Exit, code, "KeyError: 'rate'");
+        assert_eq!(told("a", exit("exit code 1")).lines().count(), 2);
+        assert_eq!(told("b", exit("exit code 1")), "g/b failed in the same way as g/a");
+        assert_eq!(told("c", exit("exit code 2")).lines().count(), 2, "another failure");
+        assert_eq!(told("d", exit("exit code 1")), "g/d failed in the same way as g/a");
+    }
+
+    #[test]
+    fn what_stands_on_stdout_is_told_too() {
+        let error = failure(FailureKind::Exit, "exit code 1", "");
+        let error = Failure { stdout_tail: "ValueError: 42".into(), ..error };
+        assert_eq!(one_line(&error), "exit without a result in train: exit code 1: ValueError: 42");
+        let text = render_failure(Palette::Bare, &failed_with("g", "a", 1, error)).unwrap();
+        assert!(text.ends_with(": exit code 1\n    | ValueError: 42"), "{text}");
     }
 
     #[test]

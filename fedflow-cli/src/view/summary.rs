@@ -1,20 +1,22 @@
-//! The text at the end of a run: counts, failed tasks with cause and logs, the path of the report.
+//! The text at the end of a run: counts, failures with their tasks and logs, the path of the report.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use fedflow_core::{Failure, FailureKind, Name, Observer, RunEvent, RunOutcome, Time};
+use fedflow_core::{AlikeTasks, FailureKind, FailureKinds, Name, Observer, RunEvent, RunOutcome, Time};
 
-use super::failure_text::one_line;
+use super::failure_text::told_once;
 use super::live_tasks::LiveTasks;
 use super::palette::{Ink, Palette};
 use super::plain::exceptions;
 use super::terminal_text;
 use super::wording;
 
-/// The most failed tasks that are listed.
+/// The most kinds of failures that are listed.
 const LISTED: usize = 10;
+/// The most tasks that are named for each of them.
+const NAMED: usize = 5;
 
 /// A fold over a run's events into the text at its end.
 #[derive(Debug, Default)]
@@ -27,7 +29,7 @@ pub struct RunSummary {
     ended: Time,
     outcome: Option<RunOutcome>,
     closed: Counts,
-    failed: Vec<FailedTask>,
+    failed: FailureKinds<FailedTask, LISTED, NAMED>,
     tasks: LiveTasks,
 }
 
@@ -46,7 +48,6 @@ pub struct Counts {
 struct FailedTask {
     group: Name,
     task: Name,
-    error: Failure,
     /// The task's directory; `None` if it never started.
     workdir: Option<PathBuf>,
 }
@@ -99,15 +100,11 @@ impl Observer for RunSummary {
                 self.workdir = workdir.into();
                 self.began = time;
             }
-            RunEvent::TaskFailed { group, task, error, .. }
-                if error.kind != FailureKind::Cancelled && self.failed.len() < LISTED =>
-            {
-                self.failed.push(FailedTask {
-                    group: group.clone(),
-                    task: task.clone(),
-                    error: error.clone(),
-                    workdir: gone.map(|task| task.workdir),
-                });
+            RunEvent::TaskFailed { group, task, error, .. } if error.kind != FailureKind::Cancelled => {
+                let workdir = gone.map(|task| task.workdir);
+                let own = workdir.as_deref().and_then(Path::to_str).map(str::to_owned);
+                let failed = FailedTask { group: group.clone(), task: task.clone(), workdir };
+                self.failed.add(error, task, own.as_deref(), failed);
             }
             // The engine's counts include what earlier sessions finished of this group, but groups that were over by
             // then have no event: the sum would be neither the run's nor this session's.
@@ -126,7 +123,7 @@ impl Observer for RunSummary {
     }
 }
 
-/// Renders the text at the end of a run: a line of counts, the first failed tasks, the report's path.
+/// Renders the text at the end of a run: a line of counts, the first kinds of failures, the report's path.
 pub(super) fn render_summary(palette: Palette, summary: &RunSummary, report: Option<&Path>) -> String {
     let counts = summary.counts();
     let ink = if counts.failed == 0 { Ink::Good } else { Ink::Strong };
@@ -143,16 +140,9 @@ pub(super) fn render_summary(palette: Palette, summary: &RunSummary, report: Opt
     let session = if summary.session > 1 { " in this session," } else { "" };
     let mut text = format!("{flow}: {}{session} in {took}\n", wording::list(parts));
 
-    for failed in &summary.failed {
-        let name = palette.paint(Ink::Bad, format_args!("{}/{}", failed.group, failed.task));
-        let _ = writeln!(text, "  {name}: {}", one_line(&failed.error));
-        if let Some(workdir) = &failed.workdir {
-            let _ = writeln!(text, "      {}", shown_path(&workdir.join("stderr.log")));
-        }
-    }
-    let unlisted = counts.failed.saturating_sub(summary.failed.len() as u64);
-    if unlisted > 0 && !summary.failed.is_empty() {
-        let _ = writeln!(text, "  … and {} more", wording::count(unlisted));
+    summary.failed.iter().for_each(|alike| push_failures(&mut text, palette, alike));
+    if summary.failed.left_out() > 0 {
+        let _ = writeln!(text, "  … and {} more", wording::count(summary.failed.left_out()));
     }
     match summary.outcome {
         Some(RunOutcome::Complete) => {}
@@ -169,12 +159,31 @@ pub(super) fn render_summary(palette: Palette, summary: &RunSummary, report: Opt
     text
 }
 
+/// Adds the lines for tasks that failed in the same way: the cause, their number and names, the log of the first one.
+fn push_failures(text: &mut String, palette: Palette, alike: &AlikeTasks<FailedTask>) {
+    let _ = writeln!(text, "{}", told_once(palette, alike));
+    let Some(first) = alike.named.first() else { return };
+    if let Some(workdir) = &first.workdir {
+        // Where nothing was printed, the task's other files may say more.
+        let log = alike.failure.last_lines().map(|(log, _)| workdir.join(log));
+        let _ = writeln!(text, "      {}", shown_path(log.as_ref().unwrap_or(workdir)));
+    }
+}
+
+impl fmt::Display for FailedTask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.group, self.task)
+    }
+}
+
 fn shown_path(path: &Path) -> String {
     terminal_text::escape(&path.display().to_string())
 }
 
 #[cfg(test)]
 mod tests {
+    use fedflow_core::{Failure, Stage};
+
     use super::super::test_events::*;
     use super::*;
 
@@ -204,36 +213,40 @@ mod tests {
     #[test]
     fn failed_tasks_are_listed_with_their_logs() {
         let mut events = vec![(at(0), run_started()), (at(0), group_started("g", 13))];
-        for task in 0..12 {
-            let task = task.to_string();
-            events.push((at(1), started("g", &task, 1)));
-            events.push((at(2), failed("g", &task, 1, "no \u{1b}data\nsecond line")));
+        for task in 0..12_u32 {
+            let id = task.to_string();
+            let error = match task {
+                0 => {
+                    failure(FailureKind::Exit, "exit code 1", "Traceback\nValueError: \u{1b}[31mx\u{1b}[m\n")
+                }
+                1 => failure(FailureKind::Error, "no data\nsecond line", ""),
+                2 => Failure {
+                    stdout_tail: "it ends here".into(),
+                    ..failure(FailureKind::Exit, "exit code 2", "")
+                },
+                _ => failure(FailureKind::Error, &format!("cause {task}"), ""),
+            };
+            events.push((at(1), started("g", &id, 1)));
+            events.push((at(2), failed_with("g", &id, 1, error)));
         }
         let cancelled = failure(FailureKind::Cancelled, "the run was stopped", "");
         events.push((at(3), failed_with("g", "12", 1, cancelled)));
         events.push((at(3), run_finished(RunOutcome::Stopped)));
-        insta::assert_snapshot!(told(events), @r"
+        let text = told(events);
+        let (listed, rest) = text.split_once("  g/3").unwrap();
+        insta::assert_snapshot!(listed, @r"
         digits: 0 tasks finished, 12 failed, 1 cancelled in 3.0s
-          g/0: error in train: no \u{1b}data
+          g/0: exit without a result in train: exit code 1: ValueError: x
               /res/g/0/stderr.log
-          g/1: error in train: no \u{1b}data
-              /res/g/1/stderr.log
-          g/2: error in train: no \u{1b}data
-              /res/g/2/stderr.log
-          g/3: error in train: no \u{1b}data
-              /res/g/3/stderr.log
-          g/4: error in train: no \u{1b}data
-              /res/g/4/stderr.log
-          g/5: error in train: no \u{1b}data
-              /res/g/5/stderr.log
-          g/6: error in train: no \u{1b}data
-              /res/g/6/stderr.log
-          g/7: error in train: no \u{1b}data
-              /res/g/7/stderr.log
-          g/8: error in train: no \u{1b}data
-              /res/g/8/stderr.log
-          g/9: error in train: no \u{1b}data
-              /res/g/9/stderr.log
+          g/1: error in train: no data
+              /res/g/1
+          g/2: exit without a result in train: exit code 2: it ends here
+              /res/g/2/stdout.log
+        ");
+        let end = &rest[rest.find("  g/9").unwrap()..];
+        insta::assert_snapshot!(end, @r"
+          g/9: error in train: cause 9
+              /res/g/9
           … and 2 more
         the run was stopped
         report: /res/report.html
@@ -241,8 +254,31 @@ mod tests {
     }
 
     #[test]
+    fn equal_failures_are_told_once_with_their_number() {
+        let mut events = vec![(at(0), run_started()), (at(0), group_started("g", 1_000))];
+        for task in 0..1_000_u32 {
+            let id = format!("client-{task}");
+            events.push((at(1), started("g", &id, 1)));
+            let error = format!("parameters of /res/g/{id} do not fit: missing field `rate`");
+            events.push((at(2), failed("g", &id, 1, &error)));
+        }
+        events.push((at(2), started("g", "other", 1)));
+        events.push((at(2), failed("g", "other", 1, "no data")));
+        events.push((at(3), run_finished(RunOutcome::Complete)));
+        insta::assert_snapshot!(told(events), @r"
+        digits: 0 tasks finished, 1,001 failed in 3.0s
+          error in train: parameters of /res/g/client-0 do not fit: missing field `rate`: 1,000 tasks
+              g/client-0, g/client-1, g/client-2, g/client-3, g/client-4 and 995 more
+              /res/g/client-0
+          g/other: error in train: no data
+              /res/g/other
+        report: /res/report.html
+        ");
+    }
+
+    #[test]
     fn a_task_that_never_started_has_no_log() {
-        let error = Failure::new(fedflow_core::Stage::Start, FailureKind::Spawn, "no such file");
+        let error = Failure::new(Stage::Start, FailureKind::Spawn, "no such file");
         let text = told([
             (at(0), run_started()),
             (at(0), group_started("g", 1)),

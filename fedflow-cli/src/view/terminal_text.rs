@@ -1,5 +1,7 @@
 //! Text for a terminal: makes what a worker sent harmless, and fits it into columns.
 
+use fedflow_core::{PrintedText, printed_text};
+
 /// The most columns that one line of a worker's text takes.
 const LINE_COLUMNS: usize = 240;
 
@@ -19,11 +21,12 @@ pub(crate) fn escape(text: &str) -> String {
     escaped
 }
 
-/// Escapes a text that comes in pieces, as [`escape`] does, but keeps its lines. A character that is split between two
-/// pieces is put together again.
-#[derive(Debug, Default)]
+/// Escapes a text that comes in pieces, as [`escape`] does, but keeps its lines, and leaves out what only steers a
+/// terminal, such as colours. A character that is split between two pieces is put together again.
+#[derive(Default)]
 pub(crate) struct TerminalText {
     broken: Vec<u8>,
+    printed: PrintedText,
 }
 
 impl TerminalText {
@@ -33,12 +36,7 @@ impl TerminalText {
         let mut text = String::with_capacity(piece.len());
         let mut whole = 0;
         for chunk in self.broken.utf8_chunks() {
-            let mut lines = chunk.valid().split('\n');
-            text.extend(lines.next().map(escape));
-            for line in lines {
-                text.push('\n');
-                text.push_str(&escape(line));
-            }
+            text.push_str(chunk.valid());
             whole += chunk.valid().len();
             // At the very end, bytes may be the beginning of a character; anywhere else they are none.
             let at_end = whole + chunk.invalid().len() == self.broken.len();
@@ -53,8 +51,9 @@ impl TerminalText {
             whole += chunk.invalid().len();
         }
         self.broken.drain(..whole);
-        // Lines with the endings of other systems are shown as lines.
-        text.replace("\\r\n", "\n")
+        let printed = self.printed.push(&text);
+        let lines: Vec<_> = printed.split('\n').map(escape).collect();
+        lines.join("\n")
     }
 }
 
@@ -67,13 +66,13 @@ pub(crate) fn is_hostile(c: char) -> bool {
             | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// The lines of a worker's text as a terminal shows them in the end, escaped and clipped. Of a line that was overwritten
-/// with carriage returns, as progress bars do, only the last state is left; empty lines are left out.
-pub(crate) fn shown_lines(text: &str) -> impl DoubleEndedIterator<Item = String> {
-    text.lines()
-        .map(|line| line.trim_end().rsplit('\r').next().unwrap_or_default())
-        .filter(|line| !line.is_empty())
-        .map(|line| clip(&escape(line), LINE_COLUMNS))
+/// The lines of a worker's text as a terminal shows them in the end, without colours, escaped and clipped. Of a line that
+/// was overwritten, as progress bars do, only the last state is left; empty lines are left out.
+pub(crate) fn shown_lines(text: &str) -> impl DoubleEndedIterator<Item = String> + use<> {
+    let printed = printed_text(text);
+    let lines = printed.lines().map(str::trim_end).filter(|line| !line.is_empty());
+    let shown: Vec<_> = lines.map(|line| clip(&escape(line), LINE_COLUMNS)).collect();
+    shown.into_iter()
 }
 
 /// A text cut to a number of columns. An ellipsis marks the cut.
@@ -103,7 +102,9 @@ mod tests {
     #[test]
     fn a_text_in_pieces_keeps_its_lines_and_its_characters() {
         let mut text = TerminalText::default();
-        assert_eq!(text.escape(b"one\r\n\x1b[2Jtwo\n"), "one\n\\u{1b}[2Jtwo\n");
+        assert_eq!(text.escape(b"one\r\n\x1b[2Jtwo\n"), "one\ntwo\n");
+        assert_eq!(text.escape(b"10%\r60%\x1b[1"), "60%");
+        assert_eq!(text.escape(b"m\rdone\n"), "\ndone\n");
         assert_eq!(text.escape("客".as_bytes().split_at(2).0), "");
         assert_eq!(text.escape("客".as_bytes().split_at(2).1), "客");
         assert_eq!(text.escape(b"\xff\xe5x\xe5"), "\u{fffd}\u{fffd}x");
@@ -112,7 +113,8 @@ mod tests {
 
     #[test]
     fn a_line_that_was_overwritten_is_shown_as_it_was_last() {
-        let lines: Vec<_> = shown_lines("10%|#\r20%|##\r30%|###\r\n\n  \nkilled\n").collect();
+        let lines: Vec<_> =
+            shown_lines("10%|#\r20%|##\r30%|###\r\n\n  \n\u{1b}[31mkilled\u{1b}[m\n").collect();
         assert_eq!(lines, ["30%|###", "killed"]);
         let long = shown_lines(&"客".repeat(500)).next().unwrap();
         assert!(console::measure_text_width(&long) <= LINE_COLUMNS && long.ends_with('…'));

@@ -23,6 +23,7 @@ pub(super) fn run_started() -> RunEvent {
         devices: vec![slot.clone(), slot],
         seed: 7,
         reopened: std::collections::BTreeMap::new(),
+        setup: None,
     }
 }
 

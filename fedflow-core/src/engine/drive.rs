@@ -6,7 +6,7 @@ use super::active_groups::ActiveGroups;
 use super::flow_error::FlowError;
 use super::records::Records;
 use crate::model::config::Config;
-use crate::model::device::DeviceInfo;
+use crate::model::device::{DeviceInfo, Pin};
 use crate::model::identity::TaskKey;
 use crate::model::run_event::RunEvent;
 use crate::model::time::Time;
@@ -47,11 +47,13 @@ impl<W: Workers, P: DevicePool, O: Observer> Drive<W, P, O> {
             let limits = ports.pool.limits(info.device);
             (info, limits)
         };
+        let slots_beside = (0..ports.pool.slots_beside()).map(|_| DeviceInfo::cpu_slot());
+        let devices = ports.pool.devices().into_iter().chain(slots_beside);
         let setup = SchedulerSetup {
             config,
             seed: settings.seed,
             largest_share: ports.pool.largest_share(),
-            devices: ports.pool.devices().into_iter().map(with_limits).collect(),
+            devices: devices.map(with_limits).collect(),
             host: None,
         };
         Self {
@@ -212,6 +214,7 @@ impl<W: Workers, P: DevicePool, O: Observer> Drive<W, P, O> {
                 groups.apply(&event)?;
                 self.tell(event);
             }
+            SchedulerOutput::Waits(wait) => self.ports.observer.waits(self.now, wait.as_ref()),
             SchedulerOutput::GroupDone { open, .. } => self.open_tasks = Some(open),
             SchedulerOutput::Idle => self.is_idle = true,
         }
@@ -229,6 +232,7 @@ impl<W: Workers, P: DevicePool, O: Observer> Drive<W, P, O> {
             Question::Fits { request, without } => Answer::Fits(pool.fits_without(&request, &without)),
             Question::Rebook { lease, memory } => Answer::Rebooked(pool.rebook(lease, memory)),
             Question::Peak(lease) => Answer::Peak(pool.peak(lease)),
+            Question::Obstacles(request) => Answer::Obstacles(pool.obstacles(&request)),
             Question::Lost(devices) => Answer::Lost(devices.into_iter().find(|device| pool.is_lost(*device))),
         }
     }
@@ -264,6 +268,8 @@ impl<W: Workers, P: DevicePool, O: Observer> Drive<W, P, O> {
             task_id: spec.task_id.clone(),
             attempt,
             workdir: group.workdir()?.join(spec.task_id.as_str()),
+            cwd: spec.cwd.clone(),
+            on_cpu: spec.device.as_ref().or(group.device()).is_some_and(Pin::is_cpu),
             checkpoint_dir: checkpoints.join(name.as_str()).join(spec.task_id.as_str()),
             program: spec.program.clone(),
             params: spec.params.clone(),

@@ -56,6 +56,7 @@ impl<W: Workers, P: DevicePool, O: Observer> Flow<W, P, O> {
             devices: ports.pool.devices(),
             seed: settings.seed,
             reopened: history.reopened.clone(),
+            setup: settings.setup.clone().map(Box::new),
         };
         let mut drive = Drive::new(ports, settings, config.clone());
         drive.tell(started);

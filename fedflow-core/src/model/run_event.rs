@@ -7,10 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::device::{Device, DeviceInfo};
 use crate::model::failure::Failure;
+use crate::model::left_running::LeftRunning;
 use crate::model::memory_use::MemoryUse;
 use crate::model::name::Name;
 use crate::model::quantity::Size;
 use crate::model::seconds;
+use crate::model::session_setup::SessionSetup;
 use crate::model::value::{Dict, Value};
 
 /// Something that happened in a run.
@@ -36,6 +38,9 @@ pub enum RunEvent {
         /// each the tasks whose recorded outcomes do not count from here on.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         reopened: BTreeMap<Name, Vec<Name>>,
+        /// What the session is started with; `None` in journals of earlier versions.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        setup: Option<Box<SessionSetup>>,
     },
     /// A group begins.
     GroupStarted {
@@ -235,6 +240,17 @@ pub enum RunEvent {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         cuda_memory: Option<MemoryUse>,
     },
+    /// The task's own process had ended, and others that it had started went on: they were ended.
+    TaskLeftRunning {
+        /// The task's group.
+        group: Name,
+        /// The task.
+        task: Name,
+        /// The attempt, from 1.
+        attempt: u32,
+        /// The processes, and what became of them.
+        left: LeftRunning,
+    },
     /// The task's process is gone, or was handed another task.
     TaskExited {
         /// The task's group.
@@ -292,6 +308,7 @@ impl RunEvent {
             Self::TaskFailed { .. } => "task-failed",
             Self::TaskRetried { .. } => "task-retried",
             Self::TaskMemory { .. } => "task-memory",
+            Self::TaskLeftRunning { .. } => "task-left-running",
             Self::TaskExited { .. } => "task-exited",
             Self::GroupFinished { .. } => "group-finished",
             Self::RunFinished { .. } => "run-finished",
@@ -325,6 +342,7 @@ impl RunEvent {
             | Self::TaskFailed { group, task, attempt, .. }
             | Self::TaskRetried { group, task, attempt, .. }
             | Self::TaskMemory { group, task, attempt, .. }
+            | Self::TaskLeftRunning { group, task, attempt, .. }
             | Self::TaskExited { group, task, attempt } => Some((group, task, *attempt)),
             Self::RunStarted { .. }
             | Self::GroupStarted { .. }

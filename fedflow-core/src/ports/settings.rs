@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::model::config::OnFailure;
+use crate::model::session_setup::SessionSetup;
 
 /// What a run is beside its groups. The engine is given it once.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,6 +17,8 @@ pub struct RunSettings {
     pub seed: u64,
     /// Which session of the run this is, from 1.
     pub session: u32,
+    /// What the session is started with, to be recorded; `None` where nothing is recorded.
+    pub setup: Option<SessionSetup>,
     /// What a failed task means for the groups after its own.
     pub on_failure: OnFailure,
     /// How long workers may go on after [`StopLevel::Graceful`].

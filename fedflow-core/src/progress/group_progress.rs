@@ -166,6 +166,10 @@ impl<N: TaskNotes> GroupProgress<N> {
         }
     }
 
+    pub(super) fn stop(&mut self) {
+        self.tasks.iter_mut().for_each(TaskProgress::stop);
+    }
+
     pub(super) fn end_session(&mut self, time: f64) {
         self.tasks.iter_mut().for_each(|task| task.end_session(time));
     }

@@ -7,6 +7,7 @@ use crate::model::device::DeviceInfo;
 use crate::model::name::Name;
 use crate::model::name_index::NameIndex;
 use crate::model::run_event::{RunEvent, RunOutcome};
+use crate::model::session_setup::SessionSetup;
 use crate::progress::group_progress::{GroupProgress, TaskCounts};
 use crate::progress::task_progress::{Moment, TaskNotes, TaskProgress};
 
@@ -44,6 +45,7 @@ pub struct RunProgress<N = ()> {
     flow: String,
     workdir: String,
     seed: Option<u64>,
+    setup: Option<Box<SessionSetup>>,
     devices: Vec<DeviceInfo>,
     sessions: Vec<SessionProgress>,
     groups: Vec<GroupProgress<N>>,
@@ -87,6 +89,7 @@ impl<N> Default for RunProgress<N> {
             flow: String::new(),
             workdir: String::new(),
             seed: None,
+            setup: None,
             devices: Vec::new(),
             sessions: Vec::new(),
             groups: Vec::new(),
@@ -108,10 +111,16 @@ impl<N> RunProgress<N> {
         &self.workdir
     }
 
-    /// The seed of every random choice; `None` until the run has begun.
+    /// The seed of every random choice of the latest session; `None` until the run has begun.
     #[must_use]
     pub fn seed(&self) -> Option<u64> {
         self.seed
+    }
+
+    /// What the latest session was started with; `None` if no session tells.
+    #[must_use]
+    pub fn setup(&self) -> Option<&SessionSetup> {
+        self.setup.as_deref()
     }
 
     /// The devices that the latest session could lease.
@@ -182,13 +191,16 @@ impl<N: TaskNotes> RunProgress<N> {
     /// The events may be those of several sessions, one after the other, as after a resume. None is refused: a group
     /// or a task that was not announced is added, and what contradicts itself does no harm.
     pub fn apply(&mut self, unix_time: f64, event: &RunEvent) {
-        if let RunEvent::RunStarted { flow, workdir, session, devices, seed, reopened } = event {
+        if let RunEvent::RunStarted { flow, workdir, session, devices, seed, reopened, setup } = event {
             let started = self.plausible(unix_time);
             self.end_session();
             self.flow.clone_from(flow);
             self.workdir.clone_from(workdir);
             self.devices.clone_from(devices);
             self.seed = Some(*seed);
+            if setup.is_some() {
+                self.setup.clone_from(setup);
+            }
             self.sessions.push(SessionProgress { number: *session, started, last: started, outcome: None });
             self.reopen(reopened);
             return;
@@ -207,6 +219,9 @@ impl<N: TaskNotes> RunProgress<N> {
             RunEvent::RunFinished { outcome } => {
                 if let Some(session) = self.sessions.last_mut() {
                     session.outcome = Some(outcome.clone());
+                }
+                if *outcome == RunOutcome::Stopped {
+                    self.groups.iter_mut().for_each(GroupProgress::stop);
                 }
             }
             event => {

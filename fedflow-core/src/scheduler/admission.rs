@@ -101,6 +101,16 @@ impl Admission {
         self.host.processors_free()
     }
 
+    /// How busy the processors are, and how busy they may be; `None` before the first sample.
+    pub(super) fn processors(&self) -> Option<(f64, f64)> {
+        self.host.processors()
+    }
+
+    /// How much memory the host has available, and how much of that has to stay free; `None` before the first sample.
+    pub(super) fn memory(&self) -> Option<(Size, Size)> {
+        self.host.memory()
+    }
+
     /// What the host has left for a task that needs this much, beside what is reserved.
     pub(super) fn room(&self, memory: Size, reserved: Size) -> HostRoom {
         match (self.host.has_memory(memory, reserved), self.host.processors_free()) {
@@ -132,7 +142,11 @@ impl Admission {
 
     fn terms(&self, Candidate { task, card, fit, devices }: Candidate<'_>) -> Terms {
         let seen: u32 = fit.among.places().filter_map(|place| self.seen.get(place)).sum();
-        Terms { seen: seen / fit.devices.max(1), room: room(task, card, fit, devices), declared: task.expected() }
+        Terms {
+            seen: seen / fit.devices.max(1),
+            room: room(task, card, fit, devices),
+            declared: task.expected(),
+        }
     }
 }
 

@@ -10,26 +10,30 @@ use super::parts::Parts;
 use super::processes::kept_processes::KeptProcess;
 use super::processes::process::Process;
 use super::processes::workers::{Admitted, Ending, Moving, Phase, Worker};
-use super::tasks::account::Account;
+use super::tasks::account::{Account, Estimate};
 use super::tasks::memory::Sampled;
 use super::tasks::retry;
 use super::tasks::task::TaskState;
 use crate::leasing::lease::{Lease, LeaseId};
 use crate::model::device::Device;
-use crate::model::failure::{Failure, FailureKind};
+use crate::model::failure::{Failure, FailureKind, LastLines};
 use crate::model::identity::{TaskKey, WorkerId};
 use crate::model::quantity::Size;
 use crate::model::run_event::RunEvent;
 use crate::model::time::Time;
 use crate::model::value::Dict;
-use crate::ports::Severity;
+use crate::ports::{HostSample, Severity};
+
+/// How long a process that was started for `train` has until its memory counts as measured. What a flow says of its
+/// memory is reserved for longer.
+const MEASURED_AFTER: Duration = Duration::from_secs(5);
 
 /// How a process died.
 #[derive(Debug)]
 pub(super) struct Death {
     pub(super) kind: FailureKind,
     pub(super) message: String,
-    pub(super) stderr_tail: String,
+    pub(super) last_lines: LastLines,
     pub(super) killed_for_memory: bool,
     pub(super) before_first_word: bool,
 }
@@ -57,9 +61,12 @@ pub(super) fn begin(
     parts: &mut Parts,
     now: Time,
     key: TaskKey,
-    process: Process,
+    mut process: Process,
     has_data: bool,
 ) -> (WorkerId, u32) {
+    if !has_data {
+        process.memory = Size::ZERO;
+    }
     let task = parts.groups.task(key);
     let attempt = task.map_or(1, |task| task.attempts + 1);
     let fit = task.map(|task| parts.fit(task, process.card)).unwrap_or_else(|| parts.devices.anything());
@@ -86,10 +93,10 @@ pub(super) fn ready(parts: &mut Parts, now: Time, id: WorkerId) {
 }
 
 /// A spare worker may load.
-pub(super) fn admit_spare(parts: &mut Parts, now: Time, id: WorkerId, reserved: Size) {
+pub(super) fn admit_spare(parts: &mut Parts, now: Time, id: WorkerId, estimate: Estimate) {
     let place = parts.workers.next_place();
     if let Some(worker) = parts.workers.get_mut(id) {
-        worker.admitted = Some(Admitted { reserved, was_spare: true });
+        worker.admitted = Some(Admitted { estimate, is_measured: false, was_spare: true });
     }
     parts.enter(now, id, Phase::Available { place });
 }
@@ -119,7 +126,7 @@ pub(super) fn loaded(parts: &mut Parts, now: Time, id: WorkerId, load_time: Dura
     parts.admission.loaded(lead, Some(in_next).filter(|_| !worker.took_over));
     // A command that loads nothing has no process yet: what it will use cannot have been measured.
     if parts.groups.task(task).is_none_or(|task| task.loads()) {
-        parts.unreserve(id);
+        parts.is_measured(id);
     }
     parts.lease_pass.request();
     parts.tell(task, |group, task| RunEvent::TaskLoaded { group, task, attempt, load_time });
@@ -197,6 +204,24 @@ fn end_train(parts: &mut Parts, id: WorkerId, lease: &Lease, train_time: Duratio
     worker.trained = Some((lease.device(), train_time));
     let (task, attempt) = (worker.task, worker.attempt);
     parts.tell_released(task, attempt, train_time);
+}
+
+/// The host was sampled: the memory of those that train shows, and what they use of their cards is asked.
+pub(super) fn host_sampled(parts: &mut Parts, now: Time, sample: HostSample) {
+    parts.admission.observe(sample);
+    if parts.memory.may_end_trial() {
+        parts.lease_pass.request();
+    }
+    for id in parts.workers.ids() {
+        let Some(worker) = parts.workers.get(id).filter(|worker| worker.is_training()) else { continue };
+        let watched = parts.groups.task(worker.task).and_then(|task| parts.memory.watched(task));
+        if now.since(worker.entered) >= MEASURED_AFTER {
+            parts.is_measured(id);
+        }
+        if let Some(lease) = watched {
+            parts.outbox.ask(Asked::Peak { lease, trains: true });
+        }
+    }
 }
 
 /// The holder of a lease, which trains, has used so much of its card until now.
@@ -322,7 +347,6 @@ fn stop_working(parts: &mut Parts, now: Time, id: WorkerId, failure: Option<Fail
     let was_waiting = matches!(worker.phase, Phase::Waiting { .. });
     let task = worker.task;
     parts.enter(now, id, Phase::Ending(ending));
-    parts.unreserve(id);
     if was_waiting {
         parts.lease_pass.end_hold(task);
         parts.outbox.push(SchedulerOutput::Withdraw(task));
@@ -361,7 +385,7 @@ pub(super) fn gone(
     parts.tell_memory(task, attempt);
     parts.tell(task, |group, task| RunEvent::TaskExited { group, task, attempt });
     let Ending { failure, lost, .. } = ending?;
-    let failure = failure.map(|failure| Failure { stderr_tail: death.stderr_tail, ..failure });
+    let failure = failure.map(|failure| failure.with_last_lines(death.last_lines));
     Some(Unfinished {
         task,
         attempt,

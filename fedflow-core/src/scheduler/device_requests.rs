@@ -8,10 +8,9 @@ use super::processes::affinity;
 use super::processes::workers::{Moving, Phase, Worker};
 use super::timers::Due;
 use crate::leasing::lease::{LeaseId, LeaseRequest, Unleasable};
-use crate::model::device::{Device, Pin};
+use crate::model::device::Device;
 use crate::model::failure::{Failure, FailureKind, Stage};
 use crate::model::identity::WorkerId;
-use crate::model::memory_use::EstimateSource;
 use crate::model::time::Time;
 use crate::ports::Severity;
 
@@ -30,7 +29,7 @@ pub(super) fn ask_for_lease(parts: &mut Parts, now: Time) -> bool {
         if parts.memory.waits_for_trial(now, task, training) {
             continue;
         }
-        let request = lease_request(parts, id, worker);
+        let request = parts.lease_request(id, worker);
         if let Some(request) = request.filter(|request| !parts.lease_pass.was_refused(request)) {
             if request.hold {
                 parts.lease_pass.note_hold(request.holder);
@@ -40,22 +39,6 @@ pub(super) fn ask_for_lease(parts: &mut Parts, now: Time) -> bool {
         }
     }
     false
-}
-
-fn lease_request(parts: &Parts, id: WorkerId, worker: &Worker) -> Option<LeaseRequest> {
-    let task = parts.groups.task(worker.task)?;
-    let estimate = parts.memory.card(task);
-    let request = task.lease_request(worker.task, &parts.config);
-    Some(LeaseRequest {
-        memory: estimate.size,
-        estimated: estimate.source != EstimateSource::Default,
-        pin: worker.process.card.map(Pin::Device).or(request.pin),
-        // Devices are kept back for the longest waiter, so that a large task is not passed by for ever.
-        hold: parts.workers.first_waiting(worker.task.group) == Some(id),
-        replaces: worker.process.resident,
-        roomy: task.spent.train_oom > 0,
-        ..request
-    })
 }
 
 /// A lease can be refused for now: it is found out what would have to go for it, or where else the task could train.

@@ -1,7 +1,7 @@
 //! What may go on now: leases for workers that have loaded, loading for those that are up, starts for tasks that are
 //! ready, in this order. It reads from top to bottom.
 
-use super::admission::{self, Candidate, EnoughProcesses, HostRoom};
+use super::admission::{self, EnoughProcesses, HostRoom};
 use super::attempt;
 use super::device_requests;
 use super::devices::device_set::Fit;
@@ -11,7 +11,8 @@ use super::parts::Parts;
 use super::processes::affinity::CardUse;
 use super::processes::kept_processes::Taken;
 use super::processes::process::Process;
-use super::processes::workers::{Ahead, Phase, Worker};
+use super::processes::workers::{Phase, Worker};
+use super::tasks::account::Estimate;
 use super::tasks::demand::Demand;
 use super::tasks::groups::ReadyTask;
 use super::timers::Due;
@@ -44,8 +45,8 @@ fn load(parts: &mut Parts, now: Time) -> bool {
 fn admit(parts: &mut Parts, now: Time) -> bool {
     let Some((id, key)) = first_spare(parts) else { return false };
     let Some(task) = parts.groups.task(key) else { return false };
-    let memory = parts.memory.host(task).size;
-    if !has_room(parts, now, memory, key.group) {
+    let memory = parts.memory.host(task);
+    if !has_room(parts, now, memory.size, key.group) {
         return false;
     }
     attempt::admit_spare(parts, now, id, memory);
@@ -57,7 +58,7 @@ fn admit(parts: &mut Parts, now: Time) -> bool {
 fn first_spare(parts: &Parts) -> Option<(WorkerId, TaskKey)> {
     let up = |worker: &&Worker| matches!(worker.phase, Phase::Available { .. }) && worker.admitted.is_none();
     let spares = parts.workers.iter().filter(|(_, worker)| up(worker));
-    let may_load = spares.filter(|(_, worker)| worker_may_load(parts, worker));
+    let may_load = spares.filter(|(_, worker)| parts.worker_may_load(worker));
     let in_order = may_load.filter_map(|(id, worker)| match worker.phase {
         Phase::Available { place } => {
             let group = worker.task.group;
@@ -92,14 +93,14 @@ fn start_task(parts: &mut Parts, now: Time, key: TaskKey, ready: &ReadyTask) -> 
         return true;
     }
     let Some(task) = parts.groups.task(key) else { return false };
-    let (policy, memory) = (task.keep.clone(), parts.memory.host(task).size);
+    let (policy, memory) = (task.keep.clone(), parts.memory.host(task));
     let has_data = policy.as_deref().is_some_and(|policy| parts.kept.has_data_for(policy));
     let is_served = policy.as_deref().is_some_and(|policy| policy.allows_reuse() || has_data);
     let (loads, fit) = (task.loads(), parts.fit(task, None));
     // It may stand where a kept process is tied to, and fits more devices in a new one.
     if policy.is_some() && ready.fit != fit {
         let ahead = parts.workers.ahead(key.group, ready.fit);
-        if may_load(parts, parts.candidate(task, ready.fit), key.group, ahead)
+        if parts.may_load(parts.candidate(task, ready.fit), key.group, ahead)
             && (has_data || ahead.spares < SPARE)
             && hand_over(parts, now, key, ready.fit, memory)
         {
@@ -108,7 +109,7 @@ fn start_task(parts: &mut Parts, now: Time, key: TaskKey, ready: &ReadyTask) -> 
     }
     let Some(task) = parts.groups.task(key) else { return false };
     let ahead = parts.workers.ahead(key.group, fit);
-    let may_load = may_load(parts, parts.candidate(task, fit), key.group, ahead);
+    let may_load = parts.may_load(parts.candidate(task, fit), key.group, ahead);
     let room_for_spare = ahead.spares < SPARE;
     if policy.is_some() && may_load {
         if (has_data || room_for_spare) && hand_over(parts, now, key, fit, memory) {
@@ -126,7 +127,7 @@ fn start_task(parts: &mut Parts, now: Time, key: TaskKey, ready: &ReadyTask) -> 
     if parts.workers.len() + parts.kept.len() >= parts.config.scheduler.max_process as usize {
         // Another process may have to go first; the start follows when it is gone.
         if !is_spare && !let_one_go(parts, now) && needs_way(parts, key.group) {
-            give_way(parts, now);
+            give_way(parts, now, |_| true);
         }
         return false;
     }
@@ -156,14 +157,14 @@ fn postpone(parts: &mut Parts, key: TaskKey, rank: u32) -> bool {
 }
 
 /// Gives a task to a process that was kept for the like of it, if there is one.
-fn hand_over(parts: &mut Parts, now: Time, key: TaskKey, fit: Fit, memory: Size) -> bool {
+fn hand_over(parts: &mut Parts, now: Time, key: TaskKey, fit: Fit, memory: Estimate) -> bool {
     let Some(task) = parts.groups.task(key) else { return false };
     let most = parts.admission.wanted_ahead_of_each(parts.candidate(task, fit));
     // In a process that is tied to a card the task counts for that card alone.
     let card_use = |card| {
         let tied = parts.fit(task, card);
         let ahead = parts.workers.ahead(key.group, tied);
-        let may = tied == fit || may_load(parts, parts.candidate(task, tied), key.group, ahead);
+        let may = tied == fit || parts.may_load(parts.candidate(task, tied), key.group, ahead);
         may.then(|| CardUse::of(card, &parts.workers))
     };
     let found = parts.kept.find_for(task, card_use, most);
@@ -173,7 +174,7 @@ fn hand_over(parts: &mut Parts, now: Time, key: TaskKey, fit: Fit, memory: Size)
     let (to, attempt) = attempt::begin(parts, now, key, process, has_data);
     if has_data {
         // What it has loaded is part of what was measured of the host.
-        parts.admit(to, Size::ZERO);
+        parts.admit(to, memory, true);
     } else {
         admit_if_room(parts, now, to, memory, key.group);
     }
@@ -226,38 +227,15 @@ fn all_load_until<'w>(mut workers: impl Iterator<Item = &'w Worker>) -> Option<T
     })
 }
 
-/// Whether one more task may be ahead of the devices that it fits, and load. As many may as the load depth says for these
-/// devices, unless each of them has its part of so many by tasks that fit some of them.
-fn may_load(parts: &Parts, candidate: Candidate<'_>, group: u32, ahead: Ahead) -> bool {
-    let wanted = parts.admission.wanted_ahead(candidate);
-    if ahead.admitted >= wanted {
-        return false;
-    }
-    if !ahead.any_beside {
-        return true;
-    }
-    let workers = parts.workers.iter().map(|(_, worker)| worker);
-    let admitted = workers.filter(|worker| worker.admitted.is_some());
-    let supply = Supply::beside(&parts.devices, admitted, group, Some(candidate.fit));
-    let on_each = supply.least_ahead(candidate.fit);
-    on_each.saturating_mul(parts.devices.count(candidate.fit.among)) < wanted
-}
-
-fn worker_may_load(parts: &Parts, worker: &Worker) -> bool {
-    let Some(task) = parts.groups.task(worker.task) else { return false };
-    let ahead = parts.workers.ahead(worker.task.group, worker.fit);
-    may_load(parts, parts.candidate(task, worker.fit), worker.task.group, ahead)
-}
-
-fn admit_if_room(parts: &mut Parts, now: Time, id: WorkerId, memory: Size, group: u32) {
+fn admit_if_room(parts: &mut Parts, now: Time, id: WorkerId, memory: Estimate, group: u32) {
     // Those that are up already, and only wait for room, come first.
     let comes_first = |other: WorkerId, worker: &Worker| {
         let is_spare = worker.admitted.is_none() && worker.is_ahead() && worker.task.group <= group;
-        other != id && is_spare && worker_may_load(parts, worker)
+        other != id && is_spare && parts.worker_may_load(worker)
     };
     let any_first = parts.workers.iter().any(|(other, worker)| comes_first(other, worker));
-    if !any_first && has_room(parts, now, memory, group) {
-        parts.admit(id, memory);
+    if !any_first && has_room(parts, now, memory.size, group) {
+        parts.admit(id, memory, false);
     }
 }
 
@@ -269,7 +247,9 @@ fn has_room(parts: &mut Parts, now: Time, memory: Size, group: u32) -> bool {
         // Until the next sample shows what the last one gave back, no other process must go.
         HostRoom::Unknown => return !parts.workers.any_admitted(),
         HostRoom::NoMemory => {
-            if let_one_go(parts, now) || (needs_way(parts, group) && give_way(parts, now)) {
+            // One that is only up has nothing of the host's memory.
+            let has_memory = |worker: &Worker| worker.admitted.is_some();
+            if let_one_go(parts, now) || (needs_way(parts, group) && give_way(parts, now, has_memory)) {
                 return false;
             }
         }
@@ -291,17 +271,16 @@ fn let_one_go(parts: &mut Parts, now: Time) -> bool {
     parts.kept.any_leaving() || oldest.is_some_and(|id| parts.let_go(now, id, Severity::Asked))
 }
 
-/// Ends one worker that has loaded ahead, as the active group needs its room; its task starts anew later. Says whether
+/// Ends one such worker of a later group, as the active group needs its room; its task starts anew later. Says whether
 /// there was one.
-fn give_way(parts: &mut Parts, now: Time) -> bool {
+fn give_way(parts: &mut Parts, now: Time, has_room: impl Fn(&Worker) -> bool) -> bool {
     let active = parts.groups.active();
     if parts.workers.any(|worker| worker.task.group > active && worker.is_ending()) {
         return true;
     }
-    let is_ahead = |worker: &Worker| worker.task.group > active && worker.is_ahead();
+    let is_ahead = |worker: &Worker| worker.task.group > active && worker.is_ahead() && has_room(worker);
     let youngest = parts.workers.iter().rev().find(|(_, worker)| is_ahead(worker)).map(|(id, _)| id);
     let Some(id) = youngest else { return false };
     attempt::end(parts, now, id, None, Severity::Asked);
     true
 }
-

@@ -50,14 +50,19 @@ fn check_leases(parts: &Parts) -> Result<(), String> {
         }
         let has_it = |worker: &Worker| worker.task == key && worker.lease() == Some(lease);
         if !parts.workers.any(has_it) {
-            return Err(format!("task {key:?} is booked as the holder of {lease:?}, which none of its workers has"));
+            return Err(format!(
+                "task {key:?} is booked as the holder of {lease:?}, which none of its workers has"
+            ));
         }
     }
     for (id, worker) in parts.workers.iter() {
         if let Phase::Training(lease) = &worker.phase
             && parts.memory.holder(lease.id) != Some(worker.task)
         {
-            return Err(format!("worker {id:?} trains with {:?}, which is not booked for its task", lease.id));
+            return Err(format!(
+                "worker {id:?} trains with {:?}, which is not booked for its task",
+                lease.id
+            ));
         }
     }
     let waits = |worker: &Worker| matches!(worker.phase, Phase::Waiting { .. });

@@ -5,24 +5,27 @@ use std::time::Duration;
 use super::admission::{Admission, Candidate};
 use super::devices::device_set::{Devices, Fit};
 use super::devices::lease_pass::LeasePass;
+use super::devices::supply::Supply;
 use super::interface::events::{self, Subject};
 use super::interface::outbox::Outbox;
 use super::interface::output::SchedulerOutput;
 use super::processes::kept_processes::KeptProcesses;
 use super::processes::ladder::Ladder;
-use super::processes::workers::{Admitted, Moving, Phase, Worker, Workers};
+use super::processes::workers::{Admitted, Ahead, Moving, Phase, Worker, Workers};
+use super::tasks::account::Estimate;
 use super::tasks::demand::{Demand, Fitting};
 use super::tasks::groups::{Groups, ReadyTask};
 use super::tasks::keep_policy::KeepPolicy;
 use super::tasks::memory::TaskMemory;
 use super::tasks::task::ScheduledTask;
 use super::timers::{Due, Timers};
-use crate::leasing::lease::{Lease, LeaseId};
+use super::waiting::standstill::Standstill;
+use crate::leasing::lease::{Lease, LeaseId, LeaseRequest};
 use crate::model::config::Config;
-use crate::model::device::Device;
+use crate::model::device::{Device, Pin};
 use crate::model::identity::{TaskKey, WorkerId};
+use crate::model::memory_use::EstimateSource;
 use crate::model::name::Name;
-use crate::model::quantity::Size;
 use crate::model::run_event::RunEvent;
 use crate::model::time::Time;
 use crate::ports::{Severity, StopLevel};
@@ -40,6 +43,7 @@ pub(super) struct Parts {
     pub(super) lease_pass: LeasePass,
     pub(super) ladder: Ladder,
     pub(super) timers: Timers,
+    pub(super) standstill: Standstill,
     pub(super) outbox: Outbox,
     pub(super) stop: Option<StopLevel>,
 }
@@ -62,17 +66,17 @@ impl Parts {
         }
     }
 
-    /// A worker may load, and this much host memory is reserved for it.
-    pub(super) fn admit(&mut self, id: WorkerId, reserved: Size) {
+    /// A worker may load, and is expected to use this much host memory. `is_measured`: samples of the host show it.
+    pub(super) fn admit(&mut self, id: WorkerId, estimate: Estimate, is_measured: bool) {
         if let Some(worker) = self.workers.get_mut(id) {
-            worker.admitted = Some(Admitted { reserved, was_spare: false });
+            worker.admitted = Some(Admitted { estimate, is_measured, was_spare: false });
         }
     }
 
-    /// The host memory of a worker is measured from now on, or not used.
-    pub(super) fn unreserve(&mut self, id: WorkerId) {
+    /// From now on, samples of the host show how much memory a worker uses.
+    pub(super) fn is_measured(&mut self, id: WorkerId) {
         if let Some(admitted) = self.workers.get_mut(id).and_then(|worker| worker.admitted.as_mut()) {
-            admitted.reserved = Size::ZERO;
+            admitted.is_measured = true;
         }
     }
 
@@ -91,6 +95,47 @@ impl Parts {
         {
             self.timers.clear(Due::Move(id));
         }
+    }
+
+    /// Whether one more task may be ahead of the devices that it fits, and load. As many may as the load depth says for
+    /// these devices, unless each of them has its part of so many by tasks that fit some of them.
+    pub(super) fn may_load(&self, candidate: Candidate<'_>, group: u32, ahead: Ahead) -> bool {
+        let wanted = self.admission.wanted_ahead(candidate);
+        if ahead.admitted >= wanted {
+            return false;
+        }
+        if !ahead.any_beside {
+            return true;
+        }
+        let workers = self.workers.iter().map(|(_, worker)| worker);
+        let admitted = workers.filter(|worker| worker.admitted.is_some());
+        let supply = Supply::beside(&self.devices, admitted, group, Some(candidate.fit));
+        let on_each = supply.least_ahead(candidate.fit);
+        on_each.saturating_mul(self.devices.count(candidate.fit.among)) < wanted
+    }
+
+    /// The same for the task of a worker that is up.
+    pub(super) fn worker_may_load(&self, worker: &Worker) -> bool {
+        let Some(task) = self.groups.task(worker.task) else { return false };
+        let ahead = self.workers.ahead(worker.task.group, worker.fit);
+        self.may_load(self.candidate(task, worker.fit), worker.task.group, ahead)
+    }
+
+    /// What a worker asks of the devices for its task.
+    pub(super) fn lease_request(&self, id: WorkerId, worker: &Worker) -> Option<LeaseRequest> {
+        let task = self.groups.task(worker.task)?;
+        let estimate = self.memory.card(task);
+        let request = task.lease_request(worker.task, &self.config);
+        Some(LeaseRequest {
+            memory: estimate.size,
+            estimated: estimate.source != EstimateSource::Default,
+            pin: worker.process.card.map(Pin::Device).or(request.pin),
+            // Devices are kept back for the longest waiter, so that a large task is not passed by for ever.
+            hold: self.workers.first_waiting(worker.task.group) == Some(id),
+            replaces: worker.process.resident,
+            roomy: task.spent.train_oom > 0,
+            ..request
+        })
     }
 
     /// Ends a process at least this hard.

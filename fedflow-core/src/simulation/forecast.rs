@@ -66,9 +66,9 @@ pub struct Forecast {
 impl Forecast {
     /// Simulates a flow.
     ///
-    /// The lower bound of a group is the larger of two times: its training divided among the devices that may take it,
-    /// after the shortest load, and its longest task. The bound of the flow is the sum, as groups run one after the
-    /// other.
+    /// The lower bound of a group is its longest task, or the memory × time of the tasks that fit on some of the devices
+    /// only, divided by the memory of these, after the shortest load; the largest of these times counts. The bound of the
+    /// flow is the sum, as groups run one after the other.
     ///
     /// # Errors
     /// A task asks for what no device can give, or a task of an earlier group failed and the configuration says that
@@ -104,6 +104,7 @@ impl Forecast {
             workdir: PathBuf::from("/"),
             seed,
             session: 1,
+            setup: None,
             on_failure: config.task.on_failure,
             grace: config.supervision.grace,
         };

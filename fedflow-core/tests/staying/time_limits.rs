@@ -17,6 +17,10 @@ impl DevicePool for Contended {
         self.pool.devices()
     }
 
+    fn slots_beside(&self) -> u32 {
+        self.pool.slots_beside()
+    }
+
     fn check(&self, request: &LeaseRequest) -> Result<(), Unleasable> {
         self.pool.check(request)
     }
@@ -62,6 +66,10 @@ impl DevicePool for Contended {
     fn is_lost(&mut self, device: Device) -> bool {
         self.pool.is_lost(device)
     }
+
+    fn obstacles(&self, request: &LeaseRequest) -> Vec<Obstacle> {
+        self.pool.obstacles(request)
+    }
 }
 
 /// How long a process that dies in a simulation takes until that is known.
@@ -98,6 +106,7 @@ fn told(simulation: &Simulation, refusals: u64, config: &Config, groups: &mut [T
         workdir: PathBuf::from("/run"),
         seed: 7,
         session: 1,
+        setup: None,
         on_failure: OnFailure::Continue,
         grace: ms(500),
     };

@@ -96,6 +96,10 @@ impl DevicePool for Mortal {
         self.port.devices()
     }
 
+    fn slots_beside(&self) -> u32 {
+        self.port.slots_beside()
+    }
+
     fn check(&self, request: &LeaseRequest) -> Result<(), Unleasable> {
         self.port.check(request)
     }
@@ -143,6 +147,10 @@ impl DevicePool for Mortal {
 
     fn is_lost(&mut self, device: Device) -> bool {
         self.port.is_lost(device)
+    }
+
+    fn obstacles(&self, request: &LeaseRequest) -> Vec<Obstacle> {
+        self.port.obstacles(request)
     }
 }
 

@@ -57,6 +57,7 @@ struct Case<'a> {
     seconds: String,
     failure: Option<Problem<'a>>,
     skipped: Option<&'a str>,
+    stdout: Option<&'a str>,
     stderr: Option<&'a str>,
 }
 
@@ -105,6 +106,10 @@ impl<'a> Case<'a> {
                 message: &failure.message,
             }),
             skipped,
+            stdout: task
+                .failure()
+                .map(|failure| failure.stdout_tail.as_str())
+                .filter(|tail| !tail.is_empty()),
             stderr: task
                 .failure()
                 .map(|failure| failure.stderr_tail.as_str())

@@ -7,16 +7,20 @@ use std::time::Duration;
 use fedflow_core::Name;
 
 use crate::analysis::chart_series::result_charts;
+use crate::analysis::failures::failure_kinds;
 use crate::analysis::family_memory::memory_by_family;
+use crate::analysis::left_running::left_running;
 use crate::analysis::summary::Summary;
 use crate::analysis::timeline::Timeline;
 use crate::formats::render_error::RenderError;
-use crate::report::{GroupReport, OutcomeKind, Report};
+use crate::report::{GroupReport, Report, TaskReport};
 use crate::text::visible_text::{shortened, visible_line};
 use crate::text::wording::{count, duration, energy, grouped, moment, outcome_text, percent};
 
 /// The most rows of a table.
 const MAX_ROWS: usize = 200;
+/// The most tasks that are named for a failure.
+const MAX_NAMED: usize = 12;
 
 /// Writes a summary in Markdown: outcome, devices, groups, the last values of the curves, failures.
 ///
@@ -39,6 +43,7 @@ pub fn render_markdown(report: &Report, mut out: impl Write) -> Result<(), Rende
     render_groups(report, report.groups(), &mut out)?;
     render_curves(report, &mut out)?;
     render_failures(report.groups(), &mut out)?;
+    render_left_running(report.groups(), &mut out)?;
     out.flush()?;
     Ok(())
 }
@@ -57,6 +62,7 @@ pub fn render_group_markdown(report: &Report, group: &Name, mut out: impl Write)
     render_memory(groups, &mut out)?;
     render_groups(report, groups, &mut out)?;
     render_failures(groups, &mut out)?;
+    render_left_running(groups, &mut out)?;
     out.flush()?;
     Ok(())
 }
@@ -177,29 +183,59 @@ fn render_curves(report: &Report, out: &mut impl Write) -> Result<(), RenderErro
     Ok(())
 }
 
+fn render_left_running(groups: &[GroupReport], out: &mut impl Write) -> Result<(), RenderError> {
+    let mut tasks = left_running(groups).take(MAX_ROWS).peekable();
+    if tasks.peek().is_none() {
+        return Ok(());
+    }
+    writeln!(out, "## Processes left running\n")?;
+    for task in tasks {
+        writeln!(out, "- {}", text(&task))?;
+    }
+    writeln!(out)?;
+    Ok(())
+}
+
+/// Failures that are alike take one row.
 fn render_failures(groups: &[GroupReport], out: &mut impl Write) -> Result<(), RenderError> {
-    let tasks = || groups.iter().flat_map(|group| group.tasks().iter().map(move |task| (group, task)));
-    let failed = || tasks().filter(|(_, task)| task.kind() == OutcomeKind::Exception);
-    let total = failed().count();
-    if total == 0 {
+    let kinds = failure_kinds::<MAX_ROWS, MAX_NAMED>(groups);
+    if kinds.iter().next().is_none() {
         return Ok(());
     }
     writeln!(out, "## Failures\n")?;
-    writeln!(out, "| Group | Task | Stage | Kind | Attempts | Message |\n|---|---|---|---|--:|---|")?;
-    for (group, task) in failed().take(MAX_ROWS) {
-        let Some(failure) = task.failure() else { continue };
+    writeln!(out, "| Failed | Stage | Kind | Message | Tasks |\n|--:|---|---|---|---|")?;
+    for alike in kinds.iter() {
+        let failure = &alike.failure;
+        let mut message = text(&shortened(&failure.message, 300));
+        if let Some(said) = failure.last_line() {
+            message.push_str(": ");
+            message.push_str(&text(&shortened(said, 300)));
+        }
+        let mut tasks: Vec<_> = alike.named.iter().map(|(group, task)| named(group, task)).collect();
+        if alike.others() > 0 {
+            tasks.push(count(alike.others() as usize, "more task", "more tasks"));
+        }
+        let failed = grouped(alike.tasks as usize);
         writeln!(
             out,
-            "| {} | {} | {} | {} | {} | {} |",
-            text(group.name.as_str()),
-            text(task.id.as_str()),
+            "| {failed} | {} | {} | {message} | {} |",
             failure.stage,
             failure.kind,
-            task.attempts,
-            text(&shortened(&failure.message, 300)),
+            tasks.join(", "),
         )?;
     }
-    more(total, "failure", "failures", out)
+    if kinds.left_out() > 0 {
+        let others = count(kinds.left_out() as usize, "task", "tasks");
+        writeln!(out, "\nAnd {others} that failed in yet other ways, in results.csv.")?;
+    }
+    writeln!(out)?;
+    Ok(())
+}
+
+/// A failed task, with its attempts if it had several.
+fn named(group: &GroupReport, task: &TaskReport) -> String {
+    let name = format!("{}/{}", text(group.name.as_str()), text(task.id.as_str()));
+    if task.attempts > 1 { format!("{name} (after {} attempts)", task.attempts) } else { name }
 }
 
 fn more(total: usize, one: &str, many: &str, out: &mut impl Write) -> Result<(), RenderError> {

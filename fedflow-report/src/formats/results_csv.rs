@@ -11,12 +11,14 @@ use rayon::prelude::*;
 use crate::formats::render_error::RenderError;
 use crate::formats::results_json::{DID_NOT_END, recorded_status};
 use crate::report::{GroupReport, OutcomeKind, Report, TaskReport};
-use crate::text::visible_text::visible;
+use crate::text::visible_text::{shortened, visible};
 
 /// How many rows a thread writes at a time.
 const CHUNK: usize = 512;
 /// How many chunks are in memory at a time: enough for every thread of a large machine.
 const CHUNKS_AT_ONCE: usize = 64;
+/// The most characters of a text. Spreadsheets take 32,767 in a cell.
+const MAX_TEXT: usize = 32_000;
 /// The most columns for results; further keys are in `results.json` only.
 const MAX_KEYS: usize = 1_000;
 const COLUMNS: [&str; 10] = [
@@ -40,7 +42,8 @@ const MEMORY_COLUMNS: [&str; 4] =
 /// boolean, a number or a text, in order of appearance.
 ///
 /// The table is meant for spreadsheets: a text that a spreadsheet would take for a formula gets an apostrophe in front,
-/// and control characters are made visible. The exact values are in `results.json`.
+/// control characters are made visible, and of a very long text the beginning is there. The exact values are in
+/// `results.json`.
 ///
 /// # Errors
 /// The writer fails.
@@ -154,9 +157,18 @@ fn float(number: f64) -> Cow<'static, str> {
     if number.is_finite() { format!("{number:?}").into() } else { non_finite_text(number).into() }
 }
 
-/// A text that no spreadsheet takes for a formula: one that begins like a formula gets an apostrophe in front.
+/// A text that a spreadsheet takes, and not for a formula: one that is too long for a cell is cut, and one that begins like
+/// a formula gets an apostrophe in front.
 fn text(text: &str) -> Cow<'_, str> {
-    let shown = visible(text);
+    let shown = match text.char_indices().nth(MAX_TEXT) {
+        None => visible(text),
+        Some((end, _)) => Cow::Owned(format!("{}…", visible(&text[..end]))),
+    };
+    // To make a character visible may take several.
+    let shown = match shown.char_indices().nth(MAX_TEXT + 1) {
+        None => shown,
+        Some(_) => Cow::Owned(shortened(&shown, MAX_TEXT).into_owned()),
+    };
     let formula = ['=', '+', '-', '@', '\t', '\n', '␍', '＝', '＋', '－', '＠'];
     if shown.trim_start_matches([' ', '\u{a0}']).starts_with(formula) {
         return format!("'{shown}").into();
@@ -177,5 +189,14 @@ mod tests {
         assert_eq!(cell(&Value::from(-7)), "-7");
         assert_eq!(cell(&Value::from(f64::NEG_INFINITY)), "-Infinity");
         assert_eq!(cell(&Value::from("a=b")), "a=b");
+    }
+
+    #[test]
+    fn a_text_fits_into_a_cell() {
+        let length = |text: String| cell(&Value::from(text)).chars().count();
+        assert_eq!(length("é".repeat(MAX_TEXT)), MAX_TEXT);
+        assert_eq!(length("x".repeat(20_000_000)), MAX_TEXT + 1, "an ellipsis marks the cut");
+        assert_eq!(length("\u{202e}".repeat(MAX_TEXT)), MAX_TEXT + 1, "made visible it is longer");
+        assert!(cell(&Value::from("=".repeat(100_000))).starts_with("'="));
     }
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 
-use fedflow_core::Value;
+use fedflow_core::{Value, grouped_digits};
 
 use crate::report::Counts;
 use crate::text::visible_text::shortened;
@@ -123,15 +123,7 @@ pub(crate) fn count(count: usize, one: &str, many: &str) -> String {
 
 /// A count with commas between the thousands.
 pub(crate) fn grouped(count: usize) -> String {
-    let digits = count.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    grouped_digits(count as u64)
 }
 
 /// A short text for a value, for a cell of a table.

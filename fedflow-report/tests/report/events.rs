@@ -25,6 +25,7 @@ pub(crate) fn run_started(session: u32) -> RunEvent {
         devices: vec![card(0), card(1)],
         seed: 7,
         reopened: std::collections::BTreeMap::new(),
+        setup: None,
     }
 }
 

@@ -146,7 +146,7 @@ fn markdown_has_the_outcome_and_the_failures() {
             "# flow\n\n**1 of 5 tasks finished, 1 failed, 1 was cancelled, 2 have not ended**\n"
         )
     );
-    assert!(markdown.contains("| train-1 | b | load | exit | 1 | left with code 3 |"), "{markdown}");
+    assert!(markdown.contains("| 1 | load | exit | left with code 3: bye | train-1/b |"), "{markdown}");
 }
 
 #[test]
@@ -158,4 +158,39 @@ fn the_page_is_one_file_that_loads_nothing() {
     assert!(page.contains("href=\"train-1&#x2f;b&#x2f;stderr.log\""));
     // The task that was retried finished in the end.
     assert!(page.contains("id=\"retries\""));
+}
+
+#[test]
+fn equal_failures_are_told_once_with_their_number() {
+    let mut report = Report::new();
+    let ids: Vec<_> = (0..20).map(|task| format!("client-{task}")).collect();
+    let ids: Vec<_> = ids.iter().map(String::as_str).collect();
+    report.apply(0.0, &run_started(1));
+    report.apply(1.0, &group_started("train-1", 1, &ids));
+    for id in &ids {
+        report.apply(2.0, &started("train-1", id, 1));
+        let mut error = Failure::new(Stage::Train, FailureKind::Exit, "exit code 1");
+        error.stdout_tail = format!("Traceback\nKeyError: 'rate' in /res/train-1/{id}");
+        report.apply(3.0, &failed("train-1", id, error));
+    }
+    let render = |format: fn(&Report, &mut Vec<u8>) -> Result<(), fedflow_report::RenderError>| {
+        let mut out = Vec::new();
+        format(&report, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    };
+    let page = render(|report, out| render_html(report, out));
+    assert_eq!(page.matches("class=\"message\"").count(), 1);
+    assert!(page.contains("in train: 20 tasks") && page.contains("and 8 more tasks in the same way"));
+    // Nothing was written to stderr: the other log is named and shown.
+    assert!(
+        page.contains("Last lines of stdout.log") && page.contains("client-0&#x2f;stdout.log\">stdout.log<")
+    );
+    assert!(!page.contains("stderr.log"));
+    let markdown = render(|report, out| render_markdown(report, out));
+    let rows: Vec<_> = markdown.lines().filter(|line| line.contains("KeyError")).collect();
+    assert_eq!(rows.len(), 1, "{markdown}");
+    assert!(rows[0].starts_with("| 20 | train | exit | exit code 1: KeyError: 'rate'"), "{rows:?}");
+    assert!(rows[0].ends_with("train-1/client-11, 8 more tasks |"), "{rows:?}");
+    let junit = render(|report, out| render_junit(report, out));
+    assert_eq!(junit.matches("<system-out>").count(), 20, "each case has its own");
 }

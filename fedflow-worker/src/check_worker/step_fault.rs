@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fedflow_core::FailureKind;
+use fedflow_core::{FailureKind, LastLines};
 
 use super::conversation::{Conversation, Heard};
 use crate::protocol::shortened;
@@ -16,7 +16,7 @@ pub(crate) const LAST_WORDS: Duration = Duration::from_secs(2);
 pub(crate) struct StepFault {
     pub(crate) problem: String,
     pub(crate) hint: &'static str,
-    pub(crate) stderr_tail: String,
+    pub(crate) last_lines: LastLines,
 }
 
 pub(crate) const SAY_NOTHING_ELSE: &str = "write one JSON object a line to the channel and nothing else; stdout and stderr are \
@@ -43,12 +43,12 @@ pub(crate) const NEW_TASK: &str = "a process may be given one task after the oth
 impl StepFault {
     /// A fault of a worker that runs, or ran.
     pub(crate) fn of(conversation: &Conversation, problem: String, hint: &'static str) -> Self {
-        Self { problem, hint, stderr_tail: conversation.stderr_tail() }
+        Self { problem, hint, last_lines: conversation.last_lines() }
     }
 
     /// A fault before anything runs.
     pub(crate) fn early(problem: String, hint: &'static str) -> Self {
-        Self { problem, hint, stderr_tail: String::new() }
+        Self { problem, hint, last_lines: LastLines::default() }
     }
 
     /// Something came that was not expected.

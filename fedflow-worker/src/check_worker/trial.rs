@@ -1,6 +1,6 @@
 //! What a worker program is tried with, and what comes of each step.
 
-use fedflow_core::{Device, Dict};
+use fedflow_core::{Device, Dict, LastLines};
 
 /// A task that a worker is given twice.
 #[derive(Debug, Clone)]
@@ -38,8 +38,8 @@ pub enum Verdict {
         problem: String,
         /// What to do about it; may be empty.
         hint: &'static str,
-        /// The last lines that it wrote to stderr.
-        stderr_tail: String,
+        /// The last lines that it printed.
+        last_lines: LastLines,
     },
     /// The step was not tried.
     Skipped {

@@ -11,7 +11,7 @@ use super::step_fault::{LAST_WORDS, RUST, SCRIPT, START, StepFault, clipped};
 use super::steps::{self, UNKNOWN_KIND};
 use super::trial::{CheckedStep, Trial, Verdict};
 use crate::describe::describe;
-use crate::host::context::HostContext;
+use crate::host::setup::context::HostContext;
 use crate::host::{HostError, HostOptions, LeaseHooks, Protocol, WorkerProgram};
 use crate::pausable_clock::Clock;
 
@@ -85,7 +85,7 @@ impl CheckRun<'_> {
         };
         self.protocol = Protocol::Ipc;
         let listed = listed.map_err(|error| StepFault::early(error.to_string(), RUST)).and_then(|kinds| {
-            let names = clipped(kinds.join(", "));
+            let names = if kinds.is_empty() { "none".into() } else { clipped(kinds.join(", ")) };
             match &self.check.trial {
                 Some(trial) if !kinds.contains(&trial.kind) => {
                     Err(StepFault::early(format!("{:?} is not among them: {names}", trial.kind), ""))
@@ -200,9 +200,9 @@ impl CheckRun<'_> {
     fn told(&mut self, name: &'static str, result: Result<String, StepFault>) -> Option<()> {
         let verdict = match result {
             Ok(note) => Verdict::Passed { note },
-            Err(StepFault { problem, hint, stderr_tail }) => {
+            Err(StepFault { problem, hint, last_lines }) => {
                 self.passed = false;
-                Verdict::Failed { problem, hint, stderr_tail }
+                Verdict::Failed { problem, hint, last_lines }
             }
         };
         let passed = matches!(verdict, Verdict::Passed { .. });

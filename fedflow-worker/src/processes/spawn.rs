@@ -3,6 +3,9 @@
 //! Every process leads a group of its own, so that its helpers end with it. No process is started by `fork`: copying a large
 //! supervisor takes a hundred times as long as `posix_spawn`. What must happen inside the child, a Rust worker does itself.
 
+pub(crate) mod environment;
+mod posix_spawn;
+
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -17,10 +20,11 @@ use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open, waitid,
 };
 
-use super::environment::Environment;
-use super::posix_spawn::Start;
+use self::environment::Environment;
+use self::posix_spawn::Start;
+use super::own_process::own_children;
 use super::process_identity::probe_stat;
-use super::{killing, own_children, process_tree};
+use super::{killing, process_tree};
 
 /// The numbers of the processes that were started here and are not reaped yet. There is one list for the whole program, as
 /// the kernel has one. Locked while a process is reaped.

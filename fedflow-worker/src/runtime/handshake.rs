@@ -10,8 +10,8 @@ use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 
 use super::lifeline;
 use super::task_kinds::Kinds;
-use crate::processes::inheritance::unblock_signals;
-use crate::processes::own_environment;
+use crate::processes::own_process::inheritance::unblock_signals;
+use crate::processes::own_process::own_environment;
 use crate::protocol::{Bootstrap, Hello, OLDEST_VERSION, ToHost, ToWorker, VERSION};
 
 /// The two channels of the session.

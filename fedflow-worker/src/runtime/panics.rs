@@ -2,8 +2,11 @@
 
 use std::any::Any;
 use std::cell::RefCell;
+use std::ffi::OsString;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Once;
+
+use crate::processes::own_process::own_environment;
 
 thread_local! {
     static PANIC_LOCATION: RefCell<Option<String>> = const { RefCell::new(None) };
@@ -26,12 +29,22 @@ pub(super) fn catch<R>(call: impl FnOnce() -> R) -> Result<R, String> {
     // interrupt, a retry by the supervisor touches it again.
     panic::catch_unwind(AssertUnwindSafe(call)).map_err(|payload| {
         let message = message_of(payload.as_ref());
-        match PANIC_LOCATION.with(|cell| cell.borrow_mut().take()) {
-            Some(place) => format!("panicked at {place}: {message}"),
-            // It happened on another thread and was handed on.
-            None => format!("panicked: {message}"),
-        }
+        let place = PANIC_LOCATION.with(|cell| cell.borrow_mut().take());
+        // Without a place, it happened on another thread and was handed on.
+        let place = place.map(|place| format!(" at {place}")).unwrap_or_default();
+        format!("panicked{place}: {message} ({})", where_backtrace_lies(own_environment::get(BACKTRACE)))
     })
+}
+
+/// Has the runtime of Rust write a backtrace.
+const BACKTRACE: &str = "RUST_BACKTRACE";
+
+/// Where the backtrace of a panic is found, given what the variable is set to.
+fn where_backtrace_lies(variable: Option<OsString>) -> &'static str {
+    match variable {
+        Some(value) if value != "0" => "backtrace in stderr.log",
+        _ => "RUST_BACKTRACE=1 in the worker's `env` puts a backtrace into stderr.log",
+    }
 }
 
 fn message_of(payload: &(dyn Any + Send)) -> String {
@@ -53,7 +66,7 @@ mod tests {
         assert_eq!(catch(|| 5), Ok(5));
         let error = catch(|| panic!("no {}", "data")).unwrap_err();
         assert!(error.starts_with("panicked at "), "{error}");
-        assert!(error.contains("panics.rs:") && error.ends_with(": no data"), "{error}");
+        assert!(error.contains("panics.rs:") && error.contains(": no data ("), "{error}");
     }
 
     #[test]
@@ -64,6 +77,14 @@ mod tests {
                 panic::resume_unwind(payload);
             }
         });
-        assert_eq!(error, Err("panicked: there".into()));
+        assert!(error.unwrap_err().starts_with("panicked: there ("));
+    }
+
+    #[test]
+    fn a_panic_says_where_its_backtrace_lies() {
+        assert_eq!(where_backtrace_lies(Some("full".into())), "backtrace in stderr.log");
+        for without in [None, Some("0".into())] {
+            assert!(where_backtrace_lies(without).starts_with("RUST_BACKTRACE=1"));
+        }
     }
 }

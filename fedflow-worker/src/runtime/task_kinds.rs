@@ -34,10 +34,15 @@ impl Kinds {
     /// Makes a task from its parameters. The error says what does not fit.
     pub(super) fn make(&self, kind: &str, params: Dict) -> Result<Box<dyn AnyTask>, String> {
         let make = self.0.get(kind).ok_or_else(|| {
-            format!("this worker has no task kind {kind:?}; it has {}", self.names().join(", "))
+            format!("this worker has no task kind {kind:?}; it has {}", listed(&self.names()))
         })?;
         make(params).map_err(|error| format!("the parameters do not fit task kind {kind:?}: {error}"))
     }
+}
+
+/// Task kinds as a person reads them.
+pub(super) fn listed(kinds: &[&str]) -> String {
+    if kinds.is_empty() { "none: `Worker::task` adds one".into() } else { kinds.join(", ") }
 }
 
 struct Typed<T>(T);
@@ -60,5 +65,17 @@ impl<T: Task> AnyTask for Typed<T> {
 
     fn train(&mut self, ctx: &mut TrainContext<'_>, device: &Device) -> Result<Dict, TaskError> {
         self.0.train(ctx, device)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_without_task_kinds_says_so() {
+        let refused = Kinds::default().make("mean", Dict::new()).err();
+        let told = "this worker has no task kind \"mean\"; it has none: `Worker::task` adds one";
+        assert_eq!(refused.as_deref(), Some(told));
     }
 }

@@ -4,17 +4,20 @@ use std::collections::BTreeMap;
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use fedflow_core::{
     Device, DeviceInfo, Dict, EstimateSource, Failure, FailureKind, MemoryUse, Name, Observer as _, RunEvent,
-    RunOutcome, Size, Stage, Time, Value,
+    RunOutcome, SessionSetup, Size, Stage, Time, Value,
 };
 use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::journal::seal;
-use super::{Existing, Head, JournalWriter, Recovered, RunDir, RunLock, create_run_dir};
+use super::{
+    Existing, Head, JournalNotice, JournalWriter, Notify, Recovered, RunDir, RunLock, create_run_dir,
+};
 
 /// The fingerprint of the sample's group `train`.
 pub(in crate::store) const FINGERPRINT: u64 = u64::MAX - 1;
@@ -36,6 +39,16 @@ pub(in crate::store) fn head() -> Head {
         seed: u64::MAX,
         created: 1_700_000_000.25,
         run_token: "token".into(),
+    }
+}
+
+/// What a session of the sample may have been started with.
+pub(in crate::store) fn setup() -> SessionSetup {
+    SessionSetup {
+        devices: "cuda:1".into(),
+        config: Dict::from([("scheduler.max-process", 2_i64)]),
+        config_file: Some("/flows/fedflow.toml".into()),
+        environment: Some(BTreeMap::from([("PATH".into(), "/usr/bin".into())])),
     }
 }
 
@@ -93,6 +106,7 @@ pub(in crate::store) fn events() -> Vec<RunEvent> {
             devices,
             seed: 7,
             reopened: BTreeMap::new(),
+            setup: None,
         },
         began("split", 1, 1, &["split"]),
         started("split", "split", 1),
@@ -145,6 +159,7 @@ pub(in crate::store) fn any_event() -> impl Strategy<Value = RunEvent> {
             }],
             seed,
             reopened: (seed % 2 == 0).then(|| (name("g"), vec![name("t")])).into_iter().collect(),
+            setup: (seed % 3 == 0).then(|| Box::new(setup())),
         }),
         (names(), any::<u32>(), any::<u64>(), prop::collection::vec(names(), 0..5)).prop_map(
             |(group, index, fingerprint, tasks)| RunEvent::GroupStarted {
@@ -237,19 +252,27 @@ pub(in crate::store) fn new_run(path: &Path) -> RunDir {
 /// Writes a journal with the sample's head and these events.
 pub(in crate::store) fn write_run(run: &RunDir, events: &[RunEvent]) {
     let lock = RunLock::acquire(run).unwrap();
-    write(JournalWriter::create(&lock, &head(), Box::new(|_| ())).unwrap(), events);
+    write(|notify| JournalWriter::create(&lock, &head(), notify).unwrap(), events);
 }
 
 /// Goes on with a journal that was read.
 pub(in crate::store) fn append_to(run: &RunDir, recovered: &Recovered, events: &[RunEvent]) {
     let lock = RunLock::acquire(run).unwrap();
-    write(JournalWriter::append(&lock, recovered, Box::new(|_| ())).unwrap(), events);
+    write(|notify| JournalWriter::append(&lock, recovered, notify).unwrap(), events);
 }
 
-fn write(mut writer: JournalWriter, events: &[RunEvent]) {
+/// Writes events, and waits after each that must be durable until it is.
+fn write(open: impl FnOnce(Notify) -> JournalWriter, events: &[RunEvent]) {
+    let (told, notices) = channel();
+    let mut writer = open(Box::new(move |notice| told.send(notice).unwrap()));
     for (number, event) in (1..).zip(events) {
         writer.record(number, Time::ZERO, event);
+        if event.needs_durability() {
+            writer.flush();
+            while notices.recv().unwrap() != JournalNotice::Durable(number) {}
+        }
     }
+    // Until the thread has ended, which may have more to say.
     writer.finish().unwrap();
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use fedflow_core::{
     GroupProgress, History, Name, RecordedGroup, RecordedOutcome, RunEvent, RunOutcome, RunProgress,
-    TaskOutcome, TaskProgress,
+    SessionSetup, TaskOutcome, TaskProgress,
 };
 
 use super::journal::{Head, JournalError, JournalReader, Record, Recovered};
@@ -87,6 +87,21 @@ impl RunState {
         &self.journal.head
     }
 
+    /// What the latest session was started with; in a run of an earlier version, what the first one was.
+    #[must_use]
+    pub fn setup(&self) -> SessionSetup {
+        self.progress.setup().cloned().unwrap_or_else(|| {
+            let Head { devices, config, .. } = self.head().clone();
+            SessionSetup { devices, config, config_file: None, environment: None }
+        })
+    }
+
+    /// The seed of the latest session; if none has begun, the one that the run was given.
+    #[must_use]
+    pub fn seed(&self) -> u64 {
+        self.progress.seed().unwrap_or(self.head().seed)
+    }
+
     /// How many sessions the run has had.
     #[must_use]
     pub fn session_count(&self) -> u32 {
@@ -122,12 +137,12 @@ fn changes_history(event: &RunEvent) -> bool {
 
 fn recorded_group(group: &GroupProgress) -> RecordedGroup {
     let outcomes = group.tasks().iter().filter_map(|task| Some((task.id.clone(), recorded_outcome(task)?)));
-    let started = group.tasks().iter().filter(|task| task.attempts > 0);
+    let started = group.tasks().iter().filter(|task| task.counted_attempts() > 0);
     RecordedGroup {
         fingerprint: group.fingerprint,
         finished: group.is_over(),
         outcomes: outcomes.collect(),
-        attempts: started.map(|task| (task.id.clone(), task.attempts)).collect(),
+        attempts: started.map(|task| (task.id.clone(), task.counted_attempts())).collect(),
     }
 }
 
@@ -205,6 +220,26 @@ mod tests {
         assert_eq!((state.session_count(), state.outcome()), (2, None));
         let task = state.groups()[1].task(&name("client-1")).unwrap();
         assert_eq!((task.attempts, &task.outcome), (2, &None));
+    }
+
+    #[test]
+    fn the_latest_session_says_what_the_next_one_goes_on_with() {
+        let state = recovered(&[]).unwrap();
+        let of_head = SessionSetup {
+            devices: sample::head().devices,
+            config: sample::head().config,
+            config_file: None,
+            environment: None,
+        };
+        assert_eq!((state.setup(), state.seed()), (of_head.clone(), sample::head().seed));
+        let state = recovered(&[&sample::events()]).unwrap();
+        assert_eq!((state.setup(), state.seed()), (of_head, 7), "of a session that does not tell");
+        let mut second = sample::events()[0].clone();
+        if let RunEvent::RunStarted { setup, seed, .. } = &mut second {
+            (*setup, *seed) = (Some(Box::new(sample::setup())), 9);
+        }
+        let state = recovered(&[&sample::events(), &[second]]).unwrap();
+        assert_eq!((state.setup(), state.seed()), (sample::setup(), 9));
     }
 
     #[test]

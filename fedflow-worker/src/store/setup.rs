@@ -5,10 +5,12 @@ mod create_error;
 mod earlier_run;
 mod leftovers;
 mod salvage;
+mod unused_attempts;
 
 pub use create::{Existing, create_run_dir};
 pub use create_error::CreateRunDirError;
 pub use leftovers::{RUN_TOKEN_VARIABLE, end_leftovers, processes_of_run};
+pub use unused_attempts::remove_unused_attempts;
 
 #[cfg(test)]
 pub(in crate::store) use salvage::salvage;

@@ -134,7 +134,7 @@ fn each_task_has_its_own_directory_and_logs() {
     kept.next(&mut world, &Script::default());
     kept.next(&mut world, &write);
     world.host().end(kept.worker, Severity::Asked);
-    assert_eq!(world.gone(), (FailureKind::Exit, "exit code 0".into(), "err of task-3".into()));
+    assert_eq!(world.gone(), (FailureKind::Exit, "exit code 0".into(), String::new()), "it has its result");
     for task in ["task-0", "task-1", "task-2", "task-3"] {
         let read = |name| std::fs::read_to_string(world.task_dir(task).join(name)).unwrap();
         let (out, err) = match task {
@@ -234,9 +234,9 @@ fn a_crash_costs_only_the_task_in_hand() {
     assert_eq!(world.event_of(), (worker, WorkerEvent::Ready));
     world.host().load(worker);
     let (gone, event) = world.event_of();
-    let WorkerEvent::Gone { kind, message, stderr_tail, .. } = event else { panic!("{event:?}") };
+    let WorkerEvent::Gone { kind, message, last_lines, .. } = event else { panic!("{event:?}") };
     assert_eq!((gone, kind, message.as_str()), (worker, FailureKind::Exit, "exit code 7"));
-    assert_eq!(stderr_tail, "last words", "its own, not those of the task before");
+    assert_eq!(last_lines.stderr, "last words", "its own, not those of the task before");
     let log = std::fs::read_to_string(world.task_dir("task-0").join("stderr.log")).unwrap();
     assert_eq!(log, "err of task-0\n");
 }

@@ -30,6 +30,8 @@ fn read(bytes: &[u8]) -> Result<usize, JournalError> {
         read_journal(&run, |_| records += 1).map(|recovered| {
             let end = recovered.torn.map_or(recovered.end, |torn| torn.offset + torn.bytes);
             assert_eq!(end, bytes.len() as u64, "every byte is accounted for");
+            let torn = &bytes[usize::try_from(recovered.end).unwrap()..];
+            assert!(!tells_more(torn, recovered.last_seq), "a durable record is cut off");
             records
         })
     });
@@ -39,6 +41,18 @@ fn read(bytes: &[u8]) -> Result<usize, JournalError> {
     }
     let _ = recover(&run);
     read
+}
+
+/// Whether an intact line says that more than these records were durable, or does not tell.
+fn tells_more(torn: &[u8], records: u64) -> bool {
+    // The first line is the one that is not intact.
+    let lines = torn.split(|byte| *byte == b'\n').skip(1);
+    let texts = lines.filter_map(|line| std::str::from_utf8(line).ok());
+    texts.filter_map(|line| line.split_at_checked(line.len().checked_sub(18)?)).any(|(body, seal)| {
+        let intact = seal == format!(",\"crc\":\"{:08x}\"}}", crc32fast::hash(body.as_bytes()));
+        let durable = body.rsplit_once(",\"durable\":").and_then(|(_, number)| number.parse::<u64>().ok());
+        intact && durable.is_none_or(|durable| durable > records)
+    })
 }
 
 /// A line with its checksum, so that its content is taken as written.
@@ -70,14 +84,18 @@ fn journal(events: &[String]) -> Vec<u8> {
 /// A value that resembles the content of a record.
 fn any_event() -> impl Strategy<Value = String> {
     let known = prop::sample::select(EVENTS.to_vec());
-    prop_oneof![
+    let event = prop_oneof![
         2 => known.clone().prop_map(str::to_owned),
         2 => (known, spoils()).prop_map(|(event, spoils)| {
             // A line feed would end the line.
             String::from_utf8_lossy(&spoilt(event.as_bytes().to_vec(), spoils)).replace('\n', " ")
         }),
         1 => "[^\n]{0,40}",
-    ]
+    ];
+    (event, prop::option::of(0_u64..8)).prop_map(|(event, durable)| match durable {
+        Some(durable) => format!("{event},\"durable\":{durable}"),
+        None => event,
+    })
 }
 
 proptest! {

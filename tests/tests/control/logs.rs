@@ -21,6 +21,9 @@ fn each_attempt_has_its_logs() {
     let third = logs("g/t --attempt 3");
     assert_eq!(third.code, 2);
     assert!(third.stderr.contains("g/t has had 2 attempts so far"), "{}", third.stderr);
+    let unnamed = logs("");
+    assert_eq!(unnamed.code, 2);
+    assert_eq!(unnamed.stderr, "error: res has the logs of 1 task: name one\nhint: fedflow logs res g/t\n");
     let unknown = logs("g/x");
     assert_eq!(unknown.code, 2);
     assert!(unknown.stderr.contains("hint: did you mean \"g/t\"?"), "{}", unknown.stderr);

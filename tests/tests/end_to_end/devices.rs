@@ -53,6 +53,9 @@ fn without_a_driver_devices_says_why_and_auto_uses_cpu_slots() {
     assert_eq!(listed.code, 0);
     assert!(listed.stdout.starts_with("no GPU: "), "{}", listed.stdout);
     sandbox.write("flow.toml", &tell_lease(""));
+    let refused = sandbox.fedflow("run flow.toml --devices cuda:9,cuda:11");
+    assert_eq!(refused.code, 2);
+    assert!(refused.stderr.starts_with("error: there is no card cuda:9, cuda:11: "), "{}", refused.stderr);
     let run = sandbox.fedflow("run flow.toml");
     assert_eq!(run.code, 0);
     assert_eq!(run.stderr.lines().filter(|line| line.starts_with("note: ")).count(), 1, "{}", run.stderr);

@@ -95,6 +95,7 @@ fn the_report_is_rendered_again_in_every_format() {
         ("json", "\"schema\":1"),
         ("csv", "group,task"),
         ("md", "| "),
+        ("markdown", "| "),
         ("junit", "<testsuite"),
     ] {
         let outcome = sandbox.fedflow(&format!("report res --format {format}"));

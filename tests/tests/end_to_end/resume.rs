@@ -31,6 +31,36 @@ fn a_stopped_run_is_resumed_from_its_directory_alone() {
 }
 
 #[test]
+fn what_only_waited_at_a_stop_had_no_attempt() {
+    let sandbox = Sandbox::new();
+    let task = |id: &str, step: &str| {
+        format!(
+            "[[groups.tasks]]\nid = \"{id}\"\nworker = \"scripted\"\nkind = \"scripted\"\n\
+             params = {{ train = [\"{step}\"] }}\n"
+        )
+    };
+    let tasks = task("first", "hang-once") + &task("waits", "attempt");
+    sandbox.write(
+        "flow.toml",
+        &format!("[workers.scripted]\ncommand = [\"{{scripted}}\"]\n[[groups]]\nname = \"g\"\n{tasks}"),
+    );
+    let mut run = sandbox.start("run flow.toml --devices cpu:1");
+    run.wait_for("task-progress", Some("first"));
+    run.wait_for("task-loaded", Some("waits"));
+    run.signal(Signal::INT);
+    assert_eq!(run.finish(), 130);
+    let log = sandbox.path().join("res/g/waits/stdout.log");
+    assert!(log.exists(), "until the run goes on, its logs are there");
+    assert_eq!(sandbox.fedflow("resume res").code, 0);
+    let results = sandbox.results();
+    let attempts = |place: usize| results["groups"][0]["tasks"][place]["attempts"].clone();
+    assert_eq!((attempts(0), attempts(1)), (json!(2), json!(1)));
+    assert_eq!(results["groups"][0]["tasks"][1]["result"]["attempt"], 1);
+    let kept = |id: &str| sandbox.path().join(format!("res/g/{id}.attempt-1")).exists();
+    assert_eq!((kept("first"), kept("waits")), (true, false));
+}
+
+#[test]
 fn an_earlier_run_is_never_overwritten() {
     let sandbox = Sandbox::new();
     sandbox.write("flow.toml", "[[groups]]\nname = \"g\"\ntasks = [{ id = \"t\", command = [\"true\"] }]\n");

@@ -100,6 +100,7 @@ pub(super) const CRATES: &[CrateRule] = &[
 
 /// Crates from elsewhere that only one crate of the workspace may know.
 pub(super) const OWNERS: &[(&str, &str)] = &[
+    ("vte", "fedflow-core"),
     ("ipc-channel", "fedflow-worker"),
     ("bincode", "fedflow-worker"),
     ("nvml-wrapper", "fedflow-gpu"),

@@ -12,14 +12,14 @@ use crate::commands::flow_setup::{current_directory, load_settings, open_devices
 use crate::commands::printing::plain_table;
 use crate::commands::printing::stdout;
 use crate::mail::check_mail;
-use crate::run::{Guard, Run, RunBuilder};
+use crate::run::{DEFAULT_DEVICES, Guard, Run, RunBuilder};
 
 /// Runs the federation, prints its accuracy by round, and where the report is.
 pub(in crate::commands) fn cmd_demo(args: &DemoArgs, guard: Guard) -> Result<(), CommandError> {
     let settings = load_settings(&args.settings, None)?;
     let config = with_grace(settings.config().clone(), args.options.grace);
     check_mail(&config)?;
-    let devices = open_devices(&args.options.devices, &config)?;
+    let devices = open_devices(args.options.devices.as_deref().unwrap_or(DEFAULT_DEVICES), &config)?;
     let workdir = args.options.workdir.clone().map_or_else(free_workdir, Ok)?;
     let default = Federation::default();
     let federation = Federation {

@@ -2,33 +2,36 @@
 
 use std::path::{Path, PathBuf};
 
-use fedflow_core::{Config, Durations, Observer, StartOrder};
+use fedflow_core::{Config, Durations, Name, StartOrder};
 use fedflow_worker::store::RunDir;
 
 use super::flow_groups::run_groups;
 use super::recorded_groups::{Differences, compare, named};
-use super::shown_run::shown;
+use super::shown_run::{shown, spoken};
 use crate::args::RunArgs;
-use crate::commands::command_error::CommandError;
+use crate::commands::command_error::{CHANGED_HINT, CommandError};
 use crate::commands::flow_setup::{
-    check_flow, current_directory, load_settings, open_devices, with_grace, worker_programs,
+    Checked, check_flow, current_directory, load_settings, open_devices, with_grace, worker_programs,
 };
 use crate::commands::printing::stderr;
 use crate::flow::{Flow, FlowFile};
-use crate::run::{DEFAULT_SEED, Guard, OpenError, RunBuilder, read_durations};
-use crate::settings::Settings;
+use crate::run::{DEFAULT_DEVICES, Guard, LockedRun, RunBuilder, read_durations};
+use crate::settings::{Settings, typed_path};
 
 /// Runs the flow.
 pub(in crate::commands) fn cmd_run(args: &RunArgs, guard: Guard) -> Result<(), CommandError> {
     let file = FlowFile::read(&args.flow)?;
     let settings = load_settings(&args.settings, Some(&file))?;
     let config = with_grace(settings.config().clone(), args.options.grace);
-    let devices = open_devices(&args.options.devices, &config)?;
-    check_flow(&file.flow, &config, devices.pool())?;
     let workdir = workdir_of(args, &file, &settings)?;
-    if args.resume {
-        RunDir::open(&workdir)
-            .map_err(|error| CommandError::refused(error).hint("without --resume the flow begins anew"))?;
+    let mut locked = if args.resume { Some(lock(&workdir)?) } else { None };
+    // A session goes on with the devices of the one before, unless it is given others.
+    let devices = args.options.devices.clone().or_else(|| Some(locked.as_ref()?.state().setup().devices));
+    let devices = open_devices(devices.as_deref().unwrap_or(DEFAULT_DEVICES), &config)?;
+    let checked = if args.resume { Checked::Recorded } else { Checked::New };
+    check_flow(&file.flow, &config, devices.pool(), checked)?;
+    if let Some(locked) = &mut locked {
+        accept(locked, &workdir, &file.flow)?;
     }
     let durations = named_durations(args, &config)?;
     let grouping = config.task.directory_grouping;
@@ -39,35 +42,58 @@ pub(in crate::commands) fn cmd_run(args: &RunArgs, guard: Guard) -> Result<(), C
         .base_dir(file.flow.base_dir.clone())
         .flow_file(&args.flow, file.text())
         .reserve(task_directories(&file.flow, grouping))
-        .seed(args.seed.unwrap_or(DEFAULT_SEED))
         .fresh(args.fresh);
+    if let Some(file) = settings.file() {
+        builder = builder.config_file(file);
+    }
+    if let Some(seed) = args.seed {
+        builder = builder.seed(seed);
+    }
     if let Some(durations) = durations {
         builder = builder.durations(durations);
     }
     let builder = shown(builder, args.options.progress);
-    let run = if args.resume { accepting(builder, &file.flow).resume() } else { builder.begin() };
+    let run = match locked {
+        Some(locked) => builder.go_on(locked),
+        None => builder.begin(),
+    };
     run_groups(run?, &file.flow)
 }
 
-/// Has a flow that changes recorded tasks refused before anything is written or started. Groups may have more tasks than
-/// are recorded.
-fn accepting<O: Observer>(builder: RunBuilder<O>, flow: &Flow) -> RunBuilder<O> {
-    let groups = flow.groups.clone();
-    builder.judge(move |run_dir, recorded| {
-        let Differences { grown, changed } = compare(&groups, run_dir.path(), recorded);
-        if !changed.is_empty() {
-            return Err(OpenError::Changed { groups: changed });
-        }
-        for (group, new) in &grown {
-            let difference = match named(new) {
-                Some(new) => format!("has more tasks now: {new}"),
-                None => "has its tasks in another order now".into(),
-            };
-            stderr::say(&format!("note: {group} {difference}; what it has recorded is kept"));
-        }
-        // Their groups are open again; none of their recorded tasks is.
-        Ok(grown.into_iter().map(|(group, _)| (group, Vec::new())).collect())
-    })
+/// The run in the workdir, to go on with it.
+fn lock(workdir: &Path) -> Result<LockedRun, CommandError> {
+    let run_dir = RunDir::open(workdir)
+        .map_err(|error| CommandError::refused(error).hint("without --resume the flow begins anew"))?;
+    Ok(LockedRun::open(&run_dir, &spoken())?)
+}
+
+/// Refuses a flow that changes recorded tasks, before anything is written or started. Groups may have more tasks than are
+/// recorded.
+fn accept(locked: &mut LockedRun, run_dir: &Path, flow: &Flow) -> Result<(), CommandError> {
+    let Differences { grown, changed } = compare(&flow.groups, run_dir, &locked.state().progress());
+    if !changed.is_empty() {
+        return Err(refusal(&changed));
+    }
+    for (group, new) in &grown {
+        let difference = match named(new) {
+            Some(new) => format!("has more tasks now: {new}"),
+            None => "has its tasks in another order now".into(),
+        };
+        stderr::say(&format!("note: {group} {difference}; what it has recorded is kept"));
+    }
+    // Their groups are open again; none of their recorded tasks is.
+    locked.reopen(grown.into_iter().map(|(group, _)| (group, Vec::new())).collect());
+    Ok(())
+}
+
+/// Recorded groups are made of other tasks or parameters.
+fn refusal(changed: &[(Name, String)]) -> CommandError {
+    let differences: String =
+        changed.iter().map(|(group, difference)| format!("\n  {group}: {difference}")).collect();
+    CommandError::refused(format!(
+        "the run has recorded groups that are made of other tasks or parameters now:{differences}"
+    ))
+    .hint(CHANGED_HINT)
 }
 
 /// The run directory of a run, as far as it can be told from outside.
@@ -80,7 +106,7 @@ pub(in crate::commands) fn run_dir_of(args: &RunArgs) -> Option<PathBuf> {
 
 fn workdir_of(args: &RunArgs, file: &FlowFile, settings: &Settings) -> Result<PathBuf, CommandError> {
     Ok(match &args.options.workdir {
-        Some(workdir) => workdir.clone(),
+        Some(workdir) => typed_path(workdir),
         None => settings.workdir(&file.flow.base_dir, &current_directory()?),
     })
 }
@@ -92,7 +118,7 @@ fn named_durations(args: &RunArgs, config: &Config) -> Result<Option<Durations>,
         return Err(CommandError::refused("--durations has no effect in this order")
             .hint("tasks start by their durations with --set scheduler.order=longest-first"));
     }
-    let run_dir = RunDir::open(run).map_err(CommandError::refused)?;
+    let run_dir = RunDir::open(run).map_err(CommandError::no_run)?;
     read_durations(&run_dir).map(Some).map_err(CommandError::refused)
 }
 

@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use fedflow_core::{FlowError, Observer, RunEvent, RunOutcome, Time};
+use fedflow_core::{FlowError, Observer, RunEvent, RunOutcome, Time, Wait};
 use signal_hook::consts::SIGTERM;
 
 use crate::commands::command_error::{CHANGED_HINT, CommandError};
@@ -12,7 +12,7 @@ use crate::commands::printing::stderr;
 use crate::debug::log_filter::log_filter;
 use crate::debug::log_lines::write_traces;
 use crate::mail::Mailer;
-use crate::run::{FinishError, Notice, Run, RunBuilder, RunEnd, log_variable, short_path};
+use crate::run::{FinishError, Notice, Notices, Run, RunBuilder, RunEnd, log_variable, short_path};
 use crate::view::{Messages, ProgressMode, View};
 
 /// Shows a run to people, on the terminal and by mail.
@@ -27,6 +27,10 @@ impl Observer for Shown {
             mailer.announce(time, event);
         }
         self.view.announce(time, event);
+    }
+
+    fn waits(&mut self, time: Time, wait: Option<&Wait>) {
+        self.view.waits(time, wait);
     }
 }
 
@@ -48,6 +52,11 @@ pub(super) fn shown(builder: RunBuilder, progress: ProgressMode) -> RunBuilder<S
         let mailer = Mailer::start(opening.config, opening.flow, opening.run_dir, report, messages);
         Ok(Shown { mailer: mailer.map_err(io::Error::other)?, view })
     })
+}
+
+/// Takes the notices of a run that has no view yet to stderr.
+pub(super) fn spoken() -> Notices {
+    Notices::Callback(Arc::new(|notice| say(None, &notice)))
 }
 
 fn say(messages: Option<&Messages>, notice: &Notice) {

@@ -13,12 +13,16 @@ use crate::args::LogsArgs;
 use crate::commands::command_error::CommandError;
 use crate::commands::printing::stderr;
 use crate::run::short_path;
-use crate::view::{TerminalText, escape, one_line};
+use crate::view::{TerminalText, counted, escape, one_line};
+
+/// The most tasks that are named if none was asked for.
+const NAMED: usize = 3;
 
 /// Prints the logs of a task.
 pub(crate) fn cmd_logs(args: &LogsArgs) -> Result<(), CommandError> {
     let mut access = RunAccess::open(&args.run_dir)?;
-    let (group, task) = access.find_task(&args.task)?;
+    let Some(task) = &args.task else { return Err(no_task_named(&access)) };
+    let (group, task) = access.find_task(task)?;
     let mut printer = Printer::new(args);
     let printed = match args.attempt {
         Some(attempt) => print_attempt(&access, &group, &task, attempt, &mut printer),
@@ -33,6 +37,24 @@ pub(crate) fn cmd_logs(args: &LogsArgs) -> Result<(), CommandError> {
         Err(LogsError::Command(error)) => Err(error),
         Ok(()) => Ok(()),
     }
+}
+
+/// Says what to type for the tasks whose logs are most likely meant: those that failed, else those that have started.
+fn no_task_named(access: &RunAccess) -> CommandError {
+    let run = short_path(access.run_dir.path());
+    let started = || access.overview.tasks().filter(|(_, task)| task.attempts > 0);
+    let failed = started().filter(|(_, task)| task.failure().is_some());
+    let mut meant: Vec<_> = failed.take(NAMED).collect();
+    if meant.is_empty() {
+        meant.extend(started().take(NAMED));
+    }
+    let error = match started().count() {
+        0 => format!("{run} has no log: none of its tasks has started"),
+        tasks => format!("{run} has the logs of {}: name one", counted(tasks as u64, "task")),
+    };
+    let lines =
+        meant.into_iter().map(|(group, task)| format!("fedflow logs {run} {}/{}", group.name, task.id));
+    lines.fold(CommandError::refused(error), CommandError::hint)
 }
 
 /// Why printing has ended.

@@ -124,7 +124,7 @@ pub(crate) mod tests {
     pub(crate) fn started(session: u32) -> RunEvent {
         let flow = "sweep".into();
         let (workdir, reopened) = ("/res".into(), std::collections::BTreeMap::new());
-        RunEvent::RunStarted { flow, workdir, session, devices: Vec::new(), seed: 0, reopened }
+        RunEvent::RunStarted { flow, workdir, session, devices: Vec::new(), seed: 0, reopened, setup: None }
     }
 
     pub(crate) fn group(group: &str, fingerprint: u64, tasks: &[&str]) -> RunEvent {

@@ -17,8 +17,9 @@ mod supervisor_end;
 
 use std::io;
 
+use fedflow_worker::{CannotStart, check_start};
+
 use super::process_setup::{allow_background_output, prepare_process};
-use super::system_check::{SystemTooOld, check_system};
 use crate::run::supervisor::process_environment;
 
 pub(in crate::run) use guard_watch::GuardWatch;
@@ -27,9 +28,9 @@ pub use supervisor_end::SupervisorEnd;
 /// Why a program cannot be guarded.
 #[derive(Debug, thiserror::Error)]
 pub enum GuardError {
-    /// The kernel lacks calls that Fedflow needs.
+    /// This process may start no workers.
     #[error(transparent)]
-    System(#[from] SystemTooOld),
+    CannotStart(#[from] CannotStart),
     /// The supervisor cannot be started.
     #[error("cannot start the supervisor: {0}")]
     Start(io::Error),
@@ -78,7 +79,7 @@ impl Guard {
     /// # Errors
     /// As there.
     pub fn start_and_then(tell: impl FnOnce(&SupervisorEnd)) -> Result<Self, GuardError> {
-        check_system()?;
+        check_start()?;
         prepare_process();
         if process_environment::guard().is_none() {
             let end = guarding::guard_supervisor().map_err(GuardError::Start)?;

@@ -1,5 +1,6 @@
 //! The one place of this crate that reads the process's environment.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -34,6 +35,21 @@ pub(crate) fn guard() -> Option<OsString> {
     std::env::var_os(GUARD)
 }
 
+/// The variables on which it depends what programs tasks find, and what these see.
+const OF_SESSIONS: [&str; 5] = ["PATH", "VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONPATH", "CUDA_VISIBLE_DEVICES"];
+
+/// The variables that each session records, to be compared with those of the next one. Bytes that are not UTF-8 are
+/// replaced.
+#[must_use]
+pub(crate) fn session_variables() -> BTreeMap<String, String> {
+    #[expect(clippy::disallowed_methods, reason = "this is the file that reads the environment")]
+    let value = |name: &str| std::env::var_os(name);
+    OF_SESSIONS
+        .into_iter()
+        .filter_map(|name| Some((name.to_owned(), value(name)?.to_string_lossy().into_owned())))
+        .collect()
+}
+
 /// Where runs keep what they learn of tasks' memory: beside the user's configuration, unless `FEDFLOW_ESTIMATES_DIR`
 /// names another directory. `None` if the environment names neither.
 #[must_use]
@@ -45,6 +61,23 @@ pub(crate) fn estimates_directory() -> Option<PathBuf> {
         let config = variable("XDG_CONFIG_HOME").filter(|path| path.is_absolute());
         Some(config.or_else(|| Some(variable("HOME")?.join(".config")))?.join("fedflow"))
     })
+}
+
+/// The user's home directory; `None` if the environment does not name it.
+#[cfg(feature = "cli")]
+#[must_use]
+pub(crate) fn home_directory() -> Option<PathBuf> {
+    #[expect(clippy::disallowed_methods, reason = "this is the file that reads the environment")]
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    home.filter(|home| home.is_absolute())
+}
+
+/// Where Python looks for modules beside its own: `PYTHONPATH`.
+#[cfg(feature = "cli")]
+#[must_use]
+pub(crate) fn python_path() -> Option<OsString> {
+    #[expect(clippy::disallowed_methods, reason = "this is the file that reads the environment")]
+    std::env::var_os("PYTHONPATH")
 }
 
 /// Where programs without a path are looked for: `PATH`.

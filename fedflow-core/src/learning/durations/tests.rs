@@ -254,6 +254,7 @@ fn the_time_between_sessions_does_not_count() {
         devices: Vec::new(),
         seed: 0,
         reopened: std::collections::BTreeMap::new(),
+        setup: None,
     };
     let finished = |outcome| RunEvent::RunFinished { outcome };
     let durations = learned([

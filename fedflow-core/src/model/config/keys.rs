@@ -238,9 +238,9 @@ keys! {
     "scheduler.order", scheduler.order, Setting::read,
         "The order in which the tasks of a group start: added, random or longest-first.";
     "scheduler.oom-pattern", oom_signs.train_words, Setting::read,
-        "Texts on stderr that mean that a card's memory did not suffice, when train failed.";
+        "Texts on stderr or stdout that mean that a card's memory did not suffice, when train failed.";
     "scheduler.load-oom-pattern", oom_signs.load_words, Setting::read,
-        "Texts on stderr that mean that the host's memory did not suffice, when load failed.";
+        "Texts on stderr or stdout that mean that the host's memory did not suffice, when load failed.";
     "scheduler.oom-exit-code", oom_signs.exit_codes, read_exit_codes,
         "Exit codes that mean that memory did not suffice.";
     "supervision.grace", supervision.grace, Setting::read,

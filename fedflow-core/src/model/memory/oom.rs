@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::model::failure::Stage;
 
-/// What GPU frameworks write to stderr when a card has not enough memory.
+/// What GPU frameworks print when a card has not enough memory.
 const CARD_WORDS: [&str; 9] = [
     // PyTorch, older and newer versions.
     "CUDA out of memory",
@@ -20,10 +20,10 @@ const CARD_WORDS: [&str; 9] = [
     "RESOURCE_EXHAUSTED: Out of memory",
 ];
 
-/// What programs write to stderr when the host has not enough memory.
+/// What programs print when the host has not enough memory.
 const HOST_WORDS: [&str; 3] = ["std::bad_alloc", "MemoryError", "Cannot allocate memory"];
 
-/// Signs that a process was out of memory: words on its stderr, or its exit code.
+/// Signs that a process was out of memory: words that it printed, or its exit code.
 ///
 /// The words are plain text, not regular expressions: frameworks print fixed phrases, plain text needs no second level
 /// of quotes in a flow file, and the output of a task is searched in linear time.
@@ -32,9 +32,9 @@ const HOST_WORDS: [&str; 3] = ["std::bad_alloc", "MemoryError", "Cannot allocate
 /// use fedflow_core::{OomSigns, Stage};
 ///
 /// let signs = OomSigns::default();
-/// let stderr = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 GiB.";
-/// assert!(signs.found(Stage::Train, Some(1), stderr).is_some());
-/// assert!(signs.found(Stage::Train, Some(1), "no such file").is_none());
+/// let printed = [("stderr", "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 GiB.")];
+/// assert!(signs.found(Stage::Train, Some(1), &printed).is_some());
+/// assert!(signs.found(Stage::Train, Some(1), &[("stderr", "no such file")]).is_none());
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OomSigns {
@@ -49,7 +49,7 @@ pub struct OomSigns {
 /// The signs that a task or a group adds to those of the configuration. They count in both phases.
 #[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub struct ExtraOomSigns {
-    /// Words on stderr.
+    /// Words on stderr or stdout.
     pub words: Vec<String>,
     /// Exit codes.
     pub exit_codes: Vec<u32>,
@@ -74,9 +74,10 @@ impl Default for OomSigns {
 
 impl OomSigns {
     /// The sign, in words, that a process which failed in a stage was out of memory; `None` if there is none. `code` is
-    /// the exit code; `None` if the process did not exit.
+    /// the exit code; `None` if the process did not exit. `printed` is what it printed last, each text with the name of
+    /// its stream.
     #[must_use]
-    pub fn found(&self, stage: Stage, code: Option<u32>, stderr: &str) -> Option<String> {
+    pub fn found(&self, stage: Stage, code: Option<u32>, printed: &[(&str, &str)]) -> Option<String> {
         let words = match stage {
             Stage::Load => &self.load_words,
             Stage::Train => &self.train_words,
@@ -85,9 +86,11 @@ impl OomSigns {
         if let Some(code) = code.filter(|code| self.exit_codes.contains(code)) {
             return Some(format!("exit code {code}"));
         }
-        // An empty text would be found in any output.
-        let found = words.iter().find(|word| !word.is_empty() && stderr.contains(word.as_str()))?;
-        Some(format!("{found:?} on stderr"))
+        printed.iter().find_map(|(stream, text)| {
+            // An empty text would be found in any output.
+            let found = words.iter().find(|word| !word.is_empty() && text.contains(word.as_str()))?;
+            Some(format!("{found:?} on {stream}"))
+        })
     }
 
     /// These signs and those that a task adds.
@@ -108,24 +111,30 @@ impl OomSigns {
 mod tests {
     use super::*;
 
+    fn found(signs: &OomSigns, stage: Stage, code: Option<u32>, stderr: &str) -> Option<String> {
+        signs.found(stage, code, &[("stderr", stderr), ("stdout", "")])
+    }
+
     #[test]
     fn each_phase_has_its_own_words() {
         let signs = OomSigns::default();
         for word in CARD_WORDS {
             let stderr = format!("Traceback\n  {word}. Tried to allocate\n");
-            assert!(signs.found(Stage::Train, Some(1), &stderr).is_some(), "{word}");
+            assert!(found(&signs, Stage::Train, Some(1), &stderr).is_some(), "{word}");
         }
         for word in HOST_WORDS {
-            assert!(signs.found(Stage::Load, Some(1), word).is_some(), "{word}");
+            assert!(found(&signs, Stage::Load, Some(1), word).is_some(), "{word}");
         }
         assert_eq!(
-            signs.found(Stage::Load, None, "terminate called after throwing 'std::bad_alloc'"),
+            found(&signs, Stage::Load, None, "terminate called after throwing 'std::bad_alloc'"),
             Some("\"std::bad_alloc\" on stderr".into())
         );
+        let said = signs.found(Stage::Train, Some(1), &[("stderr", ""), ("stdout", "CUDA out of memory.")]);
+        assert_eq!(said, Some("\"CUDA out of memory\" on stdout".into()));
         // More memory on a card does not help if the host is full, and the reverse.
-        assert_eq!(signs.found(Stage::Train, Some(1), "MemoryError"), None);
-        assert_eq!(signs.found(Stage::Load, Some(1), "CUDA out of memory"), None);
-        assert_eq!(signs.found(Stage::Wait, Some(1), "CUDA out of memory"), None);
+        assert_eq!(found(&signs, Stage::Train, Some(1), "MemoryError"), None);
+        assert_eq!(found(&signs, Stage::Load, Some(1), "CUDA out of memory"), None);
+        assert_eq!(found(&signs, Stage::Wait, Some(1), "CUDA out of memory"), None);
     }
 
     #[test]
@@ -134,11 +143,14 @@ mod tests {
         let extra = ExtraOomSigns { words: vec!["no room".into(), String::new()], exit_codes: vec![77] };
         let signs = common.with(&extra);
         for stage in [Stage::Load, Stage::Train] {
-            assert_eq!(signs.found(stage, Some(77), ""), Some("exit code 77".into()));
-            assert_eq!(signs.found(stage, Some(1), "there is no room"), Some("\"no room\" on stderr".into()));
-            assert_eq!(signs.found(stage, Some(1), "all is well"), None, "empty words mean nothing");
+            assert_eq!(found(&signs, stage, Some(77), ""), Some("exit code 77".into()));
+            assert_eq!(
+                found(&signs, stage, Some(1), "there is no room"),
+                Some("\"no room\" on stderr".into())
+            );
+            assert_eq!(found(&signs, stage, Some(1), "all is well"), None, "empty words mean nothing");
         }
-        assert!(signs.found(Stage::Train, Some(1), "CUDA out of memory").is_some(), "the others stay");
+        assert!(found(&signs, Stage::Train, Some(1), "CUDA out of memory").is_some(), "the others stay");
         assert!(Arc::ptr_eq(&common.with(&ExtraOomSigns::default()), &common));
     }
 }

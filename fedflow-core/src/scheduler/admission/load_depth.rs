@@ -204,7 +204,11 @@ mod tests {
         assert_eq!(LoadDepth::default().wanted(10, terms(0, Some(times))), 4);
         assert_eq!(learned(30.0, 1.0, 4).wanted(10, Some(times)), 10);
         let depth = LoadDepth::default();
-        assert_eq!(depth.wanted(10, terms(5, Some(times))), 7, "more train at once than there seemed to be room for");
+        assert_eq!(
+            depth.wanted(10, terms(5, Some(times))),
+            7,
+            "more train at once than there seemed to be room for"
+        );
     }
 
     #[test]
@@ -227,9 +231,14 @@ mod tests {
 
     #[test]
     fn processes_that_stay_are_as_many_as_train_and_load_and_one_more() {
-        let enough = |learned: &Learned, cards| learned.0.enough_processes(cards, terms(learned.1, None)).count;
+        let enough =
+            |learned: &Learned, cards| learned.0.enough_processes(cards, terms(learned.1, None)).count;
         let unknown = LoadDepth::default().enough_processes(0, terms(0, None));
-        assert_eq!(unknown, EnoughProcesses { count: 3, loading: 0, is_known: false }, "two slots, and one more");
+        assert_eq!(
+            unknown,
+            EnoughProcesses { count: 3, loading: 0, is_known: false },
+            "two slots, and one more"
+        );
         assert_eq!(enough(&learned(0.001, 1.0, 2), 0), 3);
         assert_eq!(enough(&learned(0.001, 1.0, 2), 2), 3);
         assert_eq!(enough(&learned(0.4, 1.0, 2), 0), 3, "the one more loads");

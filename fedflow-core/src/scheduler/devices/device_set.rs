@@ -147,7 +147,8 @@ impl Devices {
     /// How many tasks of this kind can train at once; `memory` is what each needs of a card, `None` if it has it alone.
     pub(in crate::scheduler) fn room(&self, fit: Fit, memory: Option<Size>) -> u32 {
         let room = |place: &Place| {
-            let shared = place.limits.map(|limits| limits.shared).zip(memory.filter(|size| *size > Size::ZERO));
+            let shared =
+                place.limits.map(|limits| limits.shared).zip(memory.filter(|size| *size > Size::ZERO));
             let on_each = shared.map_or(1, |(all, each)| all.bytes() / each.bytes()).max(1);
             on_each.saturating_mul(u64::from(place.count))
         };
@@ -159,6 +160,11 @@ impl Devices {
     /// What a task fits of which nothing is known.
     pub(in crate::scheduler) fn anything(&self) -> Fit {
         Fit { devices: 1, among: self.everything() }
+    }
+
+    /// Whether the memory of any device counts.
+    pub(in crate::scheduler) fn any_with_memory(&self) -> bool {
+        self.all.iter().any(|place| place.limits.is_some())
     }
 
     fn those(&self, test: impl Fn(&Place) -> bool) -> DeviceSet {
@@ -196,7 +202,11 @@ mod tests {
         assert_eq!(places(devices.fitting(None, Size::from_gb(5))), [0, 1, 2]);
         let pin: Pin = "cuda:2".parse().unwrap();
         assert_eq!(places(devices.fitting(Some(&pin), Size::from_gb(5))), [2]);
-        assert_eq!(places(devices.fitting(None, Size::from_gb(90))), [0, 1, 2], "it is refused, not forgotten");
+        assert_eq!(
+            places(devices.fitting(None, Size::from_gb(90))),
+            [0, 1, 2],
+            "it is refused, not forgotten"
+        );
         let lost: Pin = "cuda:7".parse().unwrap();
         assert_eq!(places(devices.fitting(Some(&lost), Size::from_gb(5))), [0, 1, 2]);
     }

@@ -38,7 +38,9 @@ impl Fitting<'_> {
     pub(in crate::scheduler) fn demand(self, task: &ScheduledTask, card: Option<Device>) -> Demand {
         let family = self.memory.follows(task).filter(|_| card.is_none());
         match family {
-            Some(_) => Demand { devices: task.needs().devices, among: self.devices.allowed(task.pin()), family },
+            Some(_) => {
+                Demand { devices: task.needs().devices, among: self.devices.allowed(task.pin()), family }
+            }
             None => {
                 let Fit { devices, among } = self.fit(task, card);
                 Demand { devices, among, family }

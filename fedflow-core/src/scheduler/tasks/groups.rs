@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use postponed::{Postponed, PostponedTask};
-pub(in crate::scheduler) use ready_queues::ReadyTask;
 use ready_queues::ReadyQueues;
+pub(in crate::scheduler) use ready_queues::ReadyTask;
 
 use super::demand::{Demand, Fitting};
 use super::keep_policy::KeepPolicy;
@@ -244,8 +244,12 @@ impl Groups {
                     _ => own + with_process + waits == 0,
                 };
                 if !is_right {
-                    let queues = format!("{own} times, {with_process} times for a process, postponed {waits} times");
-                    return Err(format!("task {place} of group {index} is {:?}, and queued {queues}", task.state));
+                    let queues =
+                        format!("{own} times, {with_process} times for a process, postponed {waits} times");
+                    return Err(format!(
+                        "task {place} of group {index} is {:?}, and queued {queues}",
+                        task.state
+                    ));
                 }
             }
         }

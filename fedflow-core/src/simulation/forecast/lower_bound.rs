@@ -1,4 +1,10 @@
 //! The lower bound of a flow: the time that no scheduler can beat on these devices.
+//!
+//! Take any set of devices, and the tasks that fit on no other. While one of them trains, it takes a part of each device
+//! that it uses: its memory of a card, all of a CPU slot. The parts in use on the set never add up to more than the set
+//! has. So the group lasts at least as long as the sum of part × time, divided by what the set has, after the shortest
+//! load. The sets tried are those that some task is confined to, by its memory or by its pin, and all devices. This is
+//! the area bound of parallel machine scheduling, for each class of machines by itself.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,7 +13,8 @@ use super::planned_times::{PlannedTimes, handed_over};
 use crate::learning::stage_times::Lead;
 use crate::leasing::table::LeaseTable;
 use crate::model::config::Config;
-use crate::model::device::Pin;
+use crate::model::device::{Device, DeviceInfo};
+use crate::model::memory::card_limits::CardLimits;
 use crate::model::quantity::Size;
 use crate::scheduler::ScheduledTask;
 use crate::simulation::script::HandOver;
@@ -20,18 +27,16 @@ pub(super) fn lower_bound(
     devices: &LeaseTable,
     config: &Config,
 ) -> Duration {
-    let bound = |group| of_group(group, times, devices, config);
+    let fleet = Fleet::of(devices, config);
+    let bound = |group| of_group(group, times, &fleet, config);
     Duration::try_from_secs_f64(groups.iter().map(bound).sum()).unwrap_or(Duration::MAX)
 }
 
-/// The bound of a group in seconds. It is the larger of two times: the training divided among the devices, after the
-/// shortest load, and the longest task.
-fn of_group(group: &TaskGroup, times: &PlannedTimes, devices: &LeaseTable, config: &Config) -> f64 {
+/// The bound of a group in seconds: the longest task, or what a set of devices has to do.
+fn of_group(group: &TaskGroup, times: &PlannedTimes, fleet: &Fleet, config: &Config) -> f64 {
     let name = group.group_name();
-    let largest = devices.largest_share();
-    let (mut longest, mut first_load) = (0.0_f64, f64::INFINITY);
-    let mut work = 0.0;
-    let mut pinned: BTreeMap<String, (Pin, f64)> = BTreeMap::new();
+    let mut longest = 0.0_f64;
+    let mut demands: BTreeMap<Vec<bool>, Demand> = BTreeMap::new();
     for task in ScheduledTask::of_group(group, config) {
         let of_task = times.get(&name, &task.task_id);
         // A group that loads ahead may have loaded everything when it becomes active, and a process may have been kept.
@@ -44,40 +49,122 @@ fn of_group(group: &TaskGroup, times: &PlannedTimes, devices: &LeaseTable, confi
             }
             None => of_task.before_train(),
         };
-        let load = load.as_secs_f64();
-        let train = of_task.train.as_secs_f64();
+        let (load, train) = (load.as_secs_f64(), of_task.train.as_secs_f64());
         longest = longest.max(load + train);
-        first_load = first_load.min(load);
-        let of_devices = train * share(&task, largest, config);
-        work += of_devices;
-        if let Some(pin) = task.pin() {
-            pinned.entry(pin.to_string()).or_insert_with(|| (pin.clone(), 0.0)).1 += of_devices;
-        }
+        let fitting = fleet.fitting(&task);
+        let demand = Demand {
+            first_load: load,
+            work: train * fleet.part(&task, &fitting),
+            unestimated: if task.needs().cuda_memory.is_none() {
+                train * f64::from(task.needs().devices)
+            } else {
+                0.0
+            },
+        };
+        demands.entry(fitting).or_insert(Demand::NONE).add(demand);
     }
-    if first_load.is_infinite() {
-        return 0.0;
-    }
-    let infos = devices.devices();
-    let divided = |work: f64, among: usize| work / f64::from(u32::try_from(among).unwrap_or(u32::MAX).max(1));
-    let of_pins = pinned.values().map(|(pin, work)| {
-        let among = infos.iter().filter(|info| pin.matches(info.device, info.uuid.as_deref())).count();
-        divided(*work, among)
-    });
-    let shared = of_pins.fold(divided(work, infos.len()), f64::max);
-    longest.max(first_load + shared)
+    let everything = vec![true; fleet.devices.len()];
+    let sets = demands.keys().chain([&everything]);
+    sets.map(|set| fleet.time_for(confined_to(set, &demands), set)).fold(longest, f64::max)
 }
 
-/// The fraction of a device that a task takes at least while it trains: all of a CPU slot, and of a card the fraction
-/// that its memory is of the largest possible share.
-fn share(task: &ScheduledTask, largest: Option<Size>, config: &Config) -> f64 {
-    let needs = task.needs();
-    let devices = f64::from(needs.devices);
-    match largest {
-        Some(largest) if needs.exclusive || largest == Size::ZERO => devices,
-        Some(largest) => match needs.cuda_memory {
-            Some(memory) => devices * (memory.gigabytes() / largest.gigabytes()).min(1.0),
-            None => devices / f64::from(config.scheduler.max_per_device.max(1)),
-        },
-        None => devices,
+/// What the tasks ask for that fit on no device outside a set.
+fn confined_to(set: &[bool], demands: &BTreeMap<Vec<bool>, Demand>) -> Demand {
+    let is_within = |fitting: &[bool]| fitting.iter().zip(set).all(|(fits, within)| *within || !fits);
+    let mut sum = Demand::NONE;
+    demands.iter().filter(|(fitting, _)| is_within(fitting)).for_each(|(_, demand)| sum.add(*demand));
+    sum
+}
+
+/// What tasks ask of devices.
+#[derive(Debug, Clone, Copy)]
+struct Demand {
+    /// The shortest time in seconds before one of them can train.
+    first_load: f64,
+    /// The sum of part × seconds; see [`Fleet::part`].
+    work: f64,
+    /// The sum of devices × seconds of the tasks that have no estimate of their card memory.
+    unestimated: f64,
+}
+
+impl Demand {
+    const NONE: Self = Self { first_load: f64::INFINITY, work: 0.0, unestimated: 0.0 };
+
+    fn add(&mut self, other: Self) {
+        self.first_load = self.first_load.min(other.first_load);
+        self.work += other.work;
+        self.unestimated += other.unestimated;
+    }
+}
+
+/// The devices of a flow.
+struct Fleet {
+    devices: Vec<(DeviceInfo, Option<CardLimits>)>,
+    /// Whether the CPU slots are beside cards, for what is pinned to the CPU.
+    has_slots_beside: bool,
+    default_memory: Size,
+    /// The most tasks at once on a card where one has no estimate.
+    max_per_device: f64,
+}
+
+impl Fleet {
+    fn of(devices: &LeaseTable, config: &Config) -> Self {
+        let infos = devices.devices().into_iter().map(|info| (info.clone(), devices.limits_of(info.device)));
+        let slots = (0..devices.slots_beside()).map(|_| (DeviceInfo::cpu_slot(), None));
+        Self {
+            devices: infos.chain(slots).collect(),
+            has_slots_beside: devices.slots_beside() > 0,
+            default_memory: config.scheduler.default_cuda_memory,
+            max_per_device: f64::from(config.scheduler.max_per_device.max(1)),
+        }
+    }
+
+    fn memory(&self, task: &ScheduledTask) -> Size {
+        task.needs().cuda_memory.unwrap_or(self.default_memory)
+    }
+
+    /// Which devices the task fits on when nothing else is there.
+    fn fitting(&self, task: &ScheduledTask) -> Vec<bool> {
+        let memory = self.memory(task);
+        let fits = |(info, limits): &(DeviceInfo, Option<CardLimits>)| {
+            let is_beside = self.has_slots_beside && info.device == Device::Cpu;
+            task.pin().map_or(!is_beside, |pin| pin.matches(info.device, info.uuid.as_deref()))
+                && limits.is_none_or(|limits| limits.alone >= memory)
+        };
+        self.devices.iter().map(fits).collect()
+    }
+
+    /// What a device has: the gigabytes that leases share, or 1 where memory does not count.
+    fn whole(limits: Option<CardLimits>) -> f64 {
+        limits.map_or(1.0, |limits| limits.shared.gigabytes())
+    }
+
+    /// What the task takes at least of its devices while it trains, in the unit of [`Self::whole`].
+    fn part(&self, task: &ScheduledTask, fitting: &[bool]) -> f64 {
+        let memory = self.memory(task).gigabytes();
+        let of_device = |limits: &Option<CardLimits>| match limits {
+            // A task that has more than leases may share is alone on its card.
+            Some(_) if !task.needs().exclusive => memory.min(Self::whole(*limits)),
+            limits => Self::whole(*limits),
+        };
+        let devices = self.devices.iter().zip(fitting).filter(|(_, fits)| **fits);
+        let mut parts: Vec<f64> = devices.map(|((_, limits), _)| of_device(limits)).collect();
+        parts.sort_by(f64::total_cmp);
+        parts.iter().take(task.needs().devices as usize).sum()
+    }
+
+    /// How many seconds a set of devices is busy with what is confined to it.
+    fn time_for(&self, demand: Demand, set: &[bool]) -> f64 {
+        let Demand { first_load, work, unestimated } = demand;
+        if first_load.is_infinite() {
+            return 0.0;
+        }
+        let devices =
+            || self.devices.iter().zip(set).filter(|(_, within)| **within).map(|((_, limits), _)| limits);
+        let whole: f64 = devices().map(|limits| Self::whole(*limits)).sum();
+        let places: f64 =
+            devices().map(|limits| if limits.is_some() { self.max_per_device } else { 1.0 }).sum();
+        let divided = |work: f64, among: f64| if among > 0.0 { work / among } else { 0.0 };
+        first_load + divided(work, whole).max(divided(unestimated, places))
     }
 }

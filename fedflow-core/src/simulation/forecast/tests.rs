@@ -43,8 +43,8 @@ fn forecast(scenario: Scenario, groups: Vec<TaskGroup>) -> Forecast {
     Forecast::of(scenario, groups, &times).unwrap()
 }
 
-fn cards(memory: &[u64]) -> LeaseTable {
-    let mut table = LeaseTable::new(1);
+fn cards(memory: &[u64], max_per_device: u32) -> LeaseTable {
+    let mut table = LeaseTable::new(max_per_device);
     for (ordinal, gigabytes) in (0..).zip(memory) {
         let memory = Size::from_gb(*gigabytes);
         let device = Device::Sim(ordinal);
@@ -64,6 +64,7 @@ fn record(simulation: &Simulation, asked: &Scenario, groups: &[TaskGroup]) -> (D
         workdir: "/".into(),
         seed: asked.seed,
         session: 1,
+        setup: None,
         on_failure: crate::OnFailure::Continue,
         grace: ms(1),
     };
@@ -143,6 +144,9 @@ proptest! {
     fn nothing_beats_the_bound_and_no_time_is_lost(
         tasks in prop::collection::vec(tasks(), 1..4),
         needs in prop::collection::vec((1_u32..3, prop::option::of(1_u64..9), any::<bool>(), any::<bool>()), 1..6),
+        more in prop::collection::vec(8_u64..40, 0..3),
+        order in prop_oneof![Just(StartOrder::Added), Just(StartOrder::Random), Just(StartOrder::LongestFirst)],
+        max_per_device in 1_u32..4,
         on_cards in any::<bool>(),
         overlap in any::<bool>(),
         stays in any::<bool>(),
@@ -172,8 +176,12 @@ proptest! {
             of.load_ahead = load_ahead;
             groups.push(of);
         }
-        let devices = if on_cards { cards(&[8, 8, 8]) } else { LeaseTable::of_cpu_slots(3) };
-        let forecast = forecast(Scenario { devices, overlap, ..scenario(1) }, groups);
+        let memory = [[8, 8].as_slice(), &more].concat();
+        let devices = if on_cards { cards(&memory, max_per_device) } else { LeaseTable::of_cpu_slots(3) };
+        let mut asked = Scenario { devices, overlap, ..scenario(1) };
+        asked.config.scheduler.order = order;
+        asked.config.scheduler.max_per_device = max_per_device;
+        let forecast = forecast(asked, groups);
         prop_assert!(forecast.failed.is_empty());
         prop_assert!(
             forecast.makespan + ms(1) >= forecast.lower_bound,
@@ -183,6 +191,29 @@ proptest! {
             prop_assert_eq!(device.busy + device.waiting + device.tail, forecast.makespan, "{:?}", device);
         }
     }
+}
+
+/// The bound of tasks with these gigabytes and seconds on cards of these sizes, in seconds.
+fn bound(sizes: &[u64], tasks: &[(u64, u64)]) -> f64 {
+    let times: Vec<(u64, u64)> = tasks.iter().map(|(_, seconds)| (0, seconds * 1000)).collect();
+    let mut of = TaskGroup::new("g").unwrap();
+    for (task, (memory, _)) in group("any", &times).tasks().zip(tasks) {
+        let needs = Needs { cuda_memory: Some(Size::from_gb(*memory)), ..Needs::default() };
+        of.add_task(task.spec().clone().with_needs(needs)).unwrap();
+    }
+    let groups = [of];
+    let times = PlannedTimes::of(&groups, &Durations::default());
+    lower_bound(&groups, &times, &cards(sizes, 1), &Config::default()).as_secs_f64()
+}
+
+#[test]
+fn the_bound_counts_what_fits_on_large_cards_only() {
+    assert_eq!(bound(&[10, 10], &[(5, 60); 8]), 120.0, "equal cards: memory × time over the memory");
+    assert_eq!(bound(&[10, 40], &[(40, 60); 4]), 240.0, "the small card is of no use to them");
+    // Of 10 · 60 + 40 · 60 · 2 on 50 GB, but 40 · 60 · 2 on 40 GB.
+    assert_eq!(bound(&[10, 40], &[(10, 60), (40, 60), (40, 60)]), 120.0);
+    assert_eq!(bound(&[10, 40], &[(1, 500), (40, 60)]), 500.0, "the longest task");
+    assert_eq!(bound(&[10, 20, 40], &[(15, 60), (15, 60), (15, 60), (30, 60)]), 75.0, "two classes together");
 }
 
 /// Four clients keep their data over three rounds. If only two processes may live, those of the other two clients end.

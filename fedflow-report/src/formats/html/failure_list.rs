@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use indexmap::IndexMap;
+use fedflow_core::AlikeTasks;
 use serde::Serialize;
 
+use crate::analysis::failures::{InGroup, failure_kinds};
+use crate::analysis::left_running::left_running;
 use crate::analysis::timeline::Timeline;
 use crate::formats::html::links::reference;
 use crate::report::{GroupReport, OutcomeKind, Report, TaskReport};
@@ -19,18 +21,17 @@ const MAX_RETRIES: usize = 300;
 /// With more failures than this, the tasks' output is folded.
 const MAX_OPEN: usize = 5;
 
-/// A task with its group.
-type InGroup<'a> = (&'a GroupReport, &'a TaskReport);
-
 /// The failures of some groups.
 #[derive(Serialize)]
 pub(super) struct Failures {
     shown: Vec<LikeFailures>,
-    /// How many kinds are left out.
-    left_out: usize,
+    /// How many tasks failed in yet other ways.
+    left_out: Option<String>,
     unfold: bool,
     /// A sentence about the tasks that were cancelled or have not ended.
     unfinished: Option<String>,
+    /// The attempts that left processes running, with a sentence about each.
+    left_running: Vec<String>,
 }
 
 /// Tasks that failed in the same way.
@@ -39,10 +40,14 @@ struct LikeFailures {
     kind: String,
     stage: String,
     message: String,
-    stderr_tail: String,
+    /// How many tasks they are, if there are several.
+    tasks: Option<String>,
+    /// The name of the log that says more, and its last lines.
+    log: &'static str,
+    last_lines: String,
     named: Vec<FailedTask>,
     /// How many tasks are not named.
-    others: usize,
+    others: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -50,7 +55,7 @@ struct FailedTask {
     group: String,
     task: String,
     about: String,
-    /// A link to its log; none if it was never started.
+    /// A link to its log; none if it was never started or has printed nothing.
     log: Option<String>,
 }
 
@@ -73,29 +78,13 @@ pub(super) struct RetryRow {
 impl Failures {
     pub(super) fn new(report: &Report, groups: &[GroupReport], to_root: &str) -> Self {
         let tasks = || groups.iter().flat_map(|group| group.tasks().iter().map(move |task| (group, task)));
-        let mut alike: IndexMap<(String, String, &str), Vec<InGroup<'_>>> = IndexMap::new();
-        for (group, task) in tasks().filter(|(_, task)| task.kind() == OutcomeKind::Exception) {
-            let Some(failure) = task.failure() else { continue };
-            let kind = (failure.kind.to_string(), failure.stage.to_string(), failure.message.as_str());
-            alike.entry(kind).or_default().push((group, task));
-        }
-        let left_out = alike.len().saturating_sub(MAX_FAILURES);
-        let unfold = alike.len() <= MAX_OPEN;
-        let shown = alike.into_iter().take(MAX_FAILURES).map(|((kind, stage, message), tasks)| {
-            let tail = tasks.first().and_then(|(_, task)| task.failure()).map(|failure| &failure.stderr_tail);
-            LikeFailures {
-                kind,
-                stage,
-                message: message.to_owned(),
-                stderr_tail: tail.cloned().unwrap_or_default(),
-                others: tasks.len().saturating_sub(MAX_NAMED),
-                named: tasks
-                    .into_iter()
-                    .take(MAX_NAMED)
-                    .map(|(group, task)| FailedTask::new(report, group, task, to_root))
-                    .collect(),
-            }
-        });
+        let failures = failure_kinds::<MAX_FAILURES, MAX_NAMED>(groups);
+        let unfold = failures.iter().count() <= MAX_OPEN && failures.left_out() == 0;
+        let shown = failures.iter().map(|alike| LikeFailures::new(report, alike, to_root));
+        let left_out = match failures.left_out() {
+            0 => None,
+            tasks => Some(count(tasks as usize, "more task", "more tasks")),
+        };
         let of_kind = |kind| tasks().filter(move |(_, task)| task.kind() == kind).count();
         let (cancelled, open) = (of_kind(OutcomeKind::Cancelled), of_kind(OutcomeKind::Open));
         let mut unfinished = Vec::new();
@@ -106,7 +95,28 @@ impl Failures {
             unfinished.push(count(open, "task did not run to its end", "tasks did not run to their end"));
         }
         let unfinished = (!unfinished.is_empty()).then(|| format!("{}.", unfinished.join(", ")));
-        Self { shown: shown.collect(), left_out, unfold, unfinished }
+        let left_running = left_running(groups).take(MAX_RETRIES).collect();
+        Self { shown: shown.collect(), left_out, unfold, unfinished, left_running }
+    }
+}
+
+impl LikeFailures {
+    fn new(report: &Report, alike: &AlikeTasks<InGroup<'_>>, to_root: &str) -> Self {
+        let failure = &alike.failure;
+        let (log, last_lines) = failure.last_lines().unwrap_or_default();
+        let named = alike.named.iter().map(|(group, task)| FailedTask::new(report, group, task, to_root));
+        let several = |number: u64| (number > 1).then(|| count(number as usize, "task", "tasks"));
+        let others = alike.others();
+        Self {
+            kind: failure.kind.to_string(),
+            stage: failure.stage.to_string(),
+            message: failure.message.clone(),
+            tasks: several(alike.tasks),
+            log,
+            last_lines: last_lines.to_owned(),
+            named: named.collect(),
+            others: (others > 0).then(|| count(others as usize, "more task", "more tasks")),
+        }
     }
 }
 
@@ -127,12 +137,13 @@ impl FailedTask {
     }
 }
 
-/// The task's stderr, as a link from the run directory.
+/// The log that says more of a task's failure, as a link from the run directory.
 fn log(report: &Report, group: &GroupReport, task: &TaskReport) -> Option<String> {
+    let (log, _) = task.failure()?.last_lines()?;
     let workdir = group.workdir_of(task)?;
     let inside = workdir.strip_prefix(report.workdir())?.strip_prefix('/')?;
     let safe = !report.workdir().is_empty() && !inside.split('/').any(|part| part == ".." || part.is_empty());
-    safe.then(|| format!("{}/stderr.log", reference(inside)))
+    safe.then(|| format!("{}/{log}", reference(inside)))
 }
 
 /// The retries of some groups, in order of time, and how many are left out.

@@ -1,4 +1,4 @@
-//! `Logs`: a task's two log files, and the last lines of one of them.
+//! `Logs`: a task's two log files, and what was written last there.
 
 use std::fs::File;
 use std::io;
@@ -7,11 +7,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 
+use fedflow_core::{LastLines, printed_text};
+
 use crate::host::logs::capped_log::{CappedLog, read_up_to};
 use crate::host::logs::log_keeper::LogKeeper;
 
 /// The most that is repeated of a log's end, in bytes and in lines.
-const TAIL_BYTES: u64 = 4096;
+const TAIL_BYTES: usize = 4096;
 const TAIL_LINES: usize = 20;
 /// How much of a log's end is searched for the cause of a failure, in bytes: a framework may write more after it.
 const END_BYTES: u64 = 64 * 1024;
@@ -41,21 +43,9 @@ impl Logs {
         (self.stdout.for_appending(), self.stderr.for_appending())
     }
 
-    /// Whether nothing was written to stderr.
-    pub(crate) fn no_stderr(&self) -> bool {
-        self.stderr.file().metadata().is_ok_and(|metadata| metadata.len() == 0)
-    }
-
-    /// The last lines of stderr; empty if they cannot be read.
-    pub(crate) fn stderr_tail(&self) -> String {
-        let (bytes, cut) = end_of(self.stderr.file(), TAIL_BYTES).unwrap_or_default();
-        last_lines(&bytes, cut)
-    }
-
-    /// The part of stderr that is searched for causes; empty if it cannot be read.
-    pub(crate) fn stderr_end(&self) -> String {
-        let (bytes, _) = end_of(self.stderr.file(), END_BYTES).unwrap_or_default();
-        String::from_utf8_lossy(&bytes).into_owned()
+    /// What was written last, as plain text.
+    pub(crate) fn ends(&self) -> LogEnds {
+        LogEnds { stderr: LogEnd::of(self.stderr.file()), stdout: LogEnd::of(self.stdout.file()) }
     }
 
     /// The length of both files together, in bytes; a hole counts.
@@ -98,6 +88,53 @@ impl Logs {
     }
 }
 
+/// The ends of both logs.
+pub(crate) struct LogEnds {
+    stderr: LogEnd,
+    stdout: LogEnd,
+}
+
+/// The end of a log, as plain text; empty if it cannot be read.
+struct LogEnd {
+    text: String,
+    /// Whether there is more before it.
+    cut: bool,
+}
+
+impl LogEnds {
+    /// Each with its name: what is searched for the cause of a failure.
+    pub(crate) fn searched(&self) -> [(&'static str, &str); 2] {
+        [("stderr", &self.stderr.text), ("stdout", &self.stdout.text)]
+    }
+
+    /// The last lines of stderr; those of stdout if nothing was written there.
+    pub(crate) fn last_lines(&self) -> LastLines {
+        let stderr = self.stderr.last_lines();
+        let stdout = if stderr.is_empty() { self.stdout.last_lines() } else { String::new() };
+        LastLines { stderr, stdout }
+    }
+}
+
+impl LogEnd {
+    fn of(file: &File) -> Self {
+        let (bytes, cut) = end_of(file, END_BYTES).unwrap_or_default();
+        Self { text: printed_text(&String::from_utf8_lossy(&bytes)), cut }
+    }
+
+    /// The last lines, without those that are not there from their beginning.
+    fn last_lines(&self) -> String {
+        let text = self.text.trim_end();
+        let from = text.ceil_char_boundary(text.len().saturating_sub(TAIL_BYTES));
+        let is_cut = self.cut || from > 0;
+        let text = match text[from..].split_once('\n') {
+            Some((_, whole)) if is_cut => whole,
+            _ => &text[from..],
+        };
+        let skipped = text.lines().count().saturating_sub(TAIL_LINES);
+        text.lines().skip(skipped).collect::<Vec<_>>().join("\n").trim_start_matches('\n').to_owned()
+    }
+}
+
 /// The last bytes of a file, at most `limit`, and whether there is more before them.
 fn end_of(file: &File, limit: u64) -> io::Result<(Vec<u8>, bool)> {
     let length = file.metadata()?.len();
@@ -106,18 +143,6 @@ fn end_of(file: &File, limit: u64) -> io::Result<(Vec<u8>, bool)> {
     let read = read_up_to(file, &mut bytes, from)?;
     bytes.truncate(read);
     Ok((bytes, from > 0))
-}
-
-/// The last lines of a text. The first line of a text that was cut at its beginning is left out.
-fn last_lines(bytes: &[u8], cut: bool) -> String {
-    let whole = match bytes.iter().position(|byte| *byte == b'\n') {
-        Some(end) if cut && end + 1 < bytes.len() => &bytes[end + 1..],
-        _ => bytes,
-    };
-    let text = String::from_utf8_lossy(whole);
-    let text = text.trim_end();
-    let skipped = text.lines().count().saturating_sub(TAIL_LINES);
-    text.lines().skip(skipped).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]
@@ -129,23 +154,46 @@ mod tests {
     fn the_tail_is_what_was_written_last() {
         let directory = tempfile::tempdir().unwrap();
         let logs = Logs::create(directory.path(), 1 << 20).unwrap();
-        assert_eq!(logs.stderr_tail(), "");
+        assert_eq!(logs.ends().last_lines(), LastLines::default());
         let mut stderr = File::from(logs.for_process().1.try_clone_to_owned().unwrap());
         for line in 0..1000 {
             writeln!(stderr, "line {line}").unwrap();
         }
         // A worker that removes its log, or puts something else there, changes nothing.
         std::fs::remove_file(directory.path().join("stderr.log")).unwrap();
-        let tail = logs.stderr_tail();
+        let tail = logs.ends().last_lines().stderr;
         assert_eq!(tail.lines().count(), 20);
         assert!(tail.starts_with("line 980\n") && tail.ends_with("line 999"), "{tail}");
     }
 
     #[test]
     fn one_long_line_and_broken_text_are_told_as_they_can() {
-        assert_eq!(last_lines(b"xxxx", true), "xxxx");
-        assert_eq!(last_lines(b"xx\nyy\xff\n\n", true), "yy\u{fffd}");
-        assert_eq!(last_lines(b"xx\nyy", false), "xx\nyy");
+        let last_lines = |text: &str, cut| LogEnd { text: text.into(), cut }.last_lines();
+        assert_eq!(last_lines("xxxx", true), "xxxx");
+        assert_eq!(last_lines("xx\nyy\n\n", true), "yy");
+        assert_eq!(last_lines("xx\nyy", false), "xx\nyy");
+        assert_eq!(last_lines(&format!("{}\nend", "é".repeat(TAIL_BYTES)), false), "end");
+        let broken = tempfile::tempfile().unwrap();
+        (&broken).write_all(b"xx\xff\n").unwrap();
+        assert_eq!(LogEnd::of(&broken).last_lines(), "xx\u{fffd}");
+    }
+
+    #[test]
+    fn without_a_line_on_stderr_those_of_stdout_are_told() {
+        let directory = tempfile::tempdir().unwrap();
+        let logs = Logs::create(directory.path(), 1 << 20).unwrap();
+        let file = |descriptor: BorrowedFd<'_>| File::from(descriptor.try_clone_to_owned().unwrap());
+        let (stdout, stderr) = logs.for_process();
+        let (mut stdout, mut stderr) = (file(stdout), file(stderr));
+        writeln!(stdout, "\u{1b}[31mValueError: 42\u{1b}[0m").unwrap();
+        let of_stdout = LastLines { stdout: "ValueError: 42".into(), ..LastLines::default() };
+        assert_eq!(logs.ends().last_lines(), of_stdout);
+        // What shows nothing counts as nothing.
+        writeln!(stderr, "\u{1b}[?25h").unwrap();
+        assert_eq!(logs.ends().last_lines(), of_stdout);
+        // A progress bar is shown as it was last, however long it took.
+        (0..4000).for_each(|step| write!(stderr, "\r{step} of 4000").unwrap());
+        assert_eq!(logs.ends().last_lines(), LastLines::of_stderr("3999 of 4000"));
     }
 
     #[test]
@@ -163,7 +211,7 @@ mod tests {
         // Too much for its limit, so that its copy is cut.
         (0..20_000).for_each(|number| writeln!(stdout, "second {number}").unwrap());
         writeln!(stderr, "second").unwrap();
-        assert_eq!(logs.stderr_tail(), "second");
+        assert_eq!(logs.ends().last_lines().stderr, "second");
         logs.move_on(&workdir(1), &workdir(2)).unwrap();
         writeln!(stdout, "third").unwrap();
         assert_eq!((text(0, "stdout.log").as_str(), text(0, "stderr.log").as_str()), ("first\n", ""));

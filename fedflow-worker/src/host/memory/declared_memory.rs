@@ -3,9 +3,9 @@
 use fedflow_core::{Assignment, Device, Dict, FailureKind, Lease, Size, Value};
 
 use crate::host::cause::Cause;
-use crate::host::lease_hooks::LeaseHooks;
-use crate::host::options::WorkerProgram;
-use crate::processes::environment::SIM_USE;
+use crate::host::setup::lease_hooks::LeaseHooks;
+use crate::host::setup::options::WorkerProgram;
+use crate::processes::spawn::environment::SIM_USE;
 
 /// Why a task cannot train on this lease, if so: its device is out of memory, or what it says is no size.
 pub(crate) fn refusal(

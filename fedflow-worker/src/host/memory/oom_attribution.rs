@@ -1,4 +1,4 @@
-//! Whether a process that died was out of memory: the kernel killed it, or its exit code or its stderr says so.
+//! Whether a process that died was out of memory: the kernel killed it, or its exit code or what it printed says so.
 
 use std::sync::Arc;
 
@@ -55,9 +55,9 @@ impl OomCheck {
         Some(Self { signs, stage: stage?, code })
     }
 
-    /// The cause, given the end of what the process wrote to stderr.
-    pub(crate) fn judge(self, described: Cause, stderr: &str) -> Cause {
-        match self.signs.found(self.stage, self.code, stderr) {
+    /// The cause, given the ends of what the process printed, each with the name of its stream.
+    pub(crate) fn judge(self, described: Cause, printed: [(&str, &str); 2]) -> Cause {
+        match self.signs.found(self.stage, self.code, &printed) {
             None => described,
             Some(sign) => {
                 Cause::new(FailureKind::Oom, format!("out of memory, by {sign} ({})", described.message))
@@ -74,7 +74,10 @@ mod tests {
     fn only_a_failure_unasked_is_taken_for_out_of_memory() {
         let check = |cause: Option<&Cause>, ending, asked| {
             let check = OomCheck::of(Arc::default(), Some(Stage::Train), cause, ending, asked)?;
-            let judged = check.judge(Cause::new(FailureKind::Exit, "exit code 1"), "x CUDA out of memory. x");
+            let judged = check.judge(
+                Cause::new(FailureKind::Exit, "exit code 1"),
+                [("stderr", "x CUDA out of memory. x"), ("stdout", "")],
+            );
             (judged.kind == FailureKind::Oom).then_some(judged.message)
         };
         let said = check(None, Some(Ending::Code(1)), None).unwrap();

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use fedflow_core::{Dict, FailureKind, Input, Time, Value, WorkerEvent, WorkerId};
+use fedflow_core::{Dict, FailureKind, Input, Time, Value, WorkerEvent, WorkerId, printed_text};
 
 use crate::host::cause::Cause;
 use crate::host::inputs::input_queue::{InputQueue, Weight};
@@ -158,13 +158,13 @@ impl Listener {
                 WorkerEvent::Ready
             }
             (SessionPhase::Starting, Said::Refused(message)) => {
-                return Err(Cause::new(FailureKind::Error, shortened(message, MAX_MESSAGE)));
+                return Err(Cause::new(FailureKind::Error, plain(&message)));
             }
             // It was said before the new task was read.
             (SessionPhase::Starting, _) if state.reused => return Ok(()),
             // It refuses the task before it is told to load.
             (SessionPhase::Starting | SessionPhase::Ready, Said::Failed { kind, message }) => {
-                return Err(Cause::new(kind, shortened(message, MAX_MESSAGE)));
+                return Err(Cause::new(kind, plain(&message)));
             }
             (SessionPhase::Loading, Said::Loaded) => {
                 state.phase = SessionPhase::Waiting;
@@ -177,7 +177,7 @@ impl Listener {
             (SessionPhase::Loading | SessionPhase::Training, Said::Failed { kind, message }) => {
                 state.phase =
                     if phase == SessionPhase::Loading { SessionPhase::Ready } else { SessionPhase::Waiting };
-                WorkerEvent::Failed { kind, message: shortened(message, MAX_MESSAGE) }
+                WorkerEvent::Failed { kind, message: plain(&message) }
             }
             (SessionPhase::Training, said @ (Said::Item { .. } | Said::Progress { .. })) => {
                 self.take_news(&mut state, said);
@@ -204,6 +204,15 @@ impl Listener {
     /// The memory that the worker's processes use.
     pub(crate) fn memory_peak(&self) -> &Arc<MemoryPeak> {
         &self.memory_peak
+    }
+
+    /// Tells how much memory the worker's processes have used, if that is more than was told.
+    pub(crate) fn tell_use(&self) {
+        // Held while putting, so that nothing of this worker comes after its end.
+        let state = self.lock();
+        if !state.closed {
+            self.tell_peak(state.worker);
+        }
     }
 
     fn tell_peak(&self, worker: WorkerId) {
@@ -280,6 +289,11 @@ impl Listener {
     fn lock(&self) -> MutexGuard<'_, ListenerState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A worker's message without colours, within its limit.
+fn plain(message: &str) -> String {
+    shortened(printed_text(message), MAX_MESSAGE)
 }
 
 /// About how much memory a value takes; the codec has limited it before.

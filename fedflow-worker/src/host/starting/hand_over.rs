@@ -8,8 +8,8 @@ use fedflow_core::{Assignment, WorkerId};
 
 use crate::host::attempt_span::attempt_span;
 use crate::host::cause::Cause;
-use crate::host::context::HostContext;
 use crate::host::logs::task_logs::Logs;
+use crate::host::setup::context::HostContext;
 use crate::host::starting::task_directory::{make_logs, make_workdir, no_directory};
 use crate::host::supervision::ending::sweep::Sweep;
 
@@ -41,7 +41,7 @@ impl HandOver {
     /// # Errors
     /// The system refuses a directory or a log.
     pub(crate) fn prepare(self, context: &HostContext) -> Result<Logs, Cause> {
-        let _attempt = attempt_span(&self.assignment).entered();
+        let _attempt = attempt_span(&context.run_span, &self.assignment).entered();
         if let Some(sweep) = self.sweep.filter(Sweep::is_needed) {
             sweep.run();
         }
@@ -77,6 +77,8 @@ mod tests {
             task_id: Name::new("task").unwrap(),
             attempt: 1,
             workdir: workdir.into(),
+            cwd: None,
+            on_cpu: false,
             checkpoint_dir: workdir.join("checkpoint"),
             program: Arc::new(Program::Worker { worker: "w".into(), kind: "k".into() }),
             params: Dict::new(),

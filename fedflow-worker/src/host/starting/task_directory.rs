@@ -10,8 +10,8 @@ use fedflow_core::{Assignment, FailureKind};
 use tracing::debug;
 
 use crate::host::cause::Cause;
-use crate::host::context::HostContext;
 use crate::host::logs::task_logs::Logs;
+use crate::host::setup::context::HostContext;
 
 /// Makes a task's directories, empty for this attempt, and its log files. Blocks on the file system.
 pub(crate) fn make_task_logs(context: &HostContext, assignment: &Assignment) -> io::Result<Logs> {

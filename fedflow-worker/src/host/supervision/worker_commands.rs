@@ -9,8 +9,8 @@ use crate::host::attempt_span::attempt_span;
 use crate::host::cause::Cause;
 use crate::host::logs::task_logs::Logs;
 use crate::host::memory::declared_memory;
-use crate::host::options::Protocol;
 use crate::host::sessions::listener::{Said, SessionPhase};
+use crate::host::setup::options::Protocol;
 use crate::host::starting::hand_over::HandOver;
 use crate::host::starting::jobs::{Job, ProcessSpec};
 use crate::host::starting::process_environment::lease_environment;
@@ -96,7 +96,7 @@ pub(crate) fn hand_over(
     worker.listener.hand_over(to);
     worker.process.expect_task(&worker.surroundings.context.oom_kills);
     trace!("its process goes on to {}/{}", assignment.group, assignment.task_id);
-    worker.span = attempt_span(&assignment);
+    worker.span = attempt_span(&worker.context().run_span, &assignment);
     let earlier = std::mem::replace(&mut worker.assignment, Arc::clone(&assignment));
     let (Some(protocol), Some(process)) = (worker.kind.protocol(), worker.process.running()) else { return };
     if worker.asked.is_some() || worker.cause.is_some() {

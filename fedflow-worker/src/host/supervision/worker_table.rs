@@ -9,11 +9,13 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fedflow_core::{Assignment, Dict, FailureKind, Input, Lease, Severity, Time, WorkerEvent, WorkerId};
+use fedflow_core::{
+    Assignment, Dict, FailureKind, Input, LastLines, Lease, Severity, Time, WorkerEvent, WorkerId,
+};
 
 use crate::host::cause::Cause;
-use crate::host::context::{HostContext, HostError};
 use crate::host::inputs::input_queue::{Arrivals, InputQueue, Waker};
+use crate::host::setup::context::{HostContext, HostError};
 use crate::host::starting::jobs::JobReport;
 use crate::host::starting::spawner;
 use crate::host::supervision::ending::final_report::report_end;
@@ -103,7 +105,7 @@ impl WorkerTable {
             let event = WorkerEvent::Gone {
                 kind,
                 message,
-                stderr_tail: String::new(),
+                last_lines: LastLines::default(),
                 killed_for_memory: false,
                 before_first_word: true,
             };
@@ -116,6 +118,11 @@ impl WorkerTable {
         self.with(first_id, |worker| {
             worker_commands::hand_over(worker, to, Arc::new(assignment), others);
         });
+    }
+
+    /// Tells how much memory each worker has used, if that is more than was told.
+    pub(crate) fn tell_memory(&self) {
+        self.workers.values().for_each(Supervised::tell_memory);
     }
 
     /// Takes the inputs that have arrived, and does what else there is to do. Where there is nothing, it blocks until
@@ -220,9 +227,9 @@ impl WorkerTable {
             Notice::Job(JobReport::Prepared { first_id, done }) => {
                 self.with(first_id, |worker| worker_commands::prepared(worker, done));
             }
-            Notice::RemainderOver(first_id) => {
+            Notice::RemainderOver { first_id, left } => {
                 let (now, others) = (self.context().clock.now(), self.others(first_id));
-                self.with(first_id, |worker| worker.remainder_over(now, others));
+                self.with(first_id, |worker| worker.remainder_over(now, left, others));
             }
             Notice::Swept(first_id) => {
                 let now = self.context().clock.now();

@@ -199,7 +199,8 @@ fn errors_and_panics_are_told_and_the_worker_lives() {
     assert_eq!(message_of(served.load()), (false, "no data".into()));
     served.task("sum", numbers("load-panic"));
     let (_, message) = message_of(served.load());
-    assert!(message.starts_with("panicked at ") && message.ends_with(": on purpose"), "{message}");
+    assert!(message.starts_with("panicked at ") && message.contains(": on purpose ("), "{message}");
+    assert!(message.ends_with("stderr.log)"), "it says where the backtrace lies: {message}");
     served.task("sum", numbers("oom-once"));
     served.load();
     served.train(Dict::new());

@@ -1,18 +1,38 @@
 //! Lines of the journal: sealed with a checksum, checked, and read with a bound on their length.
 
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, Write};
 
 /// What stands between a line's members and its eight digits.
 const CRC_MEMBER: &[u8] = b",\"crc\":\"";
+/// What stands before the number of the last durable record, the last member but the checksum.
+const DURABLE_MEMBER: &[u8] = b",\"durable\":";
 /// What every record begins with.
 const RECORD_START: &[u8] = b"{\"seq\":";
 /// How many bytes the checksum's member and the closing brace take.
 const SEAL_LENGTH: usize = CRC_MEMBER.len() + 8 + 2;
 /// The longest line that is read, in bytes: two of the longest that are written, in case the line feed between them is lost.
 const MAX_LINE: usize = 3 << 20;
+/// How much of the end of a longer one is kept, in case it is a record.
+const KEPT_END: usize = MAX_LINE / 2;
 /// How many positions in a broken line are tried as the beginning of an intact record. More than these do not occur by
 /// accident.
 const MAX_CANDIDATES: usize = 256;
+
+/// Says in a line that lacks its end which record was the last that is known to be durable.
+pub(in crate::store) fn say_durable(text: &mut Vec<u8>, number: u64) {
+    text.extend_from_slice(DURABLE_MEMBER);
+    // Into a vector: writing cannot fail.
+    let _ = write!(text, "{number}");
+}
+
+/// The record that a line says was durable before the line was written, with all before it; `None` if the line says
+/// nothing, as in journals of earlier versions. The line comes without its checksum.
+pub(in crate::store) fn durable_before(line: &[u8]) -> Option<u64> {
+    let digits = line.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    let (start, number) = line.split_at(line.len() - digits);
+    // A text or a dictionary ends with another byte than a digit, so this is a member of the line itself.
+    start.ends_with(DURABLE_MEMBER).then(|| std::str::from_utf8(number).ok()?.parse().ok())?
+}
 
 /// Ends the line that begins at `start`, which lacks its closing brace, with checksum and line feed.
 pub(in crate::store) fn seal(text: &mut Vec<u8>, start: usize) {
@@ -32,16 +52,31 @@ pub(in crate::store) fn sealed_length(line: &[u8]) -> Option<usize> {
     (digits == hex(crc32fast::hash(body))).then_some(length)
 }
 
-/// Whether a line that is not intact contains an intact record. Then the line feed or the bytes before that record were
-/// lost.
-pub(in crate::store) fn hides_record(line: &[u8]) -> bool {
+/// What is found in a line that is not intact.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::store) enum Hidden<'l> {
+    /// No record.
+    Nothing,
+    /// An intact record, without its checksum. The line feed or the bytes before it were lost.
+    Record(&'l [u8]),
+    /// More beginnings of records than occur by accident.
+    TooMuch,
+}
+
+/// Looks for an intact record in a line that is not intact.
+pub(in crate::store) fn hidden_record(line: &[u8]) -> Hidden<'_> {
     let starts = line.windows(RECORD_START.len()).enumerate().skip(1);
-    let mut candidates = starts.filter(|(_, window)| *window == RECORD_START).map(|(place, _)| place);
-    let mut tried = 0;
-    candidates.any(|place| {
-        tried += 1;
-        tried > MAX_CANDIDATES || line.get(place..).is_some_and(|rest| sealed_length(rest).is_some())
-    })
+    let candidates = starts.filter(|(_, window)| *window == RECORD_START).map(|(place, _)| place);
+    for (tried, place) in candidates.enumerate() {
+        if tried == MAX_CANDIDATES {
+            return Hidden::TooMuch;
+        }
+        let rest = line.get(place..).unwrap_or_default();
+        if let Some(record) = sealed_length(rest).and_then(|length| rest.get(..length)) {
+            return Hidden::Record(record);
+        }
+    }
+    Hidden::Nothing
 }
 
 /// Eight lower-case hexadecimal digits.
@@ -59,7 +94,7 @@ pub(in crate::store) enum Found {
     Line,
     /// Bytes without a line feed at the end of the file.
     Unended,
-    /// A line longer than any that is written.
+    /// A line longer than any that is written; [`Lines::text`] has its end.
     TooLong,
 }
 
@@ -106,12 +141,10 @@ impl<R: BufRead> Lines<R> {
             let taken = piece.len();
             let content = piece.strip_suffix(b"\n");
             let kept = content.unwrap_or(piece);
-            if self.text.len() + kept.len() > MAX_LINE {
+            self.text.extend_from_slice(kept);
+            if self.text.len() > MAX_LINE {
                 too_long = true;
-                self.text.clear();
-            }
-            if !too_long {
-                self.text.extend_from_slice(kept);
+                self.text.drain(..self.text.len() - KEPT_END);
             }
             let ended = content.is_some();
             self.input.consume(taken);
@@ -158,10 +191,30 @@ mod tests {
     fn a_record_behind_lost_bytes_is_found() {
         let mut text = vec![0_u8; 5];
         text.extend(sealed("{\"seq\":2"));
-        assert!(hides_record(&text));
-        assert!(!hides_record(&sealed("{\"seq\":2")), "it is not inside but is the line itself");
+        assert_eq!(hidden_record(&text), Hidden::Record(b"{\"seq\":2"));
+        let whole = sealed("{\"seq\":2");
+        assert_eq!(hidden_record(&whole), Hidden::Nothing, "it is not inside but is the line itself");
         text.pop();
-        assert!(!hides_record(&text));
+        assert_eq!(hidden_record(&text), Hidden::Nothing);
+        assert_eq!(hidden_record(&RECORD_START.repeat(MAX_CANDIDATES + 2)), Hidden::TooMuch);
+    }
+
+    #[test]
+    fn a_line_says_which_record_was_durable_before_it() {
+        let mut line = b"{\"seq\":3,\"attempt\":1".to_vec();
+        assert_eq!(durable_before(&line), None);
+        say_durable(&mut line, 2);
+        assert_eq!(durable_before(&line), Some(2));
+        for other in [
+            "",
+            "{\"seq\":3,\"durable\":",
+            "{\"seq\":3,\"durable\":-1",
+            "{\"seq\":3,\"result\":{\"durable\":2}",
+            "{\"seq\":3,\"key\":\",\\\"durable\\\":2\"",
+            "{\"seq\":3,\"durable\":99999999999999999999",
+        ] {
+            assert_eq!(durable_before(other.as_bytes()), None, "{other}");
+        }
     }
 
     #[test]
@@ -173,6 +226,7 @@ mod tests {
         assert_eq!((lines.read().unwrap(), lines.text.as_slice()), (Found::Line, b"one".as_slice()));
         assert_eq!((lines.read().unwrap(), lines.offset, lines.number), (Found::Line, 4, 2));
         assert_eq!((lines.read().unwrap(), lines.offset), (Found::TooLong, 5));
+        assert!((KEPT_END..=MAX_LINE).contains(&lines.text.len()), "its end is kept");
         assert_eq!((lines.read().unwrap(), lines.text.as_slice()), (Found::Unended, b"two".as_slice()));
         assert_eq!((lines.read().unwrap(), lines.number), (Found::End, 4));
     }

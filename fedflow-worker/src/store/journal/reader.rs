@@ -1,5 +1,7 @@
 //! Reads a journal: its records in order, and where an intact journal ends.
 
+mod torn_tail;
+
 use std::fs::File;
 use std::io::BufReader;
 use std::path::PathBuf;
@@ -10,9 +12,6 @@ use super::line::{self, Found, Lines};
 use super::open::{open_lines, read_head};
 use super::record::{self, Content, Record};
 use crate::store::run_dir::{PrivateDir, RESULTS, RunDir};
-
-/// How long a torn tail can be: what the writer leaves unsynced at most, and some room.
-pub(in crate::store) const MAX_TORN_TAIL: u64 = 16 << 20;
 
 /// The end of a journal that a crash left behind. Nothing in it was announced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,28 +118,18 @@ impl JournalReader {
         Ok(Some(Record { seq, time, event }))
     }
 
-    /// The line that was just found is not intact: a torn tail begins there, unless an intact line follows.
-    fn torn_tail(&mut self, mut found: Found) -> Result<TornTail, JournalError> {
-        let offset = self.lines.offset;
-        let line = self.lines.number;
-        let damaged =
-            |reason: String| JournalError::Damaged { path: self.path.clone(), offset, line, reason };
-        while found != Found::End {
-            let follows = found == Found::Line && self.lines.offset != offset;
-            if follows && line::sealed_length(&self.lines.text).is_some() {
-                let number = self.lines.number;
-                return Err(damaged(format!("its checksum is wrong, and line {number} after it is intact")));
-            }
-            if found == Found::Line && line::hides_record(&self.lines.text) {
-                return Err(damaged("bytes of it were lost or changed".into()));
-            }
-            let bytes = self.lines.next_offset - offset;
-            if bytes > MAX_TORN_TAIL {
-                return Err(damaged(format!("more than {bytes} bytes from here on are no records")));
-            }
-            found = self.lines.read().map_err(|source| io_error("read", self.path.clone(), source))?;
-        }
-        Ok(TornTail { offset, bytes: self.lines.next_offset - offset })
+    /// The line that was just found is not intact: a torn tail begins there, or the journal is damaged.
+    fn torn_tail(&mut self, found: Found) -> Result<TornTail, JournalError> {
+        let (offset, line) = (self.lines.offset, self.lines.number);
+        let judged = torn_tail::judge(&mut self.lines, found, self.last_seq + 1);
+        let judged = judged.map_err(|source| io_error("read", self.path.clone(), source))?;
+        let bytes = judged.map_err(|reason| JournalError::Damaged {
+            path: self.path.clone(),
+            offset,
+            line,
+            reason,
+        })?;
+        Ok(TornTail { offset, bytes })
     }
 
     /// The error for a record that was just read and does not fit those before it.

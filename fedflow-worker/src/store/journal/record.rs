@@ -44,12 +44,13 @@ pub(in crate::store) enum Content {
     Outside(Outside),
 }
 
-/// Appends an event to `text` as a line, sealed. If it is too large for that, the line names a file, and the
-/// content of the file is returned.
+/// Appends an event to `text` as a line, sealed. `durable` is the number of the last record that is known to be on the
+/// disk. If the event is too large for a line, the line names a file, and the content of the file is returned.
 pub(in crate::store) fn encode(
     text: &mut Vec<u8>,
     seq: u64,
     time: Duration,
+    durable: u64,
     event: &RunEvent,
 ) -> serde_json::Result<Option<Vec<u8>>> {
     let start = text.len();
@@ -73,6 +74,7 @@ pub(in crate::store) fn encode(
         }
         text.pop();
     }
+    line::say_durable(text, durable);
     line::seal(text, start);
     Ok(outside)
 }
@@ -191,10 +193,12 @@ mod tests {
         fn every_event_comes_back(event in sample::any_event(), seq in 1_u64.., micros in 0_u64..1 << 52) {
             let mut text = Vec::new();
             let time = Duration::from_micros(micros);
-            prop_assert!(encode(&mut text, seq, time, &event).unwrap().is_none());
+            prop_assert!(encode(&mut text, seq, time, seq / 2, &event).unwrap().is_none());
             prop_assert_eq!(text.iter().filter(|byte| **byte == b'\n').count(), 1);
             let whole: serde_json::Value = serde_json::from_slice(&text).unwrap();
             prop_assert_eq!(whole["event"].as_str(), Some(event.name()));
+            let body = text.get(..line::sealed_length(&text[..text.len() - 1]).unwrap()).unwrap();
+            prop_assert_eq!(line::durable_before(body), Some(seq / 2));
             let record = read_back(&text).unwrap();
             prop_assert_eq!(record.seq, seq);
             prop_assert!((record.time - time.as_secs_f64()).abs() < 1e-6);
@@ -215,10 +219,10 @@ mod tests {
     fn results_may_be_as_deep_as_any() {
         let mut text = Vec::new();
         let event = nested(MAX_DEPTH);
-        encode(&mut text, 1, Duration::ZERO, &event).unwrap();
+        encode(&mut text, 1, Duration::ZERO, 0, &event).unwrap();
         assert_eq!(format!("{:?}", read_back(&text).unwrap().event), format!("{event:?}"));
         let mut text = Vec::new();
-        encode(&mut text, 1, Duration::ZERO, &nested(MAX_NESTING + 1)).unwrap();
+        encode(&mut text, 1, Duration::ZERO, 0, &nested(MAX_NESTING + 1)).unwrap();
         assert!(read_back(&text).unwrap_err().contains("recursion limit"));
     }
 
@@ -242,18 +246,19 @@ mod tests {
     fn a_large_event_is_put_outside() {
         let event = sample::finished("big", Dict::from([("weights", Value::Text("x".repeat(LARGE_EVENT)))]));
         let mut text = Vec::new();
-        let outside = encode(&mut text, 7, Duration::from_secs(3), &event).unwrap().unwrap();
+        let outside = encode(&mut text, 7, Duration::from_secs(3), 6, &event).unwrap().unwrap();
         assert_eq!(event_from(&outside).unwrap(), event);
         let line: serde_json::Value = serde_json::from_slice(&text).unwrap();
         assert_eq!(line["file"], "results/7.json");
         assert_eq!(line["size"], outside.len());
         assert_eq!(line["event"], "task-finished");
+        assert_eq!(line["durable"], 6);
         assert_eq!(line["task"], "big");
         assert!(text.len() < 300);
         // An event without a task that grows as large: a group of very many tasks.
         let tasks = (0..200_000_u32).map(Name::from).collect();
         let group = Name::new("all").unwrap();
         let event = RunEvent::GroupStarted { group, index: 1, workdir: "/".into(), fingerprint: 1, tasks };
-        assert!(encode(&mut Vec::new(), 8, Duration::ZERO, &event).unwrap().is_some());
+        assert!(encode(&mut Vec::new(), 8, Duration::ZERO, 0, &event).unwrap().is_some());
     }
 }

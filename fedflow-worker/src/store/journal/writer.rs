@@ -80,7 +80,7 @@ impl JournalWriter {
     }
 
     fn start(disk: impl Disk, last_seq: u64, length: u64, notify: Notify) -> Result<Self, JournalError> {
-        let queue = Arc::new(WriteQueue::default());
+        let queue = Arc::new(WriteQueue::after(last_seq));
         let thread = WriteThread::new(disk, length, notify);
         let thread = Builder::new()
             .name("fedflow-journal".into())
@@ -142,10 +142,11 @@ impl Observer for JournalWriter {
         }
         // Encoded without the lock: a large result must not keep the thread from its work.
         let seq = self.last_seq + 1;
-        let encoded = record::encode(&mut self.line, seq, epoch.saturating_add(since_start), event);
+        let time = epoch.saturating_add(since_start);
+        let encoded = record::encode(&mut self.line, seq, time, self.queue.durable(), event);
         let mut batch = self.queue.waiting();
         if !batch.failed {
-            batch.number = number;
+            (batch.number, batch.seq) = (number, seq);
             batch.sync |= event.needs_durability();
             match encoded {
                 Ok(outside) => {

@@ -11,11 +11,11 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 
 use crate::host::cause::Cause;
-use crate::host::context::HostContext;
 use crate::host::sessions::json::json_commands::{Line, start_writer};
 use crate::host::sessions::json::json_events::{check_ready, said, wrong_line};
 use crate::host::sessions::large_message_gate::{LARGE, LargeMessage};
 use crate::host::sessions::listener::{Listener, Said, SessionPhase};
+use crate::host::setup::context::HostContext;
 use crate::pausable_clock::Clock;
 use crate::protocol::MAX_HELLO;
 

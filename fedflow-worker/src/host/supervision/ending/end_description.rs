@@ -25,9 +25,11 @@ pub(crate) fn describe_end(
             let by = if ours { ", sent by Fedflow" } else { "" };
             Cause::new(FailureKind::Killed, format!("{}{by}", Ending::Signal(signal)))
         }
+        Some(ending) if asked.is_none() && !greeted => {
+            Cause::new(FailureKind::Exit, format!("it left without saying hello ({ending})"))
+        }
         Some(ending @ Ending::Code(0)) if asked.is_none() => {
-            let without = if greeted { "a result" } else { "saying hello" };
-            Cause::new(FailureKind::Exit, format!("it left without {without} ({ending})"))
+            Cause::new(FailureKind::Exit, format!("it left without a result ({ending})"))
         }
         Some(ending) => Cause::new(FailureKind::Exit, ending.to_string()),
         // A command task between two phases.
@@ -62,7 +64,9 @@ mod tests {
         assert_eq!(message(Ending::Code(0), None), "it left without a result (exit code 0)");
         assert_eq!(message(Ending::Code(0), Some(Severity::Asked)), "exit code 0");
         assert_eq!(message(Ending::Code(3), None), "exit code 3");
-        let mute = describe_end(None, Some(Ending::Code(0)), None, false);
-        assert_eq!(mute.message, "it left without saying hello (exit code 0)");
+        for code in [0, 1] {
+            let mute = describe_end(None, Some(Ending::Code(code)), None, false);
+            assert_eq!(mute.message, format!("it left without saying hello (exit code {code})"));
+        }
     }
 }

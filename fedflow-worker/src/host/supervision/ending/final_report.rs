@@ -4,14 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 
-use fedflow_core::{Severity, WorkerEvent};
+use fedflow_core::{LastLines, Severity, WorkerEvent};
 
 use crate::host::cause::Cause;
 use crate::host::logs::task_logs::Logs;
 use crate::host::memory::oom_attribution::OomCheck;
 use crate::host::sessions::listener::Listener;
 use crate::host::supervision::ending::end_description::describe_end;
-use crate::host::supervision::ending::result_file;
 use crate::host::supervision::supervised::Supervised;
 
 /// Reports to the engine that every process of the worker is gone, and how it ended. Returns the cause as far as it
@@ -27,14 +26,12 @@ pub(crate) fn report_end(worker: Supervised) -> Cause {
     FinalReport {
         cause: cause.clone(),
         check: OomCheck::of(signs, stage, worker.cause.as_ref(), ending, asked),
-        in_order: worker.cause.is_none() && asked == Some(Severity::Asked),
+        is_done: worker.cause.is_none()
+            && asked == Some(Severity::Asked)
+            && worker.kind.has_result(worker.listener.phase()),
         killed_for_memory: worker.process.is_killed_for_memory(),
         before_first_word: worker.process.died().is_some_and(|died| worker.listener.is_unheard(died)),
-        leftover: if worker.kind.is_command() {
-            Leftover::Result(worker.result_path())
-        } else {
-            Leftover::Directory(worker.private_directory())
-        },
+        private: worker.kind.private_directory().cloned(),
         workdir: worker.assignment.workdir.clone(),
         logs: worker.logs,
         listener: worker.listener,
@@ -47,35 +44,28 @@ pub(crate) fn report_end(worker: Supervised) -> Cause {
 struct FinalReport {
     listener: Arc<Listener>,
     cause: Cause,
-    /// The question whether it was out of memory, answered by the end of its stderr.
+    /// The question whether it was out of memory, answered by the ends of its logs.
     check: Option<OomCheck>,
-    /// Whether it ended as it was asked to.
-    in_order: bool,
+    /// Whether its task has its result, and it ended as it was asked to.
+    is_done: bool,
     killed_for_memory: bool,
     before_first_word: bool,
     logs: Option<Logs>,
     workdir: PathBuf,
-    leftover: Leftover,
-}
-
-/// What lies in the host's private directory for a worker.
-enum Leftover {
-    /// The file that a command may have written.
-    Result(PathBuf),
-    /// The directory of a session.
-    Directory(PathBuf),
+    /// The directory that was made for a Rust worker.
+    private: Option<PathBuf>,
 }
 
 impl FinalReport {
     /// Tells the engine, at once or from a thread that may wait for the disk.
     fn send(mut self) {
-        let is_clean = self.leftover.remove_if_simple();
-        // A task that failed was told to exit, too: its last words count.
-        let nothing_left = |logs: &Logs| logs.no_stderr() && !logs.are_too_large();
-        if self.in_order && is_clean && self.logs.as_ref().is_none_or(nothing_left) {
-            return self.listener.tell(self.gone(self.cause.clone(), String::new()));
+        // The directory lies in memory, so this takes no time. It is not empty only if something went wrong.
+        let is_clean = self.private.as_ref().is_none_or(|private| std::fs::remove_dir(private).is_ok());
+        let event = self.gone(self.cause.clone(), LastLines::default());
+        // A task that failed was told to exit, too: what it printed last counts.
+        if self.is_done && is_clean && !self.logs.as_ref().is_some_and(Logs::are_too_large) {
+            return self.listener.tell(event);
         }
-        let event = self.gone(self.cause.clone(), String::new());
         let listener = Arc::clone(&self.listener);
         // The disk may be slow: only this worker's end waits for it.
         let told = thread::Builder::new().name("fedflow-end".into()).spawn(move || self.finish());
@@ -86,44 +76,32 @@ impl FinalReport {
 
     fn finish(&mut self) {
         let mut cause = self.cause.clone();
-        let mut stderr_tail = String::new();
+        let mut last_lines = LastLines::default();
         if let Some(logs) = &self.logs {
-            stderr_tail = logs.stderr_tail();
-            if let Some(check) = self.check.take() {
-                cause = check.judge(cause, &logs.stderr_end());
+            if !self.is_done {
+                let ends = logs.ends();
+                last_lines = ends.last_lines();
+                if let Some(check) = self.check.take() {
+                    cause = check.judge(cause, ends.searched());
+                }
             }
             // Before the end is reported: then the next attempt may move the directory away.
             logs.finish(&self.workdir);
         }
-        self.listener.tell(self.gone(cause, stderr_tail));
-        self.leftover.remove();
+        self.listener.tell(self.gone(cause, last_lines));
+        if let Some(private) = &self.private {
+            // What cannot be removed goes with the host's private directory.
+            let _ = std::fs::remove_dir_all(private);
+        }
     }
 
-    fn gone(&self, cause: Cause, stderr_tail: String) -> WorkerEvent {
+    fn gone(&self, cause: Cause, last_lines: LastLines) -> WorkerEvent {
         WorkerEvent::Gone {
             kind: cause.kind,
             message: cause.message,
-            stderr_tail,
+            last_lines,
             killed_for_memory: self.killed_for_memory,
             before_first_word: self.before_first_word,
         }
-    }
-}
-
-impl Leftover {
-    /// Removes it, unless it is a directory with something in it; false if anything is left. It lies in memory, so this
-    /// takes no time.
-    fn remove_if_simple(&self) -> bool {
-        match self {
-            Self::Result(path) => result_file::remove(path),
-            // A directory is not empty only if something went wrong.
-            Self::Directory(path) => std::fs::remove_dir(path).is_ok(),
-        }
-    }
-
-    fn remove(&self) {
-        let (Self::Result(path) | Self::Directory(path)) = self;
-        // What cannot be removed goes with the private directory.
-        let _ = std::fs::remove_dir_all(path);
     }
 }

@@ -17,8 +17,8 @@ use fedflow_core::{Assignment, ProcessId, Time};
 use rustix::process::Signal;
 
 use crate::pausable_clock::Clock;
-use crate::processes::environment;
 use crate::processes::spawn;
+use crate::processes::spawn::environment;
 use crate::processes::{end, identify, probe_stat};
 
 /// How long killed processes are waited for. Only the kernel can delay them.

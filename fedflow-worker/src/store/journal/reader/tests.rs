@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::store::example_run as sample;
+use crate::store::journal::reader::torn_tail::MAX_TORN_TAIL;
 use crate::store::journal::record::LARGE_EVENT;
 use crate::store::setup::salvage;
 
@@ -67,6 +68,27 @@ proptest! {
         if let Ok((read, _)) = read(&run) {
             prop_assert!(letters(&events).starts_with(&letters(&read)));
         }
+    }
+
+    #[test]
+    fn what_was_never_durable_may_be_zeros_or_garbage_and_what_was_may_not(
+        events in prop::collection::vec(sample::any_event(), 1..10),
+        place in any::<prop::sample::Index>(),
+        length in 1_usize..3000,
+        garbage in prop::option::of(any::<[u8; 16]>()),
+    ) {
+        let root = sample::fast_dir();
+        let run = sample::new_run(root.path());
+        sample::write_run(&run, &events);
+        let whole = fs::read(run.journal()).unwrap();
+        let head = whole.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+        let place = head + place.index(whole.len() - head);
+        let mut changed = whole.clone();
+        for (at, byte) in changed.iter_mut().skip(place).take(length).enumerate() {
+            *byte = garbage.map_or(0, |garbage| garbage[at % garbage.len()]);
+        }
+        fs::write(run.journal(), &changed).unwrap();
+        check_changed(&run, &events, &whole, &changed);
     }
 
     #[test]
@@ -132,32 +154,134 @@ fn cut_anywhere_a_prefix_is_read_and_can_be_continued() {
     }
 }
 
+/// Of each record, from the first one, where its line ends and which record it says was durable before it.
+fn records_of(bytes: &[u8]) -> Vec<(usize, u64)> {
+    let mut end = 0;
+    let lines = bytes.split_inclusive(|byte| *byte == b'\n').map(|line| {
+        end += line.len();
+        let length = line::sealed_length(&line[..line.len() - 1]).unwrap();
+        (end, line::durable_before(&line[..length]))
+    });
+    lines.skip(1).map(|(end, durable)| (end, durable.unwrap())).collect()
+}
+
+/// Checks how a journal is read some bytes of which were changed: records before the first changed one are there. The rest
+/// is torn, unless an unchanged record says that the first changed one was durable before it.
+fn check_changed(run: &RunDir, events: &[RunEvent], whole: &[u8], changed: &[u8]) {
+    let records = records_of(whole);
+    let head = whole.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+    let begins = std::iter::once(head).chain(records.iter().map(|(end, _)| *end));
+    let is_changed: Vec<bool> =
+        begins.zip(&records).map(|(begin, (end, _))| whole[begin..*end] != changed[begin..*end]).collect();
+    let Some(first) = is_changed.iter().position(|changed| *changed) else {
+        assert_eq!(letters(&read(run).unwrap().0), letters(events));
+        return;
+    };
+    let begin = if first == 0 { head } else { records[first - 1].0 };
+    let rest = records.iter().zip(&is_changed).skip(first + 1);
+    let was_durable = rest.filter(|(_, changed)| !**changed).any(|((_, durable), _)| *durable > first as u64);
+    match read(run) {
+        Ok((prefix, recovered)) => {
+            assert!(!was_durable, "record {} was durable, and is cut off", first + 1);
+            assert_eq!(letters(&prefix), letters(&events[..first]));
+            let bytes = (changed.len() - begin) as u64;
+            assert_eq!(recovered.torn, Some(TornTail { offset: begin as u64, bytes }));
+        }
+        Err(JournalError::Damaged { offset, line, .. }) => {
+            assert!(was_durable, "record {} was not known to be durable, and is damage", first + 1);
+            assert_eq!((offset, line), (begin as u64, first as u64 + 2));
+        }
+        Err(error) => panic!("record {}: {error}", first + 1),
+    }
+}
+
 #[test]
 fn no_flipped_bit_goes_unnoticed() {
     let root = sample::fast_dir();
     let (run, events, ends) = written(root.path());
     let whole = fs::read(run.journal()).unwrap();
-    let last_line = ends[ends.len() - 2];
+    let claimed: Vec<u64> = records_of(&whole).into_iter().map(|(_, durable)| durable).collect();
+    assert_eq!(
+        claimed,
+        [0, 0, 0, 0, 4, 5, 5, 5, 5, 5, 10, 10, 12],
+        "what must be durable is when the next one comes"
+    );
     for bit in 0..whole.len() * 8 {
         let mut flipped = whole.clone();
         flipped[bit / 8] ^= 1 << (bit % 8);
         fs::write(run.journal(), &flipped).unwrap();
-        match read(&run) {
-            Ok((prefix, recovered)) => {
-                assert!(bit / 8 >= last_line, "bit {bit} in the middle was accepted");
-                assert_eq!(prefix, events[..events.len() - 1]);
-                let bytes = (whole.len() - last_line) as u64;
-                assert_eq!(recovered.torn, Some(TornTail { offset: last_line as u64, bytes }));
-            }
-            Err(JournalError::Damaged { offset, line, .. }) => {
-                assert!(bit / 8 < last_line, "bit {bit} in the tail is only torn");
-                let place = ends.iter().position(|end| bit / 8 < *end).unwrap();
-                assert_eq!(line, place as u64 + 1, "bit {bit}");
-                assert_eq!(offset, place.checked_sub(1).map_or(0, |before| ends[before] as u64));
-            }
-            Err(error) => panic!("bit {bit}: {error}"),
+        if bit / 8 >= ends[0] {
+            check_changed(&run, &events, &whole, &flipped);
+        } else {
+            let read = read(&run);
+            assert!(
+                matches!(read, Err(JournalError::Damaged { offset: 0, line: 1, .. })),
+                "bit {bit}: {read:?}"
+            );
         }
     }
+}
+
+#[test]
+fn a_page_of_zeros_that_was_never_durable_is_cut_with_the_intact_lines_behind_it() {
+    let root = sample::fast_dir();
+    let (run, events, ends) = written(root.path());
+    let mut bytes = fs::read(run.journal()).unwrap();
+    // The sixth record to the tenth were written with one sync, behind the tenth. Whatever was after that never came.
+    bytes.truncate(ends[10]);
+    let whole = bytes.clone();
+    bytes[ends[6] + 3..ends[7] + 20].fill(0);
+    fs::write(run.journal(), &bytes).unwrap();
+    check_changed(&run, &events[..10], &whole, &bytes);
+    let (prefix, recovered) = read(&run).unwrap();
+    assert_eq!(prefix, events[..6]);
+    sample::append_to(&run, &recovered, &events[6..]);
+    let (again, recovered) = read(&run).unwrap();
+    assert_eq!((again.as_slice(), recovered.torn), (events.as_slice(), None));
+    // What the session that cut it has written says that everything before it was durable.
+    let whole = fs::read(run.journal()).unwrap();
+    assert_eq!(records_of(&whole)[6].1, 6);
+    let mut later = whole.clone();
+    later[ends[5]..ends[6]].fill(0);
+    fs::write(run.journal(), &later).unwrap();
+    check_changed(&run, &events, &whole, &later);
+    assert!(matches!(read(&run), Err(JournalError::Damaged { .. })));
+}
+
+#[test]
+fn more_zeros_than_a_line_holds_are_damage_if_a_record_behind_them_says_so() {
+    let root = sample::fast_dir();
+    let (run, events, ends) = written(root.path());
+    let mut bytes = fs::read(run.journal()).unwrap();
+    // Only the last record is left, in a line with all the zeros.
+    bytes.splice(ends[3]..ends[12], vec![0; 4 << 20]);
+    fs::write(run.journal(), &bytes).unwrap();
+    assert!(matches!(read(&run), Err(JournalError::Damaged { line: 5, .. })));
+    bytes.truncate(bytes.len() - 5);
+    fs::write(run.journal(), &bytes).unwrap();
+    assert_eq!(read(&run).unwrap().0, events[..3]);
+}
+
+#[test]
+fn lines_that_do_not_tell_are_those_of_an_earlier_version() {
+    let root = sample::fast_dir();
+    let (run, _, ends) = written(root.path());
+    let whole = fs::read(run.journal()).unwrap();
+    let mut earlier = whole[..ends[0]].to_vec();
+    for line in whole[ends[0]..].split_inclusive(|byte| *byte == b'\n') {
+        let body = &line[..line::sealed_length(&line[..line.len() - 1]).unwrap()];
+        let start = earlier.len();
+        let told = body.windows(11).rposition(|window| window == b",\"durable\":").unwrap();
+        earlier.extend_from_slice(&body[..told]);
+        line::seal(&mut earlier, start);
+    }
+    fs::write(run.journal(), &earlier).unwrap();
+    read(&run).unwrap();
+    let last = earlier.len() - 20;
+    let line = earlier[..last].iter().rposition(|byte| *byte == b'\n').unwrap();
+    earlier[line - 30] ^= 1;
+    fs::write(run.journal(), &earlier).unwrap();
+    assert!(matches!(read(&run), Err(JournalError::Damaged { .. })), "an intact line follows");
 }
 
 #[test]

@@ -1,13 +1,16 @@
 //! What waits to be written, between the callers that record and the thread that writes.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// What waits to be written, and the signal for the thread that writes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct WriteQueue {
     waiting: Mutex<Batch>,
     wake: Condvar,
+    /// The number of the last record that is on the disk, with all before it.
+    durable: AtomicU64,
 }
 
 /// What waits to be written.
@@ -18,6 +21,8 @@ pub(super) struct Batch {
     pub(super) outside: Vec<(u64, Vec<u8>)>,
     /// The engine's number of the last record in it.
     pub(super) number: u64,
+    /// The journal's number of the last record in it, or before it.
+    pub(super) seq: u64,
     pub(super) sync: bool,
     /// Why the last record could not be encoded.
     pub(super) broken: Option<String>,
@@ -32,6 +37,22 @@ pub(super) struct Batch {
 }
 
 impl WriteQueue {
+    /// Nothing waits. The records up to a number are on the disk.
+    pub(super) fn after(durable: u64) -> Self {
+        let waiting = Mutex::new(Batch { seq: durable, ..Batch::default() });
+        Self { waiting, wake: Condvar::new(), durable: durable.into() }
+    }
+
+    /// The number of the last record that is known to be on the disk.
+    pub(super) fn durable(&self) -> u64 {
+        self.durable.load(Ordering::SeqCst)
+    }
+
+    /// The records up to a number are on the disk.
+    pub(super) fn made_durable(&self, seq: u64) {
+        self.durable.store(seq, Ordering::SeqCst);
+    }
+
     /// A poisoned lock is taken over: no code under the lock panics, so the batch is never half changed.
     pub(super) fn waiting(&self) -> MutexGuard<'_, Batch> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
@@ -75,7 +96,13 @@ impl WriteQueue {
                 self.wake.wait_timeout_while(batch, patience, waits).unwrap_or_else(PoisonError::into_inner).0
             }
         };
-        let fresh = Batch { lines: buffer, number: batch.number, closed: batch.closed, ..Batch::default() };
+        let fresh = Batch {
+            lines: buffer,
+            number: batch.number,
+            seq: batch.seq,
+            closed: batch.closed,
+            ..Batch::default()
+        };
         std::mem::replace(&mut *batch, fresh)
     }
 

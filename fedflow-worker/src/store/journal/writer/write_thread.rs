@@ -74,7 +74,7 @@ impl<D: Disk> WriteThread<D> {
             let batch = queue.take(buffer, rest, patience);
             rest = REST;
             let last = batch.closed && batch.is_empty();
-            if let Err(error) = self.write(&batch, batch.urgent || last) {
+            if let Err(error) = self.write(&batch, batch.urgent || last, queue) {
                 queue.fail();
                 let text = format!("the journal cannot be written: {error}");
                 (self.notify)(JournalNotice::Failed(text.clone()));
@@ -89,7 +89,7 @@ impl<D: Disk> WriteThread<D> {
         }
     }
 
-    fn write(&mut self, batch: &Batch, in_a_hurry: bool) -> io::Result<()> {
+    fn write(&mut self, batch: &Batch, in_a_hurry: bool, queue: &WriteQueue) -> io::Result<()> {
         if let Some(reason) = &batch.broken {
             return Err(io::Error::other(reason.clone()));
         }
@@ -110,6 +110,8 @@ impl<D: Disk> WriteThread<D> {
         if self.synced == self.length {
             self.owes_sync = false;
             if self.synced > synced {
+                // First: the record that follows this notice can say it.
+                queue.made_durable(batch.seq);
                 (self.notify)(JournalNotice::Durable(batch.number));
             }
         }

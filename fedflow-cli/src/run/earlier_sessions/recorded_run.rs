@@ -6,10 +6,11 @@ use fedflow_core::Durations;
 use fedflow_report::Report;
 use fedflow_worker::store::{
     JournalError, RunDir, RunState, end_leftovers, read_journal, read_telemetry, recover_with,
+    remove_unused_attempts,
 };
 
-use super::notice::Notices;
-use super::open_error::OpenError;
+use crate::run::notice::Notices;
+use crate::run::open_error::OpenError;
 
 /// How long what is left of an earlier session has to end before it is killed.
 const LEFTOVER_GRACE: Duration = Duration::from_secs(2);
@@ -57,11 +58,16 @@ pub(crate) fn read_durations(run_dir: &RunDir) -> Result<Durations, JournalError
 }
 
 impl RecordedRun {
-    /// Ends what is left of the earlier session's processes before any is started: no task runs twice at once.
+    /// Ends what is left of the earlier session's processes before any is started: no task runs twice at once. Then removes
+    /// what attempts left that do not count.
     ///
     /// # Errors
     /// Some cannot be ended, or `/proc` cannot be read.
-    pub(super) fn end_earlier_session(&self, run_dir: &RunDir, notices: &Notices) -> Result<(), OpenError> {
+    pub(in crate::run) fn end_earlier_session(
+        &self,
+        run_dir: &RunDir,
+        notices: &Notices,
+    ) -> Result<(), OpenError> {
         if let Some(torn) = &self.state.journal.torn {
             notices.note(format_args!(
                 "the journal's torn end is cut: {} bytes at offset {}",
@@ -71,6 +77,7 @@ impl RecordedRun {
         let processes =
             end_leftovers(&self.state.head().run_token, LEFTOVER_GRACE).map_err(OpenError::LeftoverSearch)?;
         if processes.is_empty() {
+            remove_unused_attempts(run_dir, &self.state);
             return Ok(());
         }
         Err(OpenError::Leftover { run_dir: run_dir.path().into(), processes })

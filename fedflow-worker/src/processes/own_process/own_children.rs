@@ -6,10 +6,10 @@ use std::os::unix::fs::MetadataExt;
 
 use fedflow_core::ProcessId;
 
-use super::kernel_files::read_short;
 use super::own_descendants::reap_children;
-use super::process_identity::identify;
-use super::process_tree::{listed_children, snapshot};
+use crate::processes::kernel_files::read_short;
+use crate::processes::process_identity::identify;
+use crate::processes::process_tree::{listed_children, snapshot};
 
 /// The children of this process. A process that a shell became by `exec` may have children that it did not start.
 ///

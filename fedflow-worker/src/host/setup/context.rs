@@ -6,21 +6,26 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use fedflow_core::SELF_WORKER;
+use tracing::Span;
 
 use crate::host::logs::log_keeper::LogKeeper;
 use crate::host::memory::memory_peak::MemoryPeaks;
 use crate::host::memory::oom_kills::OomKills;
-use crate::host::options::{HostOptions, WorkerProgram};
 use crate::host::sessions::large_message_gate::LargeMessageGate;
 use crate::host::sessions::reader_pool::ReaderPool;
+use crate::host::setup::options::{HostOptions, WorkerProgram};
 use crate::host::starting::private_directory::PrivateDirectory;
 use crate::pausable_clock::Clock;
-use crate::processes::environment::Environment;
 use crate::processes::spawn;
+use crate::processes::spawn::environment::Environment;
+use crate::start_check::{CannotStart, check_start};
 
 /// Why a host cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
+    /// This process may start no workers.
+    #[error(transparent)]
+    CannotStart(#[from] CannotStart),
     /// The base directory is not absolute, so it would mean another one in a worker's directory.
     #[error("the base directory {0:?} is not an absolute path")]
     RelativeBase(PathBuf),
@@ -35,6 +40,8 @@ pub enum HostError {
 /// What every part of the host knows.
 pub(crate) struct HostContext {
     pub(crate) options: HostOptions,
+    /// The span in which the host was started. Its other threads have no current one.
+    pub(crate) run_span: Span,
     pub(crate) own_program: String,
     /// What the environments of all processes have in common.
     pub(crate) environment: Environment,
@@ -51,10 +58,12 @@ pub(crate) struct HostContext {
 
 impl HostContext {
     pub(crate) fn new(options: HostOptions, clock: Clock) -> Result<Arc<Self>, HostError> {
+        check_start()?;
         if !options.base_dir.is_absolute() {
             return Err(HostError::RelativeBase(options.base_dir));
         }
         Ok(Arc::new(Self {
+            run_span: Span::current(),
             own_program: spawn::own_program().to_string_lossy().into_owned(),
             environment: Environment::inherited().into_common(),
             null: spawn::null()?,

@@ -7,9 +7,9 @@ use fedflow_core::{ProcessId, Time};
 use rustix::io::Errno;
 use rustix::process::{Signal, WaitId, WaitIdOptions, waitid};
 
-use super::killing::end;
-use super::process_tree::descendants;
 use crate::pausable_clock::Clock;
+use crate::processes::killing::end;
+use crate::processes::process_tree::descendants;
 
 /// Kills every process that descends from this one, stopped ones included, until none is left, and reaps those that are its
 /// children. The processes in `spare` and their descendants are spared. Returns the processes that are still there.

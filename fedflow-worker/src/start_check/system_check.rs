@@ -1,4 +1,4 @@
-//! The start check: whether the kernel has every call that Fedflow cannot do without.
+//! The system check: whether the kernel has every call that Fedflow cannot do without.
 
 use std::fmt;
 
@@ -40,8 +40,7 @@ impl fmt::Display for SystemTooOld {
 
 impl std::error::Error for SystemTooOld {}
 
-/// Whether this system has what Fedflow needs: Linux 5.11 or newer. [`RunBuilder::open`](crate::RunBuilder::open) asks
-/// by itself.
+/// Whether this system has what Fedflow needs: Linux 5.11 or newer.
 ///
 /// # Errors
 /// Calls are missing; the error names them all.
