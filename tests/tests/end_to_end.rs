@@ -5,6 +5,8 @@
 mod again;
 #[path = "end_to_end/bad_input.rs"]
 mod bad_input;
+#[path = "end_to_end/changed_flows.rs"]
+mod changed_flows;
 #[path = "end_to_end/demo.rs"]
 mod demo;
 #[path = "end_to_end/devices.rs"]
