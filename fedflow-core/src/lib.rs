@@ -88,6 +88,7 @@ pub use model::device::{Device, DeviceError, DeviceInfo, Pin};
 pub use model::failure::{Failure, FailureKind, LastLines, Stage};
 pub use model::grouped_digits::grouped_digits;
 pub use model::identity::{TaskKey, WorkerId};
+pub use model::left_running::{LeftProcess, LeftRunning};
 pub use model::limits::Limits;
 pub use model::memory::card_limits::CardLimits;
 pub use model::memory_use::{EstimateSource, MemoryUse};

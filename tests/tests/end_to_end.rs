@@ -7,6 +7,8 @@ mod again;
 mod bad_input;
 #[path = "end_to_end/changed_flows.rs"]
 mod changed_flows;
+#[path = "end_to_end/cpu_tasks.rs"]
+mod cpu_tasks;
 #[path = "end_to_end/demo.rs"]
 mod demo;
 #[path = "end_to_end/devices.rs"]
@@ -19,6 +21,8 @@ mod faults;
 mod flows;
 #[path = "end_to_end/gpu_check.rs"]
 mod gpu_check;
+#[path = "end_to_end/host_memory.rs"]
+mod host_memory;
 #[path = "end_to_end/load_ahead.rs"]
 mod load_ahead;
 #[path = "end_to_end/lost_cards.rs"]
@@ -27,6 +31,8 @@ mod lost_cards;
 mod out_of_memory;
 #[path = "end_to_end/overlap.rs"]
 mod overlap;
+#[path = "end_to_end/places.rs"]
+mod places;
 #[path = "end_to_end/plan.rs"]
 mod plan;
 #[path = "end_to_end/report.rs"]

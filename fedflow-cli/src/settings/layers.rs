@@ -9,6 +9,7 @@ use std::sync::Arc;
 use fedflow_core::{Config, ConfigError, KEYS, Key, Value};
 
 use super::config_entry::{ConfigEntry, read_entries};
+use super::home_path::typed_path;
 use crate::diagnostic::{Diagnostic, Diagnostics, SourceFile, did_you_mean};
 use crate::toml_reader::TomlReader;
 
@@ -37,6 +38,7 @@ pub struct Layers<'a> {
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
     config: Config,
+    file: Option<PathBuf>,
     pub(super) sources: BTreeMap<&'static str, Source>,
 }
 
@@ -75,7 +77,10 @@ impl Settings {
         let mut settings = Self::default();
         let mut found = Diagnostics::new();
         match read_config_file(layers) {
-            Ok(Some(file)) => found.extend(settings.take_file(&file)),
+            Ok(Some((path, file))) => {
+                found.extend(settings.take_file(&file));
+                settings.file = Some(path);
+            }
             Ok(None) => {}
             Err(error) => found.push(error),
         }
@@ -101,6 +106,12 @@ impl Settings {
         &self.config
     }
 
+    /// The configuration file that was read, as an absolute path; `None` if there was none.
+    #[must_use]
+    pub fn file(&self) -> Option<PathBuf> {
+        self.file.as_ref().and_then(|file| std::path::absolute(file).ok())
+    }
+
     /// The source of a key's value; `None` if there is no such key.
     #[must_use]
     pub fn source(&self, key: &str) -> Option<&Source> {
@@ -108,12 +119,14 @@ impl Settings {
         Some(self.sources.get(key.name).unwrap_or(&Source::Default))
     }
 
-    /// The run directory. A path in the flow file is relative to the flow file, any other to the current directory.
+    /// The run directory. A path in the flow file is relative to the flow file, any other to the current directory; `~` is
+    /// the home directory.
     #[must_use]
     pub fn workdir(&self, flow_directory: &Path, current_directory: &Path) -> PathBuf {
+        let workdir = typed_path(Path::new(&self.config.workdir));
         match self.sources.get("workdir") {
-            Some(Source::Flow { .. }) => flow_directory.join(&self.config.workdir),
-            _ => current_directory.join(&self.config.workdir),
+            Some(Source::Flow { .. }) => flow_directory.join(workdir),
+            _ => current_directory.join(workdir),
         }
     }
 
@@ -219,13 +232,17 @@ fn nearest_by_last_part(name: &str) -> Option<String> {
     (!same.is_empty()).then(|| format!("did you mean {}?", same.join(" or ")))
 }
 
-fn read_config_file(layers: &Layers<'_>) -> Result<Option<Arc<SourceFile>>, Diagnostic> {
+/// The configuration file, with its path; `None` if there is none.
+fn read_config_file(layers: &Layers<'_>) -> Result<Option<(PathBuf, Arc<SourceFile>)>, Diagnostic> {
     let (path, shown) = match layers.config_file {
         Some(path) => (layers.directory.join(path), path),
         None => (layers.directory.join(CONFIG_FILE), Path::new(CONFIG_FILE)),
     };
     match std::fs::read_to_string(&path) {
-        Ok(text) => Ok(Some(SourceFile::new(shown, text))),
+        Ok(text) => {
+            let file = SourceFile::new(shown, text);
+            Ok(Some((path, file)))
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound && layers.config_file.is_none() => Ok(None),
         Err(error) => Err(Diagnostic::new(format!("cannot read {}: {error}", shown.display()))),
     }

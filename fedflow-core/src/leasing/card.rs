@@ -20,6 +20,8 @@ pub(super) struct Card {
     pub(super) others: OtherRuns,
     /// Memory in quarantine: no process uses it, and none can have it.
     pub(super) quarantined: Size,
+    /// Whether it is a CPU slot beside cards, which only a request gets that is pinned to the CPU.
+    pub(super) is_beside: bool,
     /// Whether the device was lost. Nothing more is leased on it.
     pub(super) dropped: bool,
     pub(super) holders: BTreeMap<LeaseId, Holder>,
@@ -77,6 +79,7 @@ impl Card {
             foreign: Size::ZERO,
             others: OtherRuns::default(),
             quarantined: Size::ZERO,
+            is_beside: false,
             dropped: false,
             holders: BTreeMap::new(),
         }
@@ -107,9 +110,15 @@ impl Card {
         self.limits.is_some_and(|limits| used <= limits.without(self.quarantined).of(is_alone))
     }
 
+    /// Whether a request could get it.
     pub(super) fn suits(&self, request: &LeaseRequest) -> bool {
+        !self.dropped && self.is_meant(request)
+    }
+
+    /// Whether a request could get it if it was not dropped.
+    pub(super) fn is_meant(&self, request: &LeaseRequest) -> bool {
         let matches = |pin: &Pin| pin.matches(self.info.device, self.info.uuid.as_deref());
-        !self.dropped && request.pin.as_ref().is_none_or(matches)
+        request.pin.as_ref().map_or(!self.is_beside, matches)
     }
 
     pub(super) fn booked(&self) -> Size {

@@ -4,7 +4,7 @@ use crate::leasing::card::{Card, Holder, OtherRuns};
 use crate::leasing::lease::{Lease, LeaseId, LeaseRequest, Share, Unleasable};
 use crate::leasing::placement::{self, CardView};
 use crate::model::config::Config;
-use crate::model::device::{Device, DeviceInfo};
+use crate::model::device::{Device, DeviceInfo, Pin};
 use crate::model::identity::TaskKey;
 use crate::model::memory::card_limits::CardLimits;
 use crate::model::quantity::Size;
@@ -16,15 +16,22 @@ pub struct LeaseTable {
     cards: Vec<Card>,
     max_per_device: u32,
     next_id: u64,
-    /// The cards kept free for one waiting request, by place.
-    held_back: Option<(TaskKey, Vec<usize>)>,
+    /// What is kept free: for one waiting request, and for one beside it that waits for slots beside cards.
+    held_back: [Option<HeldBack>; 2],
+}
+
+/// The devices that are kept free for one waiting request.
+#[derive(Debug, Clone)]
+struct HeldBack {
+    holder: TaskKey,
+    places: Vec<usize>,
 }
 
 impl LeaseTable {
     /// An empty table. Up to `max_per_device` tasks without an estimate of their memory may share a card.
     #[must_use]
     pub fn new(max_per_device: u32) -> Self {
-        Self { cards: Vec::new(), max_per_device, next_id: 1, held_back: None }
+        Self { cards: Vec::new(), max_per_device, next_id: 1, held_back: [None, None] }
     }
 
     /// A table of CPU slots.
@@ -32,8 +39,7 @@ impl LeaseTable {
     pub fn of_cpu_slots(slots: u32) -> Self {
         let mut table = Self::new(1);
         for _ in 0..slots {
-            let info = DeviceInfo { device: Device::Cpu, uuid: None, name: "CPU slot".into(), memory: None };
-            table.add(info, None);
+            table.add(DeviceInfo::cpu_slot(), None);
         }
         table
     }
@@ -68,10 +74,39 @@ impl LeaseTable {
         self.cards.push(Card::new(info, limits));
     }
 
+    /// Adds CPU slots beside cards, for requests that are pinned to the CPU. To be called when all cards were added; a
+    /// table of CPU slots needs no others.
+    #[must_use]
+    pub fn with_slots_beside(mut self, slots: u32) -> Self {
+        if self.cards.iter().any(|card| card.info.device != Device::Cpu) {
+            let slot = || Card { is_beside: true, ..Card::new(DeviceInfo::cpu_slot(), None) };
+            self.cards.extend((0..slots).map(|_| slot()));
+        }
+        self
+    }
+
+    /// How many CPU slots there are beside cards. They are not among the [`devices`](Self::devices).
+    #[must_use]
+    pub fn slots_beside(&self) -> u32 {
+        u32::try_from(self.cards.iter().filter(|card| card.is_beside).count()).unwrap_or(u32::MAX)
+    }
+
     /// The devices, in the order in which they were added.
     #[must_use]
     pub fn devices(&self) -> Vec<DeviceInfo> {
-        self.cards.iter().map(|card| card.info.clone()).collect()
+        self.cards.iter().filter(|card| !card.is_beside).map(|card| card.info.clone()).collect()
+    }
+
+    /// The places of the devices that a request might get, those that were dropped included. A device's place is the number
+    /// of devices that were added before it; CPU slots beside cards come last.
+    #[must_use]
+    pub fn suiting(&self, request: &LeaseRequest) -> Vec<usize> {
+        self.cards
+            .iter()
+            .enumerate()
+            .filter(|(_, card)| card.is_meant(request))
+            .map(|(place, _)| place)
+            .collect()
     }
 
     /// Whether a request can be met at all, if nothing else were leased.
@@ -79,12 +114,13 @@ impl LeaseTable {
     /// # Errors
     /// Says why it can never be met.
     pub fn check(&self, request: &LeaseRequest) -> Result<(), Unleasable> {
-        if self.cards.iter().all(|card| card.dropped) {
+        let is_for_slots = self.is_for_slots(request);
+        if self.cards.iter().filter(|card| card.is_beside == is_for_slots).all(|card| card.dropped) {
             return Err(Unleasable::NoneLeft);
         }
         let suiting: Vec<&Card> = self.cards.iter().filter(|card| card.suits(request)).collect();
         if let (Some(pin), true) = (&request.pin, suiting.is_empty()) {
-            let left = self.cards.iter().filter(|card| !card.dropped);
+            let left = self.cards.iter().filter(|card| !card.dropped && !card.is_beside);
             let mut names: Vec<String> = left.map(|card| card.info.device.to_string()).collect();
             names.dedup();
             return Err(Unleasable::NoSuchDevice { pin: pin.clone(), available: names.join(", ") });
@@ -133,8 +169,9 @@ impl LeaseTable {
         let views = self.views(request);
         let Some(places) = placement::place(&views, request, self.max_per_device) else {
             if request.hold {
-                self.held_back =
-                    Some((request.holder, placement::hold_back(&views, request, self.max_per_device)));
+                let places = placement::hold_back(&views, request, self.max_per_device);
+                let held_back = HeldBack { holder: request.holder, places };
+                self.held_back[usize::from(self.is_for_slots(request))] = Some(held_back);
             }
             return None;
         };
@@ -146,10 +183,12 @@ impl LeaseTable {
         self.next_id += 1;
         let mut shares = Vec::with_capacity(places.len());
         for place in places {
+            let slots_before = self.cards[..place].iter().filter(|card| card.limits.is_none());
+            let number_of_slot = u32::try_from(slots_before.count()).unwrap_or(u32::MAX);
             let card = &mut self.cards[place];
             let sharing = card.limits.is_some();
-            // A device without memory is one CPU slot of many, known by its place in the table.
-            let slot = if sharing { card.free_slot() } else { u32::try_from(place).unwrap_or(u32::MAX) };
+            // A device without memory is one CPU slot of many, known by its number among them.
+            let slot = if sharing { card.free_slot() } else { number_of_slot };
             let holder = Holder {
                 memory: if sharing { request.memory } else { Size::ZERO },
                 estimated: request.estimated,
@@ -207,8 +246,8 @@ impl LeaseTable {
 
     /// A task no longer asks for devices: none are kept free for it.
     pub fn withdraw(&mut self, holder: TaskKey) {
-        if self.held_back.as_ref().is_some_and(|(held_for, _)| *held_for == holder) {
-            self.held_back = None;
+        for held_back in &mut self.held_back {
+            held_back.take_if(|held_back| held_back.holder == holder);
         }
     }
 
@@ -257,11 +296,16 @@ impl LeaseTable {
     }
 
     fn views(&self, request: &LeaseRequest) -> Vec<CardView> {
-        let held_back = self.held_back.as_ref().filter(|(holder, _)| *holder != request.holder);
+        let of_others = || self.held_back.iter().flatten().filter(|held| held.holder != request.holder);
         let view = |(place, card): (usize, &Card)| {
-            card.view(place, request, held_back.is_some_and(|(_, places)| places.contains(&place)))
+            card.view(place, request, of_others().any(|held| held.places.contains(&place)))
         };
         self.cards.iter().enumerate().map(view).collect()
+    }
+
+    /// Whether a request is for slots beside cards.
+    fn is_for_slots(&self, request: &LeaseRequest) -> bool {
+        request.pin.as_ref().is_some_and(Pin::is_cpu) && self.cards.iter().any(|card| card.is_beside)
     }
 
     fn cards_of(&mut self, device: Device) -> impl Iterator<Item = &mut Card> {
@@ -371,6 +415,41 @@ mod tests {
         table.release(second.id);
         assert!(table.rebook(first.id, Size::from_gb(7)));
         assert_eq!(table.sanity_check(), Ok(()));
+    }
+
+    #[test]
+    fn slots_beside_cards_are_only_for_what_is_pinned_to_the_cpu() {
+        let mut table = table().with_slots_beside(2);
+        assert_eq!((table.devices().len(), table.slots_beside()), (1, 2));
+        let on_cpu = |place| LeaseRequest {
+            holder: TaskKey { group: 1, place },
+            pin: Some(Pin::Device(Device::Cpu)),
+            exclusive: true,
+            ..request(900)
+        };
+        assert_eq!(table.check(&on_cpu(1)), Ok(()));
+        let card = table.try_lease(&LeaseRequest { exclusive: true, ..request(1) }).unwrap();
+        assert_eq!(table.try_lease(&request(1)), None, "no slot is a card");
+        let slots: Vec<Lease> = (1..=2).map(|place| table.try_lease(&on_cpu(place)).unwrap()).collect();
+        assert_eq!(slots.iter().map(|lease| lease.shares[0].slot).collect::<Vec<_>>(), [0, 1]);
+        assert_eq!((slots[0].device(), slots[0].device_seen), (Device::Cpu, Device::Cpu));
+        assert_eq!(table.try_lease(&on_cpu(3)), None, "all slots are taken");
+        table.end_train(slots[0].id);
+        assert!(table.try_lease(&on_cpu(3)).is_some());
+        let two = LeaseRequest { devices: 3, ..on_cpu(4) };
+        assert_eq!(table.check(&two), Err(Unleasable::TooMany { needed: 3, available: 2 }));
+        // What waits for slots keeps no card free, and the other way round.
+        let waits = LeaseRequest { devices: 2, hold: true, ..on_cpu(5) };
+        assert_eq!(table.try_lease(&waits), None);
+        let large = LeaseRequest { holder: TaskKey { group: 1, place: 6 }, hold: true, ..request(10) };
+        assert_eq!(table.try_lease(&large), None);
+        table.release(card.id);
+        assert_eq!(table.try_lease(&request(1)), None, "the card is kept free");
+        assert!(table.try_lease(&large).is_some());
+        table.drop_device(Device::Sim(0));
+        assert_eq!(table.check(&request(1)), Err(Unleasable::NoneLeft));
+        assert_eq!(table.check(&on_cpu(1)), Ok(()));
+        assert_eq!(LeaseTable::of_cpu_slots(2).with_slots_beside(4).slots_beside(), 0);
     }
 
     #[test]

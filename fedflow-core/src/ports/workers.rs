@@ -8,6 +8,7 @@ use super::settings::StopLevel;
 use crate::leasing::lease::Lease;
 use crate::model::failure::{FailureKind, LastLines};
 use crate::model::identity::WorkerId;
+use crate::model::left_running::LeftRunning;
 use crate::model::name::Name;
 use crate::model::oom::ExtraOomSigns;
 use crate::model::quantity::Size;
@@ -53,6 +54,10 @@ pub struct Assignment {
     pub attempt: u32,
     /// Its directory, an absolute path. It is new for each attempt: what an earlier attempt left there is moved away.
     pub workdir: PathBuf,
+    /// The current directory of its process, an absolute path; `None`: its own directory.
+    pub cwd: Option<PathBuf>,
+    /// Whether it is pinned to the CPU, so that its processes shall see no card.
+    pub on_cpu: bool,
     /// A directory that survives attempts and resume.
     pub checkpoint_dir: PathBuf,
     /// What runs it.
@@ -162,6 +167,8 @@ pub enum WorkerEvent {
     /// It has used so much host memory at most, all its processes together. May come several times, with larger
     /// sizes.
     Peak(Size),
+    /// Its process had ended by itself, and others that it had started went on: they were ended.
+    LeftRunning(LeftRunning),
     /// Every process of it is gone. Nothing comes after this.
     Gone {
         /// How it ended, if it was not asked to.
@@ -189,6 +196,7 @@ impl WorkerEvent {
             Self::Trained(_) => "result",
             Self::Failed { .. } => "error",
             Self::Peak(_) => "peak",
+            Self::LeftRunning(_) => "left running",
             Self::Gone { .. } => "gone",
         }
     }

@@ -73,6 +73,8 @@ impl World {
             task_id: Name::new("task").unwrap(),
             attempt,
             workdir: self.workdir(),
+            cwd: None,
+            on_cpu: false,
             checkpoint_dir: self.root.path().join("checkpoint"),
             program: Arc::new(program),
             params,
@@ -90,6 +92,8 @@ impl World {
             task_id: Name::new(task).unwrap(),
             attempt: 1,
             workdir: self.task_dir(task),
+            cwd: None,
+            on_cpu: false,
             checkpoint_dir: self.root.path().join("checkpoint"),
             program: Arc::new(program),
             params,
@@ -154,7 +158,7 @@ impl World {
         loop {
             match self.input() {
                 // How much memory it has used is reported now and then, between the events that a test waits for.
-                Input::Worker { event: WorkerEvent::Peak(_), .. } => {}
+                Input::Worker { event: WorkerEvent::Peak(_) | WorkerEvent::LeftRunning(_), .. } => {}
                 Input::Worker { worker, event } => return (worker, event),
                 other => panic!("{other:?}"),
             }

@@ -41,7 +41,8 @@ fn equal_failures_are_told_once_with_their_number() {
     let sandbox = Sandbox::new();
     sandbox.write(
         "flow.toml",
-        "[workers.w]\ncommand = [\"{scripted}\"]\n[[groups]]\nname = \"g\"\n[[groups.tasks]]\n\
+        // A worker that does not list its kinds itself is not asked of parameters before.
+        "[workers.w]\ncommand = [\"{scripted}\"]\nkinds = [\"scripted\"]\n[[groups]]\nname = \"g\"\n[[groups.tasks]]\n\
          matrix = { c = { from = 0, to = 6 } }\nid = \"client-{{ c }}\"\nworker = \"w\"\nkind = \"scripted\"\n\
          params = { load = 5 }\n",
     );
@@ -57,4 +58,11 @@ fn equal_failures_are_told_once_with_their_number() {
         outcome.stderr
     );
     assert!(sandbox.read("res/report.html").contains("in start: 6 tasks"));
+    let status = sandbox.fedflow("status res").stdout;
+    assert!(status.contains("\ng/client-0 and 5 more  error in start: "), "{status}");
+    assert_eq!(status.matches("parameters do not fit").count(), 1, "{status}");
+    let resumed = sandbox.fedflow("resume res --progress none").stderr;
+    let note = resumed.lines().filter(|line| line.contains("parameters do not fit")).collect::<Vec<_>>();
+    assert_eq!(note.len(), 1, "{resumed}");
+    assert!(note[0].ends_with(": 6 tasks") && resumed.contains("g/client-4 and 1 more\n"), "{resumed}");
 }

@@ -6,7 +6,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use fedflow_core::{Assignment, Dict, FailureKind, LeaseId, Severity, Time, WorkerEvent, WorkerId};
+use fedflow_core::{
+    Assignment, Dict, FailureKind, LeaseId, LeftRunning, Severity, Time, WorkerEvent, WorkerId,
+};
 use tracing::{Span, debug};
 
 use crate::host::cause::Cause;
@@ -180,6 +182,11 @@ impl Supervised {
         self.fail(Cause::new(FailureKind::Spawn, message));
     }
 
+    /// Tells how much memory it has used, if that is more than was told.
+    pub(crate) fn tell_memory(&self) {
+        self.listener.tell_use();
+    }
+
     /// Its deadline has passed.
     pub(crate) fn deadline_passed(&mut self, now: Time) {
         let Some(deadline) = self.deadline.take() else { return };
@@ -207,7 +214,7 @@ impl Supervised {
         self.deadline = None;
         let Some(remainder) = self.find_remainder() else { return self.finish_process(now, others) };
         let (first_id, notices) = (self.first_id, self.surroundings.notices.clone());
-        let done = move || notices.push(Notice::RemainderOver(first_id));
+        let done = move |left| notices.push(Notice::RemainderOver { first_id, left });
         match remainder.wait_in_background(done) {
             Ok(patience) => {
                 self.busy += 1;
@@ -237,9 +244,13 @@ impl Supervised {
     }
 
     /// What its process left running has ended, or has had its time.
-    pub(crate) fn remainder_over(&mut self, now: Time, others: Vec<OtherWorker>) {
+    pub(crate) fn remainder_over(&mut self, now: Time, left: Option<LeftRunning>, others: Vec<OtherWorker>) {
         self.busy = self.busy.saturating_sub(1);
         self.remainder = None;
+        if let Some(left) = left {
+            debug!("it left {left}");
+            self.listener.tell(WorkerEvent::LeftRunning(left));
+        }
         self.finish_process(now, others);
     }
 
@@ -297,15 +308,15 @@ impl Supervised {
     /// Has the result read that a command wrote.
     fn read_result(&mut self) {
         let path = self.result_path();
-        // Most commands write none. The private directory is in memory, so to see that takes no thread.
-        if !result_file::is_there(&path) {
-            return self.result_read(Ok(Dict::new()));
-        }
         self.busy += 1;
         let (first_id, notices) = (self.first_id, self.surroundings.notices.clone());
         let (limit, listener) = (self.context().options.result_limit, Arc::clone(&self.listener));
-        let done = move |outcome| notices.push(Notice::ResultRead { first_id, outcome });
-        if let Err(error) = result_file::read_in_background(path, limit, listener, done) {
+        // The disk may be slow, also where there is no result.
+        let take = Box::new(move || {
+            let outcome = result_file::take(&path, limit, || listener.enter_gate());
+            notices.push(Notice::ResultRead { first_id, outcome });
+        });
+        if let Err(error) = self.context().readers.begin(take) {
             self.busy = self.busy.saturating_sub(1);
             self.fail_to_start(format!("no thread for its result: {error}"));
         }
@@ -381,13 +392,8 @@ impl Supervised {
         &self.surroundings.context
     }
 
-    /// The directory of a session in the host's private directory.
-    pub(super) fn private_directory(&self) -> PathBuf {
-        self.context().private.of(self.first_id)
-    }
-
     /// Where a command may put its result.
     pub(super) fn result_path(&self) -> PathBuf {
-        self.context().private.result_of(self.first_id)
+        result_file::path_in(&self.assignment.workdir)
     }
 }

@@ -120,6 +120,11 @@ impl WorkerTable {
         });
     }
 
+    /// Tells how much memory each worker has used, if that is more than was told.
+    pub(crate) fn tell_memory(&self) {
+        self.workers.values().for_each(Supervised::tell_memory);
+    }
+
     /// Takes the inputs that have arrived, and does what else there is to do. Where there is nothing, it blocks until
     /// there is, or until a time.
     pub(crate) fn work(&mut self, until: Option<Time>, arrivals: &mut Arrivals) {
@@ -222,9 +227,9 @@ impl WorkerTable {
             Notice::Job(JobReport::Prepared { first_id, done }) => {
                 self.with(first_id, |worker| worker_commands::prepared(worker, done));
             }
-            Notice::RemainderOver(first_id) => {
+            Notice::RemainderOver { first_id, left } => {
                 let (now, others) = (self.context().clock.now(), self.others(first_id));
-                self.with(first_id, |worker| worker.remainder_over(now, others));
+                self.with(first_id, |worker| worker.remainder_over(now, left, others));
             }
             Notice::Swept(first_id) => {
                 let now = self.context().clock.now();
