@@ -106,8 +106,8 @@ pub use model::value::{
 };
 pub use ports::telemetry::{DeviceSample, TelemetryMerger, TelemetrySample, halve_telemetry};
 pub use ports::{
-    Assignment, DevicePool, HostSample, Input, Observer, RunSettings, Severity, StopLevel, WorkerEvent,
-    Workers,
+    Assignment, DevicePool, HostSample, Input, Observer, Obstacle, Occupant, RunSettings, Severity,
+    StopLevel, Wait, WaitCause, WorkerEvent, Workers,
 };
 pub use progress::failure_kinds::{AlikeTasks, FailureKinds};
 pub use progress::group_progress::{GroupProgress, TaskCounts};

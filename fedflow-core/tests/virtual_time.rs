@@ -8,6 +8,8 @@ mod host_memory;
 mod kills;
 #[path = "virtual_time/spares.rs"]
 mod spares;
+#[path = "virtual_time/waiting.rs"]
+mod waiting;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};

@@ -96,7 +96,9 @@ mod wall_clock;
 #[cfg(test)]
 mod example_run;
 
-pub use control::{ControlError, ControlRequest, ControlSocket, send_control_request};
+pub use control::{
+    ControlError, ControlRequest, ControlSocket, ToldWait, ask_for_wait, send_control_request,
+};
 pub use estimates_file::{EstimatesError, EstimatesFile};
 pub use journal::{
     FORMAT_VERSION, Head, JournalError, JournalFollower, JournalNotice, JournalReader, JournalWriter, Notify,

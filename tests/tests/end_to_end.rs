@@ -49,3 +49,5 @@ mod simulated_memory;
 mod telemetry;
 #[path = "end_to_end/time_limits.rs"]
 mod time_limits;
+#[path = "end_to_end/waits.rs"]
+mod waits;

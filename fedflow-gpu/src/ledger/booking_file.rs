@@ -40,6 +40,7 @@ impl BookingFile {
             fedflow_ledger: VERSION,
             world: probe_world(),
             supervisor,
+            run: None,
             waiting: None,
             beacon: Some(beacon.name().to_owned()),
         };
@@ -163,9 +164,19 @@ impl BookingFile {
     pub(super) fn set_waiting(&mut self, waiting: Option<WaitingRequest>) {
         if self.header.waiting != waiting {
             self.header.waiting = waiting;
-            // It is only shown to people, so a failure does not matter.
-            let _ = write_at(&self.file, 0, encode(&self.header));
+            self.show_header();
         }
+    }
+
+    /// Shows which run it supervises.
+    pub(super) fn set_run(&mut self, run: &str) {
+        self.header.run = Some(shortened(run));
+        self.show_header();
+    }
+
+    fn show_header(&self) {
+        // What changes in it is only shown to people, so a failure does not matter.
+        let _ = write_at(&self.file, 0, encode(&self.header));
     }
 
     /// Puts the file back if it or the directory was removed, as a session manager does when a user logs out.

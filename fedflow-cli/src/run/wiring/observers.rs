@@ -1,9 +1,10 @@
 //! What observes every run: the journal, the report, what is learned of durations, and the caller's own observer.
 
-use fedflow_core::{DurationLearner, Observer, RunEvent, Time};
+use fedflow_core::{DurationLearner, Observer, RunEvent, Time, Wait};
 use fedflow_report::ReportWriter;
 use fedflow_worker::store::JournalWriter;
 
+use super::wait_board::WaitBoard;
 use crate::debug::task_names::TaskNames;
 use crate::run::notice::Notices;
 
@@ -24,6 +25,8 @@ pub(in crate::run) struct Observers<O> {
     pub(in crate::run) notices: Notices,
     /// How many tasks have left processes running.
     pub(in crate::run) left_running: u32,
+    /// Shows what the run waits for.
+    pub(in crate::run) waits: WaitBoard,
     /// The caller's.
     pub(in crate::run) own: O,
 }
@@ -65,6 +68,11 @@ impl<O: Observer> Observer for Observers<O> {
         self.report.announce(time, event);
         // After the report, which the caller's observer may ask for what it tells.
         self.own.announce(time, event);
+    }
+
+    fn waits(&mut self, time: Time, wait: Option<&Wait>) {
+        self.waits.show(wait);
+        self.own.waits(time, wait);
     }
 }
 
