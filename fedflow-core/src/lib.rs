@@ -122,7 +122,7 @@ pub use simulation::port::SimulationPort;
 pub use simulation::script::{HandOver, Script, SimulatedFault};
 pub use work::command_line::CommandLine;
 pub use work::entry::{RecordedOutcome, TaskEntry};
-pub use work::fingerprint::fingerprint;
+pub use work::fingerprint::{fingerprint, task_fingerprint};
 pub use work::group::{GroupError, TaskGroup};
 pub use work::spec::{ExpectedTimes, Needs, Program, Reuse, SELF_WORKER, SpecError, TaskSpec, TaskTerms};
 pub use work::task::{LeaseInfo, LoadContext, ProgressSink, Task, TaskError, TaskIdentity, TrainContext};

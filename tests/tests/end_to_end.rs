@@ -5,6 +5,8 @@
 mod again;
 #[path = "end_to_end/bad_input.rs"]
 mod bad_input;
+#[path = "end_to_end/changed_flows.rs"]
+mod changed_flows;
 #[path = "end_to_end/cpu_tasks.rs"]
 mod cpu_tasks;
 #[path = "end_to_end/demo.rs"]

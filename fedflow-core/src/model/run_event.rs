@@ -54,6 +54,9 @@ pub enum RunEvent {
         fingerprint: u64,
         /// Its tasks, in the order in which they were added.
         tasks: Vec<Name>,
+        /// What each task is made of, in the same order; empty in journals of format 1.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        fingerprints: Vec<u64>,
     },
     /// An attempt at a task begins: its process is being started.
     TaskStarted {
