@@ -150,7 +150,7 @@ impl Admission {
     }
 }
 
-/// How many tasks of its kind can train at once. One whose use of a card nobody has estimated has it alone.
+/// How many tasks of its kind can train at once. One without an estimate of its card memory has a card alone.
 pub(super) fn room(task: &ScheduledTask, card: Estimate, fit: Fit, devices: &Devices) -> u32 {
     let shares = !task.needs().exclusive && card.source != EstimateSource::Default;
     devices.room(fit, shares.then_some(card.size))

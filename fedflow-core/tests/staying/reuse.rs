@@ -26,7 +26,7 @@ fn with_and_without(
         (starts(&simulation).0, simulation.now().since_start())
     };
     let (started, reusing) = run_with(reused);
-    let (_, alone) = run_with(|id| task(id));
+    let (_, alone) = run_with(task);
     (started, reusing, alone)
 }
 

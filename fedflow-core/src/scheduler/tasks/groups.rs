@@ -76,7 +76,12 @@ impl Groups {
             let pinned = task.pin().is_some();
             group.ready.push(fitting.demand(task, None), pinned, rank, place);
             if let Some(card) = task.keep.as_deref().and_then(&card) {
-                group.ready.push_with_process(fitting.demand(task, card), pinned, rank, (place, task.turn));
+                group.ready.push_with_process(
+                    fitting.demand(task, card),
+                    pinned,
+                    rank,
+                    (place, task.readied),
+                );
             }
         }
         self.all.insert(index, group);
@@ -137,7 +142,7 @@ impl Groups {
         workers: &Workers,
     ) -> Option<(TaskKey, ReadyTask)> {
         self.all.iter_mut().find_map(|(&group, Group { tasks, ready, .. })| {
-            ready.forget(|place, turn| is_ready(tasks, place, turn)).then_some(())?;
+            ready.forget(|place, readied| is_ready(tasks, place, readied)).then_some(())?;
             let fit = |place: u32| tasks.get(place as usize).map(|task| fitting.fit(task, None));
             let mut supply = None;
             let level = |fit| {
@@ -154,8 +159,8 @@ impl Groups {
         let Some(group) = self.all.get_mut(&key.group) else { return };
         let Some(task) = group.tasks.get_mut(key.place as usize) else { return };
         task.state = TaskState::Ready;
-        task.turn += 1;
-        group.ready.push_front(fitting.demand(task, None), task.pin().is_some(), key.place, task.turn);
+        task.readied += 1;
+        group.ready.push_front(fitting.demand(task, None), task.pin().is_some(), key.place, task.readied);
     }
 
     /// A task has its outcome.
@@ -205,12 +210,12 @@ impl Groups {
                 continue;
             }
             task.state = TaskState::Ready;
-            task.turn += 1;
-            let (pinned, turn) = (task.pin().is_some(), task.turn);
+            task.readied += 1;
+            let (pinned, readied) = (task.pin().is_some(), task.readied);
             let demand = fitting.demand(task, card.flatten());
             match card {
-                Some(_) => group.ready.push_with_process(demand, pinned, rank, (place, turn)),
-                None => group.ready.push_front(demand, pinned, place, turn),
+                Some(_) => group.ready.push_with_process(demand, pinned, rank, (place, readied)),
+                None => group.ready.push_front(demand, pinned, place, readied),
             }
         }
     }
@@ -230,7 +235,7 @@ impl Groups {
             if open != group.open {
                 return Err(format!("{open} tasks of group {index} are open, booked are {}", group.open));
             }
-            let queued = group.ready.counts(|place, turn| is_ready(&group.tasks, place, turn));
+            let queued = group.ready.counts(|place, readied| is_ready(&group.tasks, place, readied));
             let postponed = group.postponed.counts(|place| {
                 group.tasks.get(place as usize).is_some_and(|task| task.state == TaskState::Postponed)
             });
@@ -257,7 +262,7 @@ impl Groups {
     }
 }
 
-/// Whether a task is ready for this turn.
-fn is_ready(tasks: &[ScheduledTask], place: u32, turn: u32) -> bool {
-    tasks.get(place as usize).is_some_and(|task| task.state == TaskState::Ready && task.turn == turn)
+/// Whether a task is ready, and has been as often before.
+fn is_ready(tasks: &[ScheduledTask], place: u32, readied: u32) -> bool {
+    tasks.get(place as usize).is_some_and(|task| task.state == TaskState::Ready && task.readied == readied)
 }

@@ -31,7 +31,7 @@ pub struct ScheduledTask {
     /// The attempts that were started, by earlier sessions of the run too.
     pub(in crate::scheduler) attempts: u32,
     /// How often it was ready before.
-    pub(in crate::scheduler) turn: u32,
+    pub(in crate::scheduler) readied: u32,
     pub(in crate::scheduler) spent: Spent,
     /// What it needs beyond its terms, once it has run out of memory.
     grown: Option<Box<Grown>>,
@@ -113,7 +113,7 @@ impl ScheduledTask {
                 family: learns.then(|| Box::new(Family::of(&group_name, spec))),
                 state,
                 attempts: entry.attempt(),
-                turn: 0,
+                readied: 0,
                 spent: Spent::default(),
                 grown: None,
                 account: None,

@@ -37,7 +37,7 @@ struct Entry {
     rank: u32,
     place: u32,
     /// How often the task was ready before. An entry from before is none.
-    turn: u32,
+    readied: u32,
     /// Whether the task itself is tied to the queue's device, not only the process that is kept for it.
     pinned: bool,
 }
@@ -66,7 +66,7 @@ impl Queue {
     /// Forgets the first tasks that are not ready any more. Says whether there are others.
     fn forget(&mut self, is_ready: &impl Fn(u32, u32) -> bool) -> bool {
         for queue in [&mut self.with_process, &mut self.others] {
-            while queue.front().is_some_and(|entry| !is_ready(entry.place, entry.turn)) {
+            while queue.front().is_some_and(|entry| !is_ready(entry.place, entry.readied)) {
                 queue.pop_front();
             }
         }
@@ -77,12 +77,12 @@ impl Queue {
 impl ReadyQueues {
     /// Puts a task at the end of its queue.
     pub(super) fn push(&mut self, demand: Demand, pinned: bool, rank: u32, place: u32) {
-        self.queue(demand).others.push_back(Entry { rank, place, turn: 0, pinned });
+        self.queue(demand).others.push_back(Entry { rank, place, readied: 0, pinned });
     }
 
     /// Puts a task that is tried again before all others.
-    pub(super) fn push_front(&mut self, demand: Demand, pinned: bool, place: u32, turn: u32) {
-        self.queue(demand).others.push_front(Entry { rank: 0, place, turn, pinned });
+    pub(super) fn push_front(&mut self, demand: Demand, pinned: bool, place: u32, readied: u32) {
+        self.queue(demand).others.push_front(Entry { rank: 0, place, readied, pinned });
     }
 
     /// Puts a task for which a process is kept, perhaps tied to a card. It may be in its own queue as well.
@@ -91,12 +91,12 @@ impl ReadyQueues {
         demand: Demand,
         pinned: bool,
         rank: u32,
-        (place, turn): (u32, u32),
+        (place, readied): (u32, u32),
     ) {
-        self.queue(demand).with_process.push_back(Entry { rank, place, turn, pinned });
+        self.queue(demand).with_process.push_back(Entry { rank, place, readied, pinned });
     }
 
-    /// Forgets tasks that are not ready any more; `is_ready` tells by the task's place and turn. Says whether any is left.
+    /// Forgets tasks that are not ready any more; `is_ready` tells by the task's place and how often it was ready. Says whether any is left.
     pub(super) fn forget(&mut self, is_ready: impl Fn(u32, u32) -> bool) -> bool {
         self.queues.retain(|_, queue| queue.forget(&is_ready));
         !self.queues.is_empty()
@@ -141,7 +141,7 @@ impl ReadyQueues {
         let mut counts: BTreeMap<u32, (u32, u32)> = BTreeMap::new();
         for queue in self.queues.values() {
             for (entries, for_process) in [(&queue.others, false), (&queue.with_process, true)] {
-                for entry in entries.iter().filter(|entry| is_ready(entry.place, entry.turn)) {
+                for entry in entries.iter().filter(|entry| is_ready(entry.place, entry.readied)) {
                     let (own, with_process) = counts.entry(entry.place).or_default();
                     *(if for_process { with_process } else { own }) += 1;
                 }
