@@ -79,6 +79,16 @@ impl Admission {
         self.depth.loaded(lead, reload);
     }
 
+    /// A new process was up after so long.
+    pub(super) fn started(&mut self, startup: Duration) {
+        self.depth.started(startup);
+    }
+
+    /// Whether a process that trains now is likely to be ready for its next task before a new one is up.
+    pub(super) fn is_sooner_free_than_up(&self) -> bool {
+        self.depth.is_sooner_free_than_up()
+    }
+
     /// So many tasks train at once on the device at a place.
     pub(super) fn training(&mut self, place: usize, tasks: u32) {
         if self.seen.len() <= place {

@@ -88,6 +88,7 @@ pub(super) fn ready(parts: &mut Parts, now: Time, id: WorkerId) {
     worker.lead_time = now.since(worker.entered);
     if worker.process.served == 0 {
         worker.process.start_cost.startup_time = worker.lead_time;
+        parts.admission.started(worker.lead_time);
     }
     parts.enter(now, id, Phase::Available { place });
 }

@@ -193,7 +193,8 @@ fn waits_for_reuse(parts: &mut Parts, now: Time, key: TaskKey, fit: Fit) -> bool
         return false;
     }
     let workers = parts.workers.iter().map(|(_, worker)| worker);
-    if Supply::of(&parts.devices, workers, key.group).level(fit) == 0 {
+    let has_none = Supply::of(&parts.devices, workers, key.group).level(fit) == 0;
+    if has_none && !parts.admission.is_sooner_free_than_up() {
         return false;
     }
     let candidate = parts.candidate(task, fit);

@@ -15,6 +15,8 @@ pub(in crate::scheduler) struct LoadDepth {
     lead: Average,
     /// The lead in a process that has served others: it is up already.
     reload: Average,
+    /// The time until a new process is up.
+    startup: Average,
     train: Average,
 }
 
@@ -73,6 +75,17 @@ impl LoadDepth {
         }
     }
 
+    /// A new process was up after so long.
+    pub(in crate::scheduler) fn started(&mut self, startup: Duration) {
+        self.startup.add(startup.as_secs_f64());
+    }
+
+    /// Whether a process that trains now is likely to be ready for its next task before a new one is up.
+    pub(in crate::scheduler) fn is_sooner_free_than_up(&self) -> bool {
+        let known = self.startup.count > 0 && self.reload.count > 0 && self.train.count > 0;
+        known && self.train.mean + self.reload.mean <= self.startup.mean
+    }
+
     /// A task has trained for so long.
     pub(in crate::scheduler) fn trained(&mut self, train_time: Duration) {
         self.train.add(train_time.as_secs_f64());
@@ -119,7 +132,8 @@ impl LoadDepth {
     /// meanwhile, and one more. `cards` is how many cards they are tied to, each to one, or 0.
     pub(in crate::scheduler) fn enough_processes(&self, cards: u32, terms: Terms) -> EnoughProcesses {
         let pace = self.pace(&self.reload, terms);
-        let loading = pace.map_or(0, |pace| match cards {
+        let loads = pace.filter(|_| !self.is_sooner_free_than_up());
+        let loading = loads.map_or(0, |pace| match cards {
             // The one more has what is left of a whole.
             0 => bounded((pace.loading(pace.parallel.into()) + ROUNDED).floor()),
             // Each card is idle while its only process loads, unless that is next to nothing.
