@@ -81,6 +81,7 @@ pub use learning::family::Family;
 pub use learning::run_totals::RunTotals;
 pub use learning::stage_times::{Basis, Lead, StageTimes};
 pub use leasing::card::OtherRuns;
+pub use leasing::claim::{Claim, Foreseen};
 pub use leasing::lease::{Lease, LeaseId, LeaseRequest, Share, Unleasable};
 pub use leasing::table::LeaseTable;
 pub use model::config::*;
