@@ -22,10 +22,10 @@ use console::Term;
 use fedflow_core::{Observer, RunEvent, Time};
 use indicatif::{ProgressBar, ProgressDrawTarget};
 
-pub(crate) use failure_text::one_line;
+pub(crate) use failure_text::{one_line, told_once};
 use json::JsonView;
 use live::{Clocks, LiveView, Screen, SpooledTerminal};
-use palette::Palette;
+pub(crate) use palette::Palette;
 use plain::PlainView;
 use spool::Spool;
 pub use summary::RunSummary;

@@ -70,7 +70,8 @@ use crate::model::run_event::RunEvent;
 use crate::model::time::Time;
 use crate::ports::{HostSample, Severity, StopLevel, WorkerEvent};
 
-/// How long a process that was started for `train` has until its memory counts as measured.
+/// How long a process that was started for `train` has until its memory counts as measured. What a flow says of its
+/// memory is reserved for longer.
 const MEASURED_AFTER: Duration = Duration::from_secs(5);
 
 /// Schedules the tasks of a run, group by group.
@@ -240,6 +241,9 @@ impl Scheduler {
                 if let Some(task) = parts.groups.task_mut(task) {
                     TaskMemory::host_peak(task, peak);
                 }
+                if let Some(worker) = parts.workers.get_mut(id) {
+                    worker.process.memory = worker.process.memory.max(peak);
+                }
             }
             (Phase::Exiting | Phase::Ending(_), _) => {}
             (Phase::Starting, WorkerEvent::Ready) => attempt::ready(parts, now, id),
@@ -333,7 +337,7 @@ impl Scheduler {
             }
             let watched = parts.groups.task(worker.task).and_then(|task| parts.memory.watched(task));
             if now.since(worker.entered) >= MEASURED_AFTER {
-                parts.unreserve(id);
+                parts.is_measured(id);
             }
             if let Some(lease) = watched {
                 parts.outbox.ask(Asked::Peak { lease, trains: true });

@@ -2,6 +2,8 @@
 //! the events alone.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "virtual_time/host_memory.rs"]
+mod host_memory;
 #[path = "virtual_time/kills.rs"]
 mod kills;
 #[path = "virtual_time/spares.rs"]
@@ -547,28 +549,4 @@ fn a_task_that_is_cancelled_between_two_attempts_is_not_tried_again() {
     run(&world, &config, &mut groups, History::default()).unwrap();
     let task = groups[0].get_task("0").unwrap();
     assert_eq!((task.failure().unwrap().kind, task.attempt()), (FailureKind::Cancelled, 1));
-}
-
-#[test]
-fn a_command_keeps_its_memory_reserved_until_it_was_seen() {
-    let sample =
-        HostSample { memory_total: Size::from_gb(100), memory_available: Size::from_gb(60), cpu: 0.0 };
-    let run_with = |program: fn(u32) -> TaskSpec| {
-        let world = simulation(LeaseTable::of_cpu_slots(4), vec![script(10, 1000)]).with_host(sample);
-        let mut group = TaskGroup::new("g").unwrap();
-        for id in 0..4 {
-            let needs = Needs { memory: Some(Size::from_gb(30)), ..Needs::default() };
-            group.add_task(program(id).with_needs(needs)).unwrap();
-        }
-        run(&world, &config(), std::slice::from_mut(&mut group), History::default()).unwrap();
-        let trains = story(&world.events()).trains;
-        trains.iter().map(|(start, _)| trains.iter().filter(|(s, e)| s <= start && start < e).count()).max()
-    };
-    // 60 GB are free and 20 must stay free: one task of 30 GB at a time, unless loaded data is part of the sample.
-    assert_eq!(run_with(|id| TaskSpec::command(id, ["work"]).unwrap()), Some(1));
-    let worker = |id: u32| {
-        let program = Program::Worker { worker: "w".into(), kind: "k".into() };
-        TaskSpec::of(Name::from(id), std::sync::Arc::new(program), Dict::new())
-    };
-    assert_eq!(run_with(worker), Some(4));
 }

@@ -45,7 +45,7 @@ pub(crate) mod starting;
 pub(crate) mod supervision;
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fedflow_core::{
@@ -114,9 +114,8 @@ impl Host {
         descriptor_limit::worker_capacity()
     }
 
-    fn fresh_sample(&self) -> Option<HostSample> {
-        let sampler = self.sampler.as_ref()?;
-        sampler.lock().unwrap_or_else(PoisonError::into_inner).sample_if_older(FRESH)
+    fn sampler(&self) -> Option<MutexGuard<'_, Sampler>> {
+        Some(self.sampler.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -148,9 +147,14 @@ impl Workers for Host {
     fn next(&mut self, deadline: Option<Time>) -> (Time, Input) {
         let workers = &mut self.workers;
         let input = self.arrivals.next(deadline, |arrivals, until| workers.work(until, arrivals));
+        if matches!(input, Input::Host(_)) {
+            // What is available and what each worker uses of the rest were looked at together.
+            self.workers.tell_memory();
+        }
         // What a task took while it loaded must count before the engine starts the next one.
         let is_loaded = matches!(input, Input::Worker { event: WorkerEvent::Loaded, .. });
-        let sample = if is_loaded { self.fresh_sample() } else { None };
+        let sample =
+            if is_loaded { self.sampler().and_then(|mut it| it.sample_if_older(FRESH)) } else { None };
         let input = match sample {
             Some(sample) => {
                 self.arrivals.put_first(input);
@@ -162,7 +166,7 @@ impl Workers for Host {
     }
 
     fn host(&mut self) -> Option<HostSample> {
-        self.fresh_sample()
+        self.sampler()?.recent(FRESH)
     }
 }
 
@@ -213,5 +217,16 @@ mod tests {
         pausing.join().unwrap();
         handle.pause();
         handle.durable(1);
+    }
+
+    #[test]
+    fn the_machine_is_known_before_anything_starts() {
+        let root = tempfile::tempdir().unwrap();
+        let options = HostOptions::new(root.path(), LeaseHooks::none());
+        assert!(options.sample_interval.is_some());
+        let (mut host, _) = Host::start(options).unwrap();
+        // The sampler's first sample may have been taken by now; it has not been told yet.
+        assert!(host.host().is_some());
+        assert!(host.host().is_some());
     }
 }

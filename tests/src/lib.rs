@@ -7,6 +7,7 @@ mod held;
 mod mail_server;
 mod peak;
 mod sandbox;
+mod terminal;
 
 pub use binaries::{binary, example, faulty_system, scripted_worker};
 pub use cgroup::Cgroup;

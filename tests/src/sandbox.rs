@@ -13,6 +13,7 @@ use tempfile::TempDir;
 
 use crate::binaries::{binary, scripted_worker};
 use crate::held::Held;
+use crate::terminal::Terminal;
 
 /// A directory in which commands run. Dropping it removes the directory.
 pub struct Sandbox {
@@ -183,6 +184,30 @@ impl Sandbox {
         let mut command = self.prepared("sh");
         command.args(["-c", line, "sh"]).arg(binary("fedflow")).args(arguments.split_whitespace());
         self.outcome(command, arguments)
+    }
+
+    /// Runs `fedflow` as the foreground job of a terminal on which background groups may not write. All that it writes is
+    /// in [`Outcome::stderr`]. One that has not ended after a minute is killed.
+    ///
+    /// # Panics
+    /// It cannot be started, or there is no terminal.
+    #[must_use]
+    pub fn fedflow_on_terminal(&self, arguments: &str) -> Outcome {
+        let terminal = Terminal::open();
+        let mut command = self.prepared("setsid");
+        command.arg("--ctty").arg(binary("fedflow")).args(arguments.split_whitespace());
+        command.env("TERM", "xterm");
+        command.stdin(terminal.stream()).stdout(terminal.stream()).stderr(terminal.stream());
+        let mut child = command.spawn().expect("fedflow starts");
+        drop(command);
+        let held = Held::of(child.id());
+        if !held.ends_within(std::time::Duration::from_secs(60)) {
+            held.try_signal(Signal::KILL);
+        }
+        let code = exit_code(child.wait().expect("fedflow can be waited for"));
+        let outcome = Outcome { code, stdout: String::new(), stderr: terminal.text() };
+        println!("$ fedflow {arguments}\n{}-> {code}", outcome.stderr);
+        outcome
     }
 
     fn outcome(&self, mut command: Command, arguments: &str) -> Outcome {

@@ -17,6 +17,8 @@ mod faults;
 mod flows;
 #[path = "end_to_end/gpu_check.rs"]
 mod gpu_check;
+#[path = "end_to_end/host_memory.rs"]
+mod host_memory;
 #[path = "end_to_end/load_ahead.rs"]
 mod load_ahead;
 #[path = "end_to_end/lost_cards.rs"]

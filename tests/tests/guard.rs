@@ -271,3 +271,15 @@ fn a_supervisor_may_write_to_its_terminal_and_its_tasks_block_no_signal() {
     run.signal(Signal::INT);
     assert_eq!(run.finish(), 130);
 }
+
+#[test]
+fn a_run_goes_on_and_is_shown_on_a_terminal_on_which_background_groups_may_not_write() {
+    let sandbox = Sandbox::new();
+    sandbox.write("flow.toml", "[[groups]]\nname = \"g\"\ntasks = [{ id = \"t\", command = [\"true\"] }]\n");
+    for mode in ["plain", "bar", "none"] {
+        let arguments = format!("run flow.toml --devices cpu:1 --fresh --progress {mode}");
+        let outcome = sandbox.fedflow_on_terminal(&arguments);
+        assert_eq!(outcome.code, 0, "{mode}");
+        assert!(outcome.stderr.contains("1 task finished"), "{mode}: {}", outcome.stderr);
+    }
+}

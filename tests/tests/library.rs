@@ -131,14 +131,20 @@ fn an_interrupt_ends_a_program_whose_run_is_over() {
 /// A file that says to the test below that it is the program, or the worker that the program starts.
 const FORGETS: [&str; 2] = ["forgets", "../../../forgets"];
 
+/// Whether the program's run directory is the same one wherever it is started.
+fn is_absolute(mark: &str) -> bool {
+    std::fs::read_to_string(mark).unwrap() == "absolute"
+}
+
 #[test]
 fn a_program_that_forgets_that_it_is_the_worker_is_told_so_and_starts_nothing() {
-    if FORGETS.iter().any(|mark| Path::new(mark).exists()) {
+    if let Some(mark) = FORGETS.into_iter().find(|mark| Path::new(mark).exists()) {
+        let run_dir = if is_absolute(mark) { Path::new(mark).with_file_name("res") } else { "res".into() };
         let program = std::env::current_exe().unwrap().display().to_string();
         let test = "a_program_that_forgets_that_it_is_the_worker_is_told_so_and_starts_nothing";
         let command = [&program, "--exact", test, "--nocapture"].map(str::to_owned).to_vec();
         let worker = WorkerProgram { command, ..WorkerProgram::default() };
-        let builder = RunBuilder::new("forgets", "res", Guard::none()).devices("cpu:1");
+        let builder = RunBuilder::new("forgets", run_dir, Guard::none()).devices("cpu:1");
         let mut run = builder.workers(BTreeMap::from([("self".into(), worker)])).open().unwrap();
         let mut group = TaskGroup::new("g").unwrap();
         let task = Program::Worker { worker: "self".into(), kind: "mean".into() };
@@ -147,17 +153,17 @@ fn a_program_that_forgets_that_it_is_the_worker_is_told_so_and_starts_nothing() 
         drop(run.finish().unwrap());
         return;
     }
-    let sandbox = Sandbox::new();
-    sandbox.write("forgets", "");
-    let arguments = ["--exact", "a_program_that_forgets_that_it_is_the_worker_is_told_so_and_starts_nothing"];
-    assert_eq!(sandbox.program(&std::env::current_exe().unwrap(), &arguments).code, 0);
-    let error = &sandbox.results()["groups"][0]["tasks"][0]["error"];
-    assert_eq!((&error["stage"], &error["kind"]), (&"start".into(), &"exit".into()), "{error}");
-    assert_eq!(error["message"], "it left without saying hello (exit code 101)");
-    let journal = sandbox.read("res/.fedflow/journal.jsonl");
-    assert!(
-        journal.contains("begin `main` with `Worker::new().task::<YourTask>().run_if_worker();`"),
-        "{journal}"
-    );
-    assert!(!sandbox.path().join("res/g/t/res").exists(), "the worker opened no run of its own");
+    for run_dir in ["relative", "absolute"] {
+        let sandbox = Sandbox::new();
+        sandbox.write("forgets", run_dir);
+        let test = "a_program_that_forgets_that_it_is_the_worker_is_told_so_and_starts_nothing";
+        let program = std::env::current_exe().unwrap();
+        assert_eq!(sandbox.program(&program, &["--exact", test]).code, 0);
+        let error = &sandbox.results()["groups"][0]["tasks"][0]["error"];
+        assert_eq!((&error["stage"], &error["kind"]), (&"start".into(), &"exit".into()), "{error}");
+        assert_eq!(error["message"], "it left without saying hello (exit code 101)");
+        let journal = sandbox.read("res/.fedflow/journal.jsonl");
+        assert!(journal.contains("`Worker::new().task::<YourTask>().run_if_worker();`"), "{journal}");
+        assert!(!sandbox.path().join("res/g/t/res").exists(), "the worker opened no run of its own");
+    }
 }

@@ -180,6 +180,32 @@ fn a_resumed_run_logs_in_too() {
     assert!(said.iter().any(|line| line == &format!("AUTH PLAIN {LOGIN}")), "{said:?}");
 }
 
+/// The run was started with `--config`: a resume from another directory finds the file, and so does the one after it.
+#[test]
+fn a_resumed_run_reads_the_password_from_the_file_that_the_run_was_given() {
+    let server = MailServer::start(ServerMode::Takes);
+    let sandbox = sandbox(&server, "min-interval = \"10h\"\n", Gates::Open);
+    let config = sandbox.read("fedflow.toml") + &format!("password = \"{PASSWORD}\"\n");
+    std::fs::remove_file(sandbox.path().join("fedflow.toml")).unwrap();
+    std::fs::create_dir(sandbox.path().join("secret")).unwrap();
+    sandbox.write("secret/mail.toml", &config);
+    let run = sandbox.fedflow(&format!("{RUN} --config secret/mail.toml"));
+    assert_eq!(run.code, 1, "{}", run.stderr);
+    let login = format!("AUTH PLAIN {LOGIN}");
+    for _ in 0..2 {
+        let said = server.lines();
+        assert!(said.contains(&login), "{said:?}");
+        let resumed = sandbox.fedflow_in_shell(
+            "mkdir -p elsewhere; cd elsewhere; exec \"$@\"",
+            "resume ../res --progress none",
+        );
+        assert_eq!(resumed.code, 1, "{}", resumed.stderr);
+    }
+    assert!(server.lines().contains(&login));
+    std::fs::remove_file(sandbox.path().join("secret/mail.toml")).unwrap();
+    assert_nowhere(&sandbox, "");
+}
+
 #[test]
 fn mail_without_a_server_or_a_receiver_is_refused_before_anything_starts() {
     let server = MailServer::start(ServerMode::Takes);

@@ -83,7 +83,7 @@ keys! {
     KEEP: KeepKey = "keep" in [Task], "Keeps the process, with what it has loaded, for the next task with this key.";
 
     DEVICE: Pin = "device" in [Group, Task], "The device to which the task, or each task of the group, is pinned.";
-    ESTIMATE_MEMORY: Size = "estimate-memory" in [Group, Task], "Host memory that a task is expected to use.";
+    ESTIMATE_MEMORY: Size = "estimate-memory" in [Group, Task], "Host memory that a task is expected to use. It is reserved until the task is over, less what it uses.";
     ESTIMATE_CUDA_MEMORY: Size = "estimate-cuda-memory" in [Group, Task], "Memory of a card that a task is expected to use.";
     OOM_PATTERN: OneOrMoreTexts = "oom-pattern" in [Group, Task], "Texts on stderr or stdout that mean out of memory, beside the usual ones.";
     OOM_EXIT_CODE: OneOrMoreCodes = "oom-exit-code" in [Group, Task], "Exit codes that mean out of memory.";

@@ -35,6 +35,7 @@ pub struct RunBuilder<O = Unobserved> {
     guard: Guard,
     devices: DevicesChoice,
     config: Config,
+    config_file: Option<PathBuf>,
     workers: BTreeMap<String, WorkerProgram>,
     base_dir: Option<PathBuf>,
     flow_file: Option<FlowText>,
@@ -77,6 +78,7 @@ impl RunBuilder {
             guard,
             devices: DevicesChoice::Text(DEFAULT_DEVICES.into()),
             config: Config::default(),
+            config_file: None,
             workers: BTreeMap::new(),
             base_dir: None,
             flow_file: None,
@@ -110,6 +112,14 @@ impl<O: Observer> RunBuilder<O> {
     #[must_use]
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
+        self
+    }
+
+    /// The file that the configuration was read from. It is recorded where it lies, so that a later session finds the password
+    /// there, which is not recorded.
+    #[must_use]
+    pub fn config_file(mut self, file: impl Into<PathBuf>) -> Self {
+        self.config_file = Some(file.into());
         self
     }
 
@@ -188,6 +198,7 @@ impl<O: Observer> RunBuilder<O> {
             guard: self.guard,
             devices: self.devices,
             config: self.config,
+            config_file: self.config_file,
             workers: self.workers,
             base_dir: self.base_dir,
             flow_file: self.flow_file,
@@ -206,6 +217,8 @@ impl<O: Observer> RunBuilder<O> {
     /// # Errors
     /// As for [`Self::begin`] and [`Self::resume`]; also if the directory holds a run of another flow.
     pub fn open(self) -> Result<Run<O>, OpenError> {
+        // Before the run directory is asked: in a worker that forgot that it is one, that is its supervisor's.
+        check_start()?;
         match RunDir::open(&self.workdir) {
             Ok(run_dir) if !self.fresh => {
                 let locked = LockedRun::open(&run_dir, &self.notices)?;
@@ -264,6 +277,7 @@ impl<O: Observer> RunBuilder<O> {
     /// The directory holds no run, another supervisor works there, its journal cannot be read, processes of an earlier
     /// session cannot be ended, the devices cannot be used, or the system refuses what a run needs.
     pub fn resume(self) -> Result<Run<O>, OpenError> {
+        check_start()?;
         let run_dir = RunDir::open(&self.workdir).map_err(|error| OpenError::Directory(error.into()))?;
         let locked = LockedRun::open(&run_dir, &self.notices)?;
         self.go_on(locked)
@@ -310,6 +324,7 @@ impl<O: Observer> RunBuilder<O> {
             recorded,
             durations,
             config: self.config,
+            config_file: self.config_file,
             devices,
             workers: self.workers,
             guard: self.guard,

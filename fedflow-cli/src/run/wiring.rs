@@ -8,6 +8,7 @@ mod observers;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fedflow_core::{
@@ -55,6 +56,8 @@ pub(super) struct SessionPlan<O> {
     /// How long tasks took in earlier runs or sessions; only `longest-first` asks.
     pub(super) durations: Durations,
     pub(super) config: Config,
+    /// The file that it was read from.
+    pub(super) config_file: Option<PathBuf>,
     pub(super) devices: Devices,
     pub(super) workers: BTreeMap<String, WorkerProgram>,
     pub(super) guard: Guard,
@@ -98,7 +101,7 @@ impl<O: Observer> Session<O> {
     /// A port cannot be opened: no threads, no private directory, the journal cannot be written.
     pub(super) fn open(plan: SessionPlan<O>) -> Result<(Self, HostHandle), OpenError> {
         let SessionPlan { run_dir, lock, head, seed, recorded, durations, config, devices, .. } = plan;
-        let SessionPlan { workers, guard, notices, make_observer, .. } = plan;
+        let SessionPlan { config_file, workers, guard, notices, make_observer, .. } = plan;
         let Devices { choice, mut pool, note } = devices;
         note.iter().for_each(|note| notices.note(note));
         let learns = config.scheduler.order == StartOrder::LongestFirst;
@@ -149,6 +152,7 @@ impl<O: Observer> Session<O> {
         let setup = SessionSetup {
             devices: choice,
             config: recorded_config(&config),
+            config_file: config_file.map(|file| file.display().to_string()),
             environment: Some(session_variables()),
         };
         let settings = RunSettings {

@@ -37,6 +37,7 @@ pub struct Layers<'a> {
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
     config: Config,
+    file: Option<PathBuf>,
     pub(super) sources: BTreeMap<&'static str, Source>,
 }
 
@@ -75,7 +76,10 @@ impl Settings {
         let mut settings = Self::default();
         let mut found = Diagnostics::new();
         match read_config_file(layers) {
-            Ok(Some(file)) => found.extend(settings.take_file(&file)),
+            Ok(Some((path, file))) => {
+                found.extend(settings.take_file(&file));
+                settings.file = Some(path);
+            }
             Ok(None) => {}
             Err(error) => found.push(error),
         }
@@ -99,6 +103,12 @@ impl Settings {
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// The configuration file that was read, as an absolute path; `None` if there was none.
+    #[must_use]
+    pub fn file(&self) -> Option<PathBuf> {
+        self.file.as_ref().and_then(|file| std::path::absolute(file).ok())
     }
 
     /// The source of a key's value; `None` if there is no such key.
@@ -219,13 +229,17 @@ fn nearest_by_last_part(name: &str) -> Option<String> {
     (!same.is_empty()).then(|| format!("did you mean {}?", same.join(" or ")))
 }
 
-fn read_config_file(layers: &Layers<'_>) -> Result<Option<Arc<SourceFile>>, Diagnostic> {
+/// The configuration file, with its path; `None` if there is none.
+fn read_config_file(layers: &Layers<'_>) -> Result<Option<(PathBuf, Arc<SourceFile>)>, Diagnostic> {
     let (path, shown) = match layers.config_file {
         Some(path) => (layers.directory.join(path), path),
         None => (layers.directory.join(CONFIG_FILE), Path::new(CONFIG_FILE)),
     };
     match std::fs::read_to_string(&path) {
-        Ok(text) => Ok(Some(SourceFile::new(shown, text))),
+        Ok(text) => {
+            let file = SourceFile::new(shown, text);
+            Ok(Some((path, file)))
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound && layers.config_file.is_none() => Ok(None),
         Err(error) => Err(Diagnostic::new(format!("cannot read {}: {error}", shown.display()))),
     }

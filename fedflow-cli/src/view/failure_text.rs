@@ -1,9 +1,9 @@
 //! The text for a task that failed or is retried, and the limit on how many of them are shown.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::time::Duration;
 
-use fedflow_core::{Device, Failure, FailureKind, FailureKinds, Name, RunEvent, Stage};
+use fedflow_core::{AlikeTasks, Device, Failure, FailureKind, FailureKinds, Name, RunEvent, Stage};
 
 use super::palette::{Ink, Palette};
 use super::terminal_text;
@@ -138,6 +138,22 @@ pub(crate) fn one_line(error: &Failure) -> String {
         let _ = write!(line, ": {part}");
     }
     line
+}
+
+/// The lines for tasks that failed in the same way, indented: the task and the cause, or for several the cause with their
+/// number, and their names.
+pub(crate) fn told_once<T: Display>(palette: Palette, alike: &AlikeTasks<T>) -> String {
+    let cause = one_line(&alike.failure);
+    let names = wording::list(&alike.named);
+    if alike.tasks == 1 {
+        return format!("  {}: {cause}", palette.paint(Ink::Bad, names));
+    }
+    let tasks = palette.paint(Ink::Bad, wording::counted(alike.tasks, "task"));
+    let others = match alike.others() {
+        0 => String::new(),
+        others => format!(" and {} more", wording::count(others)),
+    };
+    format!("  {cause}: {tasks}\n      {names}{others}")
 }
 
 /// Adds the message, whose first line stands beside the cause, and the last lines that the task printed.

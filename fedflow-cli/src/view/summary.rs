@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use fedflow_core::{AlikeTasks, FailureKind, FailureKinds, Name, Observer, RunEvent, RunOutcome, Time};
 
-use super::failure_text::one_line;
+use super::failure_text::told_once;
 use super::live_tasks::LiveTasks;
 use super::palette::{Ink, Palette};
 use super::plain::exceptions;
@@ -161,19 +161,8 @@ pub(super) fn render_summary(palette: Palette, summary: &RunSummary, report: Opt
 
 /// Adds the lines for tasks that failed in the same way: the cause, their number and names, the log of the first one.
 fn push_failures(text: &mut String, palette: Palette, alike: &AlikeTasks<FailedTask>) {
+    let _ = writeln!(text, "{}", told_once(palette, alike));
     let Some(first) = alike.named.first() else { return };
-    let cause = one_line(&alike.failure);
-    if alike.tasks == 1 {
-        let name = palette.paint(Ink::Bad, first);
-        let _ = writeln!(text, "  {name}: {cause}");
-    } else {
-        let tasks = palette.paint(Ink::Bad, wording::counted(alike.tasks, "task"));
-        let others = match alike.others() {
-            0 => String::new(),
-            others => format!(" and {} more", wording::count(others)),
-        };
-        let _ = writeln!(text, "  {cause}: {tasks}\n      {}{others}", wording::list(&alike.named));
-    }
     if let Some(workdir) = &first.workdir {
         // Where nothing was printed, the task's other files may say more.
         let log = alike.failure.last_lines().map(|(log, _)| workdir.join(log));

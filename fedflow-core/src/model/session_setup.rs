@@ -13,6 +13,10 @@ pub struct SessionSetup {
     pub devices: String,
     /// Its effective configuration, without secrets.
     pub config: Dict,
+    /// The file that its configuration was read from, an absolute path: passwords are not recorded, and are looked for there
+    /// again. `None` if there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_file: Option<String>,
     /// The variables of its environment on which depends what programs its tasks found and what these saw; those that were
     /// set. `None` if they were not recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -10,7 +10,7 @@ use super::parts::Parts;
 use super::processes::kept_processes::KeptProcess;
 use super::processes::process::Process;
 use super::processes::workers::{Admitted, Ending, Moving, Phase, Worker};
-use super::tasks::account::Account;
+use super::tasks::account::{Account, Estimate};
 use super::tasks::memory::Sampled;
 use super::tasks::retry;
 use super::tasks::task::TaskState;
@@ -57,9 +57,12 @@ pub(super) fn begin(
     parts: &mut Parts,
     now: Time,
     key: TaskKey,
-    process: Process,
+    mut process: Process,
     has_data: bool,
 ) -> (WorkerId, u32) {
+    if !has_data {
+        process.memory = Size::ZERO;
+    }
     let attempt = parts.groups.task(key).map_or(1, |task| task.attempts + 1);
     let id = parts.workers.begin(Worker::new(now, key, attempt, process, has_data));
     if let Some(task) = parts.groups.task_mut(key) {
@@ -84,10 +87,10 @@ pub(super) fn ready(parts: &mut Parts, now: Time, id: WorkerId) {
 }
 
 /// A spare worker may load.
-pub(super) fn admit_spare(parts: &mut Parts, now: Time, id: WorkerId, reserved: Size) {
+pub(super) fn admit_spare(parts: &mut Parts, now: Time, id: WorkerId, estimate: Estimate) {
     let place = parts.workers.next_place();
     if let Some(worker) = parts.workers.get_mut(id) {
-        worker.admitted = Some(Admitted { reserved, was_spare: true });
+        worker.admitted = Some(Admitted { estimate, is_measured: false, was_spare: true });
     }
     parts.enter(now, id, Phase::Available { place });
 }
@@ -115,7 +118,7 @@ pub(super) fn loaded(parts: &mut Parts, now: Time, id: WorkerId, load_time: Dura
     parts.admission.loaded(worker.lead_time.saturating_add(load_time));
     // A command that loads nothing has no process yet: what it will use cannot have been measured.
     if parts.groups.task(task).is_none_or(|task| task.loads()) {
-        parts.unreserve(id);
+        parts.is_measured(id);
     }
     parts.lease_pass.request();
     parts.tell(task, |group, task| RunEvent::TaskLoaded { group, task, attempt, load_time });
@@ -312,7 +315,6 @@ fn stop_working(parts: &mut Parts, now: Time, id: WorkerId, failure: Option<Fail
     let was_waiting = matches!(worker.phase, Phase::Waiting { .. });
     let task = worker.task;
     parts.enter(now, id, Phase::Ending(ending));
-    parts.unreserve(id);
     if was_waiting {
         parts.outbox.push(SchedulerOutput::Withdraw(task));
         parts.lease_pass.request();

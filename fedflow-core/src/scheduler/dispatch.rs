@@ -11,6 +11,7 @@ use super::processes::affinity::{self, CardUse};
 use super::processes::kept_processes::Taken;
 use super::processes::process::Process;
 use super::processes::workers::{Ahead, Moving, Phase, Worker};
+use super::tasks::account::Estimate;
 use super::tasks::groups::QueueName;
 use super::tasks::task::ScheduledTask;
 use super::timers::Due;
@@ -97,8 +98,8 @@ fn admit(parts: &mut Parts, now: Time) -> bool {
     });
     let Some((group, _, _, id, key)) = in_order.min() else { return false };
     let Some(task) = parts.groups.task(key) else { return false };
-    let memory = parts.memory.host(task).size;
-    if !may_load(parts, task, parts.workers.ahead(group)) || !has_room(parts, now, memory, group) {
+    let memory = parts.memory.host(task);
+    if !may_load(parts, task, parts.workers.ahead(group)) || !has_room(parts, now, memory.size, group) {
         return false;
     }
     attempt::admit_spare(parts, now, id, memory);
@@ -112,7 +113,7 @@ fn start(parts: &mut Parts, now: Time) -> bool {
         return true;
     }
     let Some(task) = parts.groups.task(key) else { return false };
-    let (policy, memory) = (task.keep.clone(), parts.memory.host(task).size);
+    let (policy, memory) = (task.keep.clone(), parts.memory.host(task));
     let has_data = policy.as_deref().is_some_and(|policy| parts.kept.has_data_for(policy));
     let is_served = policy.as_deref().is_some_and(|policy| policy.allows_reuse() || has_data);
     let (loads, ahead) = (task.loads(), parts.workers.ahead(key.group));
@@ -133,7 +134,7 @@ fn start(parts: &mut Parts, now: Time) -> bool {
     if parts.workers.len() + parts.kept.len() >= parts.config.scheduler.max_process as usize {
         // Another process may have to go first; the start follows when it is gone.
         if !is_spare && !let_one_go(parts, now) && needs_way(parts, key.group) {
-            give_way(parts, now);
+            give_way(parts, now, |_| true);
         }
         return false;
     }
@@ -163,7 +164,7 @@ fn postpone(parts: &mut Parts, key: TaskKey, rank: u32) -> bool {
 }
 
 /// Gives a task to a process that was kept for the like of it, if there is one.
-fn hand_over(parts: &mut Parts, now: Time, key: TaskKey, memory: Size) -> bool {
+fn hand_over(parts: &mut Parts, now: Time, key: TaskKey, memory: Estimate) -> bool {
     let Some(task) = parts.groups.task(key) else { return false };
     let most = parts.admission.wanted_ahead_of_each(task, parts.memory.card(task));
     let workers = &parts.workers;
@@ -172,7 +173,7 @@ fn hand_over(parts: &mut Parts, now: Time, key: TaskKey, memory: Size) -> bool {
     let (to, attempt) = attempt::begin(parts, now, key, process, has_data);
     if has_data {
         // What it has loaded is part of what was measured of the host.
-        parts.admit(to, Size::ZERO);
+        parts.admit(to, memory, true);
     } else {
         admit_if_room(parts, now, to, memory, key.group);
     }
@@ -194,10 +195,10 @@ fn may_load(parts: &Parts, task: &ScheduledTask, ahead: Ahead) -> bool {
     ahead.admitted < parts.admission.wanted_ahead(task, parts.memory.card(task))
 }
 
-fn admit_if_room(parts: &mut Parts, now: Time, id: WorkerId, memory: Size, group: u32) {
+fn admit_if_room(parts: &mut Parts, now: Time, id: WorkerId, memory: Estimate, group: u32) {
     // Those that are up already come first.
-    if parts.workers.ahead(group).spares == 1 && has_room(parts, now, memory, group) {
-        parts.admit(id, memory);
+    if parts.workers.ahead(group).spares == 1 && has_room(parts, now, memory.size, group) {
+        parts.admit(id, memory, false);
     }
 }
 
@@ -209,7 +210,9 @@ fn has_room(parts: &mut Parts, now: Time, memory: Size, group: u32) -> bool {
         // Until the next sample shows what the last one gave back, no other process must go.
         HostRoom::Unknown => return !parts.workers.any_admitted(),
         HostRoom::NoMemory => {
-            if let_one_go(parts, now) || (needs_way(parts, group) && give_way(parts, now)) {
+            // One that is only up has nothing of the host's memory.
+            let has_memory = |worker: &Worker| worker.admitted.is_some();
+            if let_one_go(parts, now) || (needs_way(parts, group) && give_way(parts, now, has_memory)) {
                 return false;
             }
         }
@@ -231,14 +234,14 @@ fn let_one_go(parts: &mut Parts, now: Time) -> bool {
     parts.kept.any_leaving() || oldest.is_some_and(|id| parts.let_go(now, id, Severity::Asked))
 }
 
-/// Ends one worker that has loaded ahead, as the active group needs its room; its task starts anew later. Says whether
+/// Ends one such worker of a later group, as the active group needs its room; its task starts anew later. Says whether
 /// there was one.
-fn give_way(parts: &mut Parts, now: Time) -> bool {
+fn give_way(parts: &mut Parts, now: Time, has_room: impl Fn(&Worker) -> bool) -> bool {
     let active = parts.groups.active();
     if parts.workers.any(|worker| worker.task.group > active && worker.is_ending()) {
         return true;
     }
-    let is_ahead = |worker: &Worker| worker.task.group > active && worker.is_ahead();
+    let is_ahead = |worker: &Worker| worker.task.group > active && worker.is_ahead() && has_room(worker);
     let youngest = parts.workers.iter().rev().find(|(_, worker)| is_ahead(worker)).map(|(id, _)| id);
     let Some(id) = youngest else { return false };
     attempt::end(parts, now, id, None, Severity::Asked);

@@ -10,6 +10,7 @@ use super::lease_pass::LeasePass;
 use super::processes::kept_processes::KeptProcesses;
 use super::processes::ladder::Ladder;
 use super::processes::workers::{Admitted, Moving, Phase, Worker, Workers};
+use super::tasks::account::Estimate;
 use super::tasks::groups::Groups;
 use super::tasks::keep_policy::KeepPolicy;
 use super::tasks::memory::TaskMemory;
@@ -18,7 +19,6 @@ use crate::leasing::lease::{Lease, LeaseId};
 use crate::model::config::Config;
 use crate::model::identity::{TaskKey, WorkerId};
 use crate::model::name::Name;
-use crate::model::quantity::Size;
 use crate::model::run_event::RunEvent;
 use crate::model::time::Time;
 use crate::ports::{Severity, StopLevel};
@@ -57,17 +57,17 @@ impl Parts {
         }
     }
 
-    /// A worker may load, and this much host memory is reserved for it.
-    pub(super) fn admit(&mut self, id: WorkerId, reserved: Size) {
+    /// A worker may load, and is expected to use this much host memory. `is_measured`: samples of the host show it.
+    pub(super) fn admit(&mut self, id: WorkerId, estimate: Estimate, is_measured: bool) {
         if let Some(worker) = self.workers.get_mut(id) {
-            worker.admitted = Some(Admitted { reserved, was_spare: false });
+            worker.admitted = Some(Admitted { estimate, is_measured, was_spare: false });
         }
     }
 
-    /// The host memory of a worker is measured from now on, or not used.
-    pub(super) fn unreserve(&mut self, id: WorkerId) {
+    /// From now on, samples of the host show how much memory a worker uses.
+    pub(super) fn is_measured(&mut self, id: WorkerId) {
         if let Some(admitted) = self.workers.get_mut(id).and_then(|worker| worker.admitted.as_mut()) {
-            admitted.reserved = Size::ZERO;
+            admitted.is_measured = true;
         }
     }
 

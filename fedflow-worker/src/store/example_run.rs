@@ -47,6 +47,7 @@ pub(in crate::store) fn setup() -> SessionSetup {
     SessionSetup {
         devices: "cuda:1".into(),
         config: Dict::from([("scheduler.max-process", 2_i64)]),
+        config_file: Some("/flows/fedflow.toml".into()),
         environment: Some(BTreeMap::from([("PATH".into(), "/usr/bin".into())])),
     }
 }

@@ -92,7 +92,7 @@ impl RunState {
     pub fn setup(&self) -> SessionSetup {
         self.progress.setup().cloned().unwrap_or_else(|| {
             let Head { devices, config, .. } = self.head().clone();
-            SessionSetup { devices, config, environment: None }
+            SessionSetup { devices, config, config_file: None, environment: None }
         })
     }
 
@@ -228,6 +228,7 @@ mod tests {
         let of_head = SessionSetup {
             devices: sample::head().devices,
             config: sample::head().config,
+            config_file: None,
             environment: None,
         };
         assert_eq!((state.setup(), state.seed()), (of_head.clone(), sample::head().seed));

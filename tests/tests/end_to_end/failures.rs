@@ -57,4 +57,11 @@ fn equal_failures_are_told_once_with_their_number() {
         outcome.stderr
     );
     assert!(sandbox.read("res/report.html").contains("in start: 6 tasks"));
+    let status = sandbox.fedflow("status res").stdout;
+    assert!(status.contains("\ng/client-0 and 5 more  error in start: "), "{status}");
+    assert_eq!(status.matches("parameters do not fit").count(), 1, "{status}");
+    let resumed = sandbox.fedflow("resume res --progress none").stderr;
+    let note = resumed.lines().filter(|line| line.contains("parameters do not fit")).collect::<Vec<_>>();
+    assert_eq!(note.len(), 1, "{resumed}");
+    assert!(note[0].ends_with(": 6 tasks") && resumed.contains("g/client-4 and 1 more\n"), "{resumed}");
 }

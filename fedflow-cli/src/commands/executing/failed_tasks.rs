@@ -70,7 +70,7 @@ pub(super) fn run_again(
 }
 
 /// The tasks that have failed or were cancelled, in order, each with how.
-pub(super) fn failed_tasks(recorded: &RunProgress) -> impl Iterator<Item = (&GroupProgress, &Name, String)> {
+fn failed_tasks(recorded: &RunProgress) -> impl Iterator<Item = (&GroupProgress, &Name, String)> {
     recorded.tasks().filter_map(|(group, task)| Some((group, &task.id, failure(task)?)))
 }
 

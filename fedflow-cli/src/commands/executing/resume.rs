@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use fedflow_core::{Config, GroupProgress, Name, OnFailure, RunProgress, SessionSetup};
+use fedflow_core::{Config, FailureKinds, GroupProgress, Name, OnFailure, RunProgress, SessionSetup};
 use fedflow_worker::store::{Head, RunDir, RunState, recover};
 
-use super::failed_tasks::{Again, by_group, failed_tasks, find_named, run_again};
+use super::failed_tasks::{Again, by_group, find_named, run_again};
 use super::flow_groups::run_groups;
 use super::shown_run::{shown, spoken};
 use crate::args::{ResumeArgs, SettingArgs};
@@ -17,9 +17,12 @@ use crate::commands::printing::{plain_table, stderr, stdout};
 use crate::flow::{Flow, FlowFile, FlowGroup};
 use crate::run::short_path;
 use crate::run::{Guard, LockedRun, RunBuilder};
+use crate::view::{Palette, told_once};
 
 /// The most tasks that are named.
 const SHOWN: usize = 10;
+/// The most tasks that are named of those that failed in the same way.
+const NAMED: usize = 5;
 
 /// Goes on with the run.
 pub(in crate::commands) fn cmd_resume(args: &ResumeArgs, guard: Guard) -> Result<(), CommandError> {
@@ -35,7 +38,7 @@ pub(in crate::commands) fn cmd_resume(args: &ResumeArgs, guard: Guard) -> Result
     let file = recorded_flow(&run_dir, &head)?;
     let named = named(args, locked.state(), &run_dir)?;
     let setup = locked.state().setup();
-    let config = with_password(with_grace(config_of(&setup)?, args.grace))?;
+    let (config, config_file) = with_password(with_grace(config_of(&setup)?, args.grace), &setup)?;
     let devices = open_devices(args.devices.as_deref().unwrap_or(&setup.devices), &config)?;
     check_flow(&file.flow, &config, devices.pool())?;
     let recorded = locked.state().progress();
@@ -47,10 +50,13 @@ pub(in crate::commands) fn cmd_resume(args: &ResumeArgs, guard: Guard) -> Result
         let stops_at_failures = config.task.on_failure == OnFailure::Stop;
         say_if_only_failures(&file.flow.groups, &recorded, stops_at_failures);
     }
-    let builder = RunBuilder::new(head.flow, run_dir.path(), guard)
+    let mut builder = RunBuilder::new(head.flow, run_dir.path(), guard)
         .opened_devices(devices)
         .config(config)
         .workers(worker_programs(&file.flow));
+    if let Some(file) = config_file {
+        builder = builder.config_file(file);
+    }
     run_groups(shown(builder, args.progress).go_on(locked)?, &file.flow)
 }
 
@@ -101,20 +107,29 @@ fn say_again(again: &[Again]) {
 
 /// Says that nothing is left to run but what failed, if so, and names it.
 fn say_if_only_failures(groups: &[Arc<FlowGroup>], recorded: &RunProgress, stops_at_failures: bool) {
-    let failed: Vec<String> = failed_tasks(recorded)
-        .map(|(group, task, failure)| format!("\n  {}/{task}: {failure}", group.name))
-        .collect();
+    let mut failed: FailureKinds<String, SHOWN, NAMED> = FailureKinds::default();
+    for (group, task) in recorded.tasks() {
+        if let Some(failure) = task.failure() {
+            let name = format!("{}/{}", group.name, task.id);
+            failed.add(failure, &task.id, group.workdir_of(task).as_deref(), name);
+        }
+    }
     let is_left = |group: &FlowGroup| !recorded.group(&group.name).is_some_and(GroupProgress::is_over);
     let mut left = groups.iter().filter(|group| is_left(group));
     // A group that has begun is gone on with, whatever failed before.
     let any_left = left.any(|group| !stops_at_failures || recorded.group(&group.name).is_some());
-    if failed.is_empty() || any_left {
+    if failed.iter().next().is_none() || any_left {
         return;
     }
-    let more = failed.len().saturating_sub(SHOWN);
-    let more = if more > 0 { format!("\n  … and {more} more") } else { String::new() };
-    let shown = failed.get(..SHOWN).unwrap_or(&failed).concat();
-    stderr::say(&format!("note: nothing is left to run, as these tasks have failed:{shown}{more}"));
+    let mut text = String::from("note: nothing is left to run, as these tasks have failed:");
+    for alike in failed.iter() {
+        text.push('\n');
+        text.push_str(&told_once(Palette::of_stderr(), alike));
+    }
+    if failed.left_out() > 0 {
+        text.push_str(&format!("\n  … and {} more", failed.left_out()));
+    }
+    stderr::say(&text);
 }
 
 fn config_of(setup: &SessionSetup) -> Result<Config, CommandError> {
@@ -125,12 +140,20 @@ fn config_of(setup: &SessionSetup) -> Result<Config, CommandError> {
     Ok(config)
 }
 
-/// The journal keeps no password: it is taken from where the run took it, `fedflow.toml` or the environment.
-fn with_password(mut config: Config) -> Result<Config, CommandError> {
-    if config.smtp.enable {
-        config.smtp.password = load_settings(&SettingArgs::default(), None)?.config().smtp.password.clone();
+/// The journal keeps no password: it is taken from where the run took it, its configuration file or the environment. Also
+/// returns that file: the current directory's `fedflow.toml` if the run had none, or it is not there any more.
+fn with_password(
+    mut config: Config,
+    setup: &SessionSetup,
+) -> Result<(Config, Option<PathBuf>), CommandError> {
+    let recorded = setup.config_file.as_ref().map(PathBuf::from);
+    if !config.smtp.enable {
+        return Ok((config, recorded));
     }
-    Ok(config)
+    let args = SettingArgs { config: recorded.filter(|file| file.exists()), set: Vec::new() };
+    let settings = load_settings(&args, None)?;
+    config.smtp.password = settings.config().smtp.password.clone();
+    Ok((config, settings.file()))
 }
 
 fn say_if_changed(flow_file: &Path, kept: &str) {

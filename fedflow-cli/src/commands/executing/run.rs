@@ -42,6 +42,9 @@ pub(in crate::commands) fn cmd_run(args: &RunArgs, guard: Guard) -> Result<(), C
         .flow_file(&args.flow, file.text())
         .reserve(task_directories(&file.flow, grouping))
         .fresh(args.fresh);
+    if let Some(file) = settings.file() {
+        builder = builder.config_file(file);
+    }
     if let Some(seed) = args.seed {
         builder = builder.seed(seed);
     }

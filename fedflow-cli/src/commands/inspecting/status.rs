@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use fedflow_core::{Failure, FailureKind, RunOutcome, TaskPhase};
+use fedflow_core::{Failure, FailureKind, FailureKinds, RunOutcome, TaskPhase};
 use fedflow_worker::store::{LockHolder, LockState, RunDir, RunLock, unix_now};
 use serde_json::{Value, json};
 
@@ -13,9 +13,9 @@ use crate::commands::command_error::CommandError;
 use crate::commands::printing::plain_table;
 use crate::commands::printing::stdout;
 use crate::run::short_path;
-use crate::view::{counted, escape, one_line, seconds};
+use crate::view::{count, counted, escape, one_line, seconds};
 
-/// How many failed tasks are listed for people.
+/// How many kinds of failures are listed for people.
 const LISTED: usize = 10;
 
 /// Prints the state of the run.
@@ -124,18 +124,28 @@ fn failures(overview: &Overview) -> impl Iterator<Item = (&GroupOverview, &TaskO
 }
 
 fn push_failures(text: &mut String, overview: &Overview) {
-    let told = failures(overview).filter(|(.., failure)| failure.kind != FailureKind::Cancelled);
-    let told: Vec<_> = told.collect();
-    if told.is_empty() {
+    let mut kinds: FailureKinds<String, LISTED, 1> = FailureKinds::default();
+    for (group, task, failure) in failures(overview).filter(|(.., told)| told.kind != FailureKind::Cancelled)
+    {
+        let name = format!("{}/{}", group.name, task.id);
+        kinds.add(failure, &task.id, group.workdir_of(task).as_deref(), name);
+    }
+    let mut rows = kinds
+        .iter()
+        .map(|alike| {
+            let others = match alike.others() {
+                0 => String::new(),
+                others => format!(" and {} more", count(others)),
+            };
+            [format!("{}{others}", alike.named.concat()), one_line(&alike.failure)]
+        })
+        .peekable();
+    if rows.peek().is_none() {
         return;
     }
-    let rows = told
-        .iter()
-        .take(LISTED)
-        .map(|(group, task, failure)| [format!("{}/{}", group.name, task.id), one_line(failure)]);
     let _ = writeln!(text, "\n{}", plain_table(["failed", "why"], rows));
-    if told.len() > LISTED {
-        let _ = writeln!(text, "… and {} more", told.len() - LISTED);
+    if kinds.left_out() > 0 {
+        let _ = writeln!(text, "… and {} more", count(kinds.left_out()));
     }
 }
 

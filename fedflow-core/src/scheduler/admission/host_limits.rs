@@ -6,8 +6,9 @@ use crate::ports::HostSample;
 
 /// The limits on the host's memory and processors, and its last sample.
 ///
-/// What a task is expected to need is reserved from its admission until it has loaded; from then on what is measured
-/// counts, as the task is part of it.
+/// What a task is expected to need is reserved from its admission, less what it was seen to use. What its flow says
+/// holds until the task is over, as a command loads its data while it trains. A guess, learned or not, holds until
+/// the task has loaded; from then on what is measured counts, as the task is part of it.
 #[derive(Debug, Clone)]
 pub(super) struct HostLimits {
     utilization: UtilizationLimit,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::leasing::lease::LeaseId;
 use crate::model::device::Device;
+use crate::model::quantity::Size;
 
 /// A process, whether it has a task or is kept for one.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -14,6 +15,8 @@ pub(in crate::scheduler) struct Process {
     pub(in crate::scheduler) resident: Option<LeaseId>,
     /// The card to which it is tied because it has trained there: what it holds of a card cannot be moved.
     pub(in crate::scheduler) card: Option<Device>,
+    /// The most host memory that it was seen to use for its task, or for earlier ones whose data it still has.
+    pub(in crate::scheduler) memory: Size,
     pub(in crate::scheduler) start_cost: StartCost,
 }
 

@@ -13,8 +13,10 @@ use crate::model::device::Device;
 use crate::model::failure::FailureKind;
 use crate::model::identity::{TaskKey, WorkerId};
 use crate::model::limits::Limits;
+use crate::model::memory_use::EstimateSource;
 use crate::model::quantity::Size;
 use crate::model::time::Time;
+use crate::scheduler::tasks::account::Estimate;
 
 /// One attempt at a task, from the start of its process until every process of it is gone.
 #[derive(Debug, Clone)]
@@ -42,8 +44,10 @@ pub(in crate::scheduler) struct Worker {
 /// The decision that a worker may load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::scheduler) struct Admitted {
-    /// Host memory that is reserved for it until its use can be measured.
-    pub(in crate::scheduler) reserved: Size,
+    /// The host memory that it is expected to use.
+    pub(in crate::scheduler) estimate: Estimate,
+    /// Whether samples of the host show what it uses. A guess gives way to that; what the flow says holds on.
+    pub(in crate::scheduler) is_measured: bool,
     /// Whether it was up before.
     pub(in crate::scheduler) was_spare: bool,
 }
@@ -74,6 +78,16 @@ impl Worker {
 
     pub(in crate::scheduler) fn rules(&self) -> Rules {
         self.phase.rules()
+    }
+
+    /// The host memory that is reserved for it beside what it was seen to use. One that is ending will not use more.
+    fn reserved(&self) -> Size {
+        let holds = |admitted: &Admitted| {
+            let is_guess = admitted.estimate.source != EstimateSource::Given;
+            self.phase.stage().is_some() && !(is_guess && admitted.is_measured)
+        };
+        let estimate = self.admitted.filter(holds).map_or(Size::ZERO, |admitted| admitted.estimate.size);
+        estimate.saturating_sub(self.process.memory)
     }
 
     pub(in crate::scheduler) fn enter(&mut self, now: Time, phase: Phase) {
@@ -239,7 +253,7 @@ impl Workers {
 
     /// The host memory that is reserved.
     pub(in crate::scheduler) fn reserved(&self) -> Size {
-        self.all.iter().filter_map(|(_, worker)| worker.admitted).map(|admitted| admitted.reserved).sum()
+        self.all.iter().map(|(_, worker)| worker.reserved()).sum()
     }
 
     /// The worker that may load next.

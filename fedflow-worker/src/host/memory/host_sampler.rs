@@ -18,7 +18,15 @@ use crate::pausable_clock::Clock;
 pub(crate) struct Sampler {
     clock: Clock,
     groups: Vec<MemoryGroup>,
-    last: Option<(Time, CpuTimes)>,
+    last: Option<Taken>,
+}
+
+/// A sample that was taken.
+#[derive(Debug, Clone, Copy)]
+struct Taken {
+    at: Time,
+    times: CpuTimes,
+    sample: HostSample,
 }
 
 /// Processor time since the machine started, in the kernel's ticks.
@@ -41,19 +49,24 @@ impl Sampler {
             .filter(|(limit, _)| *limit < total)
             .fold((total, available), |least, (limit, left)| (least.0.min(limit), least.1.min(left)));
         let times = cpu_times_of(&fs::read_to_string("/proc/stat").ok()?)?;
-        let cpu = self.last.map_or(0.0, |(_, before)| times.busy_since(before));
-        self.last = Some((self.clock.now(), times));
-        Some(HostSample {
+        let sample = HostSample {
             memory_total: Size::from_bytes(total),
             memory_available: Size::from_bytes(available),
-            cpu,
-        })
+            cpu: self.last.map_or(0.0, |before| times.busy_since(before.times)),
+        };
+        self.last = Some(Taken { at: self.clock.now(), times, sample });
+        Some(sample)
     }
 
     /// A sample, unless the last one is younger than `age`.
     pub(crate) fn sample_if_older(&mut self, age: Duration) -> Option<HostSample> {
-        let fresh = self.last.is_some_and(|(time, _)| self.clock.now().since(time) < age);
+        let fresh = self.last.is_some_and(|last| self.clock.now().since(last.at) < age);
         if fresh { None } else { self.sample() }
+    }
+
+    /// A sample, or the last one if that is younger than `age`: it may not have come to the engine yet.
+    pub(crate) fn recent(&mut self, age: Duration) -> Option<HostSample> {
+        self.sample_if_older(age).or_else(|| self.last.map(|last| last.sample))
     }
 }
 
@@ -170,6 +183,7 @@ mod tests {
         assert!(sample.memory_total > Size::ZERO && sample.memory_available <= sample.memory_total);
         assert!((0.0..=1.0).contains(&sample.cpu));
         assert_eq!(sampler.sample_if_older(Duration::from_secs(3600)), None);
+        assert_eq!(sampler.recent(Duration::from_secs(3600)), Some(sample));
         assert!(sampler.sample_if_older(Duration::ZERO).is_some());
     }
 }

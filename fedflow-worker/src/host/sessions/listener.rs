@@ -206,6 +206,15 @@ impl Listener {
         &self.memory_peak
     }
 
+    /// Tells how much memory the worker's processes have used, if that is more than was told.
+    pub(crate) fn tell_use(&self) {
+        // Held while putting, so that nothing of this worker comes after its end.
+        let state = self.lock();
+        if !state.closed {
+            self.tell_peak(state.worker);
+        }
+    }
+
     fn tell_peak(&self, worker: WorkerId) {
         if let Some(peak) = self.memory_peak.news() {
             self.inputs.put(Input::Worker { worker, event: WorkerEvent::Peak(peak) });

@@ -180,6 +180,11 @@ impl Supervised {
         self.fail(Cause::new(FailureKind::Spawn, message));
     }
 
+    /// Tells how much memory it has used, if that is more than was told.
+    pub(crate) fn tell_memory(&self) {
+        self.listener.tell_use();
+    }
+
     /// Its deadline has passed.
     pub(crate) fn deadline_passed(&mut self, now: Time) {
         let Some(deadline) = self.deadline.take() else { return };

@@ -120,6 +120,11 @@ impl WorkerTable {
         });
     }
 
+    /// Tells how much memory each worker has used, if that is more than was told.
+    pub(crate) fn tell_memory(&self) {
+        self.workers.values().for_each(Supervised::tell_memory);
+    }
+
     /// Takes the inputs that have arrived, and does what else there is to do. Where there is nothing, it blocks until
     /// there is, or until a time.
     pub(crate) fn work(&mut self, until: Option<Time>, arrivals: &mut Arrivals) {

@@ -96,7 +96,8 @@ impl Phase {
     /// A limit runs only in a phase whose length the task controls, so that no task fails for what it waited.
     ///
     /// Besides, in every phase: a worker is one of `max-process` until its processes are gone, and what is reserved
-    /// for it of the host's memory counts from its admission until its use can be measured.
+    /// for it of the host's memory counts from its admission: what its flow says until it is exiting or ending, a guess
+    /// until its use can be measured; either less what it was seen to use.
     pub(in crate::scheduler) fn rules(&self) -> Rules {
         use TimeLimit::{Load, Start, Train};
         let rules = |stage, ahead, busy, limit, timeout| Rules { stage, ahead, busy, limit, timeout };
