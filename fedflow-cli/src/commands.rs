@@ -16,6 +16,7 @@ mod printing;
 use std::process::ExitCode;
 
 use clap::Parser;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use self::command_error::CommandError;
 use self::executing::run_guarded;
@@ -30,7 +31,7 @@ pub fn main() -> ExitCode {
     prepare_process();
     // Before anything is begun: a mistake in the variable is said once, and clearly.
     let checked = log_filter(log_variable().as_deref(), false).map_err(CommandError::refused);
-    match checked.and_then(|_| run_command(Cli::parse().command)) {
+    match checked.and_then(|_| run_command(parsed().command)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             if let Some(text) = error.text() {
@@ -39,6 +40,28 @@ pub fn main() -> ExitCode {
             error.exit_code()
         }
     }
+}
+
+/// The arguments. If they are wrong, that is said and the process ends.
+fn parsed() -> Cli {
+    Cli::try_parse().unwrap_or_else(|error| {
+        let of_kind = |kind| {
+            error.get(kind).and_then(|value| match value {
+                ContextValue::String(text) => Some(text.as_str()),
+                _ => None,
+            })
+        };
+        let is_second = error.kind() == ErrorKind::UnknownArgument
+            && of_kind(ContextKind::InvalidArg).is_some_and(|argument| argument.ends_with(".toml"));
+        if !is_second {
+            error.exit();
+        }
+        let _ = error.print();
+        stderr::say(
+            "hint: one flow at a time: its groups run in order, and each flow has a run directory of its own",
+        );
+        std::process::exit(error.exit_code())
+    })
 }
 
 fn run_command(command: Command) -> Result<(), CommandError> {

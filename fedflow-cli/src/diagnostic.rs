@@ -39,9 +39,11 @@ pub struct Position {
     pub column: usize,
 }
 
-/// One error in what a user wrote.
+/// One error in what a user wrote, or a warning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
+    /// The word before the message.
+    severity: &'static str,
     message: String,
     place: Place,
     hints: Vec<String>,
@@ -115,19 +117,30 @@ impl Diagnostic {
     /// An error at a place in a text.
     #[must_use]
     pub fn at(file: &Arc<SourceFile>, span: Span, message: impl Into<String>) -> Self {
-        Self { message: message.into(), place: Place::Text(Arc::clone(file), span), hints: Vec::new() }
+        Self::in_place(Place::Text(Arc::clone(file), span), message)
     }
 
     /// An error in something with a name but without lines, such as an environment variable.
     #[must_use]
     pub fn in_named(place: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { message: message.into(), place: Place::Named(place.into()), hints: Vec::new() }
+        Self::in_place(Place::Named(place.into()), message)
     }
 
     /// An error whose message names its place.
     #[must_use]
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), place: Place::Nowhere, hints: Vec::new() }
+        Self::in_place(Place::Nowhere, message)
+    }
+
+    fn in_place(place: Place, message: impl Into<String>) -> Self {
+        Self { severity: "error", message: message.into(), place, hints: Vec::new() }
+    }
+
+    /// Makes a warning of it: it may be meant so.
+    #[must_use]
+    pub fn as_warning(mut self) -> Self {
+        self.severity = "warning";
+        self
     }
 
     /// Adds a hint: what the user can do about the error.
@@ -246,15 +259,17 @@ impl fmt::Display for Diagnostics {
         }
         match self.omitted {
             0 => Ok(()),
-            1 => writeln!(f, "\nand 1 more error"),
-            more => writeln!(f, "\nand {more} more errors"),
+            more => {
+                let what = self.list.first().map_or("error", |first| first.severity);
+                writeln!(f, "\nand {more} more {what}{}", if more == 1 { "" } else { "s" })
+            }
         }
     }
 }
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "error: {}", printable(&self.message))?;
+        writeln!(f, "{}: {}", self.severity, printable(&self.message))?;
         match &self.place {
             Place::Nowhere => {}
             Place::Named(place) => writeln!(f, "  --> {}", printable(place))?,

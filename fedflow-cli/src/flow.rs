@@ -24,7 +24,7 @@ mod task;
 mod templates;
 mod values;
 
-pub use check::{Surroundings, validate};
+pub use check::{Findings, Surroundings, preview, validate};
 pub use context::FlowContext;
 pub use document::{WorkerEntry, WorkerProtocol};
 pub use file::{Flow, FlowFile};

@@ -34,4 +34,7 @@ pub(crate) use notice::Notices;
 #[cfg(feature = "cli")]
 pub(crate) use short_path::short_path;
 #[cfg(feature = "cli")]
-pub(crate) use supervisor::{is_ignored, log_variable, prepare_process, search_path, variables_with_prefix};
+pub(crate) use supervisor::{
+    home_directory, is_ignored, log_variable, prepare_process, python_path, search_path,
+    variables_with_prefix,
+};

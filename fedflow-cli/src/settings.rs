@@ -2,6 +2,7 @@
 
 mod config_entry;
 mod config_toml;
+mod home_path;
 mod layers;
 
 pub use config_entry::ConfigEntry;
@@ -10,6 +11,7 @@ pub use layers::{CONFIG_FILE, Layers, Settings, Source};
 
 pub(crate) use config_entry::read_entries;
 pub(crate) use config_toml::starter_text;
+pub(crate) use home_path::{at_home, typed_path};
 pub(crate) use layers::CONFIG_PREFIX;
 
 #[cfg(test)]

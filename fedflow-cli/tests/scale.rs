@@ -11,13 +11,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use counting_allocator::CountingAllocator;
-use fedflow_cli::flow::{FlowContext, FlowFile, Surroundings, validate};
+use fedflow_cli::flow::{Findings, FlowContext, FlowFile, Surroundings, validate};
 use fedflow_cli::view::RunSummary;
 use fedflow_core::{
     Config, Device, Dict, Flow, History, LeaseTable, Name, Observer, OnFailure, Ports, RunEvent, RunOutcome,
     RunSettings, Script, Simulation, Time,
 };
 use fedflow_report::Report;
+use fedflow_worker::Description;
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
@@ -78,10 +79,12 @@ fn checked(text: &str, config: &Config) -> FlowFile {
     let surroundings = Surroundings {
         config,
         search_path: None,
-        describe: &|_, _| Ok(Vec::new()),
+        python_path: None,
+        describe: &|_, _, _| Ok(Description::default()),
         leasable: &|request| table.check(request),
+        is_recorded: false,
     };
-    assert!(validate(&file.flow, &surroundings).is_empty());
+    assert_eq!(validate(&file.flow, &surroundings), Findings::default());
     file
 }
 

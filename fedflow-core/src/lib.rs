@@ -80,6 +80,7 @@ pub use learning::estimates::{Estimates, Memory};
 pub use learning::family::Family;
 pub use learning::run_totals::RunTotals;
 pub use learning::stage_times::{Basis, Lead, StageTimes};
+pub use leasing::aside::Aside;
 pub use leasing::card::OtherRuns;
 pub use leasing::claim::{Claim, Foreseen};
 pub use leasing::lease::{Lease, LeaseId, LeaseRequest, Share, Unleasable};

@@ -32,6 +32,9 @@ pub enum DeviceChoice {
     AllCards,
     /// `cuda:0,cuda:2`, or cards' UUIDs: these cards alone.
     Cards(Vec<Pin>),
+    /// `cuda:0,cpu:4`, `sim:1x24GB,cpu:2`: cards, and so many CPU slots beside them for tasks that are pinned to `cpu`.
+    /// Without a number there are as many as the machine has cores, as beside all other cards.
+    WithSlots(Box<Self>, Option<u32>),
 }
 
 /// Why a text does not name devices.
@@ -40,7 +43,7 @@ pub enum ChoiceError {
     /// It has none of the known forms.
     #[error(
         "{0:?} is no choice of devices; write \"auto\", \"cpu\", \"cpu:4\", \"sim:2x24GB\", \"cuda\", \
-         \"cuda:0,cuda:2\" or cards' UUIDs"
+         \"cuda:0,cuda:2\" or cards' UUIDs; \"cuda,cpu:4\" adds slots for tasks with device = \"cpu\""
     )]
     UnknownForm(String),
     /// The number of slots or cards is not a number, or out of range.
@@ -93,11 +96,41 @@ pub enum ChoiceError {
     },
 }
 
+impl DeviceChoice {
+    /// The choice without CPU slots beside cards.
+    #[must_use]
+    pub fn devices(&self) -> &Self {
+        match self {
+            Self::WithSlots(cards, _) => cards,
+            devices => devices,
+        }
+    }
+
+    /// How many CPU slots there are beside cards; `None`: as many as the machine has cores.
+    #[must_use]
+    pub fn slots_beside(&self) -> Option<u32> {
+        if let Self::WithSlots(_, slots) = self { *slots } else { None }
+    }
+}
+
 impl FromStr for DeviceChoice {
     type Err = ChoiceError;
 
     fn from_str(text: &str) -> Result<Self, ChoiceError> {
-        match text.trim() {
+        let is_slots = |item: &str| item.trim() == "cpu" || item.trim().starts_with("cpu:");
+        let (slots, cards): (Vec<&str>, Vec<&str>) = text.split(',').partition(|item| is_slots(item));
+        let (Some(slots), [_, ..]) = (slots.first().filter(|_| slots.len() == 1), cards.as_slice()) else {
+            return Self::without_slots(text, text);
+        };
+        let slots = slots.trim().strip_prefix("cpu:").map(|number| parse_number(text, number, "slots"));
+        Ok(Self::WithSlots(Box::new(Self::without_slots(text, &cards.join(","))?), slots.transpose()?))
+    }
+}
+
+impl DeviceChoice {
+    /// Reads a choice of devices, which is a part of `text`.
+    fn without_slots(text: &str, devices: &str) -> Result<Self, ChoiceError> {
+        match devices.trim() {
             "auto" => Ok(Self::Auto),
             "cpu" => Ok(Self::Cpu(None)),
             "cuda" => Ok(Self::AllCards),
@@ -158,6 +191,8 @@ impl fmt::Display for DeviceChoice {
             Self::Cpu(Some(slots)) => write!(f, "cpu:{slots}"),
             Self::AllCards => f.write_str("cuda"),
             Self::Cards(pins) => write!(f, "{}", joined(pins, ",")),
+            Self::WithSlots(cards, None) => write!(f, "{cards},cpu"),
+            Self::WithSlots(cards, Some(slots)) => write!(f, "{cards},cpu:{slots}"),
             Self::Sim(sizes) => {
                 let parts =
                     sizes.chunk_by(|a, b| a == b).map(|equal| format!("{}x{}", equal.len(), exact(equal[0])));
@@ -212,6 +247,8 @@ mod tests {
             ("cuda:0,GPU-5d,MIG-1", DeviceChoice::Cards(cards)),
             ("sim:2x24GB", DeviceChoice::Sim(vec![gb(24), gb(24)])),
             ("sim:1x24GB+2x8GB", DeviceChoice::Sim(vec![gb(24), gb(8), gb(8)])),
+            ("sim:1x24GB,cpu:2", DeviceChoice::WithSlots(DeviceChoice::Sim(vec![gb(24)]).into(), Some(2))),
+            ("auto,cpu", DeviceChoice::WithSlots(DeviceChoice::Auto.into(), None)),
         ] {
             assert_eq!(text.parse(), Ok(choice.clone()), "{text}");
             assert_eq!(choice.to_string(), text);
@@ -231,7 +268,10 @@ mod tests {
         assert!(error("sim:2x24").contains("no size"));
         assert!(error("sim:2x0GB").contains("memory"));
         assert!(error("sim:2x24GB+").contains("how many"));
-        assert!(error("cuda:0,cpu").contains("cpu cannot stand"));
+        assert!(error("cuda:0,sim:1").contains("sim:1 cannot stand"));
+        assert!(error("cpu:2,cpu:4").contains("no number of slots"));
+        assert!(error("cuda:0,cpu:0").contains("slots from 1"));
+        assert!(error("gpu,cpu:2").contains("\"gpu,cpu:2\""));
         assert!(error("cuda:0,").contains("no device"));
         assert!(error("cuda:x").contains("cuda:x"));
         assert!(error("cuda:1,cuda:0,cuda:1").contains("cuda:1 is named twice"));

@@ -97,6 +97,6 @@ pub use inventory::{
 pub use lease_directory::{LeaseScope, LedgerError, LedgerFault};
 pub use machine::DeviceEnvironment;
 pub use nvidia::{CardError, CardRole, HiddenCards, NoDriver};
-pub use pool::{LeaseHolders, Opened, Pool, ReleaseWatch};
+pub use pool::{LeaseHolders, Opened, Pool, ReleaseWatch, slots_beside};
 pub use problems::{NoCards, OpenError, Warning};
 pub use sampling::{TelemetrySampler, TelemetrySource};

@@ -12,5 +12,6 @@ mod run_pool;
 mod warning_log;
 
 pub use lease_holders::LeaseHolders;
+pub use opening::slots_beside;
 pub use release_watch::ReleaseWatch;
 pub use run_pool::{Opened, Pool};

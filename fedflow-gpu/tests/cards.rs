@@ -420,10 +420,31 @@ fn a_pin_by_number_or_uuid_means_one_card() {
     assert_eq!(uuid(&pool.try_lease(&pinned(5, "cuda:1")).unwrap()), "GPU-b");
     assert_eq!(pool.try_lease(&pinned(5, "GPU-b")), None);
     assert_eq!(uuid(&pool.try_lease(&pinned(5, "GPU-a")).unwrap()), "GPU-a");
-    for missing in ["cuda:2", "GPU-c", "cpu", "sim:0"] {
+    for missing in ["cuda:2", "GPU-c", "sim:0"] {
         assert!(matches!(pool.check(&pinned(1, missing)), Err(Unleasable::NoSuchDevice { .. })), "{missing}");
         assert_eq!(pool.try_lease(&pinned(1, missing)), None);
     }
+}
+
+#[test]
+fn what_is_pinned_to_the_cpu_gets_a_slot_beside_the_cards_and_sees_none() {
+    let stand_in = install([Card::new("GPU-a", 10 * GB)]);
+    let mut pool = open("auto,cpu:1", &environment(&stand_in));
+    assert_eq!((pool.devices().len(), pool.slots_beside()), (1, 1));
+    assert_eq!(pool.check(&pinned(900, "cpu")), Ok(()));
+    let lease = pool.try_lease(&pinned(900, "cpu")).unwrap();
+    assert_eq!((lease.device(), lease.shares[0].memory), (Device::Cpu, None));
+    for (name, value) in [("CUDA_VISIBLE_DEVICES", ""), ("FEDFLOW_DEVICE", "cpu"), ("FEDFLOW_CARD", "cpu")] {
+        assert!(lease.environment.contains(&(name.to_owned(), value.to_owned())), "{name}: {lease:?}");
+    }
+    assert_eq!(pool.try_lease(&pinned(1, "cpu")), None);
+    assert_eq!(uuid(&pool.try_lease(&request(1)).unwrap()), "GPU-a");
+    pool.end_train(lease.id);
+    let again = pool.try_lease(&pinned(1, "cpu")).unwrap();
+    pool.release(again.id);
+    let default = open("cuda", &environment(&stand_in));
+    let cores = std::thread::available_parallelism().unwrap().get();
+    assert_eq!(default.slots_beside() as usize, cores);
 }
 
 #[test]

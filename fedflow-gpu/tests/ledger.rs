@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use fedflow_core::{Config, DevicePool, Lease, LeaseRequest, Size, TaskKey};
+use fedflow_core::{Config, Device, DevicePool, Lease, LeaseRequest, Pin, Size, TaskKey};
 use fedflow_gpu::{
     DeviceChoice, DeviceEnvironment, LedgerError, OpenError, Opened, Pool, ReleaseWatch, Warning, inventory,
 };
@@ -137,6 +137,24 @@ fn several_cards_are_booked_all_or_none() {
     assert!(second.try_lease(&request(6)).is_some(), "and it is still whole");
     first.release(lease.id);
     assert!(second.try_lease(&two).is_some());
+}
+
+#[test]
+fn slots_beside_cards_are_shared_in_a_lease_directory_like_other_slots() {
+    let (_root, environment) = place();
+    let mut beside = open("sim:1x24GB,cpu:2", &environment);
+    let mut slots = open("cpu:2", &environment);
+    let on_cpu = |place| LeaseRequest {
+        pin: Some(Pin::Device(Device::Cpu)),
+        ..LeaseRequest::new(TaskKey { group: 1, place }, Size::ZERO)
+    };
+    let first = beside.try_lease(&on_cpu(0)).unwrap();
+    let second = slots.try_lease(&on_cpu(0)).unwrap();
+    assert_eq!((first.shares[0].slot, second.shares[0].slot), (0, 1));
+    assert_eq!((beside.try_lease(&on_cpu(1)), slots.try_lease(&on_cpu(1))), (None, None));
+    slots.release(second.id);
+    assert!(beside.try_lease(&on_cpu(1)).is_some());
+    assert_eq!(slots.try_lease(&on_cpu(1)), None);
 }
 
 #[test]
@@ -463,7 +481,7 @@ fn a_run_that_ends_leaves_no_file_of_its_own() {
     let _holders = pool.holders();
     pool.release(lease.id);
     drop(pool);
-    assert_eq!(names(&environment), ["card-sim-0", "card-sim-1"]);
+    assert_eq!(names(&environment), ["card-cpu", "card-sim-0", "card-sim-1"]);
 }
 
 /// Supervisors are killed at random: no card is ever overbooked, and the survivors get their leases.

@@ -61,6 +61,8 @@ impl Bench {
             task_id: id,
             attempt: 1,
             workdir,
+            cwd: None,
+            on_cpu: false,
             checkpoint_dir,
             program: Arc::new(program),
             params: Dict::new(),

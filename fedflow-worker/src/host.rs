@@ -61,8 +61,9 @@ use memory::host_sampler::{Sampler, SamplerThread};
 use setup::context::HostContext;
 pub use setup::context::HostError;
 pub use setup::lease_hooks::LeaseHooks;
-pub use setup::options::{HostOptions, Protocol, WorkerProgram};
+pub use setup::options::{HostOptions, OnCpu, Protocol, WorkerProgram};
 use starting::descriptor_limit;
+pub use starting::private_directory::remove_abandoned_directories;
 use supervision::notice::NoticeQueue;
 use supervision::worker_table::WorkerTable;
 

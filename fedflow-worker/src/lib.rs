@@ -64,7 +64,7 @@
 //! - [`Host`] is the workers of a whole run: the engine's port `Workers` (fedflow-core). Its workers are Rust programs over
 //!   ipc-channel, programs in any language over lines of JSON, and plain commands. Other threads reach it through a
 //!   [`HostHandle`]; [`HostOptions`], [`WorkerProgram`] and [`LeaseHooks`] set it up.
-//! - [`describe()`](describe) asks a worker program for its task kinds, and [`WorkerCheck`] tries it step by step.
+//! - [`describe()`](describe) asks a worker program for its task kinds, [`describe_with()`] also whether parameters fit them, and [`WorkerCheck`] tries it step by step.
 //! - [`check_start()`](check_start) says whether this process may start workers; everything here that starts some asks it.
 //! - [`own_processes`] is for the process that ends what a supervisor leaves behind.
 //!
@@ -92,12 +92,15 @@ mod runtime;
 #[cfg(feature = "host")]
 mod start_check;
 
-/// The processes below this one, for a supervisor and for the process that guards it.
+/// The processes below this one and what they leave behind, for a supervisor and for the process that guards it.
 #[cfg(feature = "runtime")]
 pub mod own_processes {
     pub use crate::processes::end_descendants;
     #[cfg(feature = "host")]
     pub use crate::processes::own_children;
+
+    #[cfg(feature = "host")]
+    pub use crate::host::remove_abandoned_directories;
     #[cfg(feature = "host")]
     pub use crate::processes::own_process::inheritance::shed_inheritance;
 }
@@ -111,9 +114,9 @@ pub use host::fuzzing;
 #[cfg(feature = "host")]
 pub use check_worker::{CheckedStep, Trial, Verdict, WorkerCheck};
 #[cfg(feature = "host")]
-pub use describe::{DescribeError, describe};
+pub use describe::{DescribeError, Description, ParamsQuestion, describe, describe_with};
 #[cfg(feature = "host")]
-pub use host::{Host, HostError, HostHandle, HostOptions, LeaseHooks, Protocol, WorkerProgram};
+pub use host::{Host, HostError, HostHandle, HostOptions, LeaseHooks, OnCpu, Protocol, WorkerProgram};
 #[cfg(feature = "host")]
 pub use running_task::{RunningTask, RunningTaskError, RunningTaskHandle, TaskEvent};
 #[cfg(feature = "runtime")]

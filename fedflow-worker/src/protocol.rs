@@ -29,6 +29,7 @@ mod host_limits;
 pub(crate) mod json;
 mod limits;
 mod messages;
+mod params_question;
 mod value_builder;
 mod wire_types;
 
@@ -40,6 +41,9 @@ pub(crate) use limits::{
     shortened,
 };
 pub(crate) use messages::{Bootstrap, TaskMessage, ToHost, ToWorker};
+#[cfg(feature = "host")]
+pub(crate) use params_question::question_line;
+pub(crate) use params_question::{answer_line, read_question};
 #[cfg(feature = "host")]
 pub(crate) use value_builder::check_limits;
 pub(crate) use wire_types::{Bytes, Carried, WireLease};

@@ -297,6 +297,8 @@ fn assignment(spec: &TaskSpec, directory: &Path) -> Assignment {
         task_id: spec.task_id.clone(),
         attempt: 1,
         workdir: directory.join(spec.task_id.as_str()),
+        cwd: spec.cwd.clone(),
+        on_cpu: false,
         checkpoint_dir: directory.join(".fedflow").join("checkpoints").join(spec.task_id.as_str()),
         program: Arc::clone(&spec.program),
         params: spec.params.clone(),

@@ -1,5 +1,6 @@
 //! The worker's side: what a custom worker crate calls from `main`.
 
+mod describing;
 mod handshake;
 mod lifeline;
 mod panics;
@@ -16,7 +17,6 @@ use std::process::ExitCode;
 use fedflow_core::Task;
 
 use crate::processes::own_process::own_environment;
-use crate::protocol::kinds_line;
 use surroundings::Surroundings;
 use task_kinds::{Kinds, listed};
 
@@ -68,8 +68,8 @@ impl Worker {
 
     /// Serves the supervisor that started this process. Blocks until the supervisor ends the worker.
     ///
-    /// With `FEDFLOW_DESCRIBE=1` in the environment it writes the task kinds as one line of JSON and returns. Started by hand,
-    /// it explains itself on standard error and returns a failure.
+    /// With `FEDFLOW_DESCRIBE=1` in the environment it writes the task kinds as one line of JSON, answers whether parameters fit
+    /// them, if it is asked, and returns. Started by hand, it explains itself on standard error and returns a failure.
     #[must_use]
     pub fn run(self) -> ExitCode {
         if own_environment::get(own_environment::DESCRIBE).is_some() {
@@ -108,7 +108,7 @@ impl Worker {
     }
 
     fn describe(&self) -> ExitCode {
-        match std::io::stdout().write_all(kinds_line(&self.kinds.names()).as_bytes()) {
+        match describing::describe(&self.kinds) {
             Ok(()) => ExitCode::SUCCESS,
             Err(_) => ExitCode::FAILURE,
         }

@@ -5,6 +5,8 @@
 mod again;
 #[path = "end_to_end/bad_input.rs"]
 mod bad_input;
+#[path = "end_to_end/cpu_tasks.rs"]
+mod cpu_tasks;
 #[path = "end_to_end/demo.rs"]
 mod demo;
 #[path = "end_to_end/devices.rs"]
@@ -27,6 +29,8 @@ mod lost_cards;
 mod out_of_memory;
 #[path = "end_to_end/overlap.rs"]
 mod overlap;
+#[path = "end_to_end/places.rs"]
+mod places;
 #[path = "end_to_end/plan.rs"]
 mod plan;
 #[path = "end_to_end/report.rs"]

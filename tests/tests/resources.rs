@@ -10,6 +10,8 @@ mod disk;
 mod limits;
 #[path = "resources/memory.rs"]
 mod memory;
+#[path = "resources/private_directory.rs"]
+mod private_directory;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -15,8 +15,8 @@ pub(crate) struct RunOptions {
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) workdir: Option<PathBuf>,
     /// The devices: auto, cpu:N (N tasks at once), sim:NxSIZE (simulated cards, such as sim:2x24GB or
-    /// sim:1x24GB+1x8GB), or cards such as cuda:0,cuda:2. Without it auto; a run that goes on keeps those of its last
-    /// session.
+    /// sim:1x24GB+1x8GB), or cards such as cuda:0,cuda:2. With cards, cpu:N says how many tasks with device = "cpu" run
+    /// beside them: cuda,cpu:4. Without it auto; a run that goes on keeps those of its last session.
     #[arg(long, value_name = "DEVICES")]
     pub(crate) devices: Option<String>,
     /// How progress is shown.

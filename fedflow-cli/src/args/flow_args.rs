@@ -15,7 +15,7 @@ pub(crate) struct CheckArgs {
     /// The devices to check pins and estimates against; see `fedflow run --help`.
     #[arg(long, value_name = "DEVICES", default_value = "auto")]
     pub(crate) devices: String,
-    /// List every task, not only the first of each group.
+    /// List every task, with its command as it will be run, not only the first of each group.
     #[arg(long)]
     pub(crate) all: bool,
     #[command(flatten)]

@@ -1,16 +1,15 @@
 //! `fedflow check`: validates a flow file without running it, and shows its groups and tasks.
 
 use std::io::{self, Write};
-use std::sync::Arc;
 
-use fedflow_core::{GroupError, Program, TaskEntry, TaskGroup};
+use fedflow_core::{CommandLine, PlainDict, Program, TaskEntry, TaskGroup, TaskSpec, Value};
 
-use super::flow_setup::{check_flow, load_settings, open_devices};
+use super::flow_setup::{Checked, check_flow, current_directory, load_settings, open_devices};
 use crate::args::CheckArgs;
 use crate::commands::command_error::CommandError;
 use crate::commands::printing::plain_table;
 use crate::commands::printing::stdout;
-use crate::flow::{FlowFile, FlowGroup};
+use crate::flow::{FlowFile, preview};
 use crate::view::{counted, escape};
 
 /// How many tasks of a group are shown, unless all are.
@@ -19,24 +18,38 @@ const SHOWN_TASKS: usize = 3;
 /// Validates the flow and prints it.
 pub(crate) fn cmd_check(args: &CheckArgs) -> Result<(), CommandError> {
     let file = FlowFile::read(&args.flow)?;
+    let flow = &file.flow;
     let settings = load_settings(&args.settings, Some(&file))?;
-    let opened = open_devices(&args.devices, settings.config())?;
-    check_flow(&file.flow, settings.config(), opened.pool())?;
-    let shown = if args.all { usize::MAX } else { SHOWN_TASKS };
-    let outline = |group: &Arc<FlowGroup>| Ok((group.outline_of_first(shown)?, group.tasks.len()));
-    let groups = file.flow.groups.iter().map(outline).collect::<Result<Vec<_>, GroupError>>();
+    let config = settings.config();
+    let opened = open_devices(&args.devices, config)?;
+    let warnings = check_flow(flow, config, opened.pool(), Checked::New)?;
+    let run_dir = settings.workdir(&flow.base_dir, &current_directory()?);
+    let most = if args.all { usize::MAX } else { SHOWN_TASKS };
+    let groups = preview(flow, &run_dir, config.task.directory_grouping, most);
     let groups = groups.map_err(CommandError::refused)?;
-    stdout::print(|out| write_flow(out, &file.flow.name, &groups))
+    let number = |count: usize, noun: &str| counted(u64::try_from(count).unwrap_or(u64::MAX), noun);
+    let found = if warnings == 0 { String::new() } else { format!(", {}", number(warnings, "warning")) };
+    let (all_groups, all_tasks) = (number(groups.len(), "group"), number(flow.task_count(), "task"));
+    stdout::print(|out| {
+        writeln!(out, "{}: {all_groups}, {all_tasks}, no errors{found}\n", flow.name)?;
+        if args.all {
+            return write_all(out, &groups);
+        }
+        let sizes = flow.groups.iter().map(|group| group.tasks.len());
+        write_some(out, groups.iter().zip(sizes))
+    })
 }
 
 /// Prints the groups, each with the tasks that are shown of it and the number of all that it has.
-fn write_flow(out: &mut dyn Write, name: &str, groups: &[(TaskGroup, usize)]) -> io::Result<()> {
-    let tasks: usize = groups.iter().map(|(_, tasks)| tasks).sum();
-    let number = |count: usize, noun: &str| counted(u64::try_from(count).unwrap_or(u64::MAX), noun);
-    writeln!(out, "{name}: {}, {}, no errors\n", number(groups.len(), "group"), number(tasks, "task"))?;
-    let rows = groups.iter().flat_map(|(group, tasks)| {
+fn write_some<'g>(
+    out: &mut dyn Write,
+    groups: impl Iterator<Item = (&'g TaskGroup, usize)>,
+) -> io::Result<()> {
+    let rows = groups.flat_map(|(group, tasks)| {
         let more = tasks.saturating_sub(group.len());
-        let rows = group.tasks().map(|task| row(group, task));
+        let rows = group.tasks().map(|task| {
+            [group_cell(group), task.task_id().to_string(), runs(task.spec()), device_cell(group, task)]
+        });
         let rest =
             (more > 0).then(|| [group_cell(group), format!("… {more} more"), String::new(), String::new()]);
         rows.chain(rest).collect::<Vec<_>>()
@@ -44,18 +57,67 @@ fn write_flow(out: &mut dyn Write, name: &str, groups: &[(TaskGroup, usize)]) ->
     writeln!(out, "{}", plain_table(["group", "task", "runs", "device"], rows))
 }
 
-fn row(group: &TaskGroup, task: &TaskEntry) -> [String; 4] {
-    let spec = task.spec();
-    let runs = match spec.program.as_ref() {
+/// Prints every task with its command as it will be run.
+fn write_all(out: &mut dyn Write, groups: &[TaskGroup]) -> io::Result<()> {
+    let rows = groups.iter().flat_map(|group| {
+        group.tasks().map(move |task| {
+            [group_cell(group), task.task_id().to_string(), device_cell(group, task), in_full(task.spec())]
+        })
+    });
+    writeln!(out, "{}", plain_table(["group", "task", "device", "runs"], rows))
+}
+
+/// What runs a task, in a few words.
+fn runs(spec: &TaskSpec) -> String {
+    match spec.program.as_ref() {
         Program::Worker { worker, kind } => {
             let kept = spec.keep.as_ref().map(|key| format!(", kept as {}", clipped(key)));
             let reused = if spec.reuse.is_some() { ", reused" } else { "" };
             format!("{worker}: {kind}{reused}{}", kept.unwrap_or_default())
         }
         Program::Command { train, .. } => clipped(&train.to_vec().join(" ")),
+    }
+}
+
+/// What runs a task: for a command a line that a shell would take, for a worker's task its parameters.
+fn in_full(spec: &TaskSpec) -> String {
+    let parts: Vec<String> = match spec.program.as_ref() {
+        Program::Worker { worker, kind } => {
+            let params = serde_json::to_string(&PlainDict(&spec.params)).unwrap_or_default();
+            vec![format!("{worker}: {kind} {params}")]
+        }
+        Program::Command { load, train } => {
+            let cwd = spec.cwd.as_ref().map(|cwd| format!("cd {}", quoted(&cwd.display().to_string())));
+            let command = |command: &CommandLine| {
+                let variables = spec.params.iter().filter(|(_, value)| **value != Value::Null);
+                let variables = variables.map(|(name, value)| format!("{name}={}", quoted(&variable(value))));
+                variables.chain(command.iter().map(quoted)).collect::<Vec<_>>().join(" ")
+            };
+            cwd.into_iter().chain(load.as_ref().map(command)).chain([command(train)]).collect()
+        }
     };
-    let device = spec.device.as_ref().or(group.device()).map_or_else(|| "any".into(), ToString::to_string);
-    [group_cell(group), task.task_id().to_string(), runs, device]
+    escape(&parts.join(" && "))
+}
+
+/// A value as a command finds it in its environment.
+fn variable(value: &Value) -> String {
+    match value {
+        Value::Text(text) => text.clone(),
+        other => serde_json::to_string(other).unwrap_or_default(),
+    }
+}
+
+/// A text as a word of a shell.
+fn quoted(text: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "_@%+=:,./-".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text.into();
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
+fn device_cell(group: &TaskGroup, task: &TaskEntry) -> String {
+    task.spec().device.as_ref().or(group.device()).map_or_else(|| "any".into(), ToString::to_string)
 }
 
 fn group_cell(group: &TaskGroup) -> String {
@@ -71,5 +133,24 @@ fn clipped(command: &str) -> String {
     match line.char_indices().nth(WIDTH) {
         Some((end, _)) => format!("{}…", &line[..end]),
         None => line,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_shown_as_a_shell_would_take_it() {
+        let mut spec =
+            TaskSpec::command("t", ["python3", "a b.py", "--x=it's", "", "{{ result('a', 'b') }}"])
+                .unwrap()
+                .with_cwd("/data sets");
+        spec.params.insert("LR", 0.5);
+        spec.params.insert("UNSET", Value::Null);
+        assert_eq!(
+            in_full(&spec),
+            "cd '/data sets' && LR=0.5 python3 'a b.py' '--x=it'\\''s' '' '{{ result('\\''a'\\'', '\\''b'\\'') }}'"
+        );
     }
 }

@@ -1,10 +1,12 @@
 //! Why a command did not succeed: the message, the hints, and the exit code.
 
 use std::fmt;
+use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 
 use fedflow_gpu::LedgerError;
-use fedflow_worker::store::CreateRunDirError;
+use fedflow_worker::store::{CreateRunDirError, RunDirError};
 
 use crate::diagnostic::Diagnostics;
 use crate::mail::AccountError;
@@ -43,6 +45,24 @@ impl CommandError {
     /// Wrong usage, flow or configuration.
     pub(crate) fn refused(message: impl fmt::Display) -> Self {
         Self::Refused(Refusal::new(message))
+    }
+
+    /// A directory that was named holds no run.
+    pub(crate) fn no_run(error: RunDirError) -> Self {
+        let is_flow = |path: &Path| path.extension().is_some_and(|extension| extension == "toml");
+        let hint = match &error {
+            RunDirError::NotADirectory(path) if is_flow(path) => {
+                "name the run's directory, not the flow file: the flow's workdir, which is `res` unless the flow says otherwise"
+            }
+            RunDirError::Io { source, .. } if source.kind() != io::ErrorKind::NotFound => {
+                return Self::refused(error);
+            }
+            RunDirError::Io { .. } | RunDirError::NotADirectory(_) | RunDirError::NotARun(_) => {
+                "name the run's directory: the flow's workdir, which is `res` beside the flow file unless the flow says otherwise"
+            }
+            _ => return Self::refused(error),
+        };
+        Self::refused(error).hint(hint)
     }
 
     /// The run cannot go on.

@@ -6,18 +6,27 @@ use std::time::Duration;
 
 use fedflow_core::{Config, DevicePool};
 use fedflow_gpu::Pool;
-use fedflow_worker::{Protocol, WorkerProgram, describe};
+use fedflow_worker::{Protocol, WorkerProgram, describe_with};
 
 use crate::args::SettingArgs;
 use crate::commands::command_error::CommandError;
 use crate::commands::printing::stderr;
-use crate::flow::{Flow, FlowFile, Surroundings, WorkerEntry, WorkerProtocol, validate};
+use crate::flow::{Findings, Flow, FlowFile, Surroundings, WorkerEntry, WorkerProtocol, validate};
 use crate::mail::check_mail;
-use crate::run::{Devices, search_path, variables_with_prefix};
+use crate::run::{Devices, python_path, search_path, variables_with_prefix};
 use crate::settings::{CONFIG_PREFIX, Layers, Settings};
 
 /// How long a worker may take to list its task kinds.
 const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Which flow is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Checked {
+    /// One that is about to run from its beginning.
+    New,
+    /// One of which a part has run.
+    Recorded,
+}
 
 /// The effective configuration.
 ///
@@ -42,16 +51,23 @@ pub(super) fn open_devices(text: &str, config: &Config) -> Result<Devices, Comma
     Devices::open(text, config).map_err(CommandError::from)
 }
 
-/// Checks everything that can be checked before the flow runs.
+/// Checks everything that can be checked before the flow runs. Prints warnings, and returns how many there are.
 ///
 /// # Errors
 /// Everything that is wrong.
-pub(super) fn check_flow(flow: &Flow, config: &Config, pool: &Pool) -> Result<(), CommandError> {
-    let search_path = search_path();
+pub(super) fn check_flow(
+    flow: &Flow,
+    config: &Config,
+    pool: &Pool,
+    checked: Checked,
+) -> Result<usize, CommandError> {
+    let (search_path, python_path) = (search_path(), python_path());
     let surroundings = Surroundings {
         config,
         search_path: search_path.as_deref(),
-        describe: &|_name, entry| {
+        python_path: python_path.as_deref(),
+        is_recorded: checked == Checked::Recorded,
+        describe: &|_name, entry, questions| {
             // The worker `self` is this very program.
             let own = std::env::current_exe().map(|path| vec![path.display().to_string()]);
             let command = if entry.command.is_empty() {
@@ -59,14 +75,20 @@ pub(super) fn check_flow(flow: &Flow, config: &Config, pool: &Pool) -> Result<()
             } else {
                 entry.command.clone()
             };
-            describe(&command, &flow.base_dir, &program(entry).env, DESCRIBE_TIMEOUT)
+            let cwd = entry.current_dir(&flow.base_dir);
+            let directories = [&flow.base_dir, cwd.as_ref().unwrap_or(&flow.base_dir)].map(PathBuf::as_path);
+            describe_with(&command, directories, &program(entry).env, questions, DESCRIBE_TIMEOUT)
                 .map_err(|error| error.to_string())
         },
         leasable: &|request| pool.check(request),
     };
-    let found = validate(flow, &surroundings);
-    found.or(())?;
-    Ok(check_mail(config)?)
+    let Findings { errors, warnings } = validate(flow, &surroundings);
+    if !warnings.is_empty() {
+        stderr::say(&warnings.to_string());
+    }
+    errors.or(())?;
+    check_mail(config)?;
+    Ok(warnings.len())
 }
 
 /// The worker programs of a flow, as the host starts them.

@@ -89,6 +89,10 @@ impl<P: DevicePool> DevicePool for TracedPool<P> {
         self.pool.devices()
     }
 
+    fn slots_beside(&self) -> u32 {
+        self.pool.slots_beside()
+    }
+
     fn check(&self, request: &LeaseRequest) -> Result<(), Unleasable> {
         self.pool.check(request)
     }

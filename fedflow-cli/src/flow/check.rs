@@ -1,25 +1,38 @@
 //! Checks that need more than the flow file: programs, task kinds, devices, and what tasks ask of other tasks.
 
+mod beside;
+mod findings;
 mod known_tasks;
+mod parameters;
+mod preview;
 mod programs;
+mod working_directories;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsStr;
+use std::path::Path;
 use std::sync::Arc;
 
 use fedflow_core::{
-    CommandLine, Config, Device, LeaseRequest, Name, Pin, Program, SELF_WORKER, Size, TaskKey, Unleasable,
+    Config, Device, LeaseRequest, Name, Pin, Program, SELF_WORKER, Size, TaskKey, TaskSpec, Unleasable,
 };
+use fedflow_worker::{Description, ParamsQuestion};
 
-use super::document::{CommandTable, ProgramTable, WorkerEntry, WorkerProtocol};
+use super::document::{ProgramTable, WorkerEntry, WorkerProtocol};
 use super::file::Flow;
 use super::group::{FlowGroup, Parts};
 use super::task::FlowTask;
 use super::templates::{Answers, TemplateCause};
 use super::values::Mistake;
-use crate::diagnostic::{Diagnostic, Diagnostics, Span, did_you_mean};
-use known_tasks::{KnownTasks, StaticAnswers};
+use crate::diagnostic::{Span, did_you_mean};
+use findings::Reports;
+use known_tasks::{KnownTasks, StaticAnswers, View};
+use parameters::Parameters;
 use programs::{Missing, find_program};
+use working_directories::WorkingDirectories;
+
+pub use findings::Findings;
+pub use preview::preview;
 
 /// What a flow is checked against.
 #[derive(Clone, Copy)]
@@ -28,44 +41,50 @@ pub struct Surroundings<'a> {
     pub config: &'a Config,
     /// The directories in which programs without a path are looked for: the value of `PATH`.
     pub search_path: Option<&'a OsStr>,
-    /// Gives the task kinds that a worker lists; the error says why it lists none. It is called once for each worker
-    /// that the flow uses and that speaks ipc-channel without declaring its kinds, and for the worker `self`.
+    /// Where Python looks for modules beside its own: the value of `PYTHONPATH`.
+    pub python_path: Option<&'a OsStr>,
+    /// Asks a worker, given with its name, for the task kinds that it lists, and whether parameters fit them; the error
+    /// says why it lists none. It is called once for each worker that the flow uses and that speaks ipc-channel without
+    /// declaring its kinds, and for the worker `self`.
     pub describe: &'a Describe<'a>,
     /// Whether a request can ever be met.
     pub leasable: &'a dyn Fn(&LeaseRequest) -> Result<(), Unleasable>,
+    /// Whether the flow has been run before, in part: what only has tasks fail is then no reason to run nothing of it.
+    pub is_recorded: bool,
 }
 
-/// Asks a worker, given with its name, for the task kinds that it lists.
-pub(super) type Describe<'a> = dyn Fn(&str, &WorkerEntry) -> Result<Vec<String>, String> + 'a;
+/// Asks a worker, given with its name, for the task kinds that it lists, and whether parameters fit them.
+pub(super) type Describe<'a> =
+    dyn Fn(&str, &WorkerEntry, &[ParamsQuestion]) -> Result<Description, String> + 'a;
 
 /// Finds every mistake that can be found before the flow runs. It looks at the files of programs and runs what
 /// `describe` runs, but starts no task.
 #[must_use]
-pub fn validate(flow: &Flow, surroundings: &Surroundings<'_>) -> Diagnostics {
-    let mut check = Check { flow, surroundings, found: Diagnostics::new(), reported: HashSet::new() };
+pub fn validate(flow: &Flow, surroundings: &Surroundings<'_>) -> Findings {
+    let mut check = Check {
+        flow,
+        surroundings,
+        reports: Reports::new(&flow.source, surroundings.is_recorded),
+        parameters: Parameters::default(),
+        directories: WorkingDirectories::new(&flow.base_dir, surroundings.python_path),
+    };
     check.unique_ids();
-    check.workers();
     check.devices();
     check.late_templates();
-    check.found
+    check.workers();
+    check.reports.found
 }
 
 struct Check<'a> {
     flow: &'a Flow,
     surroundings: &'a Surroundings<'a>,
-    found: Diagnostics,
-    /// Where an error was reported.
-    reported: HashSet<Span>,
+    reports: Reports<'a>,
+    /// What workers are to be asked of parameters.
+    parameters: Parameters,
+    directories: WorkingDirectories<'a>,
 }
 
 impl Check<'_> {
-    /// Reports an error once for each place, however many tasks have it.
-    fn report(&mut self, span: Span, message: impl Into<String>, hint: Option<String>) {
-        if self.reported.insert(span) {
-            self.found.push(Diagnostic::at(&self.flow.source, span, message).maybe_hint(hint));
-        }
-    }
-
     fn unique_ids(&mut self) {
         let task = self.surroundings.config.task;
         let reason = match (task.allow_duplicate_id, task.directory_grouping) {
@@ -84,7 +103,7 @@ impl Check<'_> {
                         group.name.as_str(),
                         task.task_id.as_str()
                     );
-                    self.report(span, message, Some(reason.into()));
+                    self.reports.error(span, message, Some(reason.into()));
                 }
             }
         }
@@ -112,7 +131,11 @@ impl Check<'_> {
             let Some(Some(kinds)) = kinds_of.get(worker) else { continue };
             if !kinds.iter().any(|known| known == kind) {
                 let hint = did_you_mean(kind, kinds.iter().map(String::as_str));
-                self.report(kind_key.span, format!("the worker {worker:?} has no task kind {kind:?}"), hint);
+                self.reports.error(
+                    kind_key.span,
+                    format!("the worker {worker:?} has no task kind {kind:?}"),
+                    hint,
+                );
             }
         }
     }
@@ -129,7 +152,7 @@ impl Check<'_> {
                     true => Some(format!("add [workers.{worker}] with its command")),
                     false => did_you_mean(worker, flow.workers.keys().map(String::as_str)),
                 };
-                self.report(span, format!("there is no worker {worker:?}"), hint);
+                self.reports.error(span, format!("there is no worker {worker:?}"), hint);
                 return None;
             }
         };
@@ -137,22 +160,38 @@ impl Check<'_> {
             && let Err(missing) = self.find_program(program)
         {
             let message = format!("the worker {worker:?} cannot be started: {}", missing.reason);
-            self.report(span, message, missing.hint);
+            self.reports.error(span, message, missing.hint);
             return None;
         }
+        self.directories.check_worker(&mut self.reports, worker, entry);
         match (&entry.kinds, entry.protocol) {
             (Some(kinds), _) => Some(kinds.clone()),
             (None, WorkerProtocol::Json) => None,
-            (None, WorkerProtocol::Ipc) => match (self.surroundings.describe)(worker, entry) {
-                Ok(kinds) => Some(kinds),
-                Err(reason) => {
-                    let hint = "a worker lists its kinds when it is started with FEDFLOW_DESCRIBE=1";
-                    let message = format!("the worker {worker:?} does not list its task kinds: {reason}");
-                    self.report(span, message, Some(hint.into()));
-                    None
-                }
-            },
+            (None, WorkerProtocol::Ipc) => self.described(worker, entry, span),
         }
+    }
+
+    /// The task kinds that a worker lists. What it says of parameters is reported.
+    fn described(&mut self, worker: &str, entry: &WorkerEntry, span: Span) -> Option<Vec<String>> {
+        let questions = self.parameters.of(worker);
+        let asked: Vec<ParamsQuestion> = questions.iter().map(|question| question.asked.clone()).collect();
+        let Description { kinds, misfits } = match (self.surroundings.describe)(worker, entry, &asked) {
+            Ok(description) => description,
+            Err(reason) => {
+                let hint = "a worker lists its kinds when it is started with FEDFLOW_DESCRIBE=1";
+                let message = format!("the worker {worker:?} does not list its task kinds: {reason}");
+                self.reports.error(span, message, Some(hint.into()));
+                return None;
+            }
+        };
+        for (place, misfit) in misfits {
+            // An unknown kind is told where it stands.
+            if let Some(question) = questions.get(place).filter(|it| kinds.contains(&it.asked.kind)) {
+                let message = format!("{} (in {})", misfit.replace('\n', " "), question.task);
+                self.reports.failing(question.span, message, None);
+            }
+        }
+        Some(kinds)
     }
 
     fn find_program(&self, program: &str) -> Result<(), Missing> {
@@ -185,7 +224,7 @@ impl Check<'_> {
                 });
                 if let Err(reason) = answer.clone() {
                     let span = blamed(&reason, group, task);
-                    self.report(span, reason.to_string(), device_hint(&reason));
+                    self.reports.error(span, reason.to_string(), device_hint(&reason));
                 }
             }
         }
@@ -196,12 +235,14 @@ impl Check<'_> {
     fn late_templates(&mut self) {
         let flow = self.flow;
         let known = Arc::new(KnownTasks::of(&flow.groups));
+        let run_dir: Arc<Path> = Path::new("/").into();
         let mut programs: HashSet<String> = HashSet::new();
         for group in &flow.groups {
-            let answers = |ahead| -> Arc<dyn Answers> {
-                Arc::new(StaticAnswers { known: Arc::clone(&known), group: group.index, ahead })
+            let answers = |view| -> Arc<dyn Answers> {
+                let (known, run_dir) = (Arc::clone(&known), Arc::clone(&run_dir));
+                Arc::new(StaticAnswers { known, group: group.index, view, run_dir, grouping: true })
             };
-            let (at_start, ahead) = (answers(false), answers(true));
+            let [at_start, stand_ins, ahead] = [View::Start, View::StandIns, View::Ahead].map(answers);
             let mut fixed_seen: HashSet<*const Program> = HashSet::new();
             for task in &group.tasks {
                 if task.is_fixed() && task.program_address().is_some_and(|it| !fixed_seen.insert(it)) {
@@ -215,8 +256,20 @@ impl Check<'_> {
                     self.report_of_task(group, task, mistake);
                 }
                 match group.render(task, &at_start, Parts::All) {
-                    Ok(spec) => self.programs(task, &spec.program, &mut programs),
-                    Err(mistake) if mistake.cause == TemplateCause::KnownLater => {}
+                    Ok(spec) => {
+                        self.programs(group, task, &spec, &mut programs);
+                        self.note_parameters(group, task, &spec);
+                    }
+                    Err(mistake) if mistake.cause == TemplateCause::KnownLater => {
+                        // What is asked after a result may be wrong all the same.
+                        if let Err(mistake) = group.render(task, &stand_ins, Parts::All)
+                            && mistake.cause == TemplateCause::WrongCall
+                        {
+                            self.report_of_task(group, task, mistake);
+                        }
+                        let spec = group.preview(task, &at_start);
+                        self.programs(group, task, &spec, &mut programs);
+                    }
                     Err(mistake) => self.report_of_task(group, task, mistake),
                 }
             }
@@ -225,27 +278,41 @@ impl Check<'_> {
 
     fn report_of_task(&mut self, group: &FlowGroup, task: &FlowTask, mistake: Mistake) {
         let message = format!("{} (in {}/{})", mistake.message, group.name, task.task_id);
-        self.report(mistake.span, message, None);
+        match mistake.cause {
+            TemplateCause::UnknownName | TemplateCause::WrongCall => {
+                self.reports.failing(mistake.span, message, mistake.hint);
+            }
+            _ => self.reports.error(mistake.span, message, mistake.hint),
+        }
     }
 
-    fn programs(&mut self, task: &FlowTask, program: &Program, seen: &mut HashSet<String>) {
+    fn note_parameters(&mut self, group: &FlowGroup, task: &FlowTask, spec: &TaskSpec) {
+        let Program::Worker { worker, kind } = spec.program.as_ref() else { return };
+        let table = &task.terms.table;
+        let span = table.params_span.unwrap_or(table.span);
+        self.parameters
+            .add((worker, kind), &spec.params, span, || format!("{}/{}", group.name, task.task_id));
+    }
+
+    fn programs(&mut self, group: &FlowGroup, task: &FlowTask, spec: &TaskSpec, seen: &mut HashSet<String>) {
+        self.directories.check_task(&mut self.reports, group, task, spec);
         let (
             Program::Command { load, train },
             ProgramTable::Command { load: load_table, train: train_table },
-        ) = (program, &task.terms.table.program)
+        ) = (spec.program.as_ref(), &task.terms.table.program)
         else {
             return;
         };
         for (command, table) in [(load.as_ref(), load_table.as_ref()), (Some(train), Some(train_table))] {
-            let program = command.and_then(CommandLine::program);
-            let (Some(program), Some(span)) = (program, table.and_then(CommandTable::program_span)) else {
-                continue;
-            };
-            if seen.insert(program.to_owned())
+            let (Some(command), Some(table)) = (command, table) else { continue };
+            if let (Some(program), Some(span)) = (command.program(), table.program_span())
+                && seen.insert(program.to_owned())
+                && !program.contains("{{")
                 && let Err(missing) = self.find_program(program)
             {
-                self.report(span, missing.reason, missing.hint);
+                self.reports.error(span, missing.reason, missing.hint);
             }
+            self.directories.check_command(&mut self.reports, task, spec, (command, table));
         }
     }
 }

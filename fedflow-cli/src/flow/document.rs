@@ -86,8 +86,12 @@ impl Document {
                 }
             }
         }
-        if let Some(groups) = GROUPS.required(&mut table, "[[groups]]", &mut reader.toml) {
-            document.groups = read_groups(reader, groups, 1);
+        match GROUPS.entry(&mut table) {
+            Some(groups) => document.groups = read_groups(reader, groups, 1),
+            None => {
+                let hint = "[[groups]] begins one; `fedflow init` writes a flow file to start from";
+                reader.toml.error_with_hint(table.span, "a flow needs a group", hint);
+            }
         }
         keys::finish(table, reader);
         document
@@ -119,7 +123,8 @@ fn read_groups(reader: &mut FlowReader, entry: TomlEntry<'_>, depth: usize) -> V
     let errors_before = reader.errors();
     let tables = reader.toml.tables(Place::Group.what(), entry);
     if tables.is_empty() && reader.errors() == errors_before {
-        reader.toml.error(entry.span, "there is no group");
+        let hint = "[[groups]] begins a group, and [[groups.tasks]] a task of it";
+        reader.toml.error_with_hint(entry.span, "there is no group", hint);
     }
     tables.into_iter().filter_map(|table| read_group(reader, table, depth)).collect()
 }
@@ -180,7 +185,9 @@ fn read_tasks(reader: &mut FlowReader, entry: TomlEntry<'_>) -> Vec<Arc<TaskTabl
     let errors_before = reader.errors();
     let tables = reader.toml.tables(Place::Task.what(), entry);
     if tables.is_empty() && reader.errors() == errors_before {
-        reader.toml.error(entry.span, "this group has no tasks");
+        let hint =
+            "for example: tasks = [{ id = \"train\", command = [\"python3\", \"{{ flow_dir }}/train.py\"] }]";
+        reader.toml.error_with_hint(entry.span, "this group has no tasks", hint);
     }
     tables.into_iter().filter_map(|table| TaskTable::read(reader, table).map(Arc::new)).collect()
 }

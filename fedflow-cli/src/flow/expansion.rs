@@ -8,7 +8,7 @@ use std::sync::Arc;
 use fedflow_core::{ExpectedTimes, ExtraOomSigns, Limits, Name, Needs, Pin, Program, Size};
 
 use super::document::{
-    CommandTable, Document, GroupBody, GroupTable, MAX_TASKS, ProgramTable, TaskTable, evaluate,
+    CommandTable, Document, GroupBody, GroupTable, MAX_TASKS, ProgramTable, TaskTable, WorkerEntry, evaluate,
 };
 use super::group::{FlowGroup, KeySpans, Origin, WorkerTerms};
 use super::task::{FlowTask, FlowTaskTerms};
@@ -29,10 +29,12 @@ pub(crate) fn expand(
     if count > MAX_TASKS {
         return Err(too_many(file, span, count).into());
     }
-    let workers = document
-        .workers
-        .iter()
-        .map(|(name, worker)| (name.clone(), WorkerTerms { limits: worker.limits, reuse: worker.reuse }));
+    let terms_of = |worker: &WorkerEntry| WorkerTerms {
+        limits: worker.limits,
+        reuse: worker.reuse,
+        cwd: worker.current_dir(base_dir),
+    };
+    let workers = document.workers.iter().map(|(name, worker)| (name.clone(), terms_of(worker)));
     let origin = Arc::new(Origin {
         file: Arc::clone(file),
         base_dir: base_dir.to_owned(),
@@ -311,6 +313,7 @@ impl Expander {
                 cuda_memory: value_of(table.keys.estimate_cuda_memory.as_ref(), scope)?,
             },
             device: value_of(table.keys.device.as_ref(), scope)?,
+            cwd: value_of(table.cwd.as_ref(), scope)?.map(|cwd| self.origin.base_dir.join(cwd)),
             limits: table.keys.limits.get(scope)?,
             expected,
             table: Arc::clone(table),
@@ -341,7 +344,8 @@ impl Expander {
 
     fn report(&mut self, mistake: Mistake) {
         if self.reported.insert(mistake.span) {
-            self.found.push(Diagnostic::at(&self.origin.file, mistake.span, mistake.message));
+            let error = Diagnostic::at(&self.origin.file, mistake.span, mistake.message);
+            self.found.push(error.maybe_hint(mistake.hint));
         }
     }
 

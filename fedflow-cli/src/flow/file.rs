@@ -54,15 +54,26 @@ impl FlowFile {
         let text = read_text(path).map_err(|error| {
             let diagnostic = Diagnostic::new(format!("cannot read {}: {error}", path.display()));
             diagnostic.maybe_hint(match error.kind() {
-                io::ErrorKind::NotFound => Some("`fedflow init` writes a flow file to start from".into()),
-                io::ErrorKind::IsADirectory => Some("name the flow file in it".into()),
+                io::ErrorKind::NotFound if path == Path::new("-") => Some(
+                    "a flow is read from a file, as paths in it are relative to that: write it to flow.toml"
+                        .into(),
+                ),
+                io::ErrorKind::NotFound => Some(match flows_in(path.parent()).as_slice() {
+                    [] => "`fedflow init` writes a flow file to start from".into(),
+                    flows => format!("there is {}", flows.join(", ")),
+                }),
+                io::ErrorKind::IsADirectory => Some(match flows_in(Some(path)).first() {
+                    Some(flow) => format!("name the flow file in it, such as {flow}"),
+                    None => "name a flow file; `fedflow init DIR` writes one to start from".into(),
+                }),
                 _ => None,
             })
         })?;
         Self::parse(text, path)
     }
 
-    /// Takes a text as the flow file at a path. It reads nothing, except the current directory if the path is relative.
+    /// Takes a text as the flow file at a path. It reads nothing, except the current directory if the path is relative, and
+    /// where the home directory is if a `~` stands for it.
     ///
     /// # Errors
     /// Everything that is wrong in it.
@@ -74,10 +85,18 @@ impl FlowFile {
             .map_or_else(|| PathBuf::from("/"), Path::to_path_buf);
         let mut reader = FlowReader {
             toml: TomlReader::new(&source),
+            flow_dir: base_dir.display().to_string().into(),
             templates: TemplateSet::default(),
             visible: VisibleNames::default(),
         };
-        let Some(table) = reader.toml.parse(source.text()) else { return Err(reader.toml.found) };
+        let Some(table) = reader.toml.parse(source.text()) else {
+            if path.extension().is_none_or(|extension| extension != "toml") {
+                let message = format!("{} is no flow file, as it is not TOML", source.name());
+                let hint = "a program is run by a flow: `fedflow init` writes one to start from";
+                return Err(Diagnostic::new(message).hint(hint).into());
+            }
+            return Err(reader.toml.found);
+        };
         let table = TomlTable::new(Place::Flow.what(), table.get_ref(), Span::default());
         let document = Document::read(&mut reader, table);
         let found = reader.toml.found;
@@ -120,6 +139,21 @@ impl Flow {
     pub fn source(&self) -> &Arc<SourceFile> {
         &self.source
     }
+}
+
+/// The files in a directory that may be flows, as they would be named: at most a few, in the order of their names.
+fn flows_in(directory: Option<&Path>) -> Vec<String> {
+    const MOST: usize = 5;
+    let directory = directory.unwrap_or_else(|| Path::new(""));
+    let here = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+    let entries = std::fs::read_dir(here).into_iter().flatten().filter_map(Result::ok);
+    let is_flow =
+        |name: &String| name.ends_with(".toml") && !["fedflow.toml", "Cargo.toml"].contains(&name.as_str());
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok()).filter(is_flow);
+    let mut flows: Vec<String> = names.map(|name| directory.join(name).display().to_string()).collect();
+    flows.sort();
+    flows.truncate(MOST);
+    flows
 }
 
 fn read_text(path: &Path) -> io::Result<String> {

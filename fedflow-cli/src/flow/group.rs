@@ -10,7 +10,7 @@ use fedflow_core::{
 };
 
 use super::context::{ContextAnswers, FlowContext, NotedAnswers};
-use super::document::ProgramTable;
+use super::document::{CommandTable, ProgramTable};
 use super::task::FlowTask;
 use super::templates::{Answers, GroupScope, Scope};
 use super::values::{KeepKey, Mistake};
@@ -66,10 +66,12 @@ pub(super) struct Origin {
 }
 
 /// What a worker says of its tasks.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct WorkerTerms {
     pub(super) limits: Limits,
     pub(super) reuse: Option<Reuse>,
+    /// The current directory of its processes, an absolute path.
+    pub(super) cwd: Option<PathBuf>,
 }
 
 impl FlowGroup {
@@ -139,17 +141,36 @@ impl FlowGroup {
     /// # Errors
     /// Never for a group that came from a flow file, as its names are unique.
     pub fn outline(&self) -> Result<TaskGroup, GroupError> {
-        self.outline_of_first(self.tasks.len())
+        self.of_first(self.tasks.len(), |task| self.outline_of(task))
     }
 
-    /// As [`outline`](Self::outline), but with at most the first `tasks` tasks.
-    ///
-    /// # Errors
-    /// As for `outline`.
-    pub fn outline_of_first(&self, tasks: usize) -> Result<TaskGroup, GroupError> {
+    /// A task as it will be, as far as that is known before the flow runs: what is known only later stands in its command as
+    /// it is written, and is left out of its parameters.
+    pub(super) fn preview(&self, task: &FlowTask, answers: &Arc<dyn Answers>) -> TaskSpec {
+        let scope = self.scope_with_functions(task, answers);
+        let table = &task.terms.table;
+        let program = match (&task.terms.program, &table.program) {
+            (None, ProgramTable::Command { load, train }) => {
+                let Origin { base_dir, file, .. } = self.origin.as_ref();
+                let preview = |command: &CommandTable| command.preview(base_dir, &scope, file);
+                Arc::new(Program::Command { load: load.as_ref().map(preview), train: preview(train) })
+            }
+            _ => self.known_program(task),
+        };
+        let mut spec = self.spec(task, program);
+        spec.params = table.params.render_dict(&scope).unwrap_or_default();
+        spec
+    }
+
+    /// The group with the first of its tasks, each as `task` makes it.
+    pub(super) fn of_first(
+        &self,
+        tasks: usize,
+        task: impl Fn(&FlowTask) -> TaskSpec,
+    ) -> Result<TaskGroup, GroupError> {
         let mut group = self.empty_group()?;
-        for task in self.tasks.iter().take(tasks) {
-            group.add_task(self.outline_of(task))?;
+        for planned in self.tasks.iter().take(tasks) {
+            group.add_task(task(planned))?;
         }
         Ok(group)
     }
@@ -243,6 +264,7 @@ impl FlowGroup {
         own.needs = terms.needs;
         own.device.clone_from(&terms.device);
         own.limits = terms.limits.or(self.limits).or(worker_limits);
+        own.cwd = terms.cwd.clone().or_else(|| worker.and_then(|worker| worker.cwd.clone()));
         own.expected = terms.expected;
         own.oom_signs = self.oom_signs.clone().and(&terms.table.keys.oom_signs);
         if of_worker {

@@ -76,13 +76,14 @@ keys! {
     COMMAND: TextList = "command" in [Task, Worker], "A program and its arguments; a path is relative to the flow file.";
     LOAD_COMMAND: TextList = "load-command" in [Task], "A command that runs in the load phase, before `command`.";
     ENV: AnyTable = "env" in [Task, Worker], "Variables that are added to the environment of a command or a worker.";
+    CWD: String = "cwd" in [Task, Worker], "The current directory, relative to the flow file; without it, the task's own directory.";
     DEVICES: NonZeroU32 = "devices" in [Task], "How many devices the task trains on at once.";
     EXCLUSIVE: bool = "exclusive" in [Task], "Whether the task has its cards to itself.";
     EXPECTED_LOAD: Duration = "expected-load" in [Task], "How long the task is expected to load.";
     EXPECTED_TRAIN: Duration = "expected-train" in [Task], "How long the task is expected to train.";
     KEEP: KeepKey = "keep" in [Task], "Keeps the process, with what it has loaded, for the next task with this key.";
 
-    DEVICE: Pin = "device" in [Group, Task], "The device to which the task, or each task of the group, is pinned.";
+    DEVICE: Pin = "device" in [Group, Task], "The device to which the task, or each task of the group, is pinned. `cpu` needs no card and holds none.";
     ESTIMATE_MEMORY: Size = "estimate-memory" in [Group, Task], "Host memory that a task is expected to use. It is reserved until the task is over, less what it uses.";
     ESTIMATE_CUDA_MEMORY: Size = "estimate-cuda-memory" in [Group, Task], "Memory of a card that a task is expected to use.";
     OOM_PATTERN: OneOrMoreTexts = "oom-pattern" in [Group, Task], "Texts on stderr or stdout that mean out of memory, beside the usual ones.";

@@ -1,5 +1,6 @@
 //! `FlowTask`: a task of a flow, and what it shares with the other tasks of its table.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use fedflow_core::{ExpectedTimes, Limits, Name, Needs, Pin, Program};
@@ -29,6 +30,8 @@ pub(super) struct FlowTaskTerms {
     pub(super) program: Option<Arc<Program>>,
     pub(super) needs: Needs,
     pub(super) device: Option<Pin>,
+    /// The current directory of its process, an absolute path.
+    pub(super) cwd: Option<PathBuf>,
     pub(super) limits: Limits,
     pub(super) expected: Option<ExpectedTimes>,
 }

@@ -6,6 +6,7 @@ mod scope;
 mod template;
 mod template_value;
 mod tokens;
+mod unknown_names;
 
 pub(super) use calls::{Answer, Answers, Call, Function};
 pub(super) use matrix_values::{AxisValues, MatrixValues, Number, Range};

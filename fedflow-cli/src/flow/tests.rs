@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod checking;
+mod places;
 mod reuse;
 
 use std::collections::BTreeMap;

@@ -12,7 +12,9 @@ pub(super) use process_environment::{estimates_directory, session_variables};
 pub(super) use signal_watch::SignalWatch;
 
 #[cfg(feature = "cli")]
-pub(crate) use process_environment::{log_variable, search_path, variables_with_prefix};
+pub(crate) use process_environment::{
+    home_directory, log_variable, python_path, search_path, variables_with_prefix,
+};
 #[cfg(feature = "cli")]
 pub(crate) use process_setup::prepare_process;
 #[cfg(feature = "cli")]

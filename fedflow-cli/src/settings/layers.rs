@@ -9,6 +9,7 @@ use std::sync::Arc;
 use fedflow_core::{Config, ConfigError, KEYS, Key, Value};
 
 use super::config_entry::{ConfigEntry, read_entries};
+use super::home_path::typed_path;
 use crate::diagnostic::{Diagnostic, Diagnostics, SourceFile, did_you_mean};
 use crate::toml_reader::TomlReader;
 
@@ -118,12 +119,14 @@ impl Settings {
         Some(self.sources.get(key.name).unwrap_or(&Source::Default))
     }
 
-    /// The run directory. A path in the flow file is relative to the flow file, any other to the current directory.
+    /// The run directory. A path in the flow file is relative to the flow file, any other to the current directory; `~` is
+    /// the home directory.
     #[must_use]
     pub fn workdir(&self, flow_directory: &Path, current_directory: &Path) -> PathBuf {
+        let workdir = typed_path(Path::new(&self.config.workdir));
         match self.sources.get("workdir") {
-            Some(Source::Flow { .. }) => flow_directory.join(&self.config.workdir),
-            _ => current_directory.join(&self.config.workdir),
+            Some(Source::Flow { .. }) => flow_directory.join(workdir),
+            _ => current_directory.join(workdir),
         }
     }
 

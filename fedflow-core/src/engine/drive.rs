@@ -6,6 +6,7 @@ use super::active_groups::ActiveGroups;
 use super::flow_error::FlowError;
 use super::records::Records;
 use crate::model::config::Config;
+use crate::model::device::Pin;
 use crate::model::identity::TaskKey;
 use crate::model::run_event::RunEvent;
 use crate::model::time::Time;
@@ -259,6 +260,8 @@ impl<W: Workers, P: DevicePool, O: Observer> Drive<W, P, O> {
             task_id: spec.task_id.clone(),
             attempt,
             workdir: group.workdir()?.join(spec.task_id.as_str()),
+            cwd: spec.cwd.clone(),
+            on_cpu: spec.device.as_ref().or(group.device()).is_some_and(Pin::is_cpu),
             checkpoint_dir: checkpoints.join(name.as_str()).join(spec.task_id.as_str()),
             program: spec.program.clone(),
             params: spec.params.clone(),

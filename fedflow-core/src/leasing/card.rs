@@ -25,6 +25,8 @@ pub(super) struct Card {
     pub(super) withheld: bool,
     /// Memory in quarantine: no process uses it, and none can have it.
     pub(super) quarantined: Size,
+    /// Whether it is a CPU slot beside cards, which only a request gets that is pinned to the CPU.
+    pub(super) is_beside: bool,
     /// Whether the device was lost. Nothing more is leased on it.
     pub(super) dropped: bool,
     pub(super) holders: BTreeMap<LeaseId, Holder>,
@@ -98,6 +100,7 @@ impl Card {
             aside: OtherRuns::default(),
             withheld: false,
             quarantined: Size::ZERO,
+            is_beside: false,
             dropped: false,
             holders: BTreeMap::new(),
         }
@@ -136,7 +139,7 @@ impl Card {
         let limits = self.limits.map(|own| limits.unwrap_or(own).without(self.quarantined));
         let replaced = claim.replaced.unwrap_or(Size::ZERO);
         let resident = view.resident.saturating_sub(usize::from(claim.replaced.is_some()));
-        CardView { limits, used: view.used.saturating_sub(replaced), resident, ..view }
+        CardView { suits: !self.dropped, limits, used: view.used.saturating_sub(replaced), resident, ..view }
     }
 
     /// Takes what a claim gets now out of what other requests can get.
@@ -158,9 +161,15 @@ impl Card {
         self.limits.is_some_and(|limits| used <= limits.without(self.quarantined).of(is_alone))
     }
 
+    /// Whether a request could get it.
     pub(super) fn suits(&self, request: &LeaseRequest) -> bool {
+        !self.dropped && self.is_meant(request)
+    }
+
+    /// Whether a request could get it if it was not dropped.
+    pub(super) fn is_meant(&self, request: &LeaseRequest) -> bool {
         let matches = |pin: &Pin| pin.matches(self.info.device, self.info.uuid.as_deref());
-        !self.dropped && request.pin.as_ref().is_none_or(matches)
+        request.pin.as_ref().map_or(!self.is_beside, matches)
     }
 
     pub(super) fn booked(&self) -> Size {

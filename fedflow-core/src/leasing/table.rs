@@ -1,11 +1,11 @@
 //! `LeaseTable`: which lease holds how much of which device. Nothing else moves a share.
 
+use crate::leasing::aside::Aside;
 use crate::leasing::card::{Card, Holder, OtherRuns};
-use crate::leasing::claim::{Claim, Foreseen};
 use crate::leasing::lease::{Lease, LeaseId, LeaseRequest, Share, Unleasable};
 use crate::leasing::placement::{self, CardView};
 use crate::model::config::Config;
-use crate::model::device::{Device, DeviceInfo};
+use crate::model::device::{Device, DeviceInfo, Pin};
 use crate::model::identity::TaskKey;
 use crate::model::memory::card_limits::CardLimits;
 use crate::model::quantity::Size;
@@ -17,15 +17,22 @@ pub struct LeaseTable {
     cards: Vec<Card>,
     max_per_device: u32,
     next_id: u64,
-    /// The cards kept free for one waiting request, by place.
-    held_back: Option<(TaskKey, Vec<usize>)>,
+    /// What is kept free: for one waiting request, and for one beside it that waits for slots beside cards.
+    held_back: [Option<HeldBack>; 2],
+}
+
+/// The devices that are kept free for one waiting request.
+#[derive(Debug, Clone)]
+struct HeldBack {
+    holder: TaskKey,
+    places: Vec<usize>,
 }
 
 impl LeaseTable {
     /// An empty table. Up to `max_per_device` tasks without an estimate of their memory may share a card.
     #[must_use]
     pub fn new(max_per_device: u32) -> Self {
-        Self { cards: Vec::new(), max_per_device, next_id: 1, held_back: None }
+        Self { cards: Vec::new(), max_per_device, next_id: 1, held_back: [None, None] }
     }
 
     /// A table of CPU slots.
@@ -33,8 +40,7 @@ impl LeaseTable {
     pub fn of_cpu_slots(slots: u32) -> Self {
         let mut table = Self::new(1);
         for _ in 0..slots {
-            let info = DeviceInfo { device: Device::Cpu, uuid: None, name: "CPU slot".into(), memory: None };
-            table.add(info, None);
+            table.add(DeviceInfo::cpu_slot(), None);
         }
         table
     }
@@ -69,10 +75,39 @@ impl LeaseTable {
         self.cards.push(Card::new(info, limits));
     }
 
+    /// Adds CPU slots beside cards, for requests that are pinned to the CPU. To be called when all cards were added; a
+    /// table of CPU slots needs no others.
+    #[must_use]
+    pub fn with_slots_beside(mut self, slots: u32) -> Self {
+        if self.cards.iter().any(|card| card.info.device != Device::Cpu) {
+            let slot = || Card { is_beside: true, ..Card::new(DeviceInfo::cpu_slot(), None) };
+            self.cards.extend((0..slots).map(|_| slot()));
+        }
+        self
+    }
+
+    /// How many CPU slots there are beside cards. They are not among the [`devices`](Self::devices).
+    #[must_use]
+    pub fn slots_beside(&self) -> u32 {
+        u32::try_from(self.cards.iter().filter(|card| card.is_beside).count()).unwrap_or(u32::MAX)
+    }
+
     /// The devices, in the order in which they were added.
     #[must_use]
     pub fn devices(&self) -> Vec<DeviceInfo> {
-        self.cards.iter().map(|card| card.info.clone()).collect()
+        self.cards.iter().filter(|card| !card.is_beside).map(|card| card.info.clone()).collect()
+    }
+
+    /// The places of the devices that a request might get, those that were dropped included. A device's place is the number
+    /// of devices that were added before it; CPU slots beside cards come last.
+    #[must_use]
+    pub fn suiting(&self, request: &LeaseRequest) -> Vec<usize> {
+        self.cards
+            .iter()
+            .enumerate()
+            .filter(|(_, card)| card.is_meant(request))
+            .map(|(place, _)| place)
+            .collect()
     }
 
     /// Whether a request can be met at all, if nothing else were leased.
@@ -80,12 +115,13 @@ impl LeaseTable {
     /// # Errors
     /// Says why it can never be met.
     pub fn check(&self, request: &LeaseRequest) -> Result<(), Unleasable> {
-        if self.cards.iter().all(|card| card.dropped) {
+        let is_for_slots = self.is_for_slots(request);
+        if self.cards.iter().filter(|card| card.is_beside == is_for_slots).all(|card| card.dropped) {
             return Err(Unleasable::NoneLeft);
         }
         let suiting: Vec<&Card> = self.cards.iter().filter(|card| card.suits(request)).collect();
         if let (Some(pin), true) = (&request.pin, suiting.is_empty()) {
-            let left = self.cards.iter().filter(|card| !card.dropped);
+            let left = self.cards.iter().filter(|card| !card.dropped && !card.is_beside);
             let mut names: Vec<String> = left.map(|card| card.info.device.to_string()).collect();
             names.dedup();
             return Err(Unleasable::NoSuchDevice { pin: pin.clone(), available: names.join(", ") });
@@ -134,8 +170,9 @@ impl LeaseTable {
         let views = self.views(request);
         let Some(places) = placement::place(&views, request, self.max_per_device) else {
             if request.hold {
-                self.held_back =
-                    Some((request.holder, placement::hold_back(&views, request, self.max_per_device)));
+                let places = placement::hold_back(&views, request, self.max_per_device);
+                let held_back = HeldBack { holder: request.holder, places };
+                self.held_back[usize::from(self.is_for_slots(request))] = Some(held_back);
             }
             return None;
         };
@@ -147,10 +184,12 @@ impl LeaseTable {
         self.next_id += 1;
         let mut shares = Vec::with_capacity(places.len());
         for place in places {
+            let slots_before = self.cards[..place].iter().filter(|card| card.limits.is_none());
+            let number_of_slot = u32::try_from(slots_before.count()).unwrap_or(u32::MAX);
             let card = &mut self.cards[place];
             let sharing = card.limits.is_some();
-            // A device without memory is one CPU slot of many, known by its place in the table.
-            let slot = if sharing { card.free_slot() } else { u32::try_from(place).unwrap_or(u32::MAX) };
+            // A device without memory is one CPU slot of many, known by its number among them.
+            let slot = if sharing { card.free_slot() } else { number_of_slot };
             let holder = Holder {
                 memory: if sharing { request.memory } else { Size::ZERO },
                 estimated: request.estimated,
@@ -208,8 +247,8 @@ impl LeaseTable {
 
     /// A task no longer asks for devices: none are kept free for it.
     pub fn withdraw(&mut self, holder: TaskKey) {
-        if self.held_back.as_ref().is_some_and(|(held_for, _)| *held_for == holder) {
-            self.held_back = None;
+        for held_back in &mut self.held_back {
+            held_back.take_if(|held_back| held_back.holder == holder);
         }
     }
 
@@ -264,11 +303,16 @@ impl LeaseTable {
     }
 
     fn views(&self, request: &LeaseRequest) -> Vec<CardView> {
-        let held_back = self.held_back.as_ref().filter(|(holder, _)| *holder != request.holder);
+        let of_others = || self.held_back.iter().flatten().filter(|held| held.holder != request.holder);
         let view = |(place, card): (usize, &Card)| {
-            card.view(place, request, held_back.is_some_and(|(_, places)| places.contains(&place)))
+            card.view(place, request, of_others().any(|held| held.places.contains(&place)))
         };
         self.cards.iter().enumerate().map(view).collect()
+    }
+
+    /// Whether a request is for slots beside cards.
+    fn is_for_slots(&self, request: &LeaseRequest) -> bool {
+        request.pin.as_ref().is_some_and(Pin::is_cpu) && self.cards.iter().any(|card| card.is_beside)
     }
 
     fn cards_of(&mut self, device: Device) -> impl Iterator<Item = &mut Card> {
@@ -278,53 +322,17 @@ impl LeaseTable {
 
 /// What goes before the requests of this run.
 impl LeaseTable {
-    /// When a claim of another run can be met, beside what is set aside. One that `heeds_hold` gets none of the devices
-    /// that are kept free for a request of this run.
-    #[must_use]
-    pub fn foresee(&self, claim: &Claim, heeds_hold: bool) -> Foreseen {
-        let held_back = self.held_back.as_ref().filter(|_| heeds_hold);
-        let is_held = |place| held_back.is_some_and(|(_, places)| places.contains(&place));
-        let views = claim.cards.iter().filter_map(|(place, limits)| {
-            Some(self.cards.get(*place)?.view_of_claim(*place, claim, *limits, is_held(*place)))
-        });
-        claim.foresee(&views.collect::<Vec<_>>())
-    }
-
-    /// Sets aside what a claim gets: until [`Self::clear_aside`] no other request gets it.
-    pub fn set_aside(&mut self, claim: &Claim, foreseen: &Foreseen) {
-        let (places, is_now) = match foreseen {
-            Foreseen::Now(places) => (&places[..], true),
-            Foreseen::Later(places) | Foreseen::Unclear(places) => (&places[..], false),
-            Foreseen::Never => (&[][..], false),
-        };
-        for place in places {
-            match self.cards.get_mut(*place) {
-                Some(card) if is_now => card.set_aside(claim),
-                Some(card) => card.withheld = true,
-                None => {}
-            }
-        }
-    }
-
-    /// Sets aside what is set aside in another table, which has the same devices and perhaps more.
-    pub fn set_aside_as_in(&mut self, other: &Self) {
-        for (card, like) in self.cards.iter_mut().zip(&other.cards) {
-            (card.aside, card.withheld) = (like.aside, like.withheld);
-        }
-    }
-
-    /// Sets nothing aside any more.
-    pub fn clear_aside(&mut self) {
-        for card in &mut self.cards {
-            (card.aside, card.withheld) = (OtherRuns::default(), false);
-        }
+    /// What is set aside for claims of other runs.
+    pub fn aside(&mut self) -> Aside<'_> {
+        let held = self.held_back.iter().flatten().flat_map(|held| held.places.iter().copied());
+        Aside { held: held.collect(), cards: &mut self.cards }
     }
 
     /// Whether a request could be met now if nothing were set aside.
     #[must_use]
     pub fn fits_beside_claims(&self, request: &LeaseRequest) -> bool {
         let mut table = self.clone();
-        table.clear_aside();
+        table.aside().clear();
         table.fits_without(request, &[])
     }
 }
@@ -392,6 +400,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::leasing::claim::{Claim, Foreseen};
 
     fn table() -> LeaseTable {
         let mut table = LeaseTable::new(1);
@@ -445,6 +454,41 @@ mod tests {
         table.release(second.id);
         assert!(table.rebook(first.id, Size::from_gb(7)));
         assert_eq!(table.sanity_check(), Ok(()));
+    }
+
+    #[test]
+    fn slots_beside_cards_are_only_for_what_is_pinned_to_the_cpu() {
+        let mut table = table().with_slots_beside(2);
+        assert_eq!((table.devices().len(), table.slots_beside()), (1, 2));
+        let on_cpu = |place| LeaseRequest {
+            holder: TaskKey { group: 1, place },
+            pin: Some(Pin::Device(Device::Cpu)),
+            exclusive: true,
+            ..request(900)
+        };
+        assert_eq!(table.check(&on_cpu(1)), Ok(()));
+        let card = table.try_lease(&LeaseRequest { exclusive: true, ..request(1) }).unwrap();
+        assert_eq!(table.try_lease(&request(1)), None, "no slot is a card");
+        let slots: Vec<Lease> = (1..=2).map(|place| table.try_lease(&on_cpu(place)).unwrap()).collect();
+        assert_eq!(slots.iter().map(|lease| lease.shares[0].slot).collect::<Vec<_>>(), [0, 1]);
+        assert_eq!((slots[0].device(), slots[0].device_seen), (Device::Cpu, Device::Cpu));
+        assert_eq!(table.try_lease(&on_cpu(3)), None, "all slots are taken");
+        table.end_train(slots[0].id);
+        assert!(table.try_lease(&on_cpu(3)).is_some());
+        let two = LeaseRequest { devices: 3, ..on_cpu(4) };
+        assert_eq!(table.check(&two), Err(Unleasable::TooMany { needed: 3, available: 2 }));
+        // What waits for slots keeps no card free, and the other way round.
+        let waits = LeaseRequest { devices: 2, hold: true, ..on_cpu(5) };
+        assert_eq!(table.try_lease(&waits), None);
+        let large = LeaseRequest { holder: TaskKey { group: 1, place: 6 }, hold: true, ..request(10) };
+        assert_eq!(table.try_lease(&large), None);
+        table.release(card.id);
+        assert_eq!(table.try_lease(&request(1)), None, "the card is kept free");
+        assert!(table.try_lease(&large).is_some());
+        table.drop_device(Device::Sim(0));
+        assert_eq!(table.check(&request(1)), Err(Unleasable::NoneLeft));
+        assert_eq!(table.check(&on_cpu(1)), Ok(()));
+        assert_eq!(LeaseTable::of_cpu_slots(2).with_slots_beside(4).slots_beside(), 0);
     }
 
     #[test]
@@ -508,27 +552,27 @@ mod tests {
     fn what_is_set_aside_for_a_claim_is_not_leased() {
         let mut table = table();
         let now = claim(request(6), 1);
-        let foreseen = table.foresee(&now, true);
+        let foreseen = table.aside().foresee(&now, true);
         assert_eq!(foreseen, Foreseen::Now(vec![0]));
-        table.set_aside(&now, &foreseen);
+        table.aside().add(&now, &foreseen);
         assert_eq!(table.try_lease(&request(5)), None);
         assert!(table.fits_beside_claims(&request(5)));
         let lease = table.try_lease(&request(4)).unwrap();
-        table.clear_aside();
+        table.aside().clear();
 
         let later = claim(request(7), 1);
-        let foreseen = table.foresee(&later, true);
+        let foreseen = table.aside().foresee(&later, true);
         assert_eq!(foreseen, Foreseen::Later(vec![0]));
-        table.set_aside(&later, &foreseen);
+        table.aside().add(&later, &foreseen);
         assert_eq!(table.try_lease(&request(1)), None, "the card is to be emptied");
         table.end_train(lease.id);
-        table.clear_aside();
-        assert_eq!(table.foresee(&later, true), Foreseen::Unclear(vec![0]), "its process may stay");
+        table.aside().clear();
+        assert_eq!(table.aside().foresee(&later, true), Foreseen::Unclear(vec![0]), "its process may stay");
         let replaces = Claim { replaced: Some(Size::from_gb(4)), ..later };
-        assert_eq!(table.foresee(&replaces, true), Foreseen::Now(vec![0]), "it is its own process");
-        assert_eq!(table.foresee(&claim(request(11), 1), true), Foreseen::Never);
+        assert_eq!(table.aside().foresee(&replaces, true), Foreseen::Now(vec![0]), "it is its own process");
+        assert_eq!(table.aside().foresee(&claim(request(11), 1), true), Foreseen::Never);
         let two = claim(LeaseRequest { devices: 2, ..request(1) }, 1);
-        assert_eq!(table.foresee(&two, true), Foreseen::Never);
+        assert_eq!(table.aside().foresee(&two, true), Foreseen::Never);
     }
 
     #[test]
@@ -537,8 +581,8 @@ mod tests {
         let lease = table.try_lease(&request(6)).unwrap();
         let waiter = TaskKey { group: 1, place: 7 };
         assert_eq!(table.try_lease(&LeaseRequest { holder: waiter, hold: true, ..request(9) }), None);
-        assert_eq!(table.foresee(&claim(request(2), 1), false), Foreseen::Now(vec![0]));
-        assert_eq!(table.foresee(&claim(request(2), 1), true), Foreseen::Never);
+        assert_eq!(table.aside().foresee(&claim(request(2), 1), false), Foreseen::Now(vec![0]));
+        assert_eq!(table.aside().foresee(&claim(request(2), 1), true), Foreseen::Never);
         table.release(lease.id);
     }
 
@@ -560,8 +604,8 @@ mod tests {
                     table.try_lease(&request);
                 } else {
                     let claim = claim(request, cards);
-                    let foreseen = table.foresee(&claim, true);
-                    table.set_aside(&claim, &foreseen);
+                    let foreseen = table.aside().foresee(&claim, true);
+                    table.aside().add(&claim, &foreseen);
                 }
                 for card in &table.cards {
                     let all = card.others.and(card.aside);

@@ -77,6 +77,12 @@ pub enum Pin {
 }
 
 impl Pin {
+    /// Whether the CPU is meant, so that no card is needed.
+    #[must_use]
+    pub fn is_cpu(&self) -> bool {
+        *self == Self::Device(Device::Cpu)
+    }
+
     /// Whether a device is the one that is meant.
     #[must_use]
     pub fn matches(&self, device: Device, uuid: Option<&str>) -> bool {
@@ -138,6 +144,12 @@ pub struct DeviceInfo {
 }
 
 impl DeviceInfo {
+    /// A CPU slot.
+    #[must_use]
+    pub fn cpu_slot() -> Self {
+        Self { device: Device::Cpu, uuid: None, name: "CPU slot".into(), memory: None }
+    }
+
     /// A simulated card: `sim:N` with so much memory.
     #[must_use]
     pub fn simulated(ordinal: u32, memory: Size) -> Self {

@@ -23,6 +23,9 @@ use crate::model::quantity::Size;
 pub trait DevicePool {
     /// All devices, in an order that does not change.
     fn devices(&self) -> Vec<DeviceInfo>;
+    /// How many CPU slots there are beside cards, for tasks that are pinned to the CPU. They are not among the devices: that
+    /// they idle is no loss.
+    fn slots_beside(&self) -> u32;
     /// Whether a request could be met if nothing else were leased.
     ///
     /// # Errors
@@ -58,6 +61,10 @@ pub trait DevicePool {
 impl<P: DevicePool + ?Sized> DevicePool for Box<P> {
     fn devices(&self) -> Vec<DeviceInfo> {
         (**self).devices()
+    }
+
+    fn slots_beside(&self) -> u32 {
+        (**self).slots_beside()
     }
 
     fn check(&self, request: &LeaseRequest) -> Result<(), Unleasable> {

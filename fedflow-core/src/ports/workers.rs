@@ -53,6 +53,10 @@ pub struct Assignment {
     pub attempt: u32,
     /// Its directory, an absolute path. It is new for each attempt: what an earlier attempt left there is moved away.
     pub workdir: PathBuf,
+    /// The current directory of its process, an absolute path; `None`: its own directory.
+    pub cwd: Option<PathBuf>,
+    /// Whether it is pinned to the CPU, so that its processes shall see no card.
+    pub on_cpu: bool,
     /// A directory that survives attempts and resume.
     pub checkpoint_dir: PathBuf,
     /// What runs it.

@@ -29,8 +29,8 @@ pub struct TaskProgress<N = ()> {
     /// started anew.
     pub outcome: Option<TaskOutcome>,
     was_retried: bool,
-    /// Whether its latest attempt has failed.
-    has_failed: bool,
+    /// Whether its latest attempt began in this session, and has neither trained nor come to an end.
+    only_waits: bool,
     has_only_waited: bool,
     workdir: Workdir,
     notes: N,
@@ -113,7 +113,7 @@ impl<N: TaskNotes> TaskProgress<N> {
             device: None,
             outcome: None,
             was_retried: false,
-            has_failed: false,
+            only_waits: false,
             has_only_waited: false,
             workdir: Workdir::None,
             notes: N::default(),
@@ -129,6 +129,7 @@ impl<N: TaskNotes> TaskProgress<N> {
     /// Takes an event of this task, whose group lies in a directory.
     pub(super) fn apply(&mut self, moment: Moment, attempt: u32, event: &RunEvent, group_workdir: &str) {
         self.attempts = self.attempts.max(attempt);
+        self.only_waits &= !is_more_than_waiting(event);
         let mut enter = |phase| (self.phase, self.since) = (Some(phase), moment.time);
         match event {
             RunEvent::TaskStarted { workdir, .. } => {
@@ -136,7 +137,7 @@ impl<N: TaskNotes> TaskProgress<N> {
                 self.workdir = Workdir::of(&self.id, workdir, group_workdir);
                 // An outcome of an earlier session does not count for a task that is done again.
                 (self.outcome, self.device) = (None, None);
-                (self.has_failed, self.has_only_waited) = (false, false);
+                (self.only_waits, self.has_only_waited) = (true, false);
             }
             RunEvent::TaskLoading { .. } => enter(TaskPhase::Loading),
             RunEvent::TaskLoaded { .. } => enter(TaskPhase::Waiting),
@@ -150,8 +151,7 @@ impl<N: TaskNotes> TaskProgress<N> {
                     enter(TaskPhase::Waiting);
                 }
                 // One that only made room for another task has not failed.
-                self.has_failed |= error.kind != FailureKind::Cancelled;
-                self.was_retried |= self.has_failed;
+                self.was_retried |= error.kind != FailureKind::Cancelled;
             }
             RunEvent::TaskFinished { device, result, .. } if self.outcome.is_none() => {
                 self.device = Some(*device);
@@ -170,13 +170,13 @@ impl<N: TaskNotes> TaskProgress<N> {
 
     /// The run was stopped in order. An attempt that had neither trained nor failed does not count.
     pub(super) fn stop(&mut self) {
-        let is_open = self.attempts > 0 && self.outcome.is_none();
-        self.has_only_waited = is_open && self.device.is_none() && !self.has_failed;
+        self.has_only_waited |= self.only_waits;
     }
 
     /// No process of an earlier session is left when another one begins.
     pub(super) fn end_session(&mut self, time: f64) {
         self.phase = None;
+        self.only_waits = false;
         self.notes.end_session(time);
     }
 }
@@ -251,6 +251,16 @@ impl<N> Named for TaskProgress<N> {
     }
 }
 
+/// Whether an attempt of which an event tells has done more than to load and to wait. One that made room for another task
+/// has not.
+fn is_more_than_waiting(event: &RunEvent) -> bool {
+    match event {
+        RunEvent::TaskRetried { error, .. } => error.kind != FailureKind::Cancelled,
+        RunEvent::TaskTraining { .. } | RunEvent::TaskFinished { .. } | RunEvent::TaskFailed { .. } => true,
+        _ => false,
+    }
+}
+
 impl TaskNotes for () {
     fn apply(&mut self, _: Moment, _: &RunEvent) {}
 }
@@ -290,5 +300,128 @@ impl fmt::Display for OutcomeKind {
             Self::Open => "open",
             Self::Finished => "finished",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::model::run_event::RunOutcome;
+    use crate::progress::run_progress::RunProgress;
+
+    fn name(text: &str) -> Name {
+        Name::new(text).unwrap()
+    }
+
+    fn begin(run: &mut RunProgress, fingerprint: u64) {
+        let reopened = BTreeMap::new();
+        let workdir = "/res".to_owned();
+        let (flow, devices) = (String::new(), Vec::new());
+        run.apply(
+            0.0,
+            &RunEvent::RunStarted { flow, workdir, session: 1, devices, seed: 0, reopened, setup: None },
+        );
+        let (group, tasks, workdir) = (name("g"), vec![name("t")], "/res/g".to_owned());
+        run.apply(0.0, &RunEvent::GroupStarted { group, index: 1, workdir, fingerprint, tasks });
+    }
+
+    fn start(run: &mut RunProgress, attempt: u32) {
+        let (group, task, workdir) = (name("g"), name("t"), "/res/g/t".into());
+        run.apply(1.0, &RunEvent::TaskStarted { group, task, attempt, workdir, reused: false });
+        let (group, task) = (name("g"), name("t"));
+        run.apply(1.0, &RunEvent::TaskLoaded { group, task, attempt, load_time: Duration::ZERO });
+    }
+
+    fn stop(run: &mut RunProgress) {
+        run.apply(2.0, &RunEvent::RunFinished { outcome: RunOutcome::Stopped });
+    }
+
+    /// How many attempts count, and whether the last one had only waited.
+    fn counted(run: &RunProgress) -> (u32, bool) {
+        let task = run.group(&name("g")).unwrap().task(&name("t")).unwrap();
+        (task.counted_attempts(), task.has_only_waited())
+    }
+
+    #[test]
+    fn an_attempt_that_only_waited_at_a_stop_does_not_count_until_the_next_one() {
+        let mut run = RunProgress::default();
+        begin(&mut run, 7);
+        start(&mut run, 1);
+        assert_eq!(counted(&run), (1, false), "it is under way");
+        stop(&mut run);
+        assert_eq!(counted(&run), (0, true));
+        // A session that does not come to it changes nothing.
+        begin(&mut run, 7);
+        stop(&mut run);
+        assert_eq!(counted(&run), (0, true));
+        begin(&mut run, 7);
+        start(&mut run, 1);
+        assert_eq!(counted(&run), (1, false));
+    }
+
+    #[test]
+    fn an_attempt_that_failed_trained_or_was_cut_off_counts() {
+        let failure = |kind| Failure::new(crate::model::failure::Stage::Load, kind, "no data");
+        let (group, task, attempt) = (name("g"), name("t"), 1);
+        let retried = |kind| RunEvent::TaskRetried {
+            group: name("g"),
+            task: name("t"),
+            attempt: 1,
+            device: None,
+            error: failure(kind),
+            data_kept: false,
+            delay: Duration::ZERO,
+        };
+        let trains = RunEvent::TaskTraining {
+            group: group.clone(),
+            task: task.clone(),
+            attempt,
+            device: Device::Cpu,
+            slot: 0,
+            devices: Vec::new(),
+            memory: None,
+        };
+        for (event, expected) in [
+            (retried(FailureKind::Exit), (1, false)),
+            (retried(FailureKind::Cancelled), (0, true)),
+            (trains, (1, false)),
+        ] {
+            let mut run = RunProgress::default();
+            begin(&mut run, 7);
+            start(&mut run, 1);
+            run.apply(1.0, &event);
+            stop(&mut run);
+            assert_eq!(counted(&run), expected, "{event:?}");
+        }
+        // What a session left that was cut off counts, also if a later one is stopped before it comes to the task.
+        let mut run = RunProgress::default();
+        begin(&mut run, 7);
+        start(&mut run, 1);
+        begin(&mut run, 7);
+        stop(&mut run);
+        assert_eq!(counted(&run), (1, false));
+    }
+
+    #[test]
+    fn what_is_opened_again_or_made_of_something_else_keeps_its_attempts() {
+        let mut run = RunProgress::default();
+        begin(&mut run, 7);
+        start(&mut run, 1);
+        let error = Failure::new(crate::model::failure::Stage::Load, FailureKind::Exit, "exit code 1");
+        let (group, task) = (name("g"), name("t"));
+        let (load_time, train_time, device) = (None, None, None);
+        run.apply(
+            1.0,
+            &RunEvent::TaskFailed { group, task, attempt: 1, device, load_time, train_time, error },
+        );
+        run.reopen(&BTreeMap::from([(name("g"), vec![name("t")])]));
+        stop(&mut run);
+        assert_eq!(counted(&run), (1, false), "its directory has what it failed of");
+        begin(&mut run, 8);
+        stop(&mut run);
+        assert_eq!(counted(&run), (1, false));
     }
 }

@@ -147,6 +147,10 @@ impl DevicePool for SimulationPort {
         self.world.borrow().table.devices()
     }
 
+    fn slots_beside(&self) -> u32 {
+        self.world.borrow().table.slots_beside()
+    }
+
     fn check(&self, request: &LeaseRequest) -> Result<(), Unleasable> {
         self.world.borrow().table.check(request)
     }

@@ -7,7 +7,7 @@ use crate::model::value::Dict;
 use crate::work::group::TaskGroup;
 
 /// The fingerprint of a group. It depends on the group's name and on the identifier, program and parameters of each
-/// task, in the order in which they were added. Limits, estimates and pins have no part in it, as they may change
+/// task, and the directory in which it works if that is not its own, in the order in which they were added. Limits, estimates and pins have no part in it, as they may change
 /// between two sessions of a run. Nor have the parameters for `train` of a group that loads ahead, as they are unknown
 /// when the group begins.
 #[must_use]
@@ -28,6 +28,10 @@ pub fn fingerprint(group: &TaskGroup) -> u64 {
             train_params,
             task.broken()
         );
+        // Only where there is one: groups that earlier versions recorded must be found again.
+        if let Some(cwd) = &spec.cwd {
+            let _ = write!(hash, "{cwd:?}\0");
+        }
     }
     hash.value()
 }
@@ -63,6 +67,10 @@ mod tests {
         other.limits.retries = Some(3);
         assert_eq!(fingerprint(&group(0.1)), fingerprint(&other));
         assert_ne!(fingerprint(&group(0.1)), fingerprint(&group(0.2)));
+        let mut elsewhere = TaskGroup::new("train").unwrap();
+        let spec = group(0.1).tasks().next().unwrap().spec().clone();
+        elsewhere.add_task(spec.with_cwd("/data")).unwrap();
+        assert_ne!(fingerprint(&group(0.1)), fingerprint(&elsewhere));
         // A fixed number: groups that earlier versions recorded must be found again.
         assert_eq!(fingerprint(&group(0.1)), 15_568_779_654_890_887_073);
     }

@@ -1,6 +1,7 @@
 //! `TaskSpec`: the description of a task, which is added to a group.
 
 use std::ops::Deref;
+use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -110,6 +111,9 @@ pub struct TaskTerms {
     /// Whether its process may serve other tasks of the same worker, one after the other; `None`: it may not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reuse: Option<Reuse>,
+    /// The current directory of its process, an absolute path; `None`: the task's own directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cwd: Option<PathBuf>,
 }
 
 /// A process may serve several tasks of the same worker, one after the other. These are not isolated from each other,
@@ -226,6 +230,13 @@ impl TaskSpec {
     #[must_use]
     pub fn with_reuse(mut self, reuse: Reuse) -> Self {
         self.terms_mut().reuse = Some(reuse);
+        self
+    }
+
+    /// Has its process work in this directory, an absolute path, instead of the task's own.
+    #[must_use]
+    pub fn with_cwd(mut self, cwd: impl Into<PathBuf>) -> Self {
+        self.terms_mut().cwd = Some(cwd.into());
         self
     }
 

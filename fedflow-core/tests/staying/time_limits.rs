@@ -17,6 +17,10 @@ impl DevicePool for Contended {
         self.pool.devices()
     }
 
+    fn slots_beside(&self) -> u32 {
+        self.pool.slots_beside()
+    }
+
     fn check(&self, request: &LeaseRequest) -> Result<(), Unleasable> {
         self.pool.check(request)
     }

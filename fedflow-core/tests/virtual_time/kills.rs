@@ -96,6 +96,10 @@ impl DevicePool for Mortal {
         self.port.devices()
     }
 
+    fn slots_beside(&self) -> u32 {
+        self.port.slots_beside()
+    }
+
     fn check(&self, request: &LeaseRequest) -> Result<(), Unleasable> {
         self.port.check(request)
     }

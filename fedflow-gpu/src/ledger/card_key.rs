@@ -12,11 +12,12 @@ pub(crate) struct CardKey {
 }
 
 impl CardKey {
-    /// The key of a pool's device. Cards are named by UUID; simulated cards and CPU slots by number.
-    pub(crate) fn of(info: &DeviceInfo, place: usize) -> Self {
+    /// The key of a pool's device. Cards are named by UUID; simulated cards and CPU slots by number. `number` is that of a
+    /// CPU slot.
+    pub(crate) fn of(info: &DeviceInfo, number: usize) -> Self {
         match (&info.uuid, info.device) {
             (Some(uuid), _) => Self::locked_alone(Self::of_uuid(uuid)),
-            (None, Device::Cpu) => Self { card: format!("cpu-{place}"), lock: "cpu".into() },
+            (None, Device::Cpu) => Self { card: format!("cpu-{number}"), lock: "cpu".into() },
             (None, Device::Sim(ordinal)) => Self::locked_alone(format!("sim-{ordinal}")),
             (None, Device::Cuda(ordinal)) => Self::locked_alone(format!("cuda-{ordinal}")),
         }

@@ -91,7 +91,7 @@ impl<'a> LockedCards<'a> {
     pub(crate) fn give_way(&mut self, table: &mut LeaseTable, request: &LeaseRequest) {
         if request.roomy && request.replaces.is_some() {
             // It has run out of memory and goes on with its data: it has been served, and is not done.
-            return table.clear_aside();
+            return table.aside().clear();
         }
         let rank = self.rank(request);
         let Supervisor { cards, claims, courtesy, world, .. } = &mut self.supervisor;

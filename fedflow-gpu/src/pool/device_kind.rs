@@ -11,6 +11,11 @@ pub(super) enum DeviceKind {
 }
 
 impl DeviceKind {
+    /// Whether the devices are cards, real or simulated.
+    pub(super) fn has_cards(&self) -> bool {
+        !matches!(self, Self::Cpu)
+    }
+
     /// The real cards; `None` if the devices are of another kind.
     pub(super) fn cards(&self) -> Option<&RealCards> {
         match self {

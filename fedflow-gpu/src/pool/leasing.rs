@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use fedflow_core::{
-    Device, DeviceInfo, DevicePool, Lease, LeaseId, LeaseRequest, LeaseTable, Size, TaskKey, Unleasable,
+    Device, DeviceInfo, DevicePool, Lease, LeaseId, LeaseRequest, LeaseTable, Pin, Size, TaskKey, Unleasable,
 };
 
 use super::device_kind::DeviceKind;
@@ -19,12 +19,17 @@ impl DevicePool for Pool {
         self.usable_devices()
     }
 
+    fn slots_beside(&self) -> u32 {
+        self.table.slots_beside()
+    }
+
     fn check(&self, request: &LeaseRequest) -> Result<(), Unleasable> {
         if let Some(error) = self.ledger.as_ref().and_then(Ledger::given_up) {
             return Err(Unleasable::NotBookable { cause: error.to_string() });
         }
         match &self.kind {
             DeviceKind::Cpu | DeviceKind::Simulated(_) => self.table.check(request),
+            DeviceKind::Cards(_) if is_on_cpu(request) => self.table.check(request),
             DeviceKind::Cards(cards) => {
                 cards.check(request)?;
                 self.table.check(&on_cards(request))
@@ -129,6 +134,7 @@ fn lease_now(pool: &mut Pool, request: &LeaseRequest) -> Option<Lease> {
 fn try_to_book(pool: &mut Pool, request: &LeaseRequest) -> Result<Option<Lease>, LedgerError> {
     let (readings, asked) = match &mut pool.kind {
         DeviceKind::Cpu | DeviceKind::Simulated(_) => (Vec::new(), request.clone()),
+        DeviceKind::Cards(_) if is_on_cpu(request) => (Vec::new(), request.clone()),
         DeviceKind::Cards(cards) => {
             if cards.check(request).is_err() {
                 return Ok(None);
@@ -136,8 +142,10 @@ fn try_to_book(pool: &mut Pool, request: &LeaseRequest) -> Result<Option<Lease>,
             (cards.read(request, &mut pool.table, &mut pool.log.warnings), on_cards(request))
         }
     };
-    let places = suiting(&pool.table, request);
-    let mut locked = match pool.ledger.as_mut().map(|ledger| ledger.lock(&places)).transpose() {
+    let places = pool.table.suiting(request);
+    let is_private = is_on_cpu(request) && pool.kind.has_cards() && !pool.shares_slots;
+    let ledger = pool.ledger.as_mut().filter(|_| !is_private);
+    let mut locked = match ledger.map(|ledger| ledger.lock(&places)).transpose() {
         Ok(locked) => locked,
         // The alarm is set: it is tried again soon.
         Err(NotLocked::Busy | NotLocked::Removed) => return Ok(None),
@@ -198,13 +206,9 @@ fn quarantine(pool: &mut Pool, changes: Vec<(Device, QuarantineChange)>) {
     }
 }
 
-/// The places of the devices that a request might get.
-fn suiting(table: &LeaseTable, request: &LeaseRequest) -> Vec<usize> {
-    let suits = |info: &DeviceInfo| {
-        request.pin.as_ref().is_none_or(|pin| pin.matches(info.device, info.uuid.as_deref()))
-    };
-    let devices = table.devices();
-    devices.iter().enumerate().filter(|(_, info)| suits(info)).map(|(place, _)| place).collect()
+/// Whether a request is pinned to the CPU. Beside cards it has slots of its own, of which there is nothing to read.
+fn is_on_cpu(request: &LeaseRequest) -> bool {
+    request.pin.as_ref().is_some_and(Pin::is_cpu)
 }
 
 /// Tells the table what other runs have booked of the devices at `places`, and what the cards' readings show.

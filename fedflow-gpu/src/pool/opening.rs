@@ -19,6 +19,8 @@ pub(super) struct OpenDevices {
     /// Where leases are booked; `None` if the devices belong to this process alone.
     pub(super) ledger: Option<Ledger>,
     pub(super) scope: LeaseScope,
+    /// Whether CPU slots beside cards are booked as well.
+    pub(super) shares_slots: bool,
     pub(super) warnings: Vec<Warning>,
 }
 
@@ -29,21 +31,23 @@ impl OpenDevices {
         config: &Config,
         environment: &DeviceEnvironment,
     ) -> Result<(Self, Option<String>), OpenError> {
-        let devices = match choice {
-            DeviceChoice::Auto => match Self::of_cards(None, config, environment) {
+        let slots = choice.slots_beside().unwrap_or_else(default_slots);
+        let devices = match choice.devices() {
+            DeviceChoice::Auto => match Self::of_cards(None, slots, config, environment) {
                 Ok(cards) => cards,
                 Err(error @ OpenError::Ledger(_)) => return Err(error),
                 Err(reason) => {
-                    let slots = default_slots();
                     let plural = if slots == 1 { "" } else { "s" };
                     let note = format!("using {slots} CPU slot{plural}: {reason}");
                     return Ok((Self::of_cpu_slots(slots, environment)?, Some(note)));
                 }
             },
             DeviceChoice::Cpu(slots) => Self::of_cpu_slots(slots.unwrap_or_else(default_slots), environment)?,
-            DeviceChoice::Sim(sizes) => Self::of_simulated(sizes, config, environment)?,
-            DeviceChoice::AllCards => Self::of_cards(None, config, environment)?,
-            DeviceChoice::Cards(pins) => Self::of_cards(Some(pins), config, environment)?,
+            DeviceChoice::Sim(sizes) => Self::of_simulated(sizes, slots, config, environment)?,
+            DeviceChoice::AllCards => Self::of_cards(None, slots, config, environment)?,
+            DeviceChoice::Cards(pins) => Self::of_cards(Some(pins), slots, config, environment)?,
+            // The devices of a choice are none with slots.
+            DeviceChoice::WithSlots(..) => return Self::open(choice.devices(), config, environment),
         };
         Ok((devices, None))
     }
@@ -54,6 +58,7 @@ impl OpenDevices {
 
     fn of_simulated(
         sizes: &[Size],
+        slots: u32,
         config: &Config,
         environment: &DeviceEnvironment,
     ) -> Result<Self, OpenError> {
@@ -70,11 +75,12 @@ impl OpenDevices {
             table.add_card(info, Some(config.card_limits(size, Size::ZERO)));
         }
         let kind = DeviceKind::Simulated(SimulatedMemory::new(&table.devices(), None));
-        Self::new(table, kind, Vec::new()).booked_in(environment)
+        Self::new(table.with_slots_beside(slots), kind, Vec::new()).booked_in(environment)
     }
 
     fn of_cards(
         pins: Option<&[Pin]>,
+        slots: u32,
         config: &Config,
         environment: &DeviceEnvironment,
     ) -> Result<Self, OpenError> {
@@ -82,12 +88,12 @@ impl OpenDevices {
         let mut warnings = Vec::new();
         let cards = RealCards::open(pins, config, environment, &mut table, &mut warnings);
         let cards = cards.map_err(|error| named(pins, error))?;
-        Self::new(table, DeviceKind::Cards(cards), warnings).booked_in(environment)
+        Self::new(table.with_slots_beside(slots), DeviceKind::Cards(cards), warnings).booked_in(environment)
     }
 
     /// Devices that belong to this process alone.
     fn new(table: LeaseTable, kind: DeviceKind, warnings: Vec<Warning>) -> Self {
-        Self { table, kind, ledger: None, scope: LeaseScope::Process, warnings }
+        Self { table, kind, ledger: None, scope: LeaseScope::Process, shares_slots: false, warnings }
     }
 
     /// Opens the ledger if the devices are shared with other processes.
@@ -101,7 +107,12 @@ impl OpenDevices {
             self.warnings.push(Warning::NotShared(directory.path().into()));
         }
         let devices = self.table.devices();
-        let keys = devices.iter().enumerate().map(|(place, info)| CardKey::of(info, place)).collect();
+        // CPU slots belong to one run, unless the user has said where leases are shared.
+        self.shares_slots = environment.lease_dir.is_some();
+        let slots = if self.shares_slots { self.table.slots_beside() as usize } else { 0 };
+        let cards = devices.iter().enumerate().map(|(place, info)| CardKey::of(info, place));
+        let slots = (0..slots).map(|number| CardKey::of(&DeviceInfo::cpu_slot(), number));
+        let keys = cards.chain(slots).collect();
         let ledger = Ledger::open(directory, keys)?;
         if let DeviceKind::Simulated(memory) = &mut self.kind {
             *memory = SimulatedMemory::new(&devices, Some(ledger.reported_use()));
@@ -109,6 +120,13 @@ impl OpenDevices {
         self.ledger = Some(ledger);
         Ok(self)
     }
+}
+
+/// How many CPU slots there are beside the cards of a choice, given as its text.
+#[must_use]
+pub fn slots_beside(choice: &str) -> u32 {
+    let chosen = choice.parse().ok().and_then(|choice: DeviceChoice| choice.slots_beside());
+    chosen.unwrap_or_else(default_slots)
 }
 
 /// An error that says which cards were asked for.

@@ -36,6 +36,8 @@ pub struct Pool {
     /// Where leases are booked; `None` if the devices belong to this process alone.
     pub(super) ledger: Option<Ledger>,
     pub(super) scope: LeaseScope,
+    /// Whether CPU slots beside cards are booked as well.
+    pub(super) shares_slots: bool,
     pub(super) log: WarningLog,
     /// What telemetry reads of the table.
     pub(super) booked: BookedMemory,
@@ -64,9 +66,9 @@ impl Pool {
         environment: &DeviceEnvironment,
     ) -> Result<Opened, OpenError> {
         let (devices, note) = OpenDevices::open(choice, config, environment)?;
-        let OpenDevices { table, kind, ledger, scope, warnings } = devices;
+        let OpenDevices { table, kind, ledger, scope, shares_slots, warnings } = devices;
         let (log, booked) = (WarningLog::new(warnings), BookedMemory::of_table(&table));
-        Ok(Opened { pool: Self { table, kind, ledger, scope, log, booked }, note })
+        Ok(Opened { pool: Self { table, kind, ledger, scope, shares_slots, log, booked }, note })
     }
 
     /// The environment of a process that is started before it is leased a device: it shows all visible cards, numbered
@@ -77,6 +79,12 @@ impl Pool {
             None => no_cards(),
             Some(cards) => these_cards(cards.visible()),
         }
+    }
+
+    /// Variables that hide all cards from a process: for tasks that are pinned to the CPU.
+    #[must_use]
+    pub fn environment_on_cpu(&self) -> Vec<(String, String)> {
+        no_cards()
     }
 
     /// Which processes see the leases of this pool.

@@ -104,10 +104,15 @@ pub(crate) fn device_uses(
         }
         units.insert(row, Unit { name: &info.name, memory: info.memory, ..Unit::default() });
     }
+    let has_cards = devices.iter().any(|info| info.device != Device::Cpu);
     let cpu_name = devices.iter().find(|info| info.device == Device::Cpu).map_or("", |info| &info.name);
     let within = |stretch: Stretch| (stretch.0.max(window.0), stretch.1.min(window.1));
     for attempt in groups.iter().flat_map(GroupReport::tasks).flat_map(|task| &task.all_attempts) {
         for row in chart_rows(attempt) {
+            // A CPU slot beside cards is no device of the run: that it idles is no loss.
+            if row.device == Device::Cpu && has_cards && !units.contains_key(&row) {
+                continue;
+            }
             let name = if row.device == Device::Cpu { cpu_name } else { "" };
             let of_unit = units.entry(unit(row)).or_insert(Unit { name, ..Unit::default() });
             let trained = timeline.spans(attempt).filter(|span| span.phase == AttemptPhase::Train);

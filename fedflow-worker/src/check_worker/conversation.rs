@@ -81,16 +81,14 @@ impl Conversation {
     ) -> Result<Self, Cause> {
         let worker = WorkerId(number);
         let assignment = Arc::new(assignment(&place, 1, task)?);
-        let private = context.private.of(worker);
-        let (process, token) = ProcessSpec::of_worker(program, private.clone())?;
         let job = StartJob {
             first_id: worker,
             assignment: Arc::clone(&assignment),
             logs: None,
-            process: Some(process),
+            process: Some(ProcessSpec::of_worker(program)),
         };
         let done = do_job(context, job)?;
-        let (Some(process), Some(socket)) = (done.process, done.socket) else {
+        let (Some(process), Some(meeting)) = (done.process, done.meeting) else {
             return Err(Cause::new(FailureKind::Spawn, "it was not started"));
         };
         let inputs = InputQueue::open()
@@ -101,7 +99,6 @@ impl Conversation {
             context.large_messages.clone(),
             context.clock.clone(),
         ));
-        let socket = Arc::new(socket);
         let link = Arc::new(Mutex::new(None));
         let (told, outcome) = crossbeam_channel::bounded(1);
         let conversation = Self {
@@ -115,14 +112,13 @@ impl Conversation {
             arrivals: Arrivals::new(inputs, context.clock.clone()),
             link: Arc::clone(&link),
             outcome,
-            socket: Arc::clone(&socket),
+            socket: Arc::clone(&meeting.socket),
             process: Some(process),
             logs: done.logs,
             again: None,
         };
-        let (context, protocol) = (Arc::clone(context), program.protocol);
         let over = Arc::clone(&listener);
-        let reader = SessionReader { context, listener, assignment, protocol, socket, token, private };
+        let reader = SessionReader { context: Arc::clone(context), listener, assignment, meeting };
         let read = move || {
             let read = reader.run(|new| *link.lock().unwrap_or_else(PoisonError::into_inner) = Some(new));
             let _ = told.send(read);
@@ -280,6 +276,8 @@ fn assignment(place: &Path, number: u32, (kind, params): (&str, Dict)) -> Result
         task_id: name(&format!("task-{number}"))?,
         attempt: 1,
         workdir: place.join(format!("task-{number}")),
+        cwd: None,
+        on_cpu: false,
         checkpoint_dir: place.join(format!("checkpoint-{number}")),
         program: Arc::new(Program::Worker { worker: WORKER.into(), kind: kind.into() }),
         params,

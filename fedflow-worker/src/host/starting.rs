@@ -6,5 +6,6 @@ pub(crate) mod job_queue;
 pub(crate) mod jobs;
 pub(crate) mod private_directory;
 pub(crate) mod process_environment;
+pub(crate) mod rendezvous;
 pub(crate) mod spawner;
 pub(crate) mod task_directory;

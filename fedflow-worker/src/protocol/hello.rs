@@ -3,6 +3,7 @@
 use fedflow_core::{Dict, Value};
 
 use super::json::write_dict;
+use super::limits::VERSION;
 
 /// What a worker says of itself before it has a channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,16 +32,18 @@ impl Hello {
     }
 }
 
-/// The line with which a worker lists its task kinds, its line feed included.
+/// The line with which a worker lists its task kinds, its line feed included. It also says in which version of the protocol
+/// it answers questions about parameters.
 pub(crate) fn kinds_line(kinds: &[&str]) -> String {
-    line(Dict::from([("kinds", texts(kinds.iter().copied()))]))
+    line(Dict::from([("kinds", texts(kinds.iter().copied())), ("params", Value::Int(VERSION.into()))]))
 }
 
 fn texts(texts: impl IntoIterator<Item = impl Into<String>>) -> Value {
     Value::List(texts.into_iter().map(|text| Value::Text(text.into())).collect())
 }
 
-fn line(dict: Dict) -> String {
+/// A dictionary as one line.
+pub(super) fn line(dict: Dict) -> String {
     let mut line = String::new();
     write_dict(&mut line, &dict);
     line.push('\n');
@@ -66,6 +69,6 @@ mod tests {
             "{\"version\":2,\"token\":\"t\",\"server\":\"/run/\\\"s\\\"\",\"kinds\":[\"a\",\"b\\n\"]}\n"
         );
         assert_eq!(serde_json::from_str::<Hello>(&line).unwrap(), hello);
-        assert_eq!(kinds_line(&["a"]), "{\"kinds\":[\"a\"]}\n");
+        assert_eq!(kinds_line(&["a"]), format!("{{\"kinds\":[\"a\"],\"params\":{VERSION}}}\n"));
     }
 }

@@ -12,6 +12,7 @@ use rustix::stdio::{dup2_stderr, dup2_stdout};
 
 use super::session::Entry;
 use crate::processes::end_descendants;
+use crate::processes::own_process::own_environment::{self, CWD};
 
 /// How long to wait for killed processes. Only the kernel can delay their end.
 const WAIT: Duration = Duration::from_secs(2);
@@ -24,11 +25,11 @@ pub(super) struct Surroundings {
 }
 
 impl Surroundings {
-    /// Enters a task's directory. After another task, first ends the processes that it left behind, and directs standard
+    /// Enters a task's directory, or the one in which all tasks of this process work. After another task, first ends the processes that it left behind, and directs standard
     /// output and error to the new task's logs.
     ///
     /// # Errors
-    /// There is no such directory, or it lacks the logs.
+    /// There is no such directory, or the task's own lacks the logs.
     pub(super) fn enter(&mut self, workdir: &Path, entry: Entry) -> io::Result<()> {
         if (entry.reused || entry.kept) && !self.is_reaper {
             // Nothing that a task starts may outlive its task in a process that serves several.
@@ -39,12 +40,12 @@ impl Surroundings {
             // Without a child this is one system call. What cannot be ended is left to this process's own end.
             let _ = end_descendants(&[], WAIT);
         }
-        std::env::set_current_dir(workdir)?;
+        std::env::set_current_dir(own_environment::get(CWD).as_deref().map_or(workdir, Path::new))?;
         if entry.reused {
             // What is still buffered was written by the task before.
             let _ = io::stdout().flush();
-            dup2_stdout(open_log("stdout.log")?)?;
-            dup2_stderr(open_log("stderr.log")?)?;
+            dup2_stdout(open_log(&workdir.join("stdout.log"))?)?;
+            dup2_stderr(open_log(&workdir.join("stderr.log"))?)?;
         }
         Ok(())
     }
@@ -56,8 +57,8 @@ pub(super) fn leave() {
     let _ = end_descendants(&[], WAIT);
 }
 
-/// Opens a log in the current directory. The supervisor has made it; a link in its place is not followed.
-fn open_log(name: &str) -> io::Result<File> {
+/// Opens a log. The supervisor has made it; a link in its place is not followed.
+fn open_log(path: &Path) -> io::Result<File> {
     let flags = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or(0);
-    File::options().append(true).custom_flags(flags).open(name)
+    File::options().append(true).custom_flags(flags).open(path)
 }

@@ -158,3 +158,35 @@ fn init_config_and_completions_do_what_they_say() {
         assert!(sandbox.fedflow(&format!("completions {shell}")).stdout.contains("fedflow"));
     }
 }
+
+#[test]
+fn a_wrong_start_says_what_to_do_next() {
+    let sandbox = Sandbox::new();
+    sandbox.write("seeds.toml", &format!("{GROUP}tasks = [{{ id = \"t\", command = [\"true\"] }}]\n"));
+    sandbox.write("train.py", "print('hello')\n");
+    ["nothing", "empty"].iter().for_each(|name| std::fs::create_dir(sandbox.path().join(name)).unwrap());
+    sandbox.write("empty/empty.toml", "");
+    let here = sandbox.path().display();
+    for (arguments, said) in [
+        ("run seed.toml", "hint: there is seeds.toml\n".to_owned()),
+        ("check nothing/flow.toml", "hint: `fedflow init` writes a flow file to start from\n".into()),
+        ("check .", "hint: name the flow file in it, such as ./seeds.toml\n".into()),
+        ("run nothing", "hint: name a flow file; `fedflow init DIR` writes one to start from\n".into()),
+        ("run -", "hint: a flow is read from a file, as paths in it are relative to that".into()),
+        (
+            "run train.py",
+            "error: train.py is no flow file, as it is not TOML\nhint: a program is run by a flow".into(),
+        ),
+        ("check empty/empty.toml", "hint: [[groups]] begins one; `fedflow init` writes".into()),
+        ("run seeds.toml empty/empty.toml", "hint: one flow at a time".into()),
+        ("status nowhere", "hint: name the run's directory: the flow's workdir, which is `res`".into()),
+        ("report nothing", format!("error: {here}/nothing holds no run\nhint: name the run's directory")),
+        ("logs seeds.toml g/t", "hint: name the run's directory, not the flow file".into()),
+        ("resume seeds.toml", "hint: name the run's directory, not the flow file".into()),
+        ("plan seeds.toml --from nowhere", "hint: name the run's directory".into()),
+    ] {
+        let outcome = sandbox.fedflow(arguments);
+        assert_eq!(outcome.code, 2, "{arguments}");
+        assert!(outcome.stderr.contains(&said), "{arguments}: {said}\n{}", outcome.stderr);
+    }
+}

@@ -41,7 +41,8 @@ fn equal_failures_are_told_once_with_their_number() {
     let sandbox = Sandbox::new();
     sandbox.write(
         "flow.toml",
-        "[workers.w]\ncommand = [\"{scripted}\"]\n[[groups]]\nname = \"g\"\n[[groups.tasks]]\n\
+        // A worker that does not list its kinds itself is not asked of parameters before.
+        "[workers.w]\ncommand = [\"{scripted}\"]\nkinds = [\"scripted\"]\n[[groups]]\nname = \"g\"\n[[groups.tasks]]\n\
          matrix = { c = { from = 0, to = 6 } }\nid = \"client-{{ c }}\"\nworker = \"w\"\nkind = \"scripted\"\n\
          params = { load = 5 }\n",
     );

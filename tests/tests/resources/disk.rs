@@ -6,11 +6,11 @@ use fedflow_tests::{Outcome, Sandbox, skip};
 
 use super::{TASKS, assert_no_panic, count, faulty, outcomes, sandbox};
 
-const RUN: &str = "run flow.toml --devices cpu:2 --progress none";
+pub(super) const RUN: &str = "run flow.toml --devices cpu:2 --progress none";
 
 /// Runs a command with a small file system on `small` that only this command sees, and copies the run directory
 /// `small/res` out of it. `None` if mounting is not allowed here.
-fn on_small_disk(sandbox: &Sandbox, options: &str, script: &str) -> Option<(Outcome, PathBuf)> {
+pub(super) fn on_small_disk(sandbox: &Sandbox, options: &str, script: &str) -> Option<(Outcome, PathBuf)> {
     std::fs::create_dir(sandbox.path().join("small")).unwrap();
     // A user who is not root may be root in a namespace.
     for namespace in ["--mount", "--mount --map-root-user"] {

@@ -12,7 +12,9 @@ use super::flow_groups::run_groups;
 use super::shown_run::{shown, spoken};
 use crate::args::{ResumeArgs, SettingArgs};
 use crate::commands::command_error::CommandError;
-use crate::commands::flow_setup::{check_flow, load_settings, open_devices, with_grace, worker_programs};
+use crate::commands::flow_setup::{
+    Checked, check_flow, load_settings, open_devices, with_grace, worker_programs,
+};
 use crate::commands::printing::{plain_table, stderr, stdout};
 use crate::flow::{Flow, FlowFile, FlowGroup};
 use crate::run::short_path;
@@ -26,7 +28,7 @@ const NAMED: usize = 5;
 
 /// Goes on with the run.
 pub(in crate::commands) fn cmd_resume(args: &ResumeArgs, guard: Guard) -> Result<(), CommandError> {
-    let run_dir = RunDir::open(&args.run_dir).map_err(CommandError::refused)?;
+    let run_dir = RunDir::open(&args.run_dir).map_err(CommandError::no_run)?;
     if args.list {
         // A run that goes on may be looked at.
         let recorded = recover(&run_dir).map_err(CommandError::failed)?;
@@ -40,7 +42,7 @@ pub(in crate::commands) fn cmd_resume(args: &ResumeArgs, guard: Guard) -> Result
     let setup = locked.state().setup();
     let (config, config_file) = with_password(with_grace(config_of(&setup)?, args.grace), &setup)?;
     let devices = open_devices(args.devices.as_deref().unwrap_or(&setup.devices), &config)?;
-    check_flow(&file.flow, &config, devices.pool())?;
+    check_flow(&file.flow, &config, devices.pool(), Checked::Recorded)?;
     let recorded = locked.state().progress();
     if args.failed {
         let again = run_again(&file.flow.groups, run_dir.path(), &recorded, &named);

@@ -11,12 +11,12 @@ use super::shown_run::{shown, spoken};
 use crate::args::RunArgs;
 use crate::commands::command_error::{CHANGED_HINT, CommandError};
 use crate::commands::flow_setup::{
-    check_flow, current_directory, load_settings, open_devices, with_grace, worker_programs,
+    Checked, check_flow, current_directory, load_settings, open_devices, with_grace, worker_programs,
 };
 use crate::commands::printing::stderr;
 use crate::flow::{Flow, FlowFile};
 use crate::run::{DEFAULT_DEVICES, Guard, LockedRun, RunBuilder, read_durations};
-use crate::settings::Settings;
+use crate::settings::{Settings, typed_path};
 
 /// Runs the flow.
 pub(in crate::commands) fn cmd_run(args: &RunArgs, guard: Guard) -> Result<(), CommandError> {
@@ -28,7 +28,8 @@ pub(in crate::commands) fn cmd_run(args: &RunArgs, guard: Guard) -> Result<(), C
     // A session goes on with the devices of the one before, unless it is given others.
     let devices = args.options.devices.clone().or_else(|| Some(locked.as_ref()?.state().setup().devices));
     let devices = open_devices(devices.as_deref().unwrap_or(DEFAULT_DEVICES), &config)?;
-    check_flow(&file.flow, &config, devices.pool())?;
+    let checked = if args.resume { Checked::Recorded } else { Checked::New };
+    check_flow(&file.flow, &config, devices.pool(), checked)?;
     if let Some(locked) = &mut locked {
         accept(locked, &workdir, &file.flow)?;
     }
@@ -105,7 +106,7 @@ pub(in crate::commands) fn run_dir_of(args: &RunArgs) -> Option<PathBuf> {
 
 fn workdir_of(args: &RunArgs, file: &FlowFile, settings: &Settings) -> Result<PathBuf, CommandError> {
     Ok(match &args.options.workdir {
-        Some(workdir) => workdir.clone(),
+        Some(workdir) => typed_path(workdir),
         None => settings.workdir(&file.flow.base_dir, &current_directory()?),
     })
 }
@@ -117,7 +118,7 @@ fn named_durations(args: &RunArgs, config: &Config) -> Result<Option<Durations>,
         return Err(CommandError::refused("--durations has no effect in this order")
             .hint("tasks start by their durations with --set scheduler.order=longest-first"));
     }
-    let run_dir = RunDir::open(run).map_err(CommandError::refused)?;
+    let run_dir = RunDir::open(run).map_err(CommandError::no_run)?;
     read_durations(&run_dir).map(Some).map_err(CommandError::refused)
 }
 

@@ -17,7 +17,7 @@ use crate::run::{Notice, Notices};
 
 /// Prints the report in one format, or writes all files of the run directory again.
 pub(crate) fn cmd_report(args: &ReportArgs) -> Result<(), CommandError> {
-    let run_dir = RunDir::open(&args.run_dir).map_err(CommandError::refused)?;
+    let run_dir = RunDir::open(&args.run_dir).map_err(CommandError::no_run)?;
     let say = Notices::Callback(Arc::new(|notice: Notice| stderr::say(&notice.to_string())));
     let report = read_run(&run_dir, &say).map_err(CommandError::failed)?.report;
     if let Some(format) = args.format {

@@ -24,7 +24,7 @@ impl RunAccess {
     /// # Errors
     /// It holds no run, is not the caller's, or its journal cannot be read.
     pub(crate) fn open(run_dir: &Path) -> Result<Self, CommandError> {
-        let run_dir = RunDir::open(run_dir).map_err(CommandError::refused)?;
+        let run_dir = RunDir::open(run_dir).map_err(CommandError::no_run)?;
         let journal = JournalFollower::open(&run_dir).map_err(CommandError::failed)?;
         let mut access = Self { run_dir, journal, overview: Overview::default() };
         access.catch_up()?;

@@ -20,7 +20,7 @@ const LISTED: usize = 10;
 
 /// Prints the state of the run.
 pub(crate) fn cmd_status(args: &StatusArgs) -> Result<(), CommandError> {
-    let run_dir = RunDir::open(&args.run_dir).map_err(CommandError::refused)?;
+    let run_dir = RunDir::open(&args.run_dir).map_err(CommandError::no_run)?;
     // The lock is looked at before the journal: if the run ends in between, the journal says how.
     let lock = RunLock::probe(&run_dir).map_err(CommandError::failed)?;
     let access = RunAccess::open(&args.run_dir)?;

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use fedflow_core::{DeviceInfo, Durations, RunEvent};
+use fedflow_gpu::slots_beside;
 use fedflow_worker::store::{JournalReader, RunDir};
 
 use crate::commands::command_error::CommandError;
@@ -16,6 +17,8 @@ pub(super) struct EarlierDurations {
     pub(super) durations: Durations,
     /// The devices of its last session.
     pub(super) devices: Vec<DeviceInfo>,
+    /// How many CPU slots there were beside cards.
+    pub(super) slots_beside: u32,
     /// The seed of its last session.
     pub(super) seed: u64,
 }
@@ -26,8 +29,9 @@ impl EarlierDurations {
     /// # Errors
     /// It is no run's directory, or its journal cannot be read.
     pub(super) fn read(run: &Path) -> Result<Self, CommandError> {
-        let run_dir = RunDir::open(run).map_err(CommandError::refused)?;
+        let run_dir = RunDir::open(run).map_err(CommandError::no_run)?;
         let reader = JournalReader::open(&run_dir).map_err(CommandError::refused)?;
+        let slots_beside = slots_beside(&reader.head().devices);
         let mut seed = reader.head().seed;
         let mut durations = Durations::default();
         let mut devices = Vec::new();
@@ -38,6 +42,6 @@ impl EarlierDurations {
                 (devices, seed) = (of_session, of_choices);
             }
         }
-        Ok(Self { name: short_path(run), durations, devices, seed })
+        Ok(Self { name: short_path(run), durations, devices, slots_beside, seed })
     }
 }

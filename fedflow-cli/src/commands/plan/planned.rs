@@ -25,6 +25,15 @@ pub(super) struct Planned {
     pub(super) cases: Vec<Case>,
 }
 
+/// Devices to simulate.
+pub(super) struct PlannedDevices {
+    /// What they are called.
+    pub(super) label: String,
+    pub(super) infos: Vec<DeviceInfo>,
+    /// How many CPU slots there are beside cards.
+    pub(super) slots_beside: u32,
+}
+
 /// One way to run the flow, with its forecast.
 pub(super) struct Case {
     pub(super) devices: String,
@@ -44,19 +53,21 @@ impl Planned {
         &self,
         asked: &[String],
         config: &Config,
-    ) -> Result<Vec<(String, Vec<DeviceInfo>)>, CommandError> {
+    ) -> Result<Vec<PlannedDevices>, CommandError> {
         if asked.is_empty()
             && let Some(earlier) = self.earlier.as_ref().filter(|earlier| !earlier.devices.is_empty())
         {
-            return Ok(vec![(label(&earlier.devices), earlier.devices.clone())]);
+            let (infos, slots_beside) = (earlier.devices.clone(), earlier.slots_beside);
+            return Ok(vec![PlannedDevices { label: label(&infos), infos, slots_beside }]);
         }
         let auto = ["auto".to_owned()];
         let asked = if asked.is_empty() { &auto } else { asked };
         let open = |text: &String| {
             let opened = open_devices(text, config)?;
             say_note(&opened);
-            let infos = opened.pool().devices();
-            Ok((if text == "auto" { label(&infos) } else { text.clone() }, infos))
+            let (infos, slots_beside) = (opened.pool().devices(), opened.pool().slots_beside());
+            let label = if text == "auto" { label(&infos) } else { text.clone() };
+            Ok(PlannedDevices { label, infos, slots_beside })
         };
         asked.iter().map(open).collect()
     }
@@ -64,7 +75,7 @@ impl Planned {
     /// Simulates one more way to run the flow.
     pub(super) fn add_case(
         &mut self,
-        (devices, infos): &(String, Vec<DeviceInfo>),
+        devices: &PlannedDevices,
         (order, config): &(String, Config),
         seed: u64,
         overlap: bool,
@@ -72,7 +83,8 @@ impl Planned {
         let simulate = |config: &Config| {
             let scenario = Scenario {
                 flow: format!("{} (simulated)", self.flow),
-                devices: LeaseTable::of_devices(infos, config),
+                devices: LeaseTable::of_devices(&devices.infos, config)
+                    .with_slots_beside(devices.slots_beside),
                 config: config.clone(),
                 seed,
                 overlap,
@@ -84,7 +96,7 @@ impl Planned {
             let makespan = |config: &Config| Some(simulate(config).ok()?.makespan);
             LoadingLimits::find(forecast, self.times.len(), config, makespan)
         });
-        let (devices, order) = (devices.clone(), order.clone());
+        let (devices, order) = (devices.label.clone(), order.clone());
         self.cases.push(Case { devices, order, overlap, forecast, limited });
     }
 }

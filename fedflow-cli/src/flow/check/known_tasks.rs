@@ -1,7 +1,7 @@
 //! What is known before a flow runs of the tasks that templates ask for: whether they end before they are asked.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use fedflow_core::Name;
@@ -27,8 +27,23 @@ pub(super) struct StaticAnswers {
     pub(super) known: Arc<KnownTasks>,
     /// The index of the group.
     pub(super) group: u32,
-    /// Whether the group before is taken to run still, as when this one loads ahead.
-    pub(super) ahead: bool,
+    /// What it is taken to be known of the groups before.
+    pub(super) view: View,
+    /// The run directory, which has a directory for each task.
+    pub(super) run_dir: Arc<Path>,
+    /// Whether the directories of tasks lie in one of their group.
+    pub(super) grouping: bool,
+}
+
+/// What is taken to be known of the groups before the one that asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum View {
+    /// All tasks have ended, but their results are known only later.
+    Start,
+    /// The same, and a value stands in for each result, so that what is asked after it is seen as well.
+    StandIns,
+    /// The group before still runs, as when this one loads ahead.
+    Ahead,
 }
 
 impl KnownTasks {
@@ -83,7 +98,10 @@ impl GroupIndex {
 
 impl Answers for StaticAnswers {
     fn answer(&self, call: &Call) -> Answer {
-        if self.ahead {
+        if call.has_stand_in() {
+            return Answer::Later;
+        }
+        if self.view == View::Ahead {
             let still_runs =
                 self.known.group(&call.group).is_some_and(|asked| asked.group.index + 1 == self.group);
             if still_runs {
@@ -91,15 +109,17 @@ impl Answers for StaticAnswers {
             }
             // Whatever else is wrong with the call is found when all of the task is rendered.
             return match call.function {
-                Function::Workdir => Answer::path(&PathBuf::from("/")),
+                Function::Workdir => Answer::path(&self.run_dir),
                 Function::Result => Answer::Later,
             };
         }
         match (self.known.check(call, self.group), call.function) {
             (Err(reason), _) => Answer::Refused(reason),
-            (Ok(()), Function::Workdir) => {
-                Answer::path(&PathBuf::from("/").join(&call.group).join(&call.task))
+            (Ok(()), Function::Workdir) if self.grouping => {
+                Answer::path(&self.run_dir.join(&call.group).join(&call.task))
             }
+            (Ok(()), Function::Workdir) => Answer::path(&self.run_dir.join(&call.task)),
+            (Ok(()), Function::Result) if self.view == View::StandIns => Answer::stand_in(),
             (Ok(()), Function::Result) => Answer::Later,
         }
     }

@@ -14,9 +14,8 @@ use crate::toml_reader::TomlEntry;
 pub(crate) struct CommandTable(Vec<Property<Argument>>);
 
 impl CommandTable {
-    /// Reads a command. `None` if it is wrong, which is reported.
-    pub(super) fn read(reader: &mut FlowReader, entry: TomlEntry<'_>) -> Option<Self> {
-        let example = "[\"python3\", \"train.py\"]";
+    /// Reads a command, such as `example`. `None` if it is wrong, which is reported.
+    pub(super) fn read(reader: &mut FlowReader, entry: TomlEntry<'_>, example: &str) -> Option<Self> {
         // Checked first: an argument that is a bare number is most likely a mistake in the list.
         reader.toml.texts(entry, example)?;
         let elements = reader.toml.list(entry, "a list of texts")?;
@@ -26,13 +25,23 @@ impl CommandTable {
             return None;
         }
         let arguments: Option<_> =
-            elements.into_iter().map(|element| Property::read(reader, element)).collect();
+            elements.into_iter().map(|element| reader.with_home(element, Property::read)).collect();
         arguments.map(Self)
     }
 
     /// Where the program stands.
     pub(crate) fn program_span(&self) -> Option<Span> {
-        self.0.first().map(|program| program.span)
+        self.span_of(0)
+    }
+
+    /// Where the program and its arguments stand.
+    pub(crate) fn spans(&self) -> impl Iterator<Item = Span> {
+        self.0.iter().map(|argument| argument.span)
+    }
+
+    /// Where an argument stands; the program has place 0.
+    pub(crate) fn span_of(&self, place: usize) -> Option<Span> {
+        self.0.get(place).map(|argument| argument.span)
     }
 
     /// Whether it is the same for all tasks.
@@ -42,24 +51,43 @@ impl CommandTable {
 
     /// The command of one task; a program with a path is relative to the flow file.
     pub(crate) fn render(&self, base_dir: &Path, scope: &Scope) -> Result<CommandLine, Mistake> {
-        let mut arguments = Vec::with_capacity(self.0.len());
-        for argument in &self.0 {
-            arguments.push(argument.get(scope)?.0);
-        }
+        let mut arguments = self.texts(scope)?;
         if let Some(program) = arguments.first_mut() {
             *program = absolute_program(base_dir, program);
         }
         Ok(arguments.into())
     }
 
+    /// The program as it is named, and its arguments.
+    pub(crate) fn texts(&self, scope: &Scope) -> Result<Vec<String>, Mistake> {
+        self.0.iter().map(|argument| Ok(argument.get(scope)?.0)).collect()
+    }
+
     /// The command with its templates as they are written.
     pub(crate) fn unrendered(&self, file: &SourceFile) -> CommandLine {
         let text = |argument: &Property<Argument>| match argument.fixed() {
             Some(Argument(text)) => text.clone(),
-            None => file.slice(argument.span).trim_matches(['"', '\'']).to_owned(),
+            None => as_written(argument, file),
         };
         self.0.iter().map(text).collect()
     }
+
+    /// The command of one task as far as it can be rendered; what cannot be stands in it as it is written.
+    pub(crate) fn preview(&self, base_dir: &Path, scope: &Scope, file: &SourceFile) -> CommandLine {
+        let text = |argument: &Property<Argument>| match argument.get(scope) {
+            Ok(Argument(text)) => text,
+            Err(_) => as_written(argument, file),
+        };
+        let mut arguments: Vec<String> = self.0.iter().map(text).collect();
+        if let Some(program) = arguments.first_mut() {
+            *program = absolute_program(base_dir, program);
+        }
+        arguments.into()
+    }
+}
+
+fn as_written(argument: &Property<Argument>, file: &SourceFile) -> String {
+    file.slice(argument.span).trim_matches(['"', '\'']).to_owned()
 }
 
 /// The path of a program that is named with a separator; `None` if it is looked for on PATH.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use fedflow_core::Size;
 use toml::de::DeValue;
 
-use super::super::values::{FlowReader, Node};
+use super::super::values::{Argument, FlowReader, Node, Property};
 use crate::toml_reader::TomlEntry;
 
 /// The variable in which a task on a simulated card says how much memory it uses.
@@ -27,10 +27,14 @@ pub(super) fn read_command_env(reader: &mut FlowReader, entry: TomlEntry<'_>) ->
             reader.toml.error(entry.span, format!("{SIM_USE}: {error}"));
         }
     }
-    Node::read(reader, entry)
+    let mut variables = Vec::new();
+    for entry in table.entries() {
+        variables.push((entry.key.to_owned(), reader.with_home(entry, Node::read)?));
+    }
+    Some(Node::dict(variables))
 }
 
-/// Reads the variables of a worker program, whose values are fixed.
+/// Reads the variables of a worker program, whose values are the same for all tasks.
 pub(super) fn read_worker_env(reader: &mut FlowReader, entry: TomlEntry<'_>) -> BTreeMap<String, String> {
     let Some(table) = reader.toml.table("an environment", entry) else { return BTreeMap::new() };
     let mut env = BTreeMap::new();
@@ -38,14 +42,20 @@ pub(super) fn read_worker_env(reader: &mut FlowReader, entry: TomlEntry<'_>) -> 
         refuse_own_variable(reader, entry);
         if !is_name(entry.key) {
             refuse_name(reader, entry);
-        } else if let Some(text) = reader.toml.text(entry) {
-            if text.value.contains('\0') {
-                reader.toml.error(text.span, "a variable cannot hold a zero byte");
+        } else if let Some(text) = read_value(reader, entry) {
+            if text.contains('\0') {
+                reader.toml.error(entry.span, "a variable cannot hold a zero byte");
             }
-            env.insert(entry.key.into(), text.value);
+            env.insert(entry.key.into(), text);
         }
     }
     env
+}
+
+fn read_value(reader: &mut FlowReader, entry: TomlEntry<'_>) -> Option<String> {
+    reader.toml.text(entry)?;
+    let value = reader.with_home(entry, Property::<Argument>::read)?;
+    reader.found(value.get(&reader.worker_scope())).map(|Argument(text)| text)
 }
 
 fn is_name(key: &str) -> bool {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use super::super::keys::{
-    self, COMMAND, DEVICES, ENV, EXCLUSIVE, EXPECTED_LOAD, EXPECTED_TRAIN, FlowKey, ID, KEEP, KIND,
+    self, COMMAND, CWD, DEVICES, ENV, EXCLUSIVE, EXPECTED_LOAD, EXPECTED_TRAIN, FlowKey, ID, KEEP, KIND,
     LOAD_COMMAND, MATRIX, PARAMS, TRAIN_PARAMS, WORKER,
 };
 use super::super::values::{FlowReader, Identifier, KeepKey, Node, Property, is_fixed};
@@ -17,6 +17,9 @@ use super::task_env::read_command_env;
 use crate::diagnostic::Span;
 use crate::toml_reader::{TomlEntry, TomlTable};
 
+/// A command as users write it.
+const COMMAND_EXAMPLE: &str = "[\"python3\", \"{{ flow_dir }}/train.py\"]";
+
 /// A table of `[[groups.tasks]]`.
 #[derive(Debug)]
 pub(crate) struct TaskTable {
@@ -25,6 +28,7 @@ pub(crate) struct TaskTable {
     pub(crate) matrix: Vec<Axis>,
     pub(crate) program: ProgramTable,
     pub(crate) keys: SharedKeys,
+    pub(crate) cwd: Option<Property<String>>,
     pub(crate) devices: Option<Property<NonZeroU32>>,
     pub(crate) exclusive: Option<Property<bool>>,
     pub(crate) expected_load: Option<Property<Duration>>,
@@ -32,6 +36,8 @@ pub(crate) struct TaskTable {
     pub(crate) keep: Option<Property<KeepKey>>,
     /// The parameters of a worker's task, or the environment of a command.
     pub(crate) params: Node,
+    /// Where `params` stands, if it does.
+    pub(crate) params_span: Option<Span>,
     pub(crate) train_params: Node,
 }
 
@@ -53,6 +59,7 @@ impl TaskTable {
             reader.toml.error_with_hint(span, "this task has no id", "for example: id = \"train\"");
         }
         let keys = SharedKeys::read(reader, &mut table);
+        let cwd = CWD.entry(&mut table).and_then(|entry| reader.with_home(entry, Property::read));
         let devices = DEVICES.read(reader, &mut table);
         let exclusive = EXCLUSIVE.read(reader, &mut table);
         let expected_load = EXPECTED_LOAD.read(reader, &mut table);
@@ -61,6 +68,7 @@ impl TaskTable {
         let worker = WORKER.read(reader, &mut table);
         let kind = KIND.read(reader, &mut table);
         reader.visible.functions = true;
+        let params_span = PARAMS.entry(&mut table).map(|entry| entry.span);
         let params = read_dict(reader, &mut table, &PARAMS);
         let train_params = read_dict(reader, &mut table, &TRAIN_PARAMS);
         let env = ENV.entry(&mut table).and_then(|entry| read_command_env(reader, entry));
@@ -78,12 +86,14 @@ impl TaskTable {
             matrix,
             program: program?,
             keys,
+            cwd,
             devices,
             exclusive,
             expected_load,
             expected_train,
             keep,
             params: params.unwrap_or_else(Node::empty_dict),
+            params_span,
             train_params: train_params.unwrap_or_else(Node::empty_dict),
         })
     }
@@ -96,6 +106,7 @@ impl TaskTable {
         };
         program
             && self.keys.is_fixed()
+            && is_fixed(&self.cwd)
             && is_fixed(&self.devices)
             && is_fixed(&self.exclusive)
             && is_fixed(&self.expected_load)
@@ -164,8 +175,8 @@ fn read_program(
         return None;
     }
     report_keys_of_workers(reader, table);
-    let load = load.map(|load| CommandTable::read(reader, load));
-    let train = CommandTable::read(reader, command)?;
+    let load = load.map(|load| CommandTable::read(reader, load, COMMAND_EXAMPLE));
+    let train = CommandTable::read(reader, command, COMMAND_EXAMPLE)?;
     Some(ProgramTable::Command { load: load.flatten(), train })
 }
 
@@ -186,7 +197,7 @@ fn report_missing_part(
         (None, false, false) => (
             span,
             "this task does not say what runs it",
-            "worker = \"..\" and kind = \"..\", or command = [\"python3\", \"train.py\"]",
+            "worker = \"..\" and kind = \"..\", or command = [\"python3\", \"{{ flow_dir }}/train.py\"]",
         ),
         (None, true, _) => (
             span,

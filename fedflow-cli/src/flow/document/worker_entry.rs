@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use fedflow_core::{Limits, Reuse, SELF_WORKER};
 
-use super::super::keys::{self, COMMAND, ENV, KINDS, PROTOCOL, Place, REUSE, REUSE_LIMIT};
+use super::super::keys::{self, COMMAND, CWD, ENV, KINDS, PROTOCOL, Place, REUSE, REUSE_LIMIT};
 use super::super::templates::Scope;
-use super::super::values::{FlowReader, VisibleNames, value_of};
-use super::command_table::program_path;
+use super::super::values::{FlowReader, Property, VisibleNames, value_of};
+use super::command_table::{CommandTable, program_path};
 use super::shared_keys::LimitKeys;
 use super::task_env::read_worker_env;
 use crate::diagnostic::Span;
@@ -18,7 +18,7 @@ use crate::toml_reader::{Located, TomlEntry, TomlTable};
 /// A worker program.
 #[derive(Debug, Clone)]
 pub struct WorkerEntry {
-    /// The program and its arguments, as they are written; see [`program`](Self::program).
+    /// The program and its arguments, rendered; see [`program`](Self::program).
     pub command: Vec<String>,
     /// The protocol that the worker speaks.
     pub protocol: WorkerProtocol,
@@ -30,7 +30,12 @@ pub struct WorkerEntry {
     pub reuse: Option<Reuse>,
     /// Variables that are added to its environment.
     pub env: BTreeMap<String, String>,
+    /// The current directory of its processes, as it is written; `None`: each task's own.
+    pub cwd: Option<String>,
     pub(crate) command_span: Span,
+    pub(crate) cwd_span: Option<Span>,
+    /// Where the program and its arguments stand.
+    pub(crate) argument_spans: Vec<Span>,
 }
 
 /// The protocol between Fedflow and a worker program.
@@ -56,10 +61,13 @@ impl WorkerEntry {
         let example = "command = [\"target/release/my-worker\"]";
         let command = COMMAND.required(&mut table, example, &mut reader.toml);
         let command_span = command.map(|entry| entry.span);
-        let command = command.and_then(|entry| reader.toml.texts(entry, "[\"target/release/my-worker\"]"));
-        if let (Some([]), Some(span)) = (command.as_deref(), command_span) {
-            reader.toml.error_with_hint(span, "this command is empty", format!("for example: {example}"));
-        }
+        let command =
+            command.and_then(|entry| CommandTable::read(reader, entry, "[\"target/release/my-worker\"]"));
+        let scope = reader.worker_scope();
+        let arguments = command.as_ref().and_then(|command| reader.found(command.texts(&scope)));
+        let cwd = CWD.entry(&mut table).and_then(|entry| reader.with_home(entry, Property::<String>::read));
+        let cwd_span = cwd.as_ref().map(|cwd| cwd.span);
+        let cwd = cwd.and_then(|cwd| reader.found(cwd.get(&scope)));
         let protocol = read_protocol(reader, &mut table);
         let kinds = KINDS.entry(&mut table).and_then(|entry| reader.toml.texts(entry, "[\"train\"]"));
         let env = ENV.entry(&mut table).map(|entry| read_worker_env(reader, entry)).unwrap_or_default();
@@ -71,12 +79,15 @@ impl WorkerEntry {
         let reuse = read_reuse(reader, &mut table);
         keys::finish(table, reader);
         Some(Self {
-            command: command?.into_iter().map(|argument| argument.value).collect(),
+            argument_spans: command.iter().flat_map(CommandTable::spans).collect(),
+            command: arguments?,
             protocol,
             kinds: kinds.map(|kinds| kinds.into_iter().map(|kind| kind.value).collect()),
             limits,
             reuse,
             env,
+            cwd,
+            cwd_span,
             command_span: command_span.unwrap_or(entry.key_span),
         })
     }
@@ -90,7 +101,10 @@ impl WorkerEntry {
             limits: Limits::default(),
             reuse: None,
             env: BTreeMap::new(),
+            cwd: None,
             command_span: Span::default(),
+            cwd_span: None,
+            argument_spans: Vec::new(),
         }
     }
 
@@ -100,6 +114,12 @@ impl WorkerEntry {
     pub fn program(&self, base_dir: &Path) -> Option<(PathBuf, &[String])> {
         let (program, arguments) = self.command.split_first()?;
         Some((program_path(base_dir, program).unwrap_or_else(|| program.into()), arguments))
+    }
+
+    /// The current directory of its processes, an absolute path; `None`: each task's own.
+    #[must_use]
+    pub fn current_dir(&self, base_dir: &Path) -> Option<PathBuf> {
+        self.cwd.as_ref().map(|cwd| base_dir.join(cwd))
     }
 }
 

@@ -65,7 +65,41 @@ impl Function {
     }
 }
 
+/// What a result is rendered to that is known only when the flow runs. No name has it in it.
+const STAND_IN: &str = "\0\0\0";
+
+/// Takes the place of such a result: what is asked of it is such a value, too.
+#[derive(Debug)]
+struct StandIn;
+
+impl Object for StandIn {
+    fn get_value(self: &Arc<Self>, _: &Value) -> Option<Value> {
+        Some(Value::from_object(Self))
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::NonEnumerable
+    }
+
+    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(STAND_IN)
+    }
+}
+
+impl Call {
+    /// Whether it depends on a result that is known only when the flow runs.
+    pub(crate) fn has_stand_in(&self) -> bool {
+        // A filter may have left only a part of it.
+        self.group.contains('\0') || self.task.contains('\0')
+    }
+}
+
 impl Answer {
+    /// A value in place of a result that is known only when the flow runs.
+    pub(crate) fn stand_in() -> Self {
+        Self::Value(Value::from_object(StandIn))
+    }
+
     /// A directory as a value.
     pub(crate) fn path(path: &Path) -> Self {
         match path.to_str() {
@@ -88,7 +122,7 @@ impl Object for Callable {
             Call { function: self.function, group: identifier(name, group)?, task: identifier(name, task)? };
         match self.answers.answer(&call) {
             Answer::Value(value) => Ok(value),
-            Answer::Refused(reason) => Err(error(reason)),
+            Answer::Refused(reason) => Err(error(reason).with_source(TemplateCause::WrongCall)),
             Answer::TooEarly(reason) => Err(error(reason).with_source(TemplateCause::TooEarly)),
             Answer::Later => {
                 Err(error("known only when the flow runs".into()).with_source(TemplateCause::KnownLater))

@@ -10,7 +10,9 @@ use minijinja::{AutoEscape, Environment, Error, ErrorKind, Expression, Undefined
 
 use super::scope::Scope;
 use super::template_value::{TemplateCause, TemplateError, to_core};
-use super::tokens::count_tokens;
+use super::tokens::tokens;
+use super::unknown_names::UnknownName;
+use crate::diagnostic::did_you_mean;
 
 /// The most steps that one template may take: a mistake in a loop ends as an error.
 const FUEL: u64 = 5_000_000;
@@ -30,7 +32,15 @@ pub(crate) struct TemplateSet(Arc<Environment<'static>>);
 #[derive(Clone)]
 pub(crate) struct Template {
     form: Form,
-    names: Arc<BTreeSet<String>>,
+    facts: Arc<Facts>,
+}
+
+/// What is known of a template before it is rendered.
+#[derive(Debug)]
+struct Facts {
+    names: BTreeSet<String>,
+    /// Why no task can have it, wherever rendering would end.
+    broken: Option<TemplateError>,
 }
 
 #[derive(Clone)]
@@ -56,7 +66,7 @@ impl TemplateSet {
         if !["{{", "{%", "{#"].iter().any(|mark| source.contains(mark)) {
             return Ok(None);
         }
-        if count_tokens(source) > MAX_TOKENS {
+        if tokens(source).iter().map(Vec::len).sum::<usize>() > MAX_TOKENS {
             let message = format!("its expressions have more than {MAX_TOKENS} words and signs");
             return Err(TemplateError::wrong(message));
         }
@@ -65,23 +75,26 @@ impl TemplateSet {
         {
             let names = expression.undeclared_variables(false).into_iter().collect();
             let form = Form::Expression(Arc::new(expression));
-            return Ok(Some(Template { form, names: Arc::new(names) }));
+            return Ok(Some(Template { form, facts: Facts::of(source, names) }));
         }
         let template = self.0.get_template(source).map_err(|error| in_words(&error))?;
         let names = template.undeclared_variables(false).into_iter().collect();
         let form = Form::Text(self.clone(), source.into());
-        Ok(Some(Template { form, names: Arc::new(names) }))
+        Ok(Some(Template { form, facts: Facts::of(source, names) }))
     }
 }
 
 impl Template {
     /// The names that it uses: variables and functions.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.names.iter().map(String::as_str)
+        self.facts.names.iter().map(String::as_str)
     }
 
     /// Renders it: the value of the expression if it is exactly one, text otherwise.
     pub(crate) fn value(&self, scope: &Scope) -> Result<Value, TemplateError> {
+        if let Some(error) = &self.facts.broken {
+            return Err(error.clone());
+        }
         match &self.form {
             Form::Expression(expression) => {
                 let value = expression.eval(scope.root()).map_err(|error| in_words(&error))?;
@@ -99,6 +112,19 @@ impl TemplateSet {
     }
 }
 
+impl Facts {
+    fn of(source: &str, names: BTreeSet<String>) -> Arc<Self> {
+        Arc::new(Self { names, broken: broken(source) })
+    }
+}
+
+/// The error of a template that names a filter or a test that does not exist.
+fn broken(source: &str) -> Option<TemplateError> {
+    let unknown = UnknownName::find(source, &EXPRESSIONS)?;
+    let hint = unknown.candidates(&EXPRESSIONS).and_then(|(name, known)| did_you_mean(name, known));
+    Some(TemplateError { message: unknown.error, cause: TemplateCause::UnknownName, hint })
+}
+
 /// An error of minijinja in plain words.
 fn in_words(error: &Error) -> TemplateError {
     let message = match (error.kind(), error.detail()) {
@@ -109,7 +135,7 @@ fn in_words(error: &Error) -> TemplateError {
         (kind, Some(detail)) => format!("{kind}: {detail}"),
         (kind, None) => kind.to_string(),
     };
-    TemplateError { message, cause: cause_of(error) }
+    TemplateError { message, cause: cause_of(error), hint: None }
 }
 
 fn cause_of(error: &Error) -> TemplateCause {
@@ -127,7 +153,7 @@ impl fmt::Debug for TemplateSet {
 
 impl fmt::Debug for Template {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Template").field("names", &self.names).finish_non_exhaustive()
+        f.debug_struct("Template").field("facts", &self.facts).finish_non_exhaustive()
     }
 }
 

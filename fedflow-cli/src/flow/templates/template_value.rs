@@ -12,6 +12,8 @@ pub(crate) struct TemplateError {
     /// The reason in words.
     pub(crate) message: String,
     pub(crate) cause: TemplateCause,
+    /// What may have been meant.
+    pub(crate) hint: Option<String>,
 }
 
 /// Whether a template is wrong, or only rendered at the wrong time.
@@ -20,6 +22,12 @@ pub(crate) enum TemplateCause {
     /// The template is wrong.
     #[error("the template is wrong")]
     Wrong,
+    /// It names a filter or a test that does not exist.
+    #[error("a name in it stands for nothing")]
+    UnknownName,
+    /// It asks a task for what that task cannot have.
+    #[error("a call in it is wrong")]
+    WrongCall,
     /// It asks for what is known only when the flow runs.
     #[error("known only when the flow runs")]
     KnownLater,
@@ -31,7 +39,7 @@ pub(crate) enum TemplateCause {
 impl TemplateError {
     /// The template is wrong.
     pub(super) fn wrong(message: impl Into<String>) -> Self {
-        Self { message: message.into(), cause: TemplateCause::Wrong }
+        Self { message: message.into(), cause: TemplateCause::Wrong, hint: None }
     }
 }
 

@@ -1,47 +1,87 @@
-//! Counts the words and signs of a template, before the parser recurses over them.
+//! Reads the words and signs of a template: to count them before the parser recurses over them, and to find the filters
+//! and tests that it names.
 
-/// About how many words and signs stand between the marks of a template; never fewer than the parser finds.
-pub(super) fn count_tokens(source: &str) -> usize {
-    let (mut rest, mut count) = (source, 0);
+/// What stands between the marks of a template.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Token<'s> {
+    /// Letters, digits and `_`.
+    Word(&'s str),
+    /// A quoted text, without its quotes.
+    Text(&'s str),
+    Sign(char),
+}
+
+/// The words and signs between the marks of a template; never fewer than the parser finds. Each pair of marks has a list
+/// of its own.
+pub(super) fn tokens(source: &str) -> Vec<Vec<Token<'_>>> {
+    let (mut rest, mut all) = (source, Vec::new());
     let is_mark = |pair: &[u8]| matches!(pair, b"{{" | b"{%" | b"{#");
     while let Some(start) = rest.as_bytes().windows(2).position(is_mark) {
         let (mark, code) = rest[start..].split_at(2);
         let (tokens, length) = match mark {
-            "{#" => (0, code.find("#}").map_or(code.len(), |end| end + 2)),
+            "{#" => (Vec::new(), code.find("#}").map_or(code.len(), |end| end + 2)),
             "{{" => tokens_until("}}", code),
             _ => tokens_until("%}", code),
         };
-        count += tokens;
+        all.push(tokens);
         rest = &code[length..];
     }
-    count
+    all
 }
 
-/// The number of words and signs before an end mark that stands in no quoted text, and the bytes up to and with it.
-fn tokens_until(end: &str, code: &str) -> (usize, usize) {
-    let (mut count, mut in_word, mut quote, mut escaped) = (0, false, None, false);
+/// What stands before an end mark that stands in no quoted text, and the bytes up to and with it.
+fn tokens_until<'s>(end: &str, code: &'s str) -> (Vec<Token<'s>>, usize) {
+    let mut tokens = Vec::new();
     // The braces of dictionaries close before those of the template.
     let mut open = 0_usize;
-    for (at, c) in code.char_indices() {
-        if let Some(mark) = quote {
-            (escaped, quote) = (c == '\\' && !escaped, (escaped || c != mark).then_some(mark));
-            continue;
+    let mut at = 0;
+    while let Some(c) = code[at..].chars().next() {
+        let rest = &code[at..];
+        if open == 0 && rest.starts_with(end) {
+            return (tokens, at + end.len());
         }
-        if open == 0 && code[at..].starts_with(end) {
-            return (count, at + end.len());
-        }
-        match c {
-            '"' | '\'' => quote = Some(c),
-            '{' => open += 1,
-            '}' => open = open.saturating_sub(1),
-            _ => {}
-        }
-        let is_word = c.is_alphanumeric() || c == '_';
-        let goes_on = is_word && in_word;
-        count += usize::from(!c.is_whitespace() && !goes_on);
-        in_word = is_word;
+        let length = match c {
+            '"' | '\'' => {
+                let (text, length) = quoted(rest, c);
+                tokens.push(Token::Text(text));
+                length
+            }
+            c if is_word(c) => {
+                let length = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
+                tokens.push(Token::Word(&rest[..length]));
+                length
+            }
+            c => {
+                match c {
+                    '{' => open += 1,
+                    '}' => open = open.saturating_sub(1),
+                    _ => {}
+                }
+                if !c.is_whitespace() {
+                    tokens.push(Token::Sign(c));
+                }
+                c.len_utf8()
+            }
+        };
+        at += length;
     }
-    (count, code.len())
+    (tokens, code.len())
+}
+
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
+
+/// The text at the beginning of `rest` between two of these marks, and the bytes that it takes with them.
+fn quoted(rest: &str, mark: char) -> (&str, usize) {
+    let mut escaped = false;
+    for (at, c) in rest.char_indices().skip(1) {
+        if c == mark && !escaped {
+            return (&rest[1..at], at + 1);
+        }
+        escaped = c == '\\' && !escaped;
+    }
+    (&rest[1..], rest.len())
 }
 
 #[cfg(test)]
@@ -50,7 +90,7 @@ mod tests {
 
     #[test]
     fn words_and_signs_are_counted_where_they_are_read() {
-        for (source, tokens) in [
+        for (source, count) in [
             ("no marks - - -", 0),
             ("- {{ a }} -", 1),
             ("{{ a1 + b.c }}{{d}}", 6),
@@ -60,7 +100,7 @@ mod tests {
             ("{{ {'a': {}} }} - {{ b }}", 7),
             ("{{ a - -", 3),
         ] {
-            assert_eq!(count_tokens(source), tokens, "{source}");
+            assert_eq!(tokens(source).concat().len(), count, "{source}");
         }
     }
 }

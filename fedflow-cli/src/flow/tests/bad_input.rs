@@ -98,7 +98,7 @@ fn a_task_says_what_runs_it() {
         assert_eq!(errors_in(&found), 1, "one error each:\n{found}");
     }
     for (flow, message) in [
-        ("", "a flow needs the key \"groups\""),
+        ("", "a flow needs a group"),
         ("groups = []", "there is no group"),
         ("[[groups]]\nname = \"a\"", "this group has no tasks"),
         ("[[groups]]\ntasks = []", "this group has no tasks"),

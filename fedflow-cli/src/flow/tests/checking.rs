@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use fedflow_core::{Config, Device, DeviceInfo, LeaseTable};
+use fedflow_worker::{Description, ParamsQuestion};
 
 use super::*;
 
@@ -27,7 +28,14 @@ impl World {
         Self { directory, config: Config::default() }
     }
 
+    /// The errors in a flow, which has no warnings.
     fn check(&self, text: &str) -> Diagnostics {
+        let Findings { errors, warnings } = self.findings(text, false);
+        assert!(warnings.is_empty(), "{warnings}");
+        errors
+    }
+
+    fn findings(&self, text: &str, is_recorded: bool) -> Findings {
         let path = self.directory.path().join("flow.toml");
         let file = FlowFile::parse(text, &path).unwrap_or_else(|error| panic!("{error}"));
         let card = |ordinal| DeviceInfo {
@@ -44,20 +52,43 @@ impl World {
             &Surroundings {
                 config: &self.config,
                 search_path: Some(self.directory.path().join("bin").as_os_str()),
-                describe: &|worker, _| match worker {
+                python_path: None,
+                describe: &|worker, _, questions| match worker {
                     "broken" => Err("it says nothing".into()),
-                    _ => Ok(vec!["split".into(), "train-client".into()]),
+                    _ => Ok(Description {
+                        kinds: vec!["split".into(), "train-client".into()],
+                        misfits: misfits(questions),
+                    }),
                 },
                 leasable: &|request| table.check(request),
+                is_recorded,
             },
         )
     }
 
     fn complaint(&self, text: &str) -> String {
-        let found = self.check(text);
-        assert_eq!(found.len(), 1, "one error each: {found}");
+        self.only(self.check(text))
+    }
+
+    /// The only warning about a flow without errors.
+    fn warning(&self, text: &str) -> String {
+        let Findings { errors, warnings } = self.findings(text, false);
+        assert!(errors.is_empty(), "{errors}");
+        self.only(warnings)
+    }
+
+    fn only(&self, found: Diagnostics) -> String {
+        assert_eq!(found.len(), 1, "one each: {found}");
         found.to_string().replace(self.directory.path().to_str().unwrap(), "")
     }
+}
+
+/// The worker's task types have a rate that is a float, or none.
+fn misfits(questions: &[ParamsQuestion]) -> Vec<(usize, String)> {
+    let fits =
+        |question: &ParamsQuestion| question.params.get("rate").is_none_or(|rate| rate.kind() == "a float");
+    let misfits = questions.iter().enumerate().filter(|(_, question)| !fits(question));
+    misfits.map(|(place, _)| (place, "the rate is\nno float".into())).collect()
 }
 
 fn of_worker(worker: &str, kind: &str, keys: &str) -> String {
@@ -237,4 +268,95 @@ fn a_group_that_loads_ahead_does_not_ask_what_still_runs() {
     assert!(found.is_empty(), "{found}");
     let wrong = world.complaint(&flow(between, "params = { model = \"{{ result('a', 'y').model }}\" }"));
     assert!(wrong.contains("there is no task \"y\" in it"), "{wrong}");
+}
+
+#[test]
+fn unknown_filters_are_found_behind_what_is_known_later() {
+    let world = World::new();
+    let flow = |expression: &str| {
+        format!("{CHAIN}command = [\"tool\", \"{expression}\"]").replace("\"true\"", "\"tool\"")
+    };
+    let found = world.complaint(&flow("[{{ result('a', from) | lenght }}]"));
+    assert!(
+        found.contains("unknown filter: filter lenght is unknown (in b/x)")
+            && found.contains("hint: did you mean \"length\"?"),
+        "{found}"
+    );
+    let found = world.complaint(&flow("{% if result('a', from).x %}{{ 1 is nope }}{% endif %}"));
+    assert!(found.contains("unknown test: test nope is unknown"), "{found}");
+    for wrong in [
+        "{{ result('a', from).x }}{{ workdir('aa', from) }}",
+        "{{ result('a', from).x + result('aa', from).y }}",
+        "{{ workdir('aa', from) if result('a', from).ok else 1 }}",
+    ] {
+        let found = world.complaint(&flow(wrong));
+        assert!(found.contains("there is no group \"aa\""), "{wrong}: {found}");
+    }
+    // What depends on a result is known only later.
+    for right in [
+        "{{ workdir('a', result('a', from).best) }}",
+        "{{ workdir('a', 'x' ~ result('a', from).n | upper) }}",
+        "{{ result('a', from).list | length + 1 }}",
+        "{% for task in result('a', from).tasks %}{{ result('a', task).x }}{% endfor %}",
+    ] {
+        let found = world.check(&flow(right));
+        assert!(found.is_empty(), "{right}: {found}");
+    }
+    // A run of which a part has run goes on.
+    let Findings { errors, warnings } = world.findings(&flow("{{ result('a', from) | nope }}"), true);
+    assert!(
+        errors.is_empty() && warnings.to_string().starts_with("warning: this template fails"),
+        "{errors}"
+    );
+}
+
+#[test]
+fn parameters_that_do_not_fit_are_told_once_for_each_table() {
+    let world = World::new();
+    let flow =
+        |params: &str| of_worker("digits", "split", params).replace("id = \"t\"", "matrix = { i = [1, 2] }");
+    let found = world.complaint(&flow("params = { rate = \"{{ i }}\" }"));
+    assert!(found.starts_with("error: the rate is no float (in g/i=1)\n  --> /flow.toml:22:10"), "{found}");
+    assert!(world.check(&flow("params = { rate = 0.5 }")).is_empty());
+    let found = world.complaint(&flow("params = { rate = \"{{ 'much' if i == 2 else 0.5 }}\" }"));
+    assert!(found.contains("(in g/i=2)"), "{found}");
+    let Findings { errors, warnings } = world.findings(&flow("params = { rate = 1 }"), true);
+    assert!(errors.is_empty() && warnings.len() == 1);
+}
+
+#[test]
+fn what_lies_beside_the_flow_is_not_found_by_a_task() {
+    let world = World::new();
+    let command =
+        |keys: &str| format!("[[groups]]\n[[groups.tasks]]\nmatrix = {{ i = {{ to = 9 }} }}\n{keys}\n");
+    assert_eq!(
+        world.warning(&command("command = [\"tool\", \"data\", \"{{ i }}\"]")),
+        "warning: \"data\" lies beside the flow file, but the process works in a directory of its own\n \
+         --> /flow.toml:4:20\n  |\n4 | command = [\"tool\", \"data\", \"{{ i }}\"]\n  |                    ^^^^^^\nhint: write \
+         \"{{ flow_dir }}/data\"; or cwd = \"{{ flow_dir }}\" on the task has it work beside the flow file\n"
+    );
+    for right in [
+        "command = [\"tool\", \"{{ flow_dir }}/data\"]",
+        "command = [\"tool\", \"data\"]\ncwd = \"{{ flow_dir }}\"",
+        "command = [\"tool\", \"data\"]\ncwd = \".\"",
+        "command = [\"tool\", \"tool\"]\ncwd = \"bin\"",
+    ] {
+        assert!(world.check(&command(right)).is_empty(), "{right}");
+    }
+    let worker = |keys: &str| {
+        format!(
+            "[workers.w]\nprotocol = \"json\"\n{keys}\n[[groups]]\n[[groups.tasks]]\nid = 1\nworker = \"w\"\nkind = \"k\"\n"
+        )
+    };
+    let found = world.warning(&worker("command = [\"tool\", \"data\"]"));
+    assert!(found.contains("cwd = \"{{ flow_dir }}\" on [workers.w]"), "{found}");
+    assert!(world.check(&worker("command = [\"tool\", \"data\"]\ncwd = \".\"")).is_empty());
+    assert!(world.check(&worker("command = [\"tool\", \"{{ flow_dir }}/data\"]")).is_empty());
+    let found = world.complaint(&worker("command = [\"tool\"]\ncwd = \"none\""));
+    assert!(found.contains("there is no directory /none"), "{found}");
+    let found = world.complaint(&command("command = [\"tool\"]\ncwd = \"none\""));
+    assert!(found.contains("there is no directory /none"), "{found}");
+    let later = "[[groups]]\ntasks = [{ id = 1, command = [\"tool\"] }]\n".to_owned();
+    let found = world.warning(&(later + &command("command = [\"tool\"]\ncwd = \"none\"")));
+    assert!(found.contains("the task fails unless an earlier group makes it"), "{found}");
 }

@@ -1,15 +1,24 @@
 //! `FlowReader`: a flow file while it is read, with its templates and the names that they can use.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use toml::de::DeValue;
+
 use super::super::templates::{
-    FLOW_DIR, Function, ROUND, ROUNDS, Template, TemplateCause, TemplateError, TemplateSet, builtin_names,
+    FLOW_DIR, Function, GroupScope, ROUND, ROUNDS, Scope, Template, TemplateCause, TemplateError,
+    TemplateSet, builtin_names,
 };
 use crate::diagnostic::{Diagnostic, Span, did_you_mean};
+use crate::settings::at_home;
 use crate::toml_reader::{TomlEntry, TomlReader};
 
 /// A flow file while it is read. The errors found so far are in `toml`.
 #[derive(Debug)]
 pub(crate) struct FlowReader {
     pub(crate) toml: TomlReader,
+    /// The directory of the flow file.
+    pub(crate) flow_dir: Arc<str>,
     /// The templates that were compiled so far.
     pub(crate) templates: TemplateSet,
     /// The names that templates can use at the place that is being read.
@@ -33,12 +42,45 @@ pub(crate) struct Mistake {
     pub(crate) span: Span,
     pub(crate) message: String,
     pub(crate) cause: TemplateCause,
+    /// What may have been meant.
+    pub(crate) hint: Option<String>,
 }
 
 impl FlowReader {
     /// The number of errors found so far.
     pub(crate) fn errors(&self) -> usize {
         self.toml.found.len()
+    }
+
+    /// What the templates of a worker can use, which is the same for all tasks: the directory of the flow file.
+    pub(crate) fn worker_scope(&self) -> Scope {
+        let group = GroupScope { flow_dir: Arc::clone(&self.flow_dir), rounds: Vec::new() };
+        Scope::new(&Arc::new(group), &Arc::default(), 0)
+    }
+
+    /// A value that was rendered; a mistake in it is reported.
+    pub(crate) fn found<T>(&mut self, rendered: Result<T, Mistake>) -> Option<T> {
+        let error = match rendered {
+            Ok(value) => return Some(value),
+            Err(Mistake { span, message, hint, .. }) => {
+                Diagnostic::at(&self.toml.file, span, message).maybe_hint(hint)
+            }
+        };
+        self.toml.found.push(error);
+        None
+    }
+
+    /// Reads a value of which a literal `~` at the beginning is the home directory.
+    pub(crate) fn with_home<R>(
+        &mut self,
+        entry: TomlEntry<'_>,
+        read: impl FnOnce(&mut Self, TomlEntry<'_>) -> R,
+    ) -> R {
+        let DeValue::String(text) = entry.value else { return read(self, entry) };
+        match at_home(text) {
+            Some(text) => read(self, TomlEntry { value: &DeValue::String(Cow::Owned(text)), ..entry }),
+            None => read(self, entry),
+        }
     }
 
     /// Compiles a text. `None` if it has nothing to fill in, and if it is wrong, which is reported.
@@ -94,11 +136,12 @@ impl VisibleNames {
 
 impl Mistake {
     pub(crate) fn new(span: Span, message: impl Into<String>) -> Self {
-        Self { span, message: message.into(), cause: TemplateCause::Wrong }
+        Self { span, message: message.into(), cause: TemplateCause::Wrong, hint: None }
     }
 
     /// A template that fails.
     pub(super) fn of_template(span: Span, error: TemplateError) -> Self {
-        Self { span, message: format!("this template fails: {error}"), cause: error.cause }
+        let TemplateError { cause, hint, .. } = error.clone();
+        Self { span, message: format!("this template fails: {error}"), cause, hint }
     }
 }

@@ -92,7 +92,8 @@ impl Node {
         }
     }
 
-    fn dict(nodes: Vec<(String, Self)>) -> Self {
+    /// A dictionary of values.
+    pub(crate) fn dict(nodes: Vec<(String, Self)>) -> Self {
         let fixed = |(key, node): &(String, Self)| Some((key.clone(), node.fixed()?.clone()));
         match nodes.iter().map(fixed).collect::<Option<Vec<_>>>() {
             Some(pairs) => Self::Fixed(pairs.into_iter().collect::<Dict>().into()),

@@ -63,6 +63,23 @@ pub(crate) fn estimates_directory() -> Option<PathBuf> {
     })
 }
 
+/// The user's home directory; `None` if the environment does not name it.
+#[cfg(feature = "cli")]
+#[must_use]
+pub(crate) fn home_directory() -> Option<PathBuf> {
+    #[expect(clippy::disallowed_methods, reason = "this is the file that reads the environment")]
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    home.filter(|home| home.is_absolute())
+}
+
+/// Where Python looks for modules beside its own: `PYTHONPATH`.
+#[cfg(feature = "cli")]
+#[must_use]
+pub(crate) fn python_path() -> Option<OsString> {
+    #[expect(clippy::disallowed_methods, reason = "this is the file that reads the environment")]
+    std::env::var_os("PYTHONPATH")
+}
+
 /// Where programs without a path are looked for: `PATH`.
 #[cfg(feature = "cli")]
 #[must_use]

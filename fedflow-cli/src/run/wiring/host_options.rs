@@ -6,7 +6,7 @@ use std::sync::Arc;
 use fedflow_core::{Config, DevicePool as _};
 use fedflow_gpu::Pool;
 use fedflow_worker::store::{Head, RUN_TOKEN_VARIABLE};
-use fedflow_worker::{Host, HostOptions, LeaseHooks, WorkerProgram};
+use fedflow_worker::{Host, HostOptions, LeaseHooks, OnCpu, WorkerProgram};
 
 use crate::run::notice::Notices;
 use crate::run::supervisor::Guard;
@@ -29,7 +29,13 @@ pub(super) fn host_options(
         log_limit: config.supervision.log_limit.bytes(),
         // A user who looks for a mistake wants to see what a failed attempt left.
         keep_failed_attempts: config.supervision.keep_failed_attempts || config.debug,
-        threads_per_task: threads_per_task(config, pool),
+        threads_per_task: threads_per_task(config, pool.devices().len()),
+        on_cpu: OnCpu {
+            environment: pool.environment_on_cpu(),
+            threads_per_task: Some(pool.slots_beside() as usize)
+                .filter(|slots| *slots > 0)
+                .and_then(|slots| threads_per_task(config, slots)),
+        },
         oom_signs: Arc::new(config.oom_signs.clone()),
         grace: config.supervision.grace,
         sample_interval: Some(config.scheduler.interval),
@@ -54,9 +60,9 @@ fn lease_hooks(pool: &Pool) -> LeaseHooks {
 }
 
 /// Each task's share of the cores: as many tasks train at once as there are devices, if the limits allow it.
-fn threads_per_task(config: &Config, pool: &Pool) -> Option<u32> {
+fn threads_per_task(config: &Config, devices: usize) -> Option<u32> {
     let cores = std::thread::available_parallelism().ok()?.get();
-    let at_once = pool.devices().len().clamp(1, config.scheduler.max_process as usize);
+    let at_once = devices.clamp(1, config.scheduler.max_process as usize);
     u32::try_from((cores / at_once).max(1)).ok()
 }
 

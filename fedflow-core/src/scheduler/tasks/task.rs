@@ -94,7 +94,7 @@ impl ScheduledTask {
                 Some(last) if **last == terms => Arc::clone(last),
                 _ => Arc::clone(last_terms.insert(Arc::new(terms))),
             };
-            let keep = KeepPolicy::of(spec);
+            let keep = KeepPolicy::of(spec, terms.pin.as_ref());
             if keep.as_ref() != last_keep.as_deref() {
                 last_keep = keep.map(Arc::new);
             }

@@ -13,7 +13,7 @@ use super::planned_times::{PlannedTimes, handed_over};
 use crate::learning::stage_times::Lead;
 use crate::leasing::table::LeaseTable;
 use crate::model::config::Config;
-use crate::model::device::DeviceInfo;
+use crate::model::device::{Device, DeviceInfo};
 use crate::model::memory::card_limits::CardLimits;
 use crate::model::quantity::Size;
 use crate::scheduler::ScheduledTask;
@@ -100,6 +100,8 @@ impl Demand {
 /// The devices of a flow.
 struct Fleet {
     devices: Vec<(DeviceInfo, Option<CardLimits>)>,
+    /// Whether the CPU slots are beside cards, for what is pinned to the CPU.
+    has_slots_beside: bool,
     default_memory: Size,
     /// The most tasks at once on a card where one has no estimate.
     max_per_device: f64,
@@ -107,9 +109,11 @@ struct Fleet {
 
 impl Fleet {
     fn of(devices: &LeaseTable, config: &Config) -> Self {
-        let infos = devices.devices().into_iter();
+        let infos = devices.devices().into_iter().map(|info| (info.clone(), devices.limits_of(info.device)));
+        let slots = (0..devices.slots_beside()).map(|_| (DeviceInfo::cpu_slot(), None));
         Self {
-            devices: infos.map(|info| (info.clone(), devices.limits_of(info.device))).collect(),
+            devices: infos.chain(slots).collect(),
+            has_slots_beside: devices.slots_beside() > 0,
             default_memory: config.scheduler.default_cuda_memory,
             max_per_device: f64::from(config.scheduler.max_per_device.max(1)),
         }
@@ -123,7 +127,8 @@ impl Fleet {
     fn fitting(&self, task: &ScheduledTask) -> Vec<bool> {
         let memory = self.memory(task);
         let fits = |(info, limits): &(DeviceInfo, Option<CardLimits>)| {
-            task.pin().is_none_or(|pin| pin.matches(info.device, info.uuid.as_deref()))
+            let is_beside = self.has_slots_beside && info.device == Device::Cpu;
+            task.pin().map_or(!is_beside, |pin| pin.matches(info.device, info.uuid.as_deref()))
                 && limits.is_none_or(|limits| limits.alone >= memory)
         };
         self.devices.iter().map(fits).collect()

@@ -74,7 +74,7 @@ impl Courtesy {
         sees: &Onlooker<'_>,
         rank: &Rank,
     ) -> Vec<InTheWay> {
-        table.clear_aside();
+        table.aside().clear();
         if !self.0.is_empty() {
             self.0.retain(|(supervisor, number), _| sees.survey.has_claim(supervisor, *number));
         }
@@ -97,8 +97,10 @@ impl Courtesy {
                 continue;
             }
             let claim = written.on_cards(cards.of_claim(written, sees.survey));
-            let foreseen =
-                cards.table.foresee(&claim, sees.first_ticket.is_some_and(|ticket| ticket < of_claim.ticket));
+            let foreseen = cards
+                .table
+                .aside()
+                .foresee(&claim, sees.first_ticket.is_some_and(|ticket| ticket < of_claim.ticket));
             let waited_for = match foreseen {
                 Foreseen::Never => continue,
                 // Of a process elsewhere it is not known whether it is stopped.
@@ -111,7 +113,7 @@ impl Courtesy {
             if self.has_missed(&named, waited_for, written.refusals, sees.now) {
                 continue;
             }
-            cards.table.set_aside(&claim, &foreseen);
+            cards.table.aside().add(&claim, &foreseen);
             let world = supervisor.header.world.clone();
             in_the_way.push(InTheWay {
                 claim: named,
@@ -121,7 +123,7 @@ impl Courtesy {
                 claimant,
             });
         }
-        table.set_aside_as_in(&cards.table);
+        table.aside().copy(&cards.table.aside());
         in_the_way
     }
 

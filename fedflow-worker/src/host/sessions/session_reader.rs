@@ -1,8 +1,6 @@
 //! `SessionReader`: hears one worker, whatever protocol it speaks.
 
-use std::os::fd::OwnedFd;
 use std::panic::{self, AssertUnwindSafe};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use fedflow_core::Assignment;
@@ -13,7 +11,7 @@ use crate::host::sessions::json::json_reader::JsonReader;
 use crate::host::sessions::link::Link;
 use crate::host::sessions::listener::Listener;
 use crate::host::setup::context::HostContext;
-use crate::host::setup::options::Protocol;
+use crate::host::starting::jobs::Meeting;
 
 /// What the reader of a worker needs.
 pub(crate) struct SessionReader {
@@ -21,13 +19,7 @@ pub(crate) struct SessionReader {
     pub(crate) listener: Arc<Listener>,
     /// The first task, which it gives the worker.
     pub(crate) assignment: Arc<Assignment>,
-    pub(crate) protocol: Protocol,
-    /// The supervisor's end of the worker's standard input.
-    pub(crate) socket: Arc<OwnedFd>,
-    /// The secret by which a Rust worker is recognised.
-    pub(crate) token: String,
-    /// The worker's private directory.
-    pub(crate) private: PathBuf,
+    pub(crate) meeting: Meeting,
 }
 
 impl SessionReader {
@@ -42,11 +34,11 @@ impl SessionReader {
     }
 
     fn hear(self, connected: impl FnOnce(Link)) -> Result<(), Cause> {
-        let Self { context, listener, assignment, protocol, socket, token, private } = self;
-        match protocol {
-            Protocol::Ipc => IpcReader { context, listener, assignment, socket, token, private }
+        let Self { context, listener, assignment, meeting: Meeting { socket, rendezvous } } = self;
+        match rendezvous {
+            Some(rendezvous) => IpcReader { context, listener, assignment, socket, rendezvous }
                 .run(|link| connected(Link::Ipc(link))),
-            Protocol::Json => {
+            None => {
                 JsonReader { context, listener, assignment, socket }.run(|lines| connected(Link::Json(lines)))
             }
         }

@@ -31,6 +31,15 @@ pub struct WorkerProgram {
     pub env: Vec<(String, String)>,
 }
 
+/// What is different for the processes of tasks that are pinned to the CPU.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct OnCpu {
+    /// Variables that hide the cards from them.
+    pub environment: Vec<(String, String)>,
+    /// The number of threads of each one's numeric libraries; `None` as for other tasks.
+    pub threads_per_task: Option<u32>,
+}
+
 /// What a host is started with.
 #[derive(Debug, Clone)]
 pub struct HostOptions {
@@ -52,6 +61,8 @@ pub struct HostOptions {
     /// The number of threads of each task's numeric libraries, unless the user set one; `None` leaves it to the
     /// libraries, most of which take all cores.
     pub threads_per_task: Option<u32>,
+    /// What is different for tasks that are pinned to the CPU.
+    pub on_cpu: OnCpu,
     /// What the owner of the leases is told and asked.
     pub lease_hooks: LeaseHooks,
     /// How a process that failed is known to have been out of memory, beside the signs that its task adds.
@@ -83,6 +94,7 @@ impl HostOptions {
             log_limit: 256 << 20,
             keep_failed_attempts: true,
             threads_per_task: None,
+            on_cpu: OnCpu::default(),
             lease_hooks,
             oom_signs: Arc::default(),
             start_timeout: Duration::from_secs(60),

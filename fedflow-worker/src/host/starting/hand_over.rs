@@ -77,6 +77,8 @@ mod tests {
             task_id: Name::new("task").unwrap(),
             attempt: 1,
             workdir: workdir.into(),
+            cwd: None,
+            on_cpu: false,
             checkpoint_dir: workdir.join("checkpoint"),
             program: Arc::new(Program::Worker { worker: "w".into(), kind: "k".into() }),
             params: Dict::new(),

@@ -36,14 +36,17 @@ pub(crate) fn process_environment(
             }
         }
     }
-    if let Some(threads) = context.options.threads_per_task {
+    let on_cpu = Some(&context.options.on_cpu).filter(|_| assignment.on_cpu);
+    let threads = on_cpu.and_then(|on_cpu| on_cpu.threads_per_task);
+    if let Some(threads) = threads.or(context.options.threads_per_task) {
         for name in THREADS {
             environment.set_if_missing(name, threads.to_string());
         }
     }
     // Output that Python buffers would end up in the log of a later task of its process, or be lost if it is killed.
     environment.set_if_missing(UNBUFFERED, "1");
-    for (name, value) in &context.options.base_environment {
+    let hidden = on_cpu.map(|on_cpu| &on_cpu.environment);
+    for (name, value) in context.options.base_environment.iter().chain(hidden.into_iter().flatten()) {
         environment.set(name, value);
     }
     environment.set(environment::TASK_ID, assignment.task_id.as_str());
@@ -51,6 +54,9 @@ pub(crate) fn process_environment(
     environment.set(environment::ATTEMPT, assignment.attempt.to_string());
     environment.set(environment::WORKDIR, &assignment.workdir);
     environment.set(environment::CHECKPOINT_DIR, &assignment.checkpoint_dir);
+    if let Some(cwd) = &assignment.cwd {
+        environment.set(environment::CWD, cwd);
+    }
     for (name, value) in &process.environment {
         environment.set(name, value);
     }

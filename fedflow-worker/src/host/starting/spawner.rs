@@ -3,24 +3,27 @@
 
 use std::io;
 use std::num::NonZero;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
 use std::thread;
 
-use fedflow_core::FailureKind;
+use fedflow_core::{Assignment, FailureKind};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use tracing::debug;
 
 use crate::host::attempt_span::attempt_span;
 use crate::host::cause::Cause;
+use crate::host::logs::task_logs::Logs;
 use crate::host::setup::context::HostContext;
+use crate::host::setup::options::Protocol;
 use crate::host::starting::hand_over::HandOver;
 use crate::host::starting::job_queue::{self, JobQueue, JobSource};
-use crate::host::starting::jobs::{Job, JobReport, StartJob, Started, Stdin};
+use crate::host::starting::jobs::{Job, JobReport, Meeting, ProcessSpec, StartJob, Started};
 use crate::host::starting::process_environment::process_environment;
+use crate::host::starting::rendezvous::Rendezvous;
 use crate::host::starting::task_directory::{make_task_logs, no_directory};
 use crate::processes::own_process::inheritance;
-use crate::processes::spawn::{self, Launch};
+use crate::processes::spawn::{self, Launch, Process, environment};
 
 /// The most threads. A start keeps its thread until the new process has become its program, which needs a processor.
 const MOST_THREADS: usize = 4;
@@ -84,29 +87,57 @@ pub(crate) fn do_job(context: &HostContext, job: StartJob) -> Result<Started, Ca
         Some(logs) => logs,
         None => make_task_logs(context, assignment).map_err(|error| no_directory(assignment, &error))?,
     };
-    let Some(spec) = job.process else { return Ok(Started { logs, process: None, socket: None }) };
-    let cannot = |error: io::Error| spawn_failed(format!("cannot start a process: {error}"));
-    spec.private.as_ref().map_or(Ok(()), std::fs::create_dir).map_err(cannot)?;
-    let (socket, stdin) = match spec.stdin {
-        Stdin::Null => (None, None),
-        Stdin::Socket => {
-            let pair = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None);
-            let (ours, theirs) = pair.map_err(|error| cannot(error.into()))?;
-            (Some(ours), Some(theirs))
-        }
+    let Some(mut spec) = job.process else { return Ok(Started { logs, process: None, meeting: None }) };
+    let Some(protocol) = spec.protocol else {
+        let process = start_process(context, assignment, &spec, &logs, &context.null)?;
+        return Ok(Started { logs, process: Some(process), meeting: None });
     };
-    let stdin = stdin.as_ref().unwrap_or(&context.null).as_fd();
+    spec.environment.push((environment::FD.into(), "0".into()));
+    let rendezvous = match protocol {
+        Protocol::Ipc => Some(Rendezvous::arrange(&context.private, job.first_id)?),
+        Protocol::Json => None,
+    };
+    spec.environment.extend(rendezvous.iter().flat_map(Rendezvous::variables));
+    let started = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
+        .map_err(|error| spawn_failed(format!("cannot start a process: {error}")))
+        .and_then(|(ours, theirs)| Ok((start_process(context, assignment, &spec, &logs, &theirs)?, ours)));
+    match started {
+        Ok((process, socket)) => {
+            let meeting = Meeting { socket: Arc::new(socket), rendezvous };
+            Ok(Started { logs, process: Some(process), meeting: Some(meeting) })
+        }
+        Err(cause) => {
+            if let Some(Rendezvous { directory, .. }) = rendezvous {
+                // What cannot be removed goes with the host's private directory.
+                let _ = std::fs::remove_dir(directory);
+            }
+            Err(cause)
+        }
+    }
+}
+
+fn start_process(
+    context: &HostContext,
+    assignment: &Assignment,
+    spec: &ProcessSpec,
+    logs: &Logs,
+    stdin: &OwnedFd,
+) -> Result<Process, Cause> {
     let (stdout, stderr) = logs.for_process();
+    // The system would only say that something does not exist.
+    if let Some(cwd) = assignment.cwd.as_ref().filter(|cwd| !cwd.is_dir()) {
+        return Err(spawn_failed(format!("its cwd is no directory: {}", cwd.display())));
+    }
     let process = spawn::spawn(Launch {
         command: &spec.command,
         base_dir: &context.options.base_dir,
-        current_dir: &assignment.workdir,
-        environment: &process_environment(context, assignment, &spec),
-        streams: [stdin, stdout, stderr],
+        current_dir: assignment.cwd.as_ref().unwrap_or(&assignment.workdir),
+        environment: &process_environment(context, assignment, spec),
+        streams: [stdin.as_fd(), stdout, stderr],
     })
     .map_err(|error| spawn_failed(error.to_string()))?;
     debug!("process {} is started: {}", process.number(), spec.command.join(" "));
-    Ok(Started { logs, process: Some(process), socket })
+    Ok(process)
 }
 
 fn spawn_failed(message: String) -> Cause {

@@ -302,15 +302,15 @@ impl Supervised {
     /// Has the result read that a command wrote.
     fn read_result(&mut self) {
         let path = self.result_path();
-        // Most commands write none. The private directory is in memory, so to see that takes no thread.
-        if !result_file::is_there(&path) {
-            return self.result_read(Ok(Dict::new()));
-        }
         self.busy += 1;
         let (first_id, notices) = (self.first_id, self.surroundings.notices.clone());
         let (limit, listener) = (self.context().options.result_limit, Arc::clone(&self.listener));
-        let done = move |outcome| notices.push(Notice::ResultRead { first_id, outcome });
-        if let Err(error) = result_file::read_in_background(path, limit, listener, done) {
+        // The disk may be slow, also where there is no result.
+        let take = Box::new(move || {
+            let outcome = result_file::take(&path, limit, || listener.enter_gate());
+            notices.push(Notice::ResultRead { first_id, outcome });
+        });
+        if let Err(error) = self.context().readers.begin(take) {
             self.busy = self.busy.saturating_sub(1);
             self.fail_to_start(format!("no thread for its result: {error}"));
         }
@@ -386,13 +386,8 @@ impl Supervised {
         &self.surroundings.context
     }
 
-    /// The directory of a session in the host's private directory.
-    pub(super) fn private_directory(&self) -> PathBuf {
-        self.context().private.of(self.first_id)
-    }
-
     /// Where a command may put its result.
     pub(super) fn result_path(&self) -> PathBuf {
-        self.context().private.result_of(self.first_id)
+        result_file::path_in(&self.assignment.workdir)
     }
 }

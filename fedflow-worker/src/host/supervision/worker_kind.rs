@@ -1,6 +1,7 @@
 //! `WorkerKind`: what runs a task, a worker program or a command, and which stage it is in.
 
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use fedflow_core::Stage;
@@ -22,8 +23,8 @@ pub(crate) enum WorkerKind {
 /// The session with a worker program.
 pub(crate) struct Session {
     pub(crate) program: WorkerProgram,
-    /// By what a Rust worker is known.
-    pub(crate) token: String,
+    /// The directory that was made for a Rust worker.
+    pub(crate) private: Option<PathBuf>,
     /// The way to the worker, once it has shaken hands.
     pub(crate) link: Option<Link>,
     /// The supervisor's end of the worker's standard input, once the process is there.
@@ -42,8 +43,8 @@ pub(crate) enum CommandPhase {
 
 impl WorkerKind {
     /// A session before anything is started.
-    pub(crate) fn session(program: WorkerProgram, token: String) -> Self {
-        Self::Session(Session { program, token, link: None, socket: None })
+    pub(crate) fn session(program: WorkerProgram) -> Self {
+        Self::Session(Session { program, private: None, link: None, socket: None })
     }
 
     pub(crate) fn program(&self) -> Option<&WorkerProgram> {
@@ -58,8 +59,12 @@ impl WorkerKind {
         self.program().map(|program| program.protocol)
     }
 
-    pub(crate) fn is_command(&self) -> bool {
-        matches!(self, Self::Command(_))
+    /// The directory that was made for a Rust worker; none for others.
+    pub(crate) fn private_directory(&self) -> Option<&PathBuf> {
+        match self {
+            Self::Session(session) => session.private.as_ref(),
+            Self::Command(_) => None,
+        }
     }
 
     /// The stage that it is in, if memory can run out there. `phase` is what its listener says.

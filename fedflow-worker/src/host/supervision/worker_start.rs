@@ -57,11 +57,8 @@ fn begin_session(worker: &mut Supervised, name: &str) {
     let Some(program) = worker.context().worker_program(name) else {
         return worker.fail_to_start(format!("there is no worker {name:?} in this run"));
     };
-    let (process, token) = match ProcessSpec::of_worker(&program, worker.private_directory()) {
-        Ok(spec) => spec,
-        Err(cause) => return worker.fail(cause),
-    };
-    worker.kind = WorkerKind::session(program, token);
+    let process = ProcessSpec::of_worker(&program);
+    worker.kind = WorkerKind::session(program);
     worker.start_job(Some(process));
 }
 
@@ -75,22 +72,21 @@ pub(crate) fn started(worker: &mut Supervised, done: Result<Started, Cause>) {
     worker.logs = Some(done.logs);
     worker.process.started(done.process, worker.listener.memory_peak());
     worker.name_lease_holder();
+    if let (WorkerKind::Session(session), Some(meeting)) = (&mut worker.kind, &done.meeting) {
+        session.private = meeting.rendezvous.as_ref().map(|rendezvous| rendezvous.directory.clone());
+    }
     if let Some(asked) = worker.asked {
         // A session cannot be told to exit before it has shaken hands.
         return worker.end(asked.max(Severity::Terminated));
     }
-    match (&mut worker.kind, done.socket.map(Arc::new)) {
-        (WorkerKind::Session(session), Some(socket)) => {
-            session.socket = Some(Arc::clone(&socket));
-            let (protocol, token) = (session.program.protocol, session.token.clone());
+    match (&mut worker.kind, done.meeting) {
+        (WorkerKind::Session(session), Some(meeting)) => {
+            session.socket = Some(Arc::clone(&meeting.socket));
             let reader = SessionReader {
                 context: Arc::clone(&worker.surroundings.context),
                 listener: Arc::clone(&worker.listener),
                 assignment: Arc::clone(&worker.assignment),
-                protocol,
-                socket,
-                token,
-                private: worker.private_directory(),
+                meeting,
             };
             start_reader(worker, reader);
         }

@@ -9,6 +9,10 @@ use std::path::PathBuf;
 
 /// Set by a caller that only wants to know a worker's task kinds.
 pub(crate) const DESCRIBE: &str = "FEDFLOW_DESCRIBE";
+/// Set by such a caller that then asks whether parameters fit: one line of JSON each on standard input.
+pub(crate) const DESCRIBE_PARAMS: &str = "FEDFLOW_DESCRIBE_PARAMS";
+/// The current directory of a worker whose tasks do not work in their own.
+pub(crate) const CWD: &str = "FEDFLOW_CWD";
 /// Names the descriptor of a worker's socket.
 pub(crate) const FD: &str = "FEDFLOW_FD";
 /// The secret by which a Rust worker and its supervisor know each other; removed before user code runs.
@@ -27,14 +31,19 @@ pub(crate) fn is_unanswered_worker() -> bool {
     get(TOKEN).is_some() || get(DESCRIBE).is_some()
 }
 
-/// A directory on a memory file system that only this user can enter, if the machine has one.
+/// Where this user may make a directory for small files that are gone soon, the best place first: on a memory file system
+/// if the machine has one.
 #[cfg(feature = "host")]
-pub(crate) fn memory_directory() -> PathBuf {
+pub(crate) fn places_for_small_files() -> Vec<PathBuf> {
     let runtime = get("XDG_RUNTIME_DIR").map(PathBuf::from);
-    let candidates = runtime.into_iter().chain([PathBuf::from("/dev/shm")]);
-    let usable =
-        |path: &PathBuf| path.is_absolute() && rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok();
-    candidates.into_iter().find(usable).unwrap_or_else(env::temp_dir)
+    let others = [PathBuf::from("/dev/shm"), env::temp_dir(), PathBuf::from("/tmp")];
+    let mut places: Vec<PathBuf> = Vec::new();
+    for place in runtime.into_iter().chain(others).filter(|place| place.is_absolute()) {
+        if !places.contains(&place) {
+            places.push(place);
+        }
+    }
+    places
 }
 
 /// Whether this process has one thread only, so that its environment can be changed.

@@ -7,7 +7,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-pub(crate) use crate::processes::own_process::own_environment::{BOOTSTRAP, DESCRIBE, FD, TOKEN};
+pub(crate) use crate::processes::own_process::own_environment::{
+    BOOTSTRAP, CWD, DESCRIBE, DESCRIBE_PARAMS, FD, TOKEN,
+};
 
 /// The names of the variables that a task's process finds.
 pub(crate) const TASK_ID: &str = "FEDFLOW_TASK_ID";

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use fedflow_worker::own_processes::{end_descendants, own_children};
+use fedflow_worker::own_processes::{end_descendants, own_children, remove_abandoned_directories};
 use rustix::io::Errno;
 use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, getpid, kill_process, set_child_subreaper, waitid,
@@ -31,6 +31,8 @@ pub(super) fn guard_supervisor() -> io::Result<SupervisorEnd> {
     let supervisor = start_supervisor()?;
     let status = attend(supervisor, &mut signals);
     let left = end_descendants(&before, SWEEP);
+    // A supervisor that was killed has left its own.
+    remove_abandoned_directories();
     let signal = status.as_ref().and_then(WaitIdStatus::terminating_signal);
     let code = status.as_ref().and_then(WaitIdStatus::exit_status);
     Ok(SupervisorEnd { code, signal, left })

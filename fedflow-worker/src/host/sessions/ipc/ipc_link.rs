@@ -1,5 +1,7 @@
 //! `IpcLink`: the way to a Rust worker.
 
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use fedflow_core::{Assignment, Dict, LeaseInfo, Program, WorkerId};
@@ -23,15 +25,18 @@ pub(crate) enum Unreachable {
 /// read.
 pub(crate) struct IpcLink {
     commands: IpcSender<ToWorker>,
+    /// Where large parameters lie: in memory, else in the task's directory.
     private: PathBuf,
+    workdir: PathBuf,
     inline_left: usize,
-    files: u32,
+    files: Vec<PathBuf>,
 }
 
 impl IpcLink {
     /// A link that sends large parameters by files in a private directory.
     pub(crate) fn new(commands: IpcSender<ToWorker>, private: &Path) -> Self {
-        Self { commands, private: private.into(), inline_left: MAX_INLINE, files: 0 }
+        let (private, workdir) = (private.to_owned(), PathBuf::new());
+        Self { commands, private, workdir, inline_left: MAX_INLINE, files: Vec::new() }
     }
 
     /// Gives the process a task. It has read everything that it was sent for its last one.
@@ -45,10 +50,8 @@ impl IpcLink {
             return Err(Unreachable::Unsendable("a command is no worker".into()));
         };
         self.inline_left = MAX_INLINE;
-        for file in 1..=std::mem::take(&mut self.files) {
-            // A file that cannot be removed is removed with the directory.
-            let _ = std::fs::remove_file(self.file(file));
-        }
+        self.remove_files();
+        self.workdir.clone_from(&assignment.workdir);
         let params = self.carry(assignment.params.clone())?;
         self.send(ToWorker::Task(TaskMessage {
             number: worker.0,
@@ -89,13 +92,88 @@ impl IpcLink {
             self.inline_left -= bytes.len();
             return Ok(Carried::Inline(Bytes(bytes)));
         }
-        self.files += 1;
-        let path = self.file(self.files);
-        std::fs::write(&path, &bytes).map_err(|error| unsendable(&error))?;
+        let path = self.write(&bytes).map_err(|error| unsendable(&error))?;
         Ok(Carried::File { path: path.as_path().into(), length: bytes.len() as u64 })
     }
 
-    fn file(&self, number: u32) -> PathBuf {
-        self.private.join(format!("params-{number}"))
+    /// Writes a file for the worker to read. The directory in memory may be full or removed: then there is room for it
+    /// where the run is.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<PathBuf> {
+        let name = format!("params-{}", self.files.len() + 1);
+        let in_memory = self.private.join(&name);
+        if fs::write(&in_memory, bytes).is_ok() {
+            self.files.push(in_memory.clone());
+            return Ok(in_memory);
+        }
+        // What was written of it takes the room of others.
+        let _ = fs::remove_file(&in_memory);
+        let path = self.workdir.join(format!(".fedflow-{name}"));
+        self.files.push(path.clone());
+        fs::write(&path, bytes)?;
+        Ok(path)
+    }
+
+    fn remove_files(&mut self) {
+        for file in self.files.drain(..) {
+            // One that cannot be removed goes with its directory.
+            let _ = fs::remove_file(file);
+        }
+    }
+}
+
+impl Drop for IpcLink {
+    fn drop(&mut self) {
+        self.remove_files();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use fedflow_core::Name;
+    use ipc_channel::ipc;
+
+    use super::*;
+
+    #[test]
+    fn large_parameters_lie_in_the_tasks_directory_where_memory_has_no_room() {
+        let root = tempfile::tempdir().unwrap();
+        let [private, workdir] = ["private", "task"].map(|name| root.path().join(name));
+        [&private, &workdir].into_iter().for_each(|path| fs::create_dir(path).unwrap());
+        let name = |name: &str| Name::new(name).unwrap();
+        let assignment = Assignment {
+            group: name("g"),
+            task_id: name("t"),
+            attempt: 1,
+            workdir: workdir.clone(),
+            cwd: None,
+            on_cpu: false,
+            checkpoint_dir: root.path().join("checkpoint"),
+            program: Arc::new(Program::Worker { worker: "w".into(), kind: "k".into() }),
+            params: Dict::from([("text", "x".repeat(2 * MAX_INLINE))]),
+            keep: None,
+            oom_signs: Default::default(),
+        };
+        let (sender, receiver) = ipc::channel().unwrap();
+        let mut link = IpcLink::new(sender, &private);
+        let mut given = || {
+            link.give(WorkerId(1), &assignment, 1).unwrap();
+            let ToWorker::Task(TaskMessage { params: Carried::File { path, length }, .. }) =
+                receiver.recv().unwrap()
+            else {
+                panic!("they are large");
+            };
+            let path = PathBuf::from(path);
+            assert_eq!(fs::metadata(&path).unwrap().len(), length);
+            path
+        };
+        let in_memory = given();
+        assert!(in_memory.starts_with(&private));
+        fs::remove_dir_all(&private).unwrap();
+        let beside = given();
+        assert!(beside.starts_with(&workdir));
+        drop(link);
+        assert!(!beside.exists(), "nothing of it stays");
     }
 }

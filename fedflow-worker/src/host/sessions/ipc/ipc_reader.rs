@@ -2,7 +2,6 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use crate::host::sessions::ipc::ipc_link::{IpcLink, Unreachable};
 use crate::host::sessions::large_message_gate::{LARGE, LargeMessage};
 use crate::host::sessions::listener::{Listener, Said, SessionPhase};
 use crate::host::setup::context::HostContext;
+use crate::host::starting::rendezvous::Rendezvous;
 use crate::processes::spawn::null;
 use crate::protocol::codec;
 use crate::protocol::{MAX_CHUNK, MAX_ITEM, ToHost};
@@ -26,8 +26,7 @@ pub(crate) struct IpcReader {
     pub(crate) listener: Arc<Listener>,
     pub(crate) assignment: Arc<Assignment>,
     pub(crate) socket: Arc<OwnedFd>,
-    pub(crate) token: String,
-    pub(crate) private: PathBuf,
+    pub(crate) rendezvous: Rendezvous,
 }
 
 impl IpcReader {
@@ -38,10 +37,10 @@ impl IpcReader {
     pub(crate) fn run(self, connected: impl FnOnce(IpcLink)) -> Result<(), Cause> {
         let clock = &self.context.clock;
         let deadline = clock.now() + self.context.options.start_timeout;
-        let terms =
-            Terms { socket: &self.socket, token: &self.token, private: &self.private, clock, deadline };
+        let Rendezvous { token, directory } = &self.rendezvous;
+        let terms = Terms { socket: &self.socket, token, private: directory, clock, deadline };
         let Some(session) = self.listener.wait(|| shake_hands(&terms))? else { return Ok(()) };
-        let mut link = IpcLink::new(session.commands, &self.private);
+        let mut link = IpcLink::new(session.commands, directory);
         self.listener.expect(SessionPhase::Starting);
         let limit = self.context.options.result_limit;
         match link.give(self.listener.worker(), &self.assignment, limit) {

@@ -11,7 +11,6 @@ use crate::host::logs::task_logs::Logs;
 use crate::host::memory::oom_attribution::OomCheck;
 use crate::host::sessions::listener::Listener;
 use crate::host::supervision::ending::end_description::describe_end;
-use crate::host::supervision::ending::result_file;
 use crate::host::supervision::supervised::Supervised;
 
 /// Reports to the engine that every process of the worker is gone, and how it ended. Returns the cause as far as it
@@ -32,11 +31,7 @@ pub(crate) fn report_end(worker: Supervised) -> Cause {
             && worker.kind.has_result(worker.listener.phase()),
         killed_for_memory: worker.process.is_killed_for_memory(),
         before_first_word: worker.process.died().is_some_and(|died| worker.listener.is_unheard(died)),
-        leftover: if worker.kind.is_command() {
-            Leftover::Result(worker.result_path())
-        } else {
-            Leftover::Directory(worker.private_directory())
-        },
+        private: worker.kind.private_directory().cloned(),
         workdir: worker.assignment.workdir.clone(),
         logs: worker.logs,
         listener: worker.listener,
@@ -57,21 +52,15 @@ struct FinalReport {
     before_first_word: bool,
     logs: Option<Logs>,
     workdir: PathBuf,
-    leftover: Leftover,
-}
-
-/// What lies in the host's private directory for a worker.
-enum Leftover {
-    /// The file that a command may have written.
-    Result(PathBuf),
-    /// The directory of a session.
-    Directory(PathBuf),
+    /// The directory that was made for a Rust worker.
+    private: Option<PathBuf>,
 }
 
 impl FinalReport {
     /// Tells the engine, at once or from a thread that may wait for the disk.
     fn send(mut self) {
-        let is_clean = self.leftover.remove_if_simple();
+        // The directory lies in memory, so this takes no time. It is not empty only if something went wrong.
+        let is_clean = self.private.as_ref().is_none_or(|private| std::fs::remove_dir(private).is_ok());
         let event = self.gone(self.cause.clone(), LastLines::default());
         // A task that failed was told to exit, too: what it printed last counts.
         if self.is_done && is_clean && !self.logs.as_ref().is_some_and(Logs::are_too_large) {
@@ -100,7 +89,10 @@ impl FinalReport {
             logs.finish(&self.workdir);
         }
         self.listener.tell(self.gone(cause, last_lines));
-        self.leftover.remove();
+        if let Some(private) = &self.private {
+            // What cannot be removed goes with the host's private directory.
+            let _ = std::fs::remove_dir_all(private);
+        }
     }
 
     fn gone(&self, cause: Cause, last_lines: LastLines) -> WorkerEvent {
@@ -111,23 +103,5 @@ impl FinalReport {
             killed_for_memory: self.killed_for_memory,
             before_first_word: self.before_first_word,
         }
-    }
-}
-
-impl Leftover {
-    /// Removes it, unless it is a directory with something in it; false if anything is left. It lies in memory, so this
-    /// takes no time.
-    fn remove_if_simple(&self) -> bool {
-        match self {
-            Self::Result(path) => result_file::remove(path),
-            // A directory is not empty only if something went wrong.
-            Self::Directory(path) => std::fs::remove_dir(path).is_ok(),
-        }
-    }
-
-    fn remove(&self) {
-        let (Self::Result(path) | Self::Directory(path)) = self;
-        // What cannot be removed goes with the private directory.
-        let _ = std::fs::remove_dir_all(path);
     }
 }

@@ -1,25 +1,29 @@
 //! The result that a command may write as a JSON file.
+//!
+//! The file lies in the task's directory, so it has room where the run has room, and no other task can take it away.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::thread;
 
 use fedflow_core::{Dict, FailureKind, Value};
 use rustix::fs::OFlags;
 
 use crate::host::cause::Cause;
-use crate::host::sessions::large_message_gate::LARGE;
-use crate::host::sessions::listener::Listener;
+use crate::host::sessions::large_message_gate::{LARGE, Permit};
 use crate::protocol::json::{self, JsonError};
+
+/// The file's name in the task's directory.
+const NAME: &str = ".fedflow-result.json";
 
 /// Why a command's result cannot be taken.
 #[derive(Debug, thiserror::Error)]
 enum ResultFileError {
     #[error("its result file cannot be read: {0}")]
     Io(#[from] io::Error),
+    #[error("its directory, where its result belongs, is not there any more: {0}")]
+    NoDirectory(io::Error),
     #[error("its result file is no regular file")]
     NotRegular,
     #[error("its result file has more than {0} bytes, which is supervision.result-limit")]
@@ -30,47 +34,51 @@ enum ResultFileError {
     NotADictionary(&'static str),
 }
 
-/// Whether anything lies where a command's result belongs, even if it cannot be looked at.
-pub(crate) fn is_there(path: &Path) -> bool {
-    std::fs::symlink_metadata(path).map_or_else(|error| error.kind() != io::ErrorKind::NotFound, |_| true)
+/// Where a command may put its result.
+pub(crate) fn path_in(workdir: &Path) -> PathBuf {
+    workdir.join(NAME)
 }
 
-/// Removes a command's result, if it has written any; returns whether nothing is left of it.
-pub(crate) fn remove(path: &Path) -> bool {
-    std::fs::remove_file(path).map_or_else(|error| error.kind() == io::ErrorKind::NotFound, |()| true)
-}
-
-/// Reads a command's result in a thread of its own, as it may be large and the disk slow, and calls `done`.
+/// Reads a command's result and removes the file; one that is no result stays. A large one waits for a permit. Blocks on
+/// the disk.
 ///
 /// # Errors
-/// The system gives no thread.
-pub(crate) fn read_in_background(
-    path: PathBuf,
-    limit: u64,
-    listener: Arc<Listener>,
-    done: impl FnOnce(Result<Dict, Cause>) + Send + 'static,
-) -> io::Result<()> {
-    let read = move || {
-        let is_large = std::fs::metadata(&path).is_ok_and(|file| file.len() > LARGE as u64);
-        let _permit = is_large.then(|| listener.enter_gate());
-        done(read(&path, limit).map_err(|error| Cause::new(FailureKind::Protocol, error.to_string())));
-    };
-    thread::Builder::new().name("fedflow-result".into()).spawn(read).map(drop)
+/// The file is no result, or its directory is gone.
+pub(crate) fn take(path: &Path, limit: u64, enter_gate: impl FnOnce() -> Permit) -> Result<Dict, Cause> {
+    let read = open(path).and_then(|opened| match opened {
+        Some(file) => read(file, limit, enter_gate).inspect(|_| drop(fs::remove_file(path))),
+        None => Ok(Dict::new()),
+    });
+    read.map_err(|error| {
+        let kind = match error {
+            ResultFileError::NoDirectory(_) => FailureKind::Exit,
+            _ => FailureKind::Protocol,
+        };
+        Cause::new(kind, error.to_string())
+    })
 }
 
-/// Reads a command's result; without a file it is an empty dictionary.
-fn read(path: &Path, limit: u64) -> Result<Dict, ResultFileError> {
+/// Opens the file; `None` if the command has written none.
+fn open(path: &Path) -> Result<Option<File>, ResultFileError> {
     // A link is not followed, and a pipe not waited for: the command may have put anything there.
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let opened = File::options().read(true).custom_flags(flags.bits().cast_signed()).open(path);
-    let file = match opened {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Dict::new()),
-        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
-            return Err(ResultFileError::NotRegular);
+    match File::options().read(true).custom_flags(flags.bits().cast_signed()).open(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            // Without the directory, nothing is known of a result.
+            path.parent()
+                .map_or(Ok(()), |workdir| fs::metadata(workdir).map(drop))
+                .map_err(ResultFileError::NoDirectory)?;
+            Ok(None)
         }
-        Err(error) => return Err(error.into()),
-    };
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
+            Err(ResultFileError::NotRegular)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn read(file: File, limit: u64, enter_gate: impl FnOnce() -> Permit) -> Result<Dict, ResultFileError> {
     let metadata = file.metadata()?;
     if !metadata.is_file() {
         return Err(ResultFileError::NotRegular);
@@ -78,6 +86,7 @@ fn read(path: &Path, limit: u64) -> Result<Dict, ResultFileError> {
     if metadata.len() > limit {
         return Err(ResultFileError::TooLarge(limit));
     }
+    let _permit = (metadata.len() > LARGE as u64).then(enter_gate);
     let mut text = Vec::new();
     file.take(limit.saturating_add(1)).read_to_end(&mut text)?;
     if text.len() as u64 > limit {
@@ -95,33 +104,53 @@ fn read(path: &Path, limit: u64) -> Result<Dict, ResultFileError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::sessions::large_message_gate::LargeMessageGate;
 
-    fn read_text(text: &str, limit: u64) -> Result<Dict, ResultFileError> {
+    fn taken(path: &Path, limit: u64) -> Result<Dict, Cause> {
+        take(path, limit, || LargeMessageGate::default().acquire())
+    }
+
+    fn taken_text(text: &str, limit: u64) -> Result<Dict, String> {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("result.json");
-        std::fs::write(&path, text).unwrap();
-        read(&path, limit)
+        let path = path_in(directory.path());
+        fs::write(&path, text).unwrap();
+        let taken = taken(&path, limit);
+        assert_eq!(path.exists(), taken.is_err(), "what is no result stays, to be looked at");
+        taken.map_err(|cause| cause.message)
     }
 
     #[test]
     fn a_result_is_a_dictionary_within_the_limit() {
-        assert_eq!(read_text("{\"a\": 1}", 1000).unwrap(), Dict::from([("a", 1)]));
-        assert_eq!(read_text("\n", 1000).unwrap(), Dict::new());
-        assert!(matches!(read_text("[1]", 1000), Err(ResultFileError::NotADictionary("a list"))));
-        assert!(matches!(read_text("{\"a\": 1, \"a\": 2}", 1000), Err(ResultFileError::Json(_))));
-        assert!(matches!(read_text(&" ".repeat(1001), 1000), Err(ResultFileError::TooLarge(1000))));
+        assert_eq!(taken_text("{\"a\": 1}", 1000), Ok(Dict::from([("a", 1)])));
+        assert_eq!(taken_text("\n", 1000), Ok(Dict::new()));
+        assert!(taken_text("[1]", 1000).unwrap_err().contains("holds a list"));
+        assert!(taken_text("{\"a\": 1, \"a\": 2}", 1000).unwrap_err().contains("no result"));
+        assert!(taken_text(&" ".repeat(1001), 1000).unwrap_err().contains("more than 1000 bytes"));
     }
 
     #[test]
     fn only_a_regular_file_is_read() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("result.json");
-        assert_eq!(read(&path, 1000).unwrap(), Dict::new(), "no file is no result");
+        let path = path_in(directory.path());
+        assert_eq!(taken(&path, 1000), Ok(Dict::new()), "no file is no result");
         std::os::unix::fs::symlink("/etc/passwd", &path).unwrap();
-        assert!(matches!(read(&path, 1000), Err(ResultFileError::NotRegular)));
-        assert!(matches!(read(directory.path(), 1000), Err(ResultFileError::NotRegular)));
+        let refused = |path: &Path| taken(path, 1000).unwrap_err();
+        let not_regular = Cause::new(FailureKind::Protocol, "its result file is no regular file");
+        assert_eq!(refused(&path), not_regular);
+        assert_eq!(refused(directory.path()), not_regular);
         let pipe = directory.path().join("pipe");
         rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
-        assert!(matches!(read(&pipe, 1000), Err(ResultFileError::NotRegular)));
+        assert_eq!(refused(&pipe), not_regular);
+    }
+
+    #[test]
+    fn without_its_directory_a_result_is_not_taken_for_empty() {
+        let directory = tempfile::tempdir().unwrap();
+        let cause = taken(&path_in(&directory.path().join("gone")), 1000).unwrap_err();
+        assert_eq!(cause.kind, FailureKind::Exit);
+        assert!(
+            cause.message.starts_with("its directory, where its result belongs, is not there"),
+            "{cause:?}"
+        );
     }
 }
