@@ -19,7 +19,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use console::Term;
-use fedflow_core::{Observer, RunEvent, Time};
+use fedflow_core::{Observer, RunEvent, Time, Wait};
 use indicatif::{ProgressBar, ProgressDrawTarget};
 
 pub(crate) use failure_text::{one_line, told_once};
@@ -149,6 +149,13 @@ impl Observer for View {
             OpenView::Plain(plain) => plain.announce(time, event),
             OpenView::Json(json) => json.announce(time, event),
             OpenView::Nothing => {}
+        }
+    }
+
+    /// The other views leave it to a message.
+    fn waits(&mut self, time: Time, wait: Option<&Wait>) {
+        if let OpenView::Live(live) = &mut self.mode {
+            live.waits(time, wait);
         }
     }
 }

@@ -192,6 +192,7 @@ fn reported(tasks: u32) -> Report {
             workdir: "/res/sweep".into(),
             fingerprint: 0,
             tasks: ids.clone(),
+            fingerprints: Vec::new(),
         },
     );
     for (place, task) in (0_u32..).zip(ids) {

@@ -90,6 +90,7 @@ pub use model::device::{Device, DeviceError, DeviceInfo, Pin};
 pub use model::failure::{Failure, FailureKind, LastLines, Stage};
 pub use model::grouped_digits::grouped_digits;
 pub use model::identity::{TaskKey, WorkerId};
+pub use model::left_running::{LeftProcess, LeftRunning};
 pub use model::limits::Limits;
 pub use model::memory::card_limits::CardLimits;
 pub use model::memory_use::{EstimateSource, MemoryUse};
@@ -107,8 +108,8 @@ pub use model::value::{
 };
 pub use ports::telemetry::{DeviceSample, TelemetryMerger, TelemetrySample, halve_telemetry};
 pub use ports::{
-    Assignment, DevicePool, HostSample, Input, Observer, RunSettings, Severity, StopLevel, WorkerEvent,
-    Workers,
+    Assignment, DevicePool, HostSample, Input, Observer, Obstacle, Occupant, RunSettings, Severity,
+    StopLevel, Wait, WaitCause, WorkerEvent, Workers,
 };
 pub use progress::failure_kinds::{AlikeTasks, FailureKinds};
 pub use progress::group_progress::{GroupProgress, TaskCounts};
@@ -123,7 +124,7 @@ pub use simulation::port::SimulationPort;
 pub use simulation::script::{HandOver, Script, SimulatedFault};
 pub use work::command_line::CommandLine;
 pub use work::entry::{RecordedOutcome, TaskEntry};
-pub use work::fingerprint::fingerprint;
+pub use work::fingerprint::{fingerprint, task_fingerprint};
 pub use work::group::{GroupError, TaskGroup};
 pub use work::spec::{ExpectedTimes, Needs, Program, Reuse, SELF_WORKER, SpecError, TaskSpec, TaskTerms};
 pub use work::task::{LeaseInfo, LoadContext, ProgressSink, Task, TaskError, TaskIdentity, TrainContext};

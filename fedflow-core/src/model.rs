@@ -5,6 +5,7 @@ pub(crate) mod device;
 pub(crate) mod failure;
 pub(crate) mod grouped_digits;
 pub(crate) mod identity;
+pub(crate) mod left_running;
 pub(crate) mod limits;
 pub(crate) mod memory;
 pub(crate) mod printed_text;

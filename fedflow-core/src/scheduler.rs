@@ -42,8 +42,7 @@ mod parts;
 mod processes;
 mod tasks;
 mod timers;
-
-use std::time::Duration;
+mod waiting;
 
 use admission::Admission;
 use attempt::Death;
@@ -60,6 +59,7 @@ use tasks::memory::TaskMemory;
 pub use tasks::task::ScheduledTask;
 pub(crate) use tasks::task::start_order;
 use timers::{Due, Timers};
+use waiting::standstill::Standstill;
 
 use crate::learning::estimates::Estimates;
 use crate::model::device::Device;
@@ -68,11 +68,7 @@ use crate::model::identity::WorkerId;
 use crate::model::name::Name;
 use crate::model::run_event::RunEvent;
 use crate::model::time::Time;
-use crate::ports::{HostSample, Severity, StopLevel, WorkerEvent};
-
-/// How long a process that was started for `train` has until its memory counts as measured. What a flow says of its
-/// memory is reserved for longer.
-const MEASURED_AFTER: Duration = Duration::from_secs(5);
+use crate::ports::{Severity, StopLevel, WorkerEvent};
 
 /// Schedules the tasks of a run, group by group.
 #[derive(Debug, Clone)]
@@ -104,6 +100,7 @@ impl Scheduler {
             lease_pass: LeasePass::default(),
             ladder: Ladder::new(config.supervision.grace),
             timers: Timers::default(),
+            standstill: Standstill::default(),
             outbox: Outbox::default(),
             stop: None,
             config,
@@ -121,7 +118,7 @@ impl Scheduler {
             SchedulerInput::Worker { worker, event } => self.heard(now, worker, event),
             SchedulerInput::Answer(answer) => self.answered(now, answer),
             SchedulerInput::DevicesChanged => self.parts.lease_pass.request(),
-            SchedulerInput::Host(sample) => self.host_sampled(now, sample),
+            SchedulerInput::Host(sample) => attempt::host_sampled(&mut self.parts, now, sample),
             SchedulerInput::Cancel(task) => aftermath::cancel(&mut self.parts, now, task),
             SchedulerInput::Broken { task, message } => {
                 aftermath::break_task(&mut self.parts, now, task, &message);
@@ -145,7 +142,10 @@ impl Scheduler {
             if is_running && dispatch::go_on(&mut self.parts, now) || self.parts.outbox.take_growth() {
                 continue;
             }
-            return self.parts.outbox.next_exit().or_else(|| self.conclusion());
+            let last = self.parts.outbox.next_exit().or_else(|| self.conclusion());
+            if last.is_some() || !waiting::review(&mut self.parts, now) {
+                return last;
+            }
         }
     }
 
@@ -245,6 +245,9 @@ impl Scheduler {
                     worker.process.memory = worker.process.memory.max(peak);
                 }
             }
+            (_, WorkerEvent::LeftRunning(left)) => {
+                parts.tell(task, |group, task| RunEvent::TaskLeftRunning { group, task, attempt, left });
+            }
             (Phase::Exiting | Phase::Ending(_), _) => {}
             (Phase::Starting, WorkerEvent::Ready) => attempt::ready(parts, now, id),
             (Phase::Loading, WorkerEvent::Loaded) => {
@@ -296,6 +299,7 @@ impl Scheduler {
                 attempt::train(parts, now, worker, lease);
             }
             (Some(Asked::Lease { worker, request }), Answer::NotNow) => {
+                waiting::refused(parts, now);
                 dispatch::refused(parts, now, worker, request, &self.devices);
             }
             (Some(Asked::Lease { worker, .. }), Answer::Never(reason)) => {
@@ -320,28 +324,10 @@ impl Scheduler {
             (Some(Asked::Lost { worker, event, .. }), Answer::Lost(lost)) => {
                 self.follow(now, worker, event, lost);
             }
+            (Some(Asked::Obstacles { task, request }), Answer::Obstacles(obstacles)) => {
+                waiting::found(parts, task, &request, obstacles);
+            }
             _ => {}
-        }
-    }
-
-    fn host_sampled(&mut self, now: Time, sample: HostSample) {
-        let parts = &mut self.parts;
-        parts.admission.observe(sample);
-        if parts.memory.may_end_trial() {
-            parts.lease_pass.request();
-        }
-        for id in parts.workers.ids() {
-            let Some(worker) = parts.workers.get(id) else { continue };
-            if !worker.is_training() {
-                continue;
-            }
-            let watched = parts.groups.task(worker.task).and_then(|task| parts.memory.watched(task));
-            if now.since(worker.entered) >= MEASURED_AFTER {
-                parts.is_measured(id);
-            }
-            if let Some(lease) = watched {
-                parts.outbox.ask(Asked::Peak { lease, trains: true });
-            }
         }
     }
 
@@ -353,6 +339,7 @@ impl Scheduler {
                     self.parts.set_moving(id, Moving::Due);
                     self.parts.lease_pass.request();
                 }
+                Due::Wait => self.parts.standstill.set_due(),
                 Due::Retry(task) => aftermath::retry_due(&mut self.parts, task),
                 Due::Grace => self.stop(now, StopLevel::AtOnce),
             }

@@ -8,6 +8,8 @@ mod host_memory;
 mod kills;
 #[path = "virtual_time/spares.rs"]
 mod spares;
+#[path = "virtual_time/waiting.rs"]
+mod waiting;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -313,6 +315,17 @@ fn a_task_that_is_open_again_runs_alone_and_may_be_made_of_something_else() {
     assert_eq!(started, [(name("1"), 2)]);
     assert!(again[0].tasks().all(|task| task.result().is_some()));
     let told = matches!(&second.events()[0].1, RunEvent::RunStarted { reopened, .. } if *reopened == recorded.reopened);
+    // What is kept must be made of the same still, and what is recorded must be there.
+    let train = recorded.groups.get_mut(&name("train")).unwrap();
+    let same = group("train", 3);
+    train.tasks = [(name("0"), fedflow_core::task_fingerprint(&same, same.get_task("0").unwrap()))].into();
+    for (tasks, fits) in [(3, true), (4, true), (2, false)] {
+        let executed = run(&second, &config(), &mut [group("train", tasks)], recorded.clone());
+        assert_eq!(!matches!(executed, Err(FlowError::Changed(_))), fits, "{tasks} tasks");
+    }
+    recorded.groups.get_mut(&name("train")).unwrap().tasks.insert(name("2"), 7);
+    let executed = run(&second, &config(), &mut [group("train", 3)], recorded.clone());
+    assert!(matches!(executed, Err(FlowError::Changed(_))));
     assert!(told, "a session after this one goes on with it");
 }
 

@@ -57,7 +57,10 @@ pub enum ChoiceError {
         what: &'static str,
     },
     /// A part of the simulated cards is not a number and a size.
-    #[error("{0:?} describes no simulated cards; write how many and how large, such as \"sim:2x24GB\"")]
+    #[error(
+        "{0:?} describes no simulated cards; write how many and how large, such as \"sim:2x24GB\", and CPU slots \
+         beside them as \"sim:2x24GB,cpu:4\""
+    )]
     BadSimulation(String),
     /// The memory of simulated cards is not a size.
     #[error("{text:?}: {source}")]
@@ -265,6 +268,7 @@ mod tests {
         assert!(error("cpu:-1").contains("\"-1\""));
         assert!(error("cpu:1000000").contains("4096"));
         assert!(error("sim:24GB").contains("how many"));
+        assert!(error("sim:1x24GB+cpu:2").contains("sim:2x24GB,cpu:4"));
         assert!(error("sim:2x24").contains("no size"));
         assert!(error("sim:2x0GB").contains("memory"));
         assert!(error("sim:2x24GB+").contains("how many"));

@@ -51,6 +51,8 @@ pub struct LeaseReport {
     pub task: Option<String>,
     /// The number of the supervisor's process.
     pub supervisor: u32,
+    /// Its run directory; `None` if it is unknown, as that of a program without a run.
+    pub run: Option<String>,
     /// Whether the supervisor lives. If not, only the worker does.
     pub supervised: bool,
     /// The number of the process that holds it; `None` until it is known.
@@ -237,6 +239,7 @@ impl Inventory {
                 quarantined: booking.quarantined,
                 task: booking.task.clone(),
                 supervisor: supervisor.header.supervisor.pid,
+                run: supervisor.header.run.clone(),
                 supervised: supervisor.alive,
                 worker: booking.worker.map(|worker| worker.pid),
                 since: booking.since,

@@ -218,6 +218,24 @@ impl Ledger {
         }
     }
 
+    /// Shows other users which run this is.
+    pub(crate) fn show_run(&self, run: &str) {
+        self.own.show_run(run);
+    }
+
+    /// What other supervisors have booked, for people: no card is locked.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    pub(crate) fn survey(&self) -> Result<Survey, LedgerError> {
+        Survey::take(&self.directory, Some(&self.own.name()), &self.own.world())
+    }
+
+    /// The name in bookings of the device at a place.
+    pub(crate) fn card(&self, place: usize) -> Option<&str> {
+        self.cards.get(place).map(|key| key.card.as_str())
+    }
+
     pub(crate) fn own(&self) -> Arc<OwnBookings> {
         Arc::clone(&self.own)
     }

@@ -6,6 +6,7 @@ mod device_kind;
 mod lease_environment;
 mod lease_holders;
 mod leasing;
+mod obstacles;
 mod opening;
 mod release_watch;
 mod run_pool;

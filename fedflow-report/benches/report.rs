@@ -49,6 +49,7 @@ fn events() -> Vec<(f64, RunEvent)> {
                 workdir,
                 fingerprint: 1,
                 tasks: tasks.clone(),
+                fingerprints: Vec::new(),
             },
         ));
         for (client, task) in (0..CLIENTS).zip(tasks) {

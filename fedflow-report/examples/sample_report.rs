@@ -224,6 +224,7 @@ impl World {
                 workdir,
                 fingerprint: u64::from(index),
                 tasks: names.clone(),
+                fingerprints: Vec::new(),
             },
         );
         let mut loaders = [begin; 4];

@@ -170,6 +170,7 @@ fn read(criterion: &mut Criterion) {
         workdir: "/data/res/train".into(),
         fingerprint: 1,
         tasks,
+        fingerprints: Vec::new(),
     });
     for task in 0..TASKS {
         for event in events_of(task) {

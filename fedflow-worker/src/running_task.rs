@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use fedflow_core::{
     Assignment, Device, DeviceInfo, Dict, Failure, FailureKind, IllegalTransition, Input, Lease, LeaseId,
-    Name, Severity, Share, Size, Stage, StopLevel, TaskSpec, TaskStatus, Time, Transition, Value,
-    WorkerEvent, WorkerId, Workers,
+    LeftRunning, Name, Severity, Share, Size, Stage, StopLevel, TaskSpec, TaskStatus, Time, Transition,
+    Value, WorkerEvent, WorkerId, Workers,
 };
 
 use crate::host::{Host, HostError, HostHandle, HostOptions};
@@ -72,6 +72,8 @@ pub enum TaskEvent {
     },
     /// The most host memory that the task's processes have used so far.
     Memory(Size),
+    /// Its own process had ended, and others that it had started went on: they were ended.
+    LeftRunning(LeftRunning),
 }
 
 /// Ends a [`RunningTask`] from any thread. Cheap to clone.
@@ -275,6 +277,7 @@ impl RunningTask {
                     TaskEvent::Progress { done, total }
                 }
                 Input::Worker { event: WorkerEvent::Peak(size), .. } => TaskEvent::Memory(size),
+                Input::Worker { event: WorkerEvent::LeftRunning(left), .. } => TaskEvent::LeftRunning(left),
                 input => return input,
             };
             (self.on_event)(event);

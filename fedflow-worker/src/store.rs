@@ -54,8 +54,9 @@
 //!   0x04C11DB7, reflected), as eight lower-case hexadecimal digits, over all bytes of the line that stand before
 //!   that member's comma, the opening brace included. In Python:
 //!   `zlib.crc32(line[:-18]) == int(line[-10:-2], 16)`, the line being bytes without its `\n`.
-//! - **Head.** The first line is `{"fedflow":1,…}`: the version of this format, then the members of [`Head`].
-//!   Later versions keep the member `fedflow` and the rule of the checksum for this line. The head is written to
+//! - **Head.** The first line is `{"fedflow":2,…}`: the version of this format, then the members of [`Head`].
+//!   Version 1 lacks what a group's tasks are made of (`fingerprints` of `group-started`); it is read and gone on with, and
+//!   keeps its version. Later versions keep the member `fedflow` and the rule of the checksum for this line. The head is written to
 //!   a file of its own and renamed, so a journal without a head never comes from a crash.
 //! - **Records.** Every other line is `{"seq":N,"time":T,"event":…,…}`: `N` counts from 1 without a gap across
 //!   all sessions of the run; `T` is Unix time in seconds; the rest is the
@@ -95,7 +96,9 @@ mod wall_clock;
 #[cfg(test)]
 mod example_run;
 
-pub use control::{ControlError, ControlRequest, ControlSocket, send_control_request};
+pub use control::{
+    ControlError, ControlRequest, ControlSocket, ToldWait, ask_for_wait, send_control_request,
+};
 pub use estimates_file::{EstimatesError, EstimatesFile};
 pub use journal::{
     FORMAT_VERSION, Head, JournalError, JournalFollower, JournalNotice, JournalReader, JournalWriter, Notify,

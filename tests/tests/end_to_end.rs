@@ -5,6 +5,8 @@
 mod again;
 #[path = "end_to_end/bad_input.rs"]
 mod bad_input;
+#[path = "end_to_end/changed_flows.rs"]
+mod changed_flows;
 #[path = "end_to_end/cpu_tasks.rs"]
 mod cpu_tasks;
 #[path = "end_to_end/demo.rs"]
@@ -49,3 +51,5 @@ mod simulated_memory;
 mod telemetry;
 #[path = "end_to_end/time_limits.rs"]
 mod time_limits;
+#[path = "end_to_end/waits.rs"]
+mod waits;

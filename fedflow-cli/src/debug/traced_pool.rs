@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use fedflow_core::{
-    Device, DeviceInfo, DevicePool, Lease, LeaseId, LeaseRequest, Pin, Size, TaskKey, Unleasable,
+    Device, DeviceInfo, DevicePool, Lease, LeaseId, LeaseRequest, Obstacle, Pin, Size, TaskKey, Unleasable,
 };
 
 use tracing::{Level, debug, enabled};
@@ -145,5 +145,9 @@ impl<P: DevicePool> DevicePool for TracedPool<P> {
 
     fn is_lost(&mut self, device: Device) -> bool {
         self.pool.is_lost(device)
+    }
+
+    fn obstacles(&self, request: &LeaseRequest) -> Vec<Obstacle> {
+        self.pool.obstacles(request)
     }
 }

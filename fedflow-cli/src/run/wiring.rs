@@ -5,6 +5,7 @@ mod device_telemetry;
 mod host_options;
 mod kept_estimates;
 mod observers;
+mod wait_board;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -27,6 +28,7 @@ use self::control_requests::take_control_requests;
 use self::device_telemetry::{SampleTargets, start_telemetry};
 use self::host_options::{host_options, within_capacity};
 use self::kept_estimates::KeptEstimates;
+use self::wait_board::WaitBoard;
 use super::devices::Devices;
 use super::earlier_sessions::RecordedRun;
 use super::notice::Notices;
@@ -131,6 +133,7 @@ impl<O: Observer> Session<O> {
 
         let told = notices.clone();
         pool.tell_warnings(move |warning| told.warn(warning));
+        pool.show_run(&run_dir.path().display().to_string());
         let (workers, host) = Host::start(host_options(&head, &config, &pool, workers, &guard))?;
         let told = host.clone();
         let device_watch = pool.start_watch(config.scheduler.interval, move || told.devices_changed());
@@ -143,7 +146,8 @@ impl<O: Observer> Session<O> {
             notices: notices.clone(),
         };
         let telemetry = start_telemetry(&pool, &lock, &config, targets);
-        let control = take_control_requests(&lock, host.clone(), &notices);
+        let waits = WaitBoard::new(started_unix, notices.clone());
+        let control = take_control_requests(&lock, host.clone(), &notices, waits.clone());
         let watched = guard.is_guarded().then(|| GuardWatch::start(host.clone(), notices.clone()));
         let watched = watched.transpose().map_err(OpenError::Watch)?;
         let (learned, estimates) = KeptEstimates::load(&config, &notices);
@@ -165,7 +169,16 @@ impl<O: Observer> Session<O> {
             grace: config.supervision.grace,
         };
         let names = TaskNames::default();
-        let observer = Observers { journal, report, learner: learner.clone(), names: names.clone(), own };
+        let observer = Observers {
+            journal,
+            report,
+            learner: learner.clone(),
+            names: names.clone(),
+            notices: notices.clone(),
+            left_running: 0,
+            waits,
+            own,
+        };
         let ports = Ports { workers, pool: TracedPool::new(pool, names), observer };
         let config = within_capacity(config, &notices);
         let flow = Flow::new(ports, settings, config, history).with_estimates(learned);

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fedflow_core::{
-    Device, DeviceInfo, Failure, Name, Observer, PlainDict, RunEvent, RunOutcome, Size, Time,
+    Device, DeviceInfo, Failure, LeftProcess, Name, Observer, PlainDict, RunEvent, RunOutcome, Size, Time,
 };
 use serde::Serialize;
 
@@ -55,6 +55,7 @@ enum Details<'a> {
     FinishedWithoutResult { load_seconds: f64, train_seconds: f64, result_left_out: bool },
     Failed { load_seconds: Option<f64>, train_seconds: Option<f64>, error: &'a Failure },
     Retried { error: &'a Failure, data_kept: bool, delay_seconds: f64 },
+    LeftRunning { processes: &'a [LeftProcess], others: u64, killed: bool },
     GroupFinished { finished: u64, failed: u64, cancelled: u64 },
     RunFinished { outcome: &'a RunOutcome },
 }
@@ -165,6 +166,9 @@ impl<'a> Details<'a> {
             },
             RunEvent::TaskRetried { error, data_kept, delay, .. } => {
                 Self::Retried { error, data_kept: *data_kept, delay_seconds: delay.as_secs_f64() }
+            }
+            RunEvent::TaskLeftRunning { left, .. } => {
+                Self::LeftRunning { processes: &left.processes, others: left.others, killed: left.killed }
             }
             RunEvent::GroupFinished { finished, failed, cancelled, .. } => {
                 Self::GroupFinished { finished: *finished, failed: *failed, cancelled: *cancelled }

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use fedflow_core::{Name, Observer, RunEvent, TaskPhase, Time};
+use fedflow_core::{Name, Observer, RunEvent, TaskPhase, Time, Wait};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 pub(super) use terminal::{Screen, SpooledTerminal, TerminalSize};
@@ -38,6 +38,8 @@ pub(super) struct LiveView {
 #[derive(Debug, Default)]
 struct ScreenContent {
     tasks: LiveTasks,
+    /// What the run waits for, while it does.
+    wait: Option<Wait>,
     /// The time of the latest event by the run's clock.
     latest: Time,
     /// The same time by the bar's clock.
@@ -73,7 +75,7 @@ impl LiveView {
                 #[cfg(test)]
                 Clocks::Events => shown.latest,
             };
-            let _ = out.write_str(&render_screen(palette, &shown.tasks, now, screen.size()));
+            let _ = out.write_str(&render_screen(palette, &shown, now, screen.size()));
         };
         // The template is the closure alone, which renders the lines only when they are drawn.
         let style = ProgressStyle::with_template("{screen}")
@@ -119,19 +121,40 @@ impl Observer for LiveView {
             }
         }
     }
+
+    fn waits(&mut self, time: Time, wait: Option<&Wait>) {
+        let by_bar = self.bar.elapsed();
+        let mut shown = lock(&self.screen);
+        shown.wait = wait.cloned();
+        (shown.latest, shown.latest_by_bar) = (time, by_bar);
+        drop(shown);
+        if !self.stream.is_behind() {
+            self.bar.unset_length();
+        }
+    }
 }
 
 fn lock(content: &Mutex<ScreenContent>) -> MutexGuard<'_, ScreenContent> {
     content.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// All lines of the screen: the group with its bar, the running tasks, and the number of those left out.
-fn render_screen(palette: Palette, tasks: &LiveTasks, now: Time, size: TerminalSize) -> String {
+/// All lines of the screen: the group with its bar, what the run waits for, the running tasks, and the number of those left
+/// out.
+fn render_screen(palette: Palette, shown: &ScreenContent, now: Time, size: TerminalSize) -> String {
+    let ScreenContent { tasks, wait, .. } = shown;
     let mut lines = Vec::new();
     lines.extend(render_group(palette, tasks, now, size.columns));
+    if let Some(wait) = wait {
+        let text = format!(
+            "{}: {}",
+            wording::clock(now.since(wait.since)),
+            terminal_text::escape(&wait.to_string())
+        );
+        lines.push(palette.paint(Ink::Warn, text));
+    }
     let running = tasks.running();
     // One line for the group, one for the number left out, one for the cursor.
-    let room = size.rows.saturating_sub(3).clamp(1, TASK_LINES);
+    let room = size.rows.saturating_sub(3 + usize::from(wait.is_some())).clamp(1, TASK_LINES);
     let names: Vec<String> =
         running.iter().take(room).map(|(group, task, _)| label(tasks, group, task)).collect();
     let widest = names.iter().map(|name| console::measure_text_width(name)).max().unwrap_or(0);
@@ -194,7 +217,7 @@ pub(super) mod tests {
     use super::super::spool::tests::{PATIENCE, Sink};
     use super::super::test_events::*;
     use super::*;
-    use fedflow_core::{Device, FailureKind, RunOutcome};
+    use fedflow_core::{Device, FailureKind, RunOutcome, WaitCause};
     use indicatif::InMemoryTerm;
 
     struct World {
@@ -252,6 +275,20 @@ pub(super) mod tests {
           client-10   starting   1m 17s
           next/early  starting       0s
         ");
+    }
+
+    #[test]
+    fn what_the_run_waits_for_is_shown_as_long_as_it_waits() {
+        let mut world = world(24, 80);
+        world.see([(at(0), group_started("g", 1)), (at(0), started("g", "t", 1))]);
+        let cause = WaitCause::Devices { number: 1, memory: None, obstacles: Vec::new() };
+        let (group, task) = (Name::new("g").unwrap(), Name::new("t").unwrap());
+        world.view.waits(at(7), Some(&Wait { group, task, since: at(2), cause, is_news: true }));
+        let text = world.see([(at(9), loaded("g", "t", 1))]);
+        assert!(text.contains("7s: waiting for a device for g/t: none has room"), "{text}");
+        world.view.waits(at(10), None);
+        let text = world.see([(at(10), training("g", "t", 1, Device::Cpu))]);
+        assert!(!text.contains("none has room"), "{text}");
     }
 
     #[test]

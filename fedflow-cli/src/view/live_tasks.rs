@@ -97,6 +97,7 @@ impl LiveTasks {
             }
             RunEvent::TaskItem { .. }
             | RunEvent::TaskMemory { .. }
+            | RunEvent::TaskLeftRunning { .. }
             | RunEvent::TaskExited { .. }
             | RunEvent::RunStarted { .. }
             | RunEvent::RunFinished { .. } => {}

@@ -34,6 +34,7 @@ pub(super) fn group_started(group: &str, tasks: u64) -> RunEvent {
         workdir: format!("/res/{group}"),
         fingerprint: 5,
         tasks: (0..tasks).map(Name::from).collect(),
+        fingerprints: Vec::new(),
     }
 }
 

@@ -208,6 +208,7 @@ impl<W: Workers, P: DevicePool, O: Observer> Drive<W, P, O> {
                 groups.apply(&event)?;
                 self.tell(event);
             }
+            SchedulerOutput::Waits(wait) => self.ports.observer.waits(self.now, wait.as_ref()),
             SchedulerOutput::GroupDone { open, .. } => self.open_tasks = Some(open),
             SchedulerOutput::Idle => self.is_idle = true,
         }
@@ -225,6 +226,7 @@ impl<W: Workers, P: DevicePool, O: Observer> Drive<W, P, O> {
             Question::Fits { request, without } => Answer::Fits(pool.fits_without(&request, &without)),
             Question::Rebook { lease, memory } => Answer::Rebooked(pool.rebook(lease, memory)),
             Question::Peak(lease) => Answer::Peak(pool.peak(lease)),
+            Question::Obstacles(request) => Answer::Obstacles(pool.obstacles(&request)),
             Question::Lost(devices) => Answer::Lost(devices.into_iter().find(|device| pool.is_lost(*device))),
         }
     }

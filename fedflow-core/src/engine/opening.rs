@@ -10,7 +10,7 @@ use crate::model::name::Name;
 use crate::model::run_event::RunEvent;
 use crate::ports::{DevicePool, RunSettings};
 use crate::scheduler::{ScheduledTask, SchedulerInput};
-use crate::work::fingerprint::fingerprint;
+use crate::work::fingerprint::{fingerprint, task_fingerprint};
 use crate::work::group::TaskGroup;
 
 /// A group that can be run, or was run by an earlier session.
@@ -40,7 +40,7 @@ pub(super) fn open(
     };
     group.begin(index, workdir.clone());
     let fingerprint = fingerprint(group);
-    let recorded = history.take(&name, fingerprint)?;
+    let recorded = history.take(group, fingerprint)?;
     let is_recorded = recorded.as_ref().is_some_and(|recorded| recorded.finished);
     if let Some(recorded) = recorded {
         recorded.restore(group)?;
@@ -51,6 +51,7 @@ pub(super) fn open(
         workdir: workdir.display().to_string(),
         fingerprint,
         tasks: group.tasks().map(|task| task.task_id().clone()).collect(),
+        fingerprints: group.tasks().map(|task| task_fingerprint(group, task)).collect(),
     };
     let tasks = ScheduledTask::of_group(group, config);
     Ok(Opening { name, tasks, is_complete: is_recorded && group.finished(), start })

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::device::{Device, DeviceInfo};
 use crate::model::failure::Failure;
+use crate::model::left_running::LeftRunning;
 use crate::model::memory_use::MemoryUse;
 use crate::model::name::Name;
 use crate::model::quantity::Size;
@@ -53,6 +54,9 @@ pub enum RunEvent {
         fingerprint: u64,
         /// Its tasks, in the order in which they were added.
         tasks: Vec<Name>,
+        /// What each task is made of, in the same order; empty in journals of format 1.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        fingerprints: Vec<u64>,
     },
     /// An attempt at a task begins: its process is being started.
     TaskStarted {
@@ -239,6 +243,17 @@ pub enum RunEvent {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         cuda_memory: Option<MemoryUse>,
     },
+    /// The task's own process had ended, and others that it had started went on: they were ended.
+    TaskLeftRunning {
+        /// The task's group.
+        group: Name,
+        /// The task.
+        task: Name,
+        /// The attempt, from 1.
+        attempt: u32,
+        /// The processes, and what became of them.
+        left: LeftRunning,
+    },
     /// The task's process is gone, or was handed another task.
     TaskExited {
         /// The task's group.
@@ -296,6 +311,7 @@ impl RunEvent {
             Self::TaskFailed { .. } => "task-failed",
             Self::TaskRetried { .. } => "task-retried",
             Self::TaskMemory { .. } => "task-memory",
+            Self::TaskLeftRunning { .. } => "task-left-running",
             Self::TaskExited { .. } => "task-exited",
             Self::GroupFinished { .. } => "group-finished",
             Self::RunFinished { .. } => "run-finished",
@@ -329,6 +345,7 @@ impl RunEvent {
             | Self::TaskFailed { group, task, attempt, .. }
             | Self::TaskRetried { group, task, attempt, .. }
             | Self::TaskMemory { group, task, attempt, .. }
+            | Self::TaskLeftRunning { group, task, attempt, .. }
             | Self::TaskExited { group, task, attempt } => Some((group, task, *attempt)),
             Self::RunStarted { .. }
             | Self::GroupStarted { .. }

@@ -1,5 +1,6 @@
 //! The port to the devices: what is leased, and the facts about devices on which the scheduler decides.
 
+use super::wait::Obstacle;
 use crate::leasing::lease::{Lease, LeaseId, LeaseRequest, Unleasable};
 use crate::model::device::{Device, DeviceInfo};
 use crate::model::identity::TaskKey;
@@ -11,7 +12,8 @@ use crate::model::quantity::Size;
 /// decides. [`LeaseTable`](crate::LeaseTable) keeps the books for a pool of one's own.
 ///
 /// No method has a default, so a pool that wraps another one passes on everything or does not compile. A pool that knows
-/// less says so: `None` from [`Self::peak`], `false` from [`Self::fits_without`], [`Self::rebook`] and [`Self::is_lost`].
+/// less says so: `None` from [`Self::peak`], `false` from [`Self::fits_without`], [`Self::rebook`] and [`Self::is_lost`],
+/// nothing from [`Self::obstacles`].
 ///
 /// # Which process sees which card
 ///
@@ -55,6 +57,9 @@ pub trait DevicePool {
     fn rebook(&mut self, lease: LeaseId, memory: Size) -> bool;
     /// Whether a device is lost for good. Asked when a task fails on it: then the task itself has not failed.
     fn is_lost(&mut self, device: Device) -> bool;
+    /// What other runs and programs have of the devices that would suit a request, for people. Asked now and then while the
+    /// run stands still.
+    fn obstacles(&self, request: &LeaseRequest) -> Vec<Obstacle>;
 }
 
 /// A boxed pool. A wrapper of one's own passes on every method in the same way.
@@ -105,5 +110,9 @@ impl<P: DevicePool + ?Sized> DevicePool for Box<P> {
 
     fn is_lost(&mut self, device: Device) -> bool {
         (**self).is_lost(device)
+    }
+
+    fn obstacles(&self, request: &LeaseRequest) -> Vec<Obstacle> {
+        (**self).obstacles(request)
     }
 }

@@ -1,5 +1,6 @@
 //! The port to the observers of a run.
 
+use super::wait::Wait;
 use crate::model::run_event::RunEvent;
 use crate::model::time::Time;
 
@@ -26,6 +27,11 @@ pub trait Observer {
     fn announce(&mut self, time: Time, event: &RunEvent) {
         let _ = (time, event);
     }
+
+    /// Shows that the run waits while devices of it are idle, and for what; `None` when it goes on.
+    fn waits(&mut self, time: Time, wait: Option<&Wait>) {
+        let _ = (time, wait);
+    }
 }
 
 impl<O: Observer + ?Sized> Observer for Box<O> {
@@ -43,6 +49,10 @@ impl<O: Observer + ?Sized> Observer for Box<O> {
 
     fn announce(&mut self, time: Time, event: &RunEvent) {
         (**self).announce(time, event);
+    }
+
+    fn waits(&mut self, time: Time, wait: Option<&Wait>) {
+        (**self).waits(time, wait);
     }
 }
 
@@ -65,6 +75,12 @@ impl<O: Observer> Observer for Vec<O> {
     fn announce(&mut self, time: Time, event: &RunEvent) {
         for observer in self {
             observer.announce(time, event);
+        }
+    }
+
+    fn waits(&mut self, time: Time, wait: Option<&Wait>) {
+        for observer in self {
+            observer.waits(time, wait);
         }
     }
 }

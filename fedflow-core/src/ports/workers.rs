@@ -8,6 +8,7 @@ use super::settings::StopLevel;
 use crate::leasing::lease::Lease;
 use crate::model::failure::{FailureKind, LastLines};
 use crate::model::identity::WorkerId;
+use crate::model::left_running::LeftRunning;
 use crate::model::name::Name;
 use crate::model::oom::ExtraOomSigns;
 use crate::model::quantity::Size;
@@ -166,6 +167,8 @@ pub enum WorkerEvent {
     /// It has used so much host memory at most, all its processes together. May come several times, with larger
     /// sizes.
     Peak(Size),
+    /// Its process had ended by itself, and others that it had started went on: they were ended.
+    LeftRunning(LeftRunning),
     /// Every process of it is gone. Nothing comes after this.
     Gone {
         /// How it ended, if it was not asked to.
@@ -193,6 +196,7 @@ impl WorkerEvent {
             Self::Trained(_) => "result",
             Self::Failed { .. } => "error",
             Self::Peak(_) => "peak",
+            Self::LeftRunning(_) => "left running",
             Self::Gone { .. } => "gone",
         }
     }

@@ -30,6 +30,8 @@ pub struct GroupProgress<N = ()> {
     tasks: Vec<TaskProgress<N>>,
     /// Invariant: each task's place in `tasks`.
     places: NameIndex,
+    /// What each task was made of, by its place, or nothing. `None` if the task is open again.
+    fingerprints: Vec<Option<u64>>,
 }
 
 /// How many tasks came to what.
@@ -62,6 +64,19 @@ impl<N> GroupProgress<N> {
     #[must_use]
     pub fn task(&self, id: &Name) -> Option<&TaskProgress<N>> {
         self.tasks.get(self.places.find(id.as_str(), &self.tasks)?)
+    }
+
+    /// What one of its tasks was made of; see [`task_fingerprint`](crate::task_fingerprint). `None` if it is open again, and
+    /// may be made of something else when it begins, or in a journal of format 1.
+    #[must_use]
+    pub fn fingerprint_of(&self, id: &Name) -> Option<u64> {
+        *self.fingerprints.get(self.places.find(id.as_str(), &self.tasks)?)?
+    }
+
+    /// Whether it is known of its tasks, and not only of the group, what they were made of.
+    #[must_use]
+    pub fn has_task_fingerprints(&self) -> bool {
+        !self.fingerprints.is_empty()
     }
 
     /// The directory of one of its tasks; `None` if the task was never started.
@@ -104,12 +119,13 @@ impl<N: TaskNotes> GroupProgress<N> {
             session: None,
             tasks: Vec::new(),
             places: NameIndex::default(),
+            fingerprints: Vec::new(),
         }
     }
 
     /// The group begins, or begins again in a later session, with these tasks. What is known of its tasks stays if
     /// the group is made of the same; else only the numbers of their attempts do, as their directories are there.
-    pub(super) fn begin(&mut self, fingerprint: u64, ids: &[Name]) {
+    pub(super) fn begin(&mut self, fingerprint: u64, fingerprints: &[u64], ids: &[Name]) {
         let is_other = self.fingerprint.is_some_and(|known| known != fingerprint);
         if is_other {
             self.started = None;
@@ -121,6 +137,9 @@ impl<N: TaskNotes> GroupProgress<N> {
         if is_other || !same_tasks {
             self.make_tasks(ids, is_other);
         }
+        let is_told = fingerprints.len() == ids.len();
+        self.fingerprints =
+            if is_told { fingerprints.iter().copied().map(Some).collect() } else { Vec::new() };
     }
 
     /// Puts the tasks in the order in which they were added. Tasks of the same group that were not announced come last.
@@ -162,6 +181,9 @@ impl<N: TaskNotes> GroupProgress<N> {
         for id in ids {
             if let Some(place) = self.places.find(id.as_str(), &self.tasks) {
                 self.tasks[place].outcome = None;
+                if let Some(fingerprint) = self.fingerprints.get_mut(place) {
+                    *fingerprint = None;
+                }
             }
         }
     }

@@ -26,6 +26,7 @@ use crate::progress::task_progress::{Moment, TaskNotes, TaskProgress};
 ///     workdir: "/res/train-1".into(),
 ///     fingerprint: 7,
 ///     tasks: vec![task.clone()],
+///     fingerprints: vec![8],
 /// });
 /// run.apply(8.0, &RunEvent::TaskFinished {
 ///     group: group.clone(),
@@ -207,9 +208,10 @@ impl<N: TaskNotes> RunProgress<N> {
         }
         let moment = self.moment(unix_time);
         match event {
-            RunEvent::GroupStarted { group, index, workdir, fingerprint, tasks } => {
+            RunEvent::GroupStarted { group, index, workdir, fingerprint, tasks, fingerprints } => {
+                self.make_room(group, *index, moment.session);
                 let group = self.group_mut(group);
-                group.begin(*fingerprint, tasks);
+                group.begin(*fingerprint, fingerprints, tasks);
                 (group.index, group.session) = (*index, Some(moment.session));
                 group.workdir.clone_from(workdir);
                 group.started = group.started.or(Some(moment.time));
@@ -269,6 +271,19 @@ impl<N: TaskNotes> RunProgress<N> {
         self.groups.iter_mut().for_each(|group| group.end_session(last));
     }
 
+    /// Has a group's place in the order of execution to itself. Groups that an earlier session executed come later if
+    /// groups have been put before them since, and they are not told again.
+    fn make_room(&mut self, name: &Name, index: u32, session: usize) {
+        let mut taken = index;
+        // In their order, so that one makes room for the other.
+        for group in &mut self.groups {
+            if group.index == taken && group.name != *name && group.session != Some(session) {
+                taken = taken.saturating_add(1);
+                group.index = taken;
+            }
+        }
+    }
+
     fn put_in_order(&mut self) {
         if self.groups.is_sorted_by_key(|group| group.order()) {
             return;
@@ -292,5 +307,50 @@ impl SessionProgress {
     #[must_use]
     pub fn duration(&self) -> Duration {
         Duration::try_from_secs_f64(self.last - self.started).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_that_is_put_before_others_takes_the_place_of_none() {
+        let name = |text: &str| Name::new(text).unwrap();
+        let mut run = RunProgress::<()>::default();
+        let session = |run: &mut RunProgress, groups: &[(&str, u32)]| {
+            run.apply(
+                0.0,
+                &RunEvent::RunStarted {
+                    flow: "f".into(),
+                    workdir: "/".into(),
+                    session: 1,
+                    devices: Vec::new(),
+                    seed: 0,
+                    reopened: BTreeMap::new(),
+                    setup: None,
+                },
+            );
+            for (group, index) in groups {
+                run.apply(
+                    0.0,
+                    &RunEvent::GroupStarted {
+                        group: name(group),
+                        index: *index,
+                        workdir: "/".into(),
+                        fingerprint: 1,
+                        tasks: Vec::new(),
+                        fingerprints: Vec::new(),
+                    },
+                );
+            }
+            let groups = run.groups().iter().map(|group| format!("{}{}", group.name, group.index));
+            groups.collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(session(&mut run, &[("a", 1), ("b", 2), ("last", 3)]), "a1 b2 last3");
+        // The groups that are over are not told again.
+        assert_eq!(session(&mut run, &[("c", 3), ("d", 4)]), "a1 b2 c3 d4 last5");
+        assert_eq!(session(&mut run, &[("first", 1), ("last", 6)]), "first1 a2 b3 c4 d5 last6");
+        assert_eq!(session(&mut run, &[("a", 2)]), "first1 a2 b3 c4 d5 last6", "its place is its own");
     }
 }

@@ -325,7 +325,17 @@ mod tests {
             &RunEvent::RunStarted { flow, workdir, session: 1, devices, seed: 0, reopened, setup: None },
         );
         let (group, tasks, workdir) = (name("g"), vec![name("t")], "/res/g".to_owned());
-        run.apply(0.0, &RunEvent::GroupStarted { group, index: 1, workdir, fingerprint, tasks });
+        run.apply(
+            0.0,
+            &RunEvent::GroupStarted {
+                group,
+                index: 1,
+                workdir,
+                fingerprint,
+                tasks,
+                fingerprints: Vec::new(),
+            },
+        );
     }
 
     fn start(run: &mut RunProgress, attempt: u32) {

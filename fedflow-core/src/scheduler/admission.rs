@@ -93,6 +93,26 @@ impl Admission {
         self.host.processors_free()
     }
 
+    /// How busy the processors are, and how busy they may be; `None` before the first sample.
+    pub(super) fn processors(&self) -> Option<(f64, f64)> {
+        self.host.processors()
+    }
+
+    /// How much memory the host has available, and how much of that has to stay free; `None` before the first sample.
+    pub(super) fn memory(&self) -> Option<(Size, Size)> {
+        self.host.memory()
+    }
+
+    /// Whether there are more devices than tasks that are at work.
+    pub(super) fn has_idle(&self, at_work: u32) -> bool {
+        at_work < self.devices
+    }
+
+    /// Whether the devices have memory.
+    pub(super) fn has_cards(&self) -> bool {
+        self.largest_share.is_some()
+    }
+
     /// What the host has left for a task that needs this much, beside what is reserved.
     pub(super) fn room(&self, memory: Size, reserved: Size) -> HostRoom {
         match (self.host.has_memory(memory, reserved), self.host.processors_free()) {

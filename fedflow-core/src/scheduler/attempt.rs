@@ -22,7 +22,11 @@ use crate::model::quantity::Size;
 use crate::model::run_event::RunEvent;
 use crate::model::time::Time;
 use crate::model::value::Dict;
-use crate::ports::Severity;
+use crate::ports::{HostSample, Severity};
+
+/// How long a process that was started for `train` has until its memory counts as measured. What a flow says of its
+/// memory is reserved for longer.
+const MEASURED_AFTER: Duration = Duration::from_secs(5);
 
 /// How a process died.
 #[derive(Debug)]
@@ -190,6 +194,24 @@ fn end_train(parts: &mut Parts, id: WorkerId, lease: &Lease, train_time: Duratio
     worker.trained = Some((lease.device(), train_time));
     let (task, attempt) = (worker.task, worker.attempt);
     parts.tell_released(task, attempt, train_time);
+}
+
+/// The host was sampled: the memory of those that train shows, and what they use of their cards is asked.
+pub(super) fn host_sampled(parts: &mut Parts, now: Time, sample: HostSample) {
+    parts.admission.observe(sample);
+    if parts.memory.may_end_trial() {
+        parts.lease_pass.request();
+    }
+    for id in parts.workers.ids() {
+        let Some(worker) = parts.workers.get(id).filter(|worker| worker.is_training()) else { continue };
+        let watched = parts.groups.task(worker.task).and_then(|task| parts.memory.watched(task));
+        if now.since(worker.entered) >= MEASURED_AFTER {
+            parts.is_measured(id);
+        }
+        if let Some(lease) = watched {
+            parts.outbox.ask(Asked::Peak { lease, trains: true });
+        }
+    }
 }
 
 /// The holder of a lease, which trains, has used so much of its card until now.

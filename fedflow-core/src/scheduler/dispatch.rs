@@ -13,13 +13,11 @@ use super::processes::process::Process;
 use super::processes::workers::{Ahead, Moving, Phase, Worker};
 use super::tasks::account::Estimate;
 use super::tasks::groups::QueueName;
-use super::tasks::task::ScheduledTask;
 use super::timers::Due;
 use crate::leasing::lease::{LeaseId, LeaseRequest, Unleasable};
-use crate::model::device::{Device, Pin};
+use crate::model::device::Device;
 use crate::model::failure::{Failure, FailureKind, Stage};
 use crate::model::identity::{TaskKey, WorkerId};
-use crate::model::memory_use::EstimateSource;
 use crate::model::quantity::Size;
 use crate::model::time::Time;
 use crate::ports::Severity;
@@ -48,29 +46,13 @@ fn ask_for_lease(parts: &mut Parts, now: Time) -> bool {
         if parts.memory.waits_for_trial(now, task, training) {
             continue;
         }
-        let request = lease_request(parts, id, worker);
+        let request = parts.lease_request(id, worker);
         if let Some(request) = request.filter(|request| !parts.lease_pass.was_refused(request)) {
             parts.outbox.ask(Asked::Lease { worker: id, request });
             return true;
         }
     }
     false
-}
-
-fn lease_request(parts: &Parts, id: WorkerId, worker: &Worker) -> Option<LeaseRequest> {
-    let task = parts.groups.task(worker.task)?;
-    let estimate = parts.memory.card(task);
-    let request = task.lease_request(worker.task, &parts.config);
-    Some(LeaseRequest {
-        memory: estimate.size,
-        estimated: estimate.source != EstimateSource::Default,
-        pin: worker.process.card.map(Pin::Device).or(request.pin),
-        // Devices are kept back for the longest waiter, so that a large task is not passed by for ever.
-        hold: parts.workers.first_waiting(worker.task.group) == Some(id),
-        replaces: worker.process.resident,
-        roomy: task.spent.train_oom > 0,
-        ..request
-    })
 }
 
 /// Has one worker load that is up. Processors that are too busy delay it, unless nothing else is at work.
@@ -99,7 +81,7 @@ fn admit(parts: &mut Parts, now: Time) -> bool {
     let Some((group, _, _, id, key)) = in_order.min() else { return false };
     let Some(task) = parts.groups.task(key) else { return false };
     let memory = parts.memory.host(task);
-    if !may_load(parts, task, parts.workers.ahead(group)) || !has_room(parts, now, memory.size, group) {
+    if !parts.may_load(task, parts.workers.ahead(group)) || !has_room(parts, now, memory.size, group) {
         return false;
     }
     attempt::admit_spare(parts, now, id, memory);
@@ -117,7 +99,7 @@ fn start(parts: &mut Parts, now: Time) -> bool {
     let has_data = policy.as_deref().is_some_and(|policy| parts.kept.has_data_for(policy));
     let is_served = policy.as_deref().is_some_and(|policy| policy.allows_reuse() || has_data);
     let (loads, ahead) = (task.loads(), parts.workers.ahead(key.group));
-    let (may_load, room_for_spare) = (may_load(parts, task, ahead), ahead.spares < SPARE);
+    let (may_load, room_for_spare) = (parts.may_load(task, ahead), ahead.spares < SPARE);
     if policy.is_some() && may_load {
         if (has_data || room_for_spare) && hand_over(parts, now, key, memory) {
             return true;
@@ -188,11 +170,6 @@ fn waits_for_reuse(parts: &Parts, key: TaskKey) -> bool {
     let enough = parts.admission.enough_ahead(task, parts.memory.card(task));
     let Ahead { admitted, spares } = parts.workers.ahead(key.group);
     admitted + spares >= enough && parts.kept.any_to_reuse(task)
-}
-
-/// Whether one more task may be ahead of the devices, and load.
-fn may_load(parts: &Parts, task: &ScheduledTask, ahead: Ahead) -> bool {
-    ahead.admitted < parts.admission.wanted_ahead(task, parts.memory.card(task))
 }
 
 fn admit_if_room(parts: &mut Parts, now: Time, id: WorkerId, memory: Estimate, group: u32) {

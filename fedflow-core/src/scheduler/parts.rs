@@ -9,15 +9,19 @@ use super::interface::output::SchedulerOutput;
 use super::lease_pass::LeasePass;
 use super::processes::kept_processes::KeptProcesses;
 use super::processes::ladder::Ladder;
-use super::processes::workers::{Admitted, Moving, Phase, Worker, Workers};
+use super::processes::workers::{Admitted, Ahead, Moving, Phase, Worker, Workers};
 use super::tasks::account::Estimate;
 use super::tasks::groups::Groups;
 use super::tasks::keep_policy::KeepPolicy;
 use super::tasks::memory::TaskMemory;
+use super::tasks::task::ScheduledTask;
 use super::timers::{Due, Timers};
-use crate::leasing::lease::{Lease, LeaseId};
+use super::waiting::standstill::Standstill;
+use crate::leasing::lease::{Lease, LeaseId, LeaseRequest};
 use crate::model::config::Config;
+use crate::model::device::Pin;
 use crate::model::identity::{TaskKey, WorkerId};
+use crate::model::memory_use::EstimateSource;
 use crate::model::name::Name;
 use crate::model::run_event::RunEvent;
 use crate::model::time::Time;
@@ -35,6 +39,7 @@ pub(super) struct Parts {
     pub(super) lease_pass: LeasePass,
     pub(super) ladder: Ladder,
     pub(super) timers: Timers,
+    pub(super) standstill: Standstill,
     pub(super) outbox: Outbox,
     pub(super) stop: Option<StopLevel>,
 }
@@ -86,6 +91,28 @@ impl Parts {
         {
             self.timers.clear(Due::Move(id));
         }
+    }
+
+    /// Whether one more task may be ahead of the devices, and load.
+    pub(super) fn may_load(&self, task: &ScheduledTask, ahead: Ahead) -> bool {
+        ahead.admitted < self.admission.wanted_ahead(task, self.memory.card(task))
+    }
+
+    /// What a worker asks of the devices for its task.
+    pub(super) fn lease_request(&self, id: WorkerId, worker: &Worker) -> Option<LeaseRequest> {
+        let task = self.groups.task(worker.task)?;
+        let estimate = self.memory.card(task);
+        let request = task.lease_request(worker.task, &self.config);
+        Some(LeaseRequest {
+            memory: estimate.size,
+            estimated: estimate.source != EstimateSource::Default,
+            pin: worker.process.card.map(Pin::Device).or(request.pin),
+            // Devices are kept back for the longest waiter, so that a large task is not passed by for ever.
+            hold: self.workers.first_waiting(worker.task.group) == Some(id),
+            replaces: worker.process.resident,
+            roomy: task.spent.train_oom > 0,
+            ..request
+        })
     }
 
     /// Ends a process at least this hard.

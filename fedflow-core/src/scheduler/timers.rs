@@ -1,4 +1,4 @@
-//! Deadlines of workers, of delayed attempts, and of the grace after a stop.
+//! Deadlines of workers, of delayed attempts, of a wait that is to be told, and of the grace after a stop.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,6 +14,8 @@ pub(super) enum Due {
     Move(WorkerId),
     /// A task's delay before its next attempt is over.
     Retry(TaskKey),
+    /// The run has waited so long that people are told, or told of a change.
+    Wait,
     /// Whatever still runs after a stop is ended at once.
     Grace,
 }

@@ -12,7 +12,7 @@ use crate::model::config::Config;
 use crate::model::quantity::Size;
 use crate::model::run_event::RunEvent;
 use crate::model::time::Time;
-use crate::ports::{Assignment, HostSample, Input, RunSettings};
+use crate::ports::{Assignment, HostSample, Input, Obstacle, RunSettings, Wait};
 use crate::simulation::port::SimulationPort;
 use crate::simulation::script::{HandOver, Script};
 use crate::simulation::world::World;
@@ -59,6 +59,11 @@ impl Simulation {
         self
     }
 
+    /// Sets what is said to be in the way from now on, when a request is refused.
+    pub fn set_obstacles(&self, obstacles: Vec<Obstacle>) {
+        self.world.borrow_mut().obstacles = obstacles;
+    }
+
     /// Makes an input arrive at a time, such as a request to stop.
     pub fn at(&self, time: Time, input: Input) {
         self.world.borrow_mut().appoint(time, input);
@@ -103,6 +108,12 @@ impl Simulation {
     #[must_use]
     pub fn announced(&self) -> Vec<RunEvent> {
         self.world.borrow().announced.clone()
+    }
+
+    /// What the run was said to wait for, and when; `None` where it went on.
+    #[must_use]
+    pub fn waits(&self) -> Vec<(Time, Option<Wait>)> {
+        self.world.borrow().waits.clone()
     }
 
     /// The number of living processes.

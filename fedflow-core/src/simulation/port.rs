@@ -14,7 +14,9 @@ use crate::model::quantity::Size;
 use crate::model::run_event::RunEvent;
 use crate::model::time::Time;
 use crate::model::value::Dict;
-use crate::ports::{Assignment, DevicePool, HostSample, Input, Observer, Severity, WorkerEvent, Workers};
+use crate::ports::{
+    Assignment, DevicePool, HostSample, Input, Observer, Obstacle, Severity, Wait, WorkerEvent, Workers,
+};
 use crate::simulation::script::{HandOver, SimulatedFault};
 use crate::simulation::world::{DEATH, Simulated, World};
 use crate::work::spec::Program;
@@ -196,6 +198,10 @@ impl DevicePool for SimulationPort {
     fn peak(&self, lease: LeaseId) -> Option<Size> {
         self.world.borrow().cards.peak(lease)
     }
+
+    fn obstacles(&self, _request: &LeaseRequest) -> Vec<Obstacle> {
+        self.world.borrow().obstacles.clone()
+    }
 }
 
 impl Observer for SimulationPort {
@@ -214,5 +220,9 @@ impl Observer for SimulationPort {
 
     fn announce(&mut self, _time: Time, event: &RunEvent) {
         self.world.borrow_mut().announced.push(event.clone());
+    }
+
+    fn waits(&mut self, time: Time, wait: Option<&Wait>) {
+        self.world.borrow_mut().waits.push((time, wait.cloned()));
     }
 }

@@ -13,7 +13,7 @@ use crate::model::quantity::Size;
 use crate::model::run_event::RunEvent;
 use crate::model::time::Time;
 use crate::model::value::Dict;
-use crate::ports::{Assignment, HostSample, Input, WorkerEvent};
+use crate::ports::{Assignment, HostSample, Input, Obstacle, Wait, WorkerEvent};
 use crate::simulation::cards::SimulatedCards;
 use crate::simulation::script::{
     HandOver, Script, SimulatedFault, SimulatedHandOver, SimulatedTask, SimulatedUse,
@@ -39,6 +39,10 @@ pub(super) struct World {
     pub(super) workers: BTreeMap<WorkerId, Simulated>,
     pub(super) events: Vec<(Time, RunEvent)>,
     pub(super) announced: Vec<RunEvent>,
+    /// What is said to be in the way of a request that is refused.
+    pub(super) obstacles: Vec<Obstacle>,
+    /// What the run was said to wait for, and when.
+    pub(super) waits: Vec<(Time, Option<Wait>)>,
 }
 
 pub(super) struct Simulated {
@@ -92,6 +96,8 @@ impl World {
             workers: BTreeMap::new(),
             events: Vec::new(),
             announced: Vec::new(),
+            obstacles: Vec::new(),
+            waits: Vec::new(),
         }
     }
 

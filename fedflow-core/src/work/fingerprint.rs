@@ -1,45 +1,58 @@
-//! The fingerprint of a group: a number that tells whether a recorded group is made of the same.
+//! The fingerprints of a group and of its tasks: numbers that tell whether what is recorded is made of the same.
 
 use std::fmt::Write;
 
 use crate::model::fnv::Fnv1a;
 use crate::model::value::Dict;
+use crate::work::entry::TaskEntry;
 use crate::work::group::TaskGroup;
 
 /// The fingerprint of a group. It depends on the group's name and on the identifier, program and parameters of each
-/// task, and the directory in which it works if that is not its own, in the order in which they were added. Limits, estimates and pins have no part in it, as they may change
-/// between two sessions of a run. Nor have the parameters for `train` of a group that loads ahead, as they are unknown
-/// when the group begins.
+/// task, and the directory in which it works if that is not its own, in the order in which they were added. Limits,
+/// estimates and pins have no part in it, as they may change between two sessions of a run. Nor have the parameters for
+/// `train` of a group that loads ahead, as they are unknown when the group begins.
 #[must_use]
 pub fn fingerprint(group: &TaskGroup) -> u64 {
     let mut hash = Fnv1a::new();
     // Writing to the hash cannot fail.
     let _ = write!(hash, "{}\0", group.group_name());
-    let later = Dict::new();
-    for task in group.tasks() {
-        let spec = task.spec();
-        let train_params = if group.load_ahead { &later } else { &spec.train_params };
-        let _ = write!(
-            hash,
-            "{}\0{:?}\0{:?}\0{:?}\0{:?}\0",
-            spec.task_id,
-            spec.program,
-            spec.params,
-            train_params,
-            task.broken()
-        );
-        // Only where there is one: groups that earlier versions recorded must be found again.
-        if let Some(cwd) = &spec.cwd {
-            let _ = write!(hash, "{cwd:?}\0");
-        }
-    }
+    group.tasks().for_each(|task| add(&mut hash, group, task));
     hash.value()
+}
+
+/// The fingerprint of one task of a group, by what counts in that of the group.
+#[must_use]
+pub fn task_fingerprint(group: &TaskGroup, task: &TaskEntry) -> u64 {
+    let mut hash = Fnv1a::new();
+    add(&mut hash, group, task);
+    hash.value()
+}
+
+fn add(hash: &mut Fnv1a, group: &TaskGroup, task: &TaskEntry) {
+    let (spec, later) = (task.spec(), Dict::new());
+    let train_params = if group.load_ahead { &later } else { &spec.train_params };
+    // Writing to the hash cannot fail.
+    let _ = write!(
+        hash,
+        "{}\0{:?}\0{:?}\0{:?}\0{:?}\0",
+        spec.task_id,
+        spec.program,
+        spec.params,
+        train_params,
+        task.broken()
+    );
+    // Only where there is one: groups that earlier versions recorded must be found again.
+    if let Some(cwd) = &spec.cwd {
+        let _ = write!(hash, "{cwd:?}\0");
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{Dict, Name, TaskSpec};
+
+    const TASK_A: u64 = 15_487_764_903_353_447_727;
 
     fn group(lr: f64) -> TaskGroup {
         let mut group = TaskGroup::new("train").unwrap();
@@ -73,5 +86,9 @@ mod tests {
         assert_ne!(fingerprint(&group(0.1)), fingerprint(&elsewhere));
         // A fixed number: groups that earlier versions recorded must be found again.
         assert_eq!(fingerprint(&group(0.1)), 15_568_779_654_890_887_073);
+        let of_task = |group: &TaskGroup| task_fingerprint(group, group.get_task("a").unwrap());
+        assert_eq!(of_task(&group(0.1)), of_task(&other));
+        assert_ne!(of_task(&group(0.1)), of_task(&group(0.2)));
+        assert_eq!(of_task(&group(0.1)), TASK_A, "what was recorded must be found again");
     }
 }

@@ -280,6 +280,7 @@ impl TaskGroup {
                 | RunEvent::TaskItem { .. }
                 | RunEvent::TaskReleased { .. }
                 | RunEvent::TaskMemory { .. }
+                | RunEvent::TaskLeftRunning { .. }
         );
         if moves_none || *group != self.group_name() {
             return Ok(());

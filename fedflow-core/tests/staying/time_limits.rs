@@ -62,6 +62,10 @@ impl DevicePool for Contended {
     fn is_lost(&mut self, device: Device) -> bool {
         self.pool.is_lost(device)
     }
+
+    fn obstacles(&self, request: &LeaseRequest) -> Vec<Obstacle> {
+        self.pool.obstacles(request)
+    }
 }
 
 /// How long a process that dies in a simulation takes until that is known.

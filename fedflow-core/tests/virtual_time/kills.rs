@@ -144,6 +144,10 @@ impl DevicePool for Mortal {
     fn is_lost(&mut self, device: Device) -> bool {
         self.port.is_lost(device)
     }
+
+    fn obstacles(&self, request: &LeaseRequest) -> Vec<Obstacle> {
+        self.port.obstacles(request)
+    }
 }
 
 impl Observer for Mortal {

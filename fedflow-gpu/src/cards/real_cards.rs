@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fedflow_core::{Config, Device, DeviceInfo, LeaseRequest, LeaseTable, Pin, Size, Unleasable};
+use fedflow_core::{
+    Config, Device, DeviceInfo, LeaseRequest, LeaseTable, Obstacle, Occupant, Pin, Size, Unleasable,
+};
 
 use super::card_choice::{choose, no_cards, warnings_of};
 use super::card_monitor::{CardMonitor, DueReading};
@@ -11,7 +13,9 @@ use super::card_order::{CardRank, sort_by_priority};
 use super::foreign_memory::{AttributedProcess, ForeignMemory};
 use super::memory_meter::MemoryMeter;
 use super::unreleased_memory::{QuarantineChange, UnreleasedMemory};
-use crate::machine::{DeviceEnvironment, monotonic_now, owner_of, probe_ancestry};
+use crate::machine::{
+    DeviceEnvironment, ProcessOwner, monotonic_now, owner_of, probe_ancestry, probe_name, probe_user,
+};
 use crate::nvidia::{CardError, CardMemory, CardProcess, Driver, FoundCard, resolve};
 use crate::problems::{NoCards, OpenError, Warning};
 
@@ -207,6 +211,36 @@ impl RealCards {
             }
         }
         readings
+    }
+
+    /// What programs without a lease have of a card, and what was not given back; `booked` is what leases have booked there.
+    pub(crate) fn obstacles(&self, device: Device, booked: Size, booked_processes: &[u32]) -> Vec<Obstacle> {
+        let Some(card) = self.usable().find(|card| card.device == device) else { return Vec::new() };
+        let obstacle = |memory, occupant| Obstacle { device, memory, occupant };
+        let listed = self.driver.processes(&card.uuid).ok().flatten().unwrap_or_default();
+        let is_foreign = |process: &CardProcess| {
+            let ancestry = probe_ancestry(process.pid);
+            ancestry.is_none_or(|ancestry| owner_of(&ancestry, booked_processes) == ProcessOwner::Foreign)
+        };
+        let name = |CardProcess { pid, memory }: &CardProcess| {
+            let (name, user) = (probe_name(*pid), probe_user(*pid));
+            obstacle(*memory, Occupant::Process { pid: *pid, name, user })
+        };
+        let mut obstacles: Vec<Obstacle> =
+            listed.iter().filter(|process| is_foreign(process)).map(name).collect();
+        let unreleased = card.unreleased.quarantined();
+        if unreleased > Size::ZERO {
+            obstacles.push(obstacle(Some(unreleased), Occupant::Unreleased));
+        }
+        // Inside a container the driver lists none.
+        let memory = self.driver.memory(&card.uuid).ok().flatten().filter(|_| listed.is_empty());
+        let unknown = memory.map(|memory| {
+            let rest = memory.used.saturating_sub(booked + unreleased);
+            if rest > memory.overhead { rest } else { Size::ZERO }
+        });
+        let unknown = unknown.filter(|unknown| *unknown > Size::ZERO);
+        obstacles.extend(unknown.map(|unknown| obstacle(Some(unknown), Occupant::Unknown)));
+        obstacles
     }
 
     /// Checks whether a card still answers. A card that does not is dropped, with a warning.

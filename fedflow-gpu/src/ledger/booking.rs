@@ -12,8 +12,8 @@ use crate::machine::unix_now;
 pub(super) const MAX_LINES: usize = 4097;
 /// The version of this format.
 pub(super) const VERSION: u32 = 1;
-/// The longest name of a task, in bytes.
-const MAX_TASK: usize = 300;
+/// The longest name of a task or a run, in bytes.
+const MAX_NAME: usize = 300;
 
 /// The supervisor whose file it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +23,9 @@ pub(crate) struct Header {
     /// The world in which its process numbers have a meaning; see `probe_world`.
     pub(crate) world: String,
     pub(crate) supervisor: BookedProcess,
+    /// The run that it supervises, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) run: Option<String>,
     /// Its longest-waiting request that was refused because of other runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) waiting: Option<WaitingRequest>,
@@ -157,11 +160,11 @@ pub(super) fn version_of(line: &[u8]) -> Option<u32> {
     }
 }
 
-/// A task's name, cut so that it fits into a line.
-pub(super) fn shortened(task: &str) -> String {
-    let mut text: String = task.chars().filter(|c| !c.is_control()).collect();
-    if text.len() > MAX_TASK {
-        let cut = (0..=MAX_TASK).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+/// The name of a task or a run, cut so that it fits into a line.
+pub(super) fn shortened(name: &str) -> String {
+    let mut text: String = name.chars().filter(|c| !c.is_control()).collect();
+    if text.len() > MAX_NAME {
+        let cut = (0..=MAX_NAME).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
         text.truncate(cut);
         text.push('…');
     }

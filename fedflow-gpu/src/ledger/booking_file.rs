@@ -41,6 +41,7 @@ impl BookingFile {
             fedflow_ledger: VERSION,
             world: probe_world(),
             supervisor,
+            run: None,
             waiting: None,
             beacon: Some(beacon.name().to_owned()),
             ticket: 0,
@@ -177,16 +178,27 @@ impl BookingFile {
     ) {
         let before = std::mem::replace(&mut self.header.claims, claims);
         (self.header.waiting, self.header.ticket) = (waiting, ticket);
+        self.show_header();
+        let is_there = |claim: &WrittenClaim| self.header.claims.iter().any(|now| now.number == claim.number);
+        if !before.iter().all(is_there) {
+            self.wake_others();
+        }
+    }
+
+    /// Shows which run it supervises.
+    pub(super) fn set_run(&mut self, run: &str) {
+        self.header.run = Some(shortened(run));
+        self.show_header();
+    }
+
+    /// Writes the header, with as many claims as fit.
+    fn show_header(&mut self) {
         let mut line = encode(&self.header);
         while line.is_none() && self.header.claims.pop().is_some() {
             line = encode(&self.header);
         }
         // Bookings hold without it: if it fails, runs are only served in another order.
         let _ = write_at(&self.file, 0, line);
-        let is_there = |claim: &WrittenClaim| self.header.claims.iter().any(|now| now.number == claim.number);
-        if !before.iter().all(is_there) {
-            self.wake_others();
-        }
     }
 
     /// Puts the file back if it or the directory was removed, as a session manager does when a user logs out.

@@ -98,6 +98,11 @@ impl OwnBookings {
         }
     }
 
+    /// Shows other users which run this is.
+    pub(super) fn show_run(&self, run: &str) {
+        self.with(|file| file.set_run(run));
+    }
+
     /// Puts the file back if it or the directory was removed.
     pub(crate) fn restore(&self) -> Result<(), LedgerError> {
         self.with(BookingFile::restore).unwrap_or(Ok(()))

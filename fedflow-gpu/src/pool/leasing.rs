@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use fedflow_core::{
-    Device, DeviceInfo, DevicePool, Lease, LeaseId, LeaseRequest, LeaseTable, Pin, Size, TaskKey, Unleasable,
+    Device, DeviceInfo, DevicePool, Lease, LeaseId, LeaseRequest, LeaseTable, Obstacle, Pin, Size, TaskKey,
+    Unleasable,
 };
 
 use super::device_kind::DeviceKind;
 use super::lease_environment;
+use super::obstacles;
 use super::run_pool::Pool;
 use crate::cards::{BookedOnCards, CardReading, QuarantineChange};
 use crate::lease_directory::{LedgerError, NotLocked};
@@ -108,6 +110,10 @@ impl DevicePool for Pool {
         cards.check_answers(device, &mut self.table, &mut self.log.warnings);
         self.log.tell_news();
         self.table.is_lost(device)
+    }
+
+    fn obstacles(&self, request: &LeaseRequest) -> Vec<Obstacle> {
+        obstacles::find(self, request)
     }
 
     fn withdraw(&mut self, holder: TaskKey) {

@@ -138,6 +138,13 @@ impl Pool {
         self.ledger.as_ref().map(|ledger| LeaseHolders { own: ledger.own(), meter })
     }
 
+    /// Shows which run leases from this pool to those that wait for what it holds.
+    pub fn show_run(&self, run: &str) {
+        if let Some(ledger) = &self.ledger {
+            ledger.show_run(run);
+        }
+    }
+
     /// Sets how long memory of a real card may stay in use after the process that leased it has ended; 10 s unless it is
     /// set. Memory that is still in use then is quarantined: it is not leased until it is free.
     pub fn set_unreleased_bound(&mut self, bound: Duration) {

@@ -9,6 +9,7 @@ use fedflow_core::Name;
 use crate::analysis::chart_series::result_charts;
 use crate::analysis::failures::failure_kinds;
 use crate::analysis::family_memory::memory_by_family;
+use crate::analysis::left_running::left_running;
 use crate::analysis::summary::Summary;
 use crate::analysis::timeline::Timeline;
 use crate::formats::render_error::RenderError;
@@ -42,6 +43,7 @@ pub fn render_markdown(report: &Report, mut out: impl Write) -> Result<(), Rende
     render_groups(report, report.groups(), &mut out)?;
     render_curves(report, &mut out)?;
     render_failures(report.groups(), &mut out)?;
+    render_left_running(report.groups(), &mut out)?;
     out.flush()?;
     Ok(())
 }
@@ -60,6 +62,7 @@ pub fn render_group_markdown(report: &Report, group: &Name, mut out: impl Write)
     render_memory(groups, &mut out)?;
     render_groups(report, groups, &mut out)?;
     render_failures(groups, &mut out)?;
+    render_left_running(groups, &mut out)?;
     out.flush()?;
     Ok(())
 }
@@ -175,6 +178,19 @@ fn render_curves(report: &Report, out: &mut impl Write) -> Result<(), RenderErro
             crate::text::wording::number(first.mean),
             crate::text::wording::number(last.mean)
         )?;
+    }
+    writeln!(out)?;
+    Ok(())
+}
+
+fn render_left_running(groups: &[GroupReport], out: &mut impl Write) -> Result<(), RenderError> {
+    let mut tasks = left_running(groups).take(MAX_ROWS).peekable();
+    if tasks.peek().is_none() {
+        return Ok(());
+    }
+    writeln!(out, "## Processes left running\n")?;
+    for task in tasks {
+        writeln!(out, "- {}", text(&task))?;
     }
     writeln!(out)?;
     Ok(())

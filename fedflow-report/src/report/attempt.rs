@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use fedflow_core::{Device, Failure, MemoryUse, Size};
+use fedflow_core::{Device, Failure, LeftRunning, MemoryUse, Size};
 
 /// One try at a task. Moments are in seconds since the Unix epoch, and none for what did not happen.
 ///
@@ -38,6 +38,8 @@ pub struct Attempt {
     pub memory: Option<Size>,
     /// Its estimates of memory and what it used; none if neither was measured.
     pub measured: Option<Box<Measured>>,
+    /// The processes that it left running; none if it left none.
+    pub left_running: Option<Box<LeftRunning>>,
     /// Why it failed; none if it did not fail.
     pub failure: Option<Box<Failure>>,
     /// When and how the task is retried; none if it is not.
@@ -129,6 +131,7 @@ impl Attempt {
             devices: Box::default(),
             memory: None,
             measured: None,
+            left_running: None,
             failure: None,
             retry: None,
         }

@@ -75,6 +75,11 @@ impl TaskNotes for TaskHistory {
                     attempt.measured = Some(Box::new(measured));
                 }
             }
+            RunEvent::TaskLeftRunning { left, .. } => {
+                if let Some(attempt) = self.latest(number) {
+                    attempt.left_running = Some(Box::new(left.clone()));
+                }
+            }
             RunEvent::TaskExited { .. } => self.on_ended(time, number, None),
             // A report does not show how far a training has come.
             RunEvent::TaskProgress { .. }

@@ -212,7 +212,14 @@ mod tests {
 
     fn group_started(group: &Name) -> RunEvent {
         let workdir = "/res/g".into();
-        RunEvent::GroupStarted { group: group.clone(), index: 1, workdir, fingerprint: 0, tasks: Vec::new() }
+        RunEvent::GroupStarted {
+            group: group.clone(),
+            index: 1,
+            workdir,
+            fingerprint: 0,
+            tasks: Vec::new(),
+            fingerprints: Vec::new(),
+        }
     }
 
     #[test]

@@ -36,6 +36,7 @@ pub(crate) fn group_started(group: &str, index: u32, tasks: &[&str]) -> RunEvent
         workdir: format!("/res/{group}"),
         fingerprint: 1,
         tasks: tasks.iter().map(|task| name(task)).collect(),
+        fingerprints: Vec::new(),
     }
 }
 

@@ -142,6 +142,7 @@ fn a_changed_group_starts_anew() {
         workdir: "/res/g".into(),
         fingerprint: 2,
         tasks: vec![name("c")],
+        fingerprints: Vec::new(),
     };
     report.apply(3.0, &changed);
     let counts = report.counts();
@@ -278,6 +279,7 @@ fn any_event() -> impl Strategy<Value = RunEvent> {
                     workdir: String::new(),
                     fingerprint: u64::from(slot),
                     tasks,
+                    fingerprints: Vec::new(),
                 },
                 2 => RunEvent::TaskStarted { group, task, attempt, workdir: "/res/x".into(), reused: false },
                 3 => RunEvent::TaskLoading { group, task, attempt, startup_time: None },

@@ -58,6 +58,7 @@ fn run_with(evil: &str) -> Report {
                 workdir: evil.into(),
                 fingerprint: 0,
                 tasks: vec![name("good"), name("bad"), name("late")],
+                fingerprints: Vec::new(),
             },
         );
         report.apply(2.0, &started(&group, "good", 1));

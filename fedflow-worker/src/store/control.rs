@@ -9,7 +9,9 @@
 //! {"version":1,"order":"stop"}                                   no new starts; running tasks get their grace
 //! {"version":1,"order":"stop-now"}                               running tasks are killed
 //! {"version":1,"order":"cancel","group":"train","task":"3"}      one task becomes cancelled
+//! {"version":1,"order":"waits"}                                  what does the run wait for?
 //! {"version":1,"answer":"accepted"}
+//! {"version":1,"answer":"waits","wait":{"text":"…","since":0.0}} or null
 //! {"version":1,"answer":"refused","reason":"…"}
 //! ```
 //!
@@ -34,10 +36,16 @@ const SOCKET: &str = "orders";
 const VERSION: u32 = 1;
 /// The longest message.
 const MAX_MESSAGE: u64 = 4096;
+/// The longest answer.
+const MAX_ANSWER: u64 = 64 << 10;
+/// The longest text in an answer, in characters.
+const MAX_TEXT: usize = 4000;
 /// How long a supervisor waits for a connected caller to send its request. No other caller is served meanwhile.
 const REQUEST_PATIENCE: Duration = Duration::from_secs(2);
 /// How long a caller waits for the answer to its request.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
+/// The same where the answer is only shown beside others.
+const WAIT_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a supervisor can be asked to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +59,15 @@ pub enum ControlRequest {
         /// The task.
         task: Name,
     },
+}
+
+/// What a run waits for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ToldWait {
+    /// A line for people. It repeats what others have written: escape it before you print it to a terminal.
+    pub text: String,
+    /// Since when it waits, in Unix seconds.
+    pub since: f64,
 }
 
 /// Why a request was not accepted.
@@ -92,6 +109,7 @@ enum RequestText {
     Stop,
     StopNow,
     Cancel { group: Name, task: Name },
+    Waits,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -106,14 +124,20 @@ struct AnswerMessage {
 enum AnswerText {
     Accepted,
     Refused { reason: String },
+    Waits { wait: Option<ToldWait> },
 }
 
 impl ControlSocket {
-    /// Begins to listen. `carry_out` is called on a thread of its own and must not block.
+    /// Begins to listen. `carry_out`, and `waits`, which says what the run waits for, are called on a thread of its own and
+    /// must not block.
     ///
     /// # Errors
     /// The socket cannot be made, for example on a file system without sockets. A run can do without it.
-    pub fn open(lock: &RunLock, carry_out: impl Fn(ControlRequest) + Send + 'static) -> io::Result<Self> {
+    pub fn open(
+        lock: &RunLock,
+        carry_out: impl Fn(ControlRequest) + Send + 'static,
+        waits: impl Fn() -> Option<ToldWait> + Send + 'static,
+    ) -> io::Result<Self> {
         let private = lock.run_dir().private().clone();
         // Only the holder of the lock listens, so an existing socket was left by a crash.
         private.remove(SOCKET)?;
@@ -121,7 +145,7 @@ impl ControlSocket {
         let (close, closed) = crossbeam_channel::bounded(0);
         let thread = thread::Builder::new().name("fedflow-control".into()).spawn({
             let listener = Arc::clone(&listener);
-            move || listen(&listener, &closed, &carry_out)
+            move || listen(&listener, &closed, &|request| answer(request, &carry_out, &waits))
         })?;
         Ok(Self { listener, private, close: Some(close), thread: Some(thread) })
     }
@@ -139,12 +163,32 @@ impl Drop for ControlSocket {
     }
 }
 
-fn listen(listener: &UnixListener, closed: &Receiver<()>, carry_out: &impl Fn(ControlRequest)) {
+/// Does what is asked, and answers.
+fn answer(
+    request: RequestText,
+    carry_out: &impl Fn(ControlRequest),
+    waits: &impl Fn() -> Option<ToldWait>,
+) -> AnswerText {
+    let request = match request {
+        RequestText::Stop => ControlRequest::Stop(StopLevel::Graceful),
+        RequestText::StopNow => ControlRequest::Stop(StopLevel::AtOnce),
+        RequestText::Cancel { group, task } => ControlRequest::Cancel { group, task },
+        RequestText::Waits => {
+            let shortened =
+                |wait: ToldWait| ToldWait { text: wait.text.chars().take(MAX_TEXT).collect(), ..wait };
+            return AnswerText::Waits { wait: waits().map(shortened) };
+        }
+    };
+    carry_out(request);
+    AnswerText::Accepted
+}
+
+fn listen(listener: &UnixListener, closed: &Receiver<()>, answer: &impl Fn(RequestText) -> AnswerText) {
     loop {
         match listener.accept() {
             Ok((stream, _)) => {
                 // A caller that does not wait for its answer harms only itself.
-                let _ = serve(&stream, carry_out);
+                let _ = serve(&stream, answer);
             }
             // The socket was closed, or the system is out of descriptors: then try again in a second.
             Err(_) if closed.recv_timeout(Duration::from_secs(1)).is_err_and(|error| !error.is_timeout()) => {
@@ -155,16 +199,13 @@ fn listen(listener: &UnixListener, closed: &Receiver<()>, carry_out: &impl Fn(Co
     }
 }
 
-fn serve(stream: &UnixStream, carry_out: &impl Fn(ControlRequest)) -> io::Result<()> {
+fn serve(stream: &UnixStream, answer: &impl Fn(RequestText) -> AnswerText) -> io::Result<()> {
     stream.set_read_timeout(Some(REQUEST_PATIENCE))?;
     stream.set_write_timeout(Some(REQUEST_PATIENCE))?;
     let refused = |reason: &str| AnswerText::Refused { reason: reason.into() };
     let answer = if is_from_owner(stream)? {
-        match serde_json::from_slice(&read_line(stream)?) {
-            Ok(RequestMessage { version: VERSION, request }) => {
-                carry_out(request.into());
-                AnswerText::Accepted
-            }
+        match serde_json::from_slice(&read_line(stream, MAX_MESSAGE)?) {
+            Ok(RequestMessage { version: VERSION, request }) => answer(request),
             Ok(_) => refused("it comes from another version of Fedflow"),
             Err(_) => refused("it is not understood; does it come from another version of Fedflow?"),
         }
@@ -185,6 +226,26 @@ fn is_from_owner(stream: &UnixStream) -> io::Result<bool> {
 /// # Errors
 /// No supervisor listens, or it does not accept the request.
 pub fn send_control_request(run_dir: &RunDir, request: &ControlRequest) -> Result<(), ControlError> {
+    match ask(run_dir, request.into(), ANSWER_PATIENCE)? {
+        AnswerText::Accepted => Ok(()),
+        AnswerText::Refused { reason } => Err(ControlError::Refused(reason)),
+        AnswerText::Waits { .. } => Err(ControlError::NoAnswer),
+    }
+}
+
+/// Asks the supervisor that works in a run directory what the run waits for. Blocks until it answers, two seconds at most.
+///
+/// # Errors
+/// No supervisor listens, or it does not say: one of an older Fedflow does not know.
+pub fn ask_for_wait(run_dir: &RunDir) -> Result<Option<ToldWait>, ControlError> {
+    match ask(run_dir, RequestText::Waits, WAIT_PATIENCE)? {
+        AnswerText::Waits { wait } => Ok(wait),
+        AnswerText::Refused { reason } => Err(ControlError::Refused(reason)),
+        AnswerText::Accepted => Err(ControlError::NoAnswer),
+    }
+}
+
+fn ask(run_dir: &RunDir, request: RequestText, patience: Duration) -> Result<AnswerText, ControlError> {
     let stream = match UnixStream::connect(run_dir.private().through_descriptor(SOCKET)) {
         Ok(stream) => stream,
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
@@ -192,25 +253,20 @@ pub fn send_control_request(run_dir: &RunDir, request: &ControlRequest) -> Resul
         }
         Err(error) => return Err(error.into()),
     };
-    stream.set_read_timeout(Some(ANSWER_PATIENCE))?;
-    stream.set_write_timeout(Some(ANSWER_PATIENCE))?;
-    write_line(&stream, &RequestMessage { version: VERSION, request: request.into() })?;
-    let line = read_line(&stream).map_err(|error| match error.kind() {
+    stream.set_read_timeout(Some(patience))?;
+    stream.set_write_timeout(Some(patience))?;
+    write_line(&stream, &RequestMessage { version: VERSION, request })?;
+    let line = read_line(&stream, MAX_ANSWER).map_err(|error| match error.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => ControlError::NoAnswer,
         _ => error.into(),
     })?;
-    match serde_json::from_slice::<AnswerMessage>(&line) {
-        Ok(AnswerMessage { answer: AnswerText::Accepted, .. }) => Ok(()),
-        Ok(AnswerMessage { answer: AnswerText::Refused { reason }, .. }) => {
-            Err(ControlError::Refused(reason))
-        }
-        Err(_) => Err(ControlError::NoAnswer),
-    }
+    let answer = serde_json::from_slice(&line).map(|AnswerMessage { answer, .. }| answer);
+    answer.map_err(|_| ControlError::NoAnswer)
 }
 
-fn read_line(stream: &UnixStream) -> io::Result<Vec<u8>> {
+fn read_line(stream: &UnixStream, longest: u64) -> io::Result<Vec<u8>> {
     let mut line = Vec::new();
-    BufReader::new(stream.take(MAX_MESSAGE)).read_until(b'\n', &mut line)?;
+    BufReader::new(stream.take(longest)).read_until(b'\n', &mut line)?;
     Ok(line)
 }
 
@@ -218,16 +274,6 @@ fn write_line(mut stream: &UnixStream, message: &impl Serialize) -> io::Result<(
     let mut line = serde_json::to_vec(message)?;
     line.push(b'\n');
     stream.write_all(&line)
-}
-
-impl From<RequestText> for ControlRequest {
-    fn from(text: RequestText) -> Self {
-        match text {
-            RequestText::Stop => Self::Stop(StopLevel::Graceful),
-            RequestText::StopNow => Self::Stop(StopLevel::AtOnce),
-            RequestText::Cancel { group, task } => Self::Cancel { group, task },
-        }
-    }
 }
 
 impl From<&ControlRequest> for RequestText {
@@ -278,7 +324,8 @@ mod tests {
         assert!(matches!(nobody, Err(ControlError::NotListening(_))), "{nobody:?}");
         for _ in 0..2 {
             let (sender, carried_out) = channel();
-            let socket = ControlSocket::open(&lock, move |request| sender.send(request).unwrap()).unwrap();
+            let socket =
+                ControlSocket::open(&lock, move |request| sender.send(request).unwrap(), || None).unwrap();
             for request in &requests {
                 send_control_request(&run, request).unwrap();
                 assert_eq!(carried_out.recv().unwrap(), *request);
@@ -295,7 +342,8 @@ mod tests {
         let run = sample::new_run(root.path());
         let lock = RunLock::acquire(&run).unwrap();
         let (sender, carried_out) = channel();
-        let _socket = ControlSocket::open(&lock, move |request| sender.send(request).unwrap()).unwrap();
+        let _socket =
+            ControlSocket::open(&lock, move |request| sender.send(request).unwrap(), || None).unwrap();
         let garbage = vec![b'x'; 100_000];
         let bad: [&[u8]; 6] = [
             b"",
@@ -319,10 +367,25 @@ mod tests {
         let lock = RunLock::acquire(&run).unwrap();
         std::mem::forget(UnixListener::bind(run.private().through_descriptor(SOCKET)).unwrap());
         let (sender, carried_out) = channel();
-        let _socket = ControlSocket::open(&lock, move |request| sender.send(request).unwrap()).unwrap();
+        let _socket =
+            ControlSocket::open(&lock, move |request| sender.send(request).unwrap(), || None).unwrap();
         send_control_request(&run, &ControlRequest::Stop(StopLevel::Graceful)).unwrap();
         carried_out.recv().unwrap();
         let mode = std::fs::metadata(run.private().path()).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o700);
+    }
+    #[test]
+    fn it_is_answered_what_a_run_waits_for() {
+        let root = tempfile::tempdir().unwrap();
+        let run = sample::new_run(root.path());
+        let lock = RunLock::acquire(&run).unwrap();
+        assert!(matches!(ask_for_wait(&run), Err(ControlError::NotListening(_))));
+        let wait = ToldWait { text: "\u{1b}".repeat(2 * MAX_TEXT), since: 7.5 };
+        let socket = ControlSocket::open(&lock, |_| {}, move || Some(wait.clone())).unwrap();
+        let told = ask_for_wait(&run).unwrap().unwrap();
+        assert_eq!((told.text.len(), told.since), (MAX_TEXT, 7.5));
+        drop(socket);
+        let _socket = ControlSocket::open(&lock, |_| {}, || None).unwrap();
+        assert_eq!(ask_for_wait(&run).unwrap(), None);
     }
 }

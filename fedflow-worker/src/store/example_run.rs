@@ -52,9 +52,9 @@ pub(in crate::store) fn setup() -> SessionSetup {
     }
 }
 
-/// A journal with nothing but a head of version 2.
+/// A journal with nothing but a head of version 3.
 pub(in crate::store) fn newer_journal() -> Vec<u8> {
-    let mut text = b"{\"fedflow\":2,\"all\":\"new\"".to_vec();
+    let mut text = b"{\"fedflow\":3,\"all\":\"new\"".to_vec();
     seal(&mut text, 0);
     text
 }
@@ -86,6 +86,7 @@ pub(in crate::store) fn events() -> Vec<RunEvent> {
         workdir: format!("/res/{group}"),
         fingerprint,
         tasks: tasks.iter().map(|task| name(task)).collect(),
+        fingerprints: Vec::new(),
     };
     let outcome = |group: &str, task: &str, attempt, result| RunEvent::TaskFinished {
         group: name(group),
@@ -168,6 +169,7 @@ pub(in crate::store) fn any_event() -> impl Strategy<Value = RunEvent> {
                 workdir: "/res".into(),
                 fingerprint,
                 tasks,
+                fingerprints: Vec::new()
             }
         ),
         (of_task(), device(), any::<u32>(), prop::option::of(any::<u64>())).prop_map(

@@ -138,8 +138,11 @@ fn changes_history(event: &RunEvent) -> bool {
 fn recorded_group(group: &GroupProgress) -> RecordedGroup {
     let outcomes = group.tasks().iter().filter_map(|task| Some((task.id.clone(), recorded_outcome(task)?)));
     let started = group.tasks().iter().filter(|task| task.counted_attempts() > 0);
+    let kept =
+        group.tasks().iter().filter_map(|task| Some((task.id.clone(), group.fingerprint_of(&task.id)?)));
     RecordedGroup {
         fingerprint: group.fingerprint,
+        tasks: if group.fingerprint.is_none() { kept.collect() } else { BTreeMap::new() },
         finished: group.is_over(),
         outcomes: outcomes.collect(),
         attempts: started.map(|task| (task.id.clone(), task.counted_attempts())).collect(),
@@ -205,6 +208,7 @@ mod tests {
             workdir: workdir.clone(),
             fingerprint,
             tasks: tasks.clone(),
+            fingerprints: Vec::new(),
         };
         let started = sample::events()[0].clone();
         let end = RunEvent::RunFinished { outcome: RunOutcome::Complete };

@@ -158,7 +158,7 @@ impl World {
         loop {
             match self.input() {
                 // How much memory it has used is reported now and then, between the events that a test waits for.
-                Input::Worker { event: WorkerEvent::Peak(_), .. } => {}
+                Input::Worker { event: WorkerEvent::Peak(_) | WorkerEvent::LeftRunning(_), .. } => {}
                 Input::Worker { worker, event } => return (worker, event),
                 other => panic!("{other:?}"),
             }

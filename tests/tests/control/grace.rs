@@ -84,3 +84,27 @@ fn what_ignores_sigterm_behind_a_shell_is_killed_after_the_grace() {
     assert_eq!(run.finish(), 143);
     assert!(!process.is_alive());
 }
+
+#[test]
+fn what_a_task_leaves_running_is_told_to_end_and_named() {
+    let left = "trap ': > told; exit' TERM; echo up > up; sleep 3600 & wait";
+    let script = format!("mkfifo up; sh -c \"{left}\" & read line < up");
+    let sandbox = sandbox(&[group(
+        "g",
+        &[format!("[[groups.tasks]]\nid = \"t\"\ncommand = [\"sh\", \"-c\", {script:?}]\n")],
+    )]);
+    let outcome = sandbox.fedflow("run flow.toml --devices cpu:1 --progress plain");
+    assert_eq!(outcome.code, 0, "it had its result");
+    let warnings: Vec<_> = outcome.stderr.lines().filter(|line| line.contains("warning: ")).collect();
+    let [warning] = warnings[..] else { panic!("one warning: {warnings:?}") };
+    assert!(warning.contains("warning: g/t left 2 processes running, "), "{warning}");
+    assert!(
+        warning.contains("sh (") && warning.contains("sleep (") && warning.ends_with("which were ended"),
+        "{warning}"
+    );
+    assert!(sandbox.path().join("res/g/t/told").exists(), "it had time to save");
+    assert!(sandbox.read("res/report.html").contains(" t left 2 processes running, "));
+    assert!(sandbox.fedflow("report res --format md").stdout.contains("## Processes left running"));
+    let journal = sandbox.read("res/.fedflow/journal.jsonl");
+    assert!(journal.contains("\"event\":\"task-left-running\""), "{journal}");
+}

@@ -38,6 +38,27 @@ fn check_warns_of_what_lies_beside_the_flow() {
 }
 
 #[test]
+fn check_warns_of_a_relative_python_path() {
+    let sandbox = beside_the_flow().with_variable("PYTHONPATH", ".");
+    let flow = |keys: &str| {
+        format!(
+            "[[groups]]\n[[groups.tasks]]\nid = \"t\"\ncommand = [\"python3\", \"{{{{ flow_dir }}}}/train.py\"]\n{keys}\n"
+        )
+    };
+    sandbox.write("flow.toml", &flow(""));
+    let check = sandbox.fedflow("check flow.toml --devices cpu:1");
+    assert!(
+        check.code == 0 && check.stderr.contains("warning: PYTHONPATH has \".\" in it"),
+        "{}",
+        check.stderr
+    );
+    for keys in ["cwd = \"{{ flow_dir }}\"", "env = { PYTHONPATH = \"{{ flow_dir }}\" }"] {
+        sandbox.write("flow.toml", &flow(keys));
+        assert_eq!(sandbox.fedflow("check flow.toml --devices cpu:1").stderr, "", "{keys}");
+    }
+}
+
+#[test]
 fn a_task_with_a_cwd_finds_what_lies_beside_the_flow() {
     let sandbox = beside_the_flow();
     let cwd = "cwd = \"{{ flow_dir }}\"\ncommand";

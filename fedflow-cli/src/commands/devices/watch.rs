@@ -253,6 +253,7 @@ mod tests {
 
     fn lease() -> LeaseReport {
         LeaseReport {
+            run: None,
             device: Some(Device::Cuda(1)),
             card: "GPU-b".into(),
             user: "ada\u{1b}[31m".into(),

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use fedflow_core::{Name, RunProgress, TaskEntry, TaskGroup, TaskProgress, fingerprint};
+use fedflow_core::{
+    GroupProgress, Name, RunProgress, TaskEntry, TaskGroup, TaskProgress, fingerprint, task_fingerprint,
+};
 
 use super::recorded_context::RecordedContext;
 use crate::flow::FlowGroup;
@@ -31,22 +33,22 @@ pub(super) fn compare(groups: &[Arc<FlowGroup>], run_dir: &Path, recorded: &Arc<
     for plan in groups {
         let before = before.replace(plan);
         let Some(group) = recorded.group(&plan.name) else { continue };
-        let Some(known) = group.fingerprint else { continue };
         let built = match before.filter(|_| plan.load_ahead) {
             Some(before) => plan.build_ahead(&context, &before.name),
             None => plan.build(&context),
         };
         // A group that came from a flow file can always be built.
         let Ok(built) = built else { continue };
-        if known == fingerprint(&built) {
+        if group.fingerprint == Some(fingerprint(&built)) {
             continue;
         }
         let name = plan.name.clone();
-        let recorded_part = part(&built, group.tasks());
-        if recorded_part.is_some_and(|part| fingerprint(&part) == known) {
-            differences.grown.push((name, added(group.tasks(), &built)));
-        } else {
-            differences.changed.push((name, difference(group.tasks(), &built)));
+        let new = added(group.tasks(), &built);
+        match difference(group, &built) {
+            Some(difference) => differences.changed.push((name, difference)),
+            // A group that is open again already may have its tasks in any order.
+            None if group.fingerprint.is_none() && new.is_empty() => {}
+            None => differences.grown.push((name, new)),
         }
     }
     differences
@@ -74,15 +76,52 @@ fn added(recorded: &[TaskProgress], now: &TaskGroup) -> Vec<Name> {
     now.tasks().map(TaskEntry::task_id).filter(|id| !known.contains(id)).cloned().collect()
 }
 
-/// What is different, in words.
-fn difference(recorded: &[TaskProgress], now: &TaskGroup) -> String {
-    let is_left_out = |id: &&Name| now.get_task(id.as_str()).is_none();
-    let left_out = recorded.iter().map(|task| &task.id).filter(is_left_out);
-    let left_out: Vec<Name> = left_out.cloned().collect();
-    match named(&left_out) {
-        Some(left_out) => format!("it lacks recorded tasks: {left_out}"),
-        None => "its recorded tasks have other programs or parameters".into(),
+/// What is different about the recorded tasks that are not open again, in words; `None` if nothing is.
+fn difference(recorded: &GroupProgress, now: &TaskGroup) -> Option<String> {
+    let known = |id: &Name| now.get_task(id.as_str());
+    let picked = |is_meant: &dyn Fn(&Name) -> bool| -> Option<String> {
+        let ids = recorded.tasks().iter().map(|task| &task.id);
+        named(&ids.filter(|id| is_meant(id)).cloned().collect::<Vec<_>>())
+    };
+    let left_out = picked(&|id| known(id).is_none());
+    let other = picked(&|id| {
+        let (before, task) = (recorded.fingerprint_of(id), known(id));
+        before.zip(task).is_some_and(|(before, task)| before != task_fingerprint(now, task))
+    });
+    let told = [
+        left_out.map(|tasks| format!("it lacks recorded tasks: {tasks}")),
+        other.map(|tasks| format!("other programs or parameters: {tasks}")),
+    ];
+    let told: Vec<String> = told.into_iter().flatten().collect();
+    match recorded.fingerprint {
+        _ if !told.is_empty() => Some(told.join("; ")),
+        // In format 1 only the group as a whole is known.
+        Some(whole) if !recorded.has_task_fingerprints() => {
+            let is_same = part(now, recorded.tasks()).is_some_and(|part| fingerprint(&part) == whole);
+            (!is_same).then(|| "its recorded tasks have other programs or parameters".into())
+        }
+        _ => None,
     }
+}
+
+/// The groups that are over and come after groups with new tasks: they are older than these. Empty, or with these groups.
+#[must_use]
+pub(super) fn older(
+    groups: &[Arc<FlowGroup>],
+    recorded: &RunProgress,
+    grown: &[(Name, Vec<Name>)],
+) -> (Vec<Name>, Vec<Name>) {
+    let has_grown = |name: &Name| grown.iter().any(|(group, new)| group == name && !new.is_empty());
+    let is_newer = |plan: &Arc<FlowGroup>| recorded.group(&plan.name).is_none() || has_grown(&plan.name);
+    let is_kept = |plan: &Arc<FlowGroup>| recorded.group(&plan.name).is_some_and(GroupProgress::is_over);
+    let names = |plans: &[Arc<FlowGroup>], is_meant: &dyn Fn(&Arc<FlowGroup>) -> bool| -> Vec<Name> {
+        plans.iter().filter(|plan| is_meant(plan)).map(|plan| plan.name.clone()).collect()
+    };
+    let Some(first) = groups.iter().position(is_newer) else { return (Vec::new(), Vec::new()) };
+    let behind = groups.get(first..).unwrap_or_default();
+    let older = names(behind, &|plan| is_kept(plan) && !is_newer(plan));
+    let last = behind.iter().rposition(|plan| older.contains(&plan.name)).unwrap_or(0);
+    (older, names(behind.get(..last).unwrap_or_default(), &is_newer))
 }
 
 /// The first names of a list; `None` if it is empty.

@@ -6,7 +6,7 @@ use fedflow_core::{Config, Durations, Name, StartOrder};
 use fedflow_worker::store::RunDir;
 
 use super::flow_groups::run_groups;
-use super::recorded_groups::{Differences, compare, named};
+use super::recorded_groups::{Differences, compare, named, older};
 use super::shown_run::{shown, spoken};
 use crate::args::RunArgs;
 use crate::commands::command_error::{CHANGED_HINT, CommandError};
@@ -80,6 +80,12 @@ fn accept(locked: &mut LockedRun, run_dir: &Path, flow: &Flow) -> Result<(), Com
             None => "has its tasks in another order now".into(),
         };
         stderr::say(&format!("note: {group} {difference}; what it has recorded is kept"));
+    }
+    let (older, newer) = older(&flow.groups, &locked.state().progress(), &grown);
+    if let Some((older, newer)) = named(&older).zip(named(&newer)) {
+        stderr::say(&format!(
+            "note: {older}: what is recorded is kept, and is older than what {newer} will have"
+        ));
     }
     // Their groups are open again; none of their recorded tasks is.
     locked.reopen(grown.into_iter().map(|(group, _)| (group, Vec::new())).collect());

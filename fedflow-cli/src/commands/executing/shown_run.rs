@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use fedflow_core::{FlowError, Observer, RunEvent, RunOutcome, Time};
+use fedflow_core::{FlowError, Observer, RunEvent, RunOutcome, Time, Wait};
 use signal_hook::consts::SIGTERM;
 
 use crate::commands::command_error::{CHANGED_HINT, CommandError};
@@ -27,6 +27,10 @@ impl Observer for Shown {
             mailer.announce(time, event);
         }
         self.view.announce(time, event);
+    }
+
+    fn waits(&mut self, time: Time, wait: Option<&Wait>) {
+        self.view.waits(time, wait);
     }
 }
 

@@ -134,6 +134,7 @@ pub(crate) mod tests {
             workdir: format!("/res/{group}"),
             fingerprint,
             tasks: tasks.iter().map(|task| name(task)).collect(),
+            fingerprints: Vec::new(),
         }
     }
 

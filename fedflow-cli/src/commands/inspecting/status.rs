@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use fedflow_core::{Failure, FailureKind, FailureKinds, RunOutcome, TaskPhase};
-use fedflow_worker::store::{LockHolder, LockState, RunDir, RunLock, unix_now};
+use fedflow_worker::store::{LockHolder, LockState, RunDir, RunLock, ToldWait, ask_for_wait, unix_now};
 use serde_json::{Value, json};
 
 use super::overview::{GroupOverview, GroupState, Overview, TaskOverview};
@@ -24,13 +24,15 @@ pub(crate) fn cmd_status(args: &StatusArgs) -> Result<(), CommandError> {
     // The lock is looked at before the journal: if the run ends in between, the journal says how.
     let lock = RunLock::probe(&run_dir).map_err(CommandError::failed)?;
     let access = RunAccess::open(&args.run_dir)?;
+    // A supervisor that does not say is shown without it.
+    let wait = matches!(lock, LockState::Held(_)).then(|| ask_for_wait(&run_dir).ok().flatten()).flatten();
     let now = unix_now();
     if args.json {
-        let text = serde_json::to_string_pretty(&to_json(&access.overview, &lock, now));
+        let text = serde_json::to_string_pretty(&to_json(&access.overview, &lock, wait.as_ref(), now));
         let text = text.map_err(CommandError::failed)?;
         return stdout::print(|out| writeln!(out, "{text}"));
     }
-    let mut text = render(&access.overview, &lock, &short_path(run_dir.path()), now);
+    let mut text = render(&access.overview, &lock, wait.as_ref(), &short_path(run_dir.path()), now);
     let unread = access.journal.unread_bytes().unwrap_or(0);
     if lock == LockState::Free && unread > 0 {
         let _ = writeln!(text, "note: the journal ends with {unread} bytes that are no record");
@@ -38,10 +40,13 @@ pub(crate) fn cmd_status(args: &StatusArgs) -> Result<(), CommandError> {
     stdout::print(|out| out.write_all(text.as_bytes()))
 }
 
-fn render(overview: &Overview, lock: &LockState, run_dir: &str, now: f64) -> String {
+fn render(overview: &Overview, lock: &LockState, wait: Option<&ToldWait>, run_dir: &str, now: f64) -> String {
     let mut text = format!("{}: {}\n", escape(overview.flow()), state_line(overview, lock, now));
     if let Some((time, event)) = overview.last_event {
         let _ = writeln!(text, "last event: {event}, {} ago", seconds(now - time));
+    }
+    if let Some(ToldWait { text: wait, since }) = wait {
+        let _ = writeln!(text, "for {}: {}", seconds(now - since), escape(wait));
     }
     if !overview.groups().is_empty() {
         let header = ["group", "tasks", "finished", "failed", "cancelled", "running", "state"];
@@ -149,7 +154,7 @@ fn push_failures(text: &mut String, overview: &Overview) {
     }
 }
 
-fn to_json(overview: &Overview, lock: &LockState, now: f64) -> Value {
+fn to_json(overview: &Overview, lock: &LockState, wait: Option<&ToldWait>, now: f64) -> Value {
     let holder = match lock {
         LockState::Held(Some(holder)) => json!({"pid": holder.process.pid, "since": holder.since}),
         _ => Value::Null,
@@ -184,6 +189,7 @@ fn to_json(overview: &Overview, lock: &LockState, now: f64) -> Value {
         "session": overview.session(),
         "outcome": overview.outcome(),
         "last_event": overview.last_event.map(|(time, event)| json!({"time": time, "event": event})),
+        "waiting": wait.map(|wait| json!({"text": wait.text, "since": wait.since, "seconds": now - wait.since})),
         "groups": groups.collect::<Vec<_>>(),
         "running_tasks": running.collect::<Vec<_>>(),
         "failures": failures.collect::<Vec<_>>(),
@@ -218,7 +224,7 @@ mod tests {
 
     #[test]
     fn a_run_that_is_going_on() {
-        let text = render(&overview(events()), &held(), "res", 1090.0);
+        let text = render(&overview(events()), &held(), None, "res", 1090.0);
         assert_eq!(
             text,
             "sweep: running for 1m 30s in process 4321, session 1\n\
@@ -236,20 +242,33 @@ mod tests {
     }
 
     #[test]
+    fn what_a_run_waits_for_is_said() {
+        let wait =
+            ToldWait { text: "waiting for a device for \u{1b}g/t: none has room".into(), since: 1000.0 };
+        let text = render(&overview(events()), &held(), Some(&wait), "res", 1090.0);
+        assert!(
+            text.contains("\nfor 1m 30s: waiting for a device for \\u{1b}g/t: none has room\n"),
+            "{text}"
+        );
+        let json = to_json(&overview(events()), &held(), Some(&wait), 1090.0);
+        assert_eq!(json["waiting"]["seconds"], 90.0);
+    }
+
+    #[test]
     fn a_run_that_broke_off_or_ended() {
-        let text = render(&overview(events()), &LockState::Free, "res", 1090.0);
+        let text = render(&overview(events()), &LockState::Free, None, "res", 1090.0);
         assert!(text.starts_with("sweep: not running; session 1 broke off\n"), "{text}");
         assert!(text.contains("had been so for\ntrain/b  2        training  cuda:1  2.0s\n"), "{text}");
         assert!(text.contains("1        interrupted\n"), "{text}");
         assert!(text.ends_with("\nhint: go on with `fedflow resume res`\n"), "{text}");
         let complete = events().into_iter().chain([RunEvent::RunFinished { outcome: RunOutcome::Complete }]);
-        let text = render(&overview(complete), &LockState::Free, "res", 1090.0);
+        let text = render(&overview(complete), &LockState::Free, None, "res", 1090.0);
         assert!(text.starts_with("sweep: complete after 1 session\n") && !text.contains("hint"), "{text}");
     }
 
     #[test]
     fn the_json_says_the_same() {
-        let json = to_json(&overview(events()), &held(), 1090.0);
+        let json = to_json(&overview(events()), &held(), None, 1090.0);
         assert_eq!(json["supervisor"]["pid"], 4321);
         assert_eq!((&json["running"], &json["outcome"]), (&json!(true), &Value::Null));
         assert_eq!(json["groups"][0]["failed"], 1);

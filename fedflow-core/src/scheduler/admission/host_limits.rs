@@ -31,10 +31,20 @@ impl HostLimits {
 
     /// Whether a task that needs so much memory may load, beside what is reserved. Before the first sample it may.
     pub(super) fn has_memory(&self, memory: Size, reserved: Size) -> bool {
-        let Some(sample) = self.sample else { return true };
+        self.memory().is_none_or(|(available, kept_free)| available >= kept_free + reserved + memory)
+    }
+
+    /// How much memory is available, and how much of that has to stay free; `None` before the first sample.
+    pub(super) fn memory(&self) -> Option<(Size, Size)> {
+        let sample = self.sample?;
         let left = self.remain.memory_of(sample.memory_total);
-        let keep = sample.memory_total.scaled(1.0 - self.utilization.memory).max(left);
-        sample.memory_available >= keep + reserved + memory
+        let kept_free = sample.memory_total.scaled(1.0 - self.utilization.memory).max(left);
+        Some((sample.memory_available, kept_free))
+    }
+
+    /// How busy the processors are, and how busy they may be; `None` before the first sample.
+    pub(super) fn processors(&self) -> Option<(f64, f64)> {
+        Some((self.sample?.cpu, self.utilization.cpu))
     }
 
     /// Whether the processors are free enough to start or load.

@@ -7,7 +7,7 @@ use crate::model::device::Device;
 use crate::model::identity::{TaskKey, WorkerId};
 use crate::model::name::Name;
 use crate::model::quantity::Size;
-use crate::ports::{HostSample, StopLevel, WorkerEvent};
+use crate::ports::{HostSample, Obstacle, StopLevel, WorkerEvent};
 use crate::scheduler::tasks::task::ScheduledTask;
 
 /// What a scheduler is made with.
@@ -93,4 +93,6 @@ pub enum Answer {
     Peak(Option<Size>),
     /// To [`Lost`](crate::Question::Lost): the first of the devices that is lost, if one is.
     Lost(Option<Device>),
+    /// To [`Obstacles`](crate::Question::Obstacles).
+    Obstacles(Vec<Obstacle>),
 }

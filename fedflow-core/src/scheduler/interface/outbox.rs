@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use super::output::{Question, SchedulerOutput};
 use crate::leasing::lease::{LeaseId, LeaseRequest};
 use crate::model::device::Device;
-use crate::model::identity::WorkerId;
+use crate::model::identity::{TaskKey, WorkerId};
 use crate::model::quantity::Size;
 use crate::ports::{Severity, WorkerEvent};
 use crate::scheduler::lease_pass::Refusal;
@@ -38,6 +38,8 @@ pub(in crate::scheduler) enum Asked {
     Peak { lease: LeaseId, trains: bool },
     /// Did a worker fail because a device was lost?
     Lost { worker: WorkerId, devices: Vec<Device>, event: WorkerEvent },
+    /// What is in the way of this task's request, which was refused for some time?
+    Obstacles { task: TaskKey, request: LeaseRequest },
 }
 
 impl Asked {
@@ -51,6 +53,7 @@ impl Asked {
             Self::Rebook { lease, memory } => Question::Rebook { lease: *lease, memory: *memory },
             Self::Peak { lease, .. } => Question::Peak(*lease),
             Self::Lost { devices, .. } => Question::Lost(devices.clone()),
+            Self::Obstacles { request, .. } => Question::Obstacles(request.clone()),
         }
     }
 }

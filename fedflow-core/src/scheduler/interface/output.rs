@@ -5,7 +5,7 @@ use crate::model::device::Device;
 use crate::model::identity::{TaskKey, WorkerId};
 use crate::model::quantity::Size;
 use crate::model::run_event::RunEvent;
-use crate::ports::Severity;
+use crate::ports::{Severity, Wait};
 
 /// One thing to do. Outputs are carried out in the order in which they are polled.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,6 +61,8 @@ pub enum SchedulerOutput {
     Withdraw(TaskKey),
     /// Record this event, and announce it.
     Tell(RunEvent),
+    /// Show what the run waits for while devices of it are idle; `None` when it goes on. It is not recorded.
+    Waits(Option<Wait>),
     /// The active group is done: every task has its outcome and no worker is at any of them, or the run is being
     /// stopped and no process is left. If a later group has loaded ahead, processes whose tasks have their outcome may
     /// still be exiting.
@@ -97,4 +99,6 @@ pub enum Question {
     Peak(LeaseId),
     /// Is one of these devices lost?
     Lost(Vec<Device>),
+    /// What other runs and programs have of the devices that would suit this request?
+    Obstacles(LeaseRequest),
 }

@@ -6,6 +6,7 @@ use fedflow_core::AlikeTasks;
 use serde::Serialize;
 
 use crate::analysis::failures::{InGroup, failure_kinds};
+use crate::analysis::left_running::left_running;
 use crate::analysis::timeline::Timeline;
 use crate::formats::html::links::reference;
 use crate::report::{GroupReport, OutcomeKind, Report, TaskReport};
@@ -29,6 +30,8 @@ pub(super) struct Failures {
     unfold: bool,
     /// A sentence about the tasks that were cancelled or have not ended.
     unfinished: Option<String>,
+    /// The attempts that left processes running, with a sentence about each.
+    left_running: Vec<String>,
 }
 
 /// Tasks that failed in the same way.
@@ -92,7 +95,8 @@ impl Failures {
             unfinished.push(count(open, "task did not run to its end", "tasks did not run to their end"));
         }
         let unfinished = (!unfinished.is_empty()).then(|| format!("{}.", unfinished.join(", ")));
-        Self { shown: shown.collect(), left_out, unfold, unfinished }
+        let left_running = left_running(groups).take(MAX_RETRIES).collect();
+        Self { shown: shown.collect(), left_out, unfold, unfinished, left_running }
     }
 }
 

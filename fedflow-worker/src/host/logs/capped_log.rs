@@ -61,6 +61,11 @@ impl CappedLog {
         &self.file
     }
 
+    /// How long it is, in bytes; what was dropped while it is written counts.
+    pub(crate) fn length(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
     /// A descriptor for a process that appends to it. It is the same file even if a worker has put another one in its
     /// place.
     pub(crate) fn for_appending(&self) -> BorrowedFd<'_> {
@@ -217,7 +222,7 @@ impl CappedLog {
     }
 
     /// A path to this very file, even if another one is in its place.
-    fn own_path(&self) -> String {
+    pub(crate) fn own_path(&self) -> String {
         format!("/proc/self/fd/{}", self.file.as_raw_fd())
     }
 

@@ -53,7 +53,7 @@ pub struct HostOptions {
     /// The memory that a result may take, in bytes.
     pub result_limit: u64,
     /// How much of each of a task's two logs is kept, in bytes, at least 64 KiB: the head and the newest part. While
-    /// the task writes, its file may take more for up to a second.
+    /// the task writes, its file may take up to twice as much, or a few MiB more where the limit is smaller than those.
     pub log_limit: u64,
     /// Whether the directory of a failed attempt is kept beside the task's, as `ID.attempt-K`; otherwise it is
     /// removed.

@@ -1,7 +1,7 @@
 //! `Notice`: what the host's other threads tell the engine's thread, which supervises the workers.
 
 use crossbeam_channel::Sender;
-use fedflow_core::{Dict, WorkerId};
+use fedflow_core::{Dict, LeftRunning, WorkerId};
 
 use crate::host::cause::Cause;
 use crate::host::inputs::input_queue::Queue;
@@ -21,7 +21,7 @@ pub(crate) enum Notice {
     /// A worker's reader has ended.
     ReaderDone { first_id: WorkerId, outcome: Result<(), Cause> },
     /// What a worker's process left running has ended, or has had its time.
-    RemainderOver(WorkerId),
+    RemainderOver { first_id: WorkerId, left: Option<LeftRunning> },
     /// Nothing is left of a worker's process.
     Swept(WorkerId),
     /// The result that a command wrote was read.

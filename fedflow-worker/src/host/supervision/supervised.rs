@@ -6,7 +6,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use fedflow_core::{Assignment, Dict, FailureKind, LeaseId, Severity, Time, WorkerEvent, WorkerId};
+use fedflow_core::{
+    Assignment, Dict, FailureKind, LeaseId, LeftRunning, Severity, Time, WorkerEvent, WorkerId,
+};
 use tracing::{Span, debug};
 
 use crate::host::cause::Cause;
@@ -212,7 +214,7 @@ impl Supervised {
         self.deadline = None;
         let Some(remainder) = self.find_remainder() else { return self.finish_process(now, others) };
         let (first_id, notices) = (self.first_id, self.surroundings.notices.clone());
-        let done = move || notices.push(Notice::RemainderOver(first_id));
+        let done = move |left| notices.push(Notice::RemainderOver { first_id, left });
         match remainder.wait_in_background(done) {
             Ok(patience) => {
                 self.busy += 1;
@@ -242,9 +244,13 @@ impl Supervised {
     }
 
     /// What its process left running has ended, or has had its time.
-    pub(crate) fn remainder_over(&mut self, now: Time, others: Vec<OtherWorker>) {
+    pub(crate) fn remainder_over(&mut self, now: Time, left: Option<LeftRunning>, others: Vec<OtherWorker>) {
         self.busy = self.busy.saturating_sub(1);
         self.remainder = None;
+        if let Some(left) = left {
+            debug!("it left {left}");
+            self.listener.tell(WorkerEvent::LeftRunning(left));
+        }
         self.finish_process(now, others);
     }
 

@@ -227,9 +227,9 @@ impl WorkerTable {
             Notice::Job(JobReport::Prepared { first_id, done }) => {
                 self.with(first_id, |worker| worker_commands::prepared(worker, done));
             }
-            Notice::RemainderOver(first_id) => {
+            Notice::RemainderOver { first_id, left } => {
                 let (now, others) = (self.context().clock.now(), self.others(first_id));
-                self.with(first_id, |worker| worker.remainder_over(now, others));
+                self.with(first_id, |worker| worker.remainder_over(now, left, others));
             }
             Notice::Swept(first_id) => {
                 let now = self.context().clock.now();

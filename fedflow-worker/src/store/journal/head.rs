@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::line;
 
-/// The version of the journal's format that this library writes, and the newest that it reads.
-pub const FORMAT_VERSION: u64 = 1;
+/// The version of the format in which this library begins a journal, and the newest that it reads. A journal keeps the
+/// version that it was begun with.
+pub const FORMAT_VERSION: u64 = 2;
 
 /// What the first line of a journal says of the run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -101,7 +102,7 @@ mod tests {
     #[test]
     fn the_head_is_one_sealed_line() {
         let text = sample::head().encode().unwrap();
-        assert!(text.starts_with(b"{\"fedflow\":1,\"flow\":\"sample\""));
+        assert!(text.starts_with(b"{\"fedflow\":2,\"flow\":\"sample\""));
         assert!(text.ends_with(b"\"}\n"));
         assert_eq!(text.iter().filter(|byte| **byte == b'\n').count(), 1);
         let whole: serde_json::Value = serde_json::from_slice(&text).unwrap();

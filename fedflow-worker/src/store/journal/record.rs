@@ -258,7 +258,14 @@ mod tests {
         // An event without a task that grows as large: a group of very many tasks.
         let tasks = (0..200_000_u32).map(Name::from).collect();
         let group = Name::new("all").unwrap();
-        let event = RunEvent::GroupStarted { group, index: 1, workdir: "/".into(), fingerprint: 1, tasks };
+        let event = RunEvent::GroupStarted {
+            group,
+            index: 1,
+            workdir: "/".into(),
+            fingerprint: 1,
+            tasks,
+            fingerprints: Vec::new(),
+        };
         assert!(encode(&mut Vec::new(), 8, Duration::ZERO, 0, &event).unwrap().is_some());
     }
 }

@@ -267,7 +267,7 @@ mod tests {
         drop(lock);
         fs::write(run.journal(), sample::newer_journal()).unwrap();
         let refused = create_run_dir(run.path(), Existing::Fresh).unwrap_err();
-        assert!(matches!(refused, CreateRunDirError::Journal(JournalError::Newer { version: 2, .. })));
+        assert!(matches!(refused, CreateRunDirError::Journal(JournalError::Newer { version: 3, .. })));
         assert_eq!(everything_below(run.path()), before);
     }
 }

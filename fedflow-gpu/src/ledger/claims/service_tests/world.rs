@@ -97,6 +97,7 @@ impl World {
                 fedflow_ledger: VERSION,
                 world: "here".into(),
                 supervisor: run.process,
+                run: None,
                 waiting: None,
                 beacon: None,
                 ticket: run.shown.0,

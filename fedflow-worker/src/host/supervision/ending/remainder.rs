@@ -4,7 +4,8 @@
 //! killed only when its time is over. Meanwhile the process that has ended is not reaped, so that its group's number
 //! stays its own. What cannot be told from the processes of other workers is left to the [`Sweep`](super::sweep::Sweep).
 
-use std::collections::BTreeSet;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use fedflow_core::{ProcessId, ProcessStat};
+use fedflow_core::{LeftProcess, LeftRunning, ProcessId, ProcessStat};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::process::Signal;
 use tracing::{Span, debug};
@@ -68,35 +69,44 @@ impl Remainder {
         !self.told.offspring.is_empty() || if self.adopting { spawn::may_have_strangers() } else { was_told }
     }
 
-    /// Waits in a thread of its own until they have ended or their time is over, then calls `done`.
+    /// Waits in a thread of its own until they have ended or their time is over, then calls `done` with those that were
+    /// told to end, if the worker's own process had ended by itself.
     ///
     /// # Errors
     /// The system gives no thread or descriptor.
-    pub(crate) fn wait_in_background(self, done: impl FnOnce() + Send + 'static) -> io::Result<Patience> {
+    pub(crate) fn wait_in_background(
+        self,
+        done: impl FnOnce(Option<LeftRunning>) + Send + 'static,
+    ) -> io::Result<Patience> {
         let stop = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
         let patience = Patience(Arc::clone(&stop));
         let span = Span::current();
         let wait = move || {
-            span.in_scope(|| self.wait(&stop));
-            done();
+            done(span.in_scope(|| self.wait(&stop)));
         };
         thread::Builder::new().name("fedflow-grace".into()).spawn(wait)?;
         Ok(patience)
     }
 
-    fn wait(&self, stop: &OwnedFd) {
+    fn wait(&self, stop: &OwnedFd) -> Option<LeftRunning> {
         let moment = self.clock.now() + MOMENT;
         let end = self.grace.map(|grace| moment + grace);
-        let mut told = BTreeSet::new();
+        let mut told = BTreeMap::new();
         loop {
             let left = self.living();
             if left.is_empty() || is_ended(stop) || end.is_some_and(|end| self.clock.until(end).is_zero()) {
-                return;
+                let killed = !left.is_empty();
+                return end.and_then(|_| left_running(told, killed));
             }
             let before_moment = self.clock.until(moment);
             if before_moment.is_zero() {
                 let untold = left.iter().filter(|process| !self.was_told(process.id()));
-                untold.filter(|process| told.insert(process.id())).for_each(tell_to_end);
+                for process in untold {
+                    if let Entry::Vacant(new) = told.entry(process.id()) {
+                        new.insert(program_name(process.id().pid));
+                        tell_to_end(process);
+                    }
+                }
             }
             let wait = if before_moment.is_zero() {
                 end.map(|end| self.clock.until(end))
@@ -148,6 +158,21 @@ fn tell_to_end(process: &Held) {
     process.signal(Signal::TERM);
     // A stopped process would not notice.
     process.signal(Signal::CONT);
+}
+
+/// The processes that were told to end, in words for people; `None` if there was none.
+fn left_running(told: BTreeMap<ProcessId, String>, killed: bool) -> Option<LeftRunning> {
+    let others = told.len().saturating_sub(LeftRunning::NAMED) as u64;
+    let named = told.into_iter().take(LeftRunning::NAMED);
+    let processes: Vec<LeftProcess> =
+        named.map(|(process, name)| LeftProcess { pid: process.pid, name }).collect();
+    (!processes.is_empty()).then_some(LeftRunning { processes, others, killed })
+}
+
+/// The name of a process's program; empty if it has just ended.
+fn program_name(pid: u32) -> String {
+    let name = fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
+    String::from_utf8_lossy(name.trim_ascii_end()).into_owned()
 }
 
 fn is_ended(stop: &OwnedFd) -> bool {

@@ -341,7 +341,7 @@ fn a_newer_format_is_refused() {
     let (run, ..) = written(root.path());
     fs::write(run.journal(), sample::newer_journal()).unwrap();
     let error = read(&run).unwrap_err().to_string();
-    assert!(error.contains("newer Fedflow (format 2"), "{error}");
+    assert!(error.contains("newer Fedflow (format 3"), "{error}");
 }
 
 #[test]

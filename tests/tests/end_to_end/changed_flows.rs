@@ -1,0 +1,146 @@
+//! A flow that was changed is compared with what is recorded, task by task, before anything starts.
+
+use fedflow_tests::Sandbox;
+use rustix::process::Signal;
+
+/// A group of tasks with these arguments, of which the second fails until there is a file `fixed`, and one after it.
+fn flow(arguments: &[&str]) -> String {
+    let tasks: String = arguments
+        .iter()
+        .enumerate()
+        .map(|(place, argument)| {
+            format!(
+                "[[groups.tasks]]\nid = \"t-{place}\"\ncommand = [\"sh\", \"-c\", \
+                 \"test {place} != 1 || test -e {{{{ flow_dir }}}}/fixed # {argument}\"]\n"
+            )
+        })
+        .collect();
+    format!(
+        "[[groups]]\nname = \"before\"\ntasks = [{{ id = \"b\", command = [\"true\"] }}]\n\
+         [[groups]]\nname = \"g\"\n{tasks}"
+    )
+}
+
+/// The journal as format 1 would have it: without what each task is made of and what was durable.
+fn as_format_1(journal: &str) -> String {
+    let lines = journal.lines().map(|line| {
+        let mut body = line[..line.len() - 18].replace("{\"fedflow\":2,", "{\"fedflow\":1,");
+        if let Some(place) = body.rfind(",\"durable\":") {
+            body.truncate(place);
+        }
+        if let Some(begin) = body.find(",\"fingerprints\":[") {
+            let end = begin + body[begin..].find(']').unwrap();
+            body.replace_range(begin..=end, "");
+        }
+        format!("{body},\"crc\":\"{:08x}\"}}\n", crc32fast::hash(body.as_bytes()))
+    });
+    lines.collect()
+}
+
+#[test]
+fn the_tasks_that_changed_are_named_before_anything_starts() {
+    let sandbox = Sandbox::new();
+    sandbox.write("flow.toml", &flow(&["a", "b", "c"]));
+    assert_eq!(sandbox.fedflow("run flow.toml --devices cpu:2").code, 1);
+    let journal = sandbox.read("res/.fedflow/journal.jsonl");
+    assert!(journal.starts_with("{\"fedflow\":2,"), "{journal}");
+    sandbox.write("flow.toml", &flow(&["a", "x", "y", "d"]));
+    let refused = sandbox.fedflow("run flow.toml --resume");
+    assert_eq!(refused.code, 2);
+    assert!(refused.stderr.contains("\n  g: other programs or parameters: t-1, t-2\n"), "{}", refused.stderr);
+    sandbox.write("flow.toml", &flow(&["a", "x"]));
+    let refused = sandbox.fedflow("run flow.toml --resume");
+    assert!(refused.stderr.contains("g: it lacks recorded tasks: t-2; other programs or parameters: t-1\n"));
+    assert_eq!(sandbox.read("res/.fedflow/journal.jsonl"), journal, "no session has begun");
+}
+
+#[test]
+fn a_group_that_is_open_again_may_change_only_in_the_tasks_that_are() {
+    let sandbox = Sandbox::new();
+    sandbox.write("flow.toml", &flow(&["a", "b", "c"]));
+    assert_eq!(sandbox.fedflow("run flow.toml --devices cpu:2").code, 1);
+    // A task that hangs in the group before it: the sessions are cut off before this group begins.
+    let more = "[[groups.tasks]]\nid = \"more\"\ncommand = [\"sleep\", \"600\"]\n[[groups]]\nname = \"g\"\n";
+    let grown = |text: String| {
+        text.replacen("tasks = [{ id = \"b\", command = ", "[[groups.tasks]]\nid = \"b\"\ncommand = ", 1)
+            .replacen(" }]\n", "\n", 1)
+            .replacen("[[groups]]\nname = \"g\"\n", more, 1)
+    };
+    sandbox.write("flow.toml", &grown(flow(&["a", "b", "c"])));
+    let mut run = sandbox.start("run flow.toml --resume");
+    run.wait_for("task-training", Some("more"));
+    run.signal(Signal::INT);
+    assert_eq!(run.finish(), 130);
+    let mut run = sandbox.start("resume --failed res");
+    run.wait_for("task-training", Some("more"));
+    run.signal(Signal::INT);
+    assert_eq!(run.finish(), 130);
+
+    sandbox.write("flow.toml", &grown(flow(&["a", "mended", "x"])));
+    let refused = sandbox.fedflow("run flow.toml --resume");
+    assert_eq!(refused.code, 2, "t-2 is kept, and is another one now");
+    assert!(refused.stderr.contains("\n  g: other programs or parameters: t-2\n"), "{}", refused.stderr);
+    sandbox.write("flow.toml", &grown(flow(&["a", "mended"])));
+    assert_eq!(sandbox.fedflow("run flow.toml --resume").code, 2, "t-2 is left out");
+    sandbox.write("fixed", "");
+    sandbox.write("flow.toml", &grown(flow(&["a", "mended", "c"])));
+    let mut run = sandbox.start("run flow.toml --resume");
+    run.wait_for("task-training", Some("more"));
+    run.signal(Signal::INT);
+    assert_eq!(run.finish(), 130);
+}
+
+#[test]
+fn a_run_of_format_1_is_gone_on_with_and_keeps_its_format() {
+    let sandbox = Sandbox::new();
+    sandbox.write("flow.toml", &flow(&["a", "b", "c"]));
+    assert_eq!(sandbox.fedflow("run flow.toml --devices cpu:2").code, 1);
+    let path = sandbox.path().join("res/.fedflow/journal.jsonl");
+    std::fs::write(&path, as_format_1(&sandbox.read("res/.fedflow/journal.jsonl"))).unwrap();
+    assert_eq!(sandbox.fedflow("report res --format json").code, 0);
+    let resumed = sandbox.fedflow("resume res --progress json");
+    assert_eq!((resumed.code, resumed.stdout.matches("task-started").count()), (1, 0));
+    sandbox.write("flow.toml", &flow(&["a", "b", "x"]));
+    let refused = sandbox.fedflow("run flow.toml --resume");
+    assert_eq!(refused.code, 2);
+    assert!(refused.stderr.contains("g: its recorded tasks have other programs"), "{}", refused.stderr);
+    sandbox.write("flow.toml", &flow(&["a", "b", "c", "d"]));
+    let grown = sandbox.fedflow("run flow.toml --resume --progress json");
+    assert_eq!((grown.code, grown.stdout.matches("task-started").count()), (1, 1));
+    sandbox.write("fixed", "");
+    assert_eq!(sandbox.fedflow("resume --failed res").code, 0);
+    assert!(sandbox.read("res/.fedflow/journal.jsonl").starts_with("{\"fedflow\":1,"));
+    sandbox.write("flow.toml", &flow(&["a", "b", "c", "x"]));
+    let refused = sandbox.fedflow("run flow.toml --resume");
+    assert!(refused.stderr.contains("other programs or parameters: t-3\n"), "its new records tell each task");
+}
+
+#[test]
+fn rounds_that_are_appended_leave_every_group_its_own_index_and_what_is_older_is_told() {
+    let flow = |rounds: u32| {
+        format!(
+            "[[groups]]\nrepeat = {rounds}\n[[groups.groups]]\nname = \"train-{{{{ round }}}}\"\n\
+             tasks = [{{ id = \"c\", command = [\"true\"] }}]\n\
+             [[groups]]\nname = \"final-eval\"\ntasks = [{{ id = \"e\", command = [\"true\"] }}]\n"
+        )
+    };
+    let sandbox = Sandbox::new();
+    sandbox.write("flow.toml", &flow(3));
+    assert_eq!(sandbox.fedflow("run flow.toml --devices cpu:1").code, 0);
+    sandbox.write("flow.toml", &flow(5));
+    let resumed = sandbox.fedflow("run flow.toml --resume");
+    assert_eq!(resumed.code, 0);
+    let note =
+        "note: final-eval: what is recorded is kept, and is older than what train-4, train-5 will have\n";
+    assert!(resumed.stderr.contains(note), "{}", resumed.stderr);
+    let again = sandbox.fedflow("run flow.toml --resume");
+    assert!(!again.stderr.contains("older"), "{}", again.stderr);
+    assert_eq!(sandbox.fedflow("report res").code, 0);
+    let results = sandbox.results();
+    let groups = results["groups"].as_array().unwrap().iter();
+    let places: Vec<_> =
+        groups.map(|group| (group["name"].as_str().unwrap(), group["index"].as_u64().unwrap())).collect();
+    let expected =
+        [("train-1", 1), ("train-2", 2), ("train-3", 3), ("train-4", 4), ("train-5", 5), ("final-eval", 6)];
+    assert_eq!(places, expected);
+}
