@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueHint};
 
-use super::setting_args::SettingArgs;
+use super::setting_args::{SettingArgs, parse_seed};
 use crate::view::ProgressMode;
 
 /// Where a run works, on what, and how it is shown.
@@ -51,7 +51,7 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     pub(crate) fresh: bool,
     /// The seed of every random choice that Fedflow makes. Without it 0; a run that goes on keeps that of its last session.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_seed)]
     pub(crate) seed: Option<u64>,
     /// With scheduler.order = longest-first: take from this earlier run how long tasks without a declared time take.
     /// Fedflow also learns it from the rounds of this run, and from the run that --fresh removes or that is resumed.
@@ -99,7 +99,7 @@ pub(crate) struct DemoArgs {
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) clients: u32,
     /// The seed of the split, of the model and of every random choice that Fedflow makes.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_seed)]
     pub(crate) seed: Option<u64>,
     #[command(flatten)]
     pub(crate) settings: SettingArgs,

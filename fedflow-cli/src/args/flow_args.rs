@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum, ValueHint};
 
-use super::setting_args::SettingArgs;
+use super::setting_args::{SettingArgs, parse_seed};
 
 /// `fedflow check`.
 #[derive(Debug, Args)]
@@ -60,7 +60,7 @@ pub(crate) struct PlanArgs {
     #[arg(long, value_name = "FILE.html", value_hint = ValueHint::FilePath)]
     pub(crate) report: Option<PathBuf>,
     /// The seed of the order `random`.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_seed)]
     pub(crate) seed: Option<u64>,
     #[command(flatten)]
     pub(crate) settings: SettingArgs,

@@ -4,6 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 
+/// A seed as it is typed.
+pub(super) fn parse_seed(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("expected a whole number from 0 to {}, such as 42", u64::MAX))
+}
+
 /// Configuration from the command line.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct SettingArgs {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use fedflow_core::{Config, Durations, Observer, StartOrder};
 use fedflow_worker::store::{
-    CreateRunDirError, Existing, Head, RunDir, RunLock, create_run_dir, flow_checksum, new_run_token,
-    recorded_config, unix_now,
+    CreateRunDirError, Existing, Head, RunDir, RunDirError, RunLock, create_run_dir, flow_checksum,
+    new_run_token, recorded_config, unix_now,
 };
 use fedflow_worker::{WorkerProgram, check_start};
 
@@ -243,6 +243,7 @@ impl<O: Observer> RunBuilder<O> {
         check_start()?;
         let devices = self.take_devices()?;
         let durations = self.durations.take().unwrap_or_else(|| self.replaced_durations());
+        self.refuse_taken()?;
         let existing = if self.fresh { Existing::Fresh } else { Existing::Refuse };
         let run_dir = create_run_dir(&self.workdir, existing).map_err(|error| self.refusal(error))?;
         let lock = RunLock::acquire(&run_dir)?;
@@ -353,6 +354,18 @@ impl<O: Observer> RunBuilder<O> {
         }
         let earlier = RunDir::open(&self.workdir).ok();
         earlier.and_then(|earlier| read_durations(&earlier).ok()).unwrap_or_default()
+    }
+
+    /// Refuses what is in the way before anything is made. Where there is a run, what is its own goes first.
+    fn refuse_taken(&self) -> Result<(), OpenError> {
+        let Ok(workdir) = std::path::absolute(&self.workdir) else { return Ok(()) };
+        let mut paths = self.reserved.iter().map(|path| workdir.join(path));
+        match paths.find(|path| path.symlink_metadata().is_ok()) {
+            Some(taken) if RunDir::open(&workdir).is_err() => {
+                Err(OpenError::Directory(RunDirError::Taken(taken).into()))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn keep_flow(&self, run_dir: &RunDir) -> Result<(), OpenError> {

@@ -126,6 +126,9 @@ fn a_directory_of_the_users_is_never_moved_or_removed() {
         let refused = sandbox.fedflow(&format!("run flow.toml --devices cpu:1 {options}"));
         assert_eq!(refused.code, 2);
         assert!(refused.stderr.contains("train/x"), "{}", refused.stderr);
+        for made in [".fedflow", "reports"] {
+            assert!(!sandbox.path().join(made).exists(), "{made}: what is refused leaves no trace");
+        }
         assert_eq!(sandbox.read("train/x/data.txt"), "mine");
     }
 }
@@ -257,5 +260,24 @@ fn a_group_that_has_more_tasks_runs_the_new_ones_and_keeps_the_old() {
         let finished = |id| (id, "finished", &one);
         assert_eq!(seen, [finished("s-0"), finished("s-1"), finished("s-2"), ("s-3", "exception", &one)]);
         assert_eq!(sandbox.fedflow("resume res").code, 1, "the new flow is the recorded one");
+    }
+}
+
+#[test]
+fn where_there_is_no_run_it_says_what_to_name() {
+    let sandbox = Sandbox::new();
+    let hint = "hint: name the run's directory";
+    for command in ["resume nothing", "status nothing", "report nothing", "resume /tmp", "stop ."] {
+        let refused = sandbox.fedflow(command);
+        assert_eq!(refused.code, 2, "{command}");
+        assert!(refused.stderr.contains(hint), "{command}: {}", refused.stderr);
+        assert!(!refused.stderr.contains("chmod"), "{command}: {}", refused.stderr);
+    }
+    for command in ["run flow.toml --seed x", "plan flow.toml --seed -1", "demo --seed 1.5"] {
+        let refused = sandbox.fedflow(command);
+        assert_eq!(refused.code, 2, "{command}");
+        let says = refused.stderr.contains("a whole number from 0")
+            || refused.stderr.contains("unexpected argument");
+        assert!(says, "{command}: {}", refused.stderr);
     }
 }

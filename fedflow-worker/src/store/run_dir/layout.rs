@@ -73,11 +73,12 @@ impl RunDir {
         let path = path.as_ref();
         let path = path.canonicalize().map_err(failed("open", path))?;
         let metadata = fs::metadata(&path).map_err(failed("open", &path))?;
-        refuse_unfit(&path, &metadata)?;
         let state = path.join(PRIVATE);
-        if !exists(&state.join(JOURNAL))? {
+        // First: what others may write to is no concern of Fedflow's where there is no run, as in /tmp.
+        if metadata.is_dir() && !exists(&state.join(JOURNAL))? {
             return Err(RunDirError::NotARun(path));
         }
+        refuse_unfit(&path, &metadata)?;
         let private = PrivateDir::open(&state).map_err(failed("open", &state))?;
         Ok(Self::new(path, private))
     }

@@ -180,6 +180,7 @@ mod tests {
         create_run_dir(&path, Existing::Refuse).unwrap();
         assert_eq!(mode(&path), 0o755, "it was empty");
         open_up();
+        assert!(matches!(RunDir::open(&path), Err(RunDirError::NotARun(_))), "there is nothing to protect");
         let refused = create_run_dir(&path, Existing::Refuse).unwrap_err().to_string();
         assert!(refused.contains("777") && refused.contains("chmod go-w"), "{refused}");
         fs::write(path.join(PRIVATE).join(JOURNAL), "").unwrap();
