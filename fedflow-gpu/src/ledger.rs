@@ -19,10 +19,15 @@
 //!
 //! # Waiting
 //!
-//! A supervisor whose request was refused waits for events alone: a release changes the attributes of a supervisor's
-//! file (inotify), and the end of a process makes its pidfd readable. Then the supervisor asks again. The ledger does
-//! not order waiting supervisors: devices are held back for a long waiter only within one supervisor, so a large
-//! request can be overtaken as long as other supervisors make small ones.
+//! A supervisor whose request was refused waits for events: a release changes the attributes of a supervisor's file
+//! (inotify), and the end of a process makes its pidfd readable. Then the supervisor asks again.
+//!
+//! Waiting supervisors are served in turn. A refused request leaves a *claim* in its supervisor's file: what is asked, on
+//! which cards, and its *ticket*. Tickets are numbers, and the lowest goes first; [`claims::OwnClaims`] says how they are given.
+//! A request is given what is left when all claims of other supervisors that come before it have been set aside: what a
+//! claim can have now is taken, and if it cannot be met before tasks end, cards are kept free for it. [`claims::Courtesy`]
+//! bounds that: a supervisor that does not take what it can have within two seconds is passed over, and one that is stopped
+//! is not waited for at all. A claim that goes wakes the others.
 //!
 //! # When the directory is removed
 //!
@@ -42,12 +47,12 @@ mod alarm;
 mod booking;
 mod booking_file;
 mod card_key;
+mod claims;
 mod locked_cards;
 mod own_bookings;
 mod reported_use;
 mod survey;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,8 +60,9 @@ use fedflow_core::{LeaseId, Size, TaskKey, Time};
 
 use crate::lease_directory::{CardLock, Directory, DirectoryState, LedgerError, LedgerFault, NotLocked};
 use crate::machine::{monotonic_now, probe_world};
-use booking::{Booking, WaitingRequest};
+use booking::Booking;
 use booking_file::BookingFile;
+use claims::{Courtesy, OwnClaims};
 use locked_cards::Supervisor;
 
 pub(crate) use alarm::{Alarm, Woken};
@@ -82,8 +88,9 @@ pub(crate) struct Ledger {
     locks: Vec<CardLock>,
     own: Arc<OwnBookings>,
     alarm: Arc<Alarm>,
-    /// The requests that were refused because of other runs and have not been granted since.
-    waiting: BTreeMap<TaskKey, WaitingRequest>,
+    /// The requests that were refused and have not been granted since.
+    claims: OwnClaims,
+    courtesy: Courtesy,
     /// Since when nothing could be booked, and why; `None` if the last try succeeded.
     failing: Option<(Time, LedgerError)>,
     /// For how long booking may fail.
@@ -130,7 +137,8 @@ impl Ledger {
             locks,
             own: Arc::new(OwnBookings::new(own)),
             alarm: Arc::new(alarm),
-            waiting: BTreeMap::new(),
+            claims: OwnClaims::default(),
+            courtesy: Courtesy::default(),
             failing: None,
             patience: PATIENCE,
             complete: None,
@@ -150,7 +158,8 @@ impl Ledger {
             cards: &self.cards,
             own: &self.own,
             alarm,
-            waiting: &mut self.waiting,
+            claims: &mut self.claims,
+            courtesy: &mut self.courtesy,
             seen,
             world: self.own.world(),
             complete: &mut self.complete,
@@ -204,8 +213,8 @@ impl Ledger {
 
     /// Notes that a request is no longer made.
     pub(crate) fn withdraw(&mut self, holder: TaskKey) {
-        if self.waiting.remove(&holder).is_some() {
-            self.own.show_waiting(&self.waiting);
+        if self.claims.withdrawn(holder) {
+            self.own.update_claims(&self.claims);
         }
     }
 

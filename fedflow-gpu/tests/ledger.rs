@@ -4,6 +4,7 @@
 
 mod ledger {
     pub(crate) mod checker;
+    mod claims;
     pub(crate) mod crowd;
     pub(crate) mod remote;
     mod removal;

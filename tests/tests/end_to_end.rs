@@ -43,6 +43,8 @@ mod resume;
 mod reuse;
 #[path = "end_to_end/sessions.rs"]
 mod sessions;
+#[path = "end_to_end/several_runs.rs"]
+mod several_runs;
 #[path = "end_to_end/simulated_memory.rs"]
 mod simulated_memory;
 #[path = "end_to_end/telemetry.rs"]

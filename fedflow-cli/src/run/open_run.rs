@@ -31,6 +31,8 @@ pub struct Run<O: Observer = Unobserved> {
     /// How it would end now.
     outcome: RunOutcome,
     any_failed: bool,
+    /// How it ended, if that could not be written.
+    unwritten: Option<RunEnd<O>>,
 }
 
 /// A run that is over.
@@ -69,7 +71,15 @@ pub enum FinishError {
 impl<O: Observer> Run<O> {
     pub(super) fn of(session: Session<O>, run_dir: RunDir, host: HostHandle, notices: Notices) -> Self {
         let session = Some(session);
-        Self { session, run_dir, host, notices, outcome: RunOutcome::Complete, any_failed: false }
+        Self {
+            session,
+            run_dir,
+            host,
+            notices,
+            outcome: RunOutcome::Complete,
+            any_failed: false,
+            unwritten: None,
+        }
     }
 
     /// Executes a group: blocks until every task has its outcome and every outcome is on disk.
@@ -134,10 +144,24 @@ impl<O: Observer> Run<O> {
     /// records, the results and the reports. Blocks until that is done.
     ///
     /// # Errors
-    /// The last records or the results could not be written, or the run is finished already.
+    /// The last records or the results could not be written: the run is over even so, and [`Run::take_end`] has how it
+    /// ended. Or the run is finished already.
     pub fn finish(&mut self) -> Result<RunEnd<O>, FinishError> {
         let (end, recorded) = self.close(self.outcome.clone()).ok_or(FinishError::Finished)?;
-        recorded.map(|()| end)
+        match recorded {
+            Ok(()) => Ok(end),
+            Err(error) => {
+                self.unwritten = Some(end);
+                Err(error)
+            }
+        }
+    }
+
+    /// How the run ended for which [`Run::finish`] returned that something could not be written: its report and the
+    /// caller's observer are there all the same. `None` otherwise, and once it was taken.
+    #[must_use]
+    pub fn take_end(&mut self) -> Option<RunEnd<O>> {
+        self.unwritten.take()
     }
 
     /// As [`Run::finish`], with an outcome that the caller knows better; tells beside the end whether the last records
@@ -312,5 +336,17 @@ mod tests {
             _ => None,
         });
         assert_eq!(seeds.collect::<Vec<_>>(), [5, 5, 6, 6, 6]);
+    }
+
+    #[test]
+    fn a_run_whose_results_cannot_be_written_has_its_end_all_the_same() {
+        let place = tempfile::tempdir().unwrap();
+        let (mut run, _) = probed(place.path());
+        assert!(run.take_end().is_none());
+        std::fs::create_dir(place.path().join("results.json")).unwrap();
+        assert!(matches!(run.finish(), Err(FinishError::Results(_))));
+        let end = run.take_end().unwrap();
+        assert_eq!((end.outcome, end.report.flow()), (RunOutcome::Complete, "locked"));
+        assert!(run.take_end().is_none());
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::leasing::claim::Claim;
 use crate::leasing::lease::{LeaseId, LeaseRequest};
 use crate::leasing::placement::CardView;
 use crate::model::device::{DeviceInfo, Pin};
@@ -18,6 +19,10 @@ pub(super) struct Card {
     pub(super) foreign: Size,
     /// What the leases of other runs take of it.
     pub(super) others: OtherRuns,
+    /// What claims of other runs get of it before a request of this run.
+    pub(super) aside: OtherRuns,
+    /// Whether it is kept free for such a claim.
+    pub(super) withheld: bool,
     /// Memory in quarantine: no process uses it, and none can have it.
     pub(super) quarantined: Size,
     /// Whether it is a CPU slot beside cards, which only a request gets that is pinned to the CPU.
@@ -43,6 +48,20 @@ pub struct OtherRuns {
     pub exclusive: bool,
     /// How many of those that train have no estimate of their memory.
     pub unestimated: usize,
+}
+
+impl OtherRuns {
+    /// What both take together.
+    pub(super) fn and(self, more: Self) -> Self {
+        Self {
+            memory: self.memory + more.memory,
+            quarantined: self.quarantined + more.quarantined,
+            training: self.training + more.training,
+            resident: self.resident + more.resident,
+            exclusive: self.exclusive || more.exclusive,
+            unestimated: self.unestimated + more.unestimated,
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -78,6 +97,8 @@ impl Card {
             limits,
             foreign: Size::ZERO,
             others: OtherRuns::default(),
+            aside: OtherRuns::default(),
+            withheld: false,
             quarantined: Size::ZERO,
             is_beside: false,
             dropped: false,
@@ -89,18 +110,48 @@ impl Card {
     pub(super) fn view(&self, place: usize, request: &LeaseRequest, held_back: bool) -> CardView {
         let own_exclusive = self.holders.values().any(|holder| holder.exclusive && holder.training);
         let own_unestimated = self.holders.values().filter(|h| h.training && !h.estimated).count();
+        let others = self.others.and(self.aside);
         CardView {
             place,
             suits: self.suits(request),
-            held_back,
+            held_back: held_back || self.withheld,
             limits: self.limits.map(|limits| limits.without(self.quarantined)),
-            used: self.booked_beside(request.replaces) + self.others.memory + self.foreign,
-            lasting: self.others.quarantined + self.foreign,
-            training: self.training() + self.others.training,
-            resident: self.residents_beside(request.replaces) + self.others.resident,
-            exclusive: self.others.exclusive || own_exclusive,
-            unestimated: self.others.unestimated + own_unestimated,
+            used: self.booked_beside(request.replaces) + others.memory + self.foreign,
+            lasting: others.quarantined + self.foreign,
+            training: self.training() + others.training,
+            resident: self.residents_beside(request.replaces) + others.resident,
+            exclusive: others.exclusive || own_exclusive,
+            unestimated: others.unestimated + own_unestimated,
         }
+    }
+
+    /// The card as placement sees it for a claim of another run that may lease so much of it.
+    pub(super) fn view_of_claim(
+        &self,
+        place: usize,
+        claim: &Claim,
+        limits: Option<CardLimits>,
+        held_back: bool,
+    ) -> CardView {
+        let view =
+            self.view(place, &LeaseRequest { pin: None, replaces: None, ..claim.request.clone() }, held_back);
+        // Memory counts for all runs or for none.
+        let limits = self.limits.map(|own| limits.unwrap_or(own).without(self.quarantined));
+        let replaced = claim.replaced.unwrap_or(Size::ZERO);
+        let resident = view.resident.saturating_sub(usize::from(claim.replaced.is_some()));
+        CardView { suits: !self.dropped, limits, used: view.used.saturating_sub(replaced), resident, ..view }
+    }
+
+    /// Takes what a claim gets now out of what other requests can get.
+    pub(super) fn set_aside(&mut self, claim: &Claim) {
+        let LeaseRequest { exclusive, estimated, .. } = claim.request;
+        self.aside = self.aside.and(OtherRuns {
+            memory: claim.more_memory(),
+            training: 1,
+            exclusive,
+            unestimated: usize::from(!estimated),
+            ..OtherRuns::default()
+        });
     }
 
     /// Whether one of its leases could book so much memory in place of what it has booked.

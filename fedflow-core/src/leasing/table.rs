@@ -1,5 +1,6 @@
 //! `LeaseTable`: which lease holds how much of which device. Nothing else moves a share.
 
+use crate::leasing::aside::Aside;
 use crate::leasing::card::{Card, Holder, OtherRuns};
 use crate::leasing::lease::{Lease, LeaseId, LeaseRequest, Share, Unleasable};
 use crate::leasing::placement::{self, CardView};
@@ -266,6 +267,12 @@ impl LeaseTable {
         held.collect()
     }
 
+    /// The memory that a lease has booked on each of its devices; `None` if there is no such lease.
+    #[must_use]
+    pub fn memory_of(&self, lease: LeaseId) -> Option<Size> {
+        self.cards.iter().find_map(|card| Some(card.holders.get(&lease)?.memory))
+    }
+
     /// The memory that is booked on a device.
     #[must_use]
     pub fn booked(&self, device: Device) -> Size {
@@ -313,6 +320,23 @@ impl LeaseTable {
     }
 }
 
+/// What goes before the requests of this run.
+impl LeaseTable {
+    /// What is set aside for claims of other runs.
+    pub fn aside(&mut self) -> Aside<'_> {
+        let held = self.held_back.iter().flatten().flat_map(|held| held.places.iter().copied());
+        Aside { held: held.collect(), cards: &mut self.cards }
+    }
+
+    /// Whether a request could be met now if nothing were set aside.
+    #[must_use]
+    pub fn fits_beside_claims(&self, request: &LeaseRequest) -> bool {
+        let mut table = self.clone();
+        table.aside().clear();
+        table.fits_without(request, &[])
+    }
+}
+
 /// What a pool tells its table of the world.
 impl LeaseTable {
     /// Sets how much of a card's memory processes use that hold no lease.
@@ -331,6 +355,18 @@ impl LeaseTable {
         if let Some(card) = self.cards.get_mut(place) {
             card.others = others;
         }
+    }
+
+    /// How much of the device at a place may be leased; `None` if memory does not count there, or there is none.
+    #[must_use]
+    pub fn limits_at(&self, place: usize) -> Option<CardLimits> {
+        self.cards.get(place)?.limits
+    }
+
+    /// How many tasks without an estimate of their memory may share a card.
+    #[must_use]
+    pub fn max_per_device(&self) -> u32 {
+        self.max_per_device
     }
 
     /// Takes a lost device out: nothing more is leased on it. Its leases last until they are released.
@@ -361,7 +397,10 @@ fn too_large(needed: Size, suiting: &[&Card]) -> Unleasable {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::leasing::claim::{Claim, Foreseen};
 
     fn table() -> LeaseTable {
         let mut table = LeaseTable::new(1);
@@ -497,5 +536,87 @@ mod tests {
         assert_eq!(table.try_lease(&request(1)), None, "it would fit, but another has waited longer");
         table.withdraw(waiter);
         assert!(table.try_lease(&request(1)).is_some());
+    }
+
+    fn claim(request: LeaseRequest, cards: usize) -> Claim {
+        let limits = Some(Size::from_gb(10).into());
+        Claim {
+            request,
+            cards: (0..cards).map(|place| (place, limits)).collect(),
+            max_per_device: 1,
+            replaced: None,
+        }
+    }
+
+    #[test]
+    fn what_is_set_aside_for_a_claim_is_not_leased() {
+        let mut table = table();
+        let now = claim(request(6), 1);
+        let foreseen = table.aside().foresee(&now, true);
+        assert_eq!(foreseen, Foreseen::Now(vec![0]));
+        table.aside().add(&now, &foreseen);
+        assert_eq!(table.try_lease(&request(5)), None);
+        assert!(table.fits_beside_claims(&request(5)));
+        let lease = table.try_lease(&request(4)).unwrap();
+        table.aside().clear();
+
+        let later = claim(request(7), 1);
+        let foreseen = table.aside().foresee(&later, true);
+        assert_eq!(foreseen, Foreseen::Later(vec![0]));
+        table.aside().add(&later, &foreseen);
+        assert_eq!(table.try_lease(&request(1)), None, "the card is to be emptied");
+        table.end_train(lease.id);
+        table.aside().clear();
+        assert_eq!(table.aside().foresee(&later, true), Foreseen::Unclear(vec![0]), "its process may stay");
+        let replaces = Claim { replaced: Some(Size::from_gb(4)), ..later };
+        assert_eq!(table.aside().foresee(&replaces, true), Foreseen::Now(vec![0]), "it is its own process");
+        assert_eq!(table.aside().foresee(&claim(request(11), 1), true), Foreseen::Never);
+        let two = claim(LeaseRequest { devices: 2, ..request(1) }, 1);
+        assert_eq!(table.aside().foresee(&two, true), Foreseen::Never);
+    }
+
+    #[test]
+    fn a_claim_that_comes_after_the_own_longest_waiter_gets_none_of_its_cards() {
+        let mut table = table();
+        let lease = table.try_lease(&request(6)).unwrap();
+        let waiter = TaskKey { group: 1, place: 7 };
+        assert_eq!(table.try_lease(&LeaseRequest { holder: waiter, hold: true, ..request(9) }), None);
+        assert_eq!(table.aside().foresee(&claim(request(2), 1), false), Foreseen::Now(vec![0]));
+        assert_eq!(table.aside().foresee(&claim(request(2), 1), true), Foreseen::Never);
+        table.release(lease.id);
+    }
+
+    proptest! {
+        /// What is leased and what is set aside are together never too much, and nothing is set aside for what cannot come.
+        #[test]
+        fn leases_and_claims_never_overbook_a_card(
+            cards in 1_usize..4,
+            asked in prop::collection::vec((1_u64..11, 1_u32..3, any::<bool>(), any::<bool>(), 0_u8..3), 1..12),
+        ) {
+            let mut table = LeaseTable::new(1);
+            for ordinal in 0..cards {
+                let info = DeviceInfo::simulated(u32::try_from(ordinal).unwrap(), Size::from_gb(10));
+                table.add(info, Some(Size::from_gb(10)));
+            }
+            for (gigabytes, devices, exclusive, estimated, kind) in asked {
+                let request = LeaseRequest { devices, exclusive, estimated, ..request(gigabytes) };
+                if kind > 0 {
+                    table.try_lease(&request);
+                } else {
+                    let claim = claim(request, cards);
+                    let foreseen = table.aside().foresee(&claim, true);
+                    table.aside().add(&claim, &foreseen);
+                }
+                for card in &table.cards {
+                    let all = card.others.and(card.aside);
+                    prop_assert!(card.booked() + all.memory <= Size::from_gb(10));
+                    let trains = card.training() + all.training;
+                    let alone = all.exclusive || card.holders.values().any(|holder| holder.exclusive);
+                    prop_assert!(!alone || trains == 1, "{:?}", card);
+                    let unknown = all.unestimated + card.holders.values().filter(|holder| !holder.estimated).count();
+                    prop_assert!(unknown == 0 || trains == 1, "{:?}", card);
+                }
+            }
+        }
     }
 }

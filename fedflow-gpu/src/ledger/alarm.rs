@@ -8,17 +8,19 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use fedflow_core::ProcessId;
+use fedflow_core::{ProcessId, Time};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 
 use super::booking_file::PREFIX;
 use crate::lease_directory::Directory;
-use crate::machine::{Unwatchable, watch_for_end};
+use crate::machine::{Unwatchable, is_stopped, monotonic_now, watch_for_end};
 
 /// How often a request is tried again if no event can wake it: the system's inotify instances are used up, or a holder
 /// lives in another world of process numbers.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// How often it is looked whether a supervisor is stopped for which devices are kept free.
+const LOOK_AT_CLAIMANTS: Duration = Duration::from_secs(1);
 
 /// The events that may let a refused request succeed, waited for together in [`Alarm::wait`].
 ///
@@ -43,11 +45,36 @@ struct AlarmState {
     at_once: bool,
     /// Whether something it waits for causes no event.
     unwatched: bool,
+    /// When to try again, whatever happens.
+    look_at: Option<Time>,
+    /// Supervisors for which devices are kept free, and which may be stopped meanwhile. That causes no event.
+    claimants: Vec<ProcessId>,
     /// The processes whose end is waited for.
     holders: BTreeMap<ProcessId, Arc<OwnedFd>>,
     ended: bool,
     /// Whether a thread waits for it, or will.
     watched: bool,
+}
+
+impl AlarmState {
+    /// How long to wait for an event at most.
+    fn timeout(&self, is_lost: bool) -> Option<Duration> {
+        if self.at_once {
+            return Some(Duration::ZERO);
+        }
+        let looks = (is_lost || self.armed && self.unwatched).then_some(LOOK_AGAIN);
+        let until = self.look_at.map(|at| at.since(monotonic_now()));
+        let stops = (!self.claimants.is_empty()).then_some(LOOK_AT_CLAIMANTS);
+        [looks, until, stops].into_iter().flatten().min()
+    }
+
+    fn is_due(&self) -> bool {
+        self.look_at.is_some_and(|at| at <= monotonic_now())
+    }
+
+    fn any_stopped(&self) -> bool {
+        self.claimants.iter().any(|claimant| is_stopped(*claimant))
+    }
 }
 
 /// Why a wait has ended.
@@ -103,6 +130,16 @@ impl Alarm {
         self.wake();
     }
 
+    /// Notes that a refused request gives way to claims of other runs: it is tried again at a time, and if one of these
+    /// supervisors is stopped.
+    pub(super) fn give_way_until(&self, look_at: Option<Time>, claimants: Vec<ProcessId>) {
+        let mut state = self.lock();
+        state.look_at = state.look_at.into_iter().chain(look_at).min();
+        state.claimants.extend(claimants);
+        state.claimants.sort_unstable();
+        state.claimants.dedup();
+    }
+
     /// Notes that a thread will call [`Self::wait`].
     pub(crate) fn begin(&self) {
         let mut state = self.lock();
@@ -136,8 +173,7 @@ impl Alarm {
             let (holders, timeout) = {
                 let state = self.lock();
                 let holders: Vec<Arc<OwnedFd>> = state.holders.values().cloned().collect();
-                let looks = is_lost || state.armed && state.unwatched;
-                (holders, if state.at_once { Some(Duration::ZERO) } else { looks.then_some(LOOK_AGAIN) })
+                (holders, state.timeout(is_lost))
             };
             let mut descriptors = vec![PollFd::new(&self.trigger, PollFlags::IN)];
             // A missing descriptor has no place in the list, so each place is noted when it is filled.
@@ -170,7 +206,7 @@ impl Alarm {
             if state.ended {
                 return Woken::Ended;
             }
-            let looks_again = ready == 0 && state.unwatched;
+            let looks_again = ready == 0 && (state.unwatched || state.any_stopped()) || state.is_due();
             if state.armed && (released || any_ended || state.at_once || looks_again) {
                 *state = AlarmState { seen: state.seen, watched: true, ..AlarmState::default() };
                 return Woken::Released;

@@ -4,6 +4,7 @@
 use fedflow_core::{LeaseId, LeaseRequest, ProcessId, Size};
 use serde::{Deserialize, Serialize};
 
+use super::claims::WrittenClaim;
 use crate::lease_directory::{Line, decode};
 use crate::machine::unix_now;
 
@@ -31,6 +32,12 @@ pub(crate) struct Header {
     /// The name of its beacon.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) beacon: Option<String>,
+    /// The latest ticket of its leases, as it was when it last had a request refused.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) ticket: u64,
+    /// Its requests that were refused, the first to be served first, as far as the line has room for them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) claims: Vec<WrittenClaim>,
 }
 
 /// A request that waits for devices of other runs.
@@ -63,6 +70,9 @@ pub(crate) struct Booking {
     pub(crate) quarantined: bool,
     /// In Unix seconds.
     pub(crate) since: u64,
+    /// The supervisor's latest ticket when it was leased; 0 if it was written by a version without tickets.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) ticket: u64,
     /// The lease holder, once it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) worker: Option<BookedProcess>,
@@ -81,8 +91,15 @@ pub(crate) struct BookedProcess {
 
 impl Booking {
     /// A new share of a lease.
-    pub(super) fn of_share(lease: LeaseId, card: &str, memory: Size, request: &LeaseRequest) -> Self {
+    pub(super) fn of_share(
+        lease: LeaseId,
+        card: &str,
+        memory: Size,
+        request: &LeaseRequest,
+        ticket: u64,
+    ) -> Self {
         Self {
+            ticket,
             exclusive: request.exclusive,
             estimated: request.estimated,
             training: true,
@@ -107,6 +124,7 @@ impl Booking {
             training: false,
             quarantined: false,
             since: unix_now(),
+            ticket: 0,
             worker: None,
             task: None,
         }
@@ -123,6 +141,11 @@ impl From<BookedProcess> for ProcessId {
     fn from(BookedProcess { pid, start }: BookedProcess) -> Self {
         Self { pid, start_ticks: start }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// The format's version in a header of another version.
@@ -166,6 +189,7 @@ mod tests {
             training: true,
             quarantined: true,
             since: u64::MAX,
+            ticket: u64::MAX,
             worker: Some(BookedProcess { pid: u32::MAX, start: u64::MAX }),
             task: Some(shortened(&task)),
         }
@@ -202,6 +226,25 @@ mod tests {
         let line = encode(&booking("\"".repeat(5000), u64::MAX));
         assert!(line.is_some());
         assert_eq!(decode::<Booking>(&EMPTY), Line::Empty);
+    }
+
+    /// As a version without tickets and claims wrote it.
+    #[test]
+    fn an_old_header_and_an_old_booking_are_read() {
+        #[derive(Serialize)]
+        struct Old<'a>(&'a serde_json::Value);
+        let header = serde_json::json!({
+            "fedflow_ledger": 1, "world": "w", "supervisor": {"pid": 1, "start": 2},
+            "waiting": {"devices": 1, "memory": 5, "exclusive": false, "since": 3},
+        });
+        let Line::Entry(header) = decode::<Header>(&encode(&Old(&header)).unwrap()) else { panic!("unread") };
+        assert_eq!((header.ticket, header.claims), (0, Vec::new()));
+        let booking = serde_json::json!({
+            "lease": 1, "card": "sim-0", "memory": 5, "exclusive": false, "estimated": true, "training": true,
+            "since": 3,
+        });
+        let line = encode(&Old(&booking)).unwrap();
+        assert!(matches!(decode::<Booking>(&line), Line::Entry(Booking { ticket: 0, .. })));
     }
 
     #[test]

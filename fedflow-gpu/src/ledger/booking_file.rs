@@ -7,6 +7,7 @@ use std::os::unix::fs::FileExt;
 use fedflow_core::{LeaseId, ProcessId, Size};
 
 use super::booking::{BookedProcess, Booking, Header, MAX_LINES, VERSION, WaitingRequest, shortened};
+use super::claims::WrittenClaim;
 use crate::lease_directory::{
     Beacon, Directory, EMPTY, FILE_MODE, LINE, LedgerError, LedgerFault, encode, next_number,
 };
@@ -43,6 +44,8 @@ impl BookingFile {
             run: None,
             waiting: None,
             beacon: Some(beacon.name().to_owned()),
+            ticket: 0,
+            claims: Vec::new(),
         };
         let bookings = vec![None; FIRST_LINES - 1];
         let (name, file) = publish(directory, &header, &bookings)?;
@@ -160,11 +163,25 @@ impl BookingFile {
         Ok(())
     }
 
-    /// Shows which request the supervisor waits for.
-    pub(super) fn set_waiting(&mut self, waiting: Option<WaitingRequest>) {
-        if self.header.waiting != waiting {
-            self.header.waiting = waiting;
-            self.show_header();
+    /// Whether other runs see claims here.
+    pub(super) fn has_claims(&self) -> bool {
+        !self.header.claims.is_empty()
+    }
+
+    /// Shows what the supervisor waits for: to people the request that has waited longest, to other runs the claims, as many
+    /// as fit into the line. A claim that is there no longer may have kept requests of other runs waiting, which are woken.
+    pub(super) fn set_waiting(
+        &mut self,
+        waiting: Option<WaitingRequest>,
+        ticket: u64,
+        claims: Vec<WrittenClaim>,
+    ) {
+        let before = std::mem::replace(&mut self.header.claims, claims);
+        (self.header.waiting, self.header.ticket) = (waiting, ticket);
+        self.show_header();
+        let is_there = |claim: &WrittenClaim| self.header.claims.iter().any(|now| now.number == claim.number);
+        if !before.iter().all(is_there) {
+            self.wake_others();
         }
     }
 
@@ -174,9 +191,14 @@ impl BookingFile {
         self.show_header();
     }
 
-    fn show_header(&self) {
-        // What changes in it is only shown to people, so a failure does not matter.
-        let _ = write_at(&self.file, 0, encode(&self.header));
+    /// Writes the header, with as many claims as fit.
+    fn show_header(&mut self) {
+        let mut line = encode(&self.header);
+        while line.is_none() && self.header.claims.pop().is_some() {
+            line = encode(&self.header);
+        }
+        // Bookings hold without it: if it fails, runs are only served in another order.
+        let _ = write_at(&self.file, 0, line);
     }
 
     /// Puts the file back if it or the directory was removed, as a session manager does when a user logs out.

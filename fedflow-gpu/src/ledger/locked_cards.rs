@@ -1,17 +1,16 @@
 //! `LockedCards`: cards that are locked, with what other runs have booked on them. While they are locked, a request is
 //! booked or refused.
 
-use std::collections::BTreeMap;
-
-use fedflow_core::{Lease, LeaseId, LeaseRequest, OtherRuns, Size, TaskKey};
+use fedflow_core::{Lease, LeaseId, LeaseRequest, LeaseTable, OtherRuns, ProcessId, Size};
 
 use super::alarm::Alarm;
-use super::booking::{Booking, WaitingRequest};
+use super::booking::Booking;
 use super::card_key::CardKey;
+use super::claims::{Courtesy, InTheWay, LimitedCards, Onlooker, OwnClaims, Rank, Refused};
 use super::own_bookings::{Announced, OwnBookings};
 use super::survey::Survey;
 use crate::lease_directory::{CardLock, Directory, DirectoryState, HeldLock, NotLocked};
-use crate::machine::unix_now;
+use crate::machine::{is_stopped, monotonic_now, unix_now};
 
 /// Locked cards. Dropping it unlocks them.
 pub(crate) struct LockedCards<'a> {
@@ -19,6 +18,8 @@ pub(crate) struct LockedCards<'a> {
     locks: Vec<HeldLock<'a>>,
     survey: Survey,
     supervisor: Supervisor<'a>,
+    /// The claims of other runs that come before the request.
+    in_the_way: Vec<InTheWay>,
 }
 
 /// What a supervisor uses to book and to wait.
@@ -27,8 +28,9 @@ pub(super) struct Supervisor<'a> {
     pub(super) cards: &'a [CardKey],
     pub(super) own: &'a OwnBookings,
     pub(super) alarm: &'a Alarm,
-    /// The requests that were refused because of other runs and have not been granted since.
-    pub(super) waiting: &'a mut BTreeMap<TaskKey, WaitingRequest>,
+    /// The requests that were refused and have not been granted since.
+    pub(super) claims: &'a mut OwnClaims,
+    pub(super) courtesy: &'a mut Courtesy,
     /// How many releases the alarm had seen before the cards were locked.
     pub(super) seen: u64,
     pub(super) world: String,
@@ -69,7 +71,8 @@ impl<'a> LockedCards<'a> {
             None if is_known && directory.state() != state => Err(NotLocked::Removed),
             None => {
                 *supervisor.complete = state.filter(|state| state.is_settled());
-                Ok(Self { _announced: announced, locks: held, survey, supervisor })
+                let in_the_way = Vec::new();
+                Ok(Self { _announced: announced, locks: held, survey, supervisor, in_the_way })
             }
         }
     }
@@ -84,6 +87,31 @@ impl<'a> LockedCards<'a> {
         self.survey.processes()
     }
 
+    /// Sets aside in the table what claims of other runs get that come before a request.
+    pub(crate) fn give_way(&mut self, table: &mut LeaseTable, request: &LeaseRequest) {
+        if request.roomy && request.replaces.is_some() {
+            // It has run out of memory and goes on with its data: it has been served, and is not done.
+            return table.aside().clear();
+        }
+        let rank = self.rank(request);
+        let Supervisor { cards, claims, courtesy, world, .. } = &mut self.supervisor;
+        let sees = Onlooker {
+            cards,
+            survey: &self.survey,
+            world,
+            first_ticket: claims.first_ticket(),
+            now: monotonic_now(),
+            is_stopped: &is_stopped,
+        };
+        self.in_the_way = courtesy.give_way(table, &sees, &rank);
+    }
+
+    /// The place of a request among those of all runs.
+    fn rank(&self, request: &LeaseRequest) -> Rank {
+        let Supervisor { claims, own, .. } = &self.supervisor;
+        claims.rank(request.holder, self.survey.latest_ticket(), unix_now(), own.name())
+    }
+
     /// Books a lease's shares, all or none; `places` are those of its devices.
     ///
     /// # Errors
@@ -94,10 +122,12 @@ impl<'a> LockedCards<'a> {
         places: &[usize],
         request: &LeaseRequest,
     ) -> Result<(), NotLocked> {
-        let Supervisor { cards, own, waiting, alarm, seen, .. } = self.supervisor;
+        let (rank, latest) = (self.rank(request), self.survey.latest_ticket());
+        let Supervisor { cards, own, claims, alarm, seen, .. } = self.supervisor;
+        let ticket = claims.latest().max(rank.ticket).max(latest);
         let memory = lease.shares.first().and_then(|share| share.memory).unwrap_or(Size::ZERO);
         let cards = places.iter().filter_map(|place| cards.get(*place));
-        let bookings = cards.map(|card| Booking::of_share(lease.id, &card.card, memory, request));
+        let bookings = cards.map(|card| Booking::of_share(lease.id, &card.card, memory, request, ticket));
         let has_booked = own
             .book(lease.id, bookings, || self.locks.iter().all(HeldLock::is_current))
             .map_err(NotLocked::Error)?;
@@ -105,8 +135,8 @@ impl<'a> LockedCards<'a> {
             alarm.arm(seen, [None]);
             return Err(NotLocked::Removed);
         }
-        if waiting.remove(&request.holder).is_some() {
-            own.show_waiting(waiting);
+        if claims.granted(request.holder, ticket) {
+            own.update_claims(claims);
         }
         Ok(())
     }
@@ -118,23 +148,49 @@ impl<'a> LockedCards<'a> {
     }
 
     /// Notes that a request was refused, and sets the alarm. Returns whether the request waits for other runs, which have
-    /// booked some of the devices at `places`, although no thread waits for the alarm.
-    pub(crate) fn refuse(self, places: &[usize], request: &LeaseRequest) -> bool {
-        let Supervisor { cards, own, alarm, waiting, seen, world, complete: _ } = self.supervisor;
+    /// booked some of the devices at `places` or claim them, although no thread waits for the alarm.
+    pub(crate) fn refuse(self, places: &[usize], request: &LeaseRequest, table: &LeaseTable) -> bool {
+        let latest = self.survey.latest_ticket();
+        let Supervisor { cards, own, alarm, claims, courtesy, seen, world, complete: _ } = self.supervisor;
         let names: Vec<&str> =
             places.iter().filter_map(|place| Some(cards.get(*place)?.card.as_str())).collect();
-        let holders = self.survey.holders(&names);
-        let waits_for_others = !holders.is_empty();
-        alarm.arm(seen, holders.into_iter().map(|(of_world, holder)| (of_world == world).then_some(holder)));
-        if !waits_for_others {
-            return false;
+        let mut holders = self.survey.holders(&names);
+        let gives_way = !self.in_the_way.is_empty() && table.fits_beside_claims(request);
+        if gives_way {
+            let claimants = self.in_the_way.iter().map(|claim| (claim.world.as_str(), claim.claimant));
+            holders.extend(claimants);
+            let here = self.in_the_way.iter().filter(|claim| claim.world == world);
+            alarm.give_way_until(
+                courtesy.begin(&self.in_the_way, monotonic_now()),
+                here.map(|claim| claim.claimant).collect(),
+            );
         }
-        let LeaseRequest { devices, memory, exclusive, .. } = *request;
-        let since = unix_now();
-        waiting.entry(request.holder).or_insert(WaitingRequest { devices, memory, exclusive, since });
-        own.show_waiting(waiting);
-        !alarm.is_watched()
+        let waits_for_others = !holders.is_empty();
+        let of_this_world = |(of_world, holder): (&str, ProcessId)| (of_world == world).then_some(holder);
+        alarm.arm(seen, holders.into_iter().map(of_this_world));
+        let on = if waits_for_others { suiting(places, request, cards, table) } else { Vec::new() };
+        let replaced = request.replaces.and_then(|lease| table.memory_of(lease));
+        let asked =
+            Refused { request: request.clone(), on, max_per_device: table.max_per_device(), replaced };
+        claims.refused(asked, latest, unix_now());
+        if waits_for_others {
+            own.show_claims(claims);
+        }
+        waits_for_others && !alarm.is_watched()
     }
+}
+
+/// The devices that could meet a request, in groups of equal limits.
+fn suiting(
+    places: &[usize],
+    request: &LeaseRequest,
+    cards: &[CardKey],
+    table: &LeaseTable,
+) -> Vec<LimitedCards> {
+    let suiting = places.iter().filter_map(|place| Some((cards.get(*place)?, table.limits_at(*place))));
+    LimitedCards::group(
+        suiting.filter(|(_, limits)| limits.is_none_or(|limits| limits.alone >= request.memory)),
+    )
 }
 
 /// Whether a survey misses another supervisor that has booked, of those whose beacons were lit before it was taken. When

@@ -1,12 +1,12 @@
 //! `OwnBookings`: what this supervisor has booked, shared between leasing and the threads that name lease holders.
 
-use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use fedflow_core::{LeaseId, Size, TaskKey};
+use fedflow_core::{LeaseId, LeaseRequest, Size};
 
 use super::booking::{Booking, WaitingRequest};
 use super::booking_file::BookingFile;
+use super::claims::OwnClaims;
 use crate::lease_directory::LedgerError;
 use crate::machine::identify;
 
@@ -82,10 +82,20 @@ impl OwnBookings {
         self.with(|file| file.set_used(lease, used));
     }
 
-    /// Shows other users which request has waited longest.
-    pub(super) fn show_waiting(&self, waiting: &BTreeMap<TaskKey, WaitingRequest>) {
-        let longest = waiting.values().min_by_key(|request| request.since).cloned();
-        self.with(|file| file.set_waiting(longest));
+    /// Shows which requests wait for other runs.
+    pub(super) fn show_claims(&self, claims: &OwnClaims) {
+        let longest = claims.longest().map(|(request, since)| {
+            let LeaseRequest { devices, memory, exclusive, .. } = *request;
+            WaitingRequest { devices, memory, exclusive, since }
+        });
+        self.with(|file| file.set_waiting(longest, claims.latest(), claims.written()));
+    }
+
+    /// The same, if other runs see any that may have changed. A run that is alone shows none.
+    pub(super) fn update_claims(&self, claims: &OwnClaims) {
+        if self.with(|file| file.has_claims()).unwrap_or(false) {
+            self.show_claims(claims);
+        }
     }
 
     /// Shows other users which run this is.

@@ -25,6 +25,8 @@ pub(crate) struct Survey {
 /// What one supervisor has booked, as far as it holds.
 #[derive(Debug)]
 pub(crate) struct SupervisorBookings {
+    /// The name of its file.
+    pub(crate) name: String,
     /// The number of the user that owns its file.
     pub(crate) user: u32,
     pub(crate) header: Header,
@@ -70,8 +72,13 @@ impl Survey {
 
     /// What is booked on a card.
     pub(crate) fn on(&self, card: &str) -> OtherRuns {
+        self.on_one(|booked| booked == card)
+    }
+
+    /// What is booked on the card that this is true of.
+    pub(super) fn on_one(&self, is_it: impl Fn(&str) -> bool) -> OtherRuns {
         let mut others = OtherRuns::default();
-        for booking in self.bookings().filter(|booking| booking.card == card) {
+        for booking in self.bookings().filter(|booking| is_it(&booking.card)) {
             others.memory = others.memory + booking.memory;
             if booking.quarantined {
                 others.quarantined = others.quarantined + booking.memory;
@@ -90,6 +97,19 @@ impl Survey {
     /// What lease holders report to use of a card.
     pub(super) fn used_of(&self, card: &str) -> Size {
         self.bookings().filter(|booking| booking.card == card).filter_map(|booking| booking.used).sum()
+    }
+
+    /// The latest ticket at which a run was leased something, of those that hold or claim something.
+    pub(super) fn latest_ticket(&self) -> u64 {
+        let of_claimants = self.supervisors.iter().map(|supervisor| supervisor.header.ticket);
+        self.bookings().map(|booking| booking.ticket).chain(of_claimants).max().unwrap_or(0)
+    }
+
+    /// Whether a supervisor claims something by this number.
+    pub(super) fn has_claim(&self, supervisor: &str, number: u64) -> bool {
+        let claims =
+            self.supervisors.iter().filter(|of| of.name == supervisor).flat_map(|of| &of.header.claims);
+        claims.into_iter().any(|claim| claim.number == number)
     }
 
     fn bookings(&self) -> impl Iterator<Item = &Booking> {
@@ -157,7 +177,7 @@ fn read(
         let survives = |worker: ProcessId| header.world == world && is_alive(worker);
         bookings.retain(|booking| booking.worker.is_some_and(|worker| survives(worker.into())));
     }
-    Ok(Some(SupervisorBookings { user, header, alive: held, bookings }))
+    Ok(Some(SupervisorBookings { name: name.to_owned(), user, header, alive: held, bookings }))
 }
 
 /// An entry, read again while it is being written.

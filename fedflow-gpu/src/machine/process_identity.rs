@@ -39,6 +39,11 @@ pub(crate) fn is_alive(id: ProcessId) -> bool {
     }
 }
 
+/// Whether a process is stopped until a signal lets it go on. One that `/proc` hides from this user counts as running.
+pub(crate) fn is_stopped(id: ProcessId) -> bool {
+    probe_stat(id.pid).is_ok_and(|stat| stat.id == id && stat.stopped)
+}
+
 /// A descriptor that becomes readable when a process ends.
 pub(crate) fn watch_for_end(id: ProcessId) -> Result<OwnedFd, Unwatchable> {
     let descriptor = open_descriptor(id)?;

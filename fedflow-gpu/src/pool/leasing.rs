@@ -155,18 +155,21 @@ fn try_to_book(pool: &mut Pool, request: &LeaseRequest) -> Result<Option<Lease>,
     let places = pool.table.suiting(request);
     let is_private = is_on_cpu(request) && pool.kind.has_cards() && !pool.shares_slots;
     let ledger = pool.ledger.as_mut().filter(|_| !is_private);
-    let locked = match ledger.map(|ledger| ledger.lock(&places)).transpose() {
+    let mut locked = match ledger.map(|ledger| ledger.lock(&places)).transpose() {
         Ok(locked) => locked,
         // The alarm is set: it is tried again soon.
         Err(NotLocked::Busy | NotLocked::Removed) => return Ok(None),
         Err(NotLocked::Error(error)) => return Err(error),
     };
     let changes = count_others(&mut pool.table, &mut pool.kind, locked.as_ref(), &places, request, readings);
+    if let Some(locked) = &mut locked {
+        locked.give_way(&mut pool.table, request);
+    }
     let leased = pool.table.try_lease(&asked);
     let booked = match (locked, &leased) {
         (Some(locked), Some(lease)) => locked.book(lease, &pool.table.places(lease.id), request),
         (Some(locked), None) => {
-            if locked.refuse(&places, request) {
+            if locked.refuse(&places, &asked, &pool.table) {
                 pool.log.add_once(Warning::NotWatched);
             }
             Ok(())

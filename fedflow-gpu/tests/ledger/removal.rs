@@ -73,6 +73,7 @@ fn a_request_that_waits_is_woken_in_the_new_directory() {
         assert_eq!(remote.ask("wait 6"), "leased");
         assert_eq!(pool.try_lease(&request(6)), None);
         assert_eq!(remote.ask("release"), "released");
+        pool.withdraw(request(6).holder);
     }
     assert_eq!((names(&environment).len(), supervisors(&environment).len()), (3, 2));
     assert_eq!(pool.warnings(), []);

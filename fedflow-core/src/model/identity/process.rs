@@ -29,6 +29,8 @@ pub struct ProcessStat {
     pub session: u32,
     /// Whether it has ended, and its parent has not waited for it yet.
     pub ended: bool,
+    /// Whether it is stopped until a signal lets it go on.
+    pub stopped: bool,
 }
 
 impl ProcessStat {
@@ -56,7 +58,8 @@ impl ProcessStat {
         let session = fields.next()?.parse().ok()?;
         let start_ticks = fields.nth(15)?.parse().ok()?;
         let ended = matches!(state, "Z" | "X" | "x");
-        Some(Self { id: ProcessId { pid, start_ticks }, parent, group, session, ended })
+        let stopped = matches!(state, "T" | "t");
+        Some(Self { id: ProcessId { pid, start_ticks }, parent, group, session, ended, stopped })
     }
 
     /// Whether this is the process that `id` identifies, and it still runs.
