@@ -121,8 +121,7 @@ pub(super) fn loaded(parts: &mut Parts, now: Time, id: WorkerId, load_time: Dura
     if !worker.took_over {
         worker.process.start_cost.load_time = load_time;
     }
-    let (task, attempt) = (worker.task, worker.attempt);
-    let lead = worker.lead_time.saturating_add(load_time);
+    let (task, attempt, lead) = (worker.task, worker.attempt, worker.lead_time.saturating_add(load_time));
     let in_next = if worker.process.served == 0 { load_time } else { lead };
     parts.admission.loaded(lead, Some(in_next).filter(|_| !worker.took_over));
     // A command that loads nothing has no process yet: what it will use cannot have been measured.
