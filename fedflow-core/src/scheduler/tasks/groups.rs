@@ -235,13 +235,13 @@ impl Groups {
             if open != group.open {
                 return Err(format!("{open} tasks of group {index} are open, booked are {}", group.open));
             }
-            let queued = group.ready.counts(|place, readied| is_ready(&group.tasks, place, readied));
-            let postponed = group.postponed.counts(|place| {
+            let all = group.tasks.len();
+            let queued = group.ready.counts(all, |place, readied| is_ready(&group.tasks, place, readied));
+            let postponed = group.postponed.counts(all, |place| {
                 group.tasks.get(place as usize).is_some_and(|task| task.state == TaskState::Postponed)
             });
-            for (place, task) in (0..).zip(&group.tasks) {
-                let (own, with_process) = queued.get(&place).copied().unwrap_or_default();
-                let waits = postponed.get(&place).copied().unwrap_or_default();
+            let queues = queued.into_iter().zip(postponed);
+            for ((place, task), ((own, with_process), waits)) in (0_u32..).zip(&group.tasks).zip(queues) {
                 let is_right = match task.state {
                     // A process may be kept for it besides.
                     TaskState::Ready => own <= 1 && with_process <= 1 && own + with_process > 0 && waits == 0,

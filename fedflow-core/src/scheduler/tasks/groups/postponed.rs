@@ -55,11 +55,16 @@ impl Postponed {
         self.queues.values().map(|queue| Arc::clone(&queue.policy)).collect()
     }
 
-    /// How often each task is postponed that still is. For the invariants.
-    pub(super) fn counts(&self, is_postponed: impl Fn(u32) -> bool) -> BTreeMap<u32, u32> {
-        let mut counts = BTreeMap::new();
-        let places = self.queues.values().flat_map(|queue| &queue.tasks).map(|task| task.place);
-        places.filter(|place| is_postponed(*place)).for_each(|place| *counts.entry(place).or_default() += 1);
+    /// How often each of so many tasks is queued while it is postponed. For the invariants.
+    pub(super) fn counts(&self, tasks: usize, is_postponed: impl Fn(u32) -> bool) -> Vec<u32> {
+        let mut counts = vec![0; tasks];
+        for task in
+            self.queues.values().flat_map(|queue| &queue.tasks).filter(|task| is_postponed(task.place))
+        {
+            if let Some(count) = counts.get_mut(task.place as usize) {
+                *count += 1;
+            }
+        }
         counts
     }
 }

@@ -136,14 +136,16 @@ impl ReadyQueues {
         self.queues.entry(Demand { family, ..demand }).or_default()
     }
 
-    /// How often each ready task is queued: as itself, and for a process that is kept for it. For the invariants.
-    pub(super) fn counts(&self, is_ready: impl Fn(u32, u32) -> bool) -> BTreeMap<u32, (u32, u32)> {
-        let mut counts: BTreeMap<u32, (u32, u32)> = BTreeMap::new();
+    /// How often each of so many tasks is queued while it is ready: as itself, and for a process that is kept for it. For
+    /// the invariants.
+    pub(super) fn counts(&self, tasks: usize, is_ready: impl Fn(u32, u32) -> bool) -> Vec<(u32, u32)> {
+        let mut counts = vec![(0, 0); tasks];
         for queue in self.queues.values() {
             for (entries, for_process) in [(&queue.others, false), (&queue.with_process, true)] {
                 for entry in entries.iter().filter(|entry| is_ready(entry.place, entry.readied)) {
-                    let (own, with_process) = counts.entry(entry.place).or_default();
-                    *(if for_process { with_process } else { own }) += 1;
+                    if let Some((own, with_process)) = counts.get_mut(entry.place as usize) {
+                        *(if for_process { with_process } else { own }) += 1;
+                    }
                 }
             }
         }
