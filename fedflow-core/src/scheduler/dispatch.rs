@@ -5,7 +5,6 @@ use super::admission::{self, EnoughProcesses, HostRoom};
 use super::attempt;
 use super::device_requests;
 use super::devices::device_set::Fit;
-use super::devices::supply::Supply;
 use super::interface::output::SchedulerOutput;
 use super::parts::Parts;
 use super::processes::affinity::CardUse;
@@ -58,14 +57,12 @@ fn admit(parts: &mut Parts, now: Time) -> bool {
 fn first_spare(parts: &Parts) -> Option<(WorkerId, TaskKey)> {
     let up = |worker: &&Worker| matches!(worker.phase, Phase::Available { .. }) && worker.admitted.is_none();
     let spares = parts.workers.iter().filter(|(_, worker)| up(worker));
-    let may_load = spares.filter(|(_, worker)| parts.worker_may_load(worker));
-    let in_order = may_load.filter_map(|(id, worker)| match worker.phase {
-        Phase::Available { place } => {
-            let group = worker.task.group;
-            let workers = parts.workers.iter().map(|(_, worker)| worker);
-            let level = Supply::of(&parts.devices, workers, group).level(worker.fit);
-            Some((group, level, place, id, worker.task))
-        }
+    let may_load: Vec<_> = spares.filter(|(_, worker)| parts.worker_may_load(worker)).collect();
+    let group = may_load.iter().map(|(_, worker)| worker.task.group).min()?;
+    let supply = parts.supply(group);
+    let of_group = may_load.into_iter().filter(|(_, worker)| worker.task.group == group);
+    let in_order = of_group.filter_map(|(id, worker)| match worker.phase {
+        Phase::Available { place } => Some((supply.level(worker.fit), place, id, worker.task)),
         _ => None,
     });
     in_order.min().map(|(.., id, key)| (id, key))
@@ -192,9 +189,7 @@ fn waits_for_reuse(parts: &mut Parts, now: Time, key: TaskKey, fit: Fit) -> bool
     if !(parts.kept.any_to_reuse(task) || parts.any_that_will_serve(key, task)) {
         return false;
     }
-    let workers = parts.workers.iter().map(|(_, worker)| worker);
-    let has_none = Supply::of(&parts.devices, workers, key.group).level(fit) == 0;
-    if has_none && !parts.admission.is_sooner_free_than_up() {
+    if !parts.admission.is_sooner_free_than_up() && parts.supply(key.group).level(fit) == 0 {
         return false;
     }
     let candidate = parts.candidate(task, fit);

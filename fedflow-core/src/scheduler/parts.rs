@@ -97,6 +97,11 @@ impl Parts {
         }
     }
 
+    /// How well the devices are supplied by the workers of a group and those before it.
+    pub(super) fn supply(&self, group: u32) -> Supply<'_> {
+        Supply::of(&self.devices, self.workers.iter().map(|(_, worker)| worker), group)
+    }
+
     /// Whether one more task may be ahead of the devices that it fits, and load. As many may as the load depth says for
     /// these devices, unless each of them has its part of so many by tasks that fit some of them.
     pub(super) fn may_load(&self, candidate: Candidate<'_>, group: u32, ahead: Ahead) -> bool {

@@ -76,18 +76,29 @@ fn few_processes_serve_many_tasks_and_each_task_has_what_is_its_own() {
     assert!((1..=4).contains(&served.len()), "{served:?}");
 }
 
-#[test]
-fn a_json_worker_serves_many_tasks_and_keeps_what_it_loaded() {
+/// A sandbox with a flow of so many tasks that processes of a worker in Python serve one after the other; `more` stands
+/// behind them.
+fn python_tasks(tasks: u32, more: &str) -> Sandbox {
     use std::os::unix::fs::PermissionsExt;
     let sandbox = Sandbox::new();
     let worker = sandbox.write("worker.py", include_str!("keeping_worker.py"));
     std::fs::set_permissions(worker, std::fs::Permissions::from_mode(0o755)).unwrap();
     sandbox.write(
         "flow.toml",
-        "[workers.python]\ncommand = [\"./worker.py\"]\nprotocol = \"json\"\nreuse = true\n\
-         [[groups]]\nname = \"g\"\n[[groups.tasks]]\nmatrix = { i = { from = 0, to = 12 } }\nid = \"t{{ i }}\"\n\
-         worker = \"python\"\nkind = \"any\"\n\
-         [[groups]]\nrepeat = 3\n[[groups.groups]]\nname = \"round-{{ round }}\"\n[[groups.groups.tasks]]\n\
+        &format!(
+            "[workers.python]\ncommand = [\"./worker.py\"]\nprotocol = \"json\"\nreuse = true\n\
+             [[groups]]\nname = \"g\"\n[[groups.tasks]]\nmatrix = {{ i = {{ from = 0, to = {tasks} }} }}\n\
+             id = \"t{{{{ i }}}}\"\nworker = \"python\"\nkind = \"any\"\n{more}"
+        ),
+    );
+    sandbox
+}
+
+#[test]
+fn a_json_worker_serves_many_tasks_and_keeps_what_it_loaded() {
+    let sandbox = python_tasks(
+        12,
+        "[[groups]]\nrepeat = 3\n[[groups.groups]]\nname = \"round-{{ round }}\"\n[[groups.groups.tasks]]\n\
          matrix = { i = { from = 0, to = 2 } }\nid = \"c{{ i }}\"\nworker = \"python\"\nkind = \"any\"\n\
          keep = \"c{{ i }}\"\n",
     );
@@ -117,16 +128,7 @@ fn a_json_worker_serves_many_tasks_and_keeps_what_it_loaded() {
 /// A program in Python takes a while to start, and these tasks load nothing.
 #[test]
 fn no_more_processes_start_than_the_devices_need_and_one_more() {
-    use std::os::unix::fs::PermissionsExt;
-    let sandbox = Sandbox::new();
-    let worker = sandbox.write("worker.py", include_str!("keeping_worker.py"));
-    std::fs::set_permissions(worker, std::fs::Permissions::from_mode(0o755)).unwrap();
-    sandbox.write(
-        "flow.toml",
-        "[workers.python]\ncommand = [\"./worker.py\"]\nprotocol = \"json\"\nreuse = true\n\
-         [[groups]]\nname = \"g\"\n[[groups.tasks]]\nmatrix = { i = { from = 0, to = 20 } }\nid = \"t{{ i }}\"\n\
-         worker = \"python\"\nkind = \"any\"\n",
-    );
+    let sandbox = python_tasks(20, "");
     assert_eq!(sandbox.fedflow("run flow.toml --devices cpu:2").code, 0);
     let tasks = tasks(&sandbox);
     all_finished(&tasks);
