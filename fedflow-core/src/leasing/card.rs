@@ -172,6 +172,11 @@ impl Card {
         request.pin.as_ref().map_or(!self.is_beside, matches)
     }
 
+    /// Whether it is large enough for a request that is alone on it.
+    pub(super) fn is_large_enough(&self, request: &LeaseRequest) -> bool {
+        self.limits.is_none_or(|limits| limits.alone >= request.memory)
+    }
+
     pub(super) fn booked(&self) -> Size {
         self.holders.values().map(|holder| holder.memory).sum()
     }

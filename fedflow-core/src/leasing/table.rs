@@ -110,6 +110,12 @@ impl LeaseTable {
             .collect()
     }
 
+    /// For each device, by its place, whether a request could be met on it if nothing else were leased.
+    #[must_use]
+    pub fn fitting(&self, request: &LeaseRequest) -> Vec<bool> {
+        self.cards.iter().map(|card| card.suits(request) && card.is_large_enough(request)).collect()
+    }
+
     /// Whether a request can be met at all, if nothing else were leased.
     ///
     /// # Errors
@@ -126,10 +132,7 @@ impl LeaseTable {
             names.dedup();
             return Err(Unleasable::NoSuchDevice { pin: pin.clone(), available: names.join(", ") });
         }
-        let large_enough = suiting
-            .iter()
-            .filter(|card| card.limits.is_none_or(|limits| limits.alone >= request.memory))
-            .count();
+        let large_enough = suiting.iter().filter(|card| card.is_large_enough(request)).count();
         if large_enough == 0 && !suiting.is_empty() {
             return Err(too_large(request.memory, &suiting));
         }

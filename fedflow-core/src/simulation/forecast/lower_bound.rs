@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use super::planned_times::{PlannedTimes, handed_over};
 use crate::learning::stage_times::Lead;
+use crate::leasing::lease::LeaseRequest;
 use crate::leasing::table::LeaseTable;
 use crate::model::config::Config;
-use crate::model::device::{Device, DeviceInfo};
+use crate::model::identity::TaskKey;
 use crate::model::memory::card_limits::CardLimits;
-use crate::model::quantity::Size;
 use crate::scheduler::ScheduledTask;
 use crate::simulation::script::HandOver;
 use crate::work::group::TaskGroup;
@@ -51,19 +51,16 @@ fn of_group(group: &TaskGroup, times: &PlannedTimes, fleet: &Fleet, config: &Con
         };
         let (load, train) = (load.as_secs_f64(), of_task.train.as_secs_f64());
         longest = longest.max(load + train);
-        let fitting = fleet.fitting(&task);
+        let request = fleet.request(&task);
+        let fitting = fleet.table.fitting(&request);
         let demand = Demand {
             first_load: load,
-            work: train * fleet.part(&task, &fitting),
-            unestimated: if task.needs().cuda_memory.is_none() {
-                train * f64::from(task.needs().devices)
-            } else {
-                0.0
-            },
+            work: train * fleet.part(&request, &fitting),
+            unestimated: if request.estimated { 0.0 } else { train * f64::from(request.devices) },
         };
         demands.entry(fitting).or_insert(Demand::NONE).add(demand);
     }
-    let everything = vec![true; fleet.devices.len()];
+    let everything = vec![true; fleet.limits.len()];
     let sets = demands.keys().chain([&everything]);
     sets.map(|set| fleet.time_for(confined_to(set, &demands), set)).fold(longest, f64::max)
 }
@@ -98,40 +95,23 @@ impl Demand {
 }
 
 /// The devices of a flow.
-struct Fleet {
-    devices: Vec<(DeviceInfo, Option<CardLimits>)>,
-    /// Whether the CPU slots are beside cards, for what is pinned to the CPU.
-    has_slots_beside: bool,
-    default_memory: Size,
-    /// The most tasks at once on a card where one has no estimate.
-    max_per_device: f64,
+struct Fleet<'a> {
+    table: &'a LeaseTable,
+    /// How much can be leased of each device, by its place in the table.
+    limits: Vec<Option<CardLimits>>,
+    config: &'a Config,
 }
 
-impl Fleet {
-    fn of(devices: &LeaseTable, config: &Config) -> Self {
-        let infos = devices.devices().into_iter().map(|info| (info.clone(), devices.limits_of(info.device)));
-        let slots = (0..devices.slots_beside()).map(|_| (DeviceInfo::cpu_slot(), None));
-        Self {
-            devices: infos.chain(slots).collect(),
-            has_slots_beside: devices.slots_beside() > 0,
-            default_memory: config.scheduler.default_cuda_memory,
-            max_per_device: f64::from(config.scheduler.max_per_device.max(1)),
-        }
+impl<'a> Fleet<'a> {
+    fn of(table: &'a LeaseTable, config: &'a Config) -> Self {
+        let limits = table.devices().into_iter().map(|info| table.limits_of(info.device));
+        let beside = (0..table.slots_beside()).map(|_| None);
+        Self { table, limits: limits.chain(beside).collect(), config }
     }
 
-    fn memory(&self, task: &ScheduledTask) -> Size {
-        task.needs().cuda_memory.unwrap_or(self.default_memory)
-    }
-
-    /// Which devices the task fits on when nothing else is there.
-    fn fitting(&self, task: &ScheduledTask) -> Vec<bool> {
-        let memory = self.memory(task);
-        let fits = |(info, limits): &(DeviceInfo, Option<CardLimits>)| {
-            let is_beside = self.has_slots_beside && info.device == Device::Cpu;
-            task.pin().map_or(!is_beside, |pin| pin.matches(info.device, info.uuid.as_deref()))
-                && limits.is_none_or(|limits| limits.alone >= memory)
-        };
-        self.devices.iter().map(fits).collect()
+    /// What a task asks of them, as far as is known before the run.
+    fn request(&self, task: &ScheduledTask) -> LeaseRequest {
+        task.lease_request(TaskKey { group: 0, place: 0 }, self.config)
     }
 
     /// What a device has: the gigabytes that leases share, or 1 where memory does not count.
@@ -140,17 +120,17 @@ impl Fleet {
     }
 
     /// What the task takes at least of its devices while it trains, in the unit of [`Self::whole`].
-    fn part(&self, task: &ScheduledTask, fitting: &[bool]) -> f64 {
-        let memory = self.memory(task).gigabytes();
+    fn part(&self, request: &LeaseRequest, fitting: &[bool]) -> f64 {
+        let memory = request.memory.gigabytes();
         let of_device = |limits: &Option<CardLimits>| match limits {
             // A task that has more than leases may share is alone on its card.
-            Some(_) if !task.needs().exclusive => memory.min(Self::whole(*limits)),
+            Some(_) if !request.exclusive => memory.min(Self::whole(*limits)),
             limits => Self::whole(*limits),
         };
-        let devices = self.devices.iter().zip(fitting).filter(|(_, fits)| **fits);
-        let mut parts: Vec<f64> = devices.map(|((_, limits), _)| of_device(limits)).collect();
+        let devices = self.limits.iter().zip(fitting).filter(|(_, fits)| **fits);
+        let mut parts: Vec<f64> = devices.map(|(limits, _)| of_device(limits)).collect();
         parts.sort_by(f64::total_cmp);
-        parts.iter().take(task.needs().devices as usize).sum()
+        parts.iter().take(request.devices as usize).sum()
     }
 
     /// How many seconds a set of devices is busy with what is confined to it.
@@ -159,11 +139,10 @@ impl Fleet {
         if first_load.is_infinite() {
             return 0.0;
         }
-        let devices =
-            || self.devices.iter().zip(set).filter(|(_, within)| **within).map(|((_, limits), _)| limits);
+        let devices = || self.limits.iter().zip(set).filter(|(_, within)| **within).map(|(limits, _)| limits);
         let whole: f64 = devices().map(|limits| Self::whole(*limits)).sum();
-        let places: f64 =
-            devices().map(|limits| if limits.is_some() { self.max_per_device } else { 1.0 }).sum();
+        let max_per_device = f64::from(self.config.scheduler.max_per_device.max(1));
+        let places: f64 = devices().map(|limits| if limits.is_some() { max_per_device } else { 1.0 }).sum();
         let divided = |work: f64, among: f64| if among > 0.0 { work / among } else { 0.0 };
         first_load + divided(work, whole).max(divided(unestimated, places))
     }
