@@ -48,6 +48,8 @@ pub struct Durations {
     under_way: BTreeMap<(Name, Name), UnderWay>,
     /// Whether any task was given to a process that had served others.
     any_reused: bool,
+    /// How many processes are kept now, as far as events show: those that had to make room end unseen.
+    kept: u64,
     run: RunHistory,
 }
 
@@ -71,8 +73,9 @@ impl Durations {
         if let RunEvent::RunStarted { .. } = event {
             // No more events come of attempts that were under way when the session before was cut off.
             self.under_way.clear();
+            self.kept = 0;
         }
-        self.run.observe(time, event, || self.finished.values().any(|seen| seen.exit.is_none()));
+        self.run.observe(time, event, self.kept > 0);
         let Some((group, task, _)) = event.task() else { return };
         if matches!(event, RunEvent::TaskProgress { .. } | RunEvent::TaskItem { .. }) {
             return;
@@ -81,6 +84,7 @@ impl Durations {
         match event {
             RunEvent::TaskStarted { reused, .. } => {
                 self.any_reused |= reused;
+                self.kept = self.kept.saturating_sub(u64::from(*reused));
                 let under_way = UnderWay { started: time, reused: *reused, ..UnderWay::default() };
                 self.under_way.insert(key, under_way);
             }
@@ -145,6 +149,7 @@ impl Durations {
         let (Some(released), Some(seen)) = (attempt.released, self.finished.get_mut(&key)) else { return };
         // The event of a process that is kept comes in the moment in which the training ends.
         if time <= released {
+            self.kept += 1;
             return;
         }
         let exit = duration(time - released);

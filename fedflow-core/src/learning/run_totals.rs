@@ -45,8 +45,8 @@ struct GroupOver {
 }
 
 impl RunHistory {
-    /// Takes an event. `any_kept` tells whether any process was kept after its task.
-    pub(super) fn observe(&mut self, seconds: f64, event: &RunEvent, any_kept: impl FnOnce() -> bool) {
+    /// Takes an event. `any_kept` tells whether a process is kept now.
+    pub(super) fn observe(&mut self, seconds: f64, event: &RunEvent, any_kept: bool) {
         match event {
             RunEvent::RunStarted { .. } => {
                 self.session = None;
@@ -69,7 +69,7 @@ impl RunHistory {
                 self.group_over = None;
             }
             (RunEvent::RunFinished { .. }, Some(GroupOver { at, is_last: true })) => {
-                let mean = if any_kept() { &mut self.dismissal } else { &mut self.between_groups };
+                let mean = if any_kept { &mut self.dismissal } else { &mut self.between_groups };
                 mean.add(seconds - *at);
                 self.group_over = None;
             }

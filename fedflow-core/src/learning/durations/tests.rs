@@ -170,6 +170,35 @@ fn the_end_of_a_group_is_told_by_the_next_one_that_waited_for_it() {
 }
 
 #[test]
+fn an_end_for_which_no_process_was_left_shows_the_pause() {
+    let over = RunEvent::GroupFinished { group: name("g"), finished: 2, failed: 0, cancelled: 0 };
+    let ended = RunEvent::RunFinished { outcome: RunOutcome::Complete };
+    let pause = |is_last_kept: bool| {
+        let mut first = attempt("g", "first", 0.0, 10.0);
+        let mut second = attempt("g", "second", 20.0, 10.0);
+        // The process of the first one goes on to the second one at once.
+        keep(&mut first);
+        if let RunEvent::TaskStarted { reused, .. } = &mut second[0].1 {
+            *reused = true;
+        }
+        if is_last_kept {
+            keep(&mut second);
+        }
+        let end = [(50.0, over.clone()), (50.5, ended.clone())];
+        learned([first, second, end.to_vec()].concat()).between_groups()
+    };
+    assert_eq!(pause(false), Some(Duration::from_millis(500)));
+    assert_eq!(pause(true), None, "the process had to exit first");
+}
+
+/// Has the process of an attempt kept after it.
+fn keep(attempt: &mut [(f64, RunEvent)]) {
+    if let [.., (released, _), (exited, _)] = attempt {
+        *exited = *released;
+    }
+}
+
+#[test]
 fn what_has_not_run_takes_as_long_as_its_like() {
     let durations = learned(
         [
