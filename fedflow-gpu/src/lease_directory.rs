@@ -15,7 +15,7 @@ mod new_files;
 pub(crate) use beacon::Beacon;
 pub(crate) use card_lock::{CardLock, HeldLock, NotLocked};
 pub use directory::LeaseScope;
-pub(crate) use directory::{Directory, DirectoryState, FILE_MODE, read_whole};
+pub(crate) use directory::{Directory, DirectoryState, FILE_MODE, OpenDirectory, read_whole};
 pub use ledger_error::{LedgerError, LedgerFault};
 pub(crate) use line_format::{EMPTY, LINE, Line, decode, encode};
 pub(crate) use new_files::next_number;

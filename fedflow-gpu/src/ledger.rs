@@ -128,9 +128,10 @@ impl Ledger {
         if let Some(file) = survey.unreadable.into_iter().next() {
             return Err(file.error);
         }
-        let own = BookingFile::create(&directory)?;
+        // The directory is watched before the file is there: so its removal causes an event.
         let alarm =
             Alarm::new(&directory).map_err(|error| LedgerError::directory(directory.path(), error))?;
+        let own = BookingFile::create(&directory)?;
         Ok(Self {
             directory,
             cards,

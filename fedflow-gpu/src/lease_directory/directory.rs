@@ -38,6 +38,17 @@ pub(crate) struct Directory {
     scope: LeaseScope,
 }
 
+/// One of the directories that had the path one after the other.
+#[derive(Debug)]
+pub(crate) struct OpenDirectory(Arc<OwnedFd>);
+
+impl OpenDirectory {
+    /// A path by which the kernel finds it even if it is renamed.
+    pub(crate) fn kernel_path(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/self/fd/{}", self.0.as_raw_fd()))
+    }
+}
+
 /// Which files a directory has. As long as it is the same, no file was made or removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct DirectoryState {
@@ -175,21 +186,25 @@ impl Directory {
         &self.path
     }
 
-    /// Calls `act` with a path by which the kernel finds this directory even if it is renamed.
-    pub(crate) fn with_kernel_path<R>(&self, act: impl FnOnce(PathBuf) -> R) -> R {
-        let fd = self.fd();
-        act(PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd())))
+    /// The directory that is open now, until the value is dropped.
+    pub(crate) fn open_now(&self) -> OpenDirectory {
+        OpenDirectory(self.fd())
+    }
+
+    /// Whether no other directory was opened since.
+    pub(crate) fn is_open_now(&self, directory: &OpenDirectory) -> bool {
+        Arc::ptr_eq(&self.current(), &directory.0)
     }
 
     /// Opens the directory anew by its path if it was removed or replaced, as a session manager does when a user logs
     /// out, and makes it again if it is gone. Other runs look for it there.
     pub(crate) fn renew(&self) -> Result<(), LedgerError> {
-        if self.is_in_place() {
-            return Ok(());
+        // One thread after the other, so that a later directory never gives way to an earlier one.
+        let mut current = self.current();
+        if !self.is_named(&current) {
+            let failed = |fault| LedgerError::directory(&self.path, fault);
+            *current = Self::open_or_make(&self.path).map_err(failed)?.fd();
         }
-        let failed = |fault| LedgerError::directory(&self.path, fault);
-        let made = Self::open_or_make(&self.path).map_err(failed)?;
-        *self.current() = made.fd();
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 
 use super::booking_file::PREFIX;
-use crate::lease_directory::Directory;
+use crate::lease_directory::{Directory, OpenDirectory};
 use crate::machine::{Unwatchable, is_stopped, monotonic_now, watch_for_end};
 
 /// How often a request is tried again if no event can wake it: the system's inotify instances are used up, or a holder
@@ -54,15 +54,17 @@ struct AlarmState {
     ended: bool,
     /// Whether a thread waits for it, or will.
     watched: bool,
+    /// Whether the directory was removed, and the next one is not watched yet.
+    is_lost: bool,
 }
 
 impl AlarmState {
     /// How long to wait for an event at most.
-    fn timeout(&self, is_lost: bool) -> Option<Duration> {
+    fn timeout(&self) -> Option<Duration> {
         if self.at_once {
             return Some(Duration::ZERO);
         }
-        let looks = (is_lost || self.armed && self.unwatched).then_some(LOOK_AGAIN);
+        let looks = (self.is_lost || self.armed && self.unwatched).then_some(LOOK_AGAIN);
         let until = self.look_at.map(|at| at.since(monotonic_now()));
         let stops = (!self.claimants.is_empty()).then_some(LOOK_AT_CLAIMANTS);
         [looks, until, stops].into_iter().flatten().min()
@@ -168,12 +170,11 @@ impl Alarm {
         own_name: impl Fn() -> String,
         restore: impl Fn() -> bool,
     ) -> Woken {
-        let mut is_lost = false;
         loop {
-            let (holders, timeout) = {
+            let (holders, timeout, was_lost) = {
                 let state = self.lock();
                 let holders: Vec<Arc<OwnedFd>> = state.holders.values().cloned().collect();
-                (holders, state.timeout(is_lost))
+                (holders, state.timeout(), state.is_lost)
             };
             let mut descriptors = vec![PollFd::new(&self.trigger, PollFlags::IN)];
             // A missing descriptor has no place in the list, so each place is noted when it is filled.
@@ -195,20 +196,19 @@ impl Alarm {
             let (released, other_ready) = (is_ready(inotify_at), is_ready(other_at));
             self.clear_trigger();
             let Events { mut released, removed } = self.read_events(released, &own_name);
-            if removed || is_lost {
-                // It may be another directory, in which something was released before it was watched.
-                released = true;
-                is_lost = !(self.watch_anew() && restore());
-            }
+            let is_lost = (removed || was_lost) && !self.follow(&restore);
+            // It may be another directory, in which something was released before it was watched.
+            released |= removed || was_lost;
 
             let mut state = self.lock();
+            state.is_lost = is_lost;
             state.seen += u64::from(released);
             if state.ended {
                 return Woken::Ended;
             }
             let looks_again = ready == 0 && (state.unwatched || state.any_stopped()) || state.is_due();
             if state.armed && (released || any_ended || state.at_once || looks_again) {
-                *state = AlarmState { seen: state.seen, watched: true, ..AlarmState::default() };
+                *state = AlarmState { seen: state.seen, watched: true, is_lost, ..AlarmState::default() };
                 return Woken::Released;
             }
             drop(state);
@@ -235,10 +235,18 @@ impl Alarm {
         found
     }
 
-    /// Watches the directory that has its path now.
-    fn watch_anew(&self) -> bool {
-        let renewed = self.directory.renew().is_ok();
-        renewed && self.inotify.as_ref().is_none_or(|inotify| add_watch(inotify, &self.directory).is_ok())
+    /// Watches the directory that has its path now, and restores the own file there. Says whether both is done.
+    ///
+    /// From then on the removal of the own file causes an event, however the directory goes. That of the directory may
+    /// cause none: the kernel reports it when the last file of it is closed, and supervisors that wait keep some open.
+    fn follow(&self, restore: impl Fn() -> bool) -> bool {
+        if self.directory.renew().is_err() {
+            return false;
+        }
+        let watched = self.directory.open_now();
+        let is_watched = self.inotify.as_ref().is_none_or(|inotify| add_watch(inotify, &watched).is_ok());
+        // It may have been removed before it was watched, and the file restored in the next one.
+        is_watched && restore() && self.directory.is_open_now(&watched)
     }
 
     fn wake(&self) {
@@ -266,12 +274,88 @@ struct Events {
 
 fn watch(directory: &Directory) -> rustix::io::Result<OwnedFd> {
     let inotify = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
-    add_watch(&inotify, directory)?;
+    add_watch(&inotify, &directory.open_now())?;
     Ok(inotify)
 }
 
-fn add_watch(inotify: &OwnedFd, directory: &Directory) -> rustix::io::Result<()> {
+fn add_watch(inotify: &OwnedFd, directory: &OpenDirectory) -> rustix::io::Result<()> {
     let changes = WatchFlags::ATTRIB | WatchFlags::CLOSE_WRITE | WatchFlags::DELETE;
     let events = changes | WatchFlags::DELETE_SELF | WatchFlags::MOVE_SELF | WatchFlags::ONLYDIR;
-    directory.with_kernel_path(|path| inotify::add_watch(inotify, path, events)).map(drop)
+    inotify::add_watch(inotify, directory.kernel_path(), events).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::fs::{self, File, Permissions};
+    use std::os::fd::AsFd;
+    use std::os::unix::fs::PermissionsExt;
+
+    use rustix::time::{
+        Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+        timerfd_settime,
+    };
+
+    use super::*;
+    use crate::ledger::booking_file::BookingFile;
+    use crate::ledger::own_bookings::OwnBookings;
+    use crate::machine::DeviceEnvironment;
+
+    /// Readable after ten seconds, when all that a test waits for has long come.
+    fn limit() -> OwnedFd {
+        let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC).expect("a timer");
+        let never = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let once = Itimerspec { it_interval: never, it_value: Timespec { tv_sec: 10, ..never } };
+        timerfd_settime(&timer, TimerfdTimerFlags::empty(), &once).expect("it is set");
+        timer
+    }
+
+    /// One supervisor's watch, whose directory is removed while it is watched anew; `restore` is what its thread does about
+    /// its file then.
+    fn removed_while_followed(restore: impl Fn(&OwnBookings) -> bool) {
+        let root = tempfile::tempdir().expect("a directory");
+        let path = root.path().join("leases");
+        let environment = DeviceEnvironment { lease_dir: Some(path.clone()), ..DeviceEnvironment::default() };
+        let directory = Directory::open(&environment).expect("it is made");
+        let alarm = Alarm::new(&directory).expect("an alarm");
+        let own = OwnBookings::new(BookingFile::create(&directory).expect("a file"));
+        // Other supervisors keep files of the removed directory open, so that its removal causes no event.
+        let _kept_open = File::create(path.join("card-of-another")).expect("a file");
+        let limit = limit();
+        let is_removed = Cell::new(false);
+        let wait = || {
+            alarm.arm(alarm.seen(), []);
+            alarm.wait(
+                Some(limit.as_fd()),
+                || own.name(),
+                || {
+                    if is_removed.replace(true) {
+                        return own.restore().is_ok();
+                    }
+                    fs::remove_dir_all(&path).expect("it is removed");
+                    restore(&own)
+                },
+            )
+        };
+
+        alarm.begin();
+        fs::remove_file(path.join(own.name())).expect("it is removed");
+        assert_eq!(wait(), Woken::Released);
+        // As its supervisor does when it leases.
+        own.restore().expect("it is made again");
+        assert_eq!(wait(), Woken::Released, "the file that was removed is closed");
+        let another = File::create(path.join("supervisor-of-another")).expect("a file");
+        another.set_permissions(Permissions::from_mode(0o644)).expect("it gives something back");
+        assert_eq!(wait(), Woken::Released, "the next directory is watched");
+    }
+
+    #[test]
+    fn a_directory_that_goes_while_it_is_watched_anew_is_followed() {
+        removed_while_followed(|own| own.restore().is_ok());
+    }
+
+    #[test]
+    fn a_directory_that_could_not_be_followed_is_followed_later() {
+        removed_while_followed(|_| false);
+    }
 }
