@@ -87,21 +87,21 @@ pub use leasing::lease::{Lease, LeaseId, LeaseRequest, Share, Unleasable};
 pub use leasing::table::LeaseTable;
 pub use model::config::*;
 pub use model::device::{Device, DeviceError, DeviceInfo, Pin};
-pub use model::failure::{Failure, FailureKind, LastLines, Stage};
-pub use model::grouped_digits::grouped_digits;
 pub use model::identity::{TaskKey, WorkerId};
-pub use model::left_running::{LeftProcess, LeftRunning};
 pub use model::limits::Limits;
 pub use model::memory::card_limits::CardLimits;
 pub use model::memory_use::{EstimateSource, MemoryUse};
 pub use model::name::{IntoName, MAX_NAME_BYTES, Name, NameError};
 pub use model::oom::{ExtraOomSigns, OomSigns};
-pub use model::printed_text::{PrintedText, printed_text};
+pub use model::outcome::failure::{Failure, FailureKind, LastLines, Stage};
+pub use model::outcome::left_running::{LeftProcess, LeftRunning};
+pub use model::outcome::status::{IllegalTransition, TaskStatus, Transition};
 pub use model::process::{ProcessId, ProcessStat};
 pub use model::quantity::{Size, SizeError};
 pub use model::run_event::{RunEvent, RunOutcome};
 pub use model::session_setup::SessionSetup;
-pub use model::status::{IllegalTransition, TaskStatus, Transition};
+pub use model::text::grouped_digits::grouped_digits;
+pub use model::text::printed_text::{PrintedText, printed_text};
 pub use model::time::Time;
 pub use model::value::{
     Dict, MAX_DEPTH, PlainDict, Value, ValueError, from_value, non_finite_text, to_value,

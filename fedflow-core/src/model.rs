@@ -2,17 +2,13 @@
 
 pub(crate) mod config;
 pub(crate) mod device;
-pub(crate) mod failure;
-pub(crate) mod grouped_digits;
 pub(crate) mod identity;
-pub(crate) mod left_running;
 pub(crate) mod limits;
 pub(crate) mod memory;
-pub(crate) mod printed_text;
+pub(crate) mod outcome;
 pub(crate) mod run_event;
-pub(crate) mod seconds;
 pub(crate) mod session_setup;
-pub(crate) mod status;
+pub(crate) mod text;
 pub(crate) mod time;
 pub(crate) mod value;
 

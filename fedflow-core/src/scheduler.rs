@@ -19,14 +19,13 @@
 //!
 //! # Where it is decided
 //!
-//! Control flow stands in five files, which hold no state and read from top to bottom: this one says what follows an input,
-//! `dispatch` what may go on now, `device_requests` which worker asks for a device and what follows a refusal, `attempt` how
-//! an attempt goes its way, and `aftermath` what becomes of a task whose attempt has no result. They move the `parts`, which
-//! own their state and know nothing of the five:
+//! This file says what follows an input. The files in `control_flow` go on from there; they hold no state and read from top
+//! to bottom: `dispatch` says what may go on now, `device_requests` which worker asks for a device and what follows a
+//! refusal, `attempt` how an attempt goes its way, `aftermath` what becomes of a task whose attempt has no result,
+//! `measured` what follows when memory was measured, and `waiting` what a run that stands still waits for. They move the `parts`, which own their state and know nothing of them:
 //!
 //! - `tasks/groups`: which tasks are ready and in which order, in a queue for each `tasks/demand`, and which wait for
-//!   another's data; `tasks/memory`:
-//!   estimates, and what is learned; `tasks/retry`: every decision after a failure;
+//!   another's data; `tasks/memory`: estimates, and what is learned; `tasks/retry`: every decision after a failure;
 //! - `processes/workers`: the phases, with the table of what counts in which; `processes/kept_processes`: processes without
 //!   a task; `processes/ladder`: how hard a process is ended, and how patiently; `processes/affinity`: whether a task waits
 //!   for the card that its process is tied to;
@@ -35,21 +34,19 @@
 //! - `timers`: when something is due; `interface/outbox`: what is to be polled.
 
 mod admission;
-mod aftermath;
-mod attempt;
-mod device_requests;
+mod control_flow;
 mod devices;
-mod dispatch;
 mod interface;
 mod invariants;
 mod parts;
 mod processes;
+mod standstill;
 mod tasks;
 mod timers;
-mod waiting;
 
 use admission::Admission;
-use attempt::Death;
+use control_flow::attempt::{self, Death};
+use control_flow::{aftermath, device_requests, dispatch, measured, waiting};
 use devices::device_set::Devices;
 use devices::lease_pass::LeasePass;
 pub use interface::input::{Answer, SchedulerInput, SchedulerSetup};
@@ -59,19 +56,19 @@ use parts::Parts;
 use processes::kept_processes::KeptProcesses;
 use processes::ladder::Ladder;
 use processes::workers::{Moving, Phase, Workers};
+use standstill::Standstill;
 use tasks::demand::Fitting;
 use tasks::groups::Groups;
 use tasks::memory::TaskMemory;
 pub use tasks::task::ScheduledTask;
 pub(crate) use tasks::task::start_order;
 use timers::{Due, Timers};
-use waiting::standstill::Standstill;
 
 use crate::learning::estimates::Estimates;
 use crate::model::device::Device;
-use crate::model::failure::{Failure, FailureKind, Stage};
 use crate::model::identity::WorkerId;
 use crate::model::name::Name;
+use crate::model::outcome::failure::{Failure, FailureKind, Stage};
 use crate::model::run_event::RunEvent;
 use crate::model::time::Time;
 use crate::ports::{Severity, StopLevel, WorkerEvent};
@@ -122,7 +119,7 @@ impl Scheduler {
             SchedulerInput::Worker { worker, event } => self.heard(now, worker, event),
             SchedulerInput::Answer(answer) => self.answered(now, answer),
             SchedulerInput::DevicesChanged => self.parts.lease_pass.request(),
-            SchedulerInput::Host(sample) => attempt::host_sampled(&mut self.parts, now, sample),
+            SchedulerInput::Host(sample) => measured::host_sampled(&mut self.parts, now, sample),
             SchedulerInput::Cancel(task) => aftermath::cancel(&mut self.parts, now, task),
             SchedulerInput::Broken { task, message } => {
                 aftermath::break_task(&mut self.parts, now, task, &message);
@@ -322,10 +319,10 @@ impl Scheduler {
                 }
             }
             (Some(Asked::Peak { lease, trains: true }), Answer::Peak(Some(peak))) => {
-                attempt::sampled(parts, now, lease, peak);
+                measured::sampled(parts, now, lease, peak);
             }
             (Some(Asked::Peak { lease, trains: false }), Answer::Peak(peak)) => {
-                attempt::trained(parts, lease, peak);
+                measured::trained(parts, lease, peak);
             }
             (Some(Asked::Lost { worker, event, .. }), Answer::Lost(lost)) => {
                 self.follow(now, worker, event, lost);

@@ -6,13 +6,13 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::model::device::{Device, DeviceInfo};
-use crate::model::failure::Failure;
-use crate::model::left_running::LeftRunning;
 use crate::model::memory_use::MemoryUse;
 use crate::model::name::Name;
+use crate::model::outcome::failure::Failure;
+use crate::model::outcome::left_running::LeftRunning;
 use crate::model::quantity::Size;
-use crate::model::seconds;
 use crate::model::session_setup::SessionSetup;
+use crate::model::text::seconds;
 use crate::model::value::{Dict, Value};
 
 /// Something that happened in a run.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::device::Device;
 use crate::model::quantity::Size;
-use crate::model::seconds;
+use crate::model::text::seconds;
 
 /// What was seen of all devices at one time, or over a stretch of time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

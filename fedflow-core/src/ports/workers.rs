@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use super::settings::StopLevel;
 use crate::leasing::lease::Lease;
-use crate::model::failure::{FailureKind, LastLines};
 use crate::model::identity::WorkerId;
-use crate::model::left_running::LeftRunning;
 use crate::model::name::Name;
 use crate::model::oom::ExtraOomSigns;
+use crate::model::outcome::failure::{FailureKind, LastLines};
+use crate::model::outcome::left_running::LeftRunning;
 use crate::model::quantity::Size;
 use crate::model::time::Time;
 use crate::model::value::{Dict, Value};

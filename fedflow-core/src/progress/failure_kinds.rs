@@ -2,8 +2,8 @@
 
 use indexmap::IndexMap;
 
-use crate::model::failure::{Failure, FailureKind, Stage};
 use crate::model::name::Name;
+use crate::model::outcome::failure::{Failure, FailureKind, Stage};
 
 /// Failed tasks by the kind of their failure: failures are of one kind if they differ only in what each says of its own
 /// task. It keeps `KINDS` kinds at most, and `NAMED` tasks of each; the others are counted.

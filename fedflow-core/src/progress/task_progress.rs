@@ -4,9 +4,9 @@ use std::fmt;
 use std::ops::Deref;
 
 use crate::model::device::Device;
-use crate::model::failure::{Failure, FailureKind};
 use crate::model::name::Name;
 use crate::model::name_index::Named;
+use crate::model::outcome::failure::{Failure, FailureKind};
 use crate::model::run_event::RunEvent;
 use crate::model::value::Dict;
 
@@ -374,7 +374,7 @@ mod tests {
 
     #[test]
     fn an_attempt_that_failed_trained_or_was_cut_off_counts() {
-        let failure = |kind| Failure::new(crate::model::failure::Stage::Load, kind, "no data");
+        let failure = |kind| Failure::new(crate::model::outcome::failure::Stage::Load, kind, "no data");
         let (group, task, attempt) = (name("g"), name("t"), 1);
         let retried = |kind| RunEvent::TaskRetried {
             group: name("g"),
@@ -420,7 +420,8 @@ mod tests {
         let mut run = RunProgress::default();
         begin(&mut run, 7);
         start(&mut run, 1);
-        let error = Failure::new(crate::model::failure::Stage::Load, FailureKind::Exit, "exit code 1");
+        let error =
+            Failure::new(crate::model::outcome::failure::Stage::Load, FailureKind::Exit, "exit code 1");
         let (group, task) = (name("g"), name("t"));
         let (load_time, train_time, device) = (None, None, None);
         run.apply(

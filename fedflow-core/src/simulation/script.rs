@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::learning::stage_times::Lead;
-use crate::model::failure::{FailureKind, Stage};
+use crate::model::outcome::failure::{FailureKind, Stage};
 use crate::model::quantity::Size;
 use crate::ports::Assignment;
 

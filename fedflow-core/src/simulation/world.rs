@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use crate::learning::stage_times::Lead;
 use crate::leasing::table::LeaseTable;
-use crate::model::failure::{FailureKind, LastLines, Stage};
 use crate::model::identity::WorkerId;
+use crate::model::outcome::failure::{FailureKind, LastLines, Stage};
 use crate::model::quantity::Size;
 use crate::model::run_event::RunEvent;
 use crate::model::time::Time;

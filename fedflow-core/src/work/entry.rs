@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::model::device::Device;
-use crate::model::failure::Failure;
 use crate::model::name::Name;
 use crate::model::name_index::Named;
+use crate::model::outcome::failure::Failure;
+use crate::model::outcome::status::{IllegalTransition, TaskStatus, Transition};
 use crate::model::run_event::RunEvent;
-use crate::model::status::{IllegalTransition, TaskStatus, Transition};
 use crate::model::value::Dict;
 use crate::work::spec::TaskSpec;
 

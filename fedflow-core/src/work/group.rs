@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::model::device::Pin;
-use crate::model::failure::{Failure, FailureKind, Stage};
 use crate::model::limits::Limits;
 use crate::model::name::{IntoName, Name, NameError};
 use crate::model::name_index::NameIndex;
+use crate::model::outcome::failure::{Failure, FailureKind, Stage};
+use crate::model::outcome::status::{IllegalTransition, TaskStatus};
 use crate::model::quantity::Size;
 use crate::model::run_event::RunEvent;
-use crate::model::status::{IllegalTransition, TaskStatus};
 use crate::model::value::Dict;
 use crate::work::entry::{RecordedOutcome, TaskEntry};
 use crate::work::spec::{ExpectedTimes, TaskSpec};

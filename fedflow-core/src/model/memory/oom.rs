@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::failure::Stage;
+use crate::model::outcome::failure::Stage;
 
 /// What GPU frameworks print when a card has not enough memory.
 const CARD_WORDS: [&str; 9] = [

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::leasing::lease::Lease;
 use crate::model::device::Device;
-use crate::model::failure::Failure;
 use crate::model::name::Name;
+use crate::model::outcome::failure::Failure;
 use crate::model::run_event::RunEvent;
 use crate::scheduler::tasks::memory::UseReport;
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::model::config::SchedulerConfig;
 use crate::model::device::Device;
-use crate::model::failure::{Failure, FailureKind, Stage};
+use crate::model::outcome::failure::{Failure, FailureKind, Stage};
 
 /// The budgets that a task has used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::leasing::lease::Lease;
 use crate::model::device::Device;
-use crate::model::failure::{Failure, Stage};
 use crate::model::limits::Limits;
+use crate::model::outcome::failure::{Failure, Stage};
 use crate::model::time::Time;
 
 /// Where a worker is. Each phase owns what only it needs.

@@ -1,21 +1,21 @@
 //! Devices for workers that have loaded: which asks next, and what follows when it is refused.
 
 use super::attempt;
-use super::devices::lease_pass::{Finding, Refusal};
-use super::interface::outbox::Asked;
-use super::parts::Parts;
-use super::processes::affinity;
-use super::processes::workers::{Moving, Phase, Worker};
-use super::timers::Due;
 use crate::leasing::lease::{LeaseId, LeaseRequest, Unleasable};
 use crate::model::device::Device;
-use crate::model::failure::{Failure, FailureKind, Stage};
 use crate::model::identity::WorkerId;
+use crate::model::outcome::failure::{Failure, FailureKind, Stage};
 use crate::model::time::Time;
 use crate::ports::Severity;
+use crate::scheduler::devices::lease_pass::{Finding, Refusal};
+use crate::scheduler::interface::outbox::Asked;
+use crate::scheduler::parts::Parts;
+use crate::scheduler::processes::affinity;
+use crate::scheduler::processes::workers::{Moving, Phase, Worker};
+use crate::scheduler::timers::Due;
 
 /// Asks for a device for the longest waiter that was not asked for in this pass.
-pub(super) fn ask_for_lease(parts: &mut Parts, now: Time) -> bool {
+pub(in crate::scheduler) fn ask_for_lease(parts: &mut Parts, now: Time) -> bool {
     let active = parts.groups.active();
     parts.lease_pass.begin_if_due(|| parts.workers.waiting(active));
     while let Some(id) = parts.lease_pass.next() {
@@ -42,7 +42,7 @@ pub(super) fn ask_for_lease(parts: &mut Parts, now: Time) -> bool {
 }
 
 /// A lease can be refused for now: it is found out what would have to go for it, or where else the task could train.
-pub(super) fn refused(parts: &mut Parts, now: Time, id: WorkerId, request: LeaseRequest) {
+pub(in crate::scheduler) fn refused(parts: &mut Parts, now: Time, id: WorkerId, request: LeaseRequest) {
     // Those that have a task by now go last.
     let waiting = parts.workers.iter().rev().filter(|(other, _)| *other != id);
     let idle = parts.kept.leases().chain(waiting.filter_map(|(_, worker)| worker.idle_lease())).collect();
@@ -59,7 +59,13 @@ pub(super) fn refused(parts: &mut Parts, now: Time, id: WorkerId, request: Lease
 }
 
 /// Something was found out about a refused lease.
-pub(super) fn found(parts: &mut Parts, now: Time, id: WorkerId, request: LeaseRequest, finding: Finding) {
+pub(in crate::scheduler) fn found(
+    parts: &mut Parts,
+    now: Time,
+    id: WorkerId,
+    request: LeaseRequest,
+    finding: Finding,
+) {
     let is_over = match finding {
         Finding::AskOn(refusal) => return parts.outbox.ask(Asked::Room(refusal)),
         Finding::InTheWay(lease) => {
@@ -153,7 +159,7 @@ fn let_lease_go(parts: &mut Parts, now: Time, lease: LeaseId) {
 
 /// No device can ever give what a loaded task asks for: its card is too small for what it turned out to need, or was lost
 /// since it started.
-pub(super) fn never_leased(parts: &mut Parts, now: Time, id: WorkerId, reason: &Unleasable) {
+pub(in crate::scheduler) fn never_leased(parts: &mut Parts, now: Time, id: WorkerId, reason: &Unleasable) {
     let Some(worker) = parts.workers.get(id) else { return };
     if parts.groups.task_mut(worker.task).is_some_and(|task| parts.memory.distrust(task)) {
         return parts.lease_pass.request();

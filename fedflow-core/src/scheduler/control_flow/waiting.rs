@@ -1,23 +1,21 @@
 //! What a run waits for while devices of it are idle, so that it never waits silently. A task that waits for others of its
 //! run is told in no such way: that is what queues are for.
 
-pub(super) mod standstill;
-
-use super::admission::HostRoom;
-use super::interface::outbox::Asked;
-use super::interface::output::SchedulerOutput;
-use super::parts::Parts;
-use super::processes::workers::{Phase, Worker};
-use super::timers::Due;
 use crate::leasing::lease::LeaseRequest;
 use crate::model::device::Pin;
 use crate::model::identity::{TaskKey, WorkerId};
 use crate::model::time::Time;
 use crate::ports::{Obstacle, Wait, WaitCause};
-use standstill::{Change, Lack, TOLD_AFTER};
+use crate::scheduler::admission::HostRoom;
+use crate::scheduler::interface::outbox::Asked;
+use crate::scheduler::interface::output::SchedulerOutput;
+use crate::scheduler::parts::Parts;
+use crate::scheduler::processes::workers::{Phase, Worker};
+use crate::scheduler::standstill::{Change, Lack, TOLD_AFTER};
+use crate::scheduler::timers::Due;
 
 /// Looks whether the run waits, when there is nothing left to do. Says whether there is something to show.
-pub(super) fn review(parts: &mut Parts, now: Time) -> bool {
+pub(in crate::scheduler) fn review(parts: &mut Parts, now: Time) -> bool {
     let lacking = lacking(parts);
     let was_told = match (parts.standstill.observe(now, lacking.map(|(lack, _)| lack)), lacking) {
         (Change::IsDue, Some((lack, id))) => return tell(parts, lack, id),
@@ -38,7 +36,7 @@ pub(super) fn review(parts: &mut Parts, now: Time) -> bool {
 }
 
 /// A device was refused. What is in the way may be something else than what was told.
-pub(super) fn refused(parts: &mut Parts, now: Time) {
+pub(in crate::scheduler) fn refused(parts: &mut Parts, now: Time) {
     if parts.standstill.looks_again() {
         parts.timers.set(Due::Wait, now + TOLD_AFTER);
     }
@@ -112,7 +110,12 @@ fn tell(parts: &mut Parts, lack: Lack, id: WorkerId) -> bool {
 }
 
 /// It is known what is in the way of a task's request.
-pub(super) fn found(parts: &mut Parts, task: TaskKey, request: &LeaseRequest, obstacles: Vec<Obstacle>) {
+pub(in crate::scheduler) fn found(
+    parts: &mut Parts,
+    task: TaskKey,
+    request: &LeaseRequest,
+    obstacles: Vec<Obstacle>,
+) {
     let is_on_cpu = request.pin.as_ref().is_some_and(Pin::is_cpu);
     let memory = (parts.devices.any_with_memory() && !is_on_cpu).then_some(request.memory);
     show(parts, task, WaitCause::Devices { number: request.devices, memory, obstacles });

@@ -1,31 +1,31 @@
 //! What may go on now: leases for workers that have loaded, loading for those that are up, starts for tasks that are
 //! ready, in this order. It reads from top to bottom.
 
-use super::admission::{self, EnoughProcesses, HostRoom};
 use super::attempt;
 use super::device_requests;
-use super::devices::device_set::Fit;
-use super::interface::output::SchedulerOutput;
-use super::parts::Parts;
-use super::processes::affinity::CardUse;
-use super::processes::kept_processes::Taken;
-use super::processes::process::Process;
-use super::processes::workers::{Phase, Worker};
-use super::tasks::account::Estimate;
-use super::tasks::demand::Demand;
-use super::tasks::groups::ReadyTask;
-use super::timers::Due;
 use crate::model::identity::{TaskKey, WorkerId};
 use crate::model::quantity::Size;
 use crate::model::time::Time;
 use crate::ports::Severity;
+use crate::scheduler::admission::{self, EnoughProcesses, HostRoom};
+use crate::scheduler::devices::device_set::Fit;
+use crate::scheduler::interface::output::SchedulerOutput;
+use crate::scheduler::parts::Parts;
+use crate::scheduler::processes::affinity::CardUse;
+use crate::scheduler::processes::kept_processes::Taken;
+use crate::scheduler::processes::process::Process;
+use crate::scheduler::processes::workers::{Phase, Worker};
+use crate::scheduler::tasks::account::Estimate;
+use crate::scheduler::tasks::demand::Demand;
+use crate::scheduler::tasks::groups::ReadyTask;
+use crate::scheduler::timers::Due;
 
 /// How many processes are started ahead of need: up and past their handshake when the host gets room for them, or when
 /// one more task may be ahead of the devices. So many for each set of devices that tasks fit.
 const SPARE: u32 = 2;
 
 /// Does the next thing that may be done. False if there is none now.
-pub(super) fn go_on(parts: &mut Parts, now: Time) -> bool {
+pub(in crate::scheduler) fn go_on(parts: &mut Parts, now: Time) -> bool {
     parts.refit();
     device_requests::ask_for_lease(parts, now) || load(parts, now) || admit(parts, now) || start(parts, now)
 }

@@ -3,61 +3,56 @@
 
 use std::time::Duration;
 
-use super::interface::events::{self, Times};
-use super::interface::outbox::Asked;
-use super::interface::output::SchedulerOutput;
-use super::parts::Parts;
-use super::processes::kept_processes::KeptProcess;
-use super::processes::process::Process;
-use super::processes::workers::{Admitted, Ending, Moving, Phase, Worker};
-use super::tasks::account::{Account, Estimate};
-use super::tasks::memory::Sampled;
-use super::tasks::retry;
-use super::tasks::task::TaskState;
-use crate::leasing::lease::{Lease, LeaseId};
+use crate::leasing::lease::Lease;
 use crate::model::device::Device;
-use crate::model::failure::{Failure, FailureKind, LastLines};
 use crate::model::identity::{TaskKey, WorkerId};
+use crate::model::outcome::failure::{Failure, FailureKind, LastLines};
 use crate::model::quantity::Size;
 use crate::model::run_event::RunEvent;
 use crate::model::time::Time;
 use crate::model::value::Dict;
-use crate::ports::{HostSample, Severity};
-
-/// How long a process that was started for `train` has until its memory counts as measured. What a flow says of its
-/// memory is reserved for longer.
-const MEASURED_AFTER: Duration = Duration::from_secs(5);
+use crate::ports::Severity;
+use crate::scheduler::interface::events::{self, Times};
+use crate::scheduler::interface::outbox::Asked;
+use crate::scheduler::interface::output::SchedulerOutput;
+use crate::scheduler::parts::Parts;
+use crate::scheduler::processes::kept_processes::KeptProcess;
+use crate::scheduler::processes::process::Process;
+use crate::scheduler::processes::workers::{Admitted, Ending, Moving, Phase, Worker};
+use crate::scheduler::tasks::account::{Account, Estimate};
+use crate::scheduler::tasks::retry;
+use crate::scheduler::tasks::task::TaskState;
 
 /// How a process died.
 #[derive(Debug)]
-pub(super) struct Death {
-    pub(super) kind: FailureKind,
-    pub(super) message: String,
-    pub(super) last_lines: LastLines,
-    pub(super) killed_for_memory: bool,
-    pub(super) before_first_word: bool,
+pub(in crate::scheduler) struct Death {
+    pub(in crate::scheduler) kind: FailureKind,
+    pub(in crate::scheduler) message: String,
+    pub(in crate::scheduler) last_lines: LastLines,
+    pub(in crate::scheduler) killed_for_memory: bool,
+    pub(in crate::scheduler) before_first_word: bool,
 }
 
 /// An attempt that is over, and has left its task without an outcome.
 #[derive(Debug)]
-pub(super) struct Unfinished {
-    pub(super) task: TaskKey,
-    pub(super) attempt: u32,
-    pub(super) times: Times,
+pub(in crate::scheduler) struct Unfinished {
+    pub(in crate::scheduler) task: TaskKey,
+    pub(in crate::scheduler) attempt: u32,
+    pub(in crate::scheduler) times: Times,
     /// How many tasks its process had served before.
-    pub(super) served: u32,
+    pub(in crate::scheduler) served: u32,
     /// Whether its process died in the moment after it was given the task, without a word about it.
-    pub(super) died_unheard: bool,
+    pub(in crate::scheduler) died_unheard: bool,
     /// Whether the kernel killed it because the host's memory was short.
-    pub(super) host_oom: bool,
+    pub(in crate::scheduler) host_oom: bool,
     /// The device that was lost while it trained there.
-    pub(super) lost: Option<Device>,
+    pub(in crate::scheduler) lost: Option<Device>,
     /// `None` if it has not failed: the run is being stopped, or it made room for another task.
-    pub(super) failure: Option<Failure>,
+    pub(in crate::scheduler) failure: Option<Failure>,
 }
 
 /// Begins an attempt at a task in a new process, or in one that was kept. Its number and that of the attempt.
-pub(super) fn begin(
+pub(in crate::scheduler) fn begin(
     parts: &mut Parts,
     now: Time,
     key: TaskKey,
@@ -82,7 +77,7 @@ pub(super) fn begin(
 }
 
 /// A worker is up and has its task.
-pub(super) fn ready(parts: &mut Parts, now: Time, id: WorkerId) {
+pub(in crate::scheduler) fn ready(parts: &mut Parts, now: Time, id: WorkerId) {
     let place = parts.workers.next_place();
     let Some(worker) = parts.workers.get_mut(id) else { return };
     worker.lead_time = now.since(worker.entered);
@@ -94,7 +89,7 @@ pub(super) fn ready(parts: &mut Parts, now: Time, id: WorkerId) {
 }
 
 /// A spare worker may load.
-pub(super) fn admit_spare(parts: &mut Parts, now: Time, id: WorkerId, estimate: Estimate) {
+pub(in crate::scheduler) fn admit_spare(parts: &mut Parts, now: Time, id: WorkerId, estimate: Estimate) {
     let place = parts.workers.next_place();
     if let Some(worker) = parts.workers.get_mut(id) {
         worker.admitted = Some(Admitted { estimate, is_measured: false, was_spare: true });
@@ -103,7 +98,7 @@ pub(super) fn admit_spare(parts: &mut Parts, now: Time, id: WorkerId, estimate: 
 }
 
 /// A worker is told to load.
-pub(super) fn load(parts: &mut Parts, now: Time, id: WorkerId) {
+pub(in crate::scheduler) fn load(parts: &mut Parts, now: Time, id: WorkerId) {
     let Some(worker) = parts.workers.get(id) else { return };
     let (task, attempt) = (worker.task, worker.attempt);
     let was_spare = worker.admitted.is_some_and(|admitted| admitted.was_spare);
@@ -114,7 +109,7 @@ pub(super) fn load(parts: &mut Parts, now: Time, id: WorkerId) {
 }
 
 /// A worker has loaded: it waits for a device.
-pub(super) fn loaded(parts: &mut Parts, now: Time, id: WorkerId, load_time: Duration) {
+pub(in crate::scheduler) fn loaded(parts: &mut Parts, now: Time, id: WorkerId, load_time: Duration) {
     wait_for_device(parts, now, id);
     let Some(worker) = parts.workers.get_mut(id) else { return };
     worker.load_time = Some(load_time);
@@ -138,7 +133,7 @@ fn wait_for_device(parts: &mut Parts, now: Time, id: WorkerId) {
 }
 
 /// A worker was leased what it asked for: it trains.
-pub(super) fn train(parts: &mut Parts, now: Time, id: WorkerId, lease: Lease) {
+pub(in crate::scheduler) fn train(parts: &mut Parts, now: Time, id: WorkerId, lease: Lease) {
     parts.stop_moving(id);
     let Some(worker) = parts.workers.get_mut(id) else {
         return parts.outbox.push(SchedulerOutput::Release(lease.id));
@@ -165,7 +160,13 @@ pub(super) fn train(parts: &mut Parts, now: Time, id: WorkerId, lease: Lease) {
 }
 
 /// A worker has its result.
-pub(super) fn finished(parts: &mut Parts, now: Time, id: WorkerId, lease: &Lease, result: Dict) {
+pub(in crate::scheduler) fn finished(
+    parts: &mut Parts,
+    now: Time,
+    id: WorkerId,
+    lease: &Lease,
+    result: Dict,
+) {
     let Some(worker) = parts.workers.get(id) else { return };
     let (key, attempt) = (worker.task, worker.attempt);
     let (load_time, stays) = (worker.load_time.unwrap_or_default(), parts.stays(worker, lease));
@@ -206,50 +207,6 @@ fn end_train(parts: &mut Parts, id: WorkerId, lease: &Lease, train_time: Duratio
     parts.tell_released(task, attempt, train_time);
 }
 
-/// The host was sampled: the memory of those that train shows, and what they use of their cards is asked.
-pub(super) fn host_sampled(parts: &mut Parts, now: Time, sample: HostSample) {
-    parts.admission.observe(sample);
-    if parts.memory.may_end_trial() {
-        parts.lease_pass.request();
-    }
-    for id in parts.workers.ids() {
-        let Some(worker) = parts.workers.get(id).filter(|worker| worker.is_training()) else { continue };
-        let watched = parts.groups.task(worker.task).and_then(|task| parts.memory.watched(task));
-        if now.since(worker.entered) >= MEASURED_AFTER {
-            parts.is_measured(id);
-        }
-        if let Some(lease) = watched {
-            parts.outbox.ask(Asked::Peak { lease, trains: true });
-        }
-    }
-}
-
-/// The holder of a lease, which trains, has used so much of its card until now.
-pub(super) fn sampled(parts: &mut Parts, now: Time, lease: LeaseId, peak: Size) {
-    let task = parts.memory.holder(lease).and_then(|key| parts.groups.task_mut(key));
-    let Some(Sampled { learned, rebook }) = task.map(|task| parts.memory.sampled(now, task, peak)) else {
-        return;
-    };
-    if learned {
-        parts.lease_pass.request();
-    }
-    if let Some(memory) = rebook {
-        parts.outbox.ask(Asked::Rebook { lease, memory });
-    }
-}
-
-/// It is known how much of its card the holder of a lease has used, which has just ended to train.
-pub(super) fn trained(parts: &mut Parts, lease: LeaseId, peak: Option<Size>) {
-    let Some(key) = parts.memory.take_holder(lease) else { return };
-    let Some(task) = parts.groups.task_mut(key) else { return };
-    let attempt = task.attempts;
-    parts.memory.trained(task, peak);
-    // A process that is kept for others is not waited for.
-    if task.state == TaskState::Over && !parts.workers.any_at(key) {
-        parts.tell_memory(key, attempt);
-    }
-}
-
 /// Keeps the process of a worker whose task has its result.
 fn keep(parts: &mut Parts, id: WorkerId, lease: &Lease) {
     let Some(Worker { task: key, attempt, mut process, .. }) = parts.take_out(id) else { return };
@@ -270,7 +227,7 @@ fn keep(parts: &mut Parts, id: WorkerId, lease: &Lease) {
 }
 
 /// `train` failed in a process that lives; `lost` is the device that was lost meanwhile.
-pub(super) fn train_failed(
+pub(in crate::scheduler) fn train_failed(
     parts: &mut Parts,
     now: Time,
     id: WorkerId,
@@ -302,7 +259,7 @@ pub(super) fn train_failed(
 }
 
 /// A time limit of a worker has expired, or the patience with a process that is being ended.
-pub(super) fn timed_out(parts: &mut Parts, now: Time, id: WorkerId) {
+pub(in crate::scheduler) fn timed_out(parts: &mut Parts, now: Time, id: WorkerId) {
     if parts.ladder.step(now, id, &mut parts.timers, &mut parts.outbox) {
         return;
     }
@@ -315,7 +272,13 @@ pub(super) fn timed_out(parts: &mut Parts, now: Time, id: WorkerId) {
 }
 
 /// Ends a worker. What becomes of its task is decided when it is gone; without a failure it starts anew.
-pub(super) fn end(parts: &mut Parts, now: Time, id: WorkerId, failure: Option<Failure>, severity: Severity) {
+pub(in crate::scheduler) fn end(
+    parts: &mut Parts,
+    now: Time,
+    id: WorkerId,
+    failure: Option<Failure>,
+    severity: Severity,
+) {
     end_lost(parts, now, id, failure, None, severity);
 }
 
@@ -357,7 +320,7 @@ fn stop_working(parts: &mut Parts, now: Time, id: WorkerId, failure: Option<Fail
 
 /// Every process of a worker is gone. `lost` is the device that was lost while it trained there. Says what became of
 /// the attempt, if that leaves its task without an outcome.
-pub(super) fn gone(
+pub(in crate::scheduler) fn gone(
     parts: &mut Parts,
     now: Time,
     id: WorkerId,

@@ -3,19 +3,19 @@
 use std::time::Duration;
 
 use super::attempt::{self, Unfinished};
-use super::interface::events::{self, Times};
-use super::parts::Parts;
-use super::processes::workers::{Ending, Phase};
-use super::tasks::retry::{self, Failed, Verdict};
-use super::tasks::task::TaskState;
-use super::timers::Due;
-use crate::model::failure::{Failure, FailureKind, Stage};
 use crate::model::identity::TaskKey;
+use crate::model::outcome::failure::{Failure, FailureKind, Stage};
 use crate::model::time::Time;
 use crate::ports::Severity;
+use crate::scheduler::interface::events::{self, Times};
+use crate::scheduler::parts::Parts;
+use crate::scheduler::processes::workers::{Ending, Phase};
+use crate::scheduler::tasks::retry::{self, Failed, Verdict};
+use crate::scheduler::tasks::task::TaskState;
+use crate::scheduler::timers::Due;
 
 /// An attempt is over without a result.
-pub(super) fn attempt_over(parts: &mut Parts, now: Time, mut over: Unfinished) {
+pub(in crate::scheduler) fn attempt_over(parts: &mut Parts, now: Time, mut over: Unfinished) {
     match over.failure.take() {
         Some(failure) => attempt_failed(parts, now, &over, failure),
         None if parts.stop.is_none() => made_room(parts, now, &over),
@@ -83,7 +83,7 @@ fn try_again(parts: &mut Parts, now: Time, over: &Unfinished, error: Failure, de
 }
 
 /// The delay before the next attempt is over.
-pub(super) fn retry_due(parts: &mut Parts, key: TaskKey) {
+pub(in crate::scheduler) fn retry_due(parts: &mut Parts, key: TaskKey) {
     if parts.groups.task(key).is_some_and(|task| task.state == TaskState::Delayed) {
         parts.make_ready(key);
     }
@@ -95,7 +95,7 @@ fn fail_for_good(parts: &mut Parts, key: TaskKey, attempt: u32, times: Times, er
 }
 
 /// A task of a group that was just added cannot be run.
-pub(super) fn fail_unstarted(parts: &mut Parts, key: TaskKey, failure: Failure) {
+pub(in crate::scheduler) fn fail_unstarted(parts: &mut Parts, key: TaskKey, failure: Failure) {
     let Some(task) = parts.groups.task_mut(key) else { return };
     task.attempts += 1;
     let attempt = task.attempts;
@@ -103,13 +103,13 @@ pub(super) fn fail_unstarted(parts: &mut Parts, key: TaskKey, failure: Failure) 
 }
 
 /// A task is cancelled.
-pub(super) fn cancel(parts: &mut Parts, now: Time, key: TaskKey) {
+pub(in crate::scheduler) fn cancel(parts: &mut Parts, now: Time, key: TaskKey) {
     let cancelled = |stage| Failure::new(stage, FailureKind::Cancelled, "it was cancelled");
     give_up(parts, now, key, cancelled, Severity::Terminated);
 }
 
 /// A task cannot be run after all: it fails, and is not tried again.
-pub(super) fn break_task(parts: &mut Parts, now: Time, key: TaskKey, message: &str) {
+pub(in crate::scheduler) fn break_task(parts: &mut Parts, now: Time, key: TaskKey, message: &str) {
     // No retry would change it.
     if let Some(task) = parts.groups.task_mut(key) {
         task.spent.failures = u32::MAX;
