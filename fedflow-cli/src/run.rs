@@ -6,6 +6,7 @@
 mod builder;
 mod devices;
 mod earlier_sessions;
+mod new_run_directory;
 mod notice;
 mod open_error;
 mod open_run;

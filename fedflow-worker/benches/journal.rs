@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use fedflow_core::{Device, Dict, Name, Observer, RunEvent, Time};
 use fedflow_worker::store::{
-    Existing, Head, JournalNotice, JournalWriter, RunDir, RunLock, create_run_dir, read_journal, recover,
+    Head, JournalNotice, JournalWriter, RunDir, RunLock, create_run_dir, read_journal, recover,
 };
 
 const TASKS: u32 = 10_000;
@@ -114,7 +114,7 @@ impl Journal {
 fn fresh_run() -> (tempfile::TempDir, RunDir) {
     let place = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let root = tempfile::tempdir_in(place).expect("a directory can be made");
-    let run = create_run_dir(root.path(), Existing::Refuse).expect("a run directory can be made");
+    let run = create_run_dir(root.path()).expect("a run directory can be made");
     (root, run)
 }
 

@@ -97,7 +97,7 @@ mod start_check;
 pub mod own_processes {
     pub use crate::processes::end_descendants;
     #[cfg(feature = "host")]
-    pub use crate::processes::own_children;
+    pub use crate::processes::{own_children, own_parent};
 
     #[cfg(feature = "host")]
     pub use crate::host::remove_abandoned_directories;

@@ -17,9 +17,13 @@ mod test_shell;
 pub use own_process::own_children::own_children;
 #[cfg(feature = "runtime")]
 pub use own_process::own_descendants::end_descendants;
+#[cfg(feature = "host")]
+pub use own_process::own_parent::own_parent;
 
 #[cfg(feature = "host")]
 pub(crate) use kernel_files::{read_again, read_short};
+#[cfg(feature = "run-dir")]
+pub(crate) use killing::await_end;
 #[cfg(any(feature = "host", feature = "run-dir"))]
 pub(crate) use killing::end;
 #[cfg(feature = "host")]

@@ -8,10 +8,10 @@
 //!
 //! # use std::time::Duration;
 //! # use fedflow_core::{Dict, Observer as _, RunOutcome, Time};
-//! # use fedflow_worker::store::{Existing, Head, JournalWriter, RunLock, create_run_dir, new_run_token, unix_now};
+//! # use fedflow_worker::store::{Head, JournalWriter, RunLock, create_run_dir, new_run_token, unix_now};
 //! # let directory = tempfile::tempdir()?;
 //! # let path = directory.path();
-//! # let run_dir = create_run_dir(path, Existing::Refuse)?;
+//! # let run_dir = create_run_dir(path)?;
 //! # let head = Head {
 //! #     flow: "example".into(),
 //! #     base_dir: "/flows".into(),
@@ -109,8 +109,8 @@ pub use run_dir::{
 };
 pub use run_state::{RunState, recover, recover_with};
 pub use setup::{
-    CreateRunDirError, Existing, RUN_TOKEN_VARIABLE, create_run_dir, end_leftovers, processes_of_run,
-    remove_unused_attempts,
+    CreateRunDirError, RUN_TOKEN_VARIABLE, create_run_dir, end_leftovers, processes_of_run,
+    remove_earlier_run, remove_unused_attempts,
 };
 pub use telemetry_file::{TelemetryError, TelemetryWriter, read_telemetry};
 pub use wall_clock::unix_now;

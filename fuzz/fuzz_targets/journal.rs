@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::LazyLock;
 
-use fedflow_worker::store::{Existing, RunDir, create_run_dir, read_journal, recover};
+use fedflow_worker::store::{RunDir, create_run_dir, read_journal, recover};
 use libfuzzer_sys::fuzz_target;
 use tempfile::TempDir;
 
@@ -19,7 +19,7 @@ static ROOT: LazyLock<TempDir> = LazyLock::new(|| {
 });
 
 static RUN: LazyLock<RunDir> = LazyLock::new(|| {
-    create_run_dir(ROOT.path().join("run"), Existing::Refuse).expect("a run directory")
+    create_run_dir(ROOT.path().join("run")).expect("a run directory")
 });
 
 fuzz_target!(|bytes: &[u8]| {

@@ -181,9 +181,22 @@ impl Sandbox {
     /// It cannot be started.
     #[must_use]
     pub fn fedflow_in_shell(&self, line: &str, arguments: &str) -> Outcome {
+        self.outcome(self.in_shell(line, arguments), arguments)
+    }
+
+    /// Starts `fedflow` as [`Self::begin`] does, but from such a line of shell.
+    ///
+    /// # Panics
+    /// It cannot be started.
+    #[must_use]
+    pub fn begin_in_shell(&self, line: &str, arguments: &str) -> Running {
+        Running::start(self.in_shell(line, arguments))
+    }
+
+    fn in_shell(&self, line: &str, arguments: &str) -> Command {
         let mut command = self.prepared("sh");
         command.args(["-c", line, "sh"]).arg(binary("fedflow")).args(arguments.split_whitespace());
-        self.outcome(command, arguments)
+        command
     }
 
     /// Runs `fedflow` as the foreground job of a terminal on which background groups may not write. All that it writes is
@@ -353,6 +366,15 @@ impl Running {
         let options = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
         let status = waitid(WaitId::Pid(Pid::from_child(&self.child)), options).expect("a child");
         assert!(status.is_some_and(|status| status.stopped()), "the command ended instead of stopping");
+    }
+
+    /// Waits for the end of the process that was started, whatever else writes to its stdout. Returns the exit code.
+    ///
+    /// # Panics
+    /// It cannot be waited for.
+    #[must_use]
+    pub fn leave(mut self) -> i32 {
+        exit_code(self.child.wait().expect("fedflow can be waited for"))
     }
 
     /// Waits for its end. Returns the exit code.

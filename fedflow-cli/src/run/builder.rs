@@ -2,20 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use fedflow_core::{Config, Durations, Observer, StartOrder};
-use fedflow_worker::store::{
-    CreateRunDirError, Existing, Head, RunDir, RunDirError, RunLock, create_run_dir, flow_checksum,
-    new_run_token, recorded_config, unix_now,
-};
+use fedflow_worker::store::{Head, RunDir, RunLock, flow_checksum, new_run_token, recorded_config, unix_now};
 use fedflow_worker::{WorkerProgram, check_start};
 
 use super::devices::Devices;
 use super::earlier_sessions::{
     LockedRun, RecordedRun, configuration_changes, environment_changes, read_durations,
 };
+use super::new_run_directory::NewRunDirectory;
 use super::notice::{Notice, Notices};
 use super::open_error::OpenError;
 use super::open_run::Run;
@@ -221,7 +219,7 @@ impl<O: Observer> RunBuilder<O> {
         check_start()?;
         match RunDir::open(&self.workdir) {
             Ok(run_dir) if !self.fresh => {
-                let locked = LockedRun::open(&run_dir, &self.notices)?;
+                let locked = LockedRun::open(&run_dir, &self.guard, &self.notices)?;
                 let recorded = &locked.recorded.state.head().flow;
                 if self.name != *recorded {
                     let (recorded, asked) = (recorded.clone(), self.name);
@@ -243,16 +241,20 @@ impl<O: Observer> RunBuilder<O> {
         check_start()?;
         let devices = self.take_devices()?;
         let durations = self.durations.take().unwrap_or_else(|| self.replaced_durations());
-        self.refuse_taken()?;
-        let existing = if self.fresh { Existing::Fresh } else { Existing::Refuse };
-        let run_dir = create_run_dir(&self.workdir, existing).map_err(|error| self.refusal(error))?;
-        let lock = RunLock::acquire(&run_dir)?;
-        run_dir.refuse_taken(&self.reserved).map_err(|error| OpenError::Directory(error.into()))?;
-        self.keep_flow(&run_dir)?;
         let base_dir = match self.base_dir.take() {
             Some(base_dir) => base_dir,
             None => std::env::current_dir().map_err(OpenError::BaseDirectory)?,
         };
+        // Last of all that may refuse the run: until then, the one that it replaces is untouched.
+        let directory = NewRunDirectory {
+            path: &self.workdir,
+            reserved: &self.reserved,
+            fresh: self.fresh,
+            guard: &self.guard,
+            notices: &self.notices,
+        };
+        let (run_dir, lock) = directory.make()?;
+        self.keep_flow(&run_dir)?;
         let flow_file = self.flow_file.as_ref();
         let seed = self.seed.unwrap_or(DEFAULT_SEED);
         let head = Head {
@@ -280,7 +282,7 @@ impl<O: Observer> RunBuilder<O> {
     pub fn resume(self) -> Result<Run<O>, OpenError> {
         check_start()?;
         let run_dir = RunDir::open(&self.workdir).map_err(|error| OpenError::Directory(error.into()))?;
-        let locked = LockedRun::open(&run_dir, &self.notices)?;
+        let locked = LockedRun::open(&run_dir, &self.guard, &self.notices)?;
         self.go_on(locked)
     }
 
@@ -356,40 +358,10 @@ impl<O: Observer> RunBuilder<O> {
         earlier.and_then(|earlier| read_durations(&earlier).ok()).unwrap_or_default()
     }
 
-    /// Refuses what is in the way before anything is made. Where there is a run, what is its own goes first.
-    fn refuse_taken(&self) -> Result<(), OpenError> {
-        let Ok(workdir) = std::path::absolute(&self.workdir) else { return Ok(()) };
-        let mut paths = self.reserved.iter().map(|path| workdir.join(path));
-        match paths.find(|path| path.symlink_metadata().is_ok()) {
-            Some(taken) if RunDir::open(&workdir).is_err() => {
-                Err(OpenError::Directory(RunDirError::Taken(taken).into()))
-            }
-            _ => Ok(()),
-        }
-    }
-
     fn keep_flow(&self, run_dir: &RunDir) -> Result<(), OpenError> {
         match &self.flow_file {
             Some(file) => run_dir.keep_flow(&file.text).map_err(OpenError::FlowText),
             None => Ok(()),
         }
     }
-
-    /// Why a run directory cannot be made. A run that is going on is named before one that has ended.
-    fn refusal(&self, error: CreateRunDirError) -> OpenError {
-        match error {
-            CreateRunDirError::Locked(error) => OpenError::Locked(error),
-            CreateRunDirError::EarlierRun(_) => match locked(&self.workdir) {
-                Some(in_use) => in_use,
-                None => OpenError::Directory(error),
-            },
-            error => OpenError::Directory(error),
-        }
-    }
-}
-
-/// Why the run in a directory cannot be locked, if so.
-fn locked(workdir: &Path) -> Option<OpenError> {
-    let run_dir = RunDir::open(workdir).ok()?;
-    RunLock::acquire(&run_dir).err().map(OpenError::Locked)
 }

@@ -5,6 +5,7 @@ mod recorded_run;
 mod setup_changes;
 
 pub(crate) use locked_run::LockedRun;
+pub(super) use locked_run::lock_run;
 pub(super) use recorded_run::RecordedRun;
 pub(crate) use recorded_run::read_durations;
 #[cfg(feature = "cli")]

@@ -223,7 +223,7 @@ mod tests {
     use std::rc::Rc;
 
     use fedflow_core::{RunEvent, TaskSpec};
-    use fedflow_worker::store::{Existing, JournalReader, RunLock, create_run_dir};
+    use fedflow_worker::store::{JournalReader, RunLock, create_run_dir};
 
     use super::*;
     use crate::run::{Guard, OpenError, RunBuilder};
@@ -252,7 +252,7 @@ mod tests {
         let run = RunBuilder::new("locked", workdir, Guard::none())
             .devices("cpu:1")
             .observer(move |opening| {
-                let run_dir = create_run_dir(opening.run_dir, Existing::Refuse);
+                let run_dir = create_run_dir(opening.run_dir);
                 Ok(LockProbe { run_dir: run_dir.map_err(std::io::Error::other)?, found: told })
             })
             .begin()

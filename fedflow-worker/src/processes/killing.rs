@@ -18,6 +18,12 @@ pub(crate) fn end(processes: &[ProcessId], signals: &[Signal], wait: Duration) {
     wait_for_all(signal(processes, signals), wait);
 }
 
+/// Waits until a process has ended, but no longer than `wait`.
+#[cfg(feature = "run-dir")]
+pub(crate) fn await_end(process: ProcessId, wait: Duration) {
+    end(&[process], &[], wait);
+}
+
 /// Sends signals to processes; returns those that were still there.
 pub(crate) fn signal(processes: &[ProcessId], signals: &[Signal]) -> Vec<OwnedFd> {
     let held: Vec<OwnedFd> = processes.iter().filter_map(open_descriptor).collect();

@@ -1,4 +1,4 @@
-//! What a process knows and does of itself: its children and descendants, its environment, and what it was started with.
+//! What a process knows and does of itself: parent, children and descendants, environment, and what it was started with.
 
 #[cfg(feature = "runtime")]
 pub(crate) mod inheritance;
@@ -8,3 +8,5 @@ pub(crate) mod own_children;
 pub(crate) mod own_descendants;
 #[cfg(feature = "runtime")]
 pub(crate) mod own_environment;
+#[cfg(feature = "host")]
+pub(crate) mod own_parent;

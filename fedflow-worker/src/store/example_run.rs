@@ -15,9 +15,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::journal::seal;
-use super::{
-    Existing, Head, JournalNotice, JournalWriter, Notify, Recovered, RunDir, RunLock, create_run_dir,
-};
+use super::{Head, JournalNotice, JournalWriter, Notify, Recovered, RunDir, RunLock, create_run_dir};
 
 /// The fingerprint of the sample's group `train`.
 pub(in crate::store) const FINGERPRINT: u64 = u64::MAX - 1;
@@ -248,7 +246,7 @@ fn any_value() -> impl Strategy<Value = Value> {
 }
 
 pub(in crate::store) fn new_run(path: &Path) -> RunDir {
-    create_run_dir(path, Existing::Refuse).unwrap()
+    create_run_dir(path).unwrap()
 }
 
 /// Writes a journal with the sample's head and these events.

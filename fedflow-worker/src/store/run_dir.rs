@@ -12,7 +12,7 @@ pub use run_watch::{RunWatch, Woken};
 pub use task_log::{LogPiece, LogReader};
 
 pub(in crate::store) use layout::{
-    CHECKPOINTS, JOURNAL, LOCK, OUTPUTS, PRIVATE, REPORTS, RESULTS, exists, failed, refuse_existing,
-    refuse_unfit, writable_by_others,
+    CHECKPOINTS, JOURNAL, LOCK, OUTPUTS, PRIVATE, REPORTS, RESULTS, exists, failed, is_shared,
+    refuse_existing, refuse_unfit, writable_by_others,
 };
 pub(in crate::store) use private_dir::PrivateDir;

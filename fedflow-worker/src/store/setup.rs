@@ -7,8 +7,9 @@ mod leftovers;
 mod salvage;
 mod unused_attempts;
 
-pub use create::{Existing, create_run_dir};
+pub use create::create_run_dir;
 pub use create_error::CreateRunDirError;
+pub use earlier_run::remove_earlier_run;
 pub use leftovers::{RUN_TOKEN_VARIABLE, end_leftovers, processes_of_run};
 pub use unused_attempts::remove_unused_attempts;
 

@@ -3,7 +3,7 @@
 use std::fs;
 
 use fedflow_tests::peak_of;
-use fedflow_worker::store::{Existing, JournalError, RunDir, create_run_dir, read_journal, recover};
+use fedflow_worker::store::{JournalError, RunDir, create_run_dir, read_journal, recover};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -17,7 +17,7 @@ const GROWTH: usize = 128;
 /// A run directory in memory, if the system has such a place.
 fn place() -> (TempDir, RunDir) {
     let root = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
-    let run = create_run_dir(root.path().join("run"), Existing::Refuse).unwrap();
+    let run = create_run_dir(root.path().join("run")).unwrap();
     (root, run)
 }
 

@@ -79,6 +79,29 @@ fn an_earlier_run_is_never_overwritten() {
 }
 
 #[test]
+fn a_fresh_run_that_is_refused_leaves_the_earlier_one_as_it_was() {
+    let sandbox = Sandbox::new();
+    let flow = |task: &str| {
+        format!("[[groups]]\nname = \"g\"\ntasks = [{{ id = \"{task}\", command = [\"true\"] }}]\n")
+    };
+    sandbox.write("flow.toml", &flow("t"));
+    assert_eq!(sandbox.fedflow("run flow.toml --devices cpu:1").code, 0);
+    let files =
+        [".fedflow/journal.jsonl", ".fedflow/flow.toml", "results.json"].map(|file| format!("res/{file}"));
+    let before = files.each_ref().map(|file| sandbox.read(file));
+    // A directory of the user's, where a task of the new flow would work.
+    std::fs::create_dir(sandbox.path().join("res/g/mine")).unwrap();
+    sandbox.write("flow.toml", &flow("mine"));
+    let refused = sandbox.fedflow("run flow.toml --devices cpu:1 --fresh");
+    assert_eq!(refused.code, 2);
+    assert!(refused.stderr.contains("g/mine is in the way"), "{}", refused.stderr);
+    assert_eq!(files.each_ref().map(|file| sandbox.read(file)), before);
+    assert!(sandbox.path().join("res/g/t").is_dir());
+    sandbox.write("flow.toml", &flow("t"));
+    assert_eq!(sandbox.fedflow("run flow.toml --devices cpu:1 --fresh").code, 0);
+}
+
+#[test]
 fn a_run_directory_is_worked_in_by_one_supervisor() {
     let sandbox = Sandbox::new();
     sandbox.write(

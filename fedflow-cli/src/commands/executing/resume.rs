@@ -35,7 +35,7 @@ pub(in crate::commands) fn cmd_resume(args: &ResumeArgs, guard: Guard) -> Result
         let file = recorded_flow(&run_dir, recorded.head())?;
         return list(&file.flow, &run_dir, &recorded, &named(args, &recorded, &run_dir)?);
     }
-    let mut locked = LockedRun::open(&run_dir, &spoken())?;
+    let mut locked = LockedRun::open(&run_dir, &guard, &spoken())?;
     let head = locked.state().head().clone();
     let file = recorded_flow(&run_dir, &head)?;
     let named = named(args, locked.state(), &run_dir)?;

@@ -24,7 +24,7 @@ pub(in crate::commands) fn cmd_run(args: &RunArgs, guard: Guard) -> Result<(), C
     let settings = load_settings(&args.settings, Some(&file))?;
     let config = with_grace(settings.config().clone(), args.options.grace);
     let workdir = workdir_of(args, &file, &settings)?;
-    let mut locked = if args.resume { Some(lock(&workdir)?) } else { None };
+    let mut locked = if args.resume { Some(lock(&workdir, &guard)?) } else { None };
     // A session goes on with the devices of the one before, unless it is given others.
     let devices = args.options.devices.clone().or_else(|| Some(locked.as_ref()?.state().setup().devices));
     let devices = open_devices(devices.as_deref().unwrap_or(DEFAULT_DEVICES), &config)?;
@@ -61,10 +61,10 @@ pub(in crate::commands) fn cmd_run(args: &RunArgs, guard: Guard) -> Result<(), C
 }
 
 /// The run in the workdir, to go on with it.
-fn lock(workdir: &Path) -> Result<LockedRun, CommandError> {
+fn lock(workdir: &Path, guard: &Guard) -> Result<LockedRun, CommandError> {
     let run_dir = RunDir::open(workdir)
         .map_err(|error| CommandError::refused(error).hint("without --resume the flow begins anew"))?;
-    Ok(LockedRun::open(&run_dir, &spoken())?)
+    Ok(LockedRun::open(&run_dir, guard, &spoken())?)
 }
 
 /// Refuses a flow that changes recorded tasks, before anything is written or started. Groups may have more tasks than are

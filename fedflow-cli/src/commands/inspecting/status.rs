@@ -205,7 +205,7 @@ mod tests {
 
     fn held() -> LockState {
         let process = ProcessId { pid: 4321, start_ticks: 7 };
-        LockState::Held(Some(LockHolder { process, since: 1000.0, run_token: None }))
+        LockState::Held(Some(LockHolder { process, guard: None, since: 1000.0, run_token: None }))
     }
 
     fn events() -> Vec<RunEvent> {

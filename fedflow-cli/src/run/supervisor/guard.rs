@@ -17,6 +17,7 @@ mod supervisor_end;
 
 use std::io;
 
+use fedflow_core::ProcessId;
 use fedflow_worker::{CannotStart, check_start};
 
 use super::process_setup::{allow_background_output, prepare_process};
@@ -61,7 +62,7 @@ pub enum GuardError {
 /// and of what a task leaves behind, only what is still in its process group is killed.
 #[derive(Debug, Clone)]
 pub struct Guard {
-    guarded: bool,
+    process: Option<ProcessId>,
 }
 
 impl Guard {
@@ -87,20 +88,24 @@ impl Guard {
             std::process::exit(end.exit_code().into());
         }
         allow_background_output();
-        if guard_watch::begin().map_err(GuardError::Watch)? {
-            Ok(Self { guarded: true })
-        } else {
-            Err(GuardError::Gone)
+        match guard_watch::begin().map_err(GuardError::Watch)? {
+            None => Err(GuardError::Gone),
+            process => Ok(Self { process }),
         }
     }
 
     /// Runs of this process have no guard; see [`Guard`] for what is lost.
     #[must_use]
     pub fn none() -> Self {
-        Self { guarded: false }
+        Self { process: None }
     }
 
     pub(in crate::run) fn is_guarded(&self) -> bool {
-        self.guarded
+        self.process.is_some()
+    }
+
+    /// The process that guards this one's runs.
+    pub(in crate::run) fn process(&self) -> Option<ProcessId> {
+        self.process
     }
 }

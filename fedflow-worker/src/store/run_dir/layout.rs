@@ -44,12 +44,14 @@ pub enum RunDirError {
     #[error("the path {} is not UTF-8", .0.display())]
     NotUtf8(PathBuf),
     /// Other users can write to the directory.
-    #[error("others can write to {} (mode {mode:o}); take that from them with chmod go-w", path.display())]
+    #[error("others can write to {} (mode {mode:o}); {}", path.display(), advice(path, *is_shared))]
     WritableByOthers {
         /// The directory.
         path: PathBuf,
         /// Its permissions.
         mode: u32,
+        /// Whether it is meant to be written to by others, as `/tmp` is.
+        is_shared: bool,
     },
     /// The directory holds no run, but something of a name that Fedflow needs.
     #[error("{} is in the way; it was not made by this run", .0.display())]
@@ -186,13 +188,28 @@ pub(in crate::store) fn refuse_unfit(path: &Path, metadata: &Metadata) -> Result
         return Err(RunDirError::NotUtf8(path.into()));
     }
     if writable_by_others(metadata) {
-        return Err(RunDirError::WritableByOthers { path: path.into(), mode: metadata.mode() & 0o7777 });
+        let (mode, is_shared) = (metadata.mode() & 0o7777, is_shared(metadata));
+        return Err(RunDirError::WritableByOthers { path: path.into(), mode, is_shared });
     }
     Ok(())
 }
 
 pub(in crate::store) fn writable_by_others(metadata: &Metadata) -> bool {
     metadata.mode() & 0o022 != 0
+}
+
+/// Whether a directory that others may write to is meant for that: it is not this user's, or it is sticky, as `/tmp` is. To
+/// take the permission away would do harm.
+pub(in crate::store) fn is_shared(metadata: &Metadata) -> bool {
+    const STICKY: u32 = 0o1000;
+    metadata.mode() & STICKY != 0 || metadata.uid() != rustix::process::geteuid().as_raw()
+}
+
+fn advice(path: &Path, is_shared: bool) -> String {
+    if is_shared {
+        return format!("use a directory of your own, such as {}", path.join("res").display());
+    }
+    "take that from them with chmod go-w".into()
 }
 
 pub(in crate::store) fn refuse_existing(path: PathBuf) -> Result<(), RunDirError> {

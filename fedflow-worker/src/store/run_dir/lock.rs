@@ -10,12 +10,15 @@ use fedflow_core::ProcessId;
 use serde::{Deserialize, Serialize};
 
 use super::layout::{LOCK, RunDir};
-use crate::processes::{is_alive, this_process};
+use crate::processes::{await_end, is_alive, this_process};
 use crate::store::wall_clock;
 
 /// How long to try again for a lock whose holder is unknown: a process that only looks ([`RunLock::probe`]) holds it for an
 /// instant, and a supervisor that has just taken it is about to write its name.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// How long to wait for the end of a supervisor that has lost its guard. It needs three seconds at most, unless the system
+/// holds it.
+const LAST_STEPS: Duration = Duration::from_secs(10);
 /// The longest holder's text, in bytes.
 const MAX_TEXT: usize = 4096;
 
@@ -34,6 +37,9 @@ pub struct LockHolder {
     /// The supervisor.
     #[serde(flatten)]
     pub process: ProcessId,
+    /// Its guard, as far as it has one and it is known. When that is gone, the supervisor is about to end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guard: Option<ProcessId>,
     /// When it took the lock, in Unix seconds.
     pub since: f64,
     /// The run's token; `None` until the journal is open.
@@ -72,20 +78,43 @@ pub enum LockError {
 }
 
 impl RunLock {
-    /// Takes the lock, without waiting for a supervisor that has it. Blocks for half a second at most.
+    /// Takes the lock for a process without a guard, as [`Self::acquire_guarded`] does.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn acquire(run_dir: &RunDir) -> Result<Self, LockError> {
+        Self::acquire_guarded(run_dir, None, |_| ())
+    }
+
+    /// Takes the lock for a supervisor with this guard. It does not wait for a supervisor that has it, except for one whose
+    /// guard is gone, and which therefore ends: `told` hears of it before. Blocks for ten seconds at most, without such a
+    /// supervisor for half a second.
     ///
     /// # Errors
     /// Another process holds it, or the file system has no locks.
-    pub fn acquire(run_dir: &RunDir) -> Result<Self, LockError> {
+    pub fn acquire_guarded(
+        run_dir: &RunDir,
+        guard: Option<ProcessId>,
+        told: impl FnOnce(&LockHolder),
+    ) -> Result<Self, LockError> {
         let failed = |source| LockError::Io { path: run_dir.lock(), source };
         let file = run_dir.private().open_or_create(LOCK).map_err(failed)?;
-        let deadline = wall_clock::monotonic() + PATIENCE;
+        let mut told = Some(told);
+        let mut deadline = wall_clock::monotonic() + PATIENCE;
         loop {
             match file.try_lock() {
                 Ok(()) => break,
                 Err(TryLockError::Error(error)) => return Err(failed(error)),
                 Err(TryLockError::WouldBlock) => {
                     let holder = read_holder(&file).filter(|holder| is_alive(holder.process));
+                    if let Some(holder) = holder.as_ref().filter(|holder| holder.is_ending())
+                        && let Some(told) = told.take()
+                    {
+                        told(holder);
+                        await_end(holder.process, LAST_STEPS);
+                        deadline = wall_clock::monotonic() + PATIENCE;
+                        continue;
+                    }
                     if holder.is_some() || wall_clock::monotonic() > deadline {
                         return Err(LockError::Held { run_dir: run_dir.path().into(), holder });
                     }
@@ -94,7 +123,7 @@ impl RunLock {
             }
         }
         let process = this_process().map_err(failed)?;
-        let holder = LockHolder { process, since: wall_clock::unix_now(), run_token: None };
+        let holder = LockHolder { process, guard, since: wall_clock::unix_now(), run_token: None };
         let lock = Self { file, run_dir: run_dir.clone(), holder };
         lock.write(&lock.holder).map_err(failed)?;
         Ok(lock)
@@ -179,11 +208,20 @@ fn holder_text(holder: Option<&LockHolder>) -> String {
     holder.map_or_else(|| "another process".into(), ToString::to_string)
 }
 
+impl LockHolder {
+    /// Whether it has lost its guard, and so is about to end.
+    #[must_use]
+    pub fn is_ending(&self) -> bool {
+        self.guard.is_some_and(|guard| !is_alive(guard))
+    }
+}
+
 impl fmt::Display for LockHolder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let since = Duration::try_from_secs_f64(self.since).unwrap_or_default();
         let since = UNIX_EPOCH.checked_add(since).unwrap_or(UNIX_EPOCH);
-        write!(f, "process {} since {}", self.process.pid, humantime::format_rfc3339_seconds(since))
+        write!(f, "process {} since {}", self.process.pid, humantime::format_rfc3339_seconds(since))?;
+        if self.is_ending() { f.write_str("; its guard is gone, but it has not ended") } else { Ok(()) }
     }
 }
 
@@ -193,8 +231,8 @@ mod tests {
     use std::process::Stdio;
 
     use super::*;
+    use crate::store::create_run_dir;
     use crate::store::example_run as sample;
-    use crate::store::{Existing, create_run_dir};
 
     #[test]
     fn one_at_a_time() {
@@ -232,10 +270,61 @@ mod tests {
     #[test]
     fn child_that_holds_the_lock() {
         let Some(path) = sample::child_argument() else { return };
-        let _lock = RunLock::acquire(&create_run_dir(path, Existing::Refuse).unwrap()).unwrap();
+        let _lock = RunLock::acquire(&create_run_dir(path).unwrap()).unwrap();
         println!("\nlocked");
         // Until it is killed; or until the test that started it is gone.
         let _ = io::stdin().read_line(&mut String::new());
+    }
+
+    /// Runs in a child process of the test below: a supervisor whose guard is gone, and that takes its time.
+    #[test]
+    fn child_that_has_lost_its_guard() {
+        let Some(path) = sample::child_argument() else { return };
+        let this = this_process().unwrap();
+        let guard = ProcessId { start_ticks: this.start_ticks + 1, ..this };
+        let _lock = RunLock::acquire_guarded(&RunDir::open(path).unwrap(), Some(guard), |_| ()).unwrap();
+        println!("\nlocked");
+        let _ = io::stdin().read_line(&mut String::new());
+    }
+
+    #[test]
+    fn a_holder_without_its_guard_is_waited_for() {
+        let root = tempfile::tempdir().unwrap();
+        let run = sample::new_run(root.path());
+        sample::write_run(&run, &sample::events());
+        let mut child =
+            sample::child("store::run_dir::lock::tests::child_that_has_lost_its_guard", run.path());
+        let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        assert!(lines.any(|line| line.unwrap() == "locked"));
+        let (number, stdin) = (child.id(), child.stdin.take());
+        let mut told = None;
+        let lock = RunLock::acquire_guarded(&run, None, |holder| {
+            told = Some(holder.clone());
+            drop(stdin);
+        });
+        lock.unwrap();
+        let told = told.unwrap();
+        assert_eq!((told.process.pid, told.is_ending()), (number, true));
+        assert!(told.to_string().ends_with("its guard is gone, but it has not ended"), "{told}");
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn a_holder_whose_guard_lives_or_is_not_known_is_not_waited_for() {
+        let root = tempfile::tempdir().unwrap();
+        let run = sample::new_run(root.path());
+        let this = this_process().unwrap();
+        for guard in [Some(this), None] {
+            let lock = RunLock::acquire_guarded(&run, guard, |_| ()).unwrap();
+            let refused = RunLock::acquire_guarded(&run, guard, |_| panic!("it is told to wait"));
+            let Err(LockError::Held { holder: Some(holder), .. }) = refused else { panic!("it is held") };
+            assert_eq!((holder.guard, holder.is_ending()), (guard, false));
+            drop(lock);
+        }
+        // As earlier versions wrote it.
+        let earlier: LockHolder = serde_json::from_str(r#"{"pid":7,"start_ticks":8,"since":9.5}"#).unwrap();
+        assert_eq!((earlier.process.pid, earlier.guard, earlier.is_ending()), (7, None, false));
     }
 
     #[test]

@@ -1,41 +1,27 @@
 //! Makes a run directory safely.
 
-use std::fs::{self, DirBuilder, Metadata};
+use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::create_error::CreateRunDirError;
-use super::earlier_run;
 use crate::store::run_dir::{
     CHECKPOINTS, JOURNAL, OUTPUTS, PRIVATE, PrivateDir, REPORTS, RunDir, RunDirError, exists, failed,
-    refuse_existing, refuse_unfit, writable_by_others,
+    is_shared, refuse_existing, refuse_unfit, writable_by_others,
 };
-
-/// What becomes of an earlier run in the directory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Existing {
-    /// It is an error.
-    Refuse,
-    /// It is removed: what Fedflow and the run's tasks made, and nothing else.
-    Fresh,
-}
 
 /// Makes a run directory, with the directories above it.
 ///
-/// The directory may exist. If it is empty and writable by others, that is taken from them; if it is not
-/// empty and writable by others, it is refused. Without an earlier run in it, it may hold files of the user,
-/// but none with a name that Fedflow writes there (`.fedflow`, `reports`, `report.html`, `results.json`,
-/// `results.csv`); use [`RunDir::refuse_taken`] for the directories of tasks.
-///
-/// [`Existing::Fresh`] ends what is left of an earlier run's processes and removes what the run's journal
-/// lists (the directories of its tasks and of their earlier attempts), its reports, its results and the
-/// content of `.fedflow`, except the lock. A group's directory is removed if nothing foreign is left in it.
-/// No link is followed. Blocks on the disk, and for a few seconds if processes do not end.
+/// The directory may exist. If it is empty and writable by others, that is taken from them; if it is shared with them or not
+/// empty and writable by others, it is refused. It may hold files of the user, but none with a name that Fedflow
+/// writes there (`.fedflow`, `reports`, `report.html`, `results.json`, `results.csv`); use
+/// [`RunDir::refuse_taken`] for the directories of tasks, and [`remove_earlier_run`](super::remove_earlier_run) for
+/// an earlier run. Blocks on the disk.
 ///
 /// # Errors
-/// Says what is in the way. Nothing was removed, unless the system failed in the middle of it.
-pub fn create_run_dir(path: impl AsRef<Path>, existing: Existing) -> Result<RunDir, CreateRunDirError> {
+/// Says what is in the way.
+pub fn create_run_dir(path: impl AsRef<Path>) -> Result<RunDir, CreateRunDirError> {
     let path = make_directory(path.as_ref())?;
     let state = path.join(PRIVATE);
     let holds_state = exists(&state)?;
@@ -51,10 +37,7 @@ pub fn create_run_dir(path: impl AsRef<Path>, existing: Existing) -> Result<RunD
     let journal = run.journal();
     // Without a journal, an earlier start got no further than this, and nothing is lost.
     if run.private().contains(JOURNAL).map_err(failed("look at", &journal))? {
-        match existing {
-            Existing::Refuse => return Err(CreateRunDirError::EarlierRun(run.path().into())),
-            Existing::Fresh => earlier_run::remove(&run)?,
-        }
+        return Err(CreateRunDirError::EarlierRun(run.path().into()));
     }
     run.private().subdir(CHECKPOINTS).map_err(failed("make", &run.checkpoints()))?;
     let reports = run.reports();
@@ -91,17 +74,13 @@ fn make_directory(path: &Path) -> Result<PathBuf, RunDirError> {
     };
     let metadata = fs::metadata(&path).map_err(failed("look at", &path))?;
     let tight = metadata.mode() & 0o7755;
-    // An empty directory holds no files of other users, so the permission can be taken away. `/tmp` is never empty.
-    if metadata.is_dir() && writable_by_others(&metadata) && is_empty(&path)? && is_own(&metadata) {
+    // An empty directory holds no files of other users, so the permission can be taken away.
+    if metadata.is_dir() && writable_by_others(&metadata) && is_empty(&path)? && !is_shared(&metadata) {
         fs::set_permissions(&path, fs::Permissions::from_mode(tight)).map_err(failed("restrict", &path))?;
         return Ok(path);
     }
     refuse_unfit(&path, &metadata)?;
     Ok(path)
-}
-
-fn is_own(metadata: &Metadata) -> bool {
-    metadata.uid() == rustix::process::geteuid().as_raw()
 }
 
 fn is_empty(path: &Path) -> Result<bool, RunDirError> {
@@ -126,7 +105,7 @@ mod tests {
     #[test]
     fn a_directory_is_made_private() {
         let root = tempfile::tempdir().unwrap();
-        let run = create_run_dir(root.path().join("a/b"), Existing::Refuse).unwrap();
+        let run = create_run_dir(root.path().join("a/b")).unwrap();
         assert_eq!(mode(run.path()) & 0o022, 0);
         assert_eq!(mode(&run.path().join(PRIVATE)), 0o700);
         assert_eq!(mode(&run.checkpoints()), 0o700);
@@ -141,9 +120,9 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let run = sample::new_run(root.path());
         assert!(matches!(RunDir::open(run.path()), Err(RunDirError::NotARun(_))));
-        create_run_dir(run.path(), Existing::Refuse).expect("a start that got no further is no run");
+        create_run_dir(run.path()).expect("a start that got no further is no run");
         sample::write_run(&run, &sample::events());
-        let error = create_run_dir(run.path(), Existing::Refuse).unwrap_err();
+        let error = create_run_dir(run.path()).unwrap_err();
         assert_eq!(error.to_string(), format!("{} holds an earlier run", run.path().display()));
         assert_eq!(RunDir::open(run.path()).unwrap().journal(), run.journal());
     }
@@ -155,7 +134,7 @@ mod tests {
         let taken = root.path().join("results.json");
         fs::write(&taken, "mine").unwrap();
         let path = root.path().canonicalize().unwrap();
-        let refused = create_run_dir(&path, Existing::Fresh).unwrap_err();
+        let refused = create_run_dir(&path).unwrap_err();
         assert!(
             matches!(&refused, CreateRunDirError::Directory(RunDirError::Taken(path)) if path.ends_with("results.json")),
             "{refused}"
@@ -163,7 +142,7 @@ mod tests {
         assert_eq!(fs::read_to_string(&taken).unwrap(), "mine");
         assert!(!path.join(PRIVATE).exists(), "a refusal leaves no trace");
         fs::remove_file(taken).unwrap();
-        let run = create_run_dir(&path, Existing::Refuse).unwrap();
+        let run = create_run_dir(&path).unwrap();
         symlink("/nowhere", path.join("train")).unwrap();
         run.refuse_taken(["split/split"]).unwrap();
         run.refuse_taken(["notes.txt/below-a-file"]).unwrap();
@@ -177,14 +156,29 @@ mod tests {
         fs::create_dir(&path).unwrap();
         let open_up = || fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
         open_up();
-        create_run_dir(&path, Existing::Refuse).unwrap();
+        create_run_dir(&path).unwrap();
         assert_eq!(mode(&path), 0o755, "it was empty");
         open_up();
         assert!(matches!(RunDir::open(&path), Err(RunDirError::NotARun(_))), "there is nothing to protect");
-        let refused = create_run_dir(&path, Existing::Refuse).unwrap_err().to_string();
+        let refused = create_run_dir(&path).unwrap_err().to_string();
         assert!(refused.contains("777") && refused.contains("chmod go-w"), "{refused}");
         fs::write(path.join(PRIVATE).join(JOURNAL), "").unwrap();
         assert!(matches!(RunDir::open(&path), Err(RunDirError::WritableByOthers { .. })));
+    }
+
+    #[test]
+    fn a_directory_that_is_everybodys_stays_so() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("tmp");
+        fs::create_dir(&path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o1777)).unwrap();
+        for content in [None, Some("file")] {
+            content.iter().for_each(|name| fs::write(path.join(name), "").unwrap());
+            let refused = create_run_dir(&path).unwrap_err().to_string();
+            assert!(refused.contains("use a directory of your own, such as "), "{refused}");
+            assert!(refused.ends_with("/tmp/res") && !refused.contains("chmod"), "{refused}");
+            assert_eq!((mode(&path), path.join(PRIVATE).exists()), (0o1777, false));
+        }
     }
 
     #[test]
@@ -193,16 +187,13 @@ mod tests {
         let file = root.path().join("file");
         fs::write(&file, "").unwrap();
         assert!(matches!(
-            create_run_dir(&file, Existing::Refuse),
+            create_run_dir(&file),
             Err(CreateRunDirError::Directory(RunDirError::NotADirectory(_)))
         ));
         let run = root.path().join("run");
         fs::create_dir(&run).unwrap();
         symlink(root.path(), run.join(PRIVATE)).unwrap();
-        assert!(matches!(
-            create_run_dir(&run, Existing::Refuse),
-            Err(CreateRunDirError::Directory(RunDirError::Taken(_)))
-        ));
+        assert!(matches!(create_run_dir(&run), Err(CreateRunDirError::Directory(RunDirError::Taken(_)))));
         assert!(matches!(RunDir::open(root.path().join("none")), Err(RunDirError::Io { .. })));
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use fedflow_core::ProcessId;
 
 use crate::store::journal::JournalError;
-use crate::store::run_dir::{LockError, RunDirError};
+use crate::store::run_dir::RunDirError;
 
 /// Why a run directory cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -16,9 +16,6 @@ pub enum CreateRunDirError {
     /// The directory holds an earlier run.
     #[error("{} holds an earlier run", .0.display())]
     EarlierRun(PathBuf),
-    /// The earlier run cannot be removed, as it is going on.
-    #[error(transparent)]
-    Locked(#[from] LockError),
     /// The earlier run cannot be removed, as processes of it could not be ended.
     #[error("processes of the earlier run are left and cannot be ended: {}", pids(.0))]
     StillRunning(Vec<ProcessId>),

@@ -1,4 +1,4 @@
-//! Removes an earlier run for `--fresh`: what Fedflow and the run's tasks made, and nothing else.
+//! Removes an earlier run, as `--fresh` asks: what Fedflow and the run's tasks made, and nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -11,7 +11,7 @@ use fedflow_core::RunEvent;
 use super::create_error::CreateRunDirError;
 use super::leftovers::end_leftovers;
 use super::salvage::salvage;
-use crate::store::run_dir::{JOURNAL, LOCK, OUTPUTS, RunDir, RunDirError, RunLock, failed};
+use crate::store::run_dir::{JOURNAL, LOCK, OUTPUTS, RunDir, RunDirError, RunLock, exists, failed};
 
 /// How long the processes of the earlier run have to end by themselves.
 const GRACE: Duration = Duration::from_secs(2);
@@ -29,11 +29,20 @@ struct Made {
     base: PathBuf,
 }
 
-/// Removes the run whose journal is in the directory. The journal goes last, so that an interrupted removal can be repeated.
-pub(super) fn remove(run: &RunDir) -> Result<(), CreateRunDirError> {
-    let _lock = RunLock::acquire(run)?;
+/// Removes the run in a directory that is locked, to make room for another one whose tasks will have these directories.
+///
+/// Ends what is left of the run's processes and removes what its journal lists (the directories of its tasks and of their
+/// earlier attempts), its reports, its results and the content of `.fedflow`, except the lock. A group's directory is removed
+/// if nothing foreign is left in it. No link is followed. Blocks on the disk, and for a few seconds if processes do not end.
+///
+/// # Errors
+/// Something is in the way of the other run that this one has not made, the journal is not understood, or processes do not
+/// end. Nothing was removed then, unless the system failed in the middle of it.
+pub fn remove_earlier_run(lock: &RunLock, reserved: &[PathBuf]) -> Result<(), CreateRunDirError> {
+    let run = lock.run_dir();
     let mut made = Made { base: run.path().into(), ..Made::default() };
     let head = salvage(run, |event| made.add(event))?;
+    made.refuse_foreign(run.path(), reserved)?;
     if let Some(head) = head {
         let left = end_leftovers(&head.run_token, GRACE).map_err(failed("search", Path::new("/proc")))?;
         if !left.is_empty() {
@@ -58,6 +67,7 @@ pub(super) fn remove(run: &RunDir) -> Result<(), CreateRunDirError> {
         }
     }
     run.private().sync().map_err(failed("sync", state))?;
+    // Last, so that an interrupted removal can be repeated.
     remove_file(&run.journal())?;
     Ok(())
 }
@@ -78,6 +88,43 @@ impl Made {
             }
             _ => {}
         }
+    }
+
+    /// Refuses paths that will not be free when all this is removed.
+    fn refuse_foreign(&self, run: &Path, reserved: &[PathBuf]) -> Result<(), RunDirError> {
+        for path in reserved {
+            if exists(&run.join(path))? && !self.is_all_of(run, path)? {
+                return Err(RunDirError::Taken(run.join(path)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether nothing of a path is left when all this is removed.
+    fn is_all_of(&self, run: &Path, path: &Path) -> Result<bool, RunDirError> {
+        if self.tasks.contains_key(path) || self.is_kept_attempt(path) {
+            return Ok(true);
+        }
+        if !self.groups.contains(path) {
+            return Ok(false);
+        }
+        let group = run.join(path);
+        for entry in fs::read_dir(&group).map_err(failed("look into", &group))? {
+            let inside = path.join(entry.map_err(failed("look into", &group))?.file_name());
+            if !self.tasks.contains_key(&inside) && !self.is_kept_attempt(&inside) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether an attempt was kept there that failed.
+    fn is_kept_attempt(&self, path: &Path) -> bool {
+        let parts = path.to_str().and_then(|path| path.rsplit_once(".attempt-"));
+        let number = parts.and_then(|(task, number)| Some((task, number.parse::<u32>().ok()?)));
+        number.is_some_and(|(task, number)| {
+            self.tasks.get(Path::new(task)).is_some_and(|attempts| (1..=*attempts).contains(&number))
+        })
     }
 
     /// A recorded directory relative to the run directory, which may have been moved since; `None` if it is not
@@ -158,11 +205,17 @@ mod tests {
 
     use super::*;
     use crate::store::example_run as sample;
-    use crate::store::{Existing, JournalError, LockError, create_run_dir};
+    use crate::store::{JournalError, create_run_dir};
 
     fn write(path: PathBuf) {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, "text").unwrap();
+    }
+
+    /// Removes the run in a directory, for another one whose tasks have these directories.
+    fn remove_for(path: &Path, reserved: &[&str]) -> Result<(), CreateRunDirError> {
+        let lock = RunLock::acquire(&RunDir::open(path).unwrap()).unwrap();
+        remove_earlier_run(&lock, &reserved.iter().map(PathBuf::from).collect::<Vec<_>>())
     }
 
     fn everything_below(path: &Path) -> BTreeSet<String> {
@@ -214,10 +267,9 @@ mod tests {
         let moved = root.path().join("moved");
         fs::rename(run.path(), &moved).unwrap();
 
-        create_run_dir(&moved, Existing::Fresh).unwrap();
+        remove_for(&moved, &[]).unwrap();
         let expected = foreign.into_iter().chain([
             ".fedflow",
-            ".fedflow/checkpoints",
             ".fedflow/lock",
             "reports",
             "train",
@@ -226,7 +278,7 @@ mod tests {
         ]);
         assert_eq!(everything_below(&moved), expected.map(str::to_owned).collect());
         assert!(root.path().join("outside/precious").exists());
-        create_run_dir(&moved, Existing::Refuse).unwrap();
+        create_run_dir(&moved).unwrap();
     }
 
     #[test]
@@ -239,7 +291,7 @@ mod tests {
         symlink(&outside, run.path().join("train")).unwrap();
         fs::create_dir(run.path().join("split")).unwrap();
         symlink(outside.join("client-1"), run.path().join("split/split")).unwrap();
-        create_run_dir(run.path(), Existing::Fresh).unwrap();
+        remove_for(run.path(), &[]).unwrap();
         assert!(outside.join("client-1/precious").exists());
         assert!(!run.path().join("split").exists());
     }
@@ -251,22 +303,46 @@ mod tests {
         sample::write_run(&run, &sample::events());
         write(run.path().join("train/client-1/stdout.log"));
         sample::edit_journal(&run, |bytes| bytes[200] ^= 1);
-        create_run_dir(run.path(), Existing::Fresh).unwrap();
+        remove_for(run.path(), &[]).unwrap();
         assert!(!run.path().join("train").exists());
     }
 
     #[test]
-    fn a_run_that_goes_on_or_is_not_understood_stays() {
+    fn a_run_stays_if_something_foreign_is_in_the_way_of_the_next_one() {
+        let root = tempfile::tempdir().unwrap();
+        let run = sample::new_run(root.path());
+        sample::write_run(&run, &sample::events());
+        for file in
+            ["train/client-1/x", "train/client-1.attempt-1/x", "train/mine/x", "mine/x", "split/split/x"]
+        {
+            write(run.path().join(file));
+        }
+        let before = everything_below(run.path());
+        for foreign in ["train/mine", "mine", "train", "train/client-1.attempt-9", "train/client-1/x"] {
+            write(run.path().join("train/client-1.attempt-9/x"));
+            let refused = remove_for(run.path(), &["train/client-1", foreign]);
+            assert!(
+                matches!(&refused, Err(CreateRunDirError::Directory(RunDirError::Taken(path))) if path.ends_with(foreign)),
+                "{foreign}: {refused:?}"
+            );
+            remove_tree(&run.path().join("train/client-1.attempt-9")).unwrap();
+        }
+        assert_eq!(everything_below(run.path()), before);
+        // Of this run's making, or not there.
+        let reserved = ["train/client-1", "train/client-1.attempt-1", "split", "other/t"];
+        remove_for(run.path(), &reserved).unwrap();
+        RunDir::open(run.path()).unwrap_err();
+        assert!(run.path().join("train/mine/x").exists());
+    }
+
+    #[test]
+    fn a_run_that_is_not_understood_stays() {
         let root = tempfile::tempdir().unwrap();
         let run = sample::new_run(root.path());
         sample::write_run(&run, &sample::events());
         let before = everything_below(run.path());
-        let lock = RunLock::acquire(&run).unwrap();
-        let refused = create_run_dir(run.path(), Existing::Fresh).unwrap_err();
-        assert!(matches!(refused, CreateRunDirError::Locked(LockError::Held { .. })));
-        drop(lock);
         fs::write(run.journal(), sample::newer_journal()).unwrap();
-        let refused = create_run_dir(run.path(), Existing::Fresh).unwrap_err();
+        let refused = remove_for(run.path(), &[]).unwrap_err();
         assert!(matches!(refused, CreateRunDirError::Journal(JournalError::Newer { version: 3, .. })));
         assert_eq!(everything_below(run.path()), before);
     }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use fedflow_core::StopLevel;
+use fedflow_core::{ProcessId, StopLevel};
 use fedflow_worker::HostHandle;
-use fedflow_worker::own_processes::end_descendants;
+use fedflow_worker::own_processes::{end_descendants, own_parent};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, getppid, pidfd_open, set_parent_process_death_signal};
@@ -23,14 +23,16 @@ const SWEEP: Duration = Duration::from_secs(1);
 /// The exit code of a run that could not go on.
 const FAILED: i32 = 3;
 
-/// Begins the life of a supervisor; tells whether its guard lives.
+/// Begins the life of a supervisor; returns its guard, if that lives.
 ///
 /// # Errors
-/// The system does not promise to wake this process when its guard ends.
-pub(super) fn begin() -> io::Result<bool> {
+/// The system does not promise to wake this process when its guard ends, or `/proc` cannot be read.
+pub(super) fn begin() -> io::Result<Option<ProcessId>> {
     // If the guard goes while the run is suspended, this wakes the supervisor to see it.
     set_parent_process_death_signal(Some(Signal::CONT))?;
-    Ok(guard().is_some())
+    let process = own_parent();
+    // It is still the guard after it was identified, so it is the guard that is meant.
+    if guard().is_some() { process.map(Some) } else { Ok(None) }
 }
 
 /// The guard, if it lives: this process's parent, if that is the guard which started it.

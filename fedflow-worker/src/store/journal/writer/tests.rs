@@ -300,7 +300,7 @@ fn what_a_session_begins_is_for_nobody_else() {
 #[test]
 fn child_that_fills_the_disk() {
     let Some(path) = sample::child_argument() else { return };
-    let run = create_run_dir(path, crate::store::Existing::Refuse).unwrap();
+    let run = create_run_dir(path).unwrap();
     let lock = RunLock::acquire(&run).unwrap();
     let (notices_in, notices) = channel();
     let notify = Box::new(move |notice| notices_in.send(notice).unwrap());
