@@ -8,6 +8,7 @@ mod recorded_context;
 mod recorded_groups;
 mod resume;
 mod run;
+mod run_again;
 mod shown_run;
 
 pub(super) use demo::cmd_demo;

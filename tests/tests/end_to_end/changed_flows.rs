@@ -144,3 +144,99 @@ fn rounds_that_are_appended_leave_every_group_its_own_index_and_what_is_older_is
         [("train-1", 1), ("train-2", 2), ("train-3", 3), ("train-4", 4), ("train-5", 5), ("final-eval", 6)];
     assert_eq!(places, expected);
 }
+
+/// Rounds, an evaluation that renders this, a task that asks for nothing, and one that asks for the evaluation.
+fn rounds_and_evaluation(rounds: u32, seen: &str) -> String {
+    format!(
+        r#"
+[[groups]]
+repeat = {rounds}
+[[groups.groups]]
+name = "train-{{{{ round }}}}"
+tasks = [{{ id = "c", command = ["sh", "-c", "test ! -e {{{{ flow_dir }}}}/slow || sleep 600; echo '{{\"n\": {{{{ round }}}}}}' > $FEDFLOW_RESULT"] }}]
+[[groups]]
+name = "final-eval"
+[[groups.tasks]]
+id = "e"
+command = ["sh", "-c", '''echo '{{"seen": {{{{ {seen} }}}}}}' > $FEDFLOW_RESULT''']
+[[groups.tasks]]
+id = "unconcerned"
+command = ["true"]
+[[groups]]
+name = "last"
+tasks = [{{ id = "l", command = ["echo", "{{{{ result('final-eval', 'e').seen }}}}"] }}]
+"#
+    )
+}
+
+/// What the evaluation has seen, and how many attempts it, the task beside it and the one after it have had.
+fn evaluation(sandbox: &Sandbox) -> (serde_json::Value, Vec<u64>) {
+    let results = sandbox.results();
+    let groups = results["groups"].as_array().unwrap();
+    let [.., evaluation, last] = groups.as_slice() else { panic!("{groups:?}") };
+    let tasks = [&evaluation["tasks"][0], &evaluation["tasks"][1], &last["tasks"][0]];
+    let attempts = tasks.map(|task| task["attempts"].as_u64().unwrap());
+    (evaluation["tasks"][0]["result"]["seen"].clone(), attempts.to_vec())
+}
+
+#[test]
+fn a_task_that_asks_for_what_is_added_is_run_again() {
+    let guarded = "0 if result('train-4', 'c') is none else result('train-4', 'c').n";
+    // Once it renders to what is recorded until the new rounds are there; once it never does.
+    for (before, after, seen) in
+        [("0", guarded, 4), ("result('train-3', 'c').n", "result('train-5', 'c').n", 5)]
+    {
+        let sandbox = Sandbox::new();
+        sandbox.write("flow.toml", &rounds_and_evaluation(3, before));
+        assert_eq!(sandbox.fedflow("run flow.toml --devices cpu:1").code, 0);
+        sandbox.write("flow.toml", &rounds_and_evaluation(5, after));
+        let resumed = sandbox.fedflow("run flow.toml --resume");
+        assert_eq!(resumed.code, 0, "{}", resumed.stderr);
+        assert!(resumed.stderr.contains("running again: final-eval/e, last/l\n"), "{}", resumed.stderr);
+        let note =
+            "note: final-eval: what is recorded is kept, and is older than what train-4, train-5 will have";
+        assert!(resumed.stderr.contains(note), "of the task beside it: {}", resumed.stderr);
+        assert_eq!(evaluation(&sandbox), (seen.into(), vec![2, 1, 2]));
+        let again = sandbox.fedflow("run flow.toml --resume");
+        assert_eq!(again.code, 0, "{}", again.stderr);
+        assert!(!again.stderr.contains("running again"), "{}", again.stderr);
+        assert_eq!(evaluation(&sandbox), (seen.into(), vec![2, 1, 2]));
+    }
+}
+
+#[test]
+fn a_task_that_asks_for_what_is_added_is_run_again_after_a_session_that_is_cut_off() {
+    let sandbox = Sandbox::new();
+    sandbox.write("flow.toml", &rounds_and_evaluation(3, "0"));
+    assert_eq!(sandbox.fedflow("run flow.toml --devices cpu:1").code, 0);
+    let guarded = "0 if result('train-4', 'c') is none else result('train-4', 'c').n";
+    sandbox.write("flow.toml", &rounds_and_evaluation(5, guarded));
+    sandbox.write("slow", "");
+    let mut run = sandbox.start("run flow.toml --resume");
+    run.wait_for("task-training", Some("c"));
+    run.signal(Signal::KILL);
+    let _ = run.finish();
+    std::fs::remove_file(sandbox.path().join("slow")).unwrap();
+    assert_eq!(sandbox.fedflow("resume res").code, 0);
+    assert_eq!(evaluation(&sandbox), (4.into(), vec![2, 1, 2]));
+}
+
+#[test]
+fn a_task_that_asks_for_what_comes_later_now_is_refused_before_anything_starts() {
+    // Which group it asks for is known only when the flow runs.
+    let asks = "-1 if result('train-' ~ (result('train-1', 'c').n + 1), 'c') is none else 2";
+    let sandbox = Sandbox::new();
+    let flow = rounds_and_evaluation(2, asks);
+    sandbox.write("flow.toml", &flow);
+    assert_eq!(sandbox.fedflow("run flow.toml --devices cpu:1").code, 0);
+    assert_eq!(evaluation(&sandbox).0, 2);
+    let journal = sandbox.read("res/.fedflow/journal.jsonl");
+    let round = flow.lines().find(|line| line.starts_with("tasks")).unwrap().replace("{{ round }}", "2");
+    let later = format!("{}\n[[groups]]\nname = \"train-2\"\n{round}\n", rounds_and_evaluation(1, asks));
+    sandbox.write("flow.toml", &later);
+    let refused = sandbox.fedflow("run flow.toml --resume");
+    assert_eq!(refused.code, 2);
+    let told = ":\n  final-eval: other programs or parameters: e\n";
+    assert!(refused.stderr.contains(told), "{}", refused.stderr);
+    assert_eq!(sandbox.read("res/.fedflow/journal.jsonl"), journal, "no session has begun");
+}

@@ -213,7 +213,7 @@ fn a_changed_flow_that_is_refused_leaves_the_recorded_one_and_starts_nothing() {
     assert_eq!(sandbox.fedflow("run flow.toml --devices cpu:1").code, 0);
     let kept = sandbox.read("res/.fedflow/flow.toml");
     let journal = sandbox.read("res/.fedflow/journal.jsonl");
-    for (changed, groups) in [(flow(4, 4, "a"), ["last"].as_slice()), (flow(2, 1, "b"), &["first", "last"])] {
+    for (changed, groups) in [(flow(4, 1, "a"), ["last"].as_slice()), (flow(2, 1, "b"), &["first", "last"])] {
         sandbox.write("flow.toml", &changed);
         let refused = sandbox.fedflow("run flow.toml --devices cpu:1 --resume");
         assert_eq!(refused.code, 2);

@@ -1,72 +1,30 @@
-//! Which tasks of a run are run again: those that failed, and then those that used them.
+//! Which tasks of a run have failed, and so are run again by `resume --failed`.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
 use fedflow_core::{GroupProgress, Name, OutcomeKind, RunProgress, TaskProgress};
 
-use super::recorded_context::RecordedContext;
+use super::run_again::{Again, run_again};
 use crate::commands::command_error::CommandError;
 use crate::diagnostic::did_you_mean;
 use crate::flow::FlowGroup;
 use crate::run::short_path;
 use crate::view::{escape, one_line};
 
-/// A task that is run again.
-pub(super) struct Again {
-    pub(super) group: Name,
-    pub(super) task: Name,
-    pub(super) cause: Cause,
-}
-
-/// Why a task is run again.
-pub(super) enum Cause {
-    /// It failed or was cancelled; the text says how.
-    Failed(String),
-    /// It asked for the result or the directory of a task that is run again.
-    Used { group: String, task: String },
-}
-
 /// The tasks of a flow that are run again, in order: those that failed, or of these only the named ones; then every
-/// later task whose templates asked for the result or the directory of one that is run again.
-pub(super) fn run_again(
+/// later task whose templates ask for the result or the directory of one that is run again.
+pub(super) fn run_failed_again(
     groups: &[Arc<FlowGroup>],
     run_dir: &Path,
     recorded: &Arc<RunProgress>,
     named: &BTreeSet<(Name, Name)>,
 ) -> Vec<Again> {
-    let context = RecordedContext::of(run_dir, recorded);
-    let mut again: Vec<Again> = Vec::new();
-    let mut opened: BTreeSet<(String, String)> = BTreeSet::new();
-    for plan in groups {
-        let Some(group) = recorded.group(&plan.name) else { continue };
-        // Tasks of one group cannot ask for each other.
-        let before = again.len();
-        for planned in &plan.tasks {
-            let Some(task) = group.task(&planned.task_id).filter(|task| task.outcome.is_some()) else {
-                continue;
-            };
-            let is_meant = named.is_empty() || named.contains(&(group.name.clone(), task.id.clone()));
-            let cause = match failure(task).filter(|_| is_meant) {
-                Some(failure) => Some(Cause::Failed(failure)),
-                None if opened.is_empty() => None,
-                None => {
-                    let asked = plan.asked_by(planned, &context).into_iter();
-                    asked
-                        .into_iter()
-                        .find(|asked| opened.contains(asked))
-                        .map(|(group, task)| Cause::Used { group, task })
-                }
-            };
-            let (group, task) = (group.name.clone(), task.id.clone());
-            again.extend(cause.map(|cause| Again { group, task, cause }));
-        }
-        let new = again.get(before..).unwrap_or_default();
-        opened.extend(new.iter().map(|again| (again.group.as_str().into(), again.task.as_str().into())));
-    }
-    again
+    run_again(groups, run_dir, recorded, |group, task| {
+        let is_meant = named.is_empty() || named.contains(&(group.name.clone(), task.id.clone()));
+        failure(task).filter(|_| is_meant)
+    })
 }
 
 /// The tasks that have failed or were cancelled, in order, each with how.
@@ -107,22 +65,4 @@ fn find(text: &str, recorded: &RunProgress, run_dir: &Path) -> Result<(Name, Nam
 /// How a task failed, on one line; `None` if it did not.
 fn failure(task: &TaskProgress) -> Option<String> {
     task.failure().map(one_line)
-}
-
-/// The tasks by group, as a run takes them.
-pub(super) fn by_group(again: &[Again]) -> BTreeMap<Name, Vec<Name>> {
-    let mut groups: BTreeMap<Name, Vec<Name>> = BTreeMap::new();
-    for Again { group, task, .. } in again {
-        groups.entry(group.clone()).or_default().push(task.clone());
-    }
-    groups
-}
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Failed(failure) => f.write_str(failure),
-            Self::Used { group, task } => write!(f, "used {group}/{task}"),
-        }
-    }
 }

@@ -1,35 +1,58 @@
 //! `RecordedContext`: what templates are answered from the journal alone, before any group runs.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use fedflow_core::{Dict, Name, RunProgress};
+use fedflow_core::{Dict, GroupProgress, Name, RunProgress};
 
-use crate::flow::FlowContext;
+use crate::flow::{FlowContext, FlowGroup};
 
-/// Answers templates from what is recorded.
+/// Answers templates from what is recorded, as they will be answered when their group starts: of the groups before it in
+/// the flow.
 pub(super) struct RecordedContext {
+    shared: Arc<Shared>,
+    /// The place in the flow of the group that asks.
+    place: usize,
+}
+
+struct Shared {
     run_dir: PathBuf,
     progress: Arc<RunProgress>,
+    places: HashMap<Name, usize>,
 }
 
 impl RecordedContext {
-    pub(super) fn of(run_dir: &Path, progress: &Arc<RunProgress>) -> Arc<Self> {
-        Arc::new(Self { run_dir: run_dir.into(), progress: Arc::clone(progress) })
+    /// The context of the first group of a flow, which knows of none.
+    pub(super) fn of(run_dir: &Path, progress: &Arc<RunProgress>, groups: &[Arc<FlowGroup>]) -> Self {
+        let places = groups.iter().enumerate().map(|(place, group)| (group.name.clone(), place)).collect();
+        let shared = Shared { run_dir: run_dir.into(), progress: Arc::clone(progress), places };
+        Self { shared: Arc::new(shared), place: 0 }
+    }
+
+    /// The context of the group at a place of the flow.
+    pub(super) fn at(&self, place: usize) -> Arc<Self> {
+        Arc::new(Self { shared: Arc::clone(&self.shared), place })
+    }
+
+    fn group(&self, name: &str) -> Option<&GroupProgress> {
+        let name = Name::new(name).ok()?;
+        let is_before = self.shared.places.get(&name).is_some_and(|place| *place < self.place);
+        self.shared.progress.group(&name).filter(|_| is_before)
     }
 }
 
 impl FlowContext for RecordedContext {
     fn workdir(&self, group: &str, task: &str) -> Option<PathBuf> {
-        let group = self.progress.group(&Name::new(group).ok()?)?;
+        let group = self.group(group)?;
         let workdir = group.workdir_of(group.task(&Name::new(task).ok()?)?)?;
         // The run directory may have been moved since.
-        let inside = Path::new(workdir.as_ref()).strip_prefix(self.progress.workdir()).ok()?;
-        Some(self.run_dir.join(inside))
+        let Shared { run_dir, progress, .. } = self.shared.as_ref();
+        let inside = Path::new(workdir.as_ref()).strip_prefix(progress.workdir()).ok()?;
+        Some(run_dir.join(inside))
     }
 
     fn result(&self, group: &str, task: &str) -> Option<Dict> {
-        let group = self.progress.group(&Name::new(group).ok()?)?;
-        group.task(&Name::new(task).ok()?)?.result().cloned()
+        self.group(group)?.task(&Name::new(task).ok()?)?.result().cloned()
     }
 }

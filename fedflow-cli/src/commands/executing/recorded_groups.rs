@@ -27,11 +27,12 @@ pub(super) struct Differences {
 /// the recorded results.
 #[must_use]
 pub(super) fn compare(groups: &[Arc<FlowGroup>], run_dir: &Path, recorded: &Arc<RunProgress>) -> Differences {
-    let context = RecordedContext::of(run_dir, recorded);
+    let context = RecordedContext::of(run_dir, recorded, groups);
     let mut before: Option<&FlowGroup> = None;
     let mut differences = Differences::default();
-    for plan in groups {
+    for (place, plan) in groups.iter().enumerate() {
         let before = before.replace(plan);
+        let context = context.at(place);
         let Some(group) = recorded.group(&plan.name) else { continue };
         let built = match before.filter(|_| plan.load_ahead) {
             Some(before) => plan.build_ahead(&context, &before.name),
@@ -104,16 +105,22 @@ fn difference(recorded: &GroupProgress, now: &TaskGroup) -> Option<String> {
     }
 }
 
-/// The groups that are over and come after groups with new tasks: they are older than these. Empty, or with these groups.
+/// The groups that were over and come after groups with new tasks: what is `kept` of them is older than these. Empty, or
+/// with these groups.
 #[must_use]
 pub(super) fn older(
     groups: &[Arc<FlowGroup>],
     recorded: &RunProgress,
+    kept: &RunProgress,
     grown: &[(Name, Vec<Name>)],
 ) -> (Vec<Name>, Vec<Name>) {
     let has_grown = |name: &Name| grown.iter().any(|(group, new)| group == name && !new.is_empty());
     let is_newer = |plan: &Arc<FlowGroup>| recorded.group(&plan.name).is_none() || has_grown(&plan.name);
-    let is_kept = |plan: &Arc<FlowGroup>| recorded.group(&plan.name).is_some_and(GroupProgress::is_over);
+    let is_kept = |plan: &Arc<FlowGroup>| {
+        let has_outcomes = |group: &GroupProgress| group.tasks().iter().any(|task| task.outcome.is_some());
+        recorded.group(&plan.name).is_some_and(GroupProgress::is_over)
+            && kept.group(&plan.name).is_some_and(has_outcomes)
+    };
     let names = |plans: &[Arc<FlowGroup>], is_meant: &dyn Fn(&Arc<FlowGroup>) -> bool| -> Vec<Name> {
         plans.iter().filter(|plan| is_meant(plan)).map(|plan| plan.name.clone()).collect()
     };

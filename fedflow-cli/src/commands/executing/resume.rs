@@ -7,8 +7,9 @@ use std::sync::Arc;
 use fedflow_core::{Config, FailureKinds, GroupProgress, Name, OnFailure, RunProgress, SessionSetup};
 use fedflow_worker::store::{Head, RunDir, RunState, recover};
 
-use super::failed_tasks::{Again, by_group, find_named, run_again};
+use super::failed_tasks::{find_named, run_failed_again};
 use super::flow_groups::run_groups;
+use super::run_again::{announcement, by_group};
 use super::shown_run::{shown, spoken};
 use crate::args::{ResumeArgs, SettingArgs};
 use crate::commands::command_error::CommandError;
@@ -45,8 +46,8 @@ pub(in crate::commands) fn cmd_resume(args: &ResumeArgs, guard: Guard) -> Result
     check_flow(&file.flow, &config, devices.pool(), Checked::Recorded)?;
     let recorded = locked.state().progress();
     if args.failed {
-        let again = run_again(&file.flow.groups, run_dir.path(), &recorded, &named);
-        say_again(&again);
+        let again = run_failed_again(&file.flow.groups, run_dir.path(), &recorded, &named);
+        stderr::say(&announcement(&again).unwrap_or_else(|| "note: no task has failed".into()));
         locked.reopen(by_group(&again));
     } else {
         let stops_at_failures = config.task.on_failure == OnFailure::Stop;
@@ -90,21 +91,9 @@ fn list(
     recorded: &RunState,
     named: &BTreeSet<(Name, Name)>,
 ) -> Result<(), CommandError> {
-    let again = run_again(&flow.groups, run_dir.path(), &recorded.progress(), named);
+    let again = run_failed_again(&flow.groups, run_dir.path(), &recorded.progress(), named);
     let rows = again.iter().map(|again| [format!("{}/{}", again.group, again.task), again.cause.to_string()]);
     stdout::print(|out| writeln!(out, "{}", plain_table(["task", "why"], rows)))
-}
-
-/// Says which tasks are run again.
-fn say_again(again: &[Again]) {
-    if again.is_empty() {
-        return stderr::say("note: no task has failed");
-    }
-    let names: Vec<String> =
-        again.iter().take(SHOWN).map(|again| format!("{}/{}", again.group, again.task)).collect();
-    let more = again.len().saturating_sub(SHOWN);
-    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    stderr::say(&format!("running again: {}{more}", names.join(", ")));
 }
 
 /// Says that nothing is left to run but what failed, if so, and names it.

@@ -1,12 +1,14 @@
 //! `fedflow run`: a flow from its first group, or with `--resume` from where it stopped.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use fedflow_core::{Config, Durations, Name, StartOrder};
 use fedflow_worker::store::RunDir;
 
 use super::flow_groups::run_groups;
 use super::recorded_groups::{Differences, compare, named, older};
+use super::run_again::{announcement, by_group, run_again};
 use super::shown_run::{shown, spoken};
 use crate::args::RunArgs;
 use crate::commands::command_error::{CHANGED_HINT, CommandError};
@@ -68,9 +70,16 @@ fn lock(workdir: &Path, guard: &Guard) -> Result<LockedRun, CommandError> {
 }
 
 /// Refuses a flow that changes recorded tasks, before anything is written or started. Groups may have more tasks than are
-/// recorded.
+/// recorded, and there may be more groups: recorded tasks that ask for what these will have are run again.
 fn accept(locked: &mut LockedRun, run_dir: &Path, flow: &Flow) -> Result<(), CommandError> {
-    let Differences { grown, changed } = compare(&flow.groups, run_dir, &locked.state().progress());
+    let recorded = locked.state().progress();
+    let again = run_again(&flow.groups, run_dir, &recorded, |_, _| None);
+    let mut reopened = by_group(&again);
+    let mut kept = Arc::clone(&recorded);
+    if !reopened.is_empty() {
+        Arc::make_mut(&mut kept).reopen(&reopened);
+    }
+    let Differences { grown, changed } = compare(&flow.groups, run_dir, &kept);
     if !changed.is_empty() {
         return Err(refusal(&changed));
     }
@@ -81,14 +90,18 @@ fn accept(locked: &mut LockedRun, run_dir: &Path, flow: &Flow) -> Result<(), Com
         };
         stderr::say(&format!("note: {group} {difference}; what it has recorded is kept"));
     }
-    let (older, newer) = older(&flow.groups, &locked.state().progress(), &grown);
+    announcement(&again).iter().for_each(|text| stderr::say(text));
+    let (older, newer) = older(&flow.groups, &recorded, &kept, &grown);
     if let Some((older, newer)) = named(&older).zip(named(&newer)) {
         stderr::say(&format!(
             "note: {older}: what is recorded is kept, and is older than what {newer} will have"
         ));
     }
-    // Their groups are open again; none of their recorded tasks is.
-    locked.reopen(grown.into_iter().map(|(group, _)| (group, Vec::new())).collect());
+    // A group that has grown is open again; of its recorded tasks only those that are run again are.
+    for (group, _) in grown {
+        reopened.entry(group).or_default();
+    }
+    locked.reopen(reopened);
     Ok(())
 }
 
