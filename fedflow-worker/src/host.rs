@@ -76,6 +76,8 @@ pub struct Host {
     workers: WorkerTable,
     arrivals: Arrivals,
     clock: Clock,
+    /// The worker whose end was told last: the engine has acted on that when it asks for the next input.
+    ended: Option<WorkerId>,
     sampler: Option<Arc<Mutex<Sampler>>>,
     _sampling: Option<SamplerThread>,
 }
@@ -105,7 +107,7 @@ impl Host {
         let workers = WorkerTable::start(context, inputs.clone(), notices.clone(), waker)?;
         let arrivals = Arrivals::new(inputs.clone(), clock.clone());
         let handle = HostHandle { inputs, notices, clock: clock.clone() };
-        Ok((Self { workers, arrivals, clock, sampler, _sampling: sampling }, handle))
+        Ok((Self { workers, arrivals, clock, ended: None, sampler, _sampling: sampling }, handle))
     }
 
     /// How many workers fit below this program's limit of open descriptors, beside what is open now; at least 1. Call
@@ -147,7 +149,11 @@ impl Workers for Host {
 
     fn next(&mut self, deadline: Option<Time>) -> (Time, Input) {
         let workers = &mut self.workers;
+        self.ended.take().into_iter().for_each(|ended| workers.end_is_heard(ended));
         let input = self.arrivals.next(deadline, |arrivals, until| workers.work(until, arrivals));
+        if let Input::Worker { worker, event: WorkerEvent::Gone { .. } } = &input {
+            self.ended = Some(*worker);
+        }
         if matches!(input, Input::Host(_)) {
             // What is available and what each worker uses of the rest were looked at together.
             self.workers.tell_memory();

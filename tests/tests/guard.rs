@@ -154,6 +154,22 @@ fn an_interrupt_counts_once_and_the_run_can_be_resumed() {
 }
 
 #[test]
+fn an_interrupt_stops_a_run_that_was_started_with_it_ignored() {
+    let sandbox = Sandbox::new();
+    let mut up = Fifo::make(&sandbox, "up");
+    let script = format!("echo up > {}; exec sleep 3600", up.name());
+    let task = format!(
+        "[[groups]]\nname = \"g\"\ntasks = [{{ id = \"t\", command = [\"sh\", \"-c\", {script:?}] }}]\n"
+    );
+    sandbox.write("flow.toml", &task);
+    // As a shell without jobs starts a program in the background.
+    let run = sandbox.begin_in_shell("trap '' INT; exec \"$@\"", "run flow.toml --devices cpu:1");
+    assert_eq!(up.line(), "up\n");
+    run.signal(Signal::INT);
+    assert_eq!(run.finish(), 130);
+}
+
+#[test]
 fn a_second_interrupt_ends_the_run_at_once() {
     let sandbox = Sandbox::new();
     let mut up = Fifo::make(&sandbox, "up");

@@ -58,6 +58,11 @@ pub enum WaitCause {
         /// How busy they may be for a task to load.
         limit: f64,
     },
+    /// One process less of this run, while devices are idle.
+    Processes {
+        /// How many the run may have.
+        limit: u32,
+    },
 }
 
 /// What is in the way on one device.
@@ -109,7 +114,8 @@ impl Wait {
                 occupants(obstacles) == occupants(of_other)
             }
             (WaitCause::HostMemory { .. }, WaitCause::HostMemory { .. })
-            | (WaitCause::Processors { .. }, WaitCause::Processors { .. }) => true,
+            | (WaitCause::Processors { .. }, WaitCause::Processors { .. })
+            | (WaitCause::Processes { .. }, WaitCause::Processes { .. }) => true,
             _ => false,
         }
     }
@@ -158,6 +164,10 @@ impl fmt::Display for Wait {
                 "waiting for processors of the host for {group}/{task}: they are {:.0}% busy, and \
                  utilization-limit.cpu is {limit}",
                 busy * 100.0
+            ),
+            WaitCause::Processes { limit } => write!(
+                f,
+                "waiting for a process for {group}/{task}: this run has as many as scheduler.max-process allows, {limit}"
             ),
         }
     }

@@ -14,6 +14,7 @@ pub(in crate::scheduler) enum Lack {
     Devices,
     HostMemory,
     Processors,
+    Processes,
 }
 
 /// What a run lacks now, and what was told of it.

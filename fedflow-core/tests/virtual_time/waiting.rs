@@ -100,3 +100,17 @@ fn processors_are_waited_for_while_devices_are_idle() {
     assert_eq!(told.len(), 1, "{told:?}");
     assert_eq!(told[0].1.cause, WaitCause::Processors { busy: 0.9, limit: 0.8 });
 }
+
+#[test]
+fn a_process_is_waited_for_while_devices_are_idle() {
+    let world = simulation(LeaseTable::of_cpu_slots(4), vec![script(10, 20_000)]);
+    let mut config = patient();
+    config.set("scheduler.max-process", &2.into()).unwrap();
+    run(&world, &config, &mut [group("g", 3)], History::default()).unwrap();
+    let told = told(&world);
+    assert_eq!(told.len(), 1, "{told:?}");
+    let (time, wait) = &told[0];
+    assert_eq!((&wait.cause, *time < Time::after(ms(5100))), (&WaitCause::Processes { limit: 2 }, true));
+    assert_eq!(wait.task.as_str(), "2");
+    assert_eq!(world.waits().last().unwrap().1, None, "once it has its process");
+}

@@ -3,7 +3,7 @@
 
 use crate::leasing::lease::LeaseRequest;
 use crate::model::device::Pin;
-use crate::model::identity::{TaskKey, WorkerId};
+use crate::model::identity::TaskKey;
 use crate::model::time::Time;
 use crate::ports::{Obstacle, Wait, WaitCause};
 use crate::scheduler::admission::HostRoom;
@@ -18,7 +18,7 @@ use crate::scheduler::timers::Due;
 pub(in crate::scheduler) fn review(parts: &mut Parts, now: Time) -> bool {
     let lacking = lacking(parts);
     let was_told = match (parts.standstill.observe(now, lacking.map(|(lack, _)| lack)), lacking) {
-        (Change::IsDue, Some((lack, id))) => return tell(parts, lack, id),
+        (Change::IsDue, Some((lack, key))) => return tell(parts, lack, key),
         (Change::Begins { was_told }, _) => {
             parts.timers.set(Due::Wait, now + TOLD_AFTER);
             was_told
@@ -42,8 +42,8 @@ pub(in crate::scheduler) fn refused(parts: &mut Parts, now: Time) {
     }
 }
 
-/// What the run lacks, and the worker that waits for it.
-fn lacking(parts: &Parts) -> Option<(Lack, WorkerId)> {
+/// What the run lacks, and the task that waits for it.
+fn lacking(parts: &mut Parts) -> Option<(Lack, TaskKey)> {
     if parts.stop.is_some() {
         return None;
     }
@@ -52,9 +52,9 @@ fn lacking(parts: &Parts) -> Option<(Lack, WorkerId)> {
     let is_ending = workers.any(|worker| worker.phase.stage().is_none()) || parts.kept.any_leaving();
     if !is_ending
         && !workers.any_training()
-        && let Some(id) = workers.first_waiting(active)
+        && let Some(worker) = workers.first_waiting(active).and_then(|id| workers.get(id))
     {
-        return Some((Lack::Devices, id));
+        return Some((Lack::Devices, worker.task));
     }
     let at_work = workers.count(|worker| worker.admitted.is_some() && worker.phase.stage().is_some());
     if at_work >= parts.devices.count(parts.devices.allowed(None)) {
@@ -64,28 +64,39 @@ fn lacking(parts: &Parts) -> Option<(Lack, WorkerId)> {
         let is_up = matches!(worker.phase, Phase::Available { .. });
         worker.task.group == active && worker.admitted.is_none() && is_up
     };
-    if let Some((id, worker)) = workers.iter().find(|(_, worker)| not_admitted(worker)) {
+    if let Some((_, worker)) = workers.iter().find(|(_, worker)| not_admitted(worker)) {
         let task = parts.groups.task(worker.task)?;
         if !parts.worker_may_load(worker) {
             return None;
         }
         return match parts.admission.room(parts.memory.host(task).size, workers.reserved()) {
             HostRoom::Enough => None,
-            HostRoom::NoMemory | HostRoom::Unknown => Some((Lack::HostMemory, id)),
-            HostRoom::Busy => Some((Lack::Processors, id)),
+            HostRoom::NoMemory | HostRoom::Unknown => Some((Lack::HostMemory, worker.task)),
+            HostRoom::Busy => Some((Lack::Processors, worker.task)),
         };
     }
     let is_delayed = !parts.admission.processors_free() && workers.any_busy();
-    workers.first_available().filter(|_| is_delayed).map(|id| (Lack::Processors, id))
+    if let Some(worker) = workers.first_available().filter(|_| is_delayed).and_then(|id| workers.get(id)) {
+        return Some((Lack::Processors, worker.task));
+    }
+    let are_all_there = workers.len() + parts.kept.len() >= parts.config.scheduler.max_process as usize;
+    if !are_all_there || is_ending {
+        return None;
+    }
+    let (key, ready) = parts.first_ready(&[]).filter(|(key, _)| key.group == active)?;
+    let task = parts.groups.task(key)?;
+    let ahead = parts.workers.ahead(key.group, ready.fit);
+    let may_load = parts.may_load(parts.candidate(task, ready.fit), key.group, ahead);
+    may_load.then_some((Lack::Processes, key))
 }
 
-/// Has it told what the run lacks, for which this worker waits. Says whether anything follows.
-fn tell(parts: &mut Parts, lack: Lack, id: WorkerId) -> bool {
-    let Some(worker) = parts.workers.get(id) else { return false };
-    let key = worker.task;
+/// Has it told what the run lacks, for which this task waits. Says whether anything follows.
+fn tell(parts: &mut Parts, lack: Lack, key: TaskKey) -> bool {
     let cause = match lack {
         Lack::Devices => {
-            let request = parts.lease_request(id, worker);
+            let waiting = parts.workers.first_waiting(key.group);
+            let waiting = waiting.and_then(|id| Some((id, parts.workers.get(id)?)));
+            let request = waiting.and_then(|(id, worker)| parts.lease_request(id, worker));
             let asked = request.map(|request| Asked::Obstacles { task: key, request });
             let is_asked = asked.is_some();
             asked.into_iter().for_each(|asked| parts.outbox.ask(asked));
@@ -105,6 +116,7 @@ fn tell(parts: &mut Parts, lack: Lack, id: WorkerId) -> bool {
         Lack::Processors => {
             parts.admission.processors().map(|(busy, limit)| WaitCause::Processors { busy, limit })
         }
+        Lack::Processes => Some(WaitCause::Processes { limit: parts.config.scheduler.max_process }),
     };
     cause.is_some_and(|cause| show(parts, key, cause))
 }

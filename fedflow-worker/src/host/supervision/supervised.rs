@@ -90,6 +90,12 @@ impl Supervised {
         self.surroundings.jobs.add(Job::Start(job));
     }
 
+    /// One that was at work for it is done.
+    pub(super) fn one_done(&mut self) {
+        debug_assert!(self.busy > 0, "what is done was begun");
+        self.busy = self.busy.saturating_sub(1);
+    }
+
     /// Says which process uses the lease, once both are there.
     pub(super) fn name_lease_holder(&self) {
         if let (Some(lease), Some(process)) = (self.lease, self.process.running()) {
@@ -245,7 +251,7 @@ impl Supervised {
 
     /// What its process left running has ended, or has had its time.
     pub(crate) fn remainder_over(&mut self, now: Time, left: Option<LeftRunning>, others: Vec<OtherWorker>) {
-        self.busy = self.busy.saturating_sub(1);
+        self.one_done();
         self.remainder = None;
         if let Some(left) = left {
             debug!("it left {left}");
@@ -280,7 +286,7 @@ impl Supervised {
 
     /// Nothing is left of its process.
     pub(crate) fn swept(&mut self, now: Time) {
-        self.busy = self.busy.saturating_sub(1);
+        self.one_done();
         if let Some(ending) = self.process.ending() {
             self.process_gone(ending, now);
         }
@@ -317,14 +323,14 @@ impl Supervised {
             notices.push(Notice::ResultRead { first_id, outcome });
         });
         if let Err(error) = self.context().readers.begin(take) {
-            self.busy = self.busy.saturating_sub(1);
+            self.one_done();
             self.fail_to_start(format!("no thread for its result: {error}"));
         }
     }
 
     /// The result that it wrote was read.
     pub(crate) fn result_read(&mut self, outcome: Result<Dict, Cause>) {
-        self.busy = self.busy.saturating_sub(1);
+        self.one_done();
         self.kind = WorkerKind::Command(CommandPhase::Idle);
         match outcome {
             Ok(result) => {

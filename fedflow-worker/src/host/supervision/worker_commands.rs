@@ -117,7 +117,7 @@ pub(crate) fn hand_over(
 
 /// Everything is there for its next task: it is told.
 pub(crate) fn prepared(worker: &mut Supervised, done: Result<Logs, Cause>) {
-    worker.busy = worker.busy.saturating_sub(1);
+    worker.one_done();
     match done {
         Ok(logs) => worker.logs = Some(logs),
         Err(cause) => return worker.fail(cause),

@@ -64,7 +64,7 @@ fn begin_session(worker: &mut Supervised, name: &str) {
 
 /// The spawner is done with a start.
 pub(crate) fn started(worker: &mut Supervised, done: Result<Started, Cause>) {
-    worker.busy = worker.busy.saturating_sub(1);
+    worker.one_done();
     let done = match done {
         Ok(done) => done,
         Err(cause) => return worker.fail(cause),

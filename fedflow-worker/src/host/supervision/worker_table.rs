@@ -39,7 +39,7 @@ pub(crate) struct WorkerTable {
     workers: BTreeMap<WorkerId, Supervised>,
     /// The first ids of workers whose processes had other tasks before.
     first_ids: BTreeMap<WorkerId, WorkerId>,
-    /// How kept workers have ended: they may be handed over before the engine has heard of it.
+    /// How kept workers have ended of which the engine has not heard yet: they may be handed over until then.
     lost: BTreeMap<WorkerId, Cause>,
     paused: bool,
     /// How many times inputs were taken since the processes were looked at.
@@ -118,6 +118,11 @@ impl WorkerTable {
         self.with(first_id, |worker| {
             worker_commands::hand_over(worker, to, Arc::new(assignment), others);
         });
+    }
+
+    /// The engine has heard of a worker's end: it will not hand it over any more.
+    pub(crate) fn end_is_heard(&mut self, id: WorkerId) {
+        self.lost.remove(&id);
     }
 
     /// Tells how much memory each worker has used, if that is more than was told.
