@@ -312,6 +312,16 @@ impl Scheduler {
                 let (worker, request) = (refusal.worker, refusal.request.clone());
                 device_requests::found(parts, now, worker, request, refusal.answered(fits));
             }
+            (Some(Asked::OthersTrain { worker, request, free, .. }), Answer::OthersTrain(others_train)) => {
+                let is_over = if others_train {
+                    device_requests::look_elsewhere(parts, now, worker, &request, &free)
+                } else {
+                    device_requests::give_up_card(parts, now, worker, &request)
+                };
+                if !is_over {
+                    parts.lease_pass.note_refused(&request);
+                }
+            }
             (Some(Asked::Rebook { lease, memory }), Answer::Rebooked(true)) => {
                 let task = parts.memory.holder(lease).and_then(|key| parts.groups.task_mut(key));
                 if task.is_some_and(|task| TaskMemory::rebooked(task, memory)) {

@@ -7,6 +7,8 @@ mod affinity;
 mod depth;
 #[path = "staying/loading_ahead.rs"]
 mod loading_ahead;
+#[path = "staying/other_runs.rs"]
+mod other_runs;
 #[path = "staying/reuse.rs"]
 mod reuse;
 #[path = "staying/time_limits.rs"]

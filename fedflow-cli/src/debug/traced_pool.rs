@@ -121,6 +121,10 @@ impl<P: DevicePool> DevicePool for TracedPool<P> {
         self.pool.fits_without(request, leases)
     }
 
+    fn others_train_on(&self, device: Device) -> bool {
+        self.pool.others_train_on(device)
+    }
+
     fn end_train(&mut self, lease: LeaseId) {
         if let Some(held) = self.held.get_mut(&lease) {
             held.trains = false;

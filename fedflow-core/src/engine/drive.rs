@@ -230,6 +230,7 @@ impl<W: Workers, P: DevicePool, O: Observer> Drive<W, P, O> {
                 None => pool.check(&request).map_or_else(Answer::Never, |()| Answer::NotNow),
             },
             Question::Fits { request, without } => Answer::Fits(pool.fits_without(&request, &without)),
+            Question::OthersTrain(device) => Answer::OthersTrain(pool.others_train_on(device)),
             Question::Rebook { lease, memory } => Answer::Rebooked(pool.rebook(lease, memory)),
             Question::Peak(lease) => Answer::Peak(pool.peak(lease)),
             Question::Obstacles(request) => Answer::Obstacles(pool.obstacles(&request)),

@@ -106,6 +106,11 @@ impl Card {
         }
     }
 
+    /// Whether a task of another run trains on it, or it is set aside or kept back for one.
+    pub(super) fn is_used_by_others(&self) -> bool {
+        self.withheld || self.others.training + self.aside.training > 0
+    }
+
     /// The card as placement sees it for a request.
     pub(super) fn view(&self, place: usize, request: &LeaseRequest, held_back: bool) -> CardView {
         let own_exclusive = self.holders.values().any(|holder| holder.exclusive && holder.training);

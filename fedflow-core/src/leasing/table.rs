@@ -217,6 +217,12 @@ impl LeaseTable {
         table.try_lease(&LeaseRequest { hold: false, ..request.clone() }).is_some()
     }
 
+    /// Whether a task of another run trains on a device, or is to have it first.
+    #[must_use]
+    pub fn others_train_on(&self, device: Device) -> bool {
+        self.cards.iter().any(|card| card.info.device == device && card.is_used_by_others())
+    }
+
     /// `train` has ended: another lease may train on the devices. Memory stays booked until [`Self::release`].
     pub fn end_train(&mut self, lease: LeaseId) {
         for card in &mut self.cards {

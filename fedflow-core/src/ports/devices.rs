@@ -13,8 +13,8 @@ use crate::model::quantity::Size;
 /// decides. [`LeaseTable`](crate::LeaseTable) keeps the books for a pool of one's own.
 ///
 /// No method has a default, so a pool that wraps another one passes on everything or does not compile. A pool that knows
-/// less says so: `None` from [`Self::peak`], `false` from [`Self::fits_without`], [`Self::rebook`] and [`Self::is_lost`],
-/// nothing from [`Self::obstacles`].
+/// less says so: `None` from [`Self::peak`], `false` from [`Self::fits_without`], [`Self::others_train_on`], [`Self::rebook`]
+/// and [`Self::is_lost`], nothing from [`Self::obstacles`].
 ///
 /// # Which process sees which card
 ///
@@ -46,6 +46,9 @@ pub trait DevicePool {
     /// Whether a request that was refused would be met without these leases. Their training has ended, and their
     /// processes can be asked to exit.
     fn fits_without(&self, request: &LeaseRequest, leases: &[LeaseId]) -> bool;
+    /// Whether a task of another run trains on a device, or is to have it before the request that was refused last: the
+    /// device is waited for, and that ends.
+    fn others_train_on(&self, device: Device) -> bool;
     /// `train` has ended: its devices are free for the next task. Memory stays booked until [`Self::release`].
     fn end_train(&mut self, lease: LeaseId);
     /// The process is gone, or has another lease in place of this one: what was still booked is free.
@@ -93,6 +96,10 @@ impl<P: DevicePool + ?Sized> DevicePool for Box<P> {
 
     fn fits_without(&self, request: &LeaseRequest, leases: &[LeaseId]) -> bool {
         (**self).fits_without(request, leases)
+    }
+
+    fn others_train_on(&self, device: Device) -> bool {
+        (**self).others_train_on(device)
     }
 
     fn end_train(&mut self, lease: LeaseId) {

@@ -177,6 +177,10 @@ impl DevicePool for SimulationPort {
         self.world.borrow().table.fits_without(request, leases)
     }
 
+    fn others_train_on(&self, device: Device) -> bool {
+        self.world.borrow().table.others_train_on(device)
+    }
+
     fn end_train(&mut self, lease: LeaseId) {
         self.world.borrow_mut().table.end_train(lease);
     }

@@ -1,76 +1,7 @@
 //! Time limits count what a task does itself, and nothing that it waits for.
 
-use std::cell::Cell;
-use std::rc::Rc;
-
+use super::other_runs::told;
 use super::*;
-
-/// A pool whose devices other runs hold from time to time: it refuses as long as it is told to.
-struct Contended {
-    pool: SimulationPort,
-    /// Which of the following requests are refused, from the lowest bit.
-    refusals: Rc<Cell<u64>>,
-}
-
-impl DevicePool for Contended {
-    fn devices(&self) -> Vec<DeviceInfo> {
-        self.pool.devices()
-    }
-
-    fn slots_beside(&self) -> u32 {
-        self.pool.slots_beside()
-    }
-
-    fn check(&self, request: &LeaseRequest) -> Result<(), Unleasable> {
-        self.pool.check(request)
-    }
-
-    fn largest_share(&self) -> Option<Size> {
-        self.pool.largest_share()
-    }
-
-    fn limits(&self, device: Device) -> Option<CardLimits> {
-        self.pool.limits(device)
-    }
-
-    fn try_lease(&mut self, request: &LeaseRequest) -> Option<Lease> {
-        let refusals = self.refusals.get();
-        self.refusals.set(refusals >> 1);
-        if refusals & 1 == 1 { None } else { self.pool.try_lease(request) }
-    }
-
-    fn fits_without(&self, request: &LeaseRequest, leases: &[LeaseId]) -> bool {
-        self.pool.fits_without(request, leases)
-    }
-
-    fn end_train(&mut self, lease: LeaseId) {
-        self.pool.end_train(lease);
-    }
-
-    fn release(&mut self, lease: LeaseId) {
-        self.pool.release(lease);
-    }
-
-    fn withdraw(&mut self, holder: TaskKey) {
-        self.pool.withdraw(holder);
-    }
-
-    fn peak(&self, lease: LeaseId) -> Option<Size> {
-        self.pool.peak(lease)
-    }
-
-    fn rebook(&mut self, lease: LeaseId, memory: Size) -> bool {
-        self.pool.rebook(lease, memory)
-    }
-
-    fn is_lost(&mut self, device: Device) -> bool {
-        self.pool.is_lost(device)
-    }
-
-    fn obstacles(&self, request: &LeaseRequest) -> Vec<Obstacle> {
-        self.pool.obstacles(request)
-    }
-}
 
 /// How long a process that dies in a simulation takes until that is known.
 const DEATH: Duration = Duration::from_millis(2);
@@ -93,34 +24,6 @@ fn times_out(event: &RunEvent) -> bool {
         }
         _ => false,
     }
-}
-
-/// Runs groups of which each but the first may load ahead, and says what was told.
-fn told(simulation: &Simulation, refusals: u64, config: &Config, groups: &mut [TaskGroup]) -> Vec<RunEvent> {
-    let Ports { workers, pool, observer } = simulation.ports();
-    let pool = Contended { pool, refusals: Rc::new(Cell::new(refusals)) };
-    // What others give back wakes the run.
-    (1..2000).for_each(|number| simulation.at(Time::after(ms(50 * number)), Input::DevicesChanged));
-    let settings = RunSettings {
-        flow: "test".into(),
-        workdir: PathBuf::from("/run"),
-        seed: 7,
-        session: 1,
-        setup: None,
-        on_failure: OnFailure::Continue,
-        grace: ms(500),
-    };
-    let mut flow = Flow::new(Ports { workers, pool, observer }, settings, config.clone(), History::default());
-    for index in 0..groups.len() {
-        let (done, rest) = groups.split_at_mut(index + 1);
-        match rest.first_mut().filter(|next| next.load_ahead) {
-            Some(next) => flow.execute_and_load(&mut done[index], next).map(drop),
-            None => flow.execute(&mut done[index]).map(drop),
-        }
-        .unwrap();
-    }
-    flow.finish(RunOutcome::Complete);
-    simulation.events().into_iter().map(|(_, event)| event).collect()
 }
 
 #[test]

@@ -117,6 +117,10 @@ impl DevicePool for Mortal {
         self.port.try_lease(request)
     }
 
+    fn others_train_on(&self, device: Device) -> bool {
+        self.port.others_train_on(device)
+    }
+
     fn end_train(&mut self, lease: LeaseId) {
         self.life.step();
         self.port.end_train(lease);

@@ -96,3 +96,27 @@ fn a_process_that_is_only_up_keeps_nobody_from_starting() {
     flow.finish(RunOutcome::Complete);
     assert!(first.tasks().chain(second.tasks()).all(|task| task.status() == TaskStatus::Exited));
 }
+
+#[test]
+fn a_spare_takes_no_process_from_a_card_that_would_be_idle() {
+    let mut table = LeaseTable::new(1);
+    for (ordinal, size) in [(0, 24), (1, 8)] {
+        let size = Size::from_gb(size);
+        table.add(DeviceInfo::simulated(ordinal, size), Some(size));
+    }
+    let world = simulation(table, vec![script(10, 1000)]);
+    let mut config = config();
+    config.set("scheduler.max-process", &4.into()).unwrap();
+    let mut group = TaskGroup::new("g").unwrap();
+    // All that fit the large card alone come first.
+    for id in 0..20_u32 {
+        let program = Program::Worker { worker: "w".into(), kind: "k".into() };
+        let cuda_memory = Some(Size::from_gb(if id < 10 { 18 } else { 5 }));
+        let needs = Needs { cuda_memory, ..Needs::default() };
+        let task = TaskSpec::of(Name::from(id), std::sync::Arc::new(program), Dict::new());
+        group.add_task(task.with_needs(needs)).unwrap();
+    }
+    run(&world, &config, &mut [group], History::default()).unwrap();
+    let makespan = world.now().since_start();
+    assert!(makespan < ms(11_500), "{makespan:?}: one card has been idle beside ready tasks");
+}

@@ -85,6 +85,10 @@ impl DevicePool for Pool {
         }
     }
 
+    fn others_train_on(&self, device: Device) -> bool {
+        self.table.others_train_on(device)
+    }
+
     fn end_train(&mut self, lease: LeaseId) {
         self.table.end_train(lease);
         if let Some(ledger) = &self.ledger {

@@ -73,43 +73,46 @@ pub(in crate::scheduler) fn found(
             let_lease_go(parts, now, lease);
             false
         }
-        Finding::Elsewhere { free } => stays_refused(parts, now, id, &request, &free),
+        Finding::Elsewhere { free } => {
+            let tied_to = parts.workers.get(id).and_then(|worker| worker.process.card);
+            if let Some(card) = tied_to.filter(|_| !parts.workers.any_training()) {
+                return parts.outbox.ask(Asked::OthersTrain { worker: id, request, card, free });
+            }
+            look_elsewhere(parts, now, id, &request, &free)
+        }
     };
     if !is_over {
         parts.lease_pass.note_refused(&request);
     }
 }
 
-/// No idle process is in the way of a refused lease. Says whether its worker is ended.
-fn stays_refused(
+/// A worker was refused the card to which it is tied, no idle process is in the way, and no task trains there that could make
+/// room at its end, of this run or another. Says whether the worker is ended.
+pub(in crate::scheduler) fn give_up_card(
     parts: &mut Parts,
     now: Time,
     id: WorkerId,
     request: &LeaseRequest,
-    free: &[Device],
 ) -> bool {
     let Some(worker) = parts.workers.get(id) else { return false };
-    if worker.process.card.is_some() && !parts.workers.any_training() {
-        if worker.trained.is_some() {
-            // It waits with its data for a larger share of its card, and holds some of it: when none trains any more
-            // that could make room, it is itself in the way. A new process can have the share.
-            let message = "its card has no room for a larger share beside what it holds";
-            let failure = Failure::new(Stage::Train, FailureKind::Oom, message);
-            attempt::end(parts, now, id, Some(failure), Severity::Asked);
-            return true;
-        }
-        // A kept process holds less of its card than its next task needs, and others have the rest: a new process may
-        // go to any card. A task without an estimate needs no more than the process holds, and waits.
-        if request.estimated {
-            attempt::end(parts, now, id, None, Severity::Asked);
-        }
-        return request.estimated;
+    if worker.trained.is_some() {
+        // It waits with its data for a larger share of its card, and holds some of it: it is itself in the way. A new process
+        // can have the share.
+        let message = "its card has no room for a larger share beside what it holds";
+        let failure = Failure::new(Stage::Train, FailureKind::Oom, message);
+        attempt::end(parts, now, id, Some(failure), Severity::Asked);
+        return true;
     }
-    look_elsewhere(parts, now, id, request, free)
+    // A kept process holds less of its card than its next task needs, and others have the rest: a new process may
+    // go to any card. A task without an estimate needs no more than the process holds, and waits.
+    if request.estimated {
+        attempt::end(parts, now, id, None, Severity::Asked);
+    }
+    request.estimated
 }
 
 /// A worker was refused the card to which it is tied, while others could take its task. Says whether it starts anew.
-fn look_elsewhere(
+pub(in crate::scheduler) fn look_elsewhere(
     parts: &mut Parts,
     now: Time,
     id: WorkerId,

@@ -68,11 +68,25 @@ fn first_spare(parts: &Parts) -> Option<(WorkerId, TaskKey)> {
     in_order.min().map(|(.., id, key)| (id, key))
 }
 
-/// Starts one task, if the limits allow it.
+/// What the process of a task is started for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// The task may load at once.
+    ToLoad,
+    /// It is up when the task may load.
+    Spare,
+}
+
+/// Starts one task, if the limits allow it. A process that is started ahead of need comes last: it must not have the place
+/// of one that a device waits for.
 fn start(parts: &mut Parts, now: Time) -> bool {
+    start_for(parts, now, Purpose::ToLoad) || start_for(parts, now, Purpose::Spare)
+}
+
+fn start_for(parts: &mut Parts, now: Time, purpose: Purpose) -> bool {
     let mut tried: Vec<Demand> = Vec::new();
     while let Some((key, ready)) = parts.first_ready(&tried) {
-        if start_task(parts, now, key, &ready) {
+        if start_task(parts, now, key, &ready, purpose) {
             return true;
         }
         if ready.is_only {
@@ -85,7 +99,7 @@ fn start(parts: &mut Parts, now: Time) -> bool {
 }
 
 /// Starts a task, if the limits allow it. Says whether anything was done.
-fn start_task(parts: &mut Parts, now: Time, key: TaskKey, ready: &ReadyTask) -> bool {
+fn start_task(parts: &mut Parts, now: Time, key: TaskKey, ready: &ReadyTask, purpose: Purpose) -> bool {
     if postpone(parts, key, ready.rank) {
         return true;
     }
@@ -118,7 +132,7 @@ fn start_task(parts: &mut Parts, now: Time, key: TaskKey, ready: &ReadyTask) -> 
     }
     // Beyond those that may load, a process is started ahead of need where that saves anything.
     let is_spare = !may_load;
-    if is_spare && !(loads && !is_served && room_for_spare) {
+    if is_spare && !(purpose == Purpose::Spare && loads && !is_served && room_for_spare) {
         return false;
     }
     if parts.workers.len() + parts.kept.len() >= parts.config.scheduler.max_process as usize {

@@ -88,6 +88,8 @@ pub enum Answer {
     Never(Unleasable),
     /// To [`Fits`](crate::Question::Fits).
     Fits(bool),
+    /// To [`OthersTrain`](crate::Question::OthersTrain).
+    OthersTrain(bool),
     /// To [`Rebook`](crate::Question::Rebook): whether it was booked.
     Rebooked(bool),
     /// To [`Peak`](crate::Question::Peak): the most that was used, if that is known.

@@ -32,6 +32,9 @@ pub(in crate::scheduler) enum Asked {
     Lease { worker: WorkerId, request: LeaseRequest },
     /// A lease was refused: what would have to go?
     Room(Refusal),
+    /// None of this run trains, and a worker was refused the card to which it is tied, while these others could take its
+    /// task: does another run train there?
+    OthersTrain { worker: WorkerId, request: LeaseRequest, card: Device, free: Vec<Device> },
     /// Can more be booked for a task that trains?
     Rebook { lease: LeaseId, memory: Size },
     /// How much did a task use that trains, or has just ended to?
@@ -50,6 +53,7 @@ impl Asked {
                 let (request, without) = refusal.question();
                 Question::Fits { request, without }
             }
+            Self::OthersTrain { card, .. } => Question::OthersTrain(*card),
             Self::Rebook { lease, memory } => Question::Rebook { lease: *lease, memory: *memory },
             Self::Peak { lease, .. } => Question::Peak(*lease),
             Self::Lost { devices, .. } => Question::Lost(devices.clone()),

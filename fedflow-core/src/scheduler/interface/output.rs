@@ -88,6 +88,8 @@ pub enum Question {
         /// Leases whose processes are idle.
         without: Vec<LeaseId>,
     },
+    /// Does a task of another run train on this device, or is it to have it first?
+    OthersTrain(Device),
     /// Book this for the holder of a lease, which trains, if it can be booked.
     Rebook {
         /// The lease.
