@@ -128,6 +128,7 @@ pub use work::fingerprint::{fingerprint, task_fingerprint};
 pub use work::group::{GroupError, TaskGroup};
 pub use work::spec::{ExpectedTimes, Needs, Program, Reuse, SELF_WORKER, SpecError, TaskSpec, TaskTerms};
 pub use work::task::{LeaseInfo, LoadContext, ProgressSink, Task, TaskError, TaskIdentity, TrainContext};
+pub use work::told_params::told_params;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -27,6 +27,7 @@ use crate::progress::task_progress::{Moment, TaskNotes, TaskProgress};
 ///     fingerprint: 7,
 ///     tasks: vec![task.clone()],
 ///     fingerprints: vec![8],
+///     params: Vec::new(),
 /// });
 /// run.apply(8.0, &RunEvent::TaskFinished {
 ///     group: group.clone(),
@@ -208,7 +209,7 @@ impl<N: TaskNotes> RunProgress<N> {
         }
         let moment = self.moment(unix_time);
         match event {
-            RunEvent::GroupStarted { group, index, workdir, fingerprint, tasks, fingerprints } => {
+            RunEvent::GroupStarted { group, index, workdir, fingerprint, tasks, fingerprints, .. } => {
                 self.make_room(group, *index, moment.session);
                 let group = self.group_mut(group);
                 group.begin(*fingerprint, fingerprints, tasks);
@@ -341,6 +342,7 @@ mod tests {
                         fingerprint: 1,
                         tasks: Vec::new(),
                         fingerprints: Vec::new(),
+                        params: Vec::new(),
                     },
                 );
             }

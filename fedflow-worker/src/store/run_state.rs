@@ -209,6 +209,7 @@ mod tests {
             fingerprint,
             tasks: tasks.clone(),
             fingerprints: Vec::new(),
+            params: Vec::new(),
         };
         let started = sample::events()[0].clone();
         let end = RunEvent::RunFinished { outcome: RunOutcome::Complete };

@@ -3,11 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
+use fedflow_core::Dict;
 use minijinja::Value;
 use minijinja::value::{Enumerator, Object};
 
 use super::calls::{Answers, Callable, Function};
 use super::matrix_values::MatrixValues;
+use super::template_value::to_core;
 
 /// The round of the innermost repeat.
 pub(crate) const ROUND: &str = "round";
@@ -55,6 +57,17 @@ struct Names {
     matrix: Arc<MatrixValues>,
     point: usize,
     answers: Option<Arc<dyn Answers>>,
+}
+
+impl GroupScope {
+    /// Where a task of the group stands in an experiment: the innermost round and the variables of its matrix, with their
+    /// values.
+    pub(crate) fn point(&self, matrix: &MatrixValues, point: usize) -> Dict {
+        let round = self.rounds.last().map(|round| (ROUND, fedflow_core::Value::from(*round)));
+        // A variable has a value of the model: it came from the flow file or from a template.
+        let variables = matrix.at(point).map(|(name, value)| (name, to_core(&value).unwrap_or_default()));
+        round.into_iter().chain(variables).collect()
+    }
 }
 
 impl Scope {
