@@ -5,11 +5,11 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use fedflow_core::{Config, Durations, Observer, StartOrder};
+use fedflow_core::{Config, Dict, Durations, Observer, StartOrder};
 use fedflow_worker::store::{Head, RunDir, RunLock, flow_checksum, new_run_token, recorded_config, unix_now};
 use fedflow_worker::{WorkerProgram, check_start};
 
-use super::devices::Devices;
+use super::devices::{Devices, DevicesChoice};
 use super::earlier_sessions::{
     LockedRun, RecordedRun, configuration_changes, environment_changes, read_durations,
 };
@@ -34,6 +34,7 @@ pub struct RunBuilder<O = Unobserved> {
     devices: DevicesChoice,
     config: Config,
     config_file: Option<PathBuf>,
+    vars: Dict,
     workers: BTreeMap<String, WorkerProgram>,
     base_dir: Option<PathBuf>,
     flow_file: Option<FlowText>,
@@ -43,11 +44,6 @@ pub struct RunBuilder<O = Unobserved> {
     durations: Option<Durations>,
     notices: Notices,
     make_observer: MakeObserver<O>,
-}
-
-enum DevicesChoice {
-    Text(String),
-    Opened(Box<Devices>),
 }
 
 /// A run directory that is ready for a session.
@@ -77,6 +73,7 @@ impl RunBuilder {
             devices: DevicesChoice::Text(DEFAULT_DEVICES.into()),
             config: Config::default(),
             config_file: None,
+            vars: Dict::new(),
             workers: BTreeMap::new(),
             base_dir: None,
             flow_file: None,
@@ -118,6 +115,13 @@ impl<O: Observer> RunBuilder<O> {
     #[must_use]
     pub fn config_file(mut self, file: impl Into<PathBuf>) -> Self {
         self.config_file = Some(file.into());
+        self
+    }
+
+    /// The variables of the flow that were given another value than in its file. They are recorded.
+    #[must_use]
+    pub fn vars(mut self, vars: Dict) -> Self {
+        self.vars = vars;
         self
     }
 
@@ -197,6 +201,7 @@ impl<O: Observer> RunBuilder<O> {
             devices: self.devices,
             config: self.config,
             config_file: self.config_file,
+            vars: self.vars,
             workers: self.workers,
             base_dir: self.base_dir,
             flow_file: self.flow_file,
@@ -239,7 +244,7 @@ impl<O: Observer> RunBuilder<O> {
     /// devices cannot be used, or the system refuses what a run needs.
     pub fn begin(mut self) -> Result<Run<O>, OpenError> {
         check_start()?;
-        let devices = self.take_devices()?;
+        let devices = self.devices.take(&self.config)?;
         let durations = self.durations.take().unwrap_or_else(|| self.replaced_durations());
         let base_dir = match self.base_dir.take() {
             Some(base_dir) => base_dir,
@@ -292,7 +297,7 @@ impl<O: Observer> RunBuilder<O> {
     /// As for [`Self::resume`], but for what a locked run has behind it.
     pub(crate) fn go_on(mut self, locked: LockedRun) -> Result<Run<O>, OpenError> {
         check_start()?;
-        let devices = self.take_devices()?;
+        let devices = self.devices.take(&self.config)?;
         let LockedRun { run_dir, lock, recorded } = locked;
         self.say_changes(&recorded);
         recorded.end_earlier_session(&run_dir, &self.notices)?;
@@ -328,6 +333,7 @@ impl<O: Observer> RunBuilder<O> {
             durations,
             config: self.config,
             config_file: self.config_file,
+            vars: self.vars,
             devices,
             workers: self.workers,
             guard: self.guard,
@@ -335,14 +341,6 @@ impl<O: Observer> RunBuilder<O> {
             make_observer: self.make_observer,
         })?;
         Ok(Run::of(session, run_dir, host, notices))
-    }
-
-    fn take_devices(&mut self) -> Result<Devices, OpenError> {
-        let none = DevicesChoice::Text(String::new());
-        Ok(match std::mem::replace(&mut self.devices, none) {
-            DevicesChoice::Text(choice) => Devices::open(&choice, &self.config)?,
-            DevicesChoice::Opened(devices) => *devices,
-        })
     }
 
     fn learns(&self) -> bool {
