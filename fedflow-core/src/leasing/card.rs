@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::leasing::claim::Claim;
-use crate::leasing::lease::{LeaseId, LeaseRequest};
+use crate::leasing::lease::{LeaseId, LeaseRequest, Unleasable};
 use crate::leasing::placement::CardView;
 use crate::model::device::{DeviceInfo, Pin};
 use crate::model::memory::card_limits::CardLimits;
@@ -203,4 +203,18 @@ impl Card {
         let taken: Vec<u32> = self.holders.values().filter(|h| h.training).map(|h| h.slot).collect();
         (0..).find(|slot| !taken.contains(slot)).unwrap_or(0)
     }
+}
+
+/// Why a request is refused that is too large for all devices which suit it.
+pub(super) fn too_large(needed: Size, suiting: &[&Card]) -> Unleasable {
+    let limits = || suiting.iter().filter_map(|card| card.limits);
+    let largest = limits().map(|limits| limits.alone).max().unwrap_or_default();
+    // Rounded down, so that the value is easy to read and does.
+    let rounded = |size: Size| {
+        let unit = if size < Size::from_gb(1) { 1_000_000 } else { 100_000_000 };
+        Size::from_bytes(size.bytes() / unit * unit)
+    };
+    let larger = suiting.iter().filter(|card| card.limits.is_some_and(|limits| limits.whole >= needed));
+    let left = larger.filter_map(|card| Some(card.info.memory?.saturating_sub(needed))).max();
+    Unleasable::TooLarge { needed, largest, remain_limit: left.map(rounded) }
 }

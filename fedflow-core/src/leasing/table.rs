@@ -1,7 +1,7 @@
 //! `LeaseTable`: which lease holds how much of which device. Nothing else moves a share.
 
 use crate::leasing::aside::Aside;
-use crate::leasing::card::{Card, Holder, OtherRuns};
+use crate::leasing::card::{Card, Holder, OtherRuns, too_large};
 use crate::leasing::lease::{Lease, LeaseId, LeaseRequest, Share, Unleasable};
 use crate::leasing::placement::{self, CardView};
 use crate::model::config::Config;
@@ -388,20 +388,6 @@ impl LeaseTable {
     pub fn is_lost(&self, device: Device) -> bool {
         self.cards.iter().any(|card| card.info.device == device && card.dropped)
     }
-}
-
-/// Why a request is refused that is too large for all devices which suit it.
-fn too_large(needed: Size, suiting: &[&Card]) -> Unleasable {
-    let limits = || suiting.iter().filter_map(|card| card.limits);
-    let largest = limits().map(|limits| limits.alone).max().unwrap_or_default();
-    // Rounded down, so that the value is easy to read and does.
-    let rounded = |size: Size| {
-        let unit = if size < Size::from_gb(1) { 1_000_000 } else { 100_000_000 };
-        Size::from_bytes(size.bytes() / unit * unit)
-    };
-    let larger = suiting.iter().filter(|card| card.limits.is_some_and(|limits| limits.whole >= needed));
-    let left = larger.filter_map(|card| Some(card.info.memory?.saturating_sub(needed))).max();
-    Unleasable::TooLarge { needed, largest, remain_limit: left.map(rounded) }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Every worker from its start until its end is reported.
 
+pub(crate) mod at_work;
 pub(crate) mod deadline;
 pub(crate) mod ending;
 pub(crate) mod notice;

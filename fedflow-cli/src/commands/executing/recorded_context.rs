@@ -11,12 +11,13 @@ use crate::flow::{FlowContext, FlowGroup};
 /// Answers templates from what is recorded, as they will be answered when their group starts: of the groups before it in
 /// the flow.
 pub(super) struct RecordedContext {
-    shared: Arc<Shared>,
+    flow: Arc<RecordedFlow>,
     /// The place in the flow of the group that asks.
     place: usize,
 }
 
-struct Shared {
+/// A flow beside what is recorded of its run.
+struct RecordedFlow {
     run_dir: PathBuf,
     progress: Arc<RunProgress>,
     places: HashMap<Name, usize>,
@@ -26,19 +27,19 @@ impl RecordedContext {
     /// The context of the first group of a flow, which knows of none.
     pub(super) fn of(run_dir: &Path, progress: &Arc<RunProgress>, groups: &[Arc<FlowGroup>]) -> Self {
         let places = groups.iter().enumerate().map(|(place, group)| (group.name.clone(), place)).collect();
-        let shared = Shared { run_dir: run_dir.into(), progress: Arc::clone(progress), places };
-        Self { shared: Arc::new(shared), place: 0 }
+        let flow = RecordedFlow { run_dir: run_dir.into(), progress: Arc::clone(progress), places };
+        Self { flow: Arc::new(flow), place: 0 }
     }
 
     /// The context of the group at a place of the flow.
     pub(super) fn at(&self, place: usize) -> Arc<Self> {
-        Arc::new(Self { shared: Arc::clone(&self.shared), place })
+        Arc::new(Self { flow: Arc::clone(&self.flow), place })
     }
 
     fn group(&self, name: &str) -> Option<&GroupProgress> {
         let name = Name::new(name).ok()?;
-        let is_before = self.shared.places.get(&name).is_some_and(|place| *place < self.place);
-        self.shared.progress.group(&name).filter(|_| is_before)
+        let is_before = self.flow.places.get(&name).is_some_and(|place| *place < self.place);
+        self.flow.progress.group(&name).filter(|_| is_before)
     }
 }
 
@@ -47,7 +48,7 @@ impl FlowContext for RecordedContext {
         let group = self.group(group)?;
         let workdir = group.workdir_of(group.task(&Name::new(task).ok()?)?)?;
         // The run directory may have been moved since.
-        let Shared { run_dir, progress, .. } = self.shared.as_ref();
+        let RecordedFlow { run_dir, progress, .. } = self.flow.as_ref();
         let inside = Path::new(workdir.as_ref()).strip_prefix(progress.workdir()).ok()?;
         Some(run_dir.join(inside))
     }

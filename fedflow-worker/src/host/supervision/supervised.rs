@@ -20,6 +20,7 @@ use crate::host::setup::context::HostContext;
 use crate::host::setup::options::Protocol;
 use crate::host::starting::job_queue::JobQueue;
 use crate::host::starting::jobs::{Job, ProcessSpec, StartJob};
+use crate::host::supervision::at_work::AtWork;
 use crate::host::supervision::deadline::{Deadline, Overdue};
 use crate::host::supervision::ending::remainder::{Patience, Remainder};
 use crate::host::supervision::ending::result_file;
@@ -58,8 +59,8 @@ pub(crate) struct Supervised {
     pub(super) lease: Option<LeaseId>,
     /// The time that the rest of its processes have, while its own process has ended and is not reaped.
     pub(super) remainder: Option<Patience>,
-    /// How many of the spawner, a sweeper and a finisher are at work for it.
-    pub(super) busy: u32,
+    /// The spawner, a sweeper and a finisher, as far as they are at work for it.
+    pub(super) busy: AtWork,
     pub(super) reader: ReaderState,
     pub(super) deadline: Option<Deadline>,
     /// How hard it was asked to end; none if it was not.
@@ -83,17 +84,11 @@ pub(super) enum ReaderState {
 impl Supervised {
     /// Has the spawner start a process; without one, only make the directories.
     pub(super) fn start_job(&mut self, process: Option<ProcessSpec>) {
-        self.busy += 1;
+        self.busy.begin();
         self.process.expect_task(&self.surroundings.context.oom_kills);
         let assignment = Arc::clone(&self.assignment);
         let job = StartJob { first_id: self.first_id, assignment, logs: self.logs.take(), process };
         self.surroundings.jobs.add(Job::Start(job));
-    }
-
-    /// One that was at work for it is done.
-    pub(super) fn one_done(&mut self) {
-        debug_assert!(self.busy > 0, "what is done was begun");
-        self.busy = self.busy.saturating_sub(1);
     }
 
     /// Says which process uses the lease, once both are there.
@@ -118,7 +113,7 @@ impl Supervised {
             return;
         }
         // A process that the spawner is starting is asked as soon as it is there.
-        if self.busy > 0 {
+        if self.busy.any() {
             return;
         }
         let Some(process) = self.process.running() else {
@@ -180,7 +175,7 @@ impl Supervised {
             self.process.kill();
             self.remainder.iter().for_each(Patience::end);
         } else {
-            self.over = self.busy == 0 && self.reader != ReaderState::Running;
+            self.over = !self.busy.any() && self.reader != ReaderState::Running;
         }
     }
 
@@ -223,7 +218,7 @@ impl Supervised {
         let done = move |left| notices.push(Notice::RemainderOver { first_id, left });
         match remainder.wait_in_background(done) {
             Ok(patience) => {
-                self.busy += 1;
+                self.busy.begin();
                 self.remainder = Some(patience);
             }
             // Without a thread for it, there is no time for it.
@@ -251,7 +246,7 @@ impl Supervised {
 
     /// What its process left running has ended, or has had its time.
     pub(crate) fn remainder_over(&mut self, now: Time, left: Option<LeftRunning>, others: Vec<OtherWorker>) {
-        self.one_done();
+        self.busy.done();
         self.remainder = None;
         if let Some(left) = left {
             debug!("it left {left}");
@@ -276,7 +271,7 @@ impl Supervised {
             return self.process_gone(ending, now);
         }
         debug!("what it may have left running is looked for and killed: {}", listed(&sweep.offspring));
-        self.busy += 1;
+        self.busy.begin();
         let (first_id, notices) = (self.first_id, self.surroundings.notices.clone());
         // Without a thread for it, it is left to the next sweep.
         if sweep.run_in_background(move || notices.push(Notice::Swept(first_id))).is_err() {
@@ -286,7 +281,7 @@ impl Supervised {
 
     /// Nothing is left of its process.
     pub(crate) fn swept(&mut self, now: Time) {
-        self.one_done();
+        self.busy.done();
         if let Some(ending) = self.process.ending() {
             self.process_gone(ending, now);
         }
@@ -314,7 +309,7 @@ impl Supervised {
     /// Has the result read that a command wrote.
     fn read_result(&mut self) {
         let path = self.result_path();
-        self.busy += 1;
+        self.busy.begin();
         let (first_id, notices) = (self.first_id, self.surroundings.notices.clone());
         let (limit, listener) = (self.context().options.result_limit, Arc::clone(&self.listener));
         // The disk may be slow, also where there is no result.
@@ -323,14 +318,14 @@ impl Supervised {
             notices.push(Notice::ResultRead { first_id, outcome });
         });
         if let Err(error) = self.context().readers.begin(take) {
-            self.one_done();
+            self.busy.done();
             self.fail_to_start(format!("no thread for its result: {error}"));
         }
     }
 
     /// The result that it wrote was read.
     pub(crate) fn result_read(&mut self, outcome: Result<Dict, Cause>) {
-        self.one_done();
+        self.busy.done();
         self.kind = WorkerKind::Command(CommandPhase::Idle);
         match outcome {
             Ok(result) => {
@@ -364,7 +359,7 @@ impl Supervised {
 
     /// Whether every process of it is gone and no thread works for it.
     pub(crate) fn is_over(&self) -> bool {
-        self.over && self.busy == 0
+        self.over && !self.busy.any()
     }
 
     /// Whether it is idle, and was not asked to end.

@@ -110,14 +110,14 @@ pub(crate) fn hand_over(
     });
     let logs = if protocol == Protocol::Json { worker.logs.take() } else { None };
     let relay = logs.map(|logs| (logs, earlier));
-    worker.busy += 1;
+    worker.busy.begin();
     let hand_over = HandOver { first_id: worker.first_id, assignment, relay, sweep };
     worker.surroundings.jobs.add(Job::HandOver(hand_over));
 }
 
 /// Everything is there for its next task: it is told.
 pub(crate) fn prepared(worker: &mut Supervised, done: Result<Logs, Cause>) {
-    worker.one_done();
+    worker.busy.done();
     match done {
         Ok(logs) => worker.logs = Some(logs),
         Err(cause) => return worker.fail(cause),

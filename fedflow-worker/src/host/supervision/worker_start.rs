@@ -10,6 +10,7 @@ use crate::host::sessions::link::Link;
 use crate::host::sessions::listener::Listener;
 use crate::host::sessions::session_reader::SessionReader;
 use crate::host::starting::jobs::{ProcessSpec, Started};
+use crate::host::supervision::at_work::AtWork;
 use crate::host::supervision::notice::Notice;
 use crate::host::supervision::supervised::{ReaderState, Supervised, Surroundings};
 use crate::host::supervision::worker_kind::{CommandPhase, WorkerKind};
@@ -39,7 +40,7 @@ pub(crate) fn begin(
         logs: None,
         lease: None,
         remainder: None,
-        busy: 0,
+        busy: AtWork::default(),
         reader: ReaderState::None,
         deadline: None,
         asked: None,
@@ -64,7 +65,7 @@ fn begin_session(worker: &mut Supervised, name: &str) {
 
 /// The spawner is done with a start.
 pub(crate) fn started(worker: &mut Supervised, done: Result<Started, Cause>) {
-    worker.one_done();
+    worker.busy.done();
     let done = match done {
         Ok(done) => done,
         Err(cause) => return worker.fail(cause),
