@@ -104,7 +104,7 @@ pub use model::text::grouped_digits::grouped_digits;
 pub use model::text::printed_text::{PrintedText, printed_text};
 pub use model::time::Time;
 pub use model::value::{
-    Dict, MAX_DEPTH, PlainDict, Value, ValueError, from_value, non_finite_text, to_value,
+    Dict, MAX_DEPTH, PlainDict, PlainValue, Value, ValueError, from_value, non_finite_text, to_value,
 };
 pub use ports::telemetry::{DeviceSample, TelemetryMerger, TelemetrySample, halve_telemetry};
 pub use ports::{
@@ -128,6 +128,7 @@ pub use work::fingerprint::{fingerprint, task_fingerprint};
 pub use work::group::{GroupError, TaskGroup};
 pub use work::spec::{ExpectedTimes, Needs, Program, Reuse, SELF_WORKER, SpecError, TaskSpec, TaskTerms};
 pub use work::task::{LeaseInfo, LoadContext, ProgressSink, Task, TaskError, TaskIdentity, TrainContext};
+pub use work::told_params::told_params;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -10,3 +10,4 @@ pub(crate) mod fingerprint;
 pub(crate) mod group;
 pub(crate) mod spec;
 pub(crate) mod task;
+pub(crate) mod told_params;

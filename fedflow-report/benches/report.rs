@@ -50,6 +50,7 @@ fn events() -> Vec<(f64, RunEvent)> {
                 fingerprint: 1,
                 tasks: tasks.clone(),
                 fingerprints: Vec::new(),
+                params: Vec::new(),
             },
         ));
         for (client, task) in (0..CLIENTS).zip(tasks) {

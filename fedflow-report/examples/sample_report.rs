@@ -225,6 +225,7 @@ impl World {
                 fingerprint: u64::from(index),
                 tasks: names.clone(),
                 fingerprints: Vec::new(),
+                params: Vec::new(),
             },
         );
         let mut loaders = [begin; 4];

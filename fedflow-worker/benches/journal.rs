@@ -172,6 +172,7 @@ fn read(criterion: &mut Criterion) {
         fingerprint: 1,
         tasks,
         fingerprints: Vec::new(),
+        params: Vec::new(),
     });
     for task in 0..TASKS {
         for event in events_of(task) {

@@ -64,7 +64,9 @@
 //!   `reopened` names groups that may be made of something else from there on, and of each the tasks whose outcomes do
 //!   not count any more, and `setup` says what the session was started with. How far a training is
 //!   (`task-progress`) is not kept. The last member before the checksum is `"durable":M`: record `M` and all before it
-//!   were on the disk when this record was made. Earlier versions wrote no such member.
+//!   were on the disk when this record was made. Earlier versions wrote no such member. `params` of `group-started` has the
+//!   parameters of each task that are told of it, in the order of `tasks`; it is missing if no task has any, and in earlier
+//!   versions.
 //! - **Large records.** An event of more than 1 MiB is kept in `.fedflow/results/N.json`, as the JSON object that
 //!   the line would have held. Its line is `{"seq":N,"time":T,"file":"results/N.json","size":bytes,
 //!   "file_crc":"xxxxxxxx","event":…,"group":…,"task":…,"attempt":…,"durable":M}`; `group` to `attempt` only if the

@@ -258,6 +258,7 @@ impl FlowGroup {
         };
         let of_worker = matches!(program.as_ref(), Program::Worker { .. });
         let mut spec = TaskSpec::of(task.task_id.clone(), program, Dict::new());
+        spec.point = self.scope.point(&terms.matrix, task.point as usize);
         // The worker's limits come after the group's, which the group itself would add only later.
         let worker_limits = worker.map(|worker| worker.limits).unwrap_or_default();
         let own = spec.terms_mut();

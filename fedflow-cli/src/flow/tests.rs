@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod checking;
+mod experiments;
 mod places;
 mod reuse;
 
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use fedflow_core::{Dict, Program, Size, TaskGroup, TaskSpec, Value};
+use fedflow_core::{Dict, PlainDict, Program, Size, TaskGroup, TaskSpec, Value, told_params};
 use proptest::prelude::*;
 
 use super::context::ContextAnswers;
@@ -332,4 +333,33 @@ proptest! {
         for x in 0..a { for y in 0..b { for z in 0..c { expected.push(format!("{x}-{y}-{z}")); } } }
         prop_assert_eq!(ids(&flow.groups[0]), expected);
     }
+}
+
+#[test]
+fn a_task_is_told_with_its_point_and_a_workers_parameters() {
+    let flow = parse(
+        r#"
+        workers.w.command = ["./w"]
+        [[groups]]
+        repeat = 2
+        name = "g-{{ round }}"
+        tasks = [
+            { matrix = { seed = [3], lr = [0.1, 0.5] }, command = ["true"], env = { SEED = "{{ seed }}" } },
+            { id = "t", worker = "w", kind = "k", params = { round = "r{{ round }}", width = 8 }, train-params = { w = 1 } },
+        ]
+        "#,
+    );
+    let group = flow.groups[1].build(&nothing_known()).unwrap();
+    let told: Vec<String> = group
+        .tasks()
+        .map(|task| serde_json::to_string(&PlainDict(&told_params(task.spec()))).unwrap())
+        .collect();
+    assert_eq!(
+        told,
+        [
+            r#"{"round":2,"seed":3,"lr":0.1}"#,
+            r#"{"round":2,"seed":3,"lr":0.5}"#,
+            r#"{"round":"r2","width":8}"#
+        ]
+    );
 }

@@ -35,6 +35,7 @@ pub(super) fn group_started(group: &str, tasks: u64) -> RunEvent {
         fingerprint: 5,
         tasks: (0..tasks).map(Name::from).collect(),
         fingerprints: Vec::new(),
+        params: Vec::new(),
     }
 }
 

@@ -8,10 +8,12 @@ use crate::model::config::Config;
 use crate::model::identity::TaskKey;
 use crate::model::name::Name;
 use crate::model::run_event::RunEvent;
+use crate::model::value::Dict;
 use crate::ports::{DevicePool, RunSettings};
 use crate::scheduler::{ScheduledTask, SchedulerInput};
 use crate::work::fingerprint::{fingerprint, task_fingerprint};
 use crate::work::group::TaskGroup;
+use crate::work::told_params::told_params;
 
 /// A group that can be run, or was run by an earlier session.
 pub(super) struct Opening {
@@ -52,9 +54,16 @@ pub(super) fn open(
         fingerprint,
         tasks: group.tasks().map(|task| task.task_id().clone()).collect(),
         fingerprints: group.tasks().map(|task| task_fingerprint(group, task)).collect(),
+        params: told_params_of(group),
     };
     let tasks = ScheduledTask::of_group(group, config);
     Ok(Opening { name, tasks, is_complete: is_recorded && group.finished(), start })
+}
+
+/// The parameters of each task that are told; nothing if no task has any.
+fn told_params_of(group: &TaskGroup) -> Vec<Dict> {
+    let params: Vec<Dict> = group.tasks().map(|task| told_params(task.spec())).collect();
+    if params.iter().all(Dict::is_empty) { Vec::new() } else { params }
 }
 
 /// Checks that every request can be met, before anything is started.

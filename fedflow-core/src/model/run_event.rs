@@ -57,6 +57,10 @@ pub enum RunEvent {
         /// What each task is made of, in the same order; empty in journals of format 1.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         fingerprints: Vec<u64>,
+        /// The parameters of each task that are told of it, in the same order; empty if no task has any, and in journals
+        /// of earlier versions.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        params: Vec<Dict>,
     },
     /// An attempt at a task begins: its process is being started.
     TaskStarted {

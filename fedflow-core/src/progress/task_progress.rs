@@ -334,6 +334,7 @@ mod tests {
                 fingerprint,
                 tasks,
                 fingerprints: Vec::new(),
+                params: Vec::new(),
             },
         );
     }

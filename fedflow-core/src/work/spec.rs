@@ -86,6 +86,10 @@ pub struct TaskSpec {
     pub params: Dict,
     /// The parameters that it is given when it begins to train.
     pub train_params: Dict,
+    /// Where it stands in an experiment: the variables of its matrices and its round, the outer ones first. They are told
+    /// with what becomes of it, and do not reach its process.
+    #[serde(default, skip_serializing_if = "Dict::is_empty")]
+    pub point: Dict,
     /// The key under which its process is kept when it has its result, with the data that it has loaded. The process
     /// is handed to the next task of the same worker with the same key. `None`: it is not kept for its data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -175,7 +179,7 @@ impl TaskSpec {
     pub fn of(task_id: Name, program: Arc<Program>, params: Dict) -> Self {
         static USUAL: LazyLock<Arc<TaskTerms>> = LazyLock::new(Arc::default);
         let terms = Arc::clone(&USUAL);
-        Self { task_id, program, params, train_params: Dict::new(), keep: None, terms }
+        Self { task_id, program, params, train_params: Dict::new(), point: Dict::new(), keep: None, terms }
     }
 
     /// Describes a task that is a command, given as a program and its arguments.
@@ -251,6 +255,13 @@ impl TaskSpec {
     #[must_use]
     pub fn with_train_params(mut self, params: Dict) -> Self {
         self.train_params = params;
+        self
+    }
+
+    /// Sets where it stands in an experiment.
+    #[must_use]
+    pub fn with_point(mut self, point: Dict) -> Self {
+        self.point = point;
         self
     }
 

@@ -49,6 +49,7 @@ pub(in crate::store) fn setup() -> SessionSetup {
         config: Dict::from([("scheduler.max-process", 2_i64)]),
         config_file: Some("/flows/fedflow.toml".into()),
         environment: Some(BTreeMap::from([("PATH".into(), "/usr/bin".into())])),
+        vars: Dict::from([("lr", 0.5)]),
     }
 }
 
@@ -87,6 +88,7 @@ pub(in crate::store) fn events() -> Vec<RunEvent> {
         fingerprint,
         tasks: tasks.iter().map(|task| name(task)).collect(),
         fingerprints: Vec::new(),
+        params: Vec::new(),
     };
     let outcome = |group: &str, task: &str, attempt, result| RunEvent::TaskFinished {
         group: name(group),
@@ -162,14 +164,18 @@ pub(in crate::store) fn any_event() -> impl Strategy<Value = RunEvent> {
             reopened: (seed % 2 == 0).then(|| (name("g"), vec![name("t")])).into_iter().collect(),
             setup: (seed % 3 == 0).then(|| Box::new(setup())),
         }),
-        (names(), any::<u32>(), any::<u64>(), prop::collection::vec(names(), 0..5)).prop_map(
-            |(group, index, fingerprint, tasks)| RunEvent::GroupStarted {
-                group,
-                index,
-                workdir: "/res".into(),
-                fingerprint,
-                tasks,
-                fingerprints: Vec::new()
+        (names(), any::<u32>(), any::<u64>(), prop::collection::vec((names(), any_dict()), 0..5)).prop_map(
+            |(group, index, fingerprint, tasks)| {
+                let (tasks, params) = tasks.into_iter().unzip();
+                RunEvent::GroupStarted {
+                    group,
+                    index,
+                    workdir: "/res".into(),
+                    fingerprint,
+                    tasks,
+                    fingerprints: Vec::new(),
+                    params,
+                }
             }
         ),
         (of_task(), device(), any::<u32>(), prop::option::of(any::<u64>())).prop_map(
