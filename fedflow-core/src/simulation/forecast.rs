@@ -125,7 +125,7 @@ impl Forecast {
         let held_after = |group: &Name, task: &Name| {
             if overlap { Duration::ZERO } else { times.get(group, task).exit }
         };
-        let trainings = train_spans(&infos, &events, &held_before, held_after);
+        let trainings = train_spans(&infos, &events, held_before, held_after);
         let groups = group_spans(&events, &trainings);
         let last = fitting.last(infos.len(), &events, held_before);
         let makespan = events.last().map_or(Duration::ZERO, |(time, _)| time.since_start());
