@@ -1,5 +1,6 @@
 //! `DeviceUse`: how long each device was busy, and how long it was idle while work waited.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
@@ -129,10 +130,10 @@ pub(crate) fn device_uses(
     // There are many waits but few kinds of devices: the union is computed once for each kind.
     let mut waits: BTreeMap<DeviceRoom, Vec<Stretch>> = BTreeMap::new();
     for room in units.iter().map(|(row, unit)| room_of(row, unit)) {
-        if !waits.contains_key(&room) {
-            let fitting = waiting.iter().filter(|waited| room.fits(&waited.needs));
+        if let Entry::Vacant(of_kind) = waits.entry(room) {
+            let fitting = waiting.iter().filter(|waited| of_kind.key().fits(&waited.needs));
             let stretches = union(fitting.map(|waited| waited.stretch).collect());
-            waits.insert(room, stretches);
+            of_kind.insert(stretches);
         }
     }
     units
