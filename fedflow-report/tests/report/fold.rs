@@ -531,6 +531,7 @@ fn what_a_card_must_keep_free_is_no_room() {
                     config,
                     config_file: None,
                     environment: None,
+                    vars: Dict::new(),
                 }));
             }
             report.apply(109.0, &begin);
