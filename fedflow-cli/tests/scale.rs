@@ -234,6 +234,7 @@ fn reported(tasks: u32) -> Report {
                     slot,
                     devices: Vec::new(),
                     memory: None,
+                    pin: None,
                 },
             ),
             (0.08, RunEvent::TaskReleased { group: group.clone(), task: task.clone(), attempt, train_time }),

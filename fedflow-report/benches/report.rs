@@ -76,7 +76,7 @@ fn push_task(events: &mut Vec<(f64, RunEvent)>, group: &Name, task: &Name, at: f
     let devices = Vec::new();
     events.push((
         at + 0.6,
-        RunEvent::TaskTraining { group, task, attempt, device, slot: 0, devices, memory: None },
+        RunEvent::TaskTraining { group, task, attempt, device, slot: 0, devices, memory: None, pin: None },
     ));
     let (group, task) = ids();
     events.push((at + 1.4, RunEvent::TaskReleased { group, task, attempt, train_time: TRAIN }));

@@ -354,6 +354,7 @@ impl World {
             slot: 0,
             devices: Vec::new(),
             memory: Some(Size::from_gb(2)),
+            pin: None,
         };
         self.tell(begin, event);
         (begin, device)

@@ -5,6 +5,7 @@ pub(crate) mod device_telemetry;
 pub(crate) mod device_use;
 pub(crate) mod failures;
 pub(crate) mod family_memory;
+mod fitting;
 pub(crate) mod left_running;
 pub(crate) mod summary;
 pub(crate) mod timeline;

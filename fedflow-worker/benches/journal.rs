@@ -63,6 +63,7 @@ fn events_of(task: u32) -> Vec<RunEvent> {
             slot: 1,
             devices: Vec::new(),
             memory: None,
+            pin: None,
         },
         item("loss", 0.118_273),
         RunEvent::TaskReleased {

@@ -66,6 +66,7 @@ pub(super) fn training(group: &str, task: &str, attempt: u32, device: Device) ->
         slot: 0,
         devices: Vec::new(),
         memory: None,
+        pin: None,
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::device::{Device, DeviceInfo};
+use crate::model::device::{Device, DeviceInfo, Pin};
 use crate::model::memory_use::MemoryUse;
 use crate::model::name::Name;
 use crate::model::outcome::failure::Failure;
@@ -123,6 +123,9 @@ pub enum RunEvent {
         /// The memory leased on each card; `None` on a CPU slot.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         memory: Option<Size>,
+        /// The device that the task is pinned to; `None` if it is not pinned, and in journals of earlier versions.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pin: Option<Box<Pin>>,
     },
     /// How many steps of the training are done.
     TaskProgress {

@@ -394,6 +394,7 @@ mod tests {
             slot: 0,
             devices: Vec::new(),
             memory: None,
+            pin: None,
         };
         for (event, expected) in [
             (retried(FailureKind::Exit), (1, false)),

@@ -1,6 +1,7 @@
 //! `Forecast`: what a flow would do on some devices. The engine runs it in a simulation, and its events are summed up.
 
 mod device_use;
+mod last_fitting;
 mod lower_bound;
 mod planned_times;
 
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 pub use device_use::{DeviceUse, GroupSpan, TrainSpan};
 use device_use::{group_spans, train_spans, uses};
+use last_fitting::FittingSets;
 use lower_bound::lower_bound;
 pub use planned_times::PlannedTimes;
 use planned_times::handed_over;
@@ -80,6 +82,7 @@ impl Forecast {
     ) -> Result<Self, FlowError> {
         let Scenario { flow, devices, mut config, seed, overlap } = scenario;
         let lower_bound = lower_bound(&groups, times, &devices, &config);
+        let fitting = FittingSets::of(&groups, &devices, &config);
         let infos = devices.devices();
         if config.scheduler.order == StartOrder::LongestFirst {
             groups.iter_mut().for_each(|group| times.tell(group));
@@ -124,11 +127,12 @@ impl Forecast {
         };
         let trainings = train_spans(&infos, &events, held_before, held_after);
         let groups = group_spans(&events, &trainings);
+        let last = fitting.last(infos.len(), &events, held_before);
         let makespan = events.last().map_or(Duration::ZERO, |(time, _)| time.since_start());
         Ok(Self {
             makespan,
             lower_bound,
-            devices: uses(&infos, &trainings, &groups, makespan),
+            devices: uses(&infos, &trainings, &groups, &last, makespan),
             failed: failures(&events),
             trainings,
             groups,

@@ -1,11 +1,13 @@
 //! `DeviceUse`: how long each device was busy, and how long it was idle while work waited.
 
-use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
-use fedflow_core::{Device, DeviceInfo, Size};
+use fedflow_core::{Device, DeviceInfo, Pin, SessionSetup};
 
 use crate::analysis::device_telemetry::DeviceTelemetry;
+use crate::analysis::fitting::DeviceRoom;
 use crate::analysis::timeline::{Stretch, Timeline};
 use crate::analysis::waiting_work::waiting_work;
 use crate::report::GroupReport;
@@ -28,9 +30,9 @@ pub struct DeviceUse {
     pub loading: Duration,
     /// How long no task trained on it.
     pub idle: Duration,
-    /// How long no task trained on it although a task of the running group was loaded, or ready to start. A task that is
-    /// known to need more memory than the card has does not count. This is an upper bound: the task may have waited for
-    /// another device, if it is pinned, or for host memory.
+    /// How long no task trained on it although a task of the running group that fits it was loaded, or ready to start. A
+    /// task is known not to fit by its memory, by its pin, or as it trains on CPU slots. This is an upper bound: the task
+    /// may have waited for host memory, for other devices beside this one, or never have trained.
     pub starved: Duration,
     /// The device's telemetry; none if it was not sampled, and for CPU slots.
     pub telemetry: Option<DeviceTelemetry>,
@@ -83,8 +85,7 @@ pub(crate) fn chart_rows(attempt: &Attempt) -> impl Iterator<Item = ChartRow> {
 #[derive(Default)]
 struct Unit<'a> {
     name: &'a str,
-    /// The size of the card's memory, if it is known.
-    memory: Option<Size>,
+    info: Option<&'a DeviceInfo>,
     trained: Vec<Stretch>,
     loading: Vec<Stretch>,
 }
@@ -92,6 +93,7 @@ struct Unit<'a> {
 /// How each device was used between two points of the timeline.
 pub(crate) fn device_uses(
     devices: &[DeviceInfo],
+    setup: Option<&SessionSetup>,
     groups: &[GroupReport],
     timeline: &Timeline<'_>,
     window: Stretch,
@@ -102,7 +104,7 @@ pub(crate) fn device_uses(
         while row.device == Device::Cpu && units.contains_key(&row) {
             row.slot += 1;
         }
-        units.insert(row, Unit { name: &info.name, memory: info.memory, ..Unit::default() });
+        units.insert(row, Unit { name: &info.name, info: Some(info), ..Unit::default() });
     }
     let has_cards = devices.iter().any(|info| info.device != Device::Cpu);
     let cpu_name = devices.iter().find(|info| info.device == Device::Cpu).map_or("", |info| &info.name);
@@ -122,22 +124,27 @@ pub(crate) fn device_uses(
         }
     }
     let waiting = waiting_work(groups, timeline);
-    // There are many waits but few sizes of cards: the union is computed once for each size.
-    let mut waits: BTreeMap<Option<Size>, Vec<Stretch>> = BTreeMap::new();
-    for capacity in units.values().map(|unit| unit.memory) {
-        waits.entry(capacity).or_insert_with(|| {
-            let fits =
-                |memory: Option<Size>| memory.zip(capacity).is_none_or(|(memory, room)| memory <= room);
-            union(waiting.iter().filter(|waited| fits(waited.memory)).map(|waited| waited.stretch).collect())
-        });
+    let pins: HashSet<&Pin> = waiting.iter().filter_map(|waited| waited.needs.pin()).collect();
+    let is_pin = |device, uuid: Option<&str>| pins.iter().any(|pin| pin.matches(device, uuid));
+    let room_of = |row: &ChartRow, unit: &Unit<'_>| DeviceRoom::of(row.device, unit.info, setup, is_pin);
+    // There are many waits but few kinds of devices: the union is computed once for each kind.
+    let mut waits: BTreeMap<DeviceRoom, Vec<Stretch>> = BTreeMap::new();
+    for room in units.iter().map(|(row, unit)| room_of(row, unit)) {
+        if let Entry::Vacant(of_kind) = waits.entry(room) {
+            let fitting = waiting.iter().filter(|waited| of_kind.key().fits(&waited.needs));
+            let stretches = union(fitting.map(|waited| waited.stretch).collect());
+            of_kind.insert(stretches);
+        }
     }
     units
         .into_iter()
-        .map(|(row, Unit { name, memory, trained: stretches, loading })| {
+        .map(|(row, unit)| {
+            let room = room_of(&row, &unit);
+            let Unit { name, info: _, trained: stretches, loading } = unit;
             let trained = stretches.len();
             let busy = union(stretches);
             let idle = gaps(&busy, window);
-            let starved = intersection(&idle, waits.get(&memory).map_or(&[], Vec::as_slice));
+            let starved = intersection(&idle, waits.get(&room).map_or(&[], Vec::as_slice));
             DeviceUse {
                 row,
                 name: name.to_owned(),

@@ -38,7 +38,7 @@ impl Summary {
     fn new(report: &Report, groups: &[GroupReport], counts: Counts) -> Self {
         let timeline = Timeline::new(report);
         let window = timeline.extent(groups.iter()).unwrap_or((0.0, 0.0));
-        let mut devices = device_uses(report.devices(), groups, &timeline, window);
+        let mut devices = device_uses(report.devices(), report.setup(), groups, &timeline, window);
         let curves = device_curves(report, &timeline, window);
         for device in &mut devices {
             device.telemetry = curves.get(&device.row.device).map(DeviceCurves::figures);

@@ -1,18 +1,16 @@
 //! `WaitingTask`: from when to when a task could have started or trained, and did not.
 
-use fedflow_core::Size;
-
+use crate::analysis::fitting::KnownNeeds;
 use crate::analysis::timeline::{Stretch, Timeline};
 use crate::report::attempt::AttemptPhase;
 use crate::report::{GroupReport, TaskReport};
 
 /// A stretch in which a task waited.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct WaitingTask {
+pub(crate) struct WaitingTask<'g> {
     pub(crate) stretch: Stretch,
-    /// The least memory that an attempt of the task leased on a card: on a smaller card it could not have trained. None
-    /// if no attempt leased an amount.
-    pub(crate) memory: Option<Size>,
+    /// What is known of the devices on which it could have trained.
+    pub(crate) needs: KnownNeeds<'g>,
 }
 
 /// The stretches in which a task of the groups was loaded and waited for a device, or was ready to start. They may
@@ -20,19 +18,17 @@ pub(crate) struct WaitingTask {
 ///
 /// A task is ready from the start of its group, or from the time at which it may be retried. Which limit holds it back
 /// does not matter: while a device is idle, that limit is what a reader wants to see.
-pub(crate) fn waiting_work(groups: &[GroupReport], timeline: &Timeline<'_>) -> Vec<WaitingTask> {
+pub(crate) fn waiting_work<'g>(groups: &'g [GroupReport], timeline: &Timeline<'_>) -> Vec<WaitingTask<'g>> {
     let mut waits = Vec::new();
     for group in groups {
         let begin = group.started.map(|started| timeline.at_unix(started));
         let end = group.finished.map_or(timeline.total(), |finished| timeline.at_unix(finished));
         for task in group.tasks() {
-            let memory = task.all_attempts.iter().filter_map(|attempt| attempt.memory).min();
+            let needs = KnownNeeds::of(task);
             let waiting = task.all_attempts.iter().flat_map(|attempt| timeline.spans(attempt));
             let waiting = waiting.filter(|span| span.phase == AttemptPhase::Wait);
-            waits.extend(waiting.map(|span| WaitingTask { stretch: (span.from, span.to), memory }));
-            push_ready(task, begin, end, timeline, &mut |stretch| {
-                waits.push(WaitingTask { stretch, memory })
-            });
+            waits.extend(waiting.map(|span| WaitingTask { stretch: (span.from, span.to), needs }));
+            push_ready(task, begin, end, timeline, &mut |stretch| waits.push(WaitingTask { stretch, needs }));
         }
     }
     waits.retain(|waited| waited.stretch.1 > waited.stretch.0);

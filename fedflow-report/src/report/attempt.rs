@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use fedflow_core::{Device, Failure, LeftRunning, MemoryUse, Size};
+use fedflow_core::{Device, Failure, LeftRunning, MemoryUse, Pin, Size};
 
 /// One try at a task. Moments are in seconds since the Unix epoch, and none for what did not happen.
 ///
@@ -36,6 +36,8 @@ pub struct Attempt {
     pub devices: Box<[Device]>,
     /// The memory that it leased on each card, if the lease was for an amount.
     pub memory: Option<Size>,
+    /// The device that its task is pinned to; none if it is not, or never trained.
+    pub pin: Option<Box<Pin>>,
     /// Its estimates of memory and what it used; none if neither was measured.
     pub measured: Option<Box<Measured>>,
     /// The processes that it left running; none if it left none.
@@ -130,6 +132,7 @@ impl Attempt {
             row: None,
             devices: Box::default(),
             memory: None,
+            pin: None,
             measured: None,
             left_running: None,
             failure: None,

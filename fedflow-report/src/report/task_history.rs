@@ -38,12 +38,13 @@ impl TaskNotes for TaskHistory {
                 self.load_time = Some(*load_time);
                 self.running(moment, number, |attempt| attempt.loaded).loaded = Some(time);
             }
-            RunEvent::TaskTraining { device, slot, devices, memory, .. } => {
+            RunEvent::TaskTraining { device, slot, devices, memory, pin, .. } => {
                 let attempt = self.running(moment, number, |attempt| attempt.training);
                 attempt.training = Some(time);
                 attempt.row = Some(ChartRow { device: *device, slot: *slot });
                 attempt.devices = devices.as_slice().into();
                 attempt.memory = *memory;
+                attempt.pin.clone_from(pin);
             }
             RunEvent::TaskItem { key, value, .. } => self.on_item(time, key, value),
             RunEvent::TaskReleased { train_time, .. } => {

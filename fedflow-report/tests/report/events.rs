@@ -64,6 +64,7 @@ pub(crate) fn training(group: &str, task: &str, attempt: u32, card: u32) -> RunE
         slot: 0,
         devices: Vec::new(),
         memory: None,
+        pin: None,
     }
 }
 

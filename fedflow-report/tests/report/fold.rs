@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use fedflow_core::{
-    Device, Dict, EstimateSource, Failure, FailureKind, MemoryUse, Name, RunEvent, RunOutcome, Size, Stage,
-    Value,
+    Device, Dict, EstimateSource, Failure, FailureKind, MemoryUse, Name, RunEvent, RunOutcome, SessionSetup,
+    Size, Stage, Value,
 };
 use fedflow_report::{
     Advice, AttemptPhase, ChartRow, MemoryKind, OutcomeKind, Report, Summary, memory_by_family, render_csv,
@@ -288,7 +288,16 @@ fn any_event() -> impl Strategy<Value = RunEvent> {
                 4 => RunEvent::TaskLoaded { group, task, attempt, load_time: time },
                 5 | 6 => {
                     let devices = if flag { vec![device, Device::Cuda(9)] } else { Vec::new() };
-                    RunEvent::TaskTraining { group, task, attempt, device, slot, devices, memory: None }
+                    RunEvent::TaskTraining {
+                        group,
+                        task,
+                        attempt,
+                        device,
+                        slot,
+                        devices,
+                        memory: None,
+                        pin: None,
+                    }
                 }
                 7 => RunEvent::TaskProgress { group, task, attempt, done: 1, total: 0 },
                 8 => {
@@ -476,6 +485,62 @@ fn a_card_that_is_too_small_does_not_idle_while_work_waits() {
     let starved = |leased| Summary::of_run(&run_on_unequal_cards(leased)).devices[0].starved;
     assert_eq!(starved([9, 12]), secs(0));
     assert!(starved([6, 9]) >= secs(3), "the first try would have fitted");
+}
+
+/// What is pinned to one card leaves the other without work, and so does what trains beside the cards.
+#[test]
+fn a_card_that_a_task_may_not_have_does_not_idle_while_work_waited() {
+    let starved = |pin: Option<&str>, device: Device| {
+        let mut trains = training("g", "a", 1, 1);
+        if let RunEvent::TaskTraining { device: on, pin: pinned, .. } = &mut trains {
+            *on = device;
+            *pinned = pin.map(|pin| Box::new(pin.parse().unwrap()));
+        }
+        let report = fold([
+            (100.0, run_started(1)),
+            (100.0, group_started("g", 1, &["a"])),
+            (100.0, started("g", "a", 1)),
+            (100.0, loading("g", "a", 1)),
+            (101.0, loaded("g", "a", 1, 1.0)),
+            (104.0, trains),
+            (107.0, released("g", "a", 1, 3.0)),
+            (107.0, finished("g", "a", 1, Dict::new())),
+            (107.0, group_finished("g")),
+        ]);
+        let summary = Summary::of_run(&report);
+        (summary.devices[0].starved, summary.devices[1].starved)
+    };
+    assert_eq!(starved(None, Device::Cuda(1)), (secs(3), secs(3)), "it could have had the other card");
+    assert_eq!(starved(Some("cuda:1"), Device::Cuda(1)), (secs(0), secs(3)));
+    assert_eq!(starved(Some("cpu"), Device::Cpu), (secs(0), secs(0)));
+    assert_eq!(starved(None, Device::Cpu), (secs(0), secs(0)), "an old journal names no pin");
+}
+
+/// What may be leased of a card counts, not its size.
+#[test]
+fn what_a_card_must_keep_free_is_no_room() {
+    let starved = |limit: Option<&str>| {
+        let mut report = run_on_unequal_cards([7, 7]);
+        if let Some(limit) = limit {
+            let mut begin = run_started(2);
+            if let RunEvent::RunStarted { setup, devices, .. } = &mut begin {
+                devices.iter_mut().zip([8, 24]).for_each(|(card, gb)| card.memory = Some(Size::from_gb(gb)));
+                let config = Dict::from([("remain-limit.cuda-memory", limit)]);
+                *setup = Some(Box::new(SessionSetup {
+                    devices: "auto".into(),
+                    config,
+                    config_file: None,
+                    environment: None,
+                    vars: Dict::new(),
+                }));
+            }
+            report.apply(109.0, &begin);
+        }
+        Summary::of_run(&report).devices[0].starved
+    };
+    assert!(starved(None) >= secs(3), "7 of 8 GB");
+    assert!(starved(Some("500MB")) >= secs(3));
+    assert_eq!(starved(Some("2GB")), secs(0));
 }
 
 #[test]

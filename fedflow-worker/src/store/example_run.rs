@@ -8,8 +8,8 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use fedflow_core::{
-    Device, DeviceInfo, Dict, EstimateSource, Failure, FailureKind, MemoryUse, Name, Observer as _, RunEvent,
-    RunOutcome, SessionSetup, Size, Stage, Time, Value,
+    Device, DeviceInfo, Dict, EstimateSource, Failure, FailureKind, MemoryUse, Name, Observer as _, Pin,
+    RunEvent, RunOutcome, SessionSetup, Size, Stage, Time, Value,
 };
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -185,6 +185,7 @@ pub(in crate::store) fn any_event() -> impl Strategy<Value = RunEvent> {
                 slot,
                 devices: vec![device; slot as usize % 3],
                 memory: memory.map(Size::from_bytes),
+                pin: (slot % 2 == 1).then(|| Box::new(Pin::Device(device))),
             }
         ),
         (of_task(), any::<String>(), any::<u64>(), prop::option::of(any::<u64>()), any::<bool>()).prop_map(

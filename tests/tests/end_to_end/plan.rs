@@ -386,3 +386,20 @@ fn longest_first_learns_for_groups_that_load_ahead() {
         assert_eq!(started(&resumed, group), longest, "{group}");
     }
 }
+
+#[test]
+fn a_small_card_does_not_wait_for_what_fits_large_ones_only() {
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        "flow.toml",
+        "[[groups]]\nname = \"g\"\n[[groups.tasks]]\nmatrix = { i = [1, 2, 3] }\nid = \"large-{{ i }}\"\n\
+         estimate-cuda-memory = \"40GB\"\ncommand = [\"true\"]\nexpected-train = \"60s\"\n[[groups.tasks]]\n\
+         id = \"small\"\nestimate-cuda-memory = \"4GB\"\ncommand = [\"true\"]\nexpected-load = \"5s\"\n\
+         expected-train = \"30s\"\nload-command = [\"true\"]\n",
+    );
+    let plan = planned(&sandbox.fedflow("plan flow.toml --devices sim:1x80GB+1x24GB --format json"));
+    let cards: Vec<_> = plan["plans"][0]["lanes"].as_array().unwrap().iter().collect();
+    let idle = |card: usize| (cards[card]["waiting_seconds"].clone(), cards[card]["tail_seconds"].clone());
+    assert_eq!(idle(0), (json!(0.0), json!(0.0)));
+    assert_eq!(idle(1), (json!(5.0), json!(145.0)), "two large tasks are left, and none fits it: {plan:#}");
+}

@@ -228,6 +228,7 @@ fn events(identity: &TaskIdentity, outcome: Result<Dict, (Stage, TaskError)>) ->
                 slot: 0,
                 devices: vec![],
                 memory: None,
+                pin: None,
             },
             RunEvent::TaskFinished {
                 group: group(),

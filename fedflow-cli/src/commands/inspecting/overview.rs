@@ -153,6 +153,7 @@ pub(crate) mod tests {
             slot: 0,
             devices: Vec::new(),
             memory: None,
+            pin: None,
         }
     }
 

@@ -157,6 +157,7 @@ fn the_end_of_a_group_is_told_by_the_next_one_that_waited_for_it() {
         slot: 0,
         devices: Vec::new(),
         memory: None,
+        pin: None,
     };
     let between = |loaded_at: f64| {
         let mut events = vec![(10.0, over("g-1"))];

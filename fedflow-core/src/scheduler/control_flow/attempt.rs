@@ -155,7 +155,8 @@ pub(in crate::scheduler) fn train(parts: &mut Parts, now: Time, id: WorkerId, le
             parts.admission.training(place, parts.workers.count(trains_there));
         }
     }
-    parts.tell_of(key, attempt, |subject| events::training(subject, &lease));
+    let pin = parts.groups.task(key).and_then(|task| task.pin().cloned());
+    parts.tell_of(key, attempt, |subject| events::training(subject, &lease, pin.as_ref()));
     parts.outbox.push(SchedulerOutput::Train { worker: id, task: key, lease });
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::leasing::lease::Lease;
-use crate::model::device::Device;
+use crate::model::device::{Device, Pin};
 use crate::model::name::Name;
 use crate::model::outcome::failure::Failure;
 use crate::model::run_event::RunEvent;
@@ -26,7 +26,7 @@ pub(in crate::scheduler) struct Times {
     pub(in crate::scheduler) trained: Option<(Device, Duration)>,
 }
 
-pub(in crate::scheduler) fn training(subject: Subject, lease: &Lease) -> RunEvent {
+pub(in crate::scheduler) fn training(subject: Subject, lease: &Lease, pin: Option<&Pin>) -> RunEvent {
     let Subject { group, task, attempt } = subject;
     let share = lease.shares.first();
     let devices = || lease.shares.iter().map(|share| share.info.device).collect();
@@ -38,6 +38,7 @@ pub(in crate::scheduler) fn training(subject: Subject, lease: &Lease) -> RunEven
         slot: share.map_or(0, |share| share.slot),
         devices: if lease.shares.len() > 1 { devices() } else { Vec::new() },
         memory: share.and_then(|share| share.memory),
+        pin: pin.cloned().map(Box::new),
     }
 }
 

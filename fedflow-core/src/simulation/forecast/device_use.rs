@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::last_fitting::LastFitting;
 use crate::model::device::{Device, DeviceInfo};
 use crate::model::name::Name;
 use crate::model::run_event::RunEvent;
@@ -19,11 +20,11 @@ pub struct DeviceUse {
     pub trainings: usize,
     /// How long at least one task trains on it.
     pub busy: Duration,
-    /// How long no task trains on it while tasks of the active group are still to train. They load, or cannot train
-    /// there.
+    /// How long no task trains on it while tasks of the active group that fit it are still to train. They load, or wait
+    /// for more of it, or for other devices beside it.
     pub waiting: Duration,
-    /// How long no task trains on it as the active group has none left to train. Its last tasks train on other devices,
-    /// or processes end.
+    /// How long no task trains on it as the active group has none left to train that fits it. Other tasks train on other
+    /// devices, or processes end.
     pub tail: Duration,
 }
 
@@ -154,6 +155,7 @@ pub(super) fn uses(
     infos: &[DeviceInfo],
     trainings: &[TrainSpan],
     groups: &[GroupSpan],
+    last: &LastFitting,
     end: Duration,
 ) -> Vec<DeviceUse> {
     let mut slots = 0;
@@ -172,32 +174,39 @@ pub(super) fn uses(
     for span in trainings {
         let Some((of, until)) = uses.get_mut(span.device) else { continue };
         of.trainings += 1;
-        idle(of, *until, span.from, groups);
+        idle(of, *until, span.from, groups, |group| last.get(group, span.device));
         of.busy += span.to.saturating_sub(span.from.max(*until));
         *until = span.to.max(*until);
     }
-    for (of, until) in &mut uses {
-        idle(of, *until, end, groups);
+    for (device, (of, until)) in uses.iter_mut().enumerate() {
+        idle(of, *until, end, groups, |group| last.get(group, device));
     }
     uses.into_iter().map(|(of, _)| of).collect()
 }
 
-/// Divides an idle time among its reasons, group by group.
-fn idle(of: &mut DeviceUse, from: Duration, to: Duration, groups: &[GroupSpan]) {
+/// Divides an idle time among its reasons, group by group. `last`: when a group's last task begins that fits the device.
+fn idle(
+    of: &mut DeviceUse,
+    from: Duration,
+    to: Duration,
+    groups: &[GroupSpan],
+    last: impl Fn(usize) -> Option<Duration>,
+) {
     if from >= to {
         return;
     }
     let first = groups.partition_point(|group| group.to <= from);
     let mut at = from;
-    for group in &groups[first..] {
+    for (place, group) in groups.iter().enumerate().skip(first) {
         if group.from >= to {
             break;
         }
         // Between two groups the records of the first become durable.
         of.tail += group.from.min(to).saturating_sub(at);
         at = at.max(group.from);
-        let waited = group.last_train.min(to).saturating_sub(at);
-        let after = group.to.min(to).saturating_sub(at.max(group.last_train));
+        let until = last(place).unwrap_or(group.from);
+        let waited = until.min(to).saturating_sub(at);
+        let after = group.to.min(to).saturating_sub(at.max(until));
         of.waiting += waited;
         of.tail += after;
         at = at.max(group.to.min(to));

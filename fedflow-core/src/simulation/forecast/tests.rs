@@ -1,5 +1,7 @@
 //! Tests of forecasts against runs, of their lower bounds, and of the start order.
 
+mod waiting_devices;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -7,7 +9,7 @@ use crate::learning::durations::Durations;
 use crate::learning::stage_times::{Basis, Lead};
 use crate::model::config::StartOrder;
 use crate::work::spec::{ExpectedTimes, Reuse, TaskSpec};
-use crate::{Device, DeviceInfo, Needs, Size};
+use crate::{CardLimits, Device, DeviceInfo, Needs, Size};
 
 fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
@@ -143,11 +145,12 @@ proptest! {
     #[test]
     fn nothing_beats_the_bound_and_no_time_is_lost(
         tasks in prop::collection::vec(tasks(), 1..4),
-        needs in prop::collection::vec((1_u32..3, prop::option::of(1_u64..9), any::<bool>(), any::<bool>()), 1..6),
+        needs in prop::collection::vec((1_u32..3, prop::option::of(1_u64..9), any::<bool>(), 0_usize..3), 1..6),
         more in prop::collection::vec(8_u64..40, 0..3),
         order in prop_oneof![Just(StartOrder::Added), Just(StartOrder::Random), Just(StartOrder::LongestFirst)],
         max_per_device in 1_u32..4,
         on_cards in any::<bool>(),
+        shared in 1_u64..5,
         overlap in any::<bool>(),
         stays in any::<bool>(),
         load_ahead in any::<bool>(),
@@ -158,15 +161,17 @@ proptest! {
             for (task, (devices, memory, exclusive, pinned)) in
                 group("any", tasks).tasks().zip(needs.iter().cycle())
             {
+                // Slots beside cards are for what is pinned to them.
+                let pin = [None, Some("cuda:0"), Some("cpu")][*pinned].filter(|_| on_cards);
                 let needs = Needs {
-                    devices: if *pinned && on_cards { 1 } else { *devices },
+                    devices: if pin.is_some() { 1 } else { *devices },
                     exclusive: *exclusive,
                     memory: None,
                     cuda_memory: memory.map(Size::from_gb),
                 };
                 let mut spec = task.spec().clone().with_needs(needs);
-                if *pinned && on_cards {
-                    spec = spec.with_device("cuda:0".parse().unwrap());
+                if let Some(pin) = pin {
+                    spec = spec.with_device(pin.parse().unwrap());
                 }
                 if stays {
                     spec = spec.with_keep(task.task_id().as_str());
@@ -177,7 +182,18 @@ proptest! {
             groups.push(of);
         }
         let memory = [[8, 8].as_slice(), &more].concat();
-        let devices = if on_cards { cards(&memory, max_per_device) } else { LeaseTable::of_cpu_slots(3) };
+        let devices = if on_cards {
+            // A task that is alone on a card may have all of it, and several together a part.
+            let mut table = LeaseTable::new(max_per_device);
+            for (ordinal, gigabytes) in (0..).zip(&memory) {
+                let [whole, part] = [*gigabytes, *gigabytes * shared / 4].map(Size::from_gb);
+                let limits = CardLimits { shared: part, alone: whole, whole };
+                table.add_card(DeviceInfo::simulated(ordinal, whole), Some(limits));
+            }
+            table.with_slots_beside(2)
+        } else {
+            LeaseTable::of_cpu_slots(3)
+        };
         let mut asked = Scenario { devices, overlap, ..scenario(1) };
         asked.config.scheduler.order = order;
         asked.config.scheduler.max_per_device = max_per_device;
