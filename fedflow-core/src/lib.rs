@@ -104,7 +104,7 @@ pub use model::text::grouped_digits::grouped_digits;
 pub use model::text::printed_text::{PrintedText, printed_text};
 pub use model::time::Time;
 pub use model::value::{
-    Dict, MAX_DEPTH, PlainDict, Value, ValueError, from_value, non_finite_text, to_value,
+    Dict, MAX_DEPTH, PlainDict, PlainValue, Value, ValueError, from_value, non_finite_text, to_value,
 };
 pub use ports::telemetry::{DeviceSample, TelemetryMerger, TelemetrySample, halve_telemetry};
 pub use ports::{

@@ -9,5 +9,5 @@ mod to_value;
 pub use dict::{Dict, MAX_DEPTH, Value};
 pub use exact_json::non_finite_text;
 pub use from_value::from_value;
-pub use plain_json::PlainDict;
+pub use plain_json::{PlainDict, PlainValue};
 pub use to_value::{ValueError, to_value};

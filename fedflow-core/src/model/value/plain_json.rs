@@ -20,7 +20,9 @@ use super::exact_json::{BYTES, non_finite_text};
 #[derive(Debug, Clone, Copy)]
 pub struct PlainDict<'a>(pub &'a Dict);
 
-struct PlainValue<'a>(&'a Value);
+/// A value in the same form.
+#[derive(Debug, Clone, Copy)]
+pub struct PlainValue<'a>(pub &'a Value);
 
 impl Serialize for PlainDict<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
