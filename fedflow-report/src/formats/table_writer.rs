@@ -27,7 +27,7 @@ pub enum TableFormat {
 pub struct TableWriter<W: Write>(Writing<W>);
 
 enum Writing<W: Write> {
-    Csv(csv::Writer<W>),
+    Csv(Box<csv::Writer<W>>),
     Json { out: W, columns: Vec<String>, rows: u64 },
 }
 
@@ -41,7 +41,7 @@ impl<W: Write> TableWriter<W> {
             TableFormat::Csv => {
                 let mut table = csv::Writer::from_writer(out);
                 table.write_record(columns.iter().map(|name| text(name).into_owned()))?;
-                Writing::Csv(table)
+                Writing::Csv(Box::new(table))
             }
             TableFormat::Json => {
                 write!(out, "{{\"schema\":{SCHEMA},\"rows\":[")?;

@@ -53,11 +53,10 @@ impl ResultColumns {
         let mut shape = Shape::default();
         for (params, result) in tasks {
             for (name, _) in params.iter() {
-                if columns.params.contains(name) {
-                } else if columns.params.len() < MAX_PARAMS {
+                if columns.params.len() >= MAX_PARAMS {
+                    columns.is_cut |= !columns.params.contains(name);
+                } else if !columns.params.contains(name) {
                     columns.params.insert(name.to_owned());
-                } else {
-                    columns.is_cut = true;
                 }
             }
             result.into_iter().for_each(|result| shape.add(result));
@@ -213,12 +212,8 @@ impl Column {
 /// # Errors
 /// None is.
 pub fn find_column(names: &[String], wanted: &str) -> Result<usize, UnknownName> {
-    let spellings = [
-        wanted.to_owned(),
-        format!("result.{wanted}"),
-        format!("{wanted}.mean"),
-        format!("param.{wanted}"),
-    ];
+    let spellings =
+        [wanted.to_owned(), format!("result.{wanted}"), format!("{wanted}.mean"), format!("param.{wanted}")];
     let found = spellings.iter().find_map(|spelling| names.iter().position(|name| name == spelling));
     found.ok_or_else(|| {
         let short = |name: &String| name.strip_prefix("result.").unwrap_or(name).to_owned();

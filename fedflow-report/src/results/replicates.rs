@@ -70,9 +70,8 @@ impl Replicates {
     /// # Errors
     /// A name is unknown, or nothing was named and no parameter has a usual name.
     pub fn named(columns: &ResultColumns, over: &[String], by: &[String]) -> Result<Self, ReplicatesError> {
-        let found = |names: &[String]| {
-            names.iter().map(|name| columns.variable(name)).collect::<Result<Vec<_>, _>>()
-        };
+        let found =
+            |names: &[String]| names.iter().map(|name| columns.variable(name)).collect::<Result<Vec<_>, _>>();
         let (mut over, mut by) = (found(over)?, found(by)?);
         let params = || columns.params().map(|name| Column::Param(name.to_owned()));
         let is_by_named = !by.is_empty();

@@ -2,7 +2,7 @@
 
 use fedflow_core::{Dict, Failure, FailureKind, RunEvent, Stage, Value};
 use fedflow_report::{
-    Column, MeanTable, Report, ReplicatesError, Replicates, ResultColumns, ResultRow, find_column,
+    Column, MeanTable, Replicates, ReplicatesError, Report, ResultColumns, ResultRow, find_column,
 };
 use proptest::prelude::*;
 
@@ -91,7 +91,8 @@ fn a_mean_is_over_the_seeds_and_failures_are_counted() {
     assert_eq!(means(&rows, &[], &["lr"]), expected);
     assert_eq!(means(&rows, &["param.seed"], &["param.lr"]), expected);
     let columns = ResultColumns::of_rows(&rows);
-    let table = MeanTable::new(&rows, &columns, &Replicates::named(&columns, &[], &[]).unwrap(), false).unwrap();
+    let table =
+        MeanTable::new(&rows, &columns, &Replicates::named(&columns, &[], &[]).unwrap(), false).unwrap();
     assert_eq!(table.left_out().collect::<Vec<_>>(), [("accuracy", 1)]);
     // By the seed, over what is left.
     assert_eq!(means(&rows, &[], &["seed"])[1], "0 2 1 0.375 0.1767766952966369");
@@ -121,7 +122,10 @@ fn what_is_no_replicate_stays_apart() {
     assert_eq!(means(&two_runs, &[], &["lr"])[1], "0.1 4 0 0.625 0.14433756729740643", "it was said");
     // Nor are tasks without a seed, or two tasks that only their names tell apart.
     let bare = run(&[("g", [seeds(), vec![(Dict::from([("lr", 0.1)]), accuracy(0.0))]].concat())]);
-    assert_eq!(means(&rows(&[("a", &bare)]), &[], &[])[1..], ["0.1 2 0 0.625 0.1767766952966369", "0.1 1 0 0 -"]);
+    assert_eq!(
+        means(&rows(&[("a", &bare)]), &[], &[])[1..],
+        ["0.1 2 0 0.625 0.1767766952966369", "0.1 1 0 0 -"]
+    );
     let twins = run(&[("g", vec![seeds().remove(0), seeds().remove(0)])]);
     assert_eq!(means(&rows(&[("a", &twins)]), &[], &[])[1..], ["t0 0.1 1 0 0.5 -", "t1 0.1 1 0 0.5 -"]);
 }
@@ -133,7 +137,8 @@ fn names_that_nothing_has_are_told() {
     let columns = ResultColumns::of_rows(&rows);
     let named = |over: &[&str]| {
         let over: Vec<String> = over.iter().map(|name| (*name).to_owned()).collect();
-        Replicates::named(&columns, &over, &[]).map(|replicates| MeanTable::new(&rows, &columns, &replicates, true))
+        Replicates::named(&columns, &over, &[])
+            .map(|replicates| MeanTable::new(&rows, &columns, &replicates, true))
     };
     assert_eq!(named(&[]).unwrap_err(), ReplicatesError::NoneUsual);
     assert_eq!(named(&["sed"]).unwrap_err().to_string(), "no parameter named sed; there is: lr");
