@@ -26,8 +26,8 @@ mod values;
 
 pub use check::{Findings, Surroundings, preview, validate};
 pub use context::FlowContext;
-pub use document::{WorkerEntry, WorkerProtocol};
-pub use file::{Flow, FlowFile};
+pub use document::{WorkerEntry, WorkerProtocol, parse_var};
+pub use file::{Flow, FlowFile, FlowInputs};
 pub use group::FlowGroup;
 pub use keys::key_reference;
 pub use task::FlowTask;

@@ -13,6 +13,8 @@ mod cpu_tasks;
 mod demo;
 #[path = "end_to_end/devices.rs"]
 mod devices;
+#[path = "end_to_end/experiments.rs"]
+mod experiments;
 #[path = "end_to_end/failures.rs"]
 mod failures;
 #[path = "end_to_end/faults.rs"]

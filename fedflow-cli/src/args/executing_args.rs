@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueHint};
 
-use super::setting_args::{SettingArgs, parse_seed};
+use super::setting_args::{SettingArgs, VarArgs, parse_seed};
 use crate::view::ProgressMode;
 
 /// Where a run works, on what, and how it is shown.
@@ -35,6 +35,7 @@ Examples:
   fedflow run flow.toml --devices cpu:4         four tasks at once, no GPU
   fedflow run flow.toml --devices sim:2x24GB    as if there were two cards of 24 GB
   fedflow run flow.toml --set scheduler.order=longest-first --workdir /scratch/try-2
+  fedflow run flow.toml --var lr=0.1            with another value of a variable in [vars]
   fedflow run flow.toml --progress json | jq    one JSON object a line
 
 Ctrl-C once stops the run in order, twice at once; `fedflow resume` goes on with it.")]
@@ -57,6 +58,8 @@ pub(crate) struct RunArgs {
     /// Fedflow also learns it from the rounds of this run, and from the run that --fresh removes or that is resumed.
     #[arg(long, value_name = "RUN_DIR", value_hint = ValueHint::DirPath, conflicts_with = "resume")]
     pub(crate) durations: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) vars: VarArgs,
     #[command(flatten)]
     pub(crate) settings: SettingArgs,
 }

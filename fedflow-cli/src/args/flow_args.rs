@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum, ValueHint};
 
-use super::setting_args::{SettingArgs, parse_seed};
+use super::setting_args::{SettingArgs, VarArgs, parse_seed};
 
 /// `fedflow check`.
 #[derive(Debug, Args)]
@@ -18,6 +18,8 @@ pub(crate) struct CheckArgs {
     /// List every task, with its command as it will be run, not only the first of each group.
     #[arg(long)]
     pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) vars: VarArgs,
     #[command(flatten)]
     pub(crate) settings: SettingArgs,
 }
@@ -59,9 +61,11 @@ pub(crate) struct PlanArgs {
     /// Write the report that the run would have, with its chart, to this file.
     #[arg(long, value_name = "FILE.html", value_hint = ValueHint::FilePath)]
     pub(crate) report: Option<PathBuf>,
-    /// The seed of the order `random`.
+    /// The seed of the order `random` and of samples.
     #[arg(long, value_name = "N", value_parser = parse_seed)]
     pub(crate) seed: Option<u64>,
+    #[command(flatten)]
+    pub(crate) vars: VarArgs,
     #[command(flatten)]
     pub(crate) settings: SettingArgs,
 }

@@ -9,7 +9,8 @@ use crate::args::CheckArgs;
 use crate::commands::command_error::CommandError;
 use crate::commands::printing::plain_table;
 use crate::commands::printing::stdout;
-use crate::flow::{FlowFile, preview};
+use crate::flow::{FlowFile, FlowInputs, preview};
+use crate::run::DEFAULT_SEED;
 use crate::view::{counted, escape};
 
 /// How many tasks of a group are shown, unless all are.
@@ -17,7 +18,8 @@ const SHOWN_TASKS: usize = 3;
 
 /// Validates the flow and prints it.
 pub(crate) fn cmd_check(args: &CheckArgs) -> Result<(), CommandError> {
-    let file = FlowFile::read(&args.flow)?;
+    let inputs = FlowInputs { vars: args.vars.given(), seed: DEFAULT_SEED };
+    let file = FlowFile::read_with(&args.flow, &inputs)?;
     let flow = &file.flow;
     let settings = load_settings(&args.settings, Some(&file))?;
     let config = settings.config();

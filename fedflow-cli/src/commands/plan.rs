@@ -21,16 +21,17 @@ use super::flow_setup::{current_directory, load_settings};
 use crate::args::{PlanArgs, PlanFormat};
 use crate::commands::command_error::CommandError;
 use crate::commands::printing::stdout;
-use crate::flow::FlowFile;
+use crate::flow::{FlowFile, FlowInputs};
 use crate::run::DEFAULT_SEED;
 use crate::run::short_path;
 
 /// Simulates the flow and prints makespan, lower bound and idle time.
 pub(crate) fn cmd_plan(args: &PlanArgs) -> Result<(), CommandError> {
-    let file = FlowFile::read(&args.flow)?;
+    let earlier = args.from.as_deref().map(EarlierDurations::read).transpose()?;
+    let seed = args.seed.or(earlier.as_ref().map(|earlier| earlier.seed)).unwrap_or(DEFAULT_SEED);
+    let file = FlowFile::read_with(&args.flow, &FlowInputs { vars: args.vars.given(), seed })?;
     let settings = load_settings(&args.settings, Some(&file))?;
     let config = settings.config();
-    let earlier = args.from.as_deref().map(EarlierDurations::read).transpose()?;
     let groups = file
         .flow
         .groups
@@ -45,7 +46,6 @@ pub(crate) fn cmd_plan(args: &PlanArgs) -> Result<(), CommandError> {
         let workdir = settings.workdir(&file.flow.base_dir, &current_directory()?);
         return Err(nothing_known(args.from.as_deref(), RunDir::open(&workdir).is_ok().then_some(&workdir)));
     }
-    let seed = args.seed.or(earlier.as_ref().map(|earlier| earlier.seed)).unwrap_or(DEFAULT_SEED);
     let mut planned = Planned { flow: file.flow.name, groups, times: Rc::new(times), earlier, cases: vec![] };
     let choices = planned.devices(&args.devices, config)?;
     let orders = orders(&args.order, config)?;

@@ -2,27 +2,34 @@
 
 mod command_table;
 mod matrix;
+mod sample;
 mod shared_keys;
 mod task_env;
 mod task_table;
+mod variables;
 mod worker_entry;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
+use fedflow_core::Dict;
 use toml::de::DeValue;
 
-use super::keys::{self, CONFIG, GROUPS, LOAD_AHEAD, NAME, Place, REPEAT, TASKS, WORKDIR, WORKERS};
-use super::values::{FlowReader, Identifier, Property, VisibleNames};
+use super::keys::{
+    self, CONFIG, GROUPS, LOAD_AHEAD, MATRIX, NAME, Place, REPEAT, TASKS, VARS, WORKDIR, WORKERS,
+};
+use super::templates::FlowScope;
+use super::values::{FlowReader, Identifier, Property};
 use crate::diagnostic::Span;
 use crate::settings::{ConfigEntry, read_entries};
-use crate::toml_reader::{Located, TomlEntry, TomlTable};
+use crate::toml_reader::{TomlEntry, TomlTable};
 
 pub(super) use command_table::{CommandTable, program_path};
-pub(super) use matrix::{MAX_TASKS, evaluate};
+pub(super) use matrix::{Axis, MAX_TASKS, evaluate};
 pub(super) use shared_keys::SharedKeys;
 pub(super) use task_table::{ProgramTable, TaskTable};
+pub use variables::parse_var;
 pub use worker_entry::{WorkerEntry, WorkerProtocol};
 
 /// The deepest nesting of groups.
@@ -42,7 +49,9 @@ pub(super) struct Document {
 #[derive(Debug)]
 pub(super) struct GroupTable {
     pub(super) span: Span,
-    pub(super) repeat: Option<Located<NonZeroU32>>,
+    /// The variables for each combination of which the group, or those in it, are there.
+    pub(super) matrix: Vec<Axis>,
+    pub(super) repeat: Option<Property<NonZeroU32>>,
     pub(super) name: Option<Property<Identifier>>,
     /// Whether the tasks load while the group before still runs.
     pub(super) load_ahead: Option<Property<bool>>,
@@ -58,9 +67,13 @@ pub(super) enum GroupBody {
 }
 
 impl Document {
-    /// Reads a whole file. Errors are reported to `reader`.
-    pub(super) fn read(reader: &mut FlowReader, mut table: TomlTable<'_>) -> Self {
+    /// Reads a whole file, with these values of variables in place of its own. Errors are reported to `reader`.
+    pub(super) fn read(reader: &mut FlowReader, mut table: TomlTable<'_>, given: &Dict) -> Self {
         let mut document = Self::default();
+        let vars = VARS.entry(&mut table);
+        let vars = variables::read_vars(reader, vars, given);
+        reader.visible.outer = vars.iter().map(|(name, _)| name.to_owned()).collect();
+        reader.flow = Arc::new(FlowScope { flow_dir: Arc::clone(&reader.flow.flow_dir), vars });
         if let Some(name) = NAME.entry(&mut table).and_then(|entry| reader.toml.text(entry)) {
             if name.value.trim().is_empty() {
                 reader.toml.error(name.span, "the name of a flow must not be empty");
@@ -132,24 +145,17 @@ fn read_groups(reader: &mut FlowReader, entry: TomlEntry<'_>, depth: usize) -> V
 fn read_group(reader: &mut FlowReader, mut table: TomlTable<'_>, depth: usize) -> Option<GroupTable> {
     let span = table.span;
     let outer = reader.visible.clone();
-    let repeat = read_repeat(reader, &mut table);
-    reader.visible = VisibleNames { repeat: outer.repeat || repeat.is_some(), ..VisibleNames::default() };
+    reader.visible = outer.inside();
+    let matrix = Axis::read_all(reader, MATRIX.entry(&mut table));
+    let repeat = REPEAT.read(reader, &mut table);
+    reader.visible.repeat |= REPEAT.entry(&mut table).is_some();
     let name = NAME.read(reader, &mut table);
     let load_ahead = LOAD_AHEAD.read(reader, &mut table);
     let keys = SharedKeys::read(reader, &mut table);
     let body = read_body(reader, &mut table, name.as_ref(), depth);
     keys::finish(table, reader);
     reader.visible = outer;
-    Some(GroupTable { span, repeat, name, load_ahead, keys, body: body? })
-}
-
-fn read_repeat(reader: &mut FlowReader, table: &mut TomlTable<'_>) -> Option<Located<NonZeroU32>> {
-    let repeat = REPEAT.read(reader, table)?;
-    let value = repeat.fixed().copied();
-    if value.is_none() {
-        reader.toml.error(repeat.span, "repeat is a fixed number, not a template");
-    }
-    Some(Located { value: value?, span: repeat.span })
+    Some(GroupTable { span, matrix, repeat, name, load_ahead, keys, body: body? })
 }
 
 /// A group has tasks or groups.

@@ -1,18 +1,25 @@
 //! From the document to the groups: expands rounds and matrices, and renders and checks names and resources.
 
+mod inherited;
+mod least_tasks;
+mod made_up_id;
+
 use std::collections::{HashMap, HashSet};
 use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
 
-use fedflow_core::{ExpectedTimes, ExtraOomSigns, Limits, Name, Needs, Pin, Program, Size};
+use fedflow_core::{ExpectedTimes, Name, Needs, Program};
 
+use self::inherited::{Inherited, inherit};
+use self::least_tasks::{least_tasks, too_many};
+use self::made_up_id::made_up_id;
 use super::document::{
     CommandTable, Document, GroupBody, GroupTable, MAX_TASKS, ProgramTable, TaskTable, WorkerEntry, evaluate,
 };
-use super::group::{FlowGroup, KeySpans, Origin, WorkerTerms};
+use super::group::{FlowGroup, Origin, WorkerTerms};
 use super::task::{FlowTask, FlowTaskTerms};
-use super::templates::{GroupScope, MatrixValues, Scope};
+use super::templates::{FlowScope, GroupScope, MatrixValues, Scope};
 use super::values::{Mistake, value_of};
 use crate::diagnostic::{Diagnostic, Diagnostics, SourceFile, Span};
 
@@ -24,6 +31,8 @@ pub(crate) fn expand(
     document: &Document,
     file: &Arc<SourceFile>,
     base_dir: &Path,
+    names: &Arc<FlowScope>,
+    seed: u64,
 ) -> Result<Vec<Arc<FlowGroup>>, Diagnostics> {
     let (count, span) = least_tasks(&document.groups);
     if count > MAX_TASKS {
@@ -41,7 +50,7 @@ pub(crate) fn expand(
         workers: workers.collect(),
     });
     let mut expander = Expander {
-        flow_dir: base_dir.display().to_string().into(),
+        seed,
         origin,
         expanded: Vec::new(),
         names: HashMap::new(),
@@ -50,56 +59,13 @@ pub(crate) fn expand(
         found: Diagnostics::new(),
         reported: HashSet::new(),
     };
-    expander.groups(&document.groups, &[], &Inherited::default());
+    expander.groups(&document.groups, &GroupScope::of_flow(names), &Inherited::default());
     expander.found.or(expander.expanded)
 }
 
-/// The least number of tasks, and where the largest factor stands. It is counted before anything is expanded.
-fn least_tasks(groups: &[GroupTable]) -> (u64, Span) {
-    let mut total = (0_u64, Span::default());
-    let mut largest = 0;
-    for group in groups {
-        let (inside, span) = match &group.body {
-            GroupBody::Groups(groups) => least_tasks(groups),
-            GroupBody::Tasks(tasks) => {
-                let count = |task: &Arc<TaskTable>| {
-                    task.matrix.iter().map(|axis| axis.least_len()).fold(1, u64::saturating_mul)
-                };
-                let span = tasks.iter().max_by_key(|task| count(task)).map_or(group.span, |task| task.span);
-                (tasks.iter().map(count).fold(0, u64::saturating_add), span)
-            }
-        };
-        let repeat = group.repeat.map_or(1, |repeat| u64::from(repeat.value.get()));
-        let count = inside.saturating_mul(repeat);
-        if count > largest {
-            largest = count;
-            // A user wants to see the larger of the two factors.
-            total.1 = group.repeat.filter(|_| repeat >= inside).map_or(span, |repeat| repeat.span);
-        }
-        total.0 = total.0.saturating_add(count);
-    }
-    total
-}
-
-fn too_many(file: &Arc<SourceFile>, span: Span, count: u64) -> Diagnostic {
-    let message = format!("this flow has at least {count} tasks; {MAX_TASKS} are the most");
-    Diagnostic::at(file, span, message).hint("split it into several flows")
-}
-
-/// What a group gets from the groups around it.
-#[derive(Debug, Clone, Default)]
-struct Inherited {
-    device: Option<Pin>,
-    estimate_memory: Option<Size>,
-    estimate_cuda_memory: Option<Size>,
-    limits: Limits,
-    oom_signs: ExtraOomSigns,
-    load_ahead: bool,
-    spans: KeySpans,
-}
-
 struct Expander {
-    flow_dir: Arc<str>,
+    /// The first seed of the run, for samples.
+    seed: u64,
     origin: Arc<Origin>,
     /// The groups so far.
     expanded: Vec<Arc<FlowGroup>>,
@@ -115,18 +81,41 @@ struct Expander {
 }
 
 impl Expander {
-    fn groups(&mut self, groups: &[GroupTable], rounds: &[u32], inherited: &Inherited) {
+    fn groups(&mut self, groups: &[GroupTable], outer: &GroupScope, inherited: &Inherited) {
         for group in groups {
-            let Some(repeat) = group.repeat else {
-                self.group(group, rounds, inherited);
-                continue;
+            let around = Arc::new(outer.clone());
+            let matrix = match evaluate(&group.matrix, &around, self.seed) {
+                Ok(matrix) => matrix,
+                Err(mistake) => {
+                    self.report(mistake);
+                    continue;
+                }
             };
-            for round in 1..=repeat.value.get() {
+            for point in 0..matrix.len() {
                 if self.is_over() {
                     return;
                 }
-                self.group(group, &[rounds, &[round]].concat(), inherited);
+                self.rounds(group, outer.at_point(&matrix, point), inherited);
             }
+        }
+    }
+
+    /// The rounds of a group at a point of its matrix; once if it is not repeated.
+    fn rounds(&mut self, group: &GroupTable, names: GroupScope, inherited: &Inherited) {
+        let Some(repeat) = &group.repeat else { return self.group(group, names, inherited) };
+        let rounds = match repeat.get(&Scope::of_group(&Arc::new(names.clone()))) {
+            Ok(rounds) => rounds.get(),
+            Err(mistake) => return self.report(mistake),
+        };
+        if u64::from(rounds) > MAX_TASKS {
+            let message = format!("{rounds} rounds are more than the {MAX_TASKS} tasks that a flow may have");
+            return self.report(Mistake::new(repeat.span, message));
+        }
+        for round in 1..=rounds {
+            if self.is_over() {
+                return;
+            }
+            self.group(group, names.in_round(round), inherited);
         }
     }
 
@@ -135,18 +124,18 @@ impl Expander {
         self.tasks > MAX_TASKS || (!self.found.is_empty() && self.expanded.len() > 10_000)
     }
 
-    fn group(&mut self, table: &GroupTable, rounds: &[u32], outer: &Inherited) {
-        let names = Arc::new(GroupScope { flow_dir: Arc::clone(&self.flow_dir), rounds: rounds.to_vec() });
-        let scope = Scope::new(&names, &Arc::default(), 0);
+    fn group(&mut self, table: &GroupTable, names: GroupScope, outer: &Inherited) {
+        let names = Arc::new(names);
+        let scope = Scope::of_group(&names);
         let inherited = match inherit(table, outer, &scope) {
             Ok(inherited) => inherited,
             Err(mistake) => return self.report(mistake),
         };
         match &table.body {
-            GroupBody::Groups(groups) => self.groups(groups, rounds, &inherited),
+            GroupBody::Groups(groups) => self.groups(groups, &names, &inherited),
             GroupBody::Tasks(tasks) => {
                 let index = u32::try_from(self.expanded.len() + 1).unwrap_or(u32::MAX);
-                let Some(name) = self.group_name(table, index, &scope) else { return };
+                let Some(name) = self.group_name(table, index, &names) else { return };
                 let mut group = FlowGroup {
                     index,
                     name,
@@ -163,18 +152,18 @@ impl Expander {
                 };
                 let mut ids = HashSet::new();
                 for task in tasks {
-                    self.tasks_of(task, &mut group, &mut ids, &scope);
+                    self.tasks_of(task, &mut group, &mut ids);
                 }
                 self.expanded.push(Arc::new(group));
             }
         }
     }
 
-    fn group_name(&mut self, table: &GroupTable, index: u32, scope: &Scope) -> Option<Name> {
+    fn group_name(&mut self, table: &GroupTable, index: u32, names: &Arc<GroupScope>) -> Option<Name> {
         let span = table.name.as_ref().map_or(table.span, |name| name.span);
         let text = match &table.name {
             None => format!("group-{index}"),
-            Some(name) => match name.get(scope) {
+            Some(name) => match name.get(&Scope::of_group(names)) {
                 Ok(name) => name.0,
                 Err(mistake) => {
                     self.report(mistake);
@@ -191,44 +180,51 @@ impl Expander {
         };
         if let Some(earlier) = self.names.insert(name.clone(), index) {
             let message = format!("group {index} has the name {name:?} of group {earlier}");
-            let hint = match scope.round() {
-                Some(_) => "put {{ round }} into the name: the group is repeated",
-                None => "the names of groups are unique in a flow",
+            let unused =
+                |variable: &&(Arc<str>, _)| table.name.as_ref().is_some_and(|name| !name.uses(&variable.0));
+            let hint = match (names.rounds().last(), names.outer().iter().rev().find(unused)) {
+                (_, Some((variable, _))) => {
+                    format!("put {{{{ {variable} }}}} into the name: the group has a matrix")
+                }
+                (Some(_), None) => "put {{ round }} into the name: the group is repeated".into(),
+                (None, None) => "the names of groups are unique in a flow".into(),
             };
             self.report_with_hint(Mistake::new(span, message), hint);
         }
         Some(name)
     }
 
-    fn tasks_of(
-        &mut self,
-        table: &Arc<TaskTable>,
-        group: &mut FlowGroup,
-        ids: &mut HashSet<Name>,
-        scope: &Scope,
-    ) {
-        let matrix = match evaluate(&table.matrix, scope) {
+    fn tasks_of(&mut self, table: &Arc<TaskTable>, group: &mut FlowGroup, ids: &mut HashSet<Name>) {
+        let matrix = match evaluate(&table.matrix, &group.scope, self.seed) {
             Ok(matrix) => Arc::new(matrix),
             Err(mistake) => return self.report(mistake),
         };
         let points = matrix.len();
-        self.tasks = self.tasks.saturating_add(points as u64);
-        if self.tasks > MAX_TASKS {
-            if self.reported.insert(table.span) {
-                self.found.push(too_many(&self.origin.file, table.span, self.tasks));
-            }
-            return;
+        if table.when.is_none() {
+            group.tasks.reserve(points.min(usize::try_from(MAX_TASKS).unwrap_or(usize::MAX)));
         }
-        group.tasks.reserve(points);
         let mut shared = None;
         for point in 0..points {
             let scope = Scope::new(&group.scope, &matrix, point);
+            match value_of(table.when.as_ref(), &scope) {
+                Ok(Some(false)) => continue,
+                Ok(_) => {}
+                Err(mistake) => return self.report(mistake),
+            }
+            self.tasks += 1;
+            if self.tasks > MAX_TASKS {
+                let least = self.tasks.saturating_add((points - point - 1) as u64);
+                if self.reported.insert(table.span) {
+                    self.found.push(too_many(&self.origin.file, table.span, least));
+                }
+                return;
+            }
             let Some(task_id) = self.task_id(table, &matrix, point, &scope) else { continue };
             if !ids.insert(task_id.clone()) {
                 let message = format!("the group {:?} already has a task {task_id:?}", group.name.as_str());
-                let hint = match table.matrix.first() {
-                    Some(axis) if points > 1 => {
-                        format!("use every matrix variable, such as {{{{ {} }}}}", axis.name)
+                let hint = match matrix.first_name() {
+                    Some(name) if points > 1 => {
+                        format!("use every matrix variable, such as {{{{ {name} }}}}")
                     }
                     _ => "the ids of tasks are unique in their group".into(),
                 };
@@ -257,7 +253,7 @@ impl Expander {
         }
     }
 
-    /// The id as it is written, or made from the matrix: `client=3,lr=0.1`.
+    /// The id as it is written, or made from the matrix.
     fn task_id(
         &mut self,
         table: &TaskTable,
@@ -273,24 +269,15 @@ impl Expander {
                     return None;
                 }
             },
-            None => {
-                let parts: Vec<String> =
-                    matrix.at(point).map(|(name, value)| format!("{name}={value}")).collect();
-                parts.join(",")
-            }
+            None => made_up_id(matrix.at(point)),
         };
-        let error = match Name::new(&text) {
-            Ok(name) => return Some(name),
-            Err(error) => error,
-        };
-        let (message, hint) = if table.id.is_some() {
-            (format!("this cannot be a task's id: {error}"), "it becomes the name of the task's directory")
-        } else {
-            let message = format!("no task id can be made from this matrix: {error}");
-            (message, "give the task an id, such as id = \"run-{{ seed }}\"")
-        };
-        self.report_with_hint(Mistake::new(table.id_span(), message), hint);
-        None
+        Name::new(&text)
+            .map_err(|error| {
+                let message = format!("this cannot be a task's id: {error}");
+                let hint = "it becomes the name of the task's directory";
+                self.report_with_hint(Mistake::new(table.id_span(), message), hint);
+            })
+            .ok()
     }
 
     /// What the tasks of a table share, or what one of them has for itself.
@@ -354,27 +341,4 @@ impl Expander {
             self.found.push(Diagnostic::at(&self.origin.file, mistake.span, mistake.message).hint(hint));
         }
     }
-}
-
-/// What a group says itself, and what the groups around it say of what it leaves open.
-fn inherit(table: &GroupTable, outer: &Inherited, scope: &Scope) -> Result<Inherited, Mistake> {
-    let keys = &table.keys;
-    let device = value_of(keys.device.as_ref(), scope)?;
-    let cuda_memory = value_of(keys.estimate_cuda_memory.as_ref(), scope)?;
-    let own = KeySpans {
-        device: keys.device.as_ref().map(|key| key.span),
-        estimate_cuda_memory: keys.estimate_cuda_memory.as_ref().map(|key| key.span),
-    };
-    Ok(Inherited {
-        device: device.or_else(|| outer.device.clone()),
-        estimate_memory: value_of(keys.estimate_memory.as_ref(), scope)?.or(outer.estimate_memory),
-        estimate_cuda_memory: cuda_memory.or(outer.estimate_cuda_memory),
-        limits: keys.limits.get(scope)?.or(outer.limits),
-        oom_signs: outer.oom_signs.clone().and(&keys.oom_signs),
-        load_ahead: value_of(table.load_ahead.as_ref(), scope)?.unwrap_or(outer.load_ahead),
-        spans: KeySpans {
-            device: own.device.or(outer.spans.device),
-            estimate_cuda_memory: own.estimate_cuda_memory.or(outer.spans.estimate_cuda_memory),
-        },
-    })
 }

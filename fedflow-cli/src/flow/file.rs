@@ -5,11 +5,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use fedflow_core::Dict;
+
 use super::document::{Document, WorkerEntry};
 use super::expansion::expand;
 use super::group::FlowGroup;
 use super::keys::Place;
-use super::templates::TemplateSet;
+use super::templates::{FlowScope, TemplateSet};
 use super::values::{FlowReader, VisibleNames};
 use crate::diagnostic::{Diagnostic, Diagnostics, SourceFile, Span};
 use crate::settings::ConfigEntry;
@@ -27,6 +29,15 @@ pub struct FlowFile {
     pub flow: Flow,
 }
 
+/// What a flow file is read with, beside its text.
+#[derive(Debug, Clone, Default)]
+pub struct FlowInputs {
+    /// Values of variables of `[vars]`, in place of those in the file.
+    pub vars: Dict,
+    /// The first seed of the run, on which samples depend.
+    pub seed: u64,
+}
+
 /// The content of a flow file, with rounds and matrices expanded.
 #[derive(Debug, Clone)]
 pub struct Flow {
@@ -38,6 +49,8 @@ pub struct Flow {
     pub workdir: Option<String>,
     /// The configuration that the file sets. [`Settings`](crate::settings::Settings) checks whether the keys exist.
     pub config: Vec<ConfigEntry>,
+    /// The variables of `[vars]`, each with the value that counts.
+    pub vars: Dict,
     /// The worker programs, by name.
     pub workers: BTreeMap<String, WorkerEntry>,
     /// The groups, in the order of execution.
@@ -51,6 +64,14 @@ impl FlowFile {
     /// # Errors
     /// The file cannot be read, or everything that is wrong in it.
     pub fn read(path: &Path) -> Result<Self, Diagnostics> {
+        Self::read_with(path, &FlowInputs::default())
+    }
+
+    /// Reads a flow file with what the command line says of it. Blocks on the file.
+    ///
+    /// # Errors
+    /// The file cannot be read, or everything that is wrong in it, or it has no variable that is given.
+    pub fn read_with(path: &Path, inputs: &FlowInputs) -> Result<Self, Diagnostics> {
         let text = read_text(path).map_err(|error| {
             let diagnostic = Diagnostic::new(format!("cannot read {}: {error}", path.display()));
             diagnostic.maybe_hint(match error.kind() {
@@ -69,7 +90,7 @@ impl FlowFile {
                 _ => None,
             })
         })?;
-        Self::parse(text, path)
+        Self::parse_with(text, path, inputs)
     }
 
     /// Takes a text as the flow file at a path. It reads nothing, except the current directory if the path is relative, and
@@ -78,6 +99,18 @@ impl FlowFile {
     /// # Errors
     /// Everything that is wrong in it.
     pub fn parse(text: impl Into<String>, path: &Path) -> Result<Self, Diagnostics> {
+        Self::parse_with(text, path, &FlowInputs::default())
+    }
+
+    /// Takes a text as the flow file at a path, as [`FlowFile::parse`] does, with what the command line says of it.
+    ///
+    /// # Errors
+    /// Everything that is wrong in it, or it has no variable that is given.
+    pub fn parse_with(
+        text: impl Into<String>,
+        path: &Path,
+        inputs: &FlowInputs,
+    ) -> Result<Self, Diagnostics> {
         let source = SourceFile::new(path, text);
         let base_dir = std::path::absolute(path)
             .map_err(|error| Diagnostic::new(format!("cannot tell where {} is: {error}", path.display())))?
@@ -85,7 +118,7 @@ impl FlowFile {
             .map_or_else(|| PathBuf::from("/"), Path::to_path_buf);
         let mut reader = FlowReader {
             toml: TomlReader::new(&source),
-            flow_dir: base_dir.display().to_string().into(),
+            flow: Arc::new(FlowScope { flow_dir: base_dir.display().to_string().into(), vars: Dict::new() }),
             templates: TemplateSet::default(),
             visible: VisibleNames::default(),
         };
@@ -98,13 +131,13 @@ impl FlowFile {
             return Err(reader.toml.found);
         };
         let table = TomlTable::new(Place::Flow.what(), table.get_ref(), Span::default());
-        let document = Document::read(&mut reader, table);
-        let found = reader.toml.found;
+        let document = Document::read(&mut reader, table, &inputs.vars);
+        let (found, names) = (reader.toml.found, reader.flow);
         if !found.is_empty() {
             // Expanded, a file with mistakes would only show what follows from them.
             return Err(found);
         }
-        let groups = expand(&document, &source, &base_dir)?;
+        let groups = expand(&document, &source, &base_dir, &names, inputs.seed)?;
         let name = document.name.unwrap_or_else(|| {
             path.file_stem().map_or_else(|| "flow".into(), |stem| stem.to_string_lossy().into_owned())
         });
@@ -113,6 +146,7 @@ impl FlowFile {
             base_dir,
             workdir: document.workdir,
             config: document.config,
+            vars: names.vars.clone(),
             workers: document.workers,
             groups,
             source: Arc::clone(&source),

@@ -60,15 +60,17 @@ macro_rules! keys {
 keys! {
     NAME: Identifier = "name" in [Flow, Group], "The name; without it, that of the file, or group-N for a group.";
     WORKDIR: FixedText = "workdir" in [Flow], "The run directory, relative to the flow file.";
+    VARS: AnyTable = "vars" in [Flow], "Variables that every template sees, each with its value; `--var NAME=VALUE` gives one another value.";
     CONFIG: AnyTable = "config" in [Flow], "Configuration; `fedflow config` lists its keys.";
     WORKERS: Tables = "workers" in [Flow], "The worker programs: [workers.NAME].";
     GROUPS: Tables = "groups" in [Flow, Group], "The groups, in the order in which they run; a group may hold groups.";
-    REPEAT: NonZeroU32 = "repeat" in [Group], "How many rounds the group, or the groups in it, run. Not a template.";
+    REPEAT: NonZeroU32 = "repeat" in [Group], "How many rounds the group, or the groups in it, run; a template may use `[vars]` and the variables of matrices around it.";
     LOAD_AHEAD: bool = "load-ahead" in [Group], "Whether the tasks start and load while the group before still runs.";
     TASKS: Tables = "tasks" in [Group], "The tasks of the group, in the order in which they are added.";
 
     ID: Identifier = "id" in [Task], "The id of the task, unique in its group; with a matrix it may be left out.";
-    MATRIX: Variables = "matrix" in [Task], "Makes one task for each combination of the variables' values.";
+    MATRIX: Variables = "matrix" in [Group, Task], "Makes one task, or the group or the groups in it, for each combination of the variables' values. With `repeat`, the rounds run for each combination.";
+    WHEN: bool = "when" in [Task], "Whether the task exists; asked for each combination of the variables' values.";
     WORKER: String = "worker" in [Task], "The worker program that runs the task.";
     KIND: String = "kind" in [Task], "The task kind, one that the worker lists.";
     PARAMS: AnyTable = "params" in [Task], "What a worker's task is given before it loads.";
@@ -103,6 +105,8 @@ keys! {
     FROM: Number = "from" in [Range], "The first number of a range; 0 if it is left out.";
     TO: Number = "to" in [Range], "The end of a range, which is not in it.";
     STEP: Number = "step" in [Range], "The distance between the numbers of a range; 1 if it is left out.";
+    SAMPLE: NonZeroU32 = "sample" in [Range], "How many of the values are drawn, without replacement; without it, all are taken. Each round draws anew.";
+    OF: AnyList = "of" in [Range], "The list to draw from, instead of a range.";
 }
 
 /// Forms that have a reader of their own.
@@ -125,7 +129,8 @@ forms! {
     AnyTable = "a table";
     Tables = "a list of tables";
     TextList = "a list of texts";
-    Variables = "a table of lists and ranges { from, to, step }";
+    AnyList = "a list";
+    Variables = "a table of lists, ranges { from, to, step } and samples { sample, of }";
     OneOrMoreTexts = "a text, or a list of them";
     OneOrMoreCodes = "a number from 1 to 255, or a list of them";
     ProtocolName = "\"ipc\" or \"json\"";
@@ -192,7 +197,9 @@ impl Place {
             Self::Worker => "A worker: `[workers.NAME]`",
             Self::Group => "A group: `[[groups]]`",
             Self::Task => "A task: `[[groups.tasks]]`",
-            Self::Range => "A range in a matrix: `{ from = 0, to = 10 }`",
+            Self::Range => {
+                "A range or a sample in a matrix: `{ from = 0, to = 10 }`, `{ sample = 3, of = [..] }`"
+            }
         }
     }
 

@@ -10,6 +10,6 @@ mod unknown_names;
 
 pub(super) use calls::{Answer, Answers, Call, Function};
 pub(super) use matrix_values::{AxisValues, MatrixValues, Number, Range};
-pub(super) use scope::{FLOW_DIR, GroupScope, RESERVED, ROUND, ROUNDS, Scope};
+pub(super) use scope::{FLOW_DIR, FlowScope, GroupScope, INDEX, RESERVED, ROUND, ROUNDS, Scope};
 pub(super) use template::{Template, TemplateSet, builtin_names};
-pub(super) use template_value::{TemplateCause, TemplateError, to_template};
+pub(super) use template_value::{TemplateCause, TemplateError, to_core, to_template};

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod checking;
+mod experiments;
 mod places;
 mod reuse;
 

@@ -5,14 +5,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use fedflow_core::{Config, Durations, Observer, StartOrder};
+use fedflow_core::{Config, Dict, Durations, Observer, StartOrder};
 use fedflow_worker::store::{
     CreateRunDirError, Existing, Head, RunDir, RunDirError, RunLock, create_run_dir, flow_checksum,
     new_run_token, recorded_config, unix_now,
 };
 use fedflow_worker::{WorkerProgram, check_start};
 
-use super::devices::Devices;
+use super::devices::{Devices, DevicesChoice};
 use super::earlier_sessions::{
     LockedRun, RecordedRun, configuration_changes, environment_changes, read_durations,
 };
@@ -36,6 +36,7 @@ pub struct RunBuilder<O = Unobserved> {
     devices: DevicesChoice,
     config: Config,
     config_file: Option<PathBuf>,
+    vars: Dict,
     workers: BTreeMap<String, WorkerProgram>,
     base_dir: Option<PathBuf>,
     flow_file: Option<FlowText>,
@@ -45,11 +46,6 @@ pub struct RunBuilder<O = Unobserved> {
     durations: Option<Durations>,
     notices: Notices,
     make_observer: MakeObserver<O>,
-}
-
-enum DevicesChoice {
-    Text(String),
-    Opened(Box<Devices>),
 }
 
 /// A run directory that is ready for a session.
@@ -79,6 +75,7 @@ impl RunBuilder {
             devices: DevicesChoice::Text(DEFAULT_DEVICES.into()),
             config: Config::default(),
             config_file: None,
+            vars: Dict::new(),
             workers: BTreeMap::new(),
             base_dir: None,
             flow_file: None,
@@ -120,6 +117,13 @@ impl<O: Observer> RunBuilder<O> {
     #[must_use]
     pub fn config_file(mut self, file: impl Into<PathBuf>) -> Self {
         self.config_file = Some(file.into());
+        self
+    }
+
+    /// The variables of the flow that were given another value than in its file. They are recorded.
+    #[must_use]
+    pub fn vars(mut self, vars: Dict) -> Self {
+        self.vars = vars;
         self
     }
 
@@ -199,6 +203,7 @@ impl<O: Observer> RunBuilder<O> {
             devices: self.devices,
             config: self.config,
             config_file: self.config_file,
+            vars: self.vars,
             workers: self.workers,
             base_dir: self.base_dir,
             flow_file: self.flow_file,
@@ -241,7 +246,7 @@ impl<O: Observer> RunBuilder<O> {
     /// devices cannot be used, or the system refuses what a run needs.
     pub fn begin(mut self) -> Result<Run<O>, OpenError> {
         check_start()?;
-        let devices = self.take_devices()?;
+        let devices = self.devices.take(&self.config)?;
         let durations = self.durations.take().unwrap_or_else(|| self.replaced_durations());
         self.refuse_taken()?;
         let existing = if self.fresh { Existing::Fresh } else { Existing::Refuse };
@@ -290,7 +295,7 @@ impl<O: Observer> RunBuilder<O> {
     /// As for [`Self::resume`], but for what a locked run has behind it.
     pub(crate) fn go_on(mut self, locked: LockedRun) -> Result<Run<O>, OpenError> {
         check_start()?;
-        let devices = self.take_devices()?;
+        let devices = self.devices.take(&self.config)?;
         let LockedRun { run_dir, lock, recorded } = locked;
         self.say_changes(&recorded);
         recorded.end_earlier_session(&run_dir, &self.notices)?;
@@ -326,6 +331,7 @@ impl<O: Observer> RunBuilder<O> {
             durations,
             config: self.config,
             config_file: self.config_file,
+            vars: self.vars,
             devices,
             workers: self.workers,
             guard: self.guard,
@@ -333,14 +339,6 @@ impl<O: Observer> RunBuilder<O> {
             make_observer: self.make_observer,
         })?;
         Ok(Run::of(session, run_dir, host, notices))
-    }
-
-    fn take_devices(&mut self) -> Result<Devices, OpenError> {
-        let none = DevicesChoice::Text(String::new());
-        Ok(match std::mem::replace(&mut self.devices, none) {
-            DevicesChoice::Text(choice) => Devices::open(&choice, &self.config)?,
-            DevicesChoice::Opened(devices) => *devices,
-        })
     }
 
     fn learns(&self) -> bool {

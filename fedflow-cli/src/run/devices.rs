@@ -11,6 +11,12 @@ pub struct Devices {
     pub(super) note: Option<String>,
 }
 
+/// Which devices a run is to use.
+pub(super) enum DevicesChoice {
+    Text(String),
+    Opened(Box<Devices>),
+}
+
 /// Why devices cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DevicesError {
@@ -20,6 +26,19 @@ pub enum DevicesError {
     /// There are no such devices, or their leases cannot be booked.
     #[error(transparent)]
     Pool(#[from] fedflow_gpu::OpenError),
+}
+
+impl DevicesChoice {
+    /// The devices, opened if they are not yet.
+    ///
+    /// # Errors
+    /// As for [`Devices::open`].
+    pub(super) fn take(&mut self, config: &Config) -> Result<Devices, DevicesError> {
+        match std::mem::replace(self, Self::Text(String::new())) {
+            Self::Text(choice) => Devices::open(&choice, config),
+            Self::Opened(devices) => Ok(*devices),
+        }
+    }
 }
 
 impl Devices {

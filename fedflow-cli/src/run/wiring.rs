@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fedflow_core::{
-    Config, DurationLearner, Durations, Flow, History, Observer, Ports, RunSettings, SessionSetup,
+    Config, Dict, DurationLearner, Durations, Flow, History, Observer, Ports, RunSettings, SessionSetup,
     StartOrder, TaskGroup,
 };
 use fedflow_gpu::{Pool, ReleaseWatch, TelemetrySampler};
@@ -60,6 +60,8 @@ pub(super) struct SessionPlan<O> {
     pub(super) config: Config,
     /// The file that it was read from.
     pub(super) config_file: Option<PathBuf>,
+    /// The variables of the flow that were given another value.
+    pub(super) vars: Dict,
     pub(super) devices: Devices,
     pub(super) workers: BTreeMap<String, WorkerProgram>,
     pub(super) guard: Guard,
@@ -103,7 +105,7 @@ impl<O: Observer> Session<O> {
     /// A port cannot be opened: no threads, no private directory, the journal cannot be written.
     pub(super) fn open(plan: SessionPlan<O>) -> Result<(Self, HostHandle), OpenError> {
         let SessionPlan { run_dir, lock, head, seed, recorded, durations, config, devices, .. } = plan;
-        let SessionPlan { config_file, workers, guard, notices, make_observer, .. } = plan;
+        let SessionPlan { config_file, vars, workers, guard, notices, make_observer, .. } = plan;
         let Devices { choice, mut pool, note } = devices;
         note.iter().for_each(|note| notices.note(note));
         let learns = config.scheduler.order == StartOrder::LongestFirst;
@@ -158,6 +160,7 @@ impl<O: Observer> Session<O> {
             config: recorded_config(&config),
             config_file: config_file.map(|file| file.display().to_string()),
             environment: Some(session_variables()),
+            vars,
         };
         let settings = RunSettings {
             flow: head.flow,

@@ -21,4 +21,7 @@ pub struct SessionSetup {
     /// set. `None` if they were not recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<BTreeMap<String, String>>,
+    /// The variables of its flow that were given another value than in the flow file.
+    #[serde(default, skip_serializing_if = "Dict::is_empty")]
+    pub vars: Dict,
 }

@@ -47,6 +47,7 @@ pub struct RunProgress<N = ()> {
     flow: String,
     workdir: String,
     seed: Option<u64>,
+    first_seed: Option<u64>,
     setup: Option<Box<SessionSetup>>,
     devices: Vec<DeviceInfo>,
     sessions: Vec<SessionProgress>,
@@ -91,6 +92,7 @@ impl<N> Default for RunProgress<N> {
             flow: String::new(),
             workdir: String::new(),
             seed: None,
+            first_seed: None,
             setup: None,
             devices: Vec::new(),
             sessions: Vec::new(),
@@ -117,6 +119,12 @@ impl<N> RunProgress<N> {
     #[must_use]
     pub fn seed(&self) -> Option<u64> {
         self.seed
+    }
+
+    /// The seed of the first session, on which the samples of a flow depend; `None` until the run has begun.
+    #[must_use]
+    pub fn first_seed(&self) -> Option<u64> {
+        self.first_seed
     }
 
     /// What the latest session was started with; `None` if no session tells.
@@ -200,6 +208,7 @@ impl<N: TaskNotes> RunProgress<N> {
             self.workdir.clone_from(workdir);
             self.devices.clone_from(devices);
             self.seed = Some(*seed);
+            self.first_seed = self.first_seed.or(Some(*seed));
             if setup.is_some() {
                 self.setup.clone_from(setup);
             }

@@ -49,6 +49,7 @@ pub(in crate::store) fn setup() -> SessionSetup {
         config: Dict::from([("scheduler.max-process", 2_i64)]),
         config_file: Some("/flows/fedflow.toml".into()),
         environment: Some(BTreeMap::from([("PATH".into(), "/usr/bin".into())])),
+        vars: Dict::from([("lr", 0.5)]),
     }
 }
 

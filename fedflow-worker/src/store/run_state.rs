@@ -5,7 +5,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use fedflow_core::{
-    GroupProgress, History, Name, RecordedGroup, RecordedOutcome, RunEvent, RunOutcome, RunProgress,
+    Dict, GroupProgress, History, Name, RecordedGroup, RecordedOutcome, RunEvent, RunOutcome, RunProgress,
     SessionSetup, TaskOutcome, TaskProgress,
 };
 
@@ -92,7 +92,7 @@ impl RunState {
     pub fn setup(&self) -> SessionSetup {
         self.progress.setup().cloned().unwrap_or_else(|| {
             let Head { devices, config, .. } = self.head().clone();
-            SessionSetup { devices, config, config_file: None, environment: None }
+            SessionSetup { devices, config, config_file: None, environment: None, vars: Dict::new() }
         })
     }
 
@@ -100,6 +100,12 @@ impl RunState {
     #[must_use]
     pub fn seed(&self) -> u64 {
         self.progress.seed().unwrap_or(self.head().seed)
+    }
+
+    /// The seed of the first session; if none has begun, the one that the run was given.
+    #[must_use]
+    pub fn first_seed(&self) -> u64 {
+        self.progress.first_seed().unwrap_or(self.head().seed)
     }
 
     /// How many sessions the run has had.
@@ -235,6 +241,7 @@ mod tests {
             config: sample::head().config,
             config_file: None,
             environment: None,
+            vars: Dict::new(),
         };
         assert_eq!((state.setup(), state.seed()), (of_head.clone(), sample::head().seed));
         let state = recovered(&[&sample::events()]).unwrap();
@@ -245,6 +252,7 @@ mod tests {
         }
         let state = recovered(&[&sample::events(), &[second]]).unwrap();
         assert_eq!((state.setup(), state.seed()), (sample::setup(), 9));
+        assert_eq!(state.first_seed(), 7, "samples are those of the first session");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fedflow_core::{Config, FailureKinds, GroupProgress, Name, OnFailure, RunProgress, SessionSetup};
-use fedflow_worker::store::{Head, RunDir, RunState, recover};
+use fedflow_worker::store::{RunDir, RunState, recover};
 
 use super::failed_tasks::{Again, by_group, find_named, run_again};
 use super::flow_groups::run_groups;
@@ -16,7 +16,7 @@ use crate::commands::flow_setup::{
     Checked, check_flow, load_settings, open_devices, with_grace, worker_programs,
 };
 use crate::commands::printing::{plain_table, stderr, stdout};
-use crate::flow::{Flow, FlowFile, FlowGroup};
+use crate::flow::{Flow, FlowFile, FlowGroup, FlowInputs};
 use crate::run::short_path;
 use crate::run::{Guard, LockedRun, RunBuilder};
 use crate::view::{Palette, told_once};
@@ -32,12 +32,12 @@ pub(in crate::commands) fn cmd_resume(args: &ResumeArgs, guard: Guard) -> Result
     if args.list {
         // A run that goes on may be looked at.
         let recorded = recover(&run_dir).map_err(CommandError::failed)?;
-        let file = recorded_flow(&run_dir, recorded.head())?;
+        let file = recorded_flow(&run_dir, &recorded)?;
         return list(&file.flow, &run_dir, &recorded, &named(args, &recorded, &run_dir)?);
     }
     let mut locked = LockedRun::open(&run_dir, &spoken())?;
     let head = locked.state().head().clone();
-    let file = recorded_flow(&run_dir, &head)?;
+    let file = recorded_flow(&run_dir, locked.state())?;
     let named = named(args, locked.state(), &run_dir)?;
     let setup = locked.state().setup();
     let (config, config_file) = with_password(with_grace(config_of(&setup)?, args.grace), &setup)?;
@@ -55,6 +55,7 @@ pub(in crate::commands) fn cmd_resume(args: &ResumeArgs, guard: Guard) -> Result
     let mut builder = RunBuilder::new(head.flow, run_dir.path(), guard)
         .opened_devices(devices)
         .config(config)
+        .vars(setup.vars)
         .workers(worker_programs(&file.flow));
     if let Some(file) = config_file {
         builder = builder.config_file(file);
@@ -63,15 +64,16 @@ pub(in crate::commands) fn cmd_resume(args: &ResumeArgs, guard: Guard) -> Result
 }
 
 /// The flow of a run, as it was run last.
-fn recorded_flow(run_dir: &RunDir, head: &Head) -> Result<FlowFile, CommandError> {
-    let Some(flow_file) = head.flow_file.as_deref().map(PathBuf::from) else {
+fn recorded_flow(run_dir: &RunDir, recorded: &RunState) -> Result<FlowFile, CommandError> {
+    let Some(flow_file) = recorded.head().flow_file.as_deref().map(PathBuf::from) else {
         let message = format!("{} was not run from a flow file", short_path(run_dir.path()));
         return Err(CommandError::refused(message)
             .hint("run the program again that made it; what it has recorded is not run again"));
     };
     let text = run_dir.kept_flow().map_err(CommandError::failed)?;
     say_if_changed(&flow_file, &text);
-    Ok(FlowFile::parse(text, &flow_file)?)
+    let inputs = FlowInputs { vars: recorded.setup().vars, seed: recorded.first_seed() };
+    Ok(FlowFile::parse_with(text, &flow_file, &inputs)?)
 }
 
 /// The tasks that are named on the command line.

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use fedflow_core::{Config, Durations, Name, StartOrder};
-use fedflow_worker::store::RunDir;
+use fedflow_core::{Config, Dict, Durations, Name, StartOrder};
+use fedflow_worker::store::{RunDir, RunState};
 
 use super::flow_groups::run_groups;
 use super::recorded_groups::{Differences, compare, named, older};
@@ -14,17 +14,23 @@ use crate::commands::flow_setup::{
     Checked, check_flow, current_directory, load_settings, open_devices, with_grace, worker_programs,
 };
 use crate::commands::printing::stderr;
-use crate::flow::{Flow, FlowFile};
-use crate::run::{DEFAULT_DEVICES, Guard, LockedRun, RunBuilder, read_durations};
+use crate::flow::{Flow, FlowFile, FlowInputs};
+use crate::run::{DEFAULT_DEVICES, DEFAULT_SEED, Guard, LockedRun, RunBuilder, read_durations};
 use crate::settings::{Settings, typed_path};
 
 /// Runs the flow.
 pub(in crate::commands) fn cmd_run(args: &RunArgs, guard: Guard) -> Result<(), CommandError> {
-    let file = FlowFile::read(&args.flow)?;
+    let mut inputs = inputs_of(args);
+    let mut file = FlowFile::read_with(&args.flow, &inputs)?;
     let settings = load_settings(&args.settings, Some(&file))?;
     let config = with_grace(settings.config().clone(), args.options.grace);
     let workdir = workdir_of(args, &file, &settings)?;
     let mut locked = if args.resume { Some(lock(&workdir)?) } else { None };
+    if let Some(locked) = &locked {
+        // A session goes on with the variables and the samples of the one before, too.
+        inputs = recorded_inputs(locked.state(), &file.flow, &inputs.vars);
+        file = FlowFile::read_with(&args.flow, &inputs)?;
+    }
     // A session goes on with the devices of the one before, unless it is given others.
     let devices = args.options.devices.clone().or_else(|| Some(locked.as_ref()?.state().setup().devices));
     let devices = open_devices(devices.as_deref().unwrap_or(DEFAULT_DEVICES), &config)?;
@@ -41,6 +47,7 @@ pub(in crate::commands) fn cmd_run(args: &RunArgs, guard: Guard) -> Result<(), C
         .workers(worker_programs(&file.flow))
         .base_dir(file.flow.base_dir.clone())
         .flow_file(&args.flow, file.text())
+        .vars(inputs.vars)
         .reserve(task_directories(&file.flow, grouping))
         .fresh(args.fresh);
     if let Some(file) = settings.file() {
@@ -58,6 +65,20 @@ pub(in crate::commands) fn cmd_run(args: &RunArgs, guard: Guard) -> Result<(), C
         None => builder.begin(),
     };
     run_groups(run?, &file.flow)
+}
+
+/// What a new run reads its flow with.
+fn inputs_of(args: &RunArgs) -> FlowInputs {
+    FlowInputs { vars: args.vars.given(), seed: args.seed.unwrap_or(DEFAULT_SEED) }
+}
+
+/// What the flow of a recorded run is read with: the first seed, and the variables that it still has, unless others are
+/// given.
+fn recorded_inputs(recorded: &RunState, flow: &Flow, given: &Dict) -> FlowInputs {
+    let setup = recorded.setup();
+    let kept = setup.vars.iter().filter(|(name, _)| flow.vars.get(name).is_some());
+    let vars = kept.chain(given.iter()).map(|(name, value)| (name, value.clone())).collect();
+    FlowInputs { vars, seed: recorded.first_seed() }
 }
 
 /// The run in the workdir, to go on with it.
@@ -105,7 +126,7 @@ fn refusal(changed: &[(Name, String)]) -> CommandError {
 /// The run directory of a run, as far as it can be told from outside.
 #[must_use]
 pub(in crate::commands) fn run_dir_of(args: &RunArgs) -> Option<PathBuf> {
-    let file = FlowFile::read(&args.flow).ok()?;
+    let file = FlowFile::read_with(&args.flow, &inputs_of(args)).ok()?;
     let settings = load_settings(&args.settings, Some(&file)).ok()?;
     workdir_of(args, &file, &settings).ok()
 }

@@ -92,7 +92,7 @@ impl<'a> WorkingDirectories<'a> {
         let place = Place { base_dir: self.base_dir, cwd: spec.cwd.as_deref(), python_path };
         let words: Vec<&str> = command.iter().collect();
         if let Some(beside) = beside::find(&words, &place) {
-            if let Some(span) = table.span_of(beside.argument) {
+            if let Some(span) = table.span_of(beside.argument, words.len()) {
                 warn_beside(reports, span, &beside, spec.cwd.as_deref(), "the task");
             }
         } else if own.is_none()

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use fedflow_core::CommandLine;
 
 use super::super::templates::Scope;
-use super::super::values::{Argument, FlowReader, Mistake, Property};
+use super::super::values::{Arguments, FlowReader, Mistake, Property};
 use crate::diagnostic::{SourceFile, Span};
 use crate::toml_reader::TomlEntry;
 
 /// A program and its arguments; at least the program.
 #[derive(Debug)]
-pub(crate) struct CommandTable(Vec<Property<Argument>>);
+pub(crate) struct CommandTable(Vec<Property<Arguments>>);
 
 impl CommandTable {
     /// Reads a command, such as `example`. `None` if it is wrong, which is reported.
@@ -31,7 +31,7 @@ impl CommandTable {
 
     /// Where the program stands.
     pub(crate) fn program_span(&self) -> Option<Span> {
-        self.span_of(0)
+        self.0.first().map(|argument| argument.span)
     }
 
     /// Where the program and its arguments stand.
@@ -39,8 +39,10 @@ impl CommandTable {
         self.0.iter().map(|argument| argument.span)
     }
 
-    /// Where an argument stands; the program has place 0.
-    pub(crate) fn span_of(&self, place: usize) -> Option<Span> {
+    /// Where an argument stands of a command with so many; the program has place 0. The program's place if a template has
+    /// made several arguments, or none.
+    pub(crate) fn span_of(&self, place: usize, count: usize) -> Option<Span> {
+        let place = if count == self.0.len() { place } else { 0 };
         self.0.get(place).map(|argument| argument.span)
     }
 
@@ -60,25 +62,32 @@ impl CommandTable {
 
     /// The program as it is named, and its arguments.
     pub(crate) fn texts(&self, scope: &Scope) -> Result<Vec<String>, Mistake> {
-        self.0.iter().map(|argument| Ok(argument.get(scope)?.0)).collect()
+        let mut texts = Vec::with_capacity(self.0.len());
+        for argument in &self.0 {
+            texts.extend(argument.get(scope)?.0);
+        }
+        match (texts.is_empty(), self.program_span()) {
+            (true, Some(span)) => Err(Mistake::new(span, "nothing is left of this command")),
+            _ => Ok(texts),
+        }
     }
 
     /// The command with its templates as they are written.
     pub(crate) fn unrendered(&self, file: &SourceFile) -> CommandLine {
-        let text = |argument: &Property<Argument>| match argument.fixed() {
-            Some(Argument(text)) => text.clone(),
-            None => as_written(argument, file),
+        let texts = |argument: &Property<Arguments>| match argument.fixed() {
+            Some(Arguments(texts)) => texts.clone(),
+            None => vec![as_written(argument, file)],
         };
-        self.0.iter().map(text).collect()
+        self.0.iter().flat_map(texts).collect()
     }
 
     /// The command of one task as far as it can be rendered; what cannot be stands in it as it is written.
     pub(crate) fn preview(&self, base_dir: &Path, scope: &Scope, file: &SourceFile) -> CommandLine {
-        let text = |argument: &Property<Argument>| match argument.get(scope) {
-            Ok(Argument(text)) => text,
-            Err(_) => as_written(argument, file),
+        let texts = |argument: &Property<Arguments>| match argument.get(scope) {
+            Ok(Arguments(texts)) => texts,
+            Err(_) => vec![as_written(argument, file)],
         };
-        let mut arguments: Vec<String> = self.0.iter().map(text).collect();
+        let mut arguments: Vec<String> = self.0.iter().flat_map(texts).collect();
         if let Some(program) = arguments.first_mut() {
             *program = absolute_program(base_dir, program);
         }
@@ -86,7 +95,7 @@ impl CommandTable {
     }
 }
 
-fn as_written(argument: &Property<Argument>, file: &SourceFile) -> String {
+fn as_written(argument: &Property<Arguments>, file: &SourceFile) -> String {
     file.slice(argument.span).trim_matches(['"', '\'']).to_owned()
 }
 

@@ -3,11 +3,9 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use toml::de::DeValue;
-
 use super::super::keys::{
     self, COMMAND, CWD, DEVICES, ENV, EXCLUSIVE, EXPECTED_LOAD, EXPECTED_TRAIN, FlowKey, ID, KEEP, KIND,
-    LOAD_COMMAND, MATRIX, PARAMS, TRAIN_PARAMS, WORKER,
+    LOAD_COMMAND, MATRIX, PARAMS, TRAIN_PARAMS, WHEN, WORKER,
 };
 use super::super::values::{FlowReader, Identifier, KeepKey, Node, Property, is_fixed};
 use super::command_table::CommandTable;
@@ -26,6 +24,8 @@ pub(crate) struct TaskTable {
     pub(crate) span: Span,
     pub(crate) id: Option<Property<Identifier>>,
     pub(crate) matrix: Vec<Axis>,
+    /// Whether a point of the matrix is wanted.
+    pub(crate) when: Option<Property<bool>>,
     pub(crate) program: ProgramTable,
     pub(crate) keys: SharedKeys,
     pub(crate) cwd: Option<Property<String>>,
@@ -53,7 +53,9 @@ impl TaskTable {
     pub(super) fn read(reader: &mut FlowReader, mut table: TomlTable<'_>) -> Option<Self> {
         let span = table.span;
         let outer = reader.visible.clone();
-        let matrix = read_matrix(reader, &mut table);
+        reader.visible = outer.inside();
+        let matrix = Axis::read_all(reader, MATRIX.entry(&mut table));
+        let when = WHEN.read(reader, &mut table);
         let id = ID.read(reader, &mut table);
         if ID.entry(&mut table).is_none() && MATRIX.entry(&mut table).is_none() {
             reader.toml.error_with_hint(span, "this task has no id", "for example: id = \"train\"");
@@ -84,6 +86,7 @@ impl TaskTable {
             span,
             id,
             matrix,
+            when,
             program: program?,
             keys,
             cwd,
@@ -117,25 +120,6 @@ impl TaskTable {
     pub(crate) fn id_span(&self) -> Span {
         self.id.as_ref().map_or(self.span, |id| id.span)
     }
-}
-
-/// Reads the matrix and makes its variables visible.
-fn read_matrix(reader: &mut FlowReader, table: &mut TomlTable<'_>) -> Vec<Axis> {
-    let Some(entry) = MATRIX.entry(table) else {
-        reader.visible.matrix.clear();
-        return Vec::new();
-    };
-    let errors_before = reader.errors();
-    let matrix = Axis::read_all(reader, entry);
-    reader.visible.matrix = if reader.errors() == errors_before {
-        matrix.iter().map(|axis| axis.name.to_string()).collect()
-    } else if let DeValue::Table(table) = entry.value {
-        // A variable whose values are wrong is not unknown as well.
-        table.keys().map(|name| name.get_ref().to_string()).collect()
-    } else {
-        Vec::new()
-    };
-    matrix
 }
 
 /// Reads a table of parameters; an empty one if it is absent.

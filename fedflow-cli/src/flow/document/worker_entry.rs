@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 use fedflow_core::{Limits, Reuse, SELF_WORKER};
 
 use super::super::keys::{self, COMMAND, CWD, ENV, KINDS, PROTOCOL, Place, REUSE, REUSE_LIMIT};
-use super::super::templates::Scope;
-use super::super::values::{FlowReader, Property, VisibleNames, value_of};
+use super::super::values::{FlowReader, Property, value_of};
 use super::command_table::{CommandTable, program_path};
 use super::shared_keys::LimitKeys;
 use super::task_env::read_worker_env;
@@ -57,7 +56,7 @@ impl WorkerEntry {
                 format!("a worker cannot be named {SELF_WORKER:?}: it means the running program itself");
             reader.toml.error(entry.key_span, message);
         }
-        reader.visible = VisibleNames::default();
+        reader.visible.functions = false;
         let example = "command = [\"target/release/my-worker\"]";
         let command = COMMAND.required(&mut table, example, &mut reader.toml);
         let command_span = command.map(|entry| entry.span);
@@ -72,7 +71,7 @@ impl WorkerEntry {
         let kinds = KINDS.entry(&mut table).and_then(|entry| reader.toml.texts(entry, "[\"train\"]"));
         let env = ENV.entry(&mut table).map(|entry| read_worker_env(reader, entry)).unwrap_or_default();
         let limits = LimitKeys::read(reader, &mut table);
-        let limits = limits.get(&Scope::empty()).unwrap_or_else(|mistake| {
+        let limits = limits.get(&scope).unwrap_or_else(|mistake| {
             reader.toml.error(mistake.span, mistake.message);
             Limits::default()
         });
@@ -147,7 +146,7 @@ fn read_reuse(reader: &mut FlowReader, table: &mut TomlTable<'_>) -> Option<Reus
         let hint = "reuse = true has a process of this worker serve several tasks, reuse-limit says how many";
         reader.toml.error_with_hint(limit.span, message, hint);
     }
-    let scope = Scope::empty();
+    let scope = reader.worker_scope();
     let values =
         value_of(reuse.as_ref(), &scope).and_then(|reuse| Ok((reuse, value_of(limit.as_ref(), &scope)?)));
     match values {

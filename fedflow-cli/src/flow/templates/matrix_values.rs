@@ -5,9 +5,12 @@ use std::sync::Arc;
 use minijinja::Value;
 
 /// The values of all variables of a matrix. A point is a number: the last variable changes fastest.
-#[derive(Debug, Default)]
-pub(crate) struct MatrixValues {
-    pub(crate) axes: Vec<(Arc<str>, AxisValues)>,
+#[derive(Debug)]
+pub(crate) enum MatrixValues {
+    /// Every combination of the values.
+    Product(Vec<(Arc<str>, AxisValues)>),
+    /// Points one by one, as the values of a variable depend on those before it.
+    Listed { names: Vec<Arc<str>>, points: Vec<Vec<Value>> },
 }
 
 /// The values of one variable.
@@ -33,35 +36,68 @@ pub(crate) enum Number {
     Float(f64),
 }
 
+impl Default for MatrixValues {
+    fn default() -> Self {
+        Self::Product(Vec::new())
+    }
+}
+
 impl MatrixValues {
     /// The number of points; one if there is no variable.
     pub(crate) fn len(&self) -> usize {
-        self.axes.iter().map(|(_, values)| values.len()).fold(1, usize::saturating_mul)
+        match self {
+            Self::Product(axes) => axes.iter().map(|(_, values)| values.len()).fold(1, usize::saturating_mul),
+            Self::Listed { points, .. } => points.len(),
+        }
+    }
+
+    /// The name of the first variable.
+    pub(crate) fn first_name(&self) -> Option<&str> {
+        match self {
+            Self::Product(axes) => axes.first().map(|(name, _)| name.as_ref()),
+            Self::Listed { names, .. } => names.first().map(AsRef::as_ref),
+        }
     }
 
     /// The value of a variable at a point.
     pub(super) fn value(&self, name: &str, point: usize) -> Option<Value> {
-        let place = self.axes.iter().position(|(axis, _)| axis.as_ref() == name)?;
-        let stride: usize = self.axes[place + 1..].iter().map(|(_, values)| values.len()).product();
-        let values = &self.axes[place].1;
-        values.get((point / stride.max(1)) % values.len().max(1))
+        match self {
+            Self::Product(axes) => {
+                let place = axes.iter().position(|(axis, _)| axis.as_ref() == name)?;
+                product_value(axes, place, point)
+            }
+            Self::Listed { names, points } => {
+                let place = names.iter().position(|it| it.as_ref() == name)?;
+                points.get(point)?.get(place).cloned()
+            }
+        }
     }
 
     /// Names and values at a point, in the order in which the variables are written.
     pub(crate) fn at(&self, point: usize) -> impl Iterator<Item = (&str, Value)> {
-        self.axes.iter().filter_map(move |(name, _)| Some((name.as_ref(), self.value(name, point)?)))
+        let names: Vec<&str> = match self {
+            Self::Product(axes) => axes.iter().map(|(name, _)| name.as_ref()).collect(),
+            Self::Listed { names, .. } => names.iter().map(AsRef::as_ref).collect(),
+        };
+        names.into_iter().filter_map(move |name| Some((name, self.value(name, point)?)))
     }
 }
 
+fn product_value(axes: &[(Arc<str>, AxisValues)], place: usize, point: usize) -> Option<Value> {
+    let stride: usize = axes.get(place + 1..)?.iter().map(|(_, values)| values.len()).product();
+    let values = &axes.get(place)?.1;
+    values.get((point / stride.max(1)) % values.len().max(1))
+}
+
 impl AxisValues {
-    fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         match self {
             Self::List(values) => values.len(),
             Self::Range(range) => usize::try_from(range.count).unwrap_or(usize::MAX),
         }
     }
 
-    fn get(&self, place: usize) -> Option<Value> {
+    pub(crate) fn get(&self, place: usize) -> Option<Value> {
         match self {
             Self::List(values) => values.get(place).cloned(),
             Self::Range(range) => (place < self.len()).then(|| range.nth(place)),

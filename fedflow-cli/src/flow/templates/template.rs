@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
-use fedflow_core::Value;
+use fedflow_core::{PlainValue, Value};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Expression, UndefinedBehavior};
 
@@ -168,10 +168,18 @@ fn environment() -> Environment<'static> {
     environment.set_auto_escape_callback(|_| AutoEscape::None);
     environment.set_auto_reload(false);
     environment.set_fuel(Some(FUEL));
+    environment.add_filter("tojson", to_json);
     if let Ok(syntax) = SyntaxConfig::builder().keep_trailing_newline(true).build() {
         environment.set_syntax(syntax);
     }
     environment
+}
+
+/// The filter `tojson`: a value as JSON, on one line, as `results.json` has it.
+fn to_json(value: &minijinja::Value) -> Result<String, Error> {
+    let error = |message: String| Error::new(ErrorKind::InvalidOperation, message);
+    let value = to_core(value).map_err(|reason| error(format!("tojson: {reason}")))?;
+    serde_json::to_string(&PlainValue(&value)).map_err(|reason| error(format!("tojson: {reason}")))
 }
 
 /// The text between `{{` and `}}` if a text begins and ends with them. It may still be more than one expression: then
@@ -212,9 +220,18 @@ mod tests {
 
     fn render(source: &str, answers: &Arc<Counting>) -> Result<Value, TemplateError> {
         let template = TemplateSet::default().compile(source).unwrap().unwrap();
-        let group = Arc::new(GroupScope { flow_dir: "/".into(), rounds: Vec::new() });
+        let group = Arc::<GroupScope>::default();
         let answers: Arc<dyn Answers> = Arc::<Counting>::clone(answers);
         template.value(&Scope::with_functions(&group, &Arc::default(), 0, &answers))
+    }
+
+    #[test]
+    fn a_value_is_written_as_json() {
+        let answers = Arc::new(Counting::default());
+        assert_eq!(
+            render("{{ {'a': [1, 2.5, none, \"it's\"], 'b': true} | tojson }}", &answers),
+            Ok(r#"{"a":[1,2.5,null,"it's"],"b":true}"#.into())
+        );
     }
 
     const SUM_OF_A_THOUSAND: &str = "{% set sum = namespace(of=0) %}{% for i in range(1000) %}{% set sum.of = sum.of + result('a', i) %}{% endfor %}{{ sum.of }}";

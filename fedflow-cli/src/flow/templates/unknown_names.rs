@@ -189,6 +189,6 @@ mod tests {
         let environment = Environment::new();
         let (name, known) = found.candidates(&environment).unwrap();
         assert!(name == "lengt" && known.contains(&"length"));
-        assert!(known.len() + 1 >= FILTERS.len(), "only tojson may be missing");
+        assert!(known.len() + 1 >= FILTERS.len(), "Fedflow adds tojson");
     }
 }

@@ -55,6 +55,19 @@ fn a_wrong_type_is_named() {
         ("matrix = { my-lr = [1] }", "\"my-lr\" cannot be the name of a variable"),
         ("matrix = { round = [1] }", "templates have it already"),
         ("matrix = {}", "this matrix has no variable"),
+        ("matrix = { i = { sample = 4, to = 3 } }", "a sample of 4 is drawn from 3, without replacement"),
+        ("matrix = { i = { sample = 2, of = [1] } }", "a sample of 2 is drawn from 1, without replacement"),
+        ("matrix = { i = { sample = 0, to = 3 } }", "\"sample\": expected a whole number, 1 or more"),
+        ("matrix = { i = { of = [1] } }", "`of` needs a `sample`"),
+        ("matrix = { i = { sample = 1, of = [1], to = 2 } }", "it has `of` and `to`"),
+        ("matrix = { i = { to = \"{{ j }}\" }, j = [1] }", "there is no variable \"j\" here"),
+        ("matrix = { i = \"{{ 3 }}\" }", "expected a list; the template gives 3"),
+        (
+            "matrix = { i = [1] }\nwhen = \"{{ i }}\"",
+            "\"when\": expected true or false; the template gives 1",
+        ),
+        ("id = 1\nwhen = \"yes\"", "\"when\": expected true or false"),
+        ("id = 1\nwhen = \"{{ result('a', 'b').x }}\"", "result() cannot be called here"),
         ("", "this task has no id"),
     ] {
         let found = complaint(&with_task(keys));
@@ -141,11 +154,6 @@ fn names_become_directories() {
         found.contains("this cannot be a group's name: \"reports\" is a name that Fedflow uses itself"),
         "{found}"
     );
-    let found = complaint(&with_task("matrix = { path = [\"a/b\"] }"));
-    assert!(
-        found.contains("no task id can be made from this matrix") && found.contains("give the task an id"),
-        "{found}"
-    );
 }
 
 #[test]
@@ -161,6 +169,51 @@ fn names_are_unique() {
         found.contains("group 2 has the name \"a\" of group 1")
             && found.contains("put {{ round }} into the name")
     );
+}
+
+#[test]
+fn variables_of_the_flow_are_told_apart() {
+    let with_vars = |vars: &str| format!("[vars]\n{vars}\n{}", with_task("matrix = { i = [1] }"));
+    for (vars, message) in [
+        ("i = 3", "\"i\" is a variable of [vars] already"),
+        ("round = 3", "\"round\" cannot be the name of a variable"),
+        ("my-lr = 3", "\"my-lr\" cannot be the name of a variable"),
+        ("lr = \"{{ 1 }}\"", "\"lr\" is a template; a variable of [vars] is a fixed value"),
+        ("at = 1979-05-27", "a date is no value"),
+    ] {
+        let found = complaint(&with_vars(vars));
+        assert!(found.contains(message), "{vars}:\n{found}");
+        assert_eq!(errors_in(&found), 1, "one error each:\n{found}");
+    }
+    let inputs = FlowInputs { vars: Dict::from([("lrr", 1_i64)]), seed: 0 };
+    let found = FlowFile::parse_with(with_vars("lr = 1"), Path::new("flow.toml"), &inputs).unwrap_err();
+    let found = found.to_string();
+    assert!(
+        found.contains("[vars] has no variable \"lrr\"") && found.contains("did you mean \"lr\"?"),
+        "{found}"
+    );
+}
+
+#[test]
+fn groups_of_a_matrix_have_names_of_their_own() {
+    let task = "tasks = [{ id = 1, command = [\"true\"] }]";
+    for (group, message) in [
+        ("matrix = { seed = [0, 1] }\nname = \"g\"", "put {{ seed }} into the name"),
+        ("matrix = { seed = [0, 1] }\nrepeat = 2\nname = \"g-{{ round }}\"", "put {{ seed }} into the name"),
+        ("matrix = { seed = [0, 1] }\nrepeat = 2\nname = \"g-{{ seed }}\"", "put {{ round }} into the name"),
+        ("repeat = \"{{ many }}\"", "there is no variable \"many\" here"),
+        (
+            "repeat = \"{{ 0.5 }}\"",
+            "\"repeat\": expected a whole number, 1 or more, without quotes; the template gives 0.5",
+        ),
+        ("repeat = \"{{ 10 ** 9 }}\"", "1000000000 rounds are more than the 1000000 tasks"),
+        ("matrix = { seed = [] }", "\"seed\" has no values"),
+        ("matrix = { round = [1] }", "templates have it already"),
+    ] {
+        let found = complaint(&format!("[[groups]]\n{group}\n{task}"));
+        assert!(found.contains(message), "{group}:\n{found}");
+        assert_eq!(errors_in(&found), 1, "one error each:\n{found}");
+    }
 }
 
 #[test]

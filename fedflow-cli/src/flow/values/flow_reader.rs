@@ -6,8 +6,8 @@ use std::sync::Arc;
 use toml::de::DeValue;
 
 use super::super::templates::{
-    FLOW_DIR, Function, GroupScope, ROUND, ROUNDS, Scope, Template, TemplateCause, TemplateError,
-    TemplateSet, builtin_names,
+    FLOW_DIR, FlowScope, Function, GroupScope, INDEX, ROUND, ROUNDS, Scope, Template, TemplateCause,
+    TemplateError, TemplateSet, builtin_names,
 };
 use crate::diagnostic::{Diagnostic, Span, did_you_mean};
 use crate::settings::at_home;
@@ -17,8 +17,8 @@ use crate::toml_reader::{TomlEntry, TomlReader};
 #[derive(Debug)]
 pub(crate) struct FlowReader {
     pub(crate) toml: TomlReader,
-    /// The directory of the flow file.
-    pub(crate) flow_dir: Arc<str>,
+    /// The names that every template can use.
+    pub(crate) flow: Arc<FlowScope>,
     /// The templates that were compiled so far.
     pub(crate) templates: TemplateSet,
     /// The names that templates can use at the place that is being read.
@@ -30,7 +30,11 @@ pub(crate) struct FlowReader {
 pub(crate) struct VisibleNames {
     /// Whether the place is inside a repeat.
     pub(crate) repeat: bool,
-    /// The matrix variables.
+    /// Whether the place is in a group, or in a task of one.
+    pub(crate) in_group: bool,
+    /// The variables of `[vars]`, and of the matrices around the place.
+    pub(crate) outer: Vec<String>,
+    /// The variables of the matrix on the table itself.
     pub(crate) matrix: Vec<String>,
     /// Whether `workdir()` and `result()` can be called.
     pub(crate) functions: bool,
@@ -54,8 +58,7 @@ impl FlowReader {
 
     /// What the templates of a worker can use, which is the same for all tasks: the directory of the flow file.
     pub(crate) fn worker_scope(&self) -> Scope {
-        let group = GroupScope { flow_dir: Arc::clone(&self.flow_dir), rounds: Vec::new() };
-        Scope::new(&Arc::new(group), &Arc::default(), 0)
+        Scope::of_group(&Arc::new(GroupScope::of_flow(&self.flow)))
     }
 
     /// A value that was rendered; a mistake in it is reported.
@@ -104,9 +107,18 @@ impl FlowReader {
 }
 
 impl VisibleNames {
+    /// The names inside a table at this place, whose matrix is read next.
+    pub(crate) fn inside(&self) -> Self {
+        let outer = self.outer.iter().chain(&self.matrix).cloned().collect();
+        Self { outer, matrix: Vec::new(), in_group: true, repeat: self.repeat, functions: false }
+    }
+
     fn all(&self) -> Vec<&str> {
-        let mut names: Vec<&str> = self.matrix.iter().map(String::as_str).collect();
+        let mut names: Vec<&str> = self.matrix.iter().chain(&self.outer).map(String::as_str).collect();
         names.push(FLOW_DIR);
+        if self.in_group {
+            names.push(INDEX);
+        }
         if self.repeat {
             names.extend([ROUND, ROUNDS]);
         }
@@ -125,7 +137,7 @@ impl VisibleNames {
         Err(match name {
             _ if Function::ALL.into_iter().any(|function| function.name() == name) => {
                 error(format!("{name}() cannot be called here"))
-                    .hint(format!("{name}() stands only in params, train-params and command"))
+                    .hint(format!("{name}() stands only in params, train-params, command and env"))
             }
             ROUND | ROUNDS => error(format!("there is no {name} here"))
                 .hint("it exists inside a group with `repeat`, and counts from 1"),

@@ -31,6 +31,10 @@ pub(crate) struct KeepKey(pub(crate) Box<str>);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Argument(pub(crate) String);
 
+/// What stands in one place of a command: an argument; a list of them, from a template; or none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Arguments(pub(crate) Vec<String>);
+
 fn expected<T: ValueForm>() -> String {
     format!("expected {}", T::FORM)
 }
@@ -87,6 +91,24 @@ impl FromValue for Argument {
             // As minijinja writes it within a text.
             Value::Float(float) => Ok(Self(minijinja::Value::from(*float).to_string())),
             _ => Err(expected::<Self>()),
+        }
+    }
+}
+
+impl ValueForm for Arguments {
+    const FORM: &'static str = "text, a number, or a list of them";
+}
+
+impl FromValue for Arguments {
+    fn from_value(value: &Value) -> Result<Self, String> {
+        let one = |value: &Value| Argument::from_value(value).map(|Argument(text)| text);
+        match value {
+            Value::Null => Ok(Self(Vec::new())),
+            Value::List(list) => {
+                let arguments = list.iter().filter(|value| **value != Value::Null).map(one);
+                arguments.collect::<Result<_, _>>().map(Self).map_err(|_| expected::<Self>())
+            }
+            value => one(value).map(|text| Self(vec![text])).map_err(|_| expected::<Self>()),
         }
     }
 }

@@ -57,6 +57,16 @@ impl Node {
         if let Self::Fixed(value) = self { Some(value) } else { None }
     }
 
+    /// Whether a template in it uses a name.
+    pub(crate) fn uses(&self, name: &str) -> bool {
+        match self {
+            Self::Fixed(_) => false,
+            Self::Computed(template, _) => template.names().any(|used| used == name),
+            Self::List(nodes) => nodes.iter().any(|node| node.uses(name)),
+            Self::Dict(nodes) => nodes.iter().any(|(_, node)| node.uses(name)),
+        }
+    }
+
     /// The value for one task.
     pub(crate) fn render(&self, scope: &Scope) -> Result<Value, Mistake> {
         Ok(match self {

@@ -53,6 +53,11 @@ impl<T: FromValue> Property<T> {
         }
     }
 
+    /// Whether its template uses a name.
+    pub(crate) fn uses(&self, name: &str) -> bool {
+        matches!(&self.form, Form::Computed(template) if template.names().any(|used| used == name))
+    }
+
     /// The value for one task.
     pub(crate) fn get(&self, scope: &Scope) -> Result<T, Mistake> {
         match &self.form {

@@ -20,7 +20,7 @@ use super::exact_json::{BYTES, non_finite_text};
 #[derive(Debug, Clone, Copy)]
 pub struct PlainDict<'a>(pub &'a Dict);
 
-/// A value in the same form.
+/// A value as [`PlainDict`] has it.
 #[derive(Debug, Clone, Copy)]
 pub struct PlainValue<'a>(pub &'a Value);
 
