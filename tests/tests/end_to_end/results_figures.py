@@ -49,6 +49,6 @@ with open("means.csv") as file:
             for told, figure in zip((row[f"{name}.mean"], row[f"{name}.sd"]), expected[row["param.lr"], name]):
                 figure = float(figure)
                 assert (told == "") == math.isnan(figure), (row, name, figure)
-                assert told == "" or math.isclose(float(told), figure, rel_tol=1e-12), (row, name, figure)
+                assert told == "" or math.isclose(float(told), figure, rel_tol=1e-12, abs_tol=1e-12), (row, name, figure)
             compared += 1
 print(f"{compared} figures compared, with {'pandas' if pandas else 'statistics'}")
