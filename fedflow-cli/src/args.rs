@@ -29,7 +29,7 @@ Begin here:
   fedflow init                 write a commented flow file to start from
   fedflow run flow.toml        run a flow
 
-Exit codes: 0 every task finished; 1 a task did not finish; 2 wrong usage, flow or configuration, nothing was \
+Exit codes: 0 every task finished or was skipped; 1 another task did not finish; 2 wrong usage, flow or configuration, nothing was \
 started; 3 the run could not go on; 128 + n stopped by signal n."
 )]
 pub(crate) struct Cli {

@@ -43,6 +43,10 @@ impl FlowContext for Nothing {
     fn result(&self, _: &str, _: &str) -> Option<Dict> {
         None
     }
+
+    fn results(&self, _: &str) -> Dict {
+        Dict::new()
+    }
 }
 
 /// Those observers of a run that keep something of each task.

@@ -65,12 +65,14 @@ keys! {
     WORKERS: Tables = "workers" in [Flow], "The worker programs: [workers.NAME].";
     GROUPS: Tables = "groups" in [Flow, Group], "The groups, in the order in which they run; a group may hold groups.";
     REPEAT: NonZeroU32 = "repeat" in [Group], "How many rounds the group, or the groups in it, run; a template may use `[vars]` and the variables of matrices around it.";
+    UNTIL: bool = "until" in [Group], "Asked after each round of a `repeat`, and may use `result` and `results`: if it is true, the rounds left are skipped. It is false while a result that it asks for is missing.";
     LOAD_AHEAD: bool = "load-ahead" in [Group], "Whether the tasks start and load while the group before still runs.";
     TASKS: Tables = "tasks" in [Group], "The tasks of the group, in the order in which they are added.";
 
     ID: Identifier = "id" in [Task], "The id of the task, unique in its group; with a matrix it may be left out.";
     MATRIX: Variables = "matrix" in [Group, Task], "Makes one task, or the group or the groups in it, for each combination of the variables' values. With `repeat`, the rounds run for each combination.";
-    WHEN: bool = "when" in [Task], "Whether the task exists; asked for each combination of the variables' values.";
+    WHEN: bool = "when" in [Group, Task], "Whether a task exists, asked for each combination of its variables' values. On a group, whether it is executed: it may use `result` and `results`, and if it is false, the tasks are skipped.";
+    NEEDS: OneOrMoreTasks = "needs" in [Task], "Tasks of earlier groups, each as GROUP/TASK: if one of them has no result, this task is skipped.";
     WORKER: String = "worker" in [Task], "The worker program that runs the task.";
     KIND: String = "kind" in [Task], "The task kind, one that the worker lists.";
     PARAMS: AnyTable = "params" in [Task], "What a worker's task is given before it loads.";
@@ -132,6 +134,7 @@ forms! {
     AnyList = "a list";
     Variables = "a table of lists, ranges { from, to, step } and samples { sample, of }";
     OneOrMoreTexts = "a text, or a list of them";
+    OneOrMoreTasks = "a text, or a list of them";
     OneOrMoreCodes = "a number from 1 to 255, or a list of them";
     ProtocolName = "\"ipc\" or \"json\"";
 }
