@@ -66,6 +66,11 @@ pub(crate) enum Command {
     Config(ConfigArgs),
     /// Federated averaging on the UCI optical digits, built in: 30 rounds of 10 clients.
     Demo(DemoArgs),
+    /// Print the JSON Schema of a flow file, with which editors complete and check it.
+    #[command(after_help = "\
+For Taplo (VS Code: Even Better TOML): fedflow schema > flow.schema.json, and as the first line of a flow:
+#:schema ./flow.schema.json")]
+    Schema,
     /// Print a completion script for a shell.
     #[command(
         after_help = "For bash: fedflow completions bash > ~/.local/share/bash-completion/completions/fedflow"

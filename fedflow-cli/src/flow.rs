@@ -31,6 +31,7 @@ pub use decisions::Decisions;
 pub use document::{WorkerEntry, WorkerProtocol, parse_var};
 pub use file::{Flow, FlowFile, FlowInputs};
 pub use group::FlowGroup;
+pub use keys::json_schema::flow_schema;
 pub use keys::key_reference;
 pub use task::FlowTask;
 

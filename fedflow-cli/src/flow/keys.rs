@@ -1,6 +1,8 @@
 //! The keys of a flow file. Each is declared here and nowhere else: its type, the tables in which it may stand, and
 //! its help.
 
+pub(super) mod json_schema;
+
 use std::fmt::Write as _;
 use std::marker::PhantomData;
 use std::num::NonZeroU32;
@@ -9,7 +11,7 @@ use std::time::Duration;
 use fedflow_core::{Pin, Size};
 
 use super::templates::Number;
-use super::values::{FlowReader, FromValue, Identifier, KeepKey, Property, ValueForm};
+use super::values::{FlowReader, FromValue, Identifier, KeepKey, Property, Shape, ValueForm};
 use crate::toml_reader::{TomlEntry, TomlReader, TomlTable};
 
 /// A key whose value is a `T`.
@@ -25,6 +27,8 @@ pub(crate) struct KeyInfo {
     pub(crate) name: &'static str,
     /// The form of its value, in words.
     pub(crate) form: &'static str,
+    /// The form of its value, for editors.
+    pub(crate) shape: Shape,
     /// The tables in which it may stand.
     pub(crate) places: &'static [Place],
     pub(crate) help: &'static str,
@@ -48,6 +52,7 @@ macro_rules! keys {
             pub(crate) const $constant: FlowKey<$type> = FlowKey::new(KeyInfo {
                 name: $name,
                 form: <$type as ValueForm>::FORM,
+                shape: <$type as ValueForm>::SHAPE,
                 places: &[$(Place::$place),+],
                 help: $help,
             });
@@ -113,7 +118,7 @@ keys! {
 
 /// Forms that have a reader of their own.
 macro_rules! forms {
-    ($($type:ident = $form:literal;)+) => {
+    ($($type:ident = $form:literal, $shape:expr;)+) => {
         $(
             #[doc = concat!("The form of a key: ", $form, ".")]
             #[derive(Debug, Clone, Copy)]
@@ -121,22 +126,23 @@ macro_rules! forms {
 
             impl ValueForm for $type {
                 const FORM: &'static str = $form;
+                const SHAPE: Shape = $shape;
             }
         )+
     };
 }
 
 forms! {
-    FixedText = "text, no template";
-    AnyTable = "a table";
-    Tables = "a list of tables";
-    TextList = "a list of texts";
-    AnyList = "a list";
-    Variables = "a table of lists, ranges { from, to, step } and samples { sample, of }";
-    OneOrMoreTexts = "a text, or a list of them";
-    OneOrMoreTasks = "a text, or a list of them";
-    OneOrMoreCodes = "a number from 1 to 255, or a list of them";
-    ProtocolName = "\"ipc\" or \"json\"";
+    FixedText = "text, no template", Shape::Text;
+    AnyTable = "a table", Shape::Table;
+    Tables = "a list of tables", Shape::Tables;
+    TextList = "a list of texts", Shape::TextList;
+    AnyList = "a list", Shape::List;
+    Variables = "a table of lists, ranges { from, to, step } and samples { sample, of }", Shape::Variables;
+    OneOrMoreTexts = "a text, or a list of them", Shape::OneOrMoreTexts;
+    OneOrMoreTasks = "a text, or a list of them", Shape::OneOrMoreTexts;
+    OneOrMoreCodes = "a number from 1 to 255, or a list of them", Shape::OneOrMoreCodes;
+    ProtocolName = "\"ipc\" or \"json\"", Shape::Protocol;
 }
 
 impl<T> FlowKey<T> {

@@ -221,3 +221,12 @@ fn a_condition_that_cannot_be_told_stops_the_run() {
     assert_eq!(run.code, 3, "{}", run.stderr);
     assert!(run.stderr.contains("expected true or false; the template gives 3"), "{}", run.stderr);
 }
+
+#[test]
+fn editors_have_a_schema_of_the_flow_file() {
+    let printed = Sandbox::new().fedflow("schema");
+    assert_eq!(printed.code, 0, "{}", printed.stderr);
+    let schema: Value = serde_json::from_str(&printed.stdout).unwrap();
+    assert_eq!(schema["title"], "A Fedflow flow file");
+    assert!(schema["definitions"]["task"]["properties"]["needs"].is_object());
+}
