@@ -4,6 +4,7 @@ mod content_policy;
 pub(crate) mod html;
 pub(crate) mod junit;
 pub(crate) mod markdown;
+mod page_scripts;
 pub(crate) mod render_error;
 pub(crate) mod results_csv;
 pub(crate) mod results_json;

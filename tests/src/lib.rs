@@ -1,6 +1,7 @@
 //! The base of the end-to-end tests: the built binaries, and a sandbox for each test.
 
 mod binaries;
+mod browser;
 mod cgroup;
 mod fifo;
 mod held;
@@ -10,6 +11,7 @@ mod sandbox;
 mod terminal;
 
 pub use binaries::{binary, example, faulty_system, scripted_worker};
+pub use browser::{Browser, Window};
 pub use cgroup::Cgroup;
 pub use fifo::Fifo;
 pub use held::Held;

@@ -39,6 +39,8 @@ mod places;
 mod plan;
 #[path = "end_to_end/report.rs"]
 mod report;
+#[path = "end_to_end/report_page.rs"]
+mod report_page;
 #[path = "end_to_end/resume.rs"]
 mod resume;
 #[path = "end_to_end/reuse.rs"]

@@ -1,5 +1,6 @@
-//! Chores of the workspace: `cargo xtask ci`, `tidy`, `demo`, `bench`.
+//! Chores of the workspace: `cargo xtask ci`, `tidy`, `demo`, `bench`, `assets`.
 
+mod assets;
 mod bench;
 mod ci;
 mod gpu_check;
@@ -22,6 +23,7 @@ commands:
   bench [ARG..] Fedflow beside other runners, as one table; --help lists the arguments
   gpu-check [CARD] [--bin-dir DIR]
                 checks on this machine's cards what is promised of real cards; with DIR, with the binaries there
+  assets        the chart library that a report embeds; needs npm
   soak          the long tests: 500 runs that are killed and resumed, 10 minutes of many supervisors
 ";
 
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
             }
             ("bench", rest) => bench::run(root, rest),
             ("gpu-check", rest) => return gpu_check::run(root, rest),
+            ("assets", []) => assets::run(root),
             ("soak", []) => ci::soak(root),
             ("help" | "--help" | "-h", _) => {
                 print!("{HELP}");

@@ -196,14 +196,6 @@ pub(crate) fn thinned(points: &[Point], window: Stretch, most: usize) -> Vec<Poi
     thinned.into_iter().map(|(_, point)| point).collect()
 }
 
-/// The points in runs without a gap. No curve is drawn where nothing was measured for a while.
-pub(crate) fn unbroken(points: &[Point]) -> impl Iterator<Item = &[Point]> {
-    points.chunk_by(|a, b| {
-        let longest = (a.stretch.1 - a.stretch.0).max(b.stretch.1 - b.stretch.0);
-        b.stretch.0 - a.stretch.1 <= 1.5 * longest
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -242,12 +234,6 @@ mod tests {
             seen.push((from, from + 1800.0), &power);
         }
         assert_eq!((seen.figures().energy, seen.figures().mean_power), (Some(200.0), Some(200.0)));
-    }
-
-    #[test]
-    fn a_gap_ends_a_curve() {
-        let points = [point(0.0, 1.0, 1.0), point(1.2, 1.0, 2.0), point(60.0, 1.0, 3.0)];
-        assert_eq!(unbroken(&points).map(<[Point]>::len).collect::<Vec<_>>(), [2, 1]);
     }
 
     proptest! {

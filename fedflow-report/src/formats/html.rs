@@ -1,13 +1,11 @@
 //! The HTML report: one self-contained page for the run, and one for each group.
 
-mod curve_chart;
-mod device_chart;
-mod device_chart_rows;
 mod failure_list;
+mod figures;
 mod links;
 mod page;
+mod page_data;
 mod task_tables;
-mod telemetry_chart;
 
 use std::io::Write;
 

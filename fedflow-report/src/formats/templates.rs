@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use minijinja::value::Value;
 use minijinja::{Environment, UndefinedBehavior, escape_formatter};
 
-use crate::formats::content_policy::{content_policy, style};
+use crate::formats::content_policy::{POLICY, STYLE};
+use crate::formats::page_scripts::{CHARTS, SCRIPT, TABLE_SCRIPT};
 use crate::formats::render_error::RenderError;
 use crate::text::visible_text::visible;
 
@@ -24,10 +25,6 @@ pub(crate) fn environment() -> Result<Environment<'static>, RenderError> {
     });
     for (name, source) in [
         ("page.html", include_str!("../../templates/page.html")),
-        ("curve.html", include_str!("../../templates/curve.html")),
-        ("gantt.html", include_str!("../../templates/gantt.html")),
-        ("gantt_rects.html", include_str!("../../templates/gantt_rects.html")),
-        ("meters.html", include_str!("../../templates/meters.html")),
         ("group_rows.html", include_str!("../../templates/group_rows.html")),
         ("task_rows.html", include_str!("../../templates/task_rows.html")),
         ("junit.xml", include_str!("../../templates/junit.xml")),
@@ -35,9 +32,14 @@ pub(crate) fn environment() -> Result<Environment<'static>, RenderError> {
         environment.add_template(name, source)?;
     }
     // Nothing in these comes from a run.
-    let (style, script) = (style(), include_str!("../../templates/script.js"));
-    environment.add_global("policy", Value::from_safe_string(content_policy(&style, script)));
-    environment.add_global("style", Value::from_safe_string(style));
-    environment.add_global("script", Value::from_safe_string(script.into()));
+    for (name, text) in [
+        ("policy", POLICY.as_str()),
+        ("style", STYLE.as_str()),
+        ("charts", CHARTS),
+        ("script", SCRIPT),
+        ("table_script", TABLE_SCRIPT),
+    ] {
+        environment.add_global(name, Value::from_safe_string(text.to_owned()));
+    }
     Ok(environment)
 }

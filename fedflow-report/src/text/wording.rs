@@ -36,20 +36,6 @@ pub(crate) fn duration(seconds: f64) -> String {
     format!("{} d {} h", minutes / 1440, minutes % 1440 / 60)
 }
 
-/// A time on an axis, a multiple of a round step: `0.5 s`, `20 s`, `4 min`, `2 h`.
-pub(crate) fn tick(seconds: f64) -> String {
-    if seconds < 60.0 {
-        return format!("{} s", number(seconds));
-    }
-    let whole = seconds.round() as u64;
-    match (whole / 3600, whole / 60 % 60, whole % 60) {
-        (0, minutes, 0) => format!("{minutes} min"),
-        (hours, 0, 0) if hours < 48 => format!("{hours} h"),
-        (hours, 0, 0) if hours.is_multiple_of(24) => format!("{} d", hours / 24),
-        _ => duration(seconds),
-    }
-}
-
 /// A number with about five significant digits.
 pub(crate) fn number(number: f64) -> String {
     if number.is_nan() {
@@ -69,22 +55,6 @@ pub(crate) fn number(number: f64) -> String {
         let digits = 4 - (size.log10().floor() as i32).clamp(-4, 4);
         let text = format!("{number:.*}", digits as usize);
         if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').into() } else { text }
-    };
-    text.replace('-', "−")
-}
-
-/// A number on an axis with this step and this largest number: with as many digits as its neighbours differ in.
-pub(crate) fn number_by(value: f64, step: f64, largest: f64) -> String {
-    let place = |number: f64| number.abs().log10().floor();
-    let digits = place(largest) - place(step);
-    // `number` shows four digits in any case.
-    if !(4.0..=15.0).contains(&digits) {
-        return number(value);
-    }
-    let text = if largest < 1e13 && step >= 1e-9 {
-        format!("{value:.*}", (-place(step)).max(0.0) as usize)
-    } else {
-        format!("{value:.*e}", digits as usize)
     };
     text.replace('-', "−")
 }
@@ -184,20 +154,6 @@ mod tests {
             (f64::NAN, "–"),
         ] {
             assert_eq!(duration(seconds), text, "{seconds}");
-        }
-    }
-
-    #[test]
-    fn ticks_are_short() {
-        for (seconds, text) in [
-            (0.0, "0 s"),
-            (0.5, "0.5 s"),
-            (90.0, "1 min 30 s"),
-            (600.0, "10 min"),
-            (7200.0, "2 h"),
-            (259_200.0, "3 d"),
-        ] {
-            assert_eq!(tick(seconds), text);
         }
     }
 

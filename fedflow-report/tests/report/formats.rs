@@ -1,7 +1,9 @@
 //! The exact output of the formats for a small run.
 
 use fedflow_core::{Dict, Failure, FailureKind, RunEvent, RunOutcome, Stage, Value};
-use fedflow_report::{Report, render_csv, render_html, render_json, render_junit, render_markdown};
+use fedflow_report::{
+    Report, render_csv, render_group_html, render_html, render_json, render_junit, render_markdown,
+};
 
 use crate::events::*;
 
@@ -103,9 +105,9 @@ fn the_page_shows_which_tasks_ran_in_a_reused_process() {
         render_html(&report, &mut out).unwrap();
         String::from_utf8(out).unwrap()
     };
-    // In the table and in the title of each of its bars.
-    let told = |page: &str| (page.matches(">reused<").count(), page.matches("b, process reused").count());
-    assert_eq!(told(&page(true)), (1, 3), "start, load and wait");
+    // In the table and in the data of the timeline.
+    let told = |page: &str| (page.matches(">reused<").count(), page.matches("\"reused\":[1]").count());
+    assert_eq!(told(&page(true)), (1, 1));
     assert_eq!(told(&page(false)), (0, 0));
 }
 
@@ -152,12 +154,24 @@ fn markdown_has_the_outcome_and_the_failures() {
 #[test]
 fn the_page_is_one_file_that_loads_nothing() {
     let page = text(|report, out| render_html(report, out));
-    assert!(!page.contains("http://") && !page.contains("https://") && !page.contains("@import"));
+    // The chart library names its licence and the name space of SVG.
+    let library = page.find("<script>/*!").unwrap();
+    let own =
+        format!("{}{}", &page[..library], &page[library + page[library..].find("</script>").unwrap()..]);
+    assert!(!own.contains("http://") && !own.contains("https://") && !own.contains("@import"));
     assert!(!page.contains("<script src") && !page.contains("<link rel=\"stylesheet\""));
     assert!(page.contains("left with code 3") && page.contains("bye"));
     assert!(page.contains("href=\"train-1&#x2f;b&#x2f;stderr.log\""));
     // The task that was retried finished in the end.
     assert!(page.contains("id=\"retries\""));
+}
+
+#[test]
+fn a_group_has_a_page_of_tables_with_a_link_to_its_charts() {
+    let page = text(|report, out| render_group_html(report, &name("train-1"), out));
+    assert!(page.len() < 60_000, "{} bytes", page.len());
+    assert!(page.contains("href=\"..&#x2f;report.html#timeline?group=train-1\""), "{page}");
+    assert!(page.contains("left with code 3") && !page.contains("id=\"data\""));
 }
 
 #[test]
@@ -185,7 +199,7 @@ fn equal_failures_are_told_once_with_their_number() {
     assert!(
         page.contains("Last lines of stdout.log") && page.contains("client-0&#x2f;stdout.log\">stdout.log<")
     );
-    assert!(!page.contains("stderr.log"));
+    assert!(!page.contains("stderr.log</a>") && !page.contains("Last lines of stderr.log"));
     let markdown = render(|report, out| render_markdown(report, out));
     let rows: Vec<_> = markdown.lines().filter(|line| line.contains("KeyError")).collect();
     assert_eq!(rows.len(), 1, "{markdown}");

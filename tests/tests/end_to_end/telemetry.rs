@@ -9,8 +9,12 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use super::report::browse;
+use super::report_page::chart_data;
 
 const GB: u64 = 1_000_000_000;
+/// The places of utilisation and booked memory in a point of the report's curves.
+const BUSY: usize = 2;
+const BOOKED: usize = 6;
 const FILE: &str = "res/.fedflow/telemetry.jsonl";
 
 /// A loop of shell that ends when the run's telemetry has this text.
@@ -73,13 +77,16 @@ fn simulated_cards_have_curves_of_what_is_booked_and_three_figures() {
     let measured = |device: &Value| device.get("utilization").is_some() || device.get("power").is_some();
     assert!(!devices().any(measured), "a simulated card cannot be measured");
 
-    for page in ["res/report.html", "res/reports/g.html"] {
-        let (document, console) = browse(&sandbox.path().join(page));
-        assert_eq!(document.matches("class=\"plot meter\"").count(), 2, "{page}: a strip for each card");
-        assert!(document.contains("class=\"booked\" d=\"M"), "{page}: a curve");
-        assert!(!document.contains("class=\"busy\""), "{page}: no curve of what was not measured");
-        assert!(!console.contains("CONSOLE"), "{page}: {console}");
-    }
+    let page = sandbox.path().join("res/report.html");
+    let (document, console) = browse(&page);
+    let data = chart_data(&fs::read_to_string(&page).unwrap());
+    let cards = data["timeline"]["cards"].as_array().unwrap();
+    assert_eq!(cards.len(), 2, "a strip for each card");
+    let points = || cards.iter().flat_map(|card| card["points"].as_array().unwrap());
+    assert!(points().any(|point| point[BOOKED] == 3.0), "a curve");
+    assert!(points().all(|point| point[BUSY].is_null()), "no curve of what was not measured");
+    assert!(document.contains("memory booked by this run") && !document.contains(">utilisation, in percent"));
+    assert!(!console.contains("CONSOLE"), "{console}");
 
     let json: Value = serde_json::from_str(&sandbox.fedflow("report res --format json").stdout).unwrap();
     for device in json["devices"].as_array().unwrap() {
@@ -109,13 +116,13 @@ fn a_report_renders_with_damaged_telemetry_and_with_none() {
         (outcome.code, outcome.stderr.trim()),
         (0, "note: left out of telemetry.jsonl: 1 damaged line")
     );
-    assert!(sandbox.read("res/report.html").contains("class=\"booked\""));
+    assert!(sandbox.read("res/report.html").contains("memory booked by this run"));
 
     fs::remove_file(sandbox.path().join(FILE)).unwrap();
     let outcome = sandbox.fedflow("report res");
     assert_eq!((outcome.code, outcome.stderr.as_str()), (0, ""));
     let page = sandbox.read("res/report.html");
-    assert!(page.contains("Devices over time") && !page.contains("class=\"plot meter\""));
+    assert!(page.contains("Devices over time") && page.contains("\"cards\":[]"));
 }
 
 #[test]
@@ -165,7 +172,7 @@ fn a_card_that_is_lost_in_mid_run_leaves_the_others_seen() {
     assert_eq!(of(last, "cuda:0"), None);
     assert_eq!(of(last, "cuda:1").unwrap()["utilization"], 87.0);
     let page = sandbox.read("res/report.html");
-    assert!(page.contains("cuda:0 was lost after") && page.contains("class=\"busy\""));
+    assert!(page.contains("cuda:0 was lost after") && page.contains(">utilisation, in percent"));
 }
 
 #[test]

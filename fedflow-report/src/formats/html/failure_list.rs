@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::analysis::failures::{InGroup, failure_kinds};
 use crate::analysis::left_running::left_running;
 use crate::analysis::timeline::Timeline;
-use crate::formats::html::links::reference;
+use crate::formats::html::links::inside_run;
 use crate::report::{GroupReport, OutcomeKind, Report, TaskReport};
 use crate::text::wording::{count, duration, grouped};
 
@@ -144,10 +144,8 @@ impl FailedTask {
 /// The log that says more of a task's failure, as a link from the run directory.
 fn log(report: &Report, group: &GroupReport, task: &TaskReport) -> Option<String> {
     let (log, _) = task.failure()?.last_lines()?;
-    let workdir = group.workdir_of(task)?;
-    let inside = workdir.strip_prefix(report.workdir())?.strip_prefix('/')?;
-    let safe = !report.workdir().is_empty() && !inside.split('/').any(|part| part == ".." || part.is_empty());
-    safe.then(|| format!("{}/{log}", reference(inside)))
+    let directory = inside_run(report, &group.workdir_of(task)?)?;
+    Some(format!("{directory}/{log}"))
 }
 
 /// The retries of some groups, in order of time, and how many are left out.

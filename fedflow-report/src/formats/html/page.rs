@@ -8,15 +8,15 @@ use minijinja::value::Value as Html;
 use serde::Serialize;
 
 use crate::analysis::chart_series::{Axis, Charts, item_charts, result_charts};
-use crate::analysis::device_telemetry::device_curves;
 use crate::analysis::device_use::DeviceUse;
 use crate::analysis::family_memory::{Advice, FamilyMemory, MemoryKind, memory_by_family};
 use crate::analysis::summary::Summary;
 use crate::analysis::timeline::Timeline;
 use crate::formats::html::failure_list::{Failures, RetryRow, and_more, retries};
-use crate::formats::html::links::reference;
+use crate::formats::html::figures::{Figure, timeline_description};
+use crate::formats::html::links::{reference, timeline_link};
+use crate::formats::html::page_data::{Measured, PageData};
 use crate::formats::html::task_tables::{Share, Table, group_table, shares, task_table};
-use crate::formats::html::{curve_chart, device_chart, telemetry_chart};
 use crate::formats::render_error::RenderError;
 use crate::formats::templates::environment;
 use crate::report::{GroupReport, Report};
@@ -36,29 +36,23 @@ pub(super) fn render(
         None => (report.groups(), Summary::of_run(report)),
     };
     let to_root = if group.is_some() { "../" } else { "" };
-    let results = result_charts(groups);
-    let items = item_charts(groups);
-    let curves = |charts: &Charts, first: usize| {
-        let charts = charts.charts.iter().enumerate();
-        charts
-            .map(|(place, chart)| curve_chart::render(&environment, chart, first + place))
-            .collect::<Result<Vec<_>, _>>()
-    };
+    // A group's page has tables alone, so that the pages of thousands of rounds stay small.
+    let whole = group.is_none();
+    let charted = if whole { groups } else { &[] };
     // In a large run the drawings and the tables take about as long, so they are made in parallel.
-    let (drawings, tables) = rayon::join(
+    let (drawn, tables) = rayon::join(
         || {
-            let seen = device_curves(report, &timeline, summary.window);
-            let meters = telemetry_chart::render(&environment, &seen, &summary, &timeline)?;
-            let gantt = device_chart::render(&environment, groups, &summary, &timeline, meters)?;
-            Ok::<_, RenderError>((gantt, curves(&results, 0)?, curves(&items, results.charts.len())?))
+            let (results, items) = (result_charts(charted), item_charts(charted));
+            let data = whole.then(|| PageData::new(report, &summary, &timeline, &results, &items));
+            (results, items, data.filter(|data| !data.is_empty()))
         },
         || {
-            let whole = group.is_none();
             let of_groups = whole.then(|| group_table(&environment, report, &timeline)).transpose()?;
             Ok::<_, RenderError>((of_groups, task_table(&environment, groups, &timeline, !whole)?))
         },
     );
-    let ((gantt, result_curves, item_curves), (group_table, task_table)) = (drawings?, tables?);
+    let ((results, items, data), (group_table, task_table)) = (drawn, tables?);
+    let figures = |charts: &Charts| charts.charts.iter().map(Figure::new).collect();
     let (retries, retries_left_out) = retries(groups, &timeline);
     let page = Page {
         title: match group {
@@ -77,11 +71,14 @@ pub(super) fn render(
         shares: shares(&summary.counts),
         failures: Failures::new(report, groups, to_root),
         has_lines: results.charts.iter().any(|chart| chart.axis != Axis::Task),
-        curves: result_curves,
+        curves: figures(&results),
         more_curves: and_more(results.left_out, "results"),
-        items: item_curves,
+        items: figures(&items),
         more_items: and_more(items.left_out, "items"),
-        gantt,
+        timeline: (data.is_some() && !summary.makespan.is_zero()).then(|| timeline_description(&summary)),
+        in_timeline: group.filter(|_| !summary.makespan.is_zero()).map(timeline_link),
+        measured: data.as_ref().map(PageData::measured).unwrap_or_default(),
+        data: data.as_ref().map(PageData::embedded).transpose()?,
         memory: memory_rows(groups),
         devices: summary.devices.iter().map(DeviceRow::new).collect(),
         seen: summary.devices.iter().any(|device| device.telemetry.is_some()),
@@ -111,11 +108,17 @@ struct Page<'a> {
     shares: Vec<Share>,
     failures: Failures,
     has_lines: bool,
-    curves: Vec<Html>,
+    curves: Vec<Figure>,
     more_curves: Option<String>,
-    items: Vec<Html>,
+    items: Vec<Figure>,
     more_items: Option<String>,
-    gantt: Option<Html>,
+    /// What is said of the timeline; none if nothing is drawn.
+    timeline: Option<String>,
+    /// The link to a group's stretch of the run's timeline.
+    in_timeline: Option<String>,
+    measured: Measured,
+    /// The data of the charts; none if there is no chart.
+    data: Option<Html>,
     devices: Vec<DeviceRow>,
     memory: Vec<MemoryRow>,
     /// Whether there is telemetry of the devices.

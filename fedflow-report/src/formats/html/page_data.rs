@@ -1,0 +1,62 @@
+//! `PageData`: what the scripts of a report draw, as JSON within the page.
+
+mod card_data;
+mod curve_data;
+mod timeline_data;
+
+use minijinja::value::Value as Html;
+use serde::Serialize;
+
+pub(super) use self::card_data::Measured;
+use self::curve_data::CurveData;
+use self::timeline_data::TimelineData;
+use crate::analysis::chart_series::Charts;
+use crate::analysis::summary::Summary;
+use crate::analysis::timeline::Timeline;
+use crate::formats::render_error::RenderError;
+use crate::report::Report;
+
+/// The data of a report's charts. `templates/scripts/start.js` reads it.
+#[derive(Serialize)]
+pub(super) struct PageData {
+    /// The curves of results, in the order of the page's figures.
+    results: Vec<CurveData>,
+    /// The curves of items.
+    items: Vec<CurveData>,
+    /// What ran when; none if no task was started.
+    timeline: Option<TimelineData>,
+}
+
+impl PageData {
+    pub(super) fn new(
+        report: &Report,
+        summary: &Summary,
+        timeline: &Timeline<'_>,
+        results: &Charts,
+        items: &Charts,
+    ) -> Self {
+        let curves = |charts: &Charts| charts.charts.iter().map(CurveData::new).collect();
+        Self {
+            results: curves(results),
+            items: curves(items),
+            timeline: (!summary.makespan.is_zero()).then(|| TimelineData::new(report, summary, timeline)),
+        }
+    }
+
+    /// Whether nothing is drawn.
+    pub(super) fn is_empty(&self) -> bool {
+        self.results.is_empty() && self.items.is_empty() && self.timeline.is_none()
+    }
+
+    /// Which curves the telemetry of the cards has.
+    pub(super) fn measured(&self) -> Measured {
+        self.timeline.as_ref().map(TimelineData::measured).unwrap_or_default()
+    }
+
+    /// The data as JSON that may stand in a `script` element: nothing in it ends the element or begins a comment.
+    pub(super) fn embedded(&self) -> Result<Html, RenderError> {
+        let json = serde_json::to_string(self)?;
+        // Safe, as JSON has this character only within texts, where it may be written so.
+        Ok(Html::from_safe_string(json.replace('<', "\\u003c")))
+    }
+}
