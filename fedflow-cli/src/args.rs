@@ -5,6 +5,7 @@ mod devices_args;
 mod executing_args;
 mod flow_args;
 mod inspecting_args;
+mod results_args;
 mod setting_args;
 
 use clap::{Parser, Subcommand};
@@ -14,6 +15,7 @@ pub(crate) use devices_args::DevicesArgs;
 pub(crate) use executing_args::{DemoArgs, ResumeArgs, RunArgs};
 pub(crate) use flow_args::{CheckArgs, ConfigArgs, InitArgs, PlanArgs, PlanFormat};
 pub(crate) use inspecting_args::{LogsArgs, ReportArgs, ReportFormat, StatusArgs, StopArgs};
+pub(crate) use results_args::{ResultsArgs, ResultsFormat};
 pub(crate) use setting_args::SettingArgs;
 
 /// Runs many model-training tasks on one machine: each in its own process, the GPU leased only while it trains.
@@ -52,6 +54,8 @@ pub(crate) enum Command {
     Devices(DevicesArgs),
     /// Render the report of a run again.
     Report(ReportArgs),
+    /// Print the results of runs as a table with parameters: a row for each task, or means over seeds.
+    Results(ResultsArgs),
     /// Show the state of a run, from another terminal or after its end.
     Status(StatusArgs),
     /// Print what a task has printed.

@@ -79,6 +79,7 @@ fn run_command(command: Command) -> Result<(), CommandError> {
         Command::Logs(args) => inspecting::cmd_logs(&args),
         Command::Stop(args) => inspecting::cmd_stop(&args),
         Command::Report(args) => inspecting::cmd_report(&args),
+        Command::Results(args) => inspecting::cmd_results(&args),
         Command::Devices(args) => devices::cmd_devices(&args),
         Command::CheckWorker(args) => check_worker::cmd_check_worker(args),
         Command::Init(args) => init::cmd_init(&args),

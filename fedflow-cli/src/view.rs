@@ -30,7 +30,7 @@ use plain::PlainView;
 use spool::Spool;
 pub use summary::RunSummary;
 pub(crate) use terminal_text::{TerminalText, clip, escape, shown_lines};
-pub(crate) use wording::{count, counted, seconds};
+pub(crate) use wording::{count, counted, list, seconds};
 
 /// How long the end of a run waits for a reader that does not read.
 const PATIENCE: Duration = Duration::from_secs(2);
