@@ -31,7 +31,7 @@ Begin here:
   fedflow init                 write a commented flow file to start from
   fedflow run flow.toml        run a flow
 
-Exit codes: 0 every task finished; 1 a task did not finish; 2 wrong usage, flow or configuration, nothing was \
+Exit codes: 0 every task finished or was skipped; 1 another task did not finish; 2 wrong usage, flow or configuration, nothing was \
 started; 3 the run could not go on; 128 + n stopped by signal n."
 )]
 pub(crate) struct Cli {
@@ -70,6 +70,11 @@ pub(crate) enum Command {
     Config(ConfigArgs),
     /// Federated averaging on the UCI optical digits, built in: 30 rounds of 10 clients.
     Demo(DemoArgs),
+    /// Print the JSON Schema of a flow file, with which editors complete and check it.
+    #[command(after_help = "\
+For Taplo (VS Code: Even Better TOML): fedflow schema > flow.schema.json, and as the first line of a flow:
+#:schema ./flow.schema.json")]
+    Schema,
     /// Print a completion script for a shell.
     #[command(
         after_help = "For bash: fedflow completions bash > ~/.local/share/bash-completion/completions/fedflow"

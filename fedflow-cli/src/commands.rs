@@ -84,6 +84,7 @@ fn run_command(command: Command) -> Result<(), CommandError> {
         Command::CheckWorker(args) => check_worker::cmd_check_worker(args),
         Command::Init(args) => init::cmd_init(&args),
         Command::Config(args) => config::cmd_config(&args),
+        Command::Schema => init::cmd_schema(),
         Command::Completions { shell } => completions::cmd_completions(shell),
     }
 }

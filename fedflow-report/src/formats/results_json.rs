@@ -195,6 +195,7 @@ pub(crate) fn recorded_status(kind: OutcomeKind) -> &'static str {
     match kind {
         OutcomeKind::Finished => "finished",
         OutcomeKind::Exception => "exception",
+        OutcomeKind::Skipped => "skipped",
         OutcomeKind::Cancelled | OutcomeKind::Open => "cancelled",
     }
 }

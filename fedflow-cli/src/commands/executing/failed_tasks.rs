@@ -53,16 +53,19 @@ fn find(text: &str, recorded: &RunProgress, run_dir: &Path) -> Result<(Name, Nam
         return Err(CommandError::refused(format!("{run} has recorded no task {}", escape(text)))
             .maybe_hint(did_you_mean(text, failed.iter().map(String::as_str))));
     };
-    if task.kind() == OutcomeKind::Finished {
-        return Err(CommandError::refused(format!(
-            "{} has finished; only what failed is run again",
-            escape(text)
-        )));
+    let ended = match task.kind() {
+        OutcomeKind::Finished => Some("has finished"),
+        OutcomeKind::Skipped => Some("was skipped"),
+        _ => None,
+    };
+    if let Some(ended) = ended {
+        let message = format!("{} {ended}; only what failed is run again", escape(text));
+        return Err(CommandError::refused(message));
     }
     Ok((group.name.clone(), task.id.clone()))
 }
 
 /// How a task failed, on one line; `None` if it did not.
 fn failure(task: &TaskProgress) -> Option<String> {
-    task.failure().map(one_line)
+    task.failure().filter(|_| task.kind() != OutcomeKind::Skipped).map(one_line)
 }

@@ -56,4 +56,9 @@ impl FlowContext for RecordedContext {
     fn result(&self, group: &str, task: &str) -> Option<Dict> {
         self.group(group)?.task(&Name::new(task).ok()?)?.result().cloned()
     }
+
+    fn results(&self, group: &str) -> Dict {
+        let tasks = self.group(group).into_iter().flat_map(|group| group.tasks());
+        tasks.filter_map(|task| Some((task.id.as_str(), task.result()?.clone()))).collect()
+    }
 }

@@ -5,10 +5,10 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use fedflow_core::{GroupProgress, Name, RunProgress, TaskProgress};
+use fedflow_core::{GroupProgress, Name, OutcomeKind, RunProgress, TaskProgress};
 
 use super::recorded_context::RecordedContext;
-use crate::flow::{FlowGroup, FlowTask};
+use crate::flow::{AskedTask, FlowGroup, FlowTask};
 
 /// The most tasks that are named.
 const SHOWN: usize = 10;
@@ -25,7 +25,9 @@ pub(super) enum Cause {
     /// It failed or was cancelled; the text says how.
     Failed(String),
     /// It asks for the result or the directory of a task that is yet to run, or to run again.
-    Used { group: String, task: String },
+    Used(AskedTask),
+    /// It was skipped, which is judged again as a task before it is run again.
+    Skipped,
 }
 
 /// The recorded tasks of a flow that are run again, in order: those for which `failed` has a text, and every one whose
@@ -54,7 +56,10 @@ pub(super) fn run_again(
             });
             if let Some((group, task)) = done {
                 let failed = failed(group, task).map(Cause::Failed);
-                let Some(cause) = failed.or_else(|| used(plan, planned, &context, &open)) else { continue };
+                let judged =
+                    (!open.is_empty() && task.kind() == OutcomeKind::Skipped).then_some(Cause::Skipped);
+                let cause = failed.or(judged).or_else(|| used(plan, planned, &context, &open));
+                let Some(cause) = cause else { continue };
                 again.push(Again { group: group.name.clone(), task: task.id.clone(), cause });
             }
             if place < last {
@@ -75,8 +80,11 @@ fn used(
 ) -> Option<Cause> {
     // What is rendered at most once for each task is not rendered at all in a run of which nothing changes.
     let asked = if open.is_empty() { BTreeSet::new() } else { plan.asked_by(task, context) };
-    let (group, task) = asked.into_iter().find(|asked| open.contains(asked))?;
-    Some(Cause::Used { group, task })
+    let is_open = |asked: &AskedTask| match &asked.task {
+        Some(task) => open.contains(&(asked.group.clone(), task.clone())),
+        None => open.iter().any(|(group, _)| *group == asked.group),
+    };
+    asked.into_iter().find(is_open).map(Cause::Used)
 }
 
 /// The tasks by group, as a run takes them.
@@ -101,7 +109,9 @@ impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Failed(failure) => f.write_str(failure),
-            Self::Used { group, task } => write!(f, "used {group}/{task}"),
+            Self::Used(AskedTask { group, task: Some(task) }) => write!(f, "used {group}/{task}"),
+            Self::Used(AskedTask { group, task: None }) => write!(f, "used {group}"),
+            Self::Skipped => f.write_str("was skipped"),
         }
     }
 }
