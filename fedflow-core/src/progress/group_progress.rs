@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use crate::model::name::Name;
 use crate::model::name_index::{NameIndex, Named};
 use crate::model::run_event::RunEvent;
+use crate::model::value::Dict;
 use crate::progress::task_progress::{Moment, OutcomeKind, TaskNotes, TaskProgress, Workdir};
 
 /// How far a group has come.
@@ -125,7 +126,7 @@ impl<N: TaskNotes> GroupProgress<N> {
 
     /// The group begins, or begins again in a later session, with these tasks. What is known of its tasks stays if
     /// the group is made of the same; else only the numbers of their attempts do, as their directories are there.
-    pub(super) fn begin(&mut self, fingerprint: u64, fingerprints: &[u64], ids: &[Name]) {
+    pub(super) fn begin(&mut self, fingerprint: u64, fingerprints: &[u64], ids: &[Name], params: &[Dict]) {
         let is_other = self.fingerprint.is_some_and(|known| known != fingerprint);
         if is_other {
             self.started = None;
@@ -140,6 +141,11 @@ impl<N: TaskNotes> GroupProgress<N> {
         let is_told = fingerprints.len() == ids.len();
         self.fingerprints =
             if is_told { fingerprints.iter().copied().map(Some).collect() } else { Vec::new() };
+        for (id, params) in ids.iter().zip(params) {
+            if let Some(place) = self.places.find(id.as_str(), &self.tasks) {
+                self.tasks[place].params = params.clone();
+            }
+        }
     }
 
     /// Puts the tasks in the order in which they were added. Tasks of the same group that were not announced come last.

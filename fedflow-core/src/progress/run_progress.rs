@@ -218,10 +218,10 @@ impl<N: TaskNotes> RunProgress<N> {
         }
         let moment = self.moment(unix_time);
         match event {
-            RunEvent::GroupStarted { group, index, workdir, fingerprint, tasks, fingerprints, .. } => {
+            RunEvent::GroupStarted { group, index, workdir, fingerprint, tasks, fingerprints, params } => {
                 self.make_room(group, *index, moment.session);
                 let group = self.group_mut(group);
-                group.begin(*fingerprint, fingerprints, tasks);
+                group.begin(*fingerprint, fingerprints, tasks, params);
                 (group.index, group.session) = (*index, Some(moment.session));
                 group.workdir.clone_from(workdir);
                 group.started = group.started.or(Some(moment.time));

@@ -17,6 +17,8 @@ use crate::model::value::Dict;
 pub struct TaskProgress<N = ()> {
     /// Its identifier.
     pub id: Name,
+    /// Its parameters, as far as they are told: where it stands in an experiment. Empty in journals of earlier versions.
+    pub params: Dict,
     /// The highest number of an attempt so far; 0 if there was none.
     pub attempts: u32,
     /// Where its process is; `None` if it has no process.
@@ -107,6 +109,7 @@ impl<N: TaskNotes> TaskProgress<N> {
     pub(super) fn new(id: Name) -> Self {
         Self {
             id,
+            params: Dict::new(),
             attempts: 0,
             phase: None,
             since: 0.0,
