@@ -60,6 +60,7 @@ use standstill::Standstill;
 use tasks::demand::Fitting;
 use tasks::groups::Groups;
 use tasks::memory::TaskMemory;
+use tasks::task::NotRun;
 pub use tasks::task::ScheduledTask;
 pub(crate) use tasks::task::start_order;
 use timers::{Due, Timers};
@@ -124,6 +125,9 @@ impl Scheduler {
             SchedulerInput::Broken { task, message } => {
                 aftermath::break_task(&mut self.parts, now, task, &message);
             }
+            SchedulerInput::Skip { task, reason } => {
+                aftermath::skip_task(&mut self.parts, now, task, &reason);
+            }
             SchedulerInput::Stop(level) => self.stop(now, level),
             SchedulerInput::Finish => self.finish(now),
             SchedulerInput::Timer => self.timers_due(now),
@@ -178,11 +182,13 @@ impl Scheduler {
         let order = start_order(&tasks, self.parts.config.scheduler.order, seed);
         let Parts { groups, kept, devices, memory, .. } = &mut self.parts;
         let fitting = Fitting { devices, memory };
-        let broken =
+        let not_run =
             groups.add(index, name, tasks, &order, fitting, |policy| kept.card_with_data_for(policy));
-        for (key, reason) in broken {
-            let failure = Failure::new(Stage::Start, FailureKind::Error, reason);
-            aftermath::fail_unstarted(&mut self.parts, key, failure);
+        for (key, reason) in not_run {
+            match reason {
+                NotRun::Broken(message) => aftermath::fail_unstarted(&mut self.parts, key, &message),
+                NotRun::Skipped(reason) => aftermath::skip_unstarted(&mut self.parts, key, &reason),
+            }
         }
     }
 

@@ -46,6 +46,8 @@ pub struct TaskCounts {
     pub failed: usize,
     /// Those that were cancelled.
     pub cancelled: usize,
+    /// Those that were skipped, which is no failure.
+    pub skipped: usize,
     /// Those that have not ended.
     pub open: usize,
     /// Those that have a process.
@@ -219,6 +221,7 @@ impl TaskCounts {
                 OutcomeKind::Finished => counts.finished += 1,
                 OutcomeKind::Exception => counts.failed += 1,
                 OutcomeKind::Cancelled => counts.cancelled += 1,
+                OutcomeKind::Skipped => counts.skipped += 1,
                 OutcomeKind::Open => counts.open += 1,
             }
             counts.running += usize::from(task.phase.is_some());

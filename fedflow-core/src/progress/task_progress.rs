@@ -6,7 +6,7 @@ use std::ops::Deref;
 use crate::model::device::Device;
 use crate::model::name::Name;
 use crate::model::name_index::Named;
-use crate::model::outcome::failure::{Failure, FailureKind};
+use crate::model::outcome::failure::{Failure, FailureKind, Stage};
 use crate::model::run_event::RunEvent;
 use crate::model::value::Dict;
 
@@ -78,7 +78,7 @@ pub enum TaskPhase {
 pub enum TaskOutcome {
     /// With a result.
     Finished(Dict),
-    /// Without a result: it failed for good or was cancelled.
+    /// Without a result: it failed for good, was cancelled or skipped.
     Failed(Box<Failure>),
 }
 
@@ -89,6 +89,8 @@ pub enum OutcomeKind {
     Exception,
     /// It was cancelled.
     Cancelled,
+    /// It was not to be run, which is no failure.
+    Skipped,
     /// It has not ended.
     Open,
     /// It has its result.
@@ -164,6 +166,13 @@ impl<N: TaskNotes> TaskProgress<N> {
                 self.device = device.or(self.device);
                 self.outcome = Some(TaskOutcome::Failed(Box::new(error.clone())));
             }
+            RunEvent::TaskSkipped { reason, .. } if self.outcome.is_none() => {
+                // What had loaded ahead counts no attempt.
+                self.attempts = self.attempts.saturating_sub(u32::from(self.only_waits));
+                (self.only_waits, self.phase) = (false, None);
+                let skipped = Failure::new(Stage::Start, FailureKind::Skipped, reason);
+                self.outcome = Some(TaskOutcome::Failed(Box::new(skipped)));
+            }
             // The process of an earlier attempt may be gone late.
             RunEvent::TaskExited { .. } if attempt == self.attempts => self.phase = None,
             _ => {}
@@ -219,6 +228,9 @@ impl<N> TaskProgress<N> {
             Some(TaskOutcome::Failed(failure)) if failure.kind == FailureKind::Cancelled => {
                 OutcomeKind::Cancelled
             }
+            Some(TaskOutcome::Failed(failure)) if failure.kind == FailureKind::Skipped => {
+                OutcomeKind::Skipped
+            }
             Some(TaskOutcome::Failed(_)) => OutcomeKind::Exception,
         }
     }
@@ -229,7 +241,7 @@ impl<N> TaskProgress<N> {
         if let Some(TaskOutcome::Finished(result)) = &self.outcome { Some(result) } else { None }
     }
 
-    /// Why it failed; `None` if it has not.
+    /// Why it failed, was cancelled or skipped; `None` if it was not.
     #[must_use]
     pub fn failure(&self) -> Option<&Failure> {
         if let Some(TaskOutcome::Failed(failure)) = &self.outcome { Some(failure) } else { None }
@@ -300,6 +312,7 @@ impl fmt::Display for OutcomeKind {
         f.pad(match self {
             Self::Exception => "exception",
             Self::Cancelled => "cancelled",
+            Self::Skipped => "skipped",
             Self::Open => "open",
             Self::Finished => "finished",
         })

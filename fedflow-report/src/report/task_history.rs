@@ -81,8 +81,9 @@ impl TaskNotes for TaskHistory {
                 }
             }
             RunEvent::TaskExited { .. } => self.on_ended(time, number, None),
-            // A report does not show how far a training has come.
+            // A report does not show how far a training has come. What is skipped has no attempt.
             RunEvent::TaskProgress { .. }
+            | RunEvent::TaskSkipped { .. }
             | RunEvent::RunStarted { .. }
             | RunEvent::GroupStarted { .. }
             | RunEvent::GroupFinished { .. }

@@ -17,7 +17,7 @@ pub(super) struct Tile {
 /// The figures of a run or a group.
 pub(super) fn tiles(summary: &Summary) -> Vec<Tile> {
     let counts = &summary.counts;
-    let unfinished = counts.cancelled + counts.open;
+    let unfinished = counts.cancelled + counts.skipped + counts.open;
     let mut tiles = vec![
         Tile {
             label: "Finished",
@@ -30,6 +30,10 @@ pub(super) fn tiles(summary: &Summary) -> Vec<Tile> {
             value: grouped(counts.failed),
             note: match unfinished {
                 0 => "none cancelled".into(),
+                others if counts.skipped == others => format!("{} skipped", grouped(others)),
+                others if counts.skipped > 0 => {
+                    format!("{} skipped, cancelled or not ended", grouped(others))
+                }
                 others => format!("{} cancelled or not ended", grouped(others)),
             },
             class: if counts.failed > 0 { "bad" } else { "" },

@@ -29,7 +29,7 @@ pub(in crate::formats::html) struct ExperimentData {
     sets: Vec<String>,
     /// The kind of each row.
     set: Vec<usize>,
-    /// 1 for each row that has a result, 0 for the others.
+    /// 1 for each row that has a result, 0 for one that failed.
     finished: Vec<u8>,
     params: Vec<ParamColumn>,
     metrics: Vec<MetricColumn>,
@@ -71,7 +71,9 @@ struct MetricColumn {
 impl ExperimentData {
     /// The experiment of a run; none if no parameter varies or nothing was measured.
     pub(in crate::formats::html) fn new(report: &Report) -> Option<Self> {
-        let rows: Vec<_> = report.tasks().filter(|(_, task)| !task.params.is_empty()).collect();
+        // What was skipped, cancelled or never ran came to no result, and did not fail either.
+        let ran = |task: &TaskReport| matches!(task.kind(), OutcomeKind::Finished | OutcomeKind::Exception);
+        let rows: Vec<_> = report.tasks().filter(|(_, task)| ran(task) && !task.params.is_empty()).collect();
         let mut sets: IndexMap<Vec<&str>, Cow<'_, str>> = IndexMap::new();
         let set: Vec<usize> = rows.iter().map(|(group, task)| set_of(&mut sets, group, task)).collect();
         let params = params(&rows);
