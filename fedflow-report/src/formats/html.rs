@@ -6,6 +6,7 @@ mod links;
 mod page;
 mod page_data;
 mod task_tables;
+mod tiles;
 
 use std::io::Write;
 

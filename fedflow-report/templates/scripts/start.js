@@ -10,6 +10,8 @@ for (const section of ["results", "items"]) {
   data[section].forEach((chart, place) => drawCurve(figures[place], chart));
 }
 
+if (data.experiment) sections.experiment = drawExperiment(document.getElementById("experiment"), data.experiment);
+
 if (data.timeline) {
   const place = document.querySelector("#timeline .drawing");
   markGaps(data.timeline.cards);

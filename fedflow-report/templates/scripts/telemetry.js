@@ -5,7 +5,7 @@ const FROM = 0, TO = 1, BUSY = 2, BUSY_LOW = 3, BUSY_HIGH = 4, USED = 5, BOOKED 
 
 function meterAxis(card, index, colours) {
   return {
-    type: "value", gridIndex: index, min: 0, max: 100, interval: 50, name: card.device, nameLocation: "middle", nameGap: 10,
+    type: "value", gridIndex: index, min: 0, max: 100, interval: 50, name: card.device, nameLocation: "middle", nameGap: 10, nameMoveOverlap: false,
     nameRotate: 0, nameTextStyle: { color: colours.ink, fontWeight: 600, fontSize: 13, align: "right" },
     axisLabel: { show: true, color: colours.soft, fontSize: 10.5, formatter: (at) => (at === 50 ? "" : at === 100 ? "100 %" : "0") },
     axisLine: { show: false }, axisTick: { show: false }, splitLine: { lineStyle: { color: colours.line } },

@@ -59,7 +59,9 @@ fn run_with(evil: &str) -> Report {
                 fingerprint: 0,
                 tasks: vec![name("good"), name("bad"), name("late")],
                 fingerprints: Vec::new(),
-                params: Vec::new(),
+                params: (0..3)
+                    .map(|place| Dict::from([(evil, Value::from(evil)), ("place", place.into())]))
+                    .collect(),
             },
         );
         report.apply(2.0, &started(&group, "good", 1));

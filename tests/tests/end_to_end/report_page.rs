@@ -74,12 +74,12 @@ fn every_chart_is_drawn_at_any_width_light_and_dark() {
     for width in [400, 1_600] {
         for dark in [false, true] {
             browser.open(&res.join("report.html"), "", Window { width, dark });
-            for place in ["#results .chart", "#timeline .drawing"] {
+            for place in ["#experiment .main", "#timeline .drawing"] {
                 drawn(&mut browser, place);
             }
             let wide = browser.ask("document.documentElement.scrollWidth").as_u64().unwrap();
             assert!(wide <= u64::from(width), "the page is {wide} pixels wide");
-            let lines = browser.ask(&format!("{}.getOption().textStyle.color", chart("#results .chart")));
+            let lines = browser.ask(&format!("{}.getOption().textStyle.color", chart("#experiment .main")));
             assert_eq!(lines, if dark { "#9ba7b4" } else { "#59636e" });
         }
     }
@@ -94,14 +94,14 @@ fn a_curve_is_read_switched_and_zoomed() {
     let res = federation(&sandbox);
     let mut browser = Browser::start();
     browser.open(&res.join("report.html"), "", WIDE);
-    let place = "#results .chart";
+    let place = "#experiment .main";
     let (left, top) = drawn(&mut browser, place);
 
     let (x, y) =
         point(&browser.ask(&format!("{}.convertToPixel({{ seriesIndex: 0 }}, [2, 0.205])", chart(place))));
     browser.point_at(left + x, top + y);
     browser
-        .wait_for(&format!("{}.includes('round 2\\ntrain-*: 0.205 (0.2 to 0.21, 2 values)')", shown(place)));
+        .wait_for(&format!("{}.includes('round 2\\naccuracy: 0.205 (0.2 to 0.21, 2 values)')", shown(place)));
 
     browser.zoom_at(left + x, top + y, -300.0);
     browser.wait_for(&format!(
@@ -109,21 +109,22 @@ fn a_curve_is_read_switched_and_zoomed() {
         chart(place)
     ));
     browser.ask(
-        "[...document.querySelectorAll('#results button')].find((of) => of.textContent === 'Whole').click()",
+        "[...document.querySelectorAll('#experiment .main button')].find((of) => of.textContent === 'Whole').click()",
     );
     browser.wait_for(&format!("{}.getOption().dataZoom[0].end === 100", chart(place)));
 
     browser.ask(
-        "[...document.querySelectorAll('#results button')].find((of) => of.textContent === 'log y').click()",
+        "[...document.querySelectorAll('#experiment .main button')].find((of) => of.textContent === 'log y').click()",
     );
     browser.wait_for(&format!("{}.getOption().yAxis[0].type === 'log'", chart(place)));
 
-    let height = browser.ask("document.querySelector('#results .canvas').clientHeight").as_f64().unwrap();
+    let height =
+        browser.ask("document.querySelector('#experiment .main .canvas').clientHeight").as_f64().unwrap();
     browser.click_at(left + 16.0, top + height - 10.0);
-    browser.wait_for(&format!("{}.getOption().legend[0].selected['train-*'] === false", chart(place)));
+    browser.wait_for(&format!("{}.getOption().legend[0].selected.accuracy === false", chart(place)));
 
     browser.ask(
-        "[...document.querySelectorAll('#results button')].find((of) => of.textContent === 'Save').click()",
+        "[...document.querySelectorAll('#experiment .main button')].find((of) => of.textContent === 'Save').click()",
     );
     browser.ask("new Promise((tell) => requestAnimationFrame(() => requestAnimationFrame(tell)))");
     assert_eq!(browser.complaints(), [""; 0]);
@@ -167,6 +168,69 @@ fn the_timeline_is_zoomed_and_a_bar_leads_to_its_logs() {
         browser.ask("[...document.querySelectorAll('#timeline .details a')].map((link) => link.href)");
     let log = links[0].as_str().unwrap().strip_prefix("file://").unwrap().to_owned();
     assert!(log.contains("/train-2/client-") && Path::new(&log).is_file(), "{log}");
+    assert_eq!(browser.complaints(), [""; 0]);
+}
+
+/// A sweep over two parameters with three seeds, of which one task fails.
+fn sweep(sandbox: &Sandbox) -> PathBuf {
+    sandbox.write(
+        "flow.toml",
+        "name = \"sweep\"\n[[groups]]\nname = \"fit\"\n[[groups.tasks]]\n\
+         matrix = { lr = [0.01, 0.1], mu = [0, 1], seed = [1, 2, 3] }\nid = \"{{ lr }}-{{ mu }}-{{ seed }}\"\n\
+         command = [\"sh\", \"-c\", \"test $1$2$3 != 0.113 && printf '{\\\"accuracy\\\": 0.%s%s, \\\"loss\\\": %s}' $2 $3 $1 > $FEDFLOW_RESULT\", \"t\", \"{{ lr }}\", \"{{ mu }}\", \"{{ seed }}\"]\n",
+    );
+    assert_eq!(sandbox.fedflow("run flow.toml --devices cpu:4").code, 1);
+    sandbox.path().join("res/report.html")
+}
+
+#[test]
+fn a_sweep_is_read_by_its_parameters_and_the_choice_stays_in_the_address() {
+    let sandbox = Sandbox::new();
+    let page = sweep(&sandbox);
+    let data = chart_data(&sandbox.read("res/report.html"));
+    let experiment = &data["experiment"];
+    let names: Vec<_> = experiment["params"].as_array().unwrap().iter().map(|of| &of["name"]).collect();
+    assert_eq!(names, ["lr", "mu", "seed"]);
+
+    let mut browser = Browser::start();
+    for window in [WIDE, Window { width: 400, dark: true }] {
+        browser.open(&page, "", window);
+        for place in ["#experiment .main", "#experiment .pairs", "#experiment .further"] {
+            drawn(&mut browser, place);
+        }
+        // The three seeds of a point are one row, the best first; its deviation is that of 0.11, 0.12 and 0.13.
+        let row = browser.ask("[...document.querySelectorAll('#experiment tbody tr')].map((row) => [...row.cells].map((of) => of.textContent).join(' '))");
+        assert_eq!(row[0], "0.01 1 0.120 ± 0.010 0.01 3 0", "{row}");
+        assert_eq!(row[1], "0.1 1 0.1150 ± 0.0071 0.1 2 1", "{row}");
+        assert_eq!(row.as_array().unwrap().len(), 4);
+    }
+
+    browser.open(&page, "", WIDE);
+    let place = "#experiment .main";
+    let title = format!("document.querySelector('{place} figcaption').textContent");
+    browser.wait_for(&format!("{title} === 'accuracy by lr'"));
+    let choose = |label: &str, value: &str| {
+        format!(
+            "(() => {{ const of = [...document.querySelectorAll('#experiment .controls label')]\
+             .find((label) => label.textContent.startsWith('{label}')).querySelector('select'); \
+             of.value = '{value}'; of.dispatchEvent(new Event('change')); }})()"
+        )
+    };
+    browser.ask(&choose("Metric", "loss"));
+    browser.ask(&choose("Axis", "mu"));
+    browser.ask(&choose("Colour", "lr"));
+    browser.wait_for(&format!("{title} === 'loss by mu'"));
+    let kept = browser.ask("location.hash");
+    assert_eq!(kept, "#experiment?tasks=fit&metric=loss&x=mu&colour=lr");
+
+    // Another reader of the address sees the same.
+    browser.open(&page, kept.as_str().unwrap(), WIDE);
+    browser.wait_for(&format!("{title} === 'loss by mu'"));
+    let (left, top) = drawn(&mut browser, place);
+    let (x, y) =
+        point(&browser.ask(&format!("{}.convertToPixel({{ seriesIndex: 0 }}, [1, 0.01])", chart(place))));
+    browser.point_at(left + x, top + y);
+    browser.wait_for(&format!("{}.includes('mu 1\\nlr 0.01: 0.01')", shown(place)));
     assert_eq!(browser.complaints(), [""; 0]);
 }
 

@@ -15,13 +15,14 @@ use crate::analysis::timeline::Timeline;
 use crate::formats::html::failure_list::{Failures, RetryRow, and_more, retries};
 use crate::formats::html::figures::{Figure, timeline_description};
 use crate::formats::html::links::{reference, timeline_link};
-use crate::formats::html::page_data::{Measured, PageData};
+use crate::formats::html::page_data::{ExperimentData, Measured, PageData};
 use crate::formats::html::task_tables::{Share, Table, group_table, shares, task_table};
+use crate::formats::html::tiles::{Tile, tiles};
 use crate::formats::render_error::RenderError;
 use crate::formats::templates::environment;
 use crate::report::{GroupReport, Report};
 use crate::text::visible_text::visible;
-use crate::text::wording::{count, duration, energy, grouped, moment, outcome_text, percent};
+use crate::text::wording::{duration, energy, grouped, moment, outcome_text, percent};
 
 /// Renders the page of one group, or of the whole run.
 pub(super) fn render(
@@ -39,11 +40,15 @@ pub(super) fn render(
     // A group's page has tables alone, so that the pages of thousands of rounds stay small.
     let whole = group.is_none();
     let charted = if whole { groups } else { &[] };
-    // In a large run the drawings and the tables take about as long, so they are made in parallel.
+    // In a large run these take about as long, so they are made in parallel.
     let (drawn, tables) = rayon::join(
         || {
-            let (results, items) = (result_charts(charted), item_charts(charted));
-            let data = whole.then(|| PageData::new(report, &summary, &timeline, &results, &items));
+            let experiment = if whole { ExperimentData::new(report) } else { None };
+            // Without parameters, what varies is taken from the names of groups and tasks.
+            let named = if experiment.is_some() { &[] } else { charted };
+            let (results, items) = (result_charts(named), item_charts(named));
+            let data =
+                whole.then(|| PageData::new(report, &summary, &timeline, experiment, &results, &items));
             (results, items, data.filter(|data| !data.is_empty()))
         },
         || {
@@ -71,6 +76,7 @@ pub(super) fn render(
         shares: shares(&summary.counts),
         failures: Failures::new(report, groups, to_root),
         has_lines: results.charts.iter().any(|chart| chart.axis != Axis::Task),
+        experiment: data.as_ref().is_some_and(PageData::has_experiment),
         curves: figures(&results),
         more_curves: and_more(results.left_out, "results"),
         items: figures(&items),
@@ -108,6 +114,8 @@ struct Page<'a> {
     shares: Vec<Share>,
     failures: Failures,
     has_lines: bool,
+    /// Whether results are shown by parameters.
+    experiment: bool,
     curves: Vec<Figure>,
     more_curves: Option<String>,
     items: Vec<Figure>,
@@ -135,14 +143,6 @@ struct Page<'a> {
 struct Neighbours {
     before: Option<(String, String)>,
     after: Option<(String, String)>,
-}
-
-#[derive(Serialize)]
-struct Tile {
-    label: &'static str,
-    value: String,
-    note: String,
-    class: &'static str,
 }
 
 #[derive(Serialize)]
@@ -343,57 +343,4 @@ fn devices(devices: &[DeviceInfo]) -> String {
         format!("{} × {kind}{many}", grouped(count))
     });
     kinds.collect::<Vec<_>>().join(", ")
-}
-
-fn tiles(summary: &Summary) -> Vec<Tile> {
-    let counts = &summary.counts;
-    let unfinished = counts.cancelled + counts.skipped + counts.open;
-    let mut tiles = vec![
-        Tile {
-            label: "Finished",
-            value: grouped(counts.finished),
-            note: format!("of {}", count(counts.tasks, "task", "tasks")),
-            class: if counts.tasks > 0 && counts.finished == counts.tasks { "good" } else { "" },
-        },
-        Tile {
-            label: "Failed",
-            value: grouped(counts.failed),
-            note: match unfinished {
-                0 => "none cancelled".into(),
-                others if counts.skipped == others => format!("{} skipped", grouped(others)),
-                others if counts.skipped > 0 => {
-                    format!("{} skipped, cancelled or not ended", grouped(others))
-                }
-                others => format!("{} cancelled or not ended", grouped(others)),
-            },
-            class: if counts.failed > 0 { "bad" } else { "" },
-        },
-        Tile {
-            label: "Retried",
-            value: grouped(counts.retried),
-            note: "tried more than once".into(),
-            class: if counts.retried > 0 { "warn" } else { "" },
-        },
-        Tile {
-            label: "Makespan",
-            value: duration(summary.seconds()),
-            note: "first start to last end".into(),
-            class: "",
-        },
-    ];
-    if !summary.devices.is_empty() {
-        tiles.push(Tile {
-            label: "Devices busy",
-            value: percent(summary.busy_share()),
-            note: format!("of {}", count(summary.devices.len(), "device", "devices")),
-            class: "",
-        });
-        tiles.push(Tile {
-            label: "Idle while work waited",
-            value: duration(summary.starved().as_secs_f64()),
-            note: "over all devices".into(),
-            class: "",
-        });
-    }
-    tiles
 }

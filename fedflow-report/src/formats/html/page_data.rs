@@ -2,6 +2,8 @@
 
 mod card_data;
 mod curve_data;
+mod experiment_data;
+mod item_columns;
 mod timeline_data;
 
 use minijinja::value::Value as Html;
@@ -9,6 +11,7 @@ use serde::Serialize;
 
 pub(super) use self::card_data::Measured;
 use self::curve_data::CurveData;
+pub(super) use self::experiment_data::ExperimentData;
 use self::timeline_data::TimelineData;
 use crate::analysis::chart_series::Charts;
 use crate::analysis::summary::Summary;
@@ -19,6 +22,8 @@ use crate::report::Report;
 /// The data of a report's charts. `templates/scripts/start.js` reads it.
 #[derive(Serialize)]
 pub(super) struct PageData {
+    /// The results by parameters; none if no parameter varies.
+    experiment: Option<ExperimentData>,
     /// The curves of results, in the order of the page's figures.
     results: Vec<CurveData>,
     /// The curves of items.
@@ -32,20 +37,30 @@ impl PageData {
         report: &Report,
         summary: &Summary,
         timeline: &Timeline<'_>,
+        experiment: Option<ExperimentData>,
         results: &Charts,
         items: &Charts,
     ) -> Self {
         let curves = |charts: &Charts| charts.charts.iter().map(CurveData::new).collect();
         Self {
+            experiment,
             results: curves(results),
             items: curves(items),
             timeline: (!summary.makespan.is_zero()).then(|| TimelineData::new(report, summary, timeline)),
         }
     }
 
+    /// Whether results are shown by parameters.
+    pub(super) fn has_experiment(&self) -> bool {
+        self.experiment.is_some()
+    }
+
     /// Whether nothing is drawn.
     pub(super) fn is_empty(&self) -> bool {
-        self.results.is_empty() && self.items.is_empty() && self.timeline.is_none()
+        self.experiment.is_none()
+            && self.results.is_empty()
+            && self.items.is_empty()
+            && self.timeline.is_none()
     }
 
     /// Which curves the telemetry of the cards has.
