@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use fedflow_core::{Config, Dict, Durations, Observer, StartOrder};
+use fedflow_core::{Config, Dict, Durations, Observer};
 use fedflow_worker::store::{
     CreateRunDirError, Existing, Head, RunDir, RunDirError, RunLock, create_run_dir, flow_checksum,
     new_run_token, recorded_config, unix_now,
@@ -342,7 +342,7 @@ impl<O: Observer> RunBuilder<O> {
     }
 
     fn learns(&self) -> bool {
-        self.config.scheduler.order == StartOrder::LongestFirst
+        self.config.scheduler.order.asks_for_durations()
     }
 
     /// How long the tasks of the run took that is about to be removed. One that cannot be read may be why.

@@ -59,6 +59,7 @@ fn run_with(evil: &str) -> Report {
                 fingerprint: 0,
                 tasks: vec![name("good"), name("bad"), name("late")],
                 fingerprints: Vec::new(),
+                order: None,
                 params: Vec::new(),
             },
         );

@@ -68,6 +68,21 @@ impl PlannedTimes {
         }
     }
 
+    /// Has a group's tasks declare nothing, so that their run does not know how long they take.
+    pub fn forget(group: &mut TaskGroup) {
+        let tasks: Vec<Name> = group.tasks().map(|task| task.task_id().clone()).collect();
+        for task in tasks {
+            // The tasks are the group's own.
+            let _ = group.set_expected(&task, None);
+        }
+    }
+
+    /// Has the tasks of which nothing is known take so long to train.
+    pub(super) fn assume(&mut self, train: Duration) {
+        let unknown = self.times.values_mut().filter(|(_, basis)| *basis == Basis::Unknown);
+        unknown.for_each(|(times, _)| times.train = train);
+    }
+
     /// How many tasks there are.
     #[must_use]
     pub fn len(&self) -> usize {
