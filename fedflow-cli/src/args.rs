@@ -5,6 +5,7 @@ mod devices_args;
 mod executing_args;
 mod flow_args;
 mod inspecting_args;
+mod results_args;
 mod setting_args;
 
 use clap::{Parser, Subcommand};
@@ -14,6 +15,7 @@ pub(crate) use devices_args::DevicesArgs;
 pub(crate) use executing_args::{DemoArgs, ResumeArgs, RunArgs};
 pub(crate) use flow_args::{CheckArgs, ConfigArgs, InitArgs, PlanArgs, PlanFormat};
 pub(crate) use inspecting_args::{LogsArgs, ReportArgs, ReportFormat, StatusArgs, StopArgs};
+pub(crate) use results_args::{ResultsArgs, ResultsFormat};
 pub(crate) use setting_args::SettingArgs;
 
 /// Runs many model-training tasks on one machine: each in its own process, the GPU leased only while it trains.
@@ -29,7 +31,7 @@ Begin here:
   fedflow init                 write a commented flow file to start from
   fedflow run flow.toml        run a flow
 
-Exit codes: 0 every task finished; 1 a task did not finish; 2 wrong usage, flow or configuration, nothing was \
+Exit codes: 0 every task finished or was skipped; 1 another task did not finish; 2 wrong usage, flow or configuration, nothing was \
 started; 3 the run could not go on; 128 + n stopped by signal n."
 )]
 pub(crate) struct Cli {
@@ -52,6 +54,8 @@ pub(crate) enum Command {
     Devices(DevicesArgs),
     /// Render the report of a run again.
     Report(ReportArgs),
+    /// Print the results of runs as a table with parameters: a row for each task, or means over seeds.
+    Results(ResultsArgs),
     /// Show the state of a run, from another terminal or after its end.
     Status(StatusArgs),
     /// Print what a task has printed.
@@ -66,6 +70,11 @@ pub(crate) enum Command {
     Config(ConfigArgs),
     /// Federated averaging on the UCI optical digits, built in: 30 rounds of 10 clients.
     Demo(DemoArgs),
+    /// Print the JSON Schema of a flow file, with which editors complete and check it.
+    #[command(after_help = "\
+For Taplo (VS Code: Even Better TOML): fedflow schema > flow.schema.json, and as the first line of a flow:
+#:schema ./flow.schema.json")]
+    Schema,
     /// Print a completion script for a shell.
     #[command(
         after_help = "For bash: fedflow completions bash > ~/.local/share/bash-completion/completions/fedflow"

@@ -79,10 +79,12 @@ fn run_command(command: Command) -> Result<(), CommandError> {
         Command::Logs(args) => inspecting::cmd_logs(&args),
         Command::Stop(args) => inspecting::cmd_stop(&args),
         Command::Report(args) => inspecting::cmd_report(&args),
+        Command::Results(args) => inspecting::cmd_results(&args),
         Command::Devices(args) => devices::cmd_devices(&args),
         Command::CheckWorker(args) => check_worker::cmd_check_worker(args),
         Command::Init(args) => init::cmd_init(&args),
         Command::Config(args) => config::cmd_config(&args),
+        Command::Schema => init::cmd_schema(),
         Command::Completions { shell } => completions::cmd_completions(shell),
     }
 }

@@ -15,6 +15,7 @@
 
 mod check;
 mod context;
+mod decisions;
 mod document;
 mod expansion;
 mod file;
@@ -25,10 +26,12 @@ mod templates;
 mod values;
 
 pub use check::{Findings, Surroundings, preview, validate};
-pub use context::FlowContext;
+pub use context::{AskedTask, FlowContext};
+pub use decisions::Decisions;
 pub use document::{WorkerEntry, WorkerProtocol, parse_var};
 pub use file::{Flow, FlowFile, FlowInputs};
 pub use group::FlowGroup;
+pub use keys::json_schema::flow_schema;
 pub use keys::key_reference;
 pub use task::FlowTask;
 

@@ -83,8 +83,8 @@ impl Mailer {
 
 impl Observer for Mailer {
     fn announce(&mut self, _time: Time, event: &RunEvent) {
-        let RunEvent::GroupFinished { group, finished, failed, cancelled } = event else { return };
-        let (group, counts) = (group.clone(), [*finished, *failed, *cancelled]);
+        let RunEvent::GroupFinished { group, finished, failed, cancelled, skipped } = event else { return };
+        let (group, counts) = (group.clone(), [*finished, *failed, *cancelled, *skipped]);
         let page = self.run_dir.join("reports").join(format!("{group}.html"));
         let queue = self.sender.queue();
         self.report.look(move |report| {

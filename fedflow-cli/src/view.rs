@@ -30,7 +30,7 @@ use plain::PlainView;
 use spool::Spool;
 pub use summary::RunSummary;
 pub(crate) use terminal_text::{TerminalText, clip, escape, shown_lines};
-pub(crate) use wording::{count, counted, seconds};
+pub(crate) use wording::{count, counted, list, seconds};
 
 /// How long the end of a run waits for a reader that does not read.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -214,7 +214,7 @@ mod tests {
         view.announce(at(1), &group_finished("g", 1, 0, 0));
         view.announce(at(1), &run_finished(RunOutcome::Complete));
         view.messages().say("the end");
-        assert_eq!(view.summary().counts(), Counts { finished: 1, failed: 0, cancelled: 0 });
+        assert_eq!(view.summary().counts(), Counts { finished: 1, failed: 0, cancelled: 0, skipped: 0 });
         assert!(view.render_summary(None).contains("1 task finished"));
         drop(view);
         (err.text(), out.text())

@@ -63,6 +63,7 @@ use tasks::memory::TaskMemory;
 #[cfg(test)]
 pub(crate) use tasks::start_order::Part;
 pub(crate) use tasks::start_order::start_order;
+use tasks::task::NotRun;
 pub use tasks::task::ScheduledTask;
 use timers::{Due, Timers};
 
@@ -129,6 +130,9 @@ impl Scheduler {
             SchedulerInput::Broken { task, message } => {
                 aftermath::break_task(&mut self.parts, now, task, &message);
             }
+            SchedulerInput::Skip { task, reason } => {
+                aftermath::skip_task(&mut self.parts, now, task, &reason);
+            }
             SchedulerInput::Stop(level) => self.stop(now, level),
             SchedulerInput::Finish => self.finish(now),
             SchedulerInput::Timer => self.timers_due(now),
@@ -184,11 +188,13 @@ impl Scheduler {
         let fitting = Fitting { devices, memory };
         let part = |task: &ScheduledTask| fitting.part(task, config.scheduler.max_per_device);
         let order = start_order(&tasks, order.unwrap_or(config.scheduler.order), seed, part);
-        let broken =
+        let not_run =
             groups.add(index, name, tasks, &order, fitting, |policy| kept.card_with_data_for(policy));
-        for (key, reason) in broken {
-            let failure = Failure::new(Stage::Start, FailureKind::Error, reason);
-            aftermath::fail_unstarted(&mut self.parts, key, failure);
+        for (key, reason) in not_run {
+            match reason {
+                NotRun::Broken(message) => aftermath::fail_unstarted(&mut self.parts, key, &message),
+                NotRun::Skipped(reason) => aftermath::skip_unstarted(&mut self.parts, key, &reason),
+            }
         }
     }
 

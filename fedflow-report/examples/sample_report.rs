@@ -240,7 +240,7 @@ impl World {
             end = end.max(ends);
         }
         let finished = total - failed;
-        self.tell(end, RunEvent::GroupFinished { group, finished, failed, cancelled: 0 });
+        self.tell(end, RunEvent::GroupFinished { group, finished, failed, cancelled: 0, skipped: 0 });
         Ok(end + 0.03)
     }
 

@@ -51,6 +51,8 @@
 //!   [`memory_by_family`] compares estimates of memory with what tasks used.
 //! - **Render it.** [`render_html`], [`render_json`], [`render_csv`], [`render_markdown`] and [`render_junit`] write to any
 //!   writer; [`render_group_html`] and [`render_group_markdown`] render one group.
+//! - **Make tables of results.** [`ResultRow`]s are tasks with their parameters, of one run or several; [`ResultColumns`] are
+//!   what they have. [`MeanTable`] has mean and deviation over [`Replicates`], such as seeds. [`TableWriter`] writes a table.
 //! - **Keep files up to date.** [`ReportWriter`] is an [`Observer`](fedflow_core::Observer) that writes the reports of a
 //!   run directory while the run goes on; [`write_reports`] writes them once.
 //!
@@ -64,6 +66,7 @@ struct Readme;
 mod analysis;
 mod formats;
 mod report;
+mod results;
 mod text;
 mod writing;
 
@@ -77,8 +80,15 @@ pub use formats::markdown::{render_group_markdown, render_markdown};
 pub use formats::render_error::RenderError;
 pub use formats::results_csv::render_csv;
 pub use formats::results_json::{render_json, render_json_with_devices};
+pub use formats::table_writer::{TableFormat, TableWriter};
 pub use report::attempt::{Attempt, AttemptPhase, ChartRow, Measured, PhaseSpan, Retry};
 pub use report::item_series::{ItemPoint, ItemSeries};
 pub use report::{Counts, GroupReport, Outcome, OutcomeKind, Report, Session, TaskHistory, TaskReport};
+pub use results::columns::{Column, ResultColumns, ResultValue, find_column};
+pub use results::moments::Moments;
+pub use results::replicates::{MeanRow, MeanTable, Replicates, ReplicatesError, USUAL_REPLICATES};
+pub use results::result_rows::ResultRow;
+pub use results::row_order::{Direction, compare_values};
+pub use results::unknown_name::UnknownName;
 pub use writing::report_files::{ResultsUnwritten, write_reports};
 pub use writing::report_writer::{FinishedReport, ReportSender, ReportWriter};

@@ -41,6 +41,8 @@ mod plan;
 mod report;
 #[path = "end_to_end/report_page.rs"]
 mod report_page;
+#[path = "end_to_end/results.rs"]
+mod results;
 #[path = "end_to_end/resume.rs"]
 mod resume;
 #[path = "end_to_end/reuse.rs"]

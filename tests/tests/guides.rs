@@ -156,6 +156,16 @@ fn reports() {
 }
 
 #[test]
+fn results() {
+    let sandbox = run_guide("docs/results.md");
+    let printed = sandbox.fedflow("results res --over seed --value accuracy --format md").stdout;
+    assert!(read("docs/results.md").contains(&printed), "the guide shows what is printed:\n{printed}");
+    assert!(
+        sandbox.read("items.csv").starts_with("run,group,task,attempt,param.lr,param.seed,key,step,value")
+    );
+}
+
+#[test]
 fn recovery() {
     let sandbox = run_guide("docs/recovery.md");
     assert_eq!(sandbox.results()["groups"][0]["tasks"][1]["attempts"], 2);

@@ -1,6 +1,7 @@
 //! `fedflow check`: validates a flow file without running it, and shows its groups and tasks.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use fedflow_core::{CommandLine, PlainDict, Program, TaskEntry, TaskGroup, TaskSpec, Value};
 
@@ -9,7 +10,7 @@ use crate::args::CheckArgs;
 use crate::commands::command_error::CommandError;
 use crate::commands::printing::plain_table;
 use crate::commands::printing::stdout;
-use crate::flow::{FlowFile, FlowInputs, preview};
+use crate::flow::{FlowFile, FlowGroup, FlowInputs, preview};
 use crate::run::DEFAULT_SEED;
 use crate::view::{counted, escape};
 
@@ -34,36 +35,36 @@ pub(crate) fn cmd_check(args: &CheckArgs) -> Result<(), CommandError> {
     let (all_groups, all_tasks) = (number(groups.len(), "group"), number(flow.task_count(), "task"));
     stdout::print(|out| {
         writeln!(out, "{}: {all_groups}, {all_tasks}, no errors{found}\n", flow.name)?;
-        if args.all {
-            return write_all(out, &groups);
-        }
-        let sizes = flow.groups.iter().map(|group| group.tasks.len());
-        write_some(out, groups.iter().zip(sizes))
+        let groups = groups.iter().zip(flow.groups.iter().map(Arc::as_ref));
+        if args.all { write_all(out, groups) } else { write_some(out, groups) }
     })
 }
 
 /// Prints the groups, each with the tasks that are shown of it and the number of all that it has.
 fn write_some<'g>(
     out: &mut dyn Write,
-    groups: impl Iterator<Item = (&'g TaskGroup, usize)>,
+    groups: impl Iterator<Item = (&'g TaskGroup, &'g FlowGroup)>,
 ) -> io::Result<()> {
-    let rows = groups.flat_map(|(group, tasks)| {
-        let more = tasks.saturating_sub(group.len());
+    let rows = groups.flat_map(|(group, plan)| {
+        let more = plan.tasks.len().saturating_sub(group.len());
         let rows = group.tasks().map(|task| {
-            [group_cell(group), task.task_id().to_string(), runs(task.spec()), device_cell(group, task)]
+            [group_cell(plan), task.task_id().to_string(), runs(task.spec()), device_cell(group, task)]
         });
         let rest =
-            (more > 0).then(|| [group_cell(group), format!("… {more} more"), String::new(), String::new()]);
+            (more > 0).then(|| [group_cell(plan), format!("… {more} more"), String::new(), String::new()]);
         rows.chain(rest).collect::<Vec<_>>()
     });
     writeln!(out, "{}", plain_table(["group", "task", "runs", "device"], rows))
 }
 
 /// Prints every task with its command as it will be run.
-fn write_all(out: &mut dyn Write, groups: &[TaskGroup]) -> io::Result<()> {
-    let rows = groups.iter().flat_map(|group| {
+fn write_all<'g>(
+    out: &mut dyn Write,
+    groups: impl Iterator<Item = (&'g TaskGroup, &'g FlowGroup)>,
+) -> io::Result<()> {
+    let rows = groups.flat_map(|(group, plan)| {
         group.tasks().map(move |task| {
-            [group_cell(group), task.task_id().to_string(), device_cell(group, task), in_full(task.spec())]
+            [group_cell(plan), task.task_id().to_string(), device_cell(group, task), in_full(task.spec())]
         })
     });
     writeln!(out, "{}", plain_table(["group", "task", "device", "runs"], rows))
@@ -122,9 +123,15 @@ fn device_cell(group: &TaskGroup, task: &TaskEntry) -> String {
     task.spec().device.as_ref().or(group.device()).map_or_else(|| "any".into(), ToString::to_string)
 }
 
-fn group_cell(group: &TaskGroup) -> String {
+fn group_cell(group: &FlowGroup) -> String {
     let ahead = if group.load_ahead { ", loads ahead" } else { "" };
-    format!("{}{ahead}", group.group_name())
+    let skipped = match &group.skipped {
+        Some(_) => ", skipped",
+        // Whether it holds is known only during the run.
+        None if group.is_conditional() => ", on a condition",
+        None => "",
+    };
+    format!("{}{ahead}{skipped}", group.name)
 }
 
 /// A command in one line, cut where it gets long.

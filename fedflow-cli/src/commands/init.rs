@@ -1,9 +1,11 @@
-//! `fedflow init`: a flow file and a configuration to start from.
+//! `fedflow init`: a flow file and a configuration to start from; beside it what helps to write one.
 
+mod schema;
 mod starter;
 
 use std::path::Path;
 
+pub(crate) use self::schema::cmd_schema;
 use self::starter::write_starter;
 use crate::args::InitArgs;
 use crate::commands::command_error::CommandError;

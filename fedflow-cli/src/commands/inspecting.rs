@@ -3,11 +3,13 @@
 mod logs;
 mod overview;
 mod report;
+mod results;
 mod run_access;
 mod status;
 mod stop;
 
 pub(super) use logs::cmd_logs;
 pub(super) use report::cmd_report;
+pub(super) use results::cmd_results;
 pub(super) use status::cmd_status;
 pub(super) use stop::cmd_stop;

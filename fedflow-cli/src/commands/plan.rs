@@ -21,10 +21,11 @@ use self::planned::{Case, Planned};
 use super::flow_setup::{current_directory, load_settings};
 use crate::args::{PlanArgs, PlanFormat};
 use crate::commands::command_error::CommandError;
-use crate::commands::printing::stdout;
+use crate::commands::printing::{stderr, stdout};
 use crate::flow::{FlowFile, FlowInputs};
 use crate::run::DEFAULT_SEED;
 use crate::run::short_path;
+use crate::view::counted;
 
 /// Simulates the flow and prints makespan, lower bound and idle time.
 pub(crate) fn cmd_plan(args: &PlanArgs) -> Result<(), CommandError> {
@@ -40,6 +41,13 @@ pub(crate) fn cmd_plan(args: &PlanArgs) -> Result<(), CommandError> {
         .map(|plan| plan.outline())
         .collect::<Result<Vec<_>, _>>()
         .map_err(CommandError::refused)?;
+    let conditional = file.flow.groups.iter().filter(|group| group.is_conditional()).count();
+    if conditional > 0 {
+        stderr::say(&format!(
+            "note: whether {} run is known only during the run (`when`, `until`); here they do",
+            counted(u64::try_from(conditional).unwrap_or(u64::MAX), "group")
+        ));
+    }
     let none = Durations::default();
     let durations = earlier.as_ref().map_or(&none, |earlier| &earlier.durations);
     let times = PlannedTimes::of(&groups, durations);

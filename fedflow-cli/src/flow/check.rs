@@ -18,6 +18,7 @@ use fedflow_core::{
 };
 use fedflow_worker::{Description, ParamsQuestion};
 
+use super::decisions::conditions;
 use super::document::{ProgramTable, WorkerEntry, WorkerProtocol};
 use super::file::Flow;
 use super::group::{FlowGroup, Parts};
@@ -70,6 +71,7 @@ pub fn validate(flow: &Flow, surroundings: &Surroundings<'_>) -> Findings {
     };
     check.unique_ids();
     check.devices();
+    check.conditions();
     check.late_templates();
     check.workers();
     check.reports.found
@@ -226,6 +228,32 @@ impl Check<'_> {
                     let span = blamed(&reason, group, task);
                     self.reports.error(span, reason.to_string(), device_hint(&reason));
                 }
+            }
+        }
+    }
+
+    /// Looks for mistakes in what the conditions of groups ask of earlier tasks.
+    fn conditions(&mut self) {
+        let flow = self.flow;
+        let known = Arc::new(KnownTasks::of(&flow.groups));
+        let run_dir: Arc<Path> = Path::new("/").into();
+        for condition in conditions(&flow.groups) {
+            let value = |view| {
+                let (known, run_dir) = (Arc::clone(&known), Arc::clone(&run_dir));
+                let group = condition.first;
+                let answers: Arc<dyn Answers> =
+                    Arc::new(StaticAnswers { known, group, view, run_dir, grouping: true });
+                condition.value(&answers).err()
+            };
+            let mistake = match value(View::Start) {
+                // What is asked after a result may be wrong all the same.
+                Some(mistake) if mistake.cause == TemplateCause::KnownLater => {
+                    value(View::StandIns).filter(|mistake| mistake.cause == TemplateCause::WrongCall)
+                }
+                mistake => mistake,
+            };
+            if let Some(Mistake { span, message, hint, .. }) = mistake {
+                self.reports.error(span, message, hint);
             }
         }
     }

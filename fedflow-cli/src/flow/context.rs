@@ -14,6 +14,17 @@ pub trait FlowContext: Send + Sync {
     fn workdir(&self, group: &str, task: &str) -> Option<PathBuf>;
     /// The result of a task; `None` if it did not finish.
     fn result(&self, group: &str, task: &str) -> Option<Dict>;
+    /// The results of a group's tasks that have one, by task.
+    fn results(&self, group: &str) -> Dict;
+}
+
+/// A task that a template asks for, or all tasks of a group.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AskedTask {
+    /// The name of the group.
+    pub group: String,
+    /// The id of the task; `None` for all of the group.
+    pub task: Option<String>,
 }
 
 /// Answers templates from a context.
@@ -25,7 +36,7 @@ pub(super) struct ContextAnswers<C: ?Sized> {
 
 /// Answers templates from a context, and notes of which tasks they asked.
 pub(super) struct NotedAnswers<C: ?Sized> {
-    asked: Mutex<BTreeSet<(String, String)>>,
+    asked: Mutex<BTreeSet<AskedTask>>,
     answers: ContextAnswers<C>,
 }
 
@@ -34,15 +45,15 @@ impl<C: FlowContext + ?Sized> NotedAnswers<C> {
         Self { asked: Mutex::default(), answers: ContextAnswers { context, running: None } }
     }
 
-    /// The tasks that were asked for, each as group and task.
-    pub(super) fn take(&self) -> BTreeSet<(String, String)> {
+    /// The tasks that were asked for.
+    pub(super) fn take(&self) -> BTreeSet<AskedTask> {
         std::mem::take(&mut *self.asked.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 impl<C: FlowContext + ?Sized> Answers for NotedAnswers<C> {
     fn answer(&self, call: &Call) -> Answer {
-        let asked = (call.group.clone(), call.task.clone());
+        let asked = AskedTask { group: call.group.clone(), task: call.task.clone() };
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).insert(asked);
         self.answers.answer(call)
     }
@@ -54,6 +65,7 @@ impl<C: FlowContext + ?Sized> Answers for ContextAnswers<C> {
             return too_early(call);
         }
         let Call { function, group, task } = call;
+        let task = task.as_deref().unwrap_or_default();
         match function {
             Function::Workdir => match self.context.workdir(group, task) {
                 Some(path) => Answer::path(&path),
@@ -63,6 +75,7 @@ impl<C: FlowContext + ?Sized> Answers for ContextAnswers<C> {
                 let result = self.context.result(group, task).map_or(Value::Null, Value::Dict);
                 Answer::Value(to_template(&result))
             }
+            Function::Results => Answer::Value(to_template(&Value::Dict(self.context.results(group)))),
         }
     }
 }
@@ -70,10 +83,7 @@ impl<C: FlowContext + ?Sized> Answers for ContextAnswers<C> {
 /// The answer to a call that asks a group which still runs while this one loads ahead.
 pub(super) fn too_early(call: &Call) -> Answer {
     Answer::TooEarly(format!(
-        "{}({:?}, {:?}): that group still runs when this one loads ahead; ask in a worker's train-params, which are \
-         rendered when this group starts, or leave out load-ahead",
-        call.function.name(),
-        call.group,
-        call.task
+        "{call}: that group still runs when this one loads ahead; ask in a worker's train-params, which are rendered when \
+         this group starts, or leave out load-ahead"
     ))
 }

@@ -17,7 +17,7 @@ use fedflow_core::Dict;
 use toml::de::DeValue;
 
 use super::keys::{
-    self, CONFIG, GROUPS, LOAD_AHEAD, MATRIX, NAME, Place, REPEAT, TASKS, VARS, WORKDIR, WORKERS,
+    self, CONFIG, GROUPS, LOAD_AHEAD, MATRIX, NAME, Place, REPEAT, TASKS, UNTIL, VARS, WHEN, WORKDIR, WORKERS,
 };
 use super::templates::FlowScope;
 use super::values::{FlowReader, Identifier, Property};
@@ -52,6 +52,10 @@ pub(super) struct GroupTable {
     /// The variables for each combination of which the group, or those in it, are there.
     pub(super) matrix: Vec<Axis>,
     pub(super) repeat: Option<Property<NonZeroU32>>,
+    /// Whether the group is executed.
+    pub(super) when: Option<Property<bool>>,
+    /// Whether the rounds after one are left out.
+    pub(super) until: Option<Property<bool>>,
     pub(super) name: Option<Property<Identifier>>,
     /// Whether the tasks load while the group before still runs.
     pub(super) load_ahead: Option<Property<bool>>,
@@ -149,13 +153,21 @@ fn read_group(reader: &mut FlowReader, mut table: TomlTable<'_>, depth: usize) -
     let matrix = Axis::read_all(reader, MATRIX.entry(&mut table));
     let repeat = REPEAT.read(reader, &mut table);
     reader.visible.repeat |= REPEAT.entry(&mut table).is_some();
+    reader.visible.functions = true;
+    let when = WHEN.read(reader, &mut table);
+    let until = UNTIL.read(reader, &mut table);
+    reader.visible.functions = false;
+    if let (Some(until), None) = (UNTIL.entry(&mut table), REPEAT.entry(&mut table)) {
+        let hint = "repeat = 20 beside it says how many rounds there are at most";
+        reader.toml.error_with_hint(until.key_span, "`until` needs a `repeat` on the same table", hint);
+    }
     let name = NAME.read(reader, &mut table);
     let load_ahead = LOAD_AHEAD.read(reader, &mut table);
     let keys = SharedKeys::read(reader, &mut table);
     let body = read_body(reader, &mut table, name.as_ref(), depth);
     keys::finish(table, reader);
     reader.visible = outer;
-    Some(GroupTable { span, matrix, repeat, name, load_ahead, keys, body: body? })
+    Some(GroupTable { span, matrix, repeat, when, until, name, load_ahead, keys, body: body? })
 }
 
 /// A group has tasks or groups.

@@ -3,24 +3,26 @@
 mod inherited;
 mod least_tasks;
 mod made_up_id;
+mod needed_tasks;
+mod task_terms;
 
 use std::collections::{HashMap, HashSet};
-use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
 
-use fedflow_core::{ExpectedTimes, Name, Needs, Program};
+use fedflow_core::Name;
 
 use self::inherited::{Inherited, inherit};
 use self::least_tasks::{least_tasks, too_many};
 use self::made_up_id::made_up_id;
-use super::document::{
-    CommandTable, Document, GroupBody, GroupTable, MAX_TASKS, ProgramTable, TaskTable, WorkerEntry, evaluate,
-};
+use self::needed_tasks::NeededTasks;
+use self::task_terms::TermsMaker;
+use super::document::{Document, GroupBody, GroupTable, MAX_TASKS, TaskTable, WorkerEntry, evaluate};
+use super::group::condition::{Condition, ConditionKind};
 use super::group::{FlowGroup, Origin, WorkerTerms};
-use super::task::{FlowTask, FlowTaskTerms};
-use super::templates::{FlowScope, GroupScope, MatrixValues, Scope};
-use super::values::{Mistake, value_of};
+use super::task::FlowTask;
+use super::templates::{FlowScope, Function, GroupScope, MatrixValues, Scope};
+use super::values::{Mistake, Property, value_of};
 use crate::diagnostic::{Diagnostic, Diagnostics, SourceFile, Span};
 
 /// The groups of a flow, in the order of execution.
@@ -55,11 +57,18 @@ pub(crate) fn expand(
         expanded: Vec::new(),
         names: HashMap::new(),
         tasks: 0,
-        programs: HashMap::new(),
+        terms: TermsMaker::new(base_dir.to_owned()),
+        needed: NeededTasks::default(),
+        repeats: 0,
         found: Diagnostics::new(),
         reported: HashSet::new(),
     };
     expander.groups(&document.groups, &GroupScope::of_flow(names), &Inherited::default());
+    if expander.found.is_empty() {
+        for mistake in std::mem::take(&mut expander.needed).check(&expander.expanded) {
+            expander.report(mistake);
+        }
+    }
     expander.found.or(expander.expanded)
 }
 
@@ -73,8 +82,10 @@ struct Expander {
     names: HashMap<Name, u32>,
     /// The number of tasks so far.
     tasks: u64,
-    /// Worker programs by worker and kind, so that tasks share them.
-    programs: HashMap<(String, String), Arc<Program>>,
+    terms: TermsMaker,
+    needed: NeededTasks,
+    /// The number of repeats so far, each at one point of the matrices around it.
+    repeats: u32,
     found: Diagnostics,
     /// Where an error was reported: a mistake in one round is the same in all.
     reported: HashSet<Span>,
@@ -111,12 +122,33 @@ impl Expander {
             let message = format!("{rounds} rounds are more than the {MAX_TASKS} tasks that a flow may have");
             return self.report(Mistake::new(repeat.span, message));
         }
+        self.repeats += 1;
+        let repeat = self.repeats;
+        let mut until: Option<Arc<Condition>> = None;
         for round in 1..=rounds {
             if self.is_over() {
                 return;
             }
-            self.group(group, names.in_round(round), inherited);
+            let in_round = names.in_round(round);
+            let mut inside = inherited.clone();
+            inside.conditions.extend(until.take());
+            self.group(group, in_round.clone(), &inside);
+            until = group.until.as_ref().map(|until| {
+                let kind = ConditionKind::Until { repeat, round };
+                self.condition(until, &Arc::new(in_round), kind)
+            });
         }
+    }
+
+    /// A condition on the groups that follow.
+    fn condition(
+        &self,
+        property: &Property<bool>,
+        names: &Arc<GroupScope>,
+        kind: ConditionKind,
+    ) -> Arc<Condition> {
+        let first = u32::try_from(self.expanded.len() + 1).unwrap_or(u32::MAX);
+        Arc::new(Condition { property: property.clone(), names: Arc::clone(names), kind, first })
     }
 
     /// Whether going on would only find the same again.
@@ -127,10 +159,22 @@ impl Expander {
     fn group(&mut self, table: &GroupTable, names: GroupScope, outer: &Inherited) {
         let names = Arc::new(names);
         let scope = Scope::of_group(&names);
-        let inherited = match inherit(table, outer, &scope) {
+        let mut inherited = match inherit(table, outer, &scope) {
             Ok(inherited) => inherited,
             Err(mistake) => return self.report(mistake),
         };
+        match &table.when {
+            Some(when) if Function::ALL.iter().any(|function| when.uses(function.name())) => {
+                let when = self.condition(when, &names, ConditionKind::When);
+                inherited.conditions.push(when);
+            }
+            Some(when) => match when.get(&scope) {
+                Ok(true) => {}
+                Ok(false) => inherited.skipped = Some("its `when` does not hold".into()),
+                Err(mistake) => return self.report(mistake),
+            },
+            None => {}
+        }
         match &table.body {
             GroupBody::Groups(groups) => self.groups(groups, &names, &inherited),
             GroupBody::Tasks(tasks) => {
@@ -145,6 +189,8 @@ impl Expander {
                     limits: inherited.limits,
                     oom_signs: inherited.oom_signs,
                     load_ahead: inherited.load_ahead,
+                    skipped: inherited.skipped,
+                    conditions: inherited.conditions,
                     tasks: Vec::new(),
                     spans: inherited.spans,
                     scope: names,
@@ -231,6 +277,10 @@ impl Expander {
                 self.report_with_hint(Mistake::new(table.id_span(), message), hint);
                 continue;
             }
+            if let Err(mistake) = self.note_needs(table, group.index, &scope) {
+                self.report(mistake);
+                continue;
+            }
             // Each task has its own, so it is rendered again when the task is made. This only finds mistakes.
             if let Err(mistake) = value_of(table.keep.as_ref(), &scope) {
                 self.report(mistake);
@@ -238,7 +288,7 @@ impl Expander {
             }
             let terms = match &shared {
                 Some(terms) => Arc::clone(terms),
-                None => match self.terms(table, &matrix, &scope) {
+                None => match self.terms.terms(table, &matrix, &scope) {
                     Ok(terms) => Arc::new(terms),
                     Err(mistake) => {
                         self.report(mistake);
@@ -251,6 +301,16 @@ impl Expander {
             }
             group.tasks.push(FlowTask { task_id, point: u32::try_from(point).unwrap_or(u32::MAX), terms });
         }
+    }
+
+    /// Notes which tasks one needs. They are rendered again when the task is made.
+    fn note_needs(&mut self, table: &TaskTable, by: u32, scope: &Scope) -> Result<(), Mistake> {
+        for needs in &table.needs {
+            for text in needs.get(scope)?.0 {
+                self.needed.add(needs.span, text, by);
+            }
+        }
+        Ok(())
     }
 
     /// The id as it is written, or made from the matrix.
@@ -278,55 +338,6 @@ impl Expander {
                 self.report_with_hint(Mistake::new(table.id_span(), message), hint);
             })
             .ok()
-    }
-
-    /// What the tasks of a table share, or what one of them has for itself.
-    fn terms(
-        &mut self,
-        table: &Arc<TaskTable>,
-        matrix: &Arc<MatrixValues>,
-        scope: &Scope,
-    ) -> Result<FlowTaskTerms, Mistake> {
-        let load = value_of(table.expected_load.as_ref(), scope)?;
-        let train = value_of(table.expected_train.as_ref(), scope)?;
-        let expected = (load.is_some() || train.is_some())
-            .then(|| ExpectedTimes { load: load.unwrap_or_default(), train: train.unwrap_or_default() });
-        Ok(FlowTaskTerms {
-            program: self.program(&table.program, scope)?,
-            needs: Needs {
-                devices: value_of(table.devices.as_ref(), scope)?.map_or(1, NonZeroU32::get),
-                exclusive: value_of(table.exclusive.as_ref(), scope)?.unwrap_or(false),
-                memory: value_of(table.keys.estimate_memory.as_ref(), scope)?,
-                cuda_memory: value_of(table.keys.estimate_cuda_memory.as_ref(), scope)?,
-            },
-            device: value_of(table.keys.device.as_ref(), scope)?,
-            cwd: value_of(table.cwd.as_ref(), scope)?.map(|cwd| self.origin.base_dir.join(cwd)),
-            limits: table.keys.limits.get(scope)?,
-            expected,
-            table: Arc::clone(table),
-            matrix: Arc::clone(matrix),
-        })
-    }
-
-    /// The program; `None` for a command with templates.
-    fn program(&mut self, table: &ProgramTable, scope: &Scope) -> Result<Option<Arc<Program>>, Mistake> {
-        Ok(match table {
-            ProgramTable::Worker { worker, kind } => {
-                let key = (worker.get(scope)?, kind.get(scope)?);
-                let program = self.programs.entry(key).or_insert_with_key(|(worker, kind)| {
-                    Arc::new(Program::Worker { worker: worker.clone(), kind: kind.clone() })
-                });
-                Some(Arc::clone(program))
-            }
-            ProgramTable::Command { load, train } => {
-                if !(train.is_fixed() && load.as_ref().is_none_or(CommandTable::is_fixed)) {
-                    return Ok(None);
-                }
-                let base_dir = &self.origin.base_dir;
-                let load = load.as_ref().map(|load| load.render(base_dir, scope)).transpose()?;
-                Some(Arc::new(Program::Command { load, train: train.render(base_dir, scope)? }))
-            }
-        })
     }
 
     fn report(&mut self, mistake: Mistake) {

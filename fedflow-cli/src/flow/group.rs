@@ -1,5 +1,7 @@
 //! `FlowGroup`: a group of a flow, whose tasks are known; their parameters are rendered when it starts.
 
+pub(super) mod condition;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,10 +11,11 @@ use fedflow_core::{
     TaskSpec, Value,
 };
 
-use super::context::{ContextAnswers, FlowContext, NotedAnswers};
+use self::condition::Condition;
+use super::context::{AskedTask, ContextAnswers, FlowContext, NotedAnswers};
 use super::document::{CommandTable, ProgramTable};
 use super::task::FlowTask;
-use super::templates::{Answers, GroupScope, Scope};
+use super::templates::{Answer, Answers, Call, Function, GroupScope, Scope};
 use super::values::{KeepKey, Mistake};
 use crate::diagnostic::{SourceFile, Span};
 
@@ -35,8 +38,12 @@ pub struct FlowGroup {
     pub oom_signs: ExtraOomSigns,
     /// Whether the tasks start and load while the group before still runs.
     pub load_ahead: bool,
+    /// Why the tasks are skipped, if that is known before the flow runs.
+    pub skipped: Option<Arc<str>>,
     /// The tasks, in the order in which they are added.
     pub tasks: Vec<FlowTask>,
+    /// The conditions on which it is executed, the outermost first.
+    pub(super) conditions: Vec<Arc<Condition>>,
     pub(super) spans: KeySpans,
     pub(super) scope: Arc<GroupScope>,
     pub(super) origin: Arc<Origin>,
@@ -116,24 +123,33 @@ impl FlowGroup {
                 Err(mistake) => group.break_task(&task.task_id, self.origin.describe(&mistake))?,
             }
         }
-        Ok(())
+        self.skip_needy(group, &answers)
     }
 
-    /// The tasks, each as group and task, that the templates of one of this group's tasks ask for a result or a
-    /// directory. Rendering with what `context` knows shows it; what a failed template would have asked is not known.
+    /// Whether it is known only when the flow runs if it is executed.
+    #[must_use]
+    pub fn is_conditional(&self) -> bool {
+        self.skipped.is_none() && !self.conditions.is_empty()
+    }
+
+    /// The tasks that one of this group's tasks needs, or that its templates ask for a result or a directory. Rendering with what `context` knows shows it; what a failed template would have asked is not known.
     pub fn asked_by(
         &self,
         task: &FlowTask,
         context: &Arc<impl FlowContext + 'static>,
-    ) -> BTreeSet<(String, String)> {
+    ) -> BTreeSet<AskedTask> {
+        let needed = self.needed_by(task);
+        let mut asked: BTreeSet<AskedTask> =
+            needed.into_iter().map(|(group, task)| AskedTask { group, task: Some(task) }).collect();
         if task.is_fixed() {
-            return BTreeSet::new();
+            return asked;
         }
         let noted = Arc::new(NotedAnswers::new(Arc::clone(context)));
         let answers: Arc<dyn Answers> = Arc::<NotedAnswers<_>>::clone(&noted);
         // A task whose templates fail asks, too.
         let _ = self.render(task, &answers, Parts::All);
-        noted.take()
+        asked.extend(noted.take());
+        asked
     }
 
     /// The group without parameters, and with commands as they are written: enough to simulate or to print it.
@@ -141,7 +157,11 @@ impl FlowGroup {
     /// # Errors
     /// Never for a group that came from a flow file, as its names are unique.
     pub fn outline(&self) -> Result<TaskGroup, GroupError> {
-        self.of_first(self.tasks.len(), |task| self.outline_of(task))
+        let mut group = self.of_first(self.tasks.len(), |task| self.outline_of(task))?;
+        if let Some(reason) = &self.skipped {
+            group.skip_all(reason);
+        }
+        Ok(group)
     }
 
     /// A task as it will be, as far as that is known before the flow runs: what is known only later stands in its command as
@@ -216,7 +236,43 @@ impl FlowGroup {
                 }
             }
         }
+        self.skip_needy(&mut group, answers)?;
         Ok(group)
+    }
+
+    /// Has those tasks be skipped that need one without a result. Whether a group that still runs will have them is not
+    /// asked yet.
+    fn skip_needy(&self, group: &mut TaskGroup, answers: &Arc<dyn Answers>) -> Result<(), GroupError> {
+        for task in &self.tasks {
+            let unmet = self.needed_by(task).into_iter().find(|(group, task)| {
+                let (group, task) = (group.clone(), Some(task.clone()));
+                let answer = answers.answer(&Call { function: Function::Result, group, task });
+                matches!(answer, Answer::Value(value) if value.is_none())
+            });
+            if let Some((needed_group, needed)) = unmet {
+                let reason = format!("it needs {needed_group}/{needed}, which has no result");
+                group.skip_task(&task.task_id, &reason)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The tasks that a task needs, each as group and task. They can be rendered: that was tried when the flow was read.
+    fn needed_by(&self, task: &FlowTask) -> Vec<(String, String)> {
+        let needs = &task.terms.table.needs;
+        if needs.is_empty() {
+            return Vec::new();
+        }
+        let scope = Scope::new(&self.scope, &task.terms.matrix, task.point as usize);
+        let texts = needs.iter().filter_map(|needs| needs.get(&scope).ok()).flat_map(|needs| needs.0);
+        texts
+            .filter_map(|text| text.split_once('/').map(|(group, task)| (group.into(), task.into())))
+            .collect()
+    }
+
+    /// A template's failure, as a message that is the same wherever the flow file lies.
+    pub(super) fn describe(&self, mistake: &Mistake) -> String {
+        self.origin.describe(mistake)
     }
 
     /// The task if it has no template that is rendered late.

@@ -1,6 +1,8 @@
 //! The keys of a flow file. Each is declared here and nowhere else: its type, the tables in which it may stand, and
 //! its help.
 
+pub(super) mod json_schema;
+
 use std::fmt::Write as _;
 use std::marker::PhantomData;
 use std::num::NonZeroU32;
@@ -9,7 +11,7 @@ use std::time::Duration;
 use fedflow_core::{Pin, Size};
 
 use super::templates::Number;
-use super::values::{FlowReader, FromValue, Identifier, KeepKey, Property, ValueForm};
+use super::values::{FlowReader, FromValue, Identifier, KeepKey, Property, Shape, ValueForm};
 use crate::toml_reader::{TomlEntry, TomlReader, TomlTable};
 
 /// A key whose value is a `T`.
@@ -25,6 +27,8 @@ pub(crate) struct KeyInfo {
     pub(crate) name: &'static str,
     /// The form of its value, in words.
     pub(crate) form: &'static str,
+    /// The form of its value, for editors.
+    pub(crate) shape: Shape,
     /// The tables in which it may stand.
     pub(crate) places: &'static [Place],
     pub(crate) help: &'static str,
@@ -48,6 +52,7 @@ macro_rules! keys {
             pub(crate) const $constant: FlowKey<$type> = FlowKey::new(KeyInfo {
                 name: $name,
                 form: <$type as ValueForm>::FORM,
+                shape: <$type as ValueForm>::SHAPE,
                 places: &[$(Place::$place),+],
                 help: $help,
             });
@@ -65,12 +70,14 @@ keys! {
     WORKERS: Tables = "workers" in [Flow], "The worker programs: [workers.NAME].";
     GROUPS: Tables = "groups" in [Flow, Group], "The groups, in the order in which they run; a group may hold groups.";
     REPEAT: NonZeroU32 = "repeat" in [Group], "How many rounds the group, or the groups in it, run; a template may use `[vars]` and the variables of matrices around it.";
+    UNTIL: bool = "until" in [Group], "Asked after each round of a `repeat`, and may use `result` and `results`: if it is true, the rounds left are skipped. It is false while a result that it asks for is missing.";
     LOAD_AHEAD: bool = "load-ahead" in [Group], "Whether the tasks start and load while the group before still runs.";
     TASKS: Tables = "tasks" in [Group], "The tasks of the group, in the order in which they are added.";
 
     ID: Identifier = "id" in [Task], "The id of the task, unique in its group; with a matrix it may be left out.";
     MATRIX: Variables = "matrix" in [Group, Task], "Makes one task, or the group or the groups in it, for each combination of the variables' values. With `repeat`, the rounds run for each combination.";
-    WHEN: bool = "when" in [Task], "Whether the task exists; asked for each combination of the variables' values.";
+    WHEN: bool = "when" in [Group, Task], "Whether a task exists, asked for each combination of its variables' values. On a group, whether it is executed: it may use `result` and `results`, and if it is false, the tasks are skipped.";
+    NEEDS: OneOrMoreTasks = "needs" in [Task], "Tasks of earlier groups, each as GROUP/TASK: if one of them has no result, this task is skipped.";
     WORKER: String = "worker" in [Task], "The worker program that runs the task.";
     KIND: String = "kind" in [Task], "The task kind, one that the worker lists.";
     PARAMS: AnyTable = "params" in [Task], "What a worker's task is given before it loads.";
@@ -111,7 +118,7 @@ keys! {
 
 /// Forms that have a reader of their own.
 macro_rules! forms {
-    ($($type:ident = $form:literal;)+) => {
+    ($($type:ident = $form:literal, $shape:expr;)+) => {
         $(
             #[doc = concat!("The form of a key: ", $form, ".")]
             #[derive(Debug, Clone, Copy)]
@@ -119,21 +126,23 @@ macro_rules! forms {
 
             impl ValueForm for $type {
                 const FORM: &'static str = $form;
+                const SHAPE: Shape = $shape;
             }
         )+
     };
 }
 
 forms! {
-    FixedText = "text, no template";
-    AnyTable = "a table";
-    Tables = "a list of tables";
-    TextList = "a list of texts";
-    AnyList = "a list";
-    Variables = "a table of lists, ranges { from, to, step } and samples { sample, of }";
-    OneOrMoreTexts = "a text, or a list of them";
-    OneOrMoreCodes = "a number from 1 to 255, or a list of them";
-    ProtocolName = "\"ipc\" or \"json\"";
+    FixedText = "text, no template", Shape::Text;
+    AnyTable = "a table", Shape::Table;
+    Tables = "a list of tables", Shape::Tables;
+    TextList = "a list of texts", Shape::TextList;
+    AnyList = "a list", Shape::List;
+    Variables = "a table of lists, ranges { from, to, step } and samples { sample, of }", Shape::Variables;
+    OneOrMoreTexts = "a text, or a list of them", Shape::OneOrMoreTexts;
+    OneOrMoreTasks = "a text, or a list of them", Shape::OneOrMoreTexts;
+    OneOrMoreCodes = "a number from 1 to 255, or a list of them", Shape::OneOrMoreCodes;
+    ProtocolName = "\"ipc\" or \"json\"", Shape::Protocol;
 }
 
 impl<T> FlowKey<T> {

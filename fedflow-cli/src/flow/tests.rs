@@ -43,6 +43,11 @@ impl FlowContext for Known {
     fn result(&self, group: &str, task: &str) -> Option<Dict> {
         self.results.get(&(group.into(), task.into())).cloned()
     }
+
+    fn results(&self, group: &str) -> Dict {
+        let of_group = self.results.iter().filter(|((of, _), _)| of == group);
+        of_group.map(|((_, task), result)| (task.as_str(), result.clone())).collect()
+    }
 }
 
 /// No task has run.

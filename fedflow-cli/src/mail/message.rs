@@ -28,8 +28,8 @@ pub(crate) struct MailMessage {
 pub(super) struct GroupNotice {
     /// The name of the group.
     pub(super) group: Name,
-    /// The numbers of tasks that finished, failed, were cancelled.
-    pub(super) counts: [u64; 3],
+    /// The numbers of tasks that finished, failed, were cancelled, were skipped.
+    pub(super) counts: [u64; 4],
     /// The report of the group, bounded.
     pub(super) text: String,
     /// The HTML page of the group.
@@ -41,7 +41,7 @@ pub(super) struct GroupNotice {
 pub(super) struct PendingGroups {
     first: Option<Name>,
     groups: u64,
-    counts: [u64; 3],
+    counts: [u64; 4],
     text: String,
     /// The number of groups that are not in the text.
     left_out: u64,
@@ -62,7 +62,7 @@ impl MailMessage {
             RunOutcome::Stopped => "stopped",
             RunOutcome::Failed => "failed",
         };
-        let numbers = [counts.finished, counts.failed, counts.cancelled];
+        let numbers = [counts.finished, counts.failed, counts.cancelled, counts.skipped];
         let counts = numbers.map(|count| u64::try_from(count).unwrap_or(u64::MAX));
         let mut body = format!("Run directory: {}\n", shown(run_dir));
         if page.exists() {
@@ -124,13 +124,16 @@ pub(super) fn bounded(text: &[u8]) -> String {
     format!("{}\n(cut: the report has the rest)\n", &text[..end])
 }
 
-fn subject(flow: &str, what: &str, [finished, failed, cancelled]: [u64; 3]) -> String {
+fn subject(flow: &str, what: &str, [finished, failed, cancelled, skipped]: [u64; 4]) -> String {
     let mut subject = format!("[fedflow] {}: {what}, {} finished", clip(&escape(flow), MAX_NAME), finished);
     if failed > 0 {
         let _ = write!(subject, ", {failed} failed");
     }
     if cancelled > 0 {
         let _ = write!(subject, ", {cancelled} cancelled");
+    }
+    if skipped > 0 {
+        let _ = write!(subject, ", {skipped} skipped");
     }
     subject
 }
@@ -145,7 +148,7 @@ mod tests {
 
     fn notice(group: &str, text: &str) -> GroupNotice {
         let group = Name::new(group).unwrap();
-        GroupNotice { group, counts: [3, 1, 0], text: text.into(), page: PathBuf::from("/nowhere/g.html") }
+        GroupNotice { group, counts: [3, 1, 0, 0], text: text.into(), page: PathBuf::from("/nowhere/g.html") }
     }
 
     #[test]
@@ -162,7 +165,7 @@ mod tests {
     #[test]
     fn a_subject_is_one_line_and_bounded() {
         let subject =
-            subject(&format!("a\r\nBcc: eve@example.org{}", "x".repeat(1000)), "run complete", [1, 0, 2]);
+            subject(&format!("a\r\nBcc: eve@example.org{}", "x".repeat(1000)), "run complete", [1, 0, 2, 0]);
         assert!(
             subject.starts_with("[fedflow] a\\r\\nBcc: eve") && subject.chars().count() < 200,
             "{subject}"

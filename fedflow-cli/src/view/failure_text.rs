@@ -115,6 +115,7 @@ fn cause(error: &Failure, device: Option<Device>) -> String {
         FailureKind::Protocol => "protocol broken",
         FailureKind::Spawn => "could not be started",
         FailureKind::Cancelled => "cancelled",
+        FailureKind::Skipped => "skipped",
     };
     format!("{kind} in {}", place(error.stage, device))
 }

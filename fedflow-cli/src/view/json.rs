@@ -101,10 +101,14 @@ enum Details<'a> {
         others: u64,
         killed: bool,
     },
+    Skipped {
+        reason: &'a str,
+    },
     GroupFinished {
         finished: u64,
         failed: u64,
         cancelled: u64,
+        skipped: u64,
     },
     RunFinished {
         outcome: &'a RunOutcome,
@@ -157,7 +161,8 @@ impl Observer for JsonView {
         #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 are far below 2^53")]
         let time = millis as f64 / 1_000.0;
         let (group, task, attempt) = match event.task() {
-            Some((group, task, attempt)) => (Some(group), Some(task), Some(attempt)),
+            // A task that was skipped had no attempt.
+            Some((group, task, attempt)) => (Some(group), Some(task), (attempt > 0).then_some(attempt)),
             None => (group_of(event), None, None),
         };
         let device = self.device(event);
@@ -221,9 +226,13 @@ impl<'a> Details<'a> {
             RunEvent::TaskLeftRunning { left, .. } => {
                 Self::LeftRunning { processes: &left.processes, others: left.others, killed: left.killed }
             }
-            RunEvent::GroupFinished { finished, failed, cancelled, .. } => {
-                Self::GroupFinished { finished: *finished, failed: *failed, cancelled: *cancelled }
-            }
+            RunEvent::TaskSkipped { reason, .. } => Self::Skipped { reason },
+            RunEvent::GroupFinished { finished, failed, cancelled, skipped, .. } => Self::GroupFinished {
+                finished: *finished,
+                failed: *failed,
+                cancelled: *cancelled,
+                skipped: *skipped,
+            },
             RunEvent::RunFinished { outcome } => Self::RunFinished { outcome },
             RunEvent::TaskLoading { .. }
             | RunEvent::TaskItem { .. }
@@ -340,7 +349,7 @@ mod tests {
         {"event":"task-finished","time":1700000003.123,"group":"g","task":"0","attempt":1,"device":"cpu","load_seconds":0.25,"train_seconds":1.5,"result":{"accuracy":0.5}}
         {"event":"task-retried","time":1700000004.123,"group":"g","task":"1","attempt":1,"device":"cuda:0","error":{"stage":"train","kind":"oom","message":"no room for 2GB","stderr_tail":""},"data_kept":true,"delay_seconds":2.0}
         {"event":"task-failed","time":1700000004.123,"group":"g","task":"1","attempt":2,"device":"cuda:0","load_seconds":0.25,"train_seconds":3.0,"error":{"stage":"train","kind":"killed","message":"signal 9","stderr_tail":"last words"}}
-        {"event":"group-finished","time":1700000004.123,"group":"g","task":null,"attempt":null,"device":null,"finished":1,"failed":1,"cancelled":0}
+        {"event":"group-finished","time":1700000004.123,"group":"g","task":null,"attempt":null,"device":null,"finished":1,"failed":1,"cancelled":0,"skipped":0}
         {"event":"run-finished","time":1700000004.123,"group":null,"task":null,"attempt":null,"device":null,"outcome":"complete"}
         "#);
     }

@@ -190,7 +190,7 @@ fn render_group(palette: Palette, tasks: &LiveTasks, now: Time, columns: usize) 
     let fraction = group.done() as f64 / group.total.max(1) as f64;
     let bar = palette.bar(fraction, (columns / 4).clamp(8, 40));
     let mut parts = vec![format!("{}/{}", wording::count(group.done()), wording::count(group.total))];
-    parts.extend(exceptions(palette, group.failed, group.cancelled));
+    parts.extend(exceptions(palette, [group.failed, group.cancelled, group.skipped]));
     if group.retried > 0 {
         let retried = format!("{} tried again", wording::count(group.retried));
         parts.push(palette.paint(Ink::Warn, retried));

@@ -31,6 +31,7 @@ pub(super) struct LiveGroup {
     pub(super) finished: u64,
     pub(super) failed: u64,
     pub(super) cancelled: u64,
+    pub(super) skipped: u64,
     pub(super) retried: u64,
 }
 
@@ -91,7 +92,7 @@ impl LiveTasks {
                     return self.end(event);
                 }
             }
-            RunEvent::TaskFinished { .. } | RunEvent::TaskFailed { .. } => {
+            RunEvent::TaskFinished { .. } | RunEvent::TaskFailed { .. } | RunEvent::TaskSkipped { .. } => {
                 self.count(event);
                 return self.end(event);
             }
@@ -166,6 +167,7 @@ impl LiveTasks {
                 count.cancelled += 1;
             }
             RunEvent::TaskFailed { .. } => count.failed += 1,
+            RunEvent::TaskSkipped { .. } => count.skipped += 1,
             _ if made_room(event) => {}
             _ => count.retried += 1,
         }
@@ -174,12 +176,12 @@ impl LiveTasks {
 
 impl LiveGroup {
     fn new(name: Name, since: Time, total: u64) -> Self {
-        Self { name, since, total, finished: 0, failed: 0, cancelled: 0, retried: 0 }
+        Self { name, since, total, finished: 0, failed: 0, cancelled: 0, skipped: 0, retried: 0 }
     }
 
     /// The number of tasks with an outcome.
     pub(super) fn done(&self) -> u64 {
-        self.finished + self.failed + self.cancelled
+        self.finished + self.failed + self.cancelled + self.skipped
     }
 }
 

@@ -55,7 +55,7 @@ impl PlainView {
         if time.since(self.counted.max(group.since)) >= BETWEEN_COUNTS {
             let done = format!("{} of {} done", wording::count(group.done()), wording::count(group.total));
             let mut parts = vec![done];
-            parts.extend(exceptions(self.palette, group.failed, group.cancelled));
+            parts.extend(exceptions(self.palette, [group.failed, group.cancelled, group.skipped]));
             parts.extend(self.tasks.time_left(time).map(|left| format!("{} left", wording::clock(left))));
             let line = format!("{}: {}", group.name, wording::list(parts));
             self.line(time, &line);
@@ -86,7 +86,9 @@ impl Observer for PlainView {
                     self.line(time, &format!("{head} starts its tasks as {order}"));
                 }
             }
-            RunEvent::TaskFinished { .. } | RunEvent::TaskFailed { .. } => self.task_over(time, event),
+            RunEvent::TaskFinished { .. } | RunEvent::TaskFailed { .. } | RunEvent::TaskSkipped { .. } => {
+                self.task_over(time, event);
+            }
             RunEvent::GroupFinished { .. } => {
                 if let Some(line) = render_group_end(self.palette, event, time.since(since)) {
                     self.line(time, &line);
@@ -107,17 +109,19 @@ impl Observer for PlainView {
 
 /// The line for a group that is over; `None` for other events.
 pub(super) fn render_group_end(palette: Palette, event: &RunEvent, took: Duration) -> Option<String> {
-    let RunEvent::GroupFinished { group, finished, failed, cancelled } = event else { return None };
+    let RunEvent::GroupFinished { group, finished, failed, cancelled, skipped } = event else { return None };
     let mut parts = vec![palette.paint(Ink::Good, format_args!("{} finished", wording::count(*finished)))];
-    parts.extend(exceptions(palette, *failed, *cancelled));
+    parts.extend(exceptions(palette, [*failed, *cancelled, *skipped]));
     let (name, took) = (palette.paint(Ink::Strong, group), wording::duration(took));
     Some(format!("{name} over after {took}: {}", wording::list(parts)))
 }
 
-/// The numbers of failed and of cancelled tasks, each left out if it is 0.
-pub(super) fn exceptions(palette: Palette, failed: u64, cancelled: u64) -> impl Iterator<Item = String> {
-    [(failed, Ink::Bad, "failed"), (cancelled, Ink::Warn, "cancelled")]
+/// The numbers of failed, of cancelled and of skipped tasks, each left out if it is 0.
+pub(super) fn exceptions(palette: Palette, numbers: [u64; 3]) -> impl Iterator<Item = String> {
+    numbers
         .into_iter()
+        .zip([(Ink::Bad, "failed"), (Ink::Warn, "cancelled"), (Ink::Dim, "skipped")])
+        .map(|(number, (ink, word))| (number, ink, word))
         .filter(|(number, ..)| *number > 0)
         .map(move |(number, ink, word)| palette.paint(ink, format_args!("{} {word}", wording::count(number))))
 }

@@ -42,6 +42,8 @@ pub struct Counts {
     pub failed: u64,
     /// Tasks that were cancelled.
     pub cancelled: u64,
+    /// Tasks that were skipped, which is no failure.
+    pub skipped: u64,
 }
 
 #[derive(Debug)]
@@ -61,6 +63,7 @@ impl RunSummary {
             counts.finished += group.finished;
             counts.failed += group.failed;
             counts.cancelled += group.cancelled;
+            counts.skipped += group.skipped;
         }
         counts
     }
@@ -108,14 +111,17 @@ impl Observer for RunSummary {
             }
             // The engine's counts include what earlier sessions finished of this group, but groups that were over by
             // then have no event: the sum would be neither the run's nor this session's.
-            RunEvent::GroupFinished { finished, failed, cancelled, .. } => {
-                let (finished, failed, cancelled) = match seen {
-                    Some(seen) if self.session > 1 => (seen.finished, seen.failed, seen.cancelled),
-                    _ => (*finished, *failed, *cancelled),
+            RunEvent::GroupFinished { finished, failed, cancelled, skipped, .. } => {
+                let [finished, failed, cancelled, skipped] = match seen {
+                    Some(seen) if self.session > 1 => {
+                        [seen.finished, seen.failed, seen.cancelled, seen.skipped]
+                    }
+                    _ => [*finished, *failed, *cancelled, *skipped],
                 };
                 self.closed.finished += finished;
                 self.closed.failed += failed;
                 self.closed.cancelled += cancelled;
+                self.closed.skipped += skipped;
             }
             RunEvent::RunFinished { outcome } => self.outcome = Some(outcome.clone()),
             _ => {}
@@ -129,7 +135,7 @@ pub(super) fn render_summary(palette: Palette, summary: &RunSummary, report: Opt
     let ink = if counts.failed == 0 { Ink::Good } else { Ink::Strong };
     let finished = format!("{} finished", wording::counted(counts.finished, "task"));
     let mut parts = vec![palette.paint(ink, finished)];
-    parts.extend(exceptions(palette, counts.failed, counts.cancelled));
+    parts.extend(exceptions(palette, [counts.failed, counts.cancelled, counts.skipped]));
     let interrupted = summary.interrupted();
     if interrupted > 0 {
         let interrupted = format!("{} interrupted", wording::count(interrupted));
@@ -330,6 +336,6 @@ mod tests {
         for event in [group_started("g", 9), finished("g", "0", 1), group_finished("g", 8, 1, 0)] {
             summary.announce(at(1), &event);
         }
-        assert_eq!(summary.counts(), Counts { finished: 8, failed: 1, cancelled: 0 });
+        assert_eq!(summary.counts(), Counts { finished: 8, failed: 1, cancelled: 0, skipped: 0 });
     }
 }

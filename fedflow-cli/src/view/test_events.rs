@@ -128,7 +128,7 @@ pub(super) fn retried(group: &str, task: &str, attempt: u32, data_kept: bool) ->
 }
 
 pub(super) fn group_finished(group: &str, finished: u64, failed: u64, cancelled: u64) -> RunEvent {
-    RunEvent::GroupFinished { group: name(group), finished, failed, cancelled }
+    RunEvent::GroupFinished { group: name(group), finished, failed, cancelled, skipped: 0 }
 }
 
 pub(super) fn run_finished(outcome: RunOutcome) -> RunEvent {

@@ -97,6 +97,16 @@ impl<W: Workers, P: DevicePool, O: Observer> Drive<W, P, O> {
         }
     }
 
+    /// What becomes of a task is told after the start of its group: one that is not run has its outcome before any starts.
+    fn announce_group_of(&mut self, event: &RunEvent) {
+        let Some((of, ..)) = event.task() else { return };
+        let is_its = |start: &RunEvent| matches!(start, RunEvent::GroupStarted { group, .. } if group == of);
+        let untold = self.untold_starts.iter().find(|(_, start)| is_its(start)).map(|(index, _)| *index);
+        if let Some(index) = untold {
+            self.announce_group(index);
+        }
+    }
+
     /// Makes a group the active one and goes on until it is done. Returns how many of its tasks have no outcome, as the run
     /// was stopped.
     pub(super) fn run_group(
@@ -211,6 +221,7 @@ impl<W: Workers, P: DevicePool, O: Observer> Drive<W, P, O> {
             SchedulerOutput::Release(lease) => self.ports.pool.release(lease),
             SchedulerOutput::Withdraw(holder) => self.ports.pool.withdraw(holder),
             SchedulerOutput::Tell(event) => {
+                self.announce_group_of(&event);
                 groups.apply(&event)?;
                 self.tell(event);
             }

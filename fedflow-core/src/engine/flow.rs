@@ -44,6 +44,8 @@ pub struct GroupSummary {
     pub failed: u64,
     /// How many were cancelled.
     pub cancelled: u64,
+    /// How many were skipped, which is no failure.
+    pub skipped: u64,
 }
 
 impl<W: Workers, P: DevicePool, O: Observer> Flow<W, P, O> {
@@ -136,7 +138,7 @@ impl<W: Workers, P: DevicePool, O: Observer> Flow<W, P, O> {
         let opened = match self.ahead.take() {
             None => self.open(group, index)?,
             Some(ahead) if ahead.name == group.group_name() => {
-                opening::broken(group).for_each(|input| self.drive.handle(input));
+                opening::not_run(group).for_each(|input| self.drive.handle(input));
                 ahead
             }
             Some(ahead) => {
@@ -169,8 +171,8 @@ impl<W: Workers, P: DevicePool, O: Observer> Flow<W, P, O> {
         }
         group.leave_processes();
         let summary = self.summarise(group);
-        let GroupSummary { finished, failed, cancelled } = summary;
-        self.drive.tell(RunEvent::GroupFinished { group: name, finished, failed, cancelled });
+        let GroupSummary { finished, failed, cancelled, skipped } = summary;
+        self.drive.tell(RunEvent::GroupFinished { group: name, finished, failed, cancelled, skipped });
         self.drive.settle(&mut groups)?;
         Ok(summary)
     }
@@ -195,6 +197,9 @@ impl<W: Workers, P: DevicePool, O: Observer> Flow<W, P, O> {
             match (task.status(), task.failure()) {
                 (TaskStatus::Exception, Some(failure)) if failure.kind == FailureKind::Cancelled => {
                     summary.cancelled += 1;
+                }
+                (TaskStatus::Exception, Some(failure)) if failure.kind == FailureKind::Skipped => {
+                    summary.skipped += 1;
                 }
                 (TaskStatus::Exception, _) => summary.failed += 1,
                 _ => summary.finished += 1,

@@ -21,6 +21,9 @@ pub enum FlowError {
     /// A task of an earlier group failed, and `task.on-failure` is `stop`.
     #[error("a task of an earlier group failed")]
     EarlierFailure,
+    /// Whether a group is to be executed cannot be told.
+    #[error("{0}")]
+    Undecided(String),
     /// The run's records cannot be written any more.
     #[error("the run's records cannot be written: {0}")]
     Recording(String),

@@ -88,11 +88,14 @@ pub(super) fn check(
     Ok(())
 }
 
-/// The tasks of a group that loaded ahead and have turned out to be broken by now.
-pub(super) fn broken(group: &TaskGroup) -> impl Iterator<Item = SchedulerInput> {
-    (0..).zip(group.tasks()).filter_map(|(place, task)| {
-        let message = task.broken().filter(|_| !task.status().is_over())?;
+/// The tasks of a group that loaded ahead and have turned out by now to be broken, or not to be run.
+pub(super) fn not_run(group: &TaskGroup) -> impl Iterator<Item = SchedulerInput> {
+    (0..).zip(group.tasks()).filter(|(_, task)| !task.status().is_over()).filter_map(|(place, entry)| {
         let task = TaskKey { group: group.index(), place };
-        Some(SchedulerInput::Broken { task, message: message.to_owned() })
+        match (entry.skipped(), entry.broken()) {
+            (Some(reason), _) => Some(SchedulerInput::Skip { task, reason: reason.to_owned() }),
+            (None, Some(message)) => Some(SchedulerInput::Broken { task, message: message.to_owned() }),
+            (None, None) => None,
+        }
     })
 }

@@ -215,6 +215,15 @@ pub enum RunEvent {
         /// Why the task failed.
         error: Failure,
     },
+    /// The task is not run, as a condition in its flow did not hold. This is its outcome, and no failure.
+    TaskSkipped {
+        /// The task's group.
+        group: Name,
+        /// The task.
+        task: Name,
+        /// Why it is not run.
+        reason: String,
+    },
     /// An attempt has failed, and another one follows.
     TaskRetried {
         /// The task's group.
@@ -281,6 +290,9 @@ pub enum RunEvent {
         failed: u64,
         /// How many were cancelled.
         cancelled: u64,
+        /// How many were skipped.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        skipped: u64,
     },
     /// The run, or this session of it, ends.
     RunFinished {
@@ -317,6 +329,7 @@ impl RunEvent {
             Self::TaskReleased { .. } => "task-released",
             Self::TaskFinished { .. } => "task-finished",
             Self::TaskFailed { .. } => "task-failed",
+            Self::TaskSkipped { .. } => "task-skipped",
             Self::TaskRetried { .. } => "task-retried",
             Self::TaskMemory { .. } => "task-memory",
             Self::TaskLeftRunning { .. } => "task-left-running",
@@ -333,6 +346,7 @@ impl RunEvent {
             self,
             Self::TaskFinished { .. }
                 | Self::TaskFailed { .. }
+                | Self::TaskSkipped { .. }
                 | Self::GroupFinished { .. }
                 | Self::RunFinished { .. }
         )
@@ -355,10 +369,17 @@ impl RunEvent {
             | Self::TaskMemory { group, task, attempt, .. }
             | Self::TaskLeftRunning { group, task, attempt, .. }
             | Self::TaskExited { group, task, attempt } => Some((group, task, *attempt)),
+            // It is the outcome of no attempt.
+            Self::TaskSkipped { group, task, .. } => Some((group, task, 0)),
             Self::RunStarted { .. }
             | Self::GroupStarted { .. }
             | Self::GroupFinished { .. }
             | Self::RunFinished { .. } => None,
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }

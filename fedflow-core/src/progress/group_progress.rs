@@ -7,6 +7,7 @@ use crate::model::chosen_order::ChosenOrder;
 use crate::model::name::Name;
 use crate::model::name_index::{NameIndex, Named};
 use crate::model::run_event::RunEvent;
+use crate::model::value::Dict;
 use crate::progress::task_progress::{Moment, OutcomeKind, TaskNotes, TaskProgress, Workdir};
 
 /// How far a group has come.
@@ -48,6 +49,8 @@ pub struct TaskCounts {
     pub failed: usize,
     /// Those that were cancelled.
     pub cancelled: usize,
+    /// Those that were skipped, which is no failure.
+    pub skipped: usize,
     /// Those that have not ended.
     pub open: usize,
     /// Those that have a process.
@@ -129,7 +132,7 @@ impl<N: TaskNotes> GroupProgress<N> {
 
     /// The group begins, or begins again in a later session, with these tasks. What is known of its tasks stays if
     /// the group is made of the same; else only the numbers of their attempts do, as their directories are there.
-    pub(super) fn begin(&mut self, fingerprint: u64, fingerprints: &[u64], ids: &[Name]) {
+    pub(super) fn begin(&mut self, fingerprint: u64, fingerprints: &[u64], ids: &[Name], params: &[Dict]) {
         let is_other = self.fingerprint.is_some_and(|known| known != fingerprint);
         if is_other {
             self.started = None;
@@ -144,6 +147,11 @@ impl<N: TaskNotes> GroupProgress<N> {
         let is_told = fingerprints.len() == ids.len();
         self.fingerprints =
             if is_told { fingerprints.iter().copied().map(Some).collect() } else { Vec::new() };
+        for (id, params) in ids.iter().zip(params) {
+            if let Some(place) = self.places.find(id.as_str(), &self.tasks) {
+                self.tasks[place].params = params.clone();
+            }
+        }
     }
 
     /// Puts the tasks in the order in which they were added. Tasks of the same group that were not announced come last.
@@ -217,6 +225,7 @@ impl TaskCounts {
                 OutcomeKind::Finished => counts.finished += 1,
                 OutcomeKind::Exception => counts.failed += 1,
                 OutcomeKind::Cancelled => counts.cancelled += 1,
+                OutcomeKind::Skipped => counts.skipped += 1,
                 OutcomeKind::Open => counts.open += 1,
             }
             counts.running += usize::from(task.phase.is_some());

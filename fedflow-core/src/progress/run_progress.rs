@@ -220,11 +220,18 @@ impl<N: TaskNotes> RunProgress<N> {
         let moment = self.moment(unix_time);
         match event {
             RunEvent::GroupStarted {
-                group, index, workdir, fingerprint, tasks, fingerprints, order, ..
+                group,
+                index,
+                workdir,
+                fingerprint,
+                tasks,
+                fingerprints,
+                params,
+                order,
             } => {
                 self.make_room(group, *index, moment.session);
                 let group = self.group_mut(group);
-                group.begin(*fingerprint, fingerprints, tasks);
+                group.begin(*fingerprint, fingerprints, tasks, params);
                 (group.index, group.session) = (*index, Some(moment.session));
                 group.workdir.clone_from(workdir);
                 group.order = order.or(group.order);

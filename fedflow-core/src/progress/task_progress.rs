@@ -6,7 +6,7 @@ use std::ops::Deref;
 use crate::model::device::Device;
 use crate::model::name::Name;
 use crate::model::name_index::Named;
-use crate::model::outcome::failure::{Failure, FailureKind};
+use crate::model::outcome::failure::{Failure, FailureKind, Stage};
 use crate::model::run_event::RunEvent;
 use crate::model::value::Dict;
 
@@ -17,6 +17,8 @@ use crate::model::value::Dict;
 pub struct TaskProgress<N = ()> {
     /// Its identifier.
     pub id: Name,
+    /// Its parameters, as far as they are told: where it stands in an experiment. Empty in journals of earlier versions.
+    pub params: Dict,
     /// The highest number of an attempt so far; 0 if there was none.
     pub attempts: u32,
     /// Where its process is; `None` if it has no process.
@@ -76,7 +78,7 @@ pub enum TaskPhase {
 pub enum TaskOutcome {
     /// With a result.
     Finished(Dict),
-    /// Without a result: it failed for good or was cancelled.
+    /// Without a result: it failed for good, was cancelled or skipped.
     Failed(Box<Failure>),
 }
 
@@ -87,6 +89,8 @@ pub enum OutcomeKind {
     Exception,
     /// It was cancelled.
     Cancelled,
+    /// It was not to be run, which is no failure.
+    Skipped,
     /// It has not ended.
     Open,
     /// It has its result.
@@ -107,6 +111,7 @@ impl<N: TaskNotes> TaskProgress<N> {
     pub(super) fn new(id: Name) -> Self {
         Self {
             id,
+            params: Dict::new(),
             attempts: 0,
             phase: None,
             since: 0.0,
@@ -160,6 +165,13 @@ impl<N: TaskNotes> TaskProgress<N> {
             RunEvent::TaskFailed { device, error, .. } if self.outcome.is_none() => {
                 self.device = device.or(self.device);
                 self.outcome = Some(TaskOutcome::Failed(Box::new(error.clone())));
+            }
+            RunEvent::TaskSkipped { reason, .. } if self.outcome.is_none() => {
+                // What had loaded ahead counts no attempt.
+                self.attempts = self.attempts.saturating_sub(u32::from(self.only_waits));
+                (self.only_waits, self.phase) = (false, None);
+                let skipped = Failure::new(Stage::Start, FailureKind::Skipped, reason);
+                self.outcome = Some(TaskOutcome::Failed(Box::new(skipped)));
             }
             // The process of an earlier attempt may be gone late.
             RunEvent::TaskExited { .. } if attempt == self.attempts => self.phase = None,
@@ -216,6 +228,9 @@ impl<N> TaskProgress<N> {
             Some(TaskOutcome::Failed(failure)) if failure.kind == FailureKind::Cancelled => {
                 OutcomeKind::Cancelled
             }
+            Some(TaskOutcome::Failed(failure)) if failure.kind == FailureKind::Skipped => {
+                OutcomeKind::Skipped
+            }
             Some(TaskOutcome::Failed(_)) => OutcomeKind::Exception,
         }
     }
@@ -226,7 +241,7 @@ impl<N> TaskProgress<N> {
         if let Some(TaskOutcome::Finished(result)) = &self.outcome { Some(result) } else { None }
     }
 
-    /// Why it failed; `None` if it has not.
+    /// Why it failed, was cancelled or skipped; `None` if it was not.
     #[must_use]
     pub fn failure(&self) -> Option<&Failure> {
         if let Some(TaskOutcome::Failed(failure)) = &self.outcome { Some(failure) } else { None }
@@ -297,6 +312,7 @@ impl fmt::Display for OutcomeKind {
         f.pad(match self {
             Self::Exception => "exception",
             Self::Cancelled => "cancelled",
+            Self::Skipped => "skipped",
             Self::Open => "open",
             Self::Finished => "finished",
         })

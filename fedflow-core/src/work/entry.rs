@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::model::device::Device;
 use crate::model::name::Name;
 use crate::model::name_index::Named;
-use crate::model::outcome::failure::Failure;
+use crate::model::outcome::failure::{Failure, FailureKind, Stage};
 use crate::model::outcome::status::{IllegalTransition, TaskStatus, Transition};
 use crate::model::run_event::RunEvent;
 use crate::model::value::Dict;
@@ -30,6 +30,7 @@ pub struct TaskEntry {
 struct Trouble {
     failure: Option<Failure>,
     broken: Option<Box<str>>,
+    skipped: Option<Box<str>>,
 }
 
 /// The outcome of a task, as an earlier session of the run recorded it.
@@ -107,6 +108,12 @@ impl TaskEntry {
         self.trouble.as_ref()?.broken.as_deref()
     }
 
+    /// Why the task is not to be run, though it could be; `None` if it is.
+    #[must_use]
+    pub fn skipped(&self) -> Option<&str> {
+        self.trouble.as_ref()?.skipped.as_deref()
+    }
+
     /// The current attempt, from 1; 0 until the task is started.
     #[must_use]
     pub fn attempt(&self) -> u32 {
@@ -115,6 +122,10 @@ impl TaskEntry {
 
     pub(super) fn set_broken(&mut self, message: String) {
         self.trouble.get_or_insert_default().broken = Some(message.into());
+    }
+
+    pub(super) fn set_skipped(&mut self, reason: &str) {
+        self.trouble.get_or_insert_default().skipped = Some(reason.into());
     }
 
     /// Applies what an event of an attempt says of this task, whose group lies in a directory.
@@ -145,6 +156,9 @@ impl TaskEntry {
             }
             RunEvent::TaskFinished { result, .. } => self.finish(result.clone())?,
             RunEvent::TaskFailed { error, .. } => self.fail(error.clone())?,
+            RunEvent::TaskSkipped { reason, .. } => {
+                self.fail(Failure::new(Stage::Start, FailureKind::Skipped, reason))?;
+            }
             RunEvent::TaskRetried { data_kept, .. } => {
                 self.step(T::Interrupt)?;
                 if *data_kept {

@@ -129,6 +129,21 @@ impl TaskGroup {
         Ok(())
     }
 
+    /// Has a task not be run, for this reason. When the group is executed it becomes an exception of kind
+    /// [`FailureKind::Skipped`], which is no failure. A task that has its outcome keeps it.
+    ///
+    /// # Errors
+    /// There is no such task.
+    pub fn skip_task(&mut self, task_id: &Name, reason: &str) -> Result<(), GroupError> {
+        self.entry(task_id)?.set_skipped(reason);
+        Ok(())
+    }
+
+    /// Has none of its tasks be run, as [`TaskGroup::skip_task`] does for one.
+    pub fn skip_all(&mut self, reason: &str) {
+        self.tasks.iter_mut().for_each(|task| task.set_skipped(reason));
+    }
+
     /// Makes room for so many more tasks.
     pub fn reserve(&mut self, additional: usize) {
         self.tasks.reserve_exact(additional);

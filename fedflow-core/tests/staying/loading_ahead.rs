@@ -135,3 +135,41 @@ fn a_next_group_that_cannot_be_opened_leaves_the_active_one_as_it_was() {
     flow.finish(RunOutcome::Complete);
     assert_nothing_left(&simulation);
 }
+
+#[test]
+fn a_task_that_is_skipped_is_no_failure_and_what_had_loaded_ahead_counts_no_attempt() {
+    let simulation = Simulation::new(LeaseTable::of_cpu_slots(2), |_| script(10, 100));
+    let mut flow = flow(&simulation, &patient());
+    let mut first = group("first", [task("a"), task("b")]);
+    first.skip_task(&Name::new("b").unwrap(), "it is not wanted").unwrap();
+    let mut next = ahead(group("next", [task("a"), task("b")]));
+    let mut last = ahead(group("last", [task("a")]));
+    last.skip_all("`until` holds after round 1");
+    let summary = flow.execute_and_load(&mut first, &mut next).unwrap();
+    assert_eq!((summary.finished, summary.skipped, summary.failed), (1, 1, 0));
+    next.skip_all("its `when` does not hold");
+    let summary = flow.execute_and_load(&mut next, &mut last).unwrap();
+    assert_eq!((summary.finished, summary.skipped, summary.failed), (0, 2, 0));
+    assert_eq!(flow.execute(&mut last).unwrap().skipped, 1);
+    flow.finish(RunOutcome::Complete);
+    assert_nothing_left(&simulation);
+    let skipped = next.get_task("a").unwrap();
+    assert_eq!(skipped.status(), TaskStatus::Exception);
+    let failure = skipped.failure().unwrap();
+    assert_eq!((failure.stage, failure.kind), (Stage::Start, FailureKind::Skipped));
+    assert_eq!(failure.message, "its `when` does not hold");
+
+    let mut progress = RunProgress::<()>::default();
+    let events = simulation.events();
+    for (time, event) in &events {
+        assert_eq!(progress.check_announced(event), Ok(()), "the start of a group comes first");
+        progress.apply(time.since_start().as_secs_f64(), event);
+    }
+    assert!(events.iter().any(|(_, event)| {
+        matches!(event, RunEvent::TaskStarted { group, .. } if group.as_str() == "next")
+    }));
+    let of_next = progress.group(&Name::new("next").unwrap()).unwrap();
+    assert!(of_next.tasks().iter().all(|task| (task.kind(), task.attempts) == (OutcomeKind::Skipped, 0)));
+    let counts = progress.counts();
+    assert_eq!((counts.tasks, counts.finished, counts.skipped, counts.open), (5, 1, 4, 0));
+}

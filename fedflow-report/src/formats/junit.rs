@@ -70,7 +70,7 @@ struct Problem<'a> {
 
 impl Totals {
     fn new(counts: &Counts) -> Self {
-        let skipped = counts.cancelled + counts.open;
+        let skipped = counts.cancelled + counts.skipped + counts.open;
         Self { tests: counts.tasks, failures: counts.failed, skipped }
     }
 }
@@ -94,7 +94,9 @@ impl<'a> Case<'a> {
         let failure = task.failure().filter(|_| kind == OutcomeKind::Exception);
         let skipped = match kind {
             OutcomeKind::Open => Some(DID_NOT_END),
-            OutcomeKind::Cancelled => task.failure().map(|failure| failure.message.as_str()),
+            OutcomeKind::Cancelled | OutcomeKind::Skipped => {
+                task.failure().map(|failure| failure.message.as_str())
+            }
             OutcomeKind::Exception | OutcomeKind::Finished => None,
         };
         Self {

@@ -140,19 +140,23 @@ fn render_groups(report: &Report, groups: &[GroupReport], out: &mut impl Write) 
         return Ok(());
     }
     writeln!(out, "## Groups\n")?;
-    writeln!(out, "| Group | Tasks | Finished | Failed | Cancelled | Not ended | Retried | Makespan |")?;
-    writeln!(out, "|---|--:|--:|--:|--:|--:|--:|--:|")?;
+    writeln!(
+        out,
+        "| Group | Tasks | Finished | Failed | Cancelled | Skipped | Not ended | Retried | Makespan |"
+    )?;
+    writeln!(out, "|---|--:|--:|--:|--:|--:|--:|--:|--:|")?;
     let timeline = Timeline::new(report);
     for group in groups.iter().take(MAX_ROWS) {
         let counts = group.counts();
         let extent = timeline.extent(std::iter::once(group));
         let makespan = extent.map_or_else(|| "–".into(), |(from, to)| duration(to - from));
         let [tasks, finished, failed] = [counts.tasks, counts.finished, counts.failed].map(grouped);
-        let [cancelled, open, retried] = [counts.cancelled, counts.open, counts.retried].map(grouped);
+        let [cancelled, skipped] = [counts.cancelled, counts.skipped].map(grouped);
+        let [open, retried] = [counts.open, counts.retried].map(grouped);
         let name = text(group.name.as_str());
         writeln!(
             out,
-            "| {name} | {tasks} | {finished} | {failed} | {cancelled} | {open} | {retried} | {makespan} |",
+            "| {name} | {tasks} | {finished} | {failed} | {cancelled} | {skipped} | {open} | {retried} | {makespan} |",
         )?;
     }
     more(groups.len(), "group", "groups", out)

@@ -4,23 +4,20 @@ use std::borrow::Cow;
 use std::io::Write;
 use std::time::Duration;
 
-use fedflow_core::{Size, Value, non_finite_text};
-use indexmap::IndexSet;
+use fedflow_core::Size;
 use rayon::prelude::*;
 
+use crate::formats::csv_cell::{cell, float, text};
 use crate::formats::render_error::RenderError;
 use crate::formats::results_json::{DID_NOT_END, recorded_status};
 use crate::report::{GroupReport, OutcomeKind, Report, TaskReport};
-use crate::text::visible_text::{shortened, visible};
+use crate::results::columns::ResultColumns;
+use crate::text::visible_text::visible;
 
 /// How many rows a thread writes at a time.
 const CHUNK: usize = 512;
 /// How many chunks are in memory at a time: enough for every thread of a large machine.
 const CHUNKS_AT_ONCE: usize = 64;
-/// The most characters of a text. Spreadsheets take 32,767 in a cell.
-const MAX_TEXT: usize = 32_000;
-/// The most columns for results; further keys are in `results.json` only.
-const MAX_KEYS: usize = 1_000;
 const COLUMNS: [&str; 10] = [
     "group",
     "task",
@@ -38,8 +35,10 @@ const COLUMNS: [&str; 10] = [
 const MEMORY_COLUMNS: [&str; 4] =
     ["memory_estimate", "memory_peak", "cuda_memory_estimate", "cuda_memory_peak"];
 
-/// Writes `results.csv`: a row for each task, and a column `result.KEY` for each key of a result whose value is null, a
-/// boolean, a number or a text, in order of appearance.
+/// Writes `results.csv`: a row for each task, with a column `param.NAME` for each parameter, and a column `result.NAME` for
+/// each null, boolean, number or text in a result, those in lists and dictionaries included (`result.loss.0`,
+/// `result.per_class.cat`). There are at most 1,000 columns of each, and of a list the first 100 items have some. A parameter
+/// that is a list or a dictionary is JSON.
 ///
 /// The table is meant for spreadsheets: a text that a spreadsheet would take for a formula gets an apostrophe in front,
 /// control characters are made visible, and of a very long text the beginning is there. The exact values are in
@@ -49,9 +48,11 @@ const MEMORY_COLUMNS: [&str; 4] =
 /// The writer fails.
 pub fn render_csv(report: &Report, mut out: impl Write) -> Result<(), RenderError> {
     let rows: Vec<(&GroupReport, &TaskReport)> = report.tasks().collect();
-    let keys = scalar_keys(rows.iter().map(|(_, task)| *task));
+    let columns = ResultColumns::of(rows.iter().map(|(_, task)| (&task.params, task.result())));
     let mut head = csv::Writer::from_writer(Vec::new());
-    let key_columns = keys.iter().map(|key| visible(&format!("result.{key}")).into_owned());
+    let params = columns.params().map(|name| format!("param.{name}"));
+    let values = columns.values().iter().map(|value| format!("result.{}", value.name()));
+    let key_columns = params.chain(values).map(|name| visible(&name).into_owned());
     let memory = rows.iter().any(|(_, task)| task.measured().is_some());
     let memory_columns = MEMORY_COLUMNS.map(String::from).into_iter().filter(|_| memory);
     head.write_record(COLUMNS.map(String::from).into_iter().chain(key_columns).chain(memory_columns))?;
@@ -63,7 +64,7 @@ pub fn render_csv(report: &Report, mut out: impl Write) -> Result<(), RenderErro
             .map(|chunk| {
                 let mut table = csv::Writer::from_writer(Vec::new());
                 for (group, task) in chunk {
-                    write_row(&mut table, group, task, &keys)?;
+                    write_row(&mut table, group, task, &columns)?;
                     if memory {
                         write_memory(&mut table, task)?;
                     }
@@ -84,21 +85,11 @@ fn into_bytes(table: csv::Writer<Vec<u8>>) -> Result<Vec<u8>, RenderError> {
     table.into_inner().map_err(|error| RenderError::Write(error.into_error()))
 }
 
-fn scalar_keys<'a>(tasks: impl Iterator<Item = &'a TaskReport>) -> IndexSet<&'a str> {
-    let mut keys = IndexSet::new();
-    for (key, value) in tasks.filter_map(TaskReport::result).flat_map(|result| result.iter()) {
-        if keys.len() < MAX_KEYS && !matches!(value, Value::Bytes(_) | Value::List(_) | Value::Dict(_)) {
-            keys.insert(key);
-        }
-    }
-    keys
-}
-
 fn write_row(
     table: &mut csv::Writer<Vec<u8>>,
     group: &GroupReport,
     task: &TaskReport,
-    keys: &IndexSet<&str>,
+    columns: &ResultColumns,
 ) -> Result<(), RenderError> {
     let seconds = |time: Option<Duration>| time.map_or(Cow::Borrowed(""), |time| float(time.as_secs_f64()));
     table.write_field(&*text(group.name.as_str()))?;
@@ -125,8 +116,9 @@ fn write_row(
             }
         }
     }
-    for key in keys {
-        let value = task.result().and_then(|result| result.get(key));
+    let params = columns.params().map(|name| task.params.get(name));
+    let values = columns.values().iter().map(|value| value.of(task.result()?));
+    for value in params.chain(values) {
         table.write_field(&*value.map_or(Cow::Borrowed(""), cell))?;
     }
     Ok(())
@@ -140,63 +132,4 @@ fn write_memory(table: &mut csv::Writer<Vec<u8>>, task: &TaskReport) -> Result<(
         table.write_field(bytes(used.and_then(|used| used.peak)))?;
     }
     Ok(())
-}
-
-fn cell(value: &Value) -> Cow<'_, str> {
-    match value {
-        Value::Bool(bool) => if *bool { "true" } else { "false" }.into(),
-        Value::Int(int) => int.to_string().into(),
-        Value::Float(number) => float(*number),
-        Value::Text(string) => text(string),
-        Value::Null | Value::Bytes(_) | Value::List(_) | Value::Dict(_) => "".into(),
-    }
-}
-
-/// The shortest text that parses to this float.
-fn float(number: f64) -> Cow<'static, str> {
-    if number.is_finite() { format!("{number:?}").into() } else { non_finite_text(number).into() }
-}
-
-/// A text that a spreadsheet takes, and not for a formula: one that is too long for a cell is cut, and one that begins like
-/// a formula gets an apostrophe in front.
-fn text(text: &str) -> Cow<'_, str> {
-    let shown = match text.char_indices().nth(MAX_TEXT) {
-        None => visible(text),
-        Some((end, _)) => Cow::Owned(format!("{}…", visible(&text[..end]))),
-    };
-    // To make a character visible may take several.
-    let shown = match shown.char_indices().nth(MAX_TEXT + 1) {
-        None => shown,
-        Some(_) => Cow::Owned(shortened(&shown, MAX_TEXT).into_owned()),
-    };
-    let formula = ['=', '+', '-', '@', '\t', '\n', '␍', '＝', '＋', '－', '＠'];
-    if shown.trim_start_matches([' ', '\u{a0}']).starts_with(formula) {
-        return format!("'{shown}").into();
-    }
-    shown
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn formulas_are_text_and_numbers_are_numbers() {
-        for evil in ["=cmd()", "+1", "-1+2", "@SUM(A1)", "\t=1", "\r=1", " =1", "＝1"] {
-            assert!(cell(&Value::from(evil)).starts_with('\''), "{evil:?}");
-        }
-        assert_eq!(cell(&Value::from(-0.5)), "-0.5");
-        assert_eq!(cell(&Value::from(-7)), "-7");
-        assert_eq!(cell(&Value::from(f64::NEG_INFINITY)), "-Infinity");
-        assert_eq!(cell(&Value::from("a=b")), "a=b");
-    }
-
-    #[test]
-    fn a_text_fits_into_a_cell() {
-        let length = |text: String| cell(&Value::from(text)).chars().count();
-        assert_eq!(length("é".repeat(MAX_TEXT)), MAX_TEXT);
-        assert_eq!(length("x".repeat(20_000_000)), MAX_TEXT + 1, "an ellipsis marks the cut");
-        assert_eq!(length("\u{202e}".repeat(MAX_TEXT)), MAX_TEXT + 1, "made visible it is longer");
-        assert!(cell(&Value::from("=".repeat(100_000))).starts_with("'="));
-    }
 }

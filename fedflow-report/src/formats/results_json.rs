@@ -12,11 +12,11 @@ use crate::formats::render_error::RenderError;
 use crate::report::{GroupReport, OutcomeKind, Report, TaskReport};
 
 /// The version of the format.
-const SCHEMA: u32 = 1;
+const SCHEMA: u32 = 2;
 /// The error message of a task that has not ended.
 pub(crate) const DID_NOT_END: &str = "it did not run to its end";
 
-/// Writes `results.json`, schema 1, with a line for each task.
+/// Writes `results.json`, schema 2, with a line for each task. What schema 1 had is there as it was.
 ///
 /// It is strict JSON. A float that is not finite is the text `"NaN"`, `"Infinity"` or `"-Infinity"`; bytes are
 /// `{"$bytes": base64}`. A task that has not ended is reported as cancelled.
@@ -81,6 +81,7 @@ fn render_devices(report: &Report, out: &mut impl Write) -> Result<(), RenderErr
 #[derive(Serialize)]
 struct TaskRow<'a> {
     id: &'a str,
+    params: PlainDict<'a>,
     status: &'static str,
     device: Option<Device>,
     workdir: Option<Cow<'a, str>>,
@@ -173,6 +174,7 @@ impl<'a> TaskRow<'a> {
         };
         Self {
             id: task.id.as_str(),
+            params: PlainDict(&task.params),
             status: recorded_status(kind),
             device: task.device,
             workdir: group.workdir_of(task),
@@ -193,6 +195,7 @@ pub(crate) fn recorded_status(kind: OutcomeKind) -> &'static str {
     match kind {
         OutcomeKind::Finished => "finished",
         OutcomeKind::Exception => "exception",
+        OutcomeKind::Skipped => "skipped",
         OutcomeKind::Cancelled | OutcomeKind::Open => "cancelled",
     }
 }

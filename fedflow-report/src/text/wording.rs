@@ -124,6 +124,7 @@ pub(crate) fn outcome_text(counts: &Counts) -> String {
     for (number, one, many) in [
         (counts.failed, "failed", "failed"),
         (counts.cancelled, "was cancelled", "were cancelled"),
+        (counts.skipped, "was skipped", "were skipped"),
         (counts.open, "has not ended", "have not ended"),
     ] {
         if number > 0 {

@@ -95,6 +95,7 @@ impl ReportFiles {
                 | RunEvent::GroupStarted { .. }
                 | RunEvent::TaskFinished { .. }
                 | RunEvent::TaskFailed { .. }
+                | RunEvent::TaskSkipped { .. }
                 | RunEvent::TaskRetried { .. }
                 | RunEvent::GroupFinished { .. }
         )
@@ -231,7 +232,13 @@ mod tests {
         let group = Name::new("train-1").unwrap();
         assert!(files.apply(0.0, &group_started(&group)));
         assert!(!page(dir.path(), &group).exists());
-        let finished = RunEvent::GroupFinished { group: group.clone(), finished: 0, failed: 0, cancelled: 0 };
+        let finished = RunEvent::GroupFinished {
+            group: group.clone(),
+            finished: 0,
+            failed: 0,
+            cancelled: 0,
+            skipped: 0,
+        };
         assert!(files.apply(1.0, &finished));
         files.write_ended();
         assert!(page(dir.path(), &group).exists());

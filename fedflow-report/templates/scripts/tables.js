@@ -53,7 +53,7 @@ function addFilter(table, body) {
   if ("status" in table.dataset && classes.size > 1) {
     status = document.createElement("select");
     status.setAttribute("aria-label", "Status");
-    const names = { "": "Every status", finished: "Finished", exception: "Failed", cancelled: "Cancelled", open: "Not ended" };
+    const names = { "": "Every status", finished: "Finished", exception: "Failed", cancelled: "Cancelled", skipped: "Skipped", open: "Not ended" };
     for (const [value, name] of Object.entries(names)) {
       if (value === "" || classes.has(value)) status.append(new Option(name, value));
     }

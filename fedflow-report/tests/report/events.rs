@@ -123,5 +123,5 @@ pub(crate) fn exited(group: &str, task: &str, attempt: u32) -> RunEvent {
 }
 
 pub(crate) fn group_finished(group: &str) -> RunEvent {
-    RunEvent::GroupFinished { group: name(group), finished: 0, failed: 0, cancelled: 0 }
+    RunEvent::GroupFinished { group: name(group), finished: 0, failed: 0, cancelled: 0, skipped: 0 }
 }

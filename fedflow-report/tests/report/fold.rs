@@ -332,7 +332,9 @@ fn any_event() -> impl Strategy<Value = RunEvent> {
                     let family = "f".to_owned();
                     RunEvent::TaskMemory { group, task, attempt, family, memory, cuda_memory: Some(memory) }
                 }
-                _ if flag => RunEvent::GroupFinished { group, finished: 0, failed: 0, cancelled: 0 },
+                _ if flag => {
+                    RunEvent::GroupFinished { group, finished: 0, failed: 0, cancelled: 0, skipped: 0 }
+                }
                 _ => RunEvent::RunFinished { outcome: RunOutcome::Stopped },
             }
         },

@@ -7,6 +7,18 @@ use fedflow_report::{
 
 use crate::events::*;
 
+/// The group, with parameters of its first two tasks.
+fn with_params(mut group: RunEvent) -> RunEvent {
+    if let RunEvent::GroupStarted { params, .. } = &mut group {
+        let layers = Value::List(vec![64.into(), 32.into()]);
+        let omitted = Value::from(Dict::from([("$omitted", 5_002_i64)]));
+        params.push(Dict::from([("lr", Value::from(0.1)), ("layers", layers)]));
+        params.push(Dict::from([("lr", Value::from(1)), ("text", omitted)]));
+        params.extend([Dict::new(), Dict::new()]);
+    }
+    group
+}
+
 /// A run with every outcome and every kind of value.
 fn small_run() -> Report {
     let result = Dict::from([
@@ -22,7 +34,7 @@ fn small_run() -> Report {
     error.stderr_tail = "bye".into();
     let events = [
         run_started(1),
-        group_started("train-1", 1, &["a", "b", "c", "d"]),
+        with_params(group_started("train-1", 1, &["a", "b", "c", "d"])),
         started("train-1", "a", 1),
         loading("train-1", "a", 1),
         loaded("train-1", "a", 1, 0.5),
@@ -53,14 +65,14 @@ fn text(render: impl Fn(&Report, &mut Vec<u8>) -> Result<(), fedflow_report::Ren
 
 #[test]
 fn results_json() {
-    let expected = r#"{"schema":1,"flow":"flow","groups":[
+    let expected = r#"{"schema":2,"flow":"flow","groups":[
   {"index":1,"name":"train-1","workdir":"/res/train-1","tasks":[
-    {"id":"a","status":"finished","device":"cuda:0","workdir":"/res/train-1/a","attempts":2,"load_seconds":0.5,"train_seconds":2.25,"result":{"accuracy":0.30000000000000004,"steps":9223372036854775807,"note":"line 1\nline \"2\"","loss":"NaN","weights":{"$bytes":"AP8="},"list":["-Infinity",null,true],"$float":"a key as it is"},"error":null},
-    {"id":"b","status":"exception","device":null,"workdir":"/res/train-1/b","attempts":1,"load_seconds":null,"train_seconds":null,"result":null,"error":{"stage":"load","kind":"exit","message":"left with code 3"}},
-    {"id":"c","status":"cancelled","device":null,"workdir":null,"attempts":1,"load_seconds":null,"train_seconds":null,"result":null,"error":{"stage":"train","kind":"cancelled","message":"the run was stopped"}},
-    {"id":"d","status":"cancelled","device":null,"workdir":null,"attempts":0,"load_seconds":null,"train_seconds":null,"result":null,"error":{"stage":"start","kind":"cancelled","message":"it did not run to its end"}}]},
+    {"id":"a","params":{"lr":0.1,"layers":[64,32]},"status":"finished","device":"cuda:0","workdir":"/res/train-1/a","attempts":2,"load_seconds":0.5,"train_seconds":2.25,"result":{"accuracy":0.30000000000000004,"steps":9223372036854775807,"note":"line 1\nline \"2\"","loss":"NaN","weights":{"$bytes":"AP8="},"list":["-Infinity",null,true],"$float":"a key as it is"},"error":null},
+    {"id":"b","params":{"lr":1,"text":{"$omitted":5002}},"status":"exception","device":null,"workdir":"/res/train-1/b","attempts":1,"load_seconds":null,"train_seconds":null,"result":null,"error":{"stage":"load","kind":"exit","message":"left with code 3"}},
+    {"id":"c","params":{},"status":"cancelled","device":null,"workdir":null,"attempts":1,"load_seconds":null,"train_seconds":null,"result":null,"error":{"stage":"train","kind":"cancelled","message":"the run was stopped"}},
+    {"id":"d","params":{},"status":"cancelled","device":null,"workdir":null,"attempts":0,"load_seconds":null,"train_seconds":null,"result":null,"error":{"stage":"start","kind":"cancelled","message":"it did not run to its end"}}]},
   {"index":2,"name":"train-2","workdir":"/res/train-2","tasks":[
-    {"id":"a","status":"cancelled","device":null,"workdir":"/res/train-2/a","attempts":1,"load_seconds":null,"train_seconds":null,"result":null,"error":{"stage":"load","kind":"cancelled","message":"it did not run to its end"}}]}]}
+    {"id":"a","params":{},"status":"cancelled","device":null,"workdir":"/res/train-2/a","attempts":1,"load_seconds":null,"train_seconds":null,"result":null,"error":{"stage":"load","kind":"cancelled","message":"it did not run to its end"}}]}]}
 "#;
     assert_eq!(text(|report, out| render_json(report, out)), expected);
 }
@@ -69,13 +81,15 @@ fn results_json() {
 fn results_csv() {
     let expected = "\
 group,task,status,device,attempts,load_seconds,train_seconds,error_stage,error_kind,error_message,\
-result.accuracy,result.steps,result.note,result.loss,result.$float
-train-1,a,finished,cuda:0,2,0.5,2.25,,,,0.30000000000000004,9223372036854775807,\"line 1
-line \"\"2\"\"\",NaN,a key as it is
-train-1,b,exception,,1,,,load,exit,left with code 3,,,,,
-train-1,c,cancelled,,1,,,train,cancelled,the run was stopped,,,,,
-train-1,d,cancelled,,0,,,start,cancelled,it did not run to its end,,,,,
-train-2,a,cancelled,,1,,,load,cancelled,it did not run to its end,,,,,
+param.lr,param.layers,param.text,\
+result.accuracy,result.steps,result.note,result.loss,result.list.0,result.list.1,result.list.2,result.$float
+train-1,a,finished,cuda:0,2,0.5,2.25,,,,0.1,\"[64,32]\",,\
+0.30000000000000004,9223372036854775807,\"line 1
+line \"\"2\"\"\",NaN,-Infinity,,true,a key as it is
+train-1,b,exception,,1,,,load,exit,left with code 3,1,,\"{\"\"$omitted\"\":5002}\",,,,,,,,
+train-1,c,cancelled,,1,,,train,cancelled,the run was stopped,,,,,,,,,,,
+train-1,d,cancelled,,0,,,start,cancelled,it did not run to its end,,,,,,,,,,,
+train-2,a,cancelled,,1,,,load,cancelled,it did not run to its end,,,,,,,,,,,
 ";
     assert_eq!(text(|report, out| render_csv(report, out)), expected);
 }
@@ -115,7 +129,7 @@ fn the_page_shows_which_tasks_ran_in_a_reused_process() {
 fn an_empty_run_has_a_report() {
     let mut out = Vec::new();
     render_json(&Report::new(), &mut out).unwrap();
-    assert_eq!(String::from_utf8(out).unwrap(), "{\"schema\":1,\"flow\":\"\",\"groups\":[]}\n");
+    assert_eq!(String::from_utf8(out).unwrap(), "{\"schema\":2,\"flow\":\"\",\"groups\":[]}\n");
     let mut out = Vec::new();
     render_html(&Report::new(), &mut out).unwrap();
     assert!(String::from_utf8(out).unwrap().contains("No task"));

@@ -195,7 +195,7 @@ fn markdown_has_no_markup_from_workers() {
         // Every row of a table has as many cells as its header.
         for row in markdown.lines().filter(|line| line.starts_with("| g-")) {
             let cells = row.replace("\\|", "").matches('|').count();
-            assert_eq!(cells, 9, "{row}");
+            assert_eq!(cells, 10, "{row}");
         }
         let failures: Vec<_> = markdown.lines().filter(|line| line.contains("| train | error |")).collect();
         assert_eq!(failures.len(), 1, "both groups failed in the same way: {markdown}");

@@ -6,4 +6,5 @@ mod events;
 mod fold;
 mod formats;
 mod hostile;
+mod results;
 mod writer;

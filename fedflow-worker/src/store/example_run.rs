@@ -115,7 +115,7 @@ pub(in crate::store) fn events() -> Vec<RunEvent> {
         began("split", 1, 1, &["split"]),
         started("split", "split", 1),
         outcome("split", "split", 1, Dict::new()),
-        RunEvent::GroupFinished { group: name("split"), finished: 1, failed: 0, cancelled: 0 },
+        RunEvent::GroupFinished { group: name("split"), finished: 1, failed: 0, cancelled: 0, skipped: 0 },
         began("train", 2, FINGERPRINT, &["client-1", "client-2", "client-3"]),
         started("train", "client-1", 1),
         RunEvent::TaskRetried {
@@ -226,7 +226,13 @@ pub(in crate::store) fn any_event() -> impl Strategy<Value = RunEvent> {
             group,
             finished,
             failed: 1,
-            cancelled: 0
+            cancelled: 0,
+            skipped: finished % 3,
+        }),
+        (names(), names(), any::<String>()).prop_map(|(group, task, reason)| RunEvent::TaskSkipped {
+            group,
+            task,
+            reason
         }),
         Just(RunEvent::RunFinished { outcome: RunOutcome::Complete }),
     ]

@@ -137,6 +137,7 @@ fn changes_history(event: &RunEvent) -> bool {
         RunEvent::TaskStarted { .. }
             | RunEvent::TaskFinished { .. }
             | RunEvent::TaskFailed { .. }
+            | RunEvent::TaskSkipped { .. }
             | RunEvent::GroupFinished { .. }
     )
 }

@@ -66,7 +66,7 @@ fn a_complete_run_and_a_directory_without_one() {
     let told = sandbox.fedflow("status res");
     assert!(told.stdout.starts_with("sweep: complete after 1 session\n"), "{}", told.stdout);
     assert!(
-        told.stdout.contains("g      1      1         0       0          0        over\n"),
+        told.stdout.contains("g      1      1         0       0          0        0        over\n"),
         "{}",
         told.stdout
     );

@@ -93,7 +93,7 @@ fn the_report_is_rendered_again_in_every_format() {
     assert_eq!(sandbox.read("res/results.json"), before);
     for (format, needle) in [
         ("html", "</html>"),
-        ("json", "\"schema\":1"),
+        ("json", "\"schema\":2"),
         ("csv", "group,task"),
         ("md", "| "),
         ("markdown", "| "),

@@ -10,7 +10,7 @@ use fedflow_core::{GroupProgress, Name, OutcomeKind, RunProgress, TaskProgress};
 use super::recorded_context::RecordedContext;
 use crate::commands::command_error::CommandError;
 use crate::diagnostic::did_you_mean;
-use crate::flow::FlowGroup;
+use crate::flow::{AskedTask, FlowGroup};
 use crate::run::short_path;
 use crate::view::{escape, one_line};
 
@@ -26,7 +26,9 @@ pub(super) enum Cause {
     /// It failed or was cancelled; the text says how.
     Failed(String),
     /// It asked for the result or the directory of a task that is run again.
-    Used { group: String, task: String },
+    Used(AskedTask),
+    /// It was skipped, which is judged again as a task before it is run again.
+    Skipped,
 }
 
 /// The tasks of a flow that are run again, in order: those that failed, or of these only the named ones; then every
@@ -52,12 +54,14 @@ pub(super) fn run_again(
             let cause = match failure(task).filter(|_| is_meant) {
                 Some(failure) => Some(Cause::Failed(failure)),
                 None if opened.is_empty() => None,
+                None if task.kind() == OutcomeKind::Skipped => Some(Cause::Skipped),
                 None => {
-                    let asked = plan.asked_by(planned, &context).into_iter();
-                    asked
-                        .into_iter()
-                        .find(|asked| opened.contains(asked))
-                        .map(|(group, task)| Cause::Used { group, task })
+                    let asked = plan.asked_by(planned, &context);
+                    let is_opened = |asked: &AskedTask| match &asked.task {
+                        Some(task) => opened.contains(&(asked.group.clone(), task.clone())),
+                        None => opened.iter().any(|(group, _)| *group == asked.group),
+                    };
+                    asked.into_iter().find(is_opened).map(Cause::Used)
                 }
             };
             let (group, task) = (group.name.clone(), task.id.clone());
@@ -95,18 +99,21 @@ fn find(text: &str, recorded: &RunProgress, run_dir: &Path) -> Result<(Name, Nam
         return Err(CommandError::refused(format!("{run} has recorded no task {}", escape(text)))
             .maybe_hint(did_you_mean(text, failed.iter().map(String::as_str))));
     };
-    if task.kind() == OutcomeKind::Finished {
-        return Err(CommandError::refused(format!(
-            "{} has finished; only what failed is run again",
-            escape(text)
-        )));
+    let ended = match task.kind() {
+        OutcomeKind::Finished => Some("has finished"),
+        OutcomeKind::Skipped => Some("was skipped"),
+        _ => None,
+    };
+    if let Some(ended) = ended {
+        let message = format!("{} {ended}; only what failed is run again", escape(text));
+        return Err(CommandError::refused(message));
     }
     Ok((group.name.clone(), task.id.clone()))
 }
 
 /// How a task failed, on one line; `None` if it did not.
 fn failure(task: &TaskProgress) -> Option<String> {
-    task.failure().map(one_line)
+    task.failure().filter(|_| task.kind() != OutcomeKind::Skipped).map(one_line)
 }
 
 /// The tasks by group, as a run takes them.
@@ -122,7 +129,9 @@ impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Failed(failure) => f.write_str(failure),
-            Self::Used { group, task } => write!(f, "used {group}/{task}"),
+            Self::Used(AskedTask { group, task: Some(task) }) => write!(f, "used {group}/{task}"),
+            Self::Used(AskedTask { group, task: None }) => write!(f, "used {group}"),
+            Self::Skipped => f.write_str("was skipped"),
         }
     }
 }

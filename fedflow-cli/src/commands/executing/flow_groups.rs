@@ -8,7 +8,7 @@ use fedflow_core::{Dict, FlowError, TaskGroup};
 
 use super::shown_run::{Resumable, Shown, close};
 use crate::commands::command_error::CommandError;
-use crate::flow::{Flow, FlowContext};
+use crate::flow::{Decisions, Flow, FlowContext};
 use crate::run::Run;
 
 /// Executes the groups of a flow and closes the run. Each group is built when those before it are over, or, if it loads
@@ -26,6 +26,7 @@ pub(super) fn run_groups(mut run: Run<Shown>, flow: &Flow) -> Result<(), Command
 
 fn execute_all(run: &mut Run<Shown>, flow: &Flow, done: &Arc<Done>) -> Result<(), FlowError> {
     let mut ahead: Option<TaskGroup> = None;
+    let mut decisions = Decisions::default();
     for (place, plan) in flow.groups.iter().enumerate() {
         let mut group = match ahead.take() {
             Some(mut group) => {
@@ -34,9 +35,16 @@ fn execute_all(run: &mut Run<Shown>, flow: &Flow, done: &Arc<Done>) -> Result<()
             }
             None => plan.build(done)?,
         };
+        if let Some(reason) = decisions.skipped(plan, done).map_err(FlowError::Undecided)? {
+            group.skip_all(&reason);
+        }
         match flow.groups.get(place + 1).filter(|next| next.load_ahead) {
             Some(next) => {
+                let known = decisions.known(next);
                 let mut next = next.build_ahead(done, &plan.name)?;
+                if let Some(reason) = known {
+                    next.skip_all(&reason);
+                }
                 run.execute_and_load(&mut group, &mut next)?;
                 ahead = Some(next);
             }
@@ -73,5 +81,9 @@ impl FlowContext for Done {
 
     fn result(&self, group: &str, task: &str) -> Option<Dict> {
         self.groups().get(group)?.get_task(task)?.result().cloned()
+    }
+
+    fn results(&self, group: &str) -> Dict {
+        self.groups().get(group).map(TaskGroup::result).unwrap_or_default()
     }
 }

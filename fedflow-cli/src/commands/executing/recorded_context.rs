@@ -32,4 +32,10 @@ impl FlowContext for RecordedContext {
         let group = self.progress.group(&Name::new(group).ok()?)?;
         group.task(&Name::new(task).ok()?)?.result().cloned()
     }
+
+    fn results(&self, group: &str) -> Dict {
+        let group = Name::new(group).ok().and_then(|name| self.progress.group(&name));
+        let tasks = group.into_iter().flat_map(|group| group.tasks());
+        tasks.filter_map(|task| Some((task.id.as_str(), task.result()?.clone()))).collect()
+    }
 }

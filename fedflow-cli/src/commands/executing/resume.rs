@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use fedflow_core::{Config, FailureKinds, GroupProgress, Name, OnFailure, RunProgress, SessionSetup};
+use fedflow_core::{
+    Config, FailureKinds, GroupProgress, Name, OnFailure, OutcomeKind, RunProgress, SessionSetup,
+};
 use fedflow_worker::store::{RunDir, RunState, recover};
 
 use super::failed_tasks::{Again, by_group, find_named, run_again};
@@ -113,7 +115,7 @@ fn say_again(again: &[Again]) {
 fn say_if_only_failures(groups: &[Arc<FlowGroup>], recorded: &RunProgress, stops_at_failures: bool) {
     let mut failed: FailureKinds<String, SHOWN, NAMED> = FailureKinds::default();
     for (group, task) in recorded.tasks() {
-        if let Some(failure) = task.failure() {
+        if let Some(failure) = task.failure().filter(|_| task.kind() != OutcomeKind::Skipped) {
             let name = format!("{}/{}", group.name, task.id);
             failed.add(failure, &task.id, group.workdir_of(task).as_deref(), name);
         }

@@ -95,6 +95,10 @@ mod tests {
             let score = text.strip_prefix("{\"score\": ")?.strip_suffix('}')?.parse().ok()?;
             Some(Dict::from([("score", Value::Float(score))]))
         }
+
+        fn results(&self, _: &str) -> Dict {
+            Dict::new()
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use fedflow_core::{Failure, FailureKind, FailureKinds, RunOutcome, TaskPhase};
+use fedflow_core::{Failure, FailureKind, FailureKinds, OutcomeKind, RunOutcome, TaskPhase};
 use fedflow_worker::store::{LockHolder, LockState, RunDir, RunLock, ToldWait, ask_for_wait, unix_now};
 use serde_json::{Value, json};
 
@@ -49,13 +49,14 @@ fn render(overview: &Overview, lock: &LockState, wait: Option<&ToldWait>, run_di
         let _ = writeln!(text, "for {}: {}", seconds(now - since), escape(wait));
     }
     if !overview.groups().is_empty() {
-        let header = ["group", "tasks", "finished", "failed", "cancelled", "running", "state"];
+        let header = ["group", "tasks", "finished", "failed", "cancelled", "skipped", "running", "state"];
         let rows = overview.groups().iter().map(|group| {
             let counts = group.counts();
-            let numbers = [counts.tasks, counts.finished, counts.failed, counts.cancelled, counts.running];
-            let [all, finished, failed, cancelled, running] = numbers.map(|number| number.to_string());
+            let numbers = [counts.tasks, counts.finished, counts.failed, counts.cancelled];
+            let [all, finished, failed, cancelled] = numbers.map(|number| number.to_string());
+            let [skipped, running] = [counts.skipped, counts.running].map(|number| number.to_string());
             let state = group_state(overview, group, lock).into();
-            [group.name.to_string(), all, finished, failed, cancelled, running, state]
+            [group.name.to_string(), all, finished, failed, cancelled, skipped, running, state]
         });
         let _ = writeln!(text, "\n{}", plain_table(header, rows));
     }
@@ -125,7 +126,8 @@ fn running(overview: &Overview, until: f64) -> impl Iterator<Item = [String; 5]>
 }
 
 fn failures(overview: &Overview) -> impl Iterator<Item = (&GroupOverview, &TaskOverview, &Failure)> {
-    overview.tasks().filter_map(|(group, task)| Some((group, task, task.failure()?)))
+    let failed = overview.tasks().filter(|(_, task)| task.kind() != OutcomeKind::Skipped);
+    failed.filter_map(|(group, task)| Some((group, task, task.failure()?)))
 }
 
 fn push_failures(text: &mut String, overview: &Overview) {
@@ -164,7 +166,7 @@ fn to_json(overview: &Overview, lock: &LockState, wait: Option<&ToldWait>, now: 
         json!({
             "index": group.index, "name": group.name.as_str(), "state": group_state(overview, group, lock),
             "tasks": counts.tasks, "finished": counts.finished, "failed": counts.failed,
-            "cancelled": counts.cancelled, "running": counts.running,
+            "cancelled": counts.cancelled, "skipped": counts.skipped, "running": counts.running,
         })
     });
     let running = overview.running().map(|(group, task, phase)| {
@@ -230,8 +232,8 @@ mod tests {
             "sweep: running for 1m 30s in process 4321, session 1\n\
              last event: task-failed, 1m 22s ago\n\
              \n\
-             group  tasks  finished  failed  cancelled  running  state\n\
-             train  4      1         1       1          1        running\n\
+             group  tasks  finished  failed  cancelled  skipped  running  state\n\
+             train  4      1         1       1          0        1        running\n\
              \n\
              task     attempt  stage     device  for\n\
              train/b  2        training  cuda:1  1m 24s\n\

@@ -61,17 +61,16 @@ impl KnownTasks {
 
     /// Whether a task ends before the group with this index starts; the error says why not.
     fn check(&self, call: &Call, asking: u32) -> Result<(), String> {
-        let name = call.function.name();
-        let wrong = |what: String| Err(format!("{name}({:?}, {:?}): {what}", call.group, call.task));
+        let wrong = |what: String| Err(format!("{call}: {what}"));
         let hint = |hint: Option<String>| hint.map(|hint| format!("; {hint}")).unwrap_or_default();
         let Some(index) = self.group(&call.group) else {
             let meant = did_you_mean(&call.group, self.0.keys().map(Name::as_str));
             return wrong(format!("there is no group {:?}{}", call.group, hint(meant)));
         };
-        if !index.has_task(&call.task) {
+        if let Some(task) = call.task.as_ref().filter(|task| !index.has_task(task)) {
             let ids = index.group.tasks.iter().map(|task| task.task_id.as_str());
-            let meant = did_you_mean(&call.task, ids);
-            return wrong(format!("there is no task {:?} in it{}", call.task, hint(meant)));
+            let meant = did_you_mean(task, ids);
+            return wrong(format!("there is no task {task:?} in it{}", hint(meant)));
         }
         if index.group.index == asking {
             return wrong("the tasks of one group run at the same time; put it into an earlier group".into());
@@ -110,17 +109,20 @@ impl Answers for StaticAnswers {
             // Whatever else is wrong with the call is found when all of the task is rendered.
             return match call.function {
                 Function::Workdir => Answer::path(&self.run_dir),
-                Function::Result => Answer::Later,
+                Function::Result | Function::Results => Answer::Later,
             };
         }
         match (self.known.check(call, self.group), call.function) {
             (Err(reason), _) => Answer::Refused(reason),
             (Ok(()), Function::Workdir) if self.grouping => {
-                Answer::path(&self.run_dir.join(&call.group).join(&call.task))
+                let task = call.task.as_deref().unwrap_or_default();
+                Answer::path(&self.run_dir.join(&call.group).join(task))
             }
-            (Ok(()), Function::Workdir) => Answer::path(&self.run_dir.join(&call.task)),
-            (Ok(()), Function::Result) if self.view == View::StandIns => Answer::stand_in(),
-            (Ok(()), Function::Result) => Answer::Later,
+            (Ok(()), Function::Workdir) => {
+                Answer::path(&self.run_dir.join(call.task.as_deref().unwrap_or_default()))
+            }
+            (Ok(()), _) if self.view == View::StandIns => Answer::stand_in(),
+            (Ok(()), _) => Answer::Later,
         }
     }
 }

@@ -3,11 +3,13 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use toml::de::DeValue;
+
 use super::super::keys::{
     self, COMMAND, CWD, DEVICES, ENV, EXCLUSIVE, EXPECTED_LOAD, EXPECTED_TRAIN, FlowKey, ID, KEEP, KIND,
-    LOAD_COMMAND, MATRIX, PARAMS, TRAIN_PARAMS, WHEN, WORKER,
+    LOAD_COMMAND, MATRIX, NEEDS, PARAMS, TRAIN_PARAMS, WHEN, WORKER,
 };
-use super::super::values::{FlowReader, Identifier, KeepKey, Node, Property, is_fixed};
+use super::super::values::{Arguments, FlowReader, Identifier, KeepKey, Node, Property, is_fixed};
 use super::command_table::CommandTable;
 use super::matrix::Axis;
 use super::shared_keys::SharedKeys;
@@ -26,6 +28,8 @@ pub(crate) struct TaskTable {
     pub(crate) matrix: Vec<Axis>,
     /// Whether a point of the matrix is wanted.
     pub(crate) when: Option<Property<bool>>,
+    /// The tasks without whose results it is skipped.
+    pub(crate) needs: Vec<Property<Arguments>>,
     pub(crate) program: ProgramTable,
     pub(crate) keys: SharedKeys,
     pub(crate) cwd: Option<Property<String>>,
@@ -56,6 +60,7 @@ impl TaskTable {
         reader.visible = outer.inside();
         let matrix = Axis::read_all(reader, MATRIX.entry(&mut table));
         let when = WHEN.read(reader, &mut table);
+        let needs = read_needs(reader, &mut table);
         let id = ID.read(reader, &mut table);
         if ID.entry(&mut table).is_none() && MATRIX.entry(&mut table).is_none() {
             reader.toml.error_with_hint(span, "this task has no id", "for example: id = \"train\"");
@@ -87,6 +92,7 @@ impl TaskTable {
             id,
             matrix,
             when,
+            needs,
             program: program?,
             keys,
             cwd,
@@ -120,6 +126,16 @@ impl TaskTable {
     pub(crate) fn id_span(&self) -> Span {
         self.id.as_ref().map_or(self.span, |id| id.span)
     }
+}
+
+/// Reads the tasks that are needed, one or several.
+fn read_needs(reader: &mut FlowReader, table: &mut TomlTable<'_>) -> Vec<Property<Arguments>> {
+    let Some(entry) = NEEDS.entry(table) else { return Vec::new() };
+    let entries = match entry.value {
+        DeValue::Array(_) => reader.toml.list(entry, "a list").unwrap_or_default(),
+        _ => vec![entry],
+    };
+    entries.into_iter().filter_map(|entry| Property::read(reader, entry)).collect()
 }
 
 /// Reads a table of parameters; an empty one if it is absent.

@@ -1,9 +1,12 @@
 //! What a group gets from the groups around it: device, memory, limits, and whether it loads ahead.
 
+use std::sync::Arc;
+
 use fedflow_core::{ExtraOomSigns, Limits, Pin, Size};
 
 use super::super::document::GroupTable;
 use super::super::group::KeySpans;
+use super::super::group::condition::Condition;
 use super::super::templates::Scope;
 use super::super::values::{Mistake, value_of};
 
@@ -17,6 +20,10 @@ pub(super) struct Inherited {
     pub(super) oom_signs: ExtraOomSigns,
     pub(super) load_ahead: bool,
     pub(super) spans: KeySpans,
+    /// Why the groups are skipped, if that is known before the flow runs.
+    pub(super) skipped: Option<Arc<str>>,
+    /// The conditions on which they are executed, the outermost first.
+    pub(super) conditions: Vec<Arc<Condition>>,
 }
 
 /// What a group says itself, and what the groups around it say of what it leaves open.
@@ -34,6 +41,8 @@ pub(super) fn inherit(table: &GroupTable, outer: &Inherited, scope: &Scope) -> R
         estimate_cuda_memory: cuda_memory.or(outer.estimate_cuda_memory),
         limits: keys.limits.get(scope)?.or(outer.limits),
         oom_signs: outer.oom_signs.clone().and(&keys.oom_signs),
+        skipped: outer.skipped.clone(),
+        conditions: outer.conditions.clone(),
         load_ahead: value_of(table.load_ahead.as_ref(), scope)?.unwrap_or(outer.load_ahead),
         spans: KeySpans {
             device: own.device.or(outer.spans.device),

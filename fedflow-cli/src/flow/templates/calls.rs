@@ -1,4 +1,4 @@
-//! What templates ask of other tasks: the functions `workdir(group, task)` and `result(group, task)`.
+//! What templates ask of other tasks: the functions `workdir(group, task)`, `result(group, task)` and `results(group)`.
 
 use std::fmt;
 use std::path::Path;
@@ -16,6 +16,8 @@ pub(crate) enum Function {
     Workdir,
     /// `result(group, task)`: the result of a task.
     Result,
+    /// `results(group)`: the results of all tasks of a group that have one, by task.
+    Results,
 }
 
 /// A call of a function in a template.
@@ -23,7 +25,8 @@ pub(crate) enum Function {
 pub(crate) struct Call {
     pub(crate) function: Function,
     pub(crate) group: String,
-    pub(crate) task: String,
+    /// The task; `None` for all of the group.
+    pub(crate) task: Option<String>,
 }
 
 /// The answer to a call.
@@ -54,13 +57,14 @@ pub(super) struct Callable {
 
 impl Function {
     /// All functions.
-    pub(crate) const ALL: [Self; 2] = [Self::Workdir, Self::Result];
+    pub(crate) const ALL: [Self; 3] = [Self::Workdir, Self::Result, Self::Results];
 
     /// The name in templates.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Workdir => "workdir",
             Self::Result => "result",
+            Self::Results => "results",
         }
     }
 }
@@ -90,7 +94,17 @@ impl Call {
     /// Whether it depends on a result that is known only when the flow runs.
     pub(crate) fn has_stand_in(&self) -> bool {
         // A filter may have left only a part of it.
-        self.group.contains('\0') || self.task.contains('\0')
+        self.group.contains('\0') || self.task.as_ref().is_some_and(|task| task.contains('\0'))
+    }
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { function, group, task } = self;
+        match task {
+            Some(task) => write!(f, "{}({group:?}, {task:?})", function.name()),
+            None => write!(f, "{}({group:?})", function.name()),
+        }
     }
 }
 
@@ -113,13 +127,19 @@ impl Object for Callable {
     fn call(self: &Arc<Self>, _: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
         let name = self.function.name();
         let error = |message: String| Error::new(ErrorKind::InvalidOperation, message);
-        let [group, task] = args else {
-            return Err(error(format!(
-                "{name}() takes a group and a task, such as {name}('split', 'split')"
-            )));
+        let (group, task) = match (self.function, args) {
+            (Function::Results, [group]) => (group, None),
+            (Function::Results, _) => {
+                return Err(error(format!("{name}() takes a group, such as {name}('train-1')")));
+            }
+            (_, [group, task]) => (group, Some(identifier(name, task)?)),
+            _ => {
+                return Err(error(format!(
+                    "{name}() takes a group and a task, such as {name}('split', 'split')"
+                )));
+            }
         };
-        let call =
-            Call { function: self.function, group: identifier(name, group)?, task: identifier(name, task)? };
+        let call = Call { function: self.function, group: identifier(name, group)?, task };
         match self.answers.answer(&call) {
             Answer::Value(value) => Ok(value),
             Answer::Refused(reason) => Err(error(reason).with_source(TemplateCause::WrongCall)),

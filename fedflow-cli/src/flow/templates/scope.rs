@@ -132,6 +132,11 @@ impl Scope {
         Self::new(group, &Arc::default(), group.point)
     }
 
+    /// What the conditions of a group can use.
+    pub(crate) fn of_group_with_functions(group: &Arc<GroupScope>, answers: &Arc<dyn Answers>) -> Self {
+        Self::with_functions(group, &Arc::default(), group.point, answers)
+    }
+
     /// What parameters and commands can use: variables, and functions that `answers` answers.
     pub(crate) fn with_functions(
         group: &Arc<GroupScope>,

@@ -213,7 +213,10 @@ mod tests {
             let number = self.calls.fetch_add(1, Ordering::Relaxed);
             match self.unknown_from {
                 Some(first) if number >= first => Answer::Later,
-                _ => Answer::Value(call.task.parse::<i64>().unwrap_or_default().into()),
+                _ => {
+                    let task = call.task.as_deref().unwrap_or_default();
+                    Answer::Value(task.parse::<i64>().unwrap_or_default().into())
+                }
             }
         }
     }

@@ -208,6 +208,10 @@ fn groups_of_a_matrix_have_names_of_their_own() {
         ),
         ("repeat = \"{{ 10 ** 9 }}\"", "1000000000 rounds are more than the 1000000 tasks"),
         ("matrix = { seed = [] }", "\"seed\" has no values"),
+        ("until = \"{{ true }}\"", "`until` needs a `repeat` on the same table"),
+        ("repeat = 2\nname = \"g{{ round }}\"\nuntil = 3", "\"until\": expected true or false"),
+        ("when = \"{{ 3 }}\"", "\"when\": expected true or false; the template gives 3"),
+        ("when = \"{{ workdirs('a') }}\"", "there is no variable \"workdirs\" here"),
         ("matrix = { round = [1] }", "templates have it already"),
     ] {
         let found = complaint(&format!("[[groups]]\n{group}\n{task}"));
@@ -285,4 +289,27 @@ fn depth_is_bounded() {
     let _ = complaint(&nested);
     let _ =
         complaint(&with_task(&format!("id = \"{{{{ {}1{} }}}}\"", "(".repeat(50_000), ")".repeat(50_000))));
+}
+
+#[test]
+fn what_a_task_needs_is_there_and_earlier() {
+    let flow = |needs: &str| {
+        format!(
+            "[[groups]]\nname = \"a\"\ntasks = [{{ id = 1, command = [\"x\"] }}]\n\
+             [[groups]]\nname = \"b\"\ntasks = [{{ id = 1, command = [\"x\"], needs = {needs} }}]\n\
+             [[groups]]\nname = \"c\"\ntasks = [{{ id = 1, command = [\"x\"] }}]\n"
+        )
+    };
+    for (needs, message) in [
+        ("\"a\"", "\"a\": expected a task as GROUP/TASK"),
+        ("\"d/1\"", "\"d/1\": there is no group \"d\""),
+        ("\"a/2\"", "\"a/2\": there is no task \"2\" in that group"),
+        ("[\"a/1\", \"b/1\"]", "\"b/1\": the tasks of one group run at the same time"),
+        ("\"c/1\"", "\"c/1\": that group runs later"),
+    ] {
+        let found = complaint(&flow(needs));
+        assert!(found.contains(message) && found.contains("flow.toml:6:"), "{needs}:\n{found}");
+        assert_eq!(errors_in(&found), 1, "one error each:\n{found}");
+    }
+    assert_eq!(parse(&flow("\"a/1\"")).groups.len(), 3);
 }

@@ -157,3 +157,82 @@ fn a_list_becomes_arguments_and_none_becomes_none() {
     let broken = built.get_task("1").unwrap().broken().unwrap();
     assert!(broken.contains("nothing is left of this command"), "{broken}");
 }
+
+const ROUNDS: &str = r#"
+    [[groups]]
+    repeat = 3
+    until = "{{ result('eval-' ~ round, 'e').accuracy >= 0.5 }}"
+    [[groups.groups]]
+    name = "train-{{ round }}"
+    tasks = [{ id = "t", command = ["true"] }]
+    [[groups.groups]]
+    name = "eval-{{ round }}"
+    when = "{{ result('train-' ~ round, 't').loss < 9 }}"
+    tasks = [{ id = "e", command = ["echo", "{{ results('train-' ~ round) | tojson }}"] }]
+    [[groups]]
+    name = "last"
+    [[groups.tasks]]
+    id = "l"
+    needs = "eval-2/e"
+    command = ["true"]
+"#;
+
+/// Why each group is skipped, asked in their order.
+fn skipped(flow: &Flow, known: &Arc<Known>) -> Vec<Option<String>> {
+    let mut decisions = Decisions::default();
+    flow.groups.iter().map(|group| decisions.skipped(group, known).unwrap()).collect()
+}
+
+#[test]
+fn rounds_end_when_until_holds_and_a_missing_result_is_not_enough() {
+    let flow = parse(ROUNDS);
+    let loss =
+        |known: Known, round: u32| known.result(&format!("train-{round}"), "t", Dict::from([("loss", 1.0)]));
+    let accuracy = |known: Known, round: u32, of: f64| {
+        known.result(&format!("eval-{round}"), "e", Dict::from([("accuracy", of)]))
+    };
+    let known = (1..=3).fold(Known::default(), loss);
+    let known = Arc::new(accuracy(known, 2, 0.7));
+    let after = Some("`until` holds after round 2".to_owned());
+    assert_eq!(skipped(&flow, &known), [None, None, None, None, after.clone(), after, None]);
+    let built = flow.groups[1].build(&known).unwrap();
+    let Program::Command { train, .. } = built.get_task("e").unwrap().spec().program.as_ref() else {
+        panic!()
+    };
+    assert_eq!(train.iter().nth(1), Some(r#"{"t":{"loss":1.0}}"#));
+
+    // A `when` that asks for a result that is missing cannot be told.
+    let mut decisions = Decisions::default();
+    let error = decisions.skipped(&flow.groups[1], &nothing_known()).unwrap_err();
+    assert!(error.contains("when") || error.contains("result("), "{error}");
+    // An `until` that gives no truth value neither.
+    let flow = parse(&ROUNDS.replace(">= 0.5", ""));
+    let mut decisions = Decisions::default();
+    let known = Arc::new(accuracy(Known::default(), 1, 0.7));
+    let error = decisions.skipped(&flow.groups[2], &known).unwrap_err();
+    assert!(error.contains("expected true or false; the template gives 0.7"), "{error}");
+}
+
+#[test]
+fn a_task_whose_need_has_no_result_is_skipped() {
+    let flow = parse(ROUNDS);
+    let why = |known: &Arc<Known>| {
+        let group = flow.groups[6].build(known).unwrap();
+        group.get_task("l").unwrap().skipped().map(str::to_owned)
+    };
+    assert_eq!(why(&nothing_known()).as_deref(), Some("it needs eval-2/e, which has no result"));
+    assert_eq!(why(&Arc::new(Known::default().result("eval-2", "e", Dict::new()))), None);
+    let asked = flow.groups[6].asked_by(&flow.groups[6].tasks[0], &nothing_known());
+    assert!(asked.contains(&AskedTask { group: "eval-2".into(), task: Some("e".into()) }));
+}
+
+#[test]
+fn a_when_of_a_group_that_needs_no_result_is_known_before() {
+    let flow = parse(
+        "[[groups]]\nmatrix = { alg = [\"a\", \"b\"] }\nwhen = \"{{ alg == 'a' }}\"\nname = \"{{ alg }}\"\n\
+         tasks = [{ id = 1, command = [\"true\"] }]\n",
+    );
+    assert_eq!(skipped(&flow, &nothing_known())[1].as_deref(), Some("its `when` does not hold"));
+    assert!(flow.groups.iter().all(|group| !group.is_conditional()));
+    assert!(flow.groups[1].outline().unwrap().get_task("1").unwrap().skipped().is_some());
+}

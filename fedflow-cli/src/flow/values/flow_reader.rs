@@ -135,10 +135,12 @@ impl VisibleNames {
         }
         let error = |message: String| Diagnostic::at(&reader.file, span, message);
         Err(match name {
-            _ if Function::ALL.into_iter().any(|function| function.name() == name) => {
-                error(format!("{name}() cannot be called here"))
-                    .hint(format!("{name}() stands only in params, train-params, command and env"))
-            }
+            _ if Function::ALL.into_iter().any(|function| function.name() == name) => error(format!(
+                "{name}() cannot be called here"
+            ))
+            .hint(format!(
+                "{name}() stands only in params, train-params, command, env, until, and in when of a group"
+            )),
             ROUND | ROUNDS => error(format!("there is no {name} here"))
                 .hint("it exists inside a group with `repeat`, and counts from 1"),
             _ => error(format!("there is no variable {name:?} here")).maybe_hint(did_you_mean(name, known)),

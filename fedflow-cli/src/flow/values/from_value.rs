@@ -11,6 +11,32 @@ use super::super::templates::Number;
 pub(crate) trait ValueForm {
     /// The form in words: "a whole number, 1 or more".
     const FORM: &'static str;
+    /// The form for editors.
+    const SHAPE: Shape;
+}
+
+/// The form of a value in a JSON Schema. Where it is no text, a template may give it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape {
+    Text,
+    /// Text, or a whole number in its place.
+    TextOrInteger,
+    Boolean,
+    /// A whole number, this large or larger.
+    Integer(u32),
+    Number,
+    /// A text or a number, or several.
+    Arguments,
+    /// A table with keys of the user's own.
+    Table,
+    /// The variables of a matrix, by name.
+    Variables,
+    List,
+    TextList,
+    OneOrMoreTexts,
+    OneOrMoreCodes,
+    Protocol,
+    Tables,
 }
 
 /// A type that a key can have.
@@ -41,6 +67,7 @@ fn expected<T: ValueForm>() -> String {
 
 impl ValueForm for String {
     const FORM: &'static str = "text";
+    const SHAPE: Shape = Shape::Text;
 }
 
 impl FromValue for String {
@@ -51,6 +78,7 @@ impl FromValue for String {
 
 impl ValueForm for Identifier {
     const FORM: &'static str = "text or a whole number";
+    const SHAPE: Shape = Shape::TextOrInteger;
 }
 
 impl FromValue for Identifier {
@@ -65,6 +93,7 @@ impl FromValue for Identifier {
 
 impl ValueForm for KeepKey {
     const FORM: &'static str = "text or a whole number, such as \"client-{{ client }}\"";
+    const SHAPE: Shape = Shape::TextOrInteger;
 }
 
 impl FromValue for KeepKey {
@@ -80,6 +109,7 @@ impl FromValue for KeepKey {
 
 impl ValueForm for Argument {
     const FORM: &'static str = "text or a number";
+    const SHAPE: Shape = Shape::Arguments;
 }
 
 impl FromValue for Argument {
@@ -97,6 +127,7 @@ impl FromValue for Argument {
 
 impl ValueForm for Arguments {
     const FORM: &'static str = "text, a number, or a list of them";
+    const SHAPE: Shape = Shape::Arguments;
 }
 
 impl FromValue for Arguments {
@@ -115,6 +146,7 @@ impl FromValue for Arguments {
 
 impl ValueForm for bool {
     const FORM: &'static str = "true or false";
+    const SHAPE: Shape = Shape::Boolean;
 }
 
 impl FromValue for bool {
@@ -125,6 +157,7 @@ impl FromValue for bool {
 
 impl ValueForm for u32 {
     const FORM: &'static str = "a whole number, 0 or more, without quotes";
+    const SHAPE: Shape = Shape::Integer(0);
 }
 
 impl FromValue for u32 {
@@ -136,6 +169,7 @@ impl FromValue for u32 {
 
 impl ValueForm for NonZeroU32 {
     const FORM: &'static str = "a whole number, 1 or more, without quotes";
+    const SHAPE: Shape = Shape::Integer(1);
 }
 
 impl FromValue for NonZeroU32 {
@@ -147,6 +181,7 @@ impl FromValue for NonZeroU32 {
 
 impl ValueForm for Number {
     const FORM: &'static str = "a number, without quotes";
+    const SHAPE: Shape = Shape::Number;
 }
 
 impl FromValue for Number {
@@ -161,6 +196,7 @@ impl FromValue for Number {
 
 impl ValueForm for Size {
     const FORM: &'static str = "a size such as \"2GB\"";
+    const SHAPE: Shape = Shape::Text;
 }
 
 impl FromValue for Size {
@@ -171,6 +207,7 @@ impl FromValue for Size {
 
 impl ValueForm for Duration {
     const FORM: &'static str = "a duration such as \"90s\" or \"2h\"";
+    const SHAPE: Shape = Shape::Text;
 }
 
 impl FromValue for Duration {
@@ -181,6 +218,7 @@ impl FromValue for Duration {
 
 impl ValueForm for Pin {
     const FORM: &'static str = "a device, such as \"cuda:0\" or \"cpu\"";
+    const SHAPE: Shape = Shape::Text;
 }
 
 impl FromValue for Pin {

@@ -129,8 +129,13 @@ fn what_a_process_of_its_own_takes_and_what_one_that_stayed_takes_are_learned_ap
 #[test]
 fn the_end_of_a_group_is_told_by_the_next_one_that_waited_for_it() {
     let (group, task, attempt) = (name("g-2"), name("t"), 1);
-    let over =
-        |group: &str| RunEvent::GroupFinished { group: name(group), finished: 1, failed: 0, cancelled: 0 };
+    let over = |group: &str| RunEvent::GroupFinished {
+        group: name(group),
+        finished: 1,
+        failed: 0,
+        cancelled: 0,
+        skipped: 0,
+    };
     let loaded = |seconds: f64| {
         let event = |event: RunEvent| (seconds, event);
         [
@@ -171,7 +176,7 @@ fn the_end_of_a_group_is_told_by_the_next_one_that_waited_for_it() {
 
 #[test]
 fn an_end_for_which_no_process_was_left_shows_the_pause() {
-    let over = RunEvent::GroupFinished { group: name("g"), finished: 2, failed: 0, cancelled: 0 };
+    let over = RunEvent::GroupFinished { group: name("g"), finished: 2, failed: 0, cancelled: 0, skipped: 0 };
     let ended = RunEvent::RunFinished { outcome: RunOutcome::Complete };
     let pause = |is_last_kept: bool| {
         let mut first = attempt("g", "first", 0.0, 10.0);

@@ -49,6 +49,8 @@ pub enum FailureKind {
     Spawn,
     /// It was cancelled, or the run was stopped.
     Cancelled,
+    /// It was not to be run: a condition in its flow did not hold. This is no failure.
+    Skipped,
 }
 
 impl fmt::Display for FailureKind {
@@ -62,6 +64,7 @@ impl fmt::Display for FailureKind {
             Self::Protocol => "protocol",
             Self::Spawn => "spawn",
             Self::Cancelled => "cancelled",
+            Self::Skipped => "skipped",
         })
     }
 }

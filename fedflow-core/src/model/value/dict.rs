@@ -213,7 +213,10 @@ impl fmt::Debug for Dict {
 
 impl<K: Into<String>, V: Into<Value>> FromIterator<(K, V)> for Dict {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(pairs: I) -> Self {
-        let map: IndexMap<_, _> = pairs.into_iter().map(|(key, value)| (key.into(), value.into())).collect();
+        let mut map: IndexMap<_, _> =
+            pairs.into_iter().map(|(key, value)| (key.into(), value.into())).collect();
+        // There may be a million of them, and few grow.
+        map.shrink_to_fit();
         Self((!map.is_empty()).then(|| Arc::new(map)))
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::attempt::{self, Unfinished};
 use crate::model::identity::TaskKey;
 use crate::model::outcome::failure::{Failure, FailureKind, Stage};
+use crate::model::run_event::RunEvent;
 use crate::model::time::Time;
 use crate::ports::Severity;
 use crate::scheduler::interface::events::{self, Times};
@@ -90,16 +91,28 @@ pub(in crate::scheduler) fn retry_due(parts: &mut Parts, key: TaskKey) {
 }
 
 fn fail_for_good(parts: &mut Parts, key: TaskKey, attempt: u32, times: Times, error: Failure) {
+    // That it is skipped is the outcome of the task, whatever its attempt was at.
+    if error.kind == FailureKind::Skipped {
+        return skip_unstarted(parts, key, &error.message);
+    }
     parts.tell_of(key, attempt, |subject| events::failed(subject, times, error));
     parts.groups.end_task(key);
 }
 
 /// A task of a group that was just added cannot be run.
-pub(in crate::scheduler) fn fail_unstarted(parts: &mut Parts, key: TaskKey, failure: Failure) {
+pub(in crate::scheduler) fn fail_unstarted(parts: &mut Parts, key: TaskKey, message: &str) {
     let Some(task) = parts.groups.task_mut(key) else { return };
     task.attempts += 1;
     let attempt = task.attempts;
+    let failure = Failure::new(Stage::Start, FailureKind::Error, message);
     fail_for_good(parts, key, attempt, Times::default(), failure);
+}
+
+/// A task without a process is not to be run.
+pub(in crate::scheduler) fn skip_unstarted(parts: &mut Parts, key: TaskKey, reason: &str) {
+    let reason = reason.to_owned();
+    parts.tell(key, |group, task| RunEvent::TaskSkipped { group, task, reason });
+    parts.groups.end_task(key);
 }
 
 /// A task is cancelled.
@@ -118,6 +131,12 @@ pub(in crate::scheduler) fn break_task(parts: &mut Parts, now: Time, key: TaskKe
     give_up(parts, now, key, broken, Severity::Asked);
 }
 
+/// A task is not to be run after all: what has loaded ahead of it is ended.
+pub(in crate::scheduler) fn skip_task(parts: &mut Parts, now: Time, key: TaskKey, reason: &str) {
+    let skipped = |stage| Failure::new(stage, FailureKind::Skipped, reason);
+    give_up(parts, now, key, skipped, Severity::Asked);
+}
+
 /// Ends a task that has no outcome yet, wherever it is.
 fn give_up(
     parts: &mut Parts,
@@ -128,7 +147,7 @@ fn give_up(
 ) {
     let Some(task) = parts.groups.task_mut(key) else { return };
     match task.state {
-        TaskState::Over | TaskState::Broken(_) => {}
+        TaskState::Over | TaskState::NotRun(_) => {}
         TaskState::Running(id) => {
             let Some(worker) = parts.workers.get_mut(id) else { return };
             match (&mut worker.phase, parts.stop) {

@@ -70,6 +70,13 @@ pub enum SchedulerInput {
         /// Why it cannot be run.
         message: String,
     },
+    /// A task is not to be run after all. That is its outcome, and no failure.
+    Skip {
+        /// The task.
+        task: TaskKey,
+        /// Why it is not run.
+        reason: String,
+    },
     /// The run shall stop.
     Stop(StopLevel),
     /// No group follows: every kept process is told to exit. Answered by [`Idle`](crate::SchedulerOutput::Idle), once,

@@ -18,7 +18,7 @@ pub(in crate::scheduler) use ready_queues::ReadyTask;
 
 use super::demand::{Demand, Fitting};
 use super::keep_policy::KeepPolicy;
-use super::task::{ScheduledTask, TaskState};
+use super::task::{NotRun, ScheduledTask, TaskState};
 use crate::model::device::Device;
 use crate::model::identity::TaskKey;
 use crate::model::name::Name;
@@ -46,7 +46,7 @@ struct Group {
 
 impl Groups {
     /// Adds a group. The tasks that are ready are queued in the start order; `card` says for which of them a process is
-    /// kept, and on which card. Returns the tasks that cannot be run, each with its reason: none of them has failed yet.
+    /// kept, and on which card. Returns the tasks that are not run, each with its reason: none of them has its outcome yet.
     pub(in crate::scheduler) fn add(
         &mut self,
         index: u32,
@@ -55,7 +55,7 @@ impl Groups {
         start_order: &[u32],
         fitting: Fitting<'_>,
         card: impl Fn(&KeepPolicy) -> Option<Option<Device>>,
-    ) -> Vec<(TaskKey, Box<str>)> {
+    ) -> Vec<(TaskKey, NotRun)> {
         let mut group = Group {
             name,
             open: tasks.iter().filter(|task| task.state != TaskState::Over).count(),
@@ -64,10 +64,10 @@ impl Groups {
             postponed: Postponed::default(),
             is_removed: false,
         };
-        let mut broken = Vec::new();
-        for (place, task) in (0..).zip(&mut group.tasks) {
-            if let TaskState::Broken(reason) = &mut task.state {
-                broken.push((TaskKey { group: index, place }, std::mem::take(reason)));
+        let mut not_run = Vec::new();
+        for (place, task) in (0..).zip(&group.tasks) {
+            if let TaskState::NotRun(reason) = &task.state {
+                not_run.push((TaskKey { group: index, place }, NotRun::clone(reason)));
             }
         }
         for (rank, place) in (0..).zip(start_order.iter().copied()) {
@@ -85,7 +85,7 @@ impl Groups {
             }
         }
         self.all.insert(index, group);
-        broken
+        not_run
     }
 
     pub(in crate::scheduler) fn activate(&mut self, index: u32) {

@@ -65,7 +65,10 @@ impl Failed<'_> {
             self.died_unheard && self.failure.kind != FailureKind::Oom && self.attempt <= FREE_ATTEMPTS;
         self.served > 0
             && (self.failure.stage == Stage::Start || was_dying)
-            && !matches!(self.failure.kind, FailureKind::Cancelled | FailureKind::Error)
+            && !matches!(
+                self.failure.kind,
+                FailureKind::Cancelled | FailureKind::Skipped | FailureKind::Error
+            )
     }
 }
 
@@ -95,6 +98,7 @@ pub(in crate::scheduler) fn decide(
 ) -> Verdict {
     let at_once = Verdict::Again { delay: Duration::ZERO };
     match (failed.failure.kind, failed.failure.stage) {
+        (FailureKind::Skipped, _) => Verdict::GiveUp,
         _ if failed.is_of_process() => at_once,
         // A lost device costs none of the task's retries; it happens once for each device at most.
         (kind, _) if failed.lost.is_some() && !failed.is_pinned && kind != FailureKind::Cancelled => at_once,

@@ -73,10 +73,19 @@ pub(in crate::scheduler) enum TaskState {
     Running(WorkerId),
     /// It waits until its next attempt may start.
     Delayed,
-    /// It cannot be run, for this reason. It fails as soon as its group is added.
-    Broken(Box<str>),
+    /// It is not run, for this reason. It has its outcome as soon as its group is added.
+    NotRun(Box<NotRun>),
     /// It has its outcome.
     Over,
+}
+
+/// Why a task is not run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::scheduler) enum NotRun {
+    /// It cannot be run, and fails.
+    Broken(Box<str>),
+    /// It is not to be run, which is no failure.
+    Skipped(Box<str>),
 }
 
 // A group may have a million of them.
@@ -100,10 +109,11 @@ impl ScheduledTask {
             if keep.as_ref() != last_keep.as_deref() {
                 last_keep = keep.map(Arc::new);
             }
-            let state = match entry.broken() {
+            let state = match (entry.skipped(), entry.broken()) {
                 _ if entry.status().is_over() => TaskState::Over,
-                Some(message) => TaskState::Broken(message.into()),
-                None => TaskState::Ready,
+                (Some(reason), _) => TaskState::NotRun(Box::new(NotRun::Skipped(reason.into()))),
+                (None, Some(message)) => TaskState::NotRun(Box::new(NotRun::Broken(message.into()))),
+                (None, None) => TaskState::Ready,
             };
             let learns = config.scheduler.auto_adjust;
             Self {
@@ -164,7 +174,7 @@ impl ScheduledTask {
 
     /// Whether its outcome is known already.
     pub(crate) fn is_over(&self) -> bool {
-        matches!(self.state, TaskState::Over | TaskState::Broken(_))
+        matches!(self.state, TaskState::Over | TaskState::NotRun(_))
     }
 
     /// Its limits, with those of its group and of the configuration filled in.

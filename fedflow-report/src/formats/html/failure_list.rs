@@ -91,6 +91,10 @@ impl Failures {
         if cancelled > 0 {
             unfinished.push(count(cancelled, "task was cancelled", "tasks were cancelled"));
         }
+        let skipped = of_kind(OutcomeKind::Skipped);
+        if skipped > 0 {
+            unfinished.push(count(skipped, "task was skipped", "tasks were skipped"));
+        }
         if open > 0 {
             unfinished.push(count(open, "task did not run to its end", "tasks did not run to their end"));
         }

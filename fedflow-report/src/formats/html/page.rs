@@ -348,7 +348,7 @@ fn devices(devices: &[DeviceInfo]) -> String {
 
 fn tiles(summary: &Summary) -> Vec<Tile> {
     let counts = &summary.counts;
-    let unfinished = counts.cancelled + counts.open;
+    let unfinished = counts.cancelled + counts.skipped + counts.open;
     let mut tiles = vec![
         Tile {
             label: "Finished",
@@ -361,6 +361,10 @@ fn tiles(summary: &Summary) -> Vec<Tile> {
             value: grouped(counts.failed),
             note: match unfinished {
                 0 => "none cancelled".into(),
+                others if counts.skipped == others => format!("{} skipped", grouped(others)),
+                others if counts.skipped > 0 => {
+                    format!("{} skipped, cancelled or not ended", grouped(others))
+                }
                 others => format!("{} cancelled or not ended", grouped(others)),
             },
             class: if counts.failed > 0 { "bad" } else { "" },

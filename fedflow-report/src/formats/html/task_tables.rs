@@ -87,6 +87,7 @@ pub(super) fn status_label(kind: OutcomeKind) -> &'static str {
         OutcomeKind::Finished => "finished",
         OutcomeKind::Exception => "failed",
         OutcomeKind::Cancelled => "cancelled",
+        OutcomeKind::Skipped => "skipped",
         OutcomeKind::Open => "not ended",
     }
 }
@@ -282,6 +283,7 @@ pub(super) fn shares(counts: &Counts) -> Vec<Share> {
         ("finished", counts.finished),
         ("exception", counts.failed),
         ("cancelled", counts.cancelled),
+        ("skipped", counts.skipped),
         ("open", counts.open),
     ];
     let parts = parts.into_iter().filter(|(_, count)| *count > 0);
@@ -289,6 +291,7 @@ pub(super) fn shares(counts: &Counts) -> Vec<Share> {
         "finished" => "finished",
         "exception" => "failed",
         "cancelled" => "cancelled",
+        "skipped" => "skipped",
         _ => "not ended",
     };
     parts
