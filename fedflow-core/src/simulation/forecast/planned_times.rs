@@ -77,12 +77,6 @@ impl PlannedTimes {
         }
     }
 
-    /// Has the tasks of which nothing is known take so long to train.
-    pub(super) fn assume(&mut self, train: Duration) {
-        let unknown = self.times.values_mut().filter(|(_, basis)| *basis == Basis::Unknown);
-        unknown.for_each(|(times, _)| times.train = train);
-    }
-
     /// How many tasks there are.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -85,9 +85,9 @@ fn a_long_task_at_the_end_is_seen() {
 }
 
 #[test]
-fn without_any_duration_nothing_is_said_of_time() {
+fn without_any_duration_there_is_nothing_to_choose_by() {
     let chosen = choose(&group(&[(4, None), (18, None), (9, None)]), &scenario(&[24], StartOrder::Auto));
-    assert_eq!((chosen.makespan, chosen.added), (None, None));
+    assert_eq!(chosen, ChosenOrder { order: StartOrder::Added, makespan: None, added: None });
 }
 
 /// One of each stretch, and the time is that of all of them.
