@@ -203,6 +203,7 @@ fn reported(tasks: u32) -> Report {
             fingerprint: 0,
             tasks: ids.clone(),
             fingerprints: Vec::new(),
+            order: None,
             params: Vec::new(),
         },
     );

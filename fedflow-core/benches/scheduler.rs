@@ -69,7 +69,7 @@ fn run_to_the_end(config: Config, tasks: Vec<ScheduledTask>) -> u64 {
     let setup = SchedulerSetup { config, seed: 1, largest_share: None, devices, host: None };
     let mut scheduler = Scheduler::new(setup);
     let name = Name::new("bench").expect("a legal name");
-    scheduler.handle(Time::ZERO, SchedulerInput::GroupAdded { index: 1, name, tasks });
+    scheduler.handle(Time::ZERO, SchedulerInput::GroupAdded { index: 1, name, tasks, order: None });
     scheduler.handle(Time::ZERO, SchedulerInput::GroupActivated(1));
     let mut agenda: BinaryHeap<Reverse<(Time, u64, u8)>> = BinaryHeap::new();
     let mut now = Time::ZERO;

@@ -85,6 +85,7 @@ pub use leasing::card::OtherRuns;
 pub use leasing::claim::{Claim, Foreseen};
 pub use leasing::lease::{Lease, LeaseId, LeaseRequest, Share, Unleasable};
 pub use leasing::table::LeaseTable;
+pub use model::chosen_order::ChosenOrder;
 pub use model::config::*;
 pub use model::device::{Device, DeviceError, DeviceInfo, Pin};
 pub use model::identity::{TaskKey, WorkerId};
@@ -118,7 +119,9 @@ pub use progress::task_progress::{Moment, OutcomeKind, TaskNotes, TaskOutcome, T
 pub use scheduler::{
     Answer, Question, ScheduledTask, Scheduler, SchedulerInput, SchedulerOutput, SchedulerSetup,
 };
-pub use simulation::forecast::{DeviceUse, Forecast, GroupSpan, PlannedTimes, Scenario, TrainSpan};
+pub use simulation::forecast::{
+    DeviceUse, Forecast, GroupSpan, Known, PlannedTimes, Scenario, TrainSpan, choose_order,
+};
 pub use simulation::machine::Simulation;
 pub use simulation::port::SimulationPort;
 pub use simulation::script::{HandOver, Script, SimulatedFault};

@@ -1,5 +1,6 @@
 //! The small types that everything is made of: names, values, sizes, times, devices, failures, configuration, events.
 
+pub(crate) mod chosen_order;
 pub(crate) mod config;
 pub(crate) mod device;
 pub(crate) mod identity;

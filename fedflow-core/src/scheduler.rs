@@ -60,11 +60,14 @@ use standstill::Standstill;
 use tasks::demand::Fitting;
 use tasks::groups::Groups;
 use tasks::memory::TaskMemory;
+#[cfg(test)]
+pub(crate) use tasks::start_order::Part;
+pub(crate) use tasks::start_order::start_order;
 pub use tasks::task::ScheduledTask;
-pub(crate) use tasks::task::start_order;
 use timers::{Due, Timers};
 
 use crate::learning::estimates::Estimates;
+use crate::model::config::StartOrder;
 use crate::model::device::Device;
 use crate::model::identity::WorkerId;
 use crate::model::name::Name;
@@ -113,7 +116,9 @@ impl Scheduler {
     pub fn handle(&mut self, now: Time, input: SchedulerInput) {
         match input {
             SchedulerInput::Estimates(estimates) => self.parts.memory.begin_with(estimates),
-            SchedulerInput::GroupAdded { index, name, tasks } => self.add_group(index, name, tasks),
+            SchedulerInput::GroupAdded { index, name, tasks, order } => {
+                self.add_group(index, name, tasks, order);
+            }
             SchedulerInput::GroupActivated(index) => self.activate_group(index),
             SchedulerInput::GroupRemoved(index) => self.parts.remove_group(index),
             SchedulerInput::Worker { worker, event } => self.heard(now, worker, event),
@@ -176,11 +181,12 @@ impl Scheduler {
 
 // The groups.
 impl Scheduler {
-    fn add_group(&mut self, index: u32, name: Name, tasks: Vec<ScheduledTask>) {
+    fn add_group(&mut self, index: u32, name: Name, tasks: Vec<ScheduledTask>, order: Option<StartOrder>) {
         let seed = self.seed ^ u64::from(index);
-        let order = start_order(&tasks, self.parts.config.scheduler.order, seed);
-        let Parts { groups, kept, devices, memory, .. } = &mut self.parts;
+        let Parts { groups, kept, devices, memory, config, .. } = &mut self.parts;
         let fitting = Fitting { devices, memory };
+        let part = |task: &ScheduledTask| fitting.part(task, config.scheduler.max_per_device);
+        let order = start_order(&tasks, order.unwrap_or(config.scheduler.order), seed, part);
         let not_run =
             groups.add(index, name, tasks, &order, fitting, |policy| kept.card_with_data_for(policy));
         for (key, reason) in not_run {

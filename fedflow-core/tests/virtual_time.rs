@@ -387,7 +387,7 @@ prop_compose! {
 prop_compose! {
     fn any_config()(
         max_waiting in 1_i64..12, max_process in 1_i64..24, retries in 0_i64..3,
-        load_nretry in 0_i64..3, train_nretry in 0_i64..4, order in prop_oneof!["added", "random", "longest-first"],
+        load_nretry in 0_i64..3, train_nretry in 0_i64..4, order in prop_oneof!["added", "random", "longest-first", "largest-first", "packed", "auto"],
     ) -> Config {
         let mut config = config();
         config.set("scheduler.max-waiting", &max_waiting.into()).unwrap();

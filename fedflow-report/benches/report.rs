@@ -50,6 +50,7 @@ fn events() -> Vec<(f64, RunEvent)> {
                 fingerprint: 1,
                 tasks: tasks.clone(),
                 fingerprints: Vec::new(),
+                order: None,
                 params: Vec::new(),
             },
         ));

@@ -225,6 +225,7 @@ impl World {
                 fingerprint: u64::from(index),
                 tasks: names.clone(),
                 fingerprints: Vec::new(),
+                order: None,
                 params: Vec::new(),
             },
         );

@@ -172,6 +172,7 @@ fn read(criterion: &mut Criterion) {
         fingerprint: 1,
         tasks,
         fingerprints: Vec::new(),
+        order: None,
         params: Vec::new(),
     });
     for task in 0..TASKS {

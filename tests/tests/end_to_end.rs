@@ -53,6 +53,8 @@ mod sessions;
 mod several_runs;
 #[path = "end_to_end/simulated_memory.rs"]
 mod simulated_memory;
+#[path = "end_to_end/start_orders.rs"]
+mod start_orders;
 #[path = "end_to_end/telemetry.rs"]
 mod telemetry;
 #[path = "end_to_end/time_limits.rs"]

@@ -54,7 +54,7 @@ pub(crate) struct RunArgs {
     /// The seed of every random choice that Fedflow makes. Without it 0; a run that goes on keeps that of its last session.
     #[arg(long, value_name = "N", value_parser = parse_seed)]
     pub(crate) seed: Option<u64>,
-    /// With scheduler.order = longest-first: take from this earlier run how long tasks without a declared time take.
+    /// With scheduler.order = longest-first, packed or auto: take from this earlier run how long tasks without a declared time take.
     /// Fedflow also learns it from the rounds of this run, and from the run that --fresh removes or that is resumed.
     #[arg(long, value_name = "RUN_DIR", value_hint = ValueHint::DirPath, conflicts_with = "resume")]
     pub(crate) durations: Option<PathBuf>,

@@ -24,6 +24,9 @@ pub(crate) struct CheckArgs {
     pub(crate) settings: SettingArgs,
 }
 
+/// What `--order` takes.
+const ORDERS: [&str; 7] = ["added", "random", "longest-first", "largest-first", "packed", "auto", "all"];
+
 /// `fedflow plan`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -31,7 +34,7 @@ Examples:
   fedflow plan flow.toml               on this machine's devices, from what the tasks declare
   fedflow plan flow.toml --from res    with the durations, devices and overheads of a run
   fedflow plan flow.toml --from res --devices sim:1x24GB --devices sim:2x24GB
-  fedflow plan flow.toml --order added,longest-first
+  fedflow plan flow.toml --order all   every order, and what one more card would bring
   fedflow plan flow.toml --from res --report plan.html
 
 How long a task takes is looked for in this order: what the run recorded of this very task; what the task declares \
@@ -49,12 +52,16 @@ pub(crate) struct PlanArgs {
     /// it those of the earlier run, else those of this machine.
     #[arg(long, value_name = "DEVICES")]
     pub(crate) devices: Vec<String>,
-    /// The order in which tasks start, instead of scheduler.order. Several, with commas between, are compared.
-    #[arg(long, value_name = "ORDER", value_delimiter = ',', value_parser = ["added", "random", "longest-first"])]
+    /// The order in which tasks start, instead of scheduler.order. Several, with commas between, are compared, and
+    /// `all` of them; then it also says what one more card of each size would bring.
+    #[arg(long, value_name = "ORDER", value_delimiter = ',', value_parser = ORDERS)]
     pub(crate) order: Vec<String>,
     /// Have each task hold its device from its start to its end, as runners without a load phase do.
     #[arg(long)]
     pub(crate) no_overlap: bool,
+    /// Have the run not know beforehand how long tasks take, as a first run of tasks that do not declare it.
+    #[arg(long)]
+    pub(crate) unforeseen: bool,
     /// How the plan is printed.
     #[arg(long, value_enum, default_value_t = PlanFormat::Text)]
     pub(crate) format: PlanFormat,

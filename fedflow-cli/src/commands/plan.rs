@@ -4,6 +4,7 @@ mod chart;
 mod earlier;
 mod json;
 mod limits;
+mod one_more;
 mod planned;
 mod rounded_time;
 mod text;
@@ -11,7 +12,7 @@ mod text;
 use std::path::Path;
 use std::rc::Rc;
 
-use fedflow_core::{Basis, Config, Durations, PlannedTimes};
+use fedflow_core::{Basis, Config, Durations, PlannedTimes, StartOrder};
 use fedflow_report::{Report, render_html};
 use fedflow_worker::store::{RunDir, unix_now};
 
@@ -33,7 +34,7 @@ pub(crate) fn cmd_plan(args: &PlanArgs) -> Result<(), CommandError> {
     let file = FlowFile::read_with(&args.flow, &FlowInputs { vars: args.vars.given(), seed })?;
     let settings = load_settings(&args.settings, Some(&file))?;
     let config = settings.config();
-    let groups = file
+    let mut groups = file
         .flow
         .groups
         .iter()
@@ -54,7 +55,12 @@ pub(crate) fn cmd_plan(args: &PlanArgs) -> Result<(), CommandError> {
         let workdir = settings.workdir(&file.flow.base_dir, &current_directory()?);
         return Err(nothing_known(args.from.as_deref(), RunDir::open(&workdir).is_ok().then_some(&workdir)));
     }
-    let mut planned = Planned { flow: file.flow.name, groups, times: Rc::new(times), earlier, cases: vec![] };
+    let (foreseen, times) = (!args.unforeseen, Rc::new(times));
+    if args.unforeseen {
+        groups.iter_mut().for_each(PlannedTimes::forget);
+    }
+    let mut planned =
+        Planned { flow: file.flow.name, groups, times, foreseen, earlier, cases: vec![], one_more: vec![] };
     let choices = planned.devices(&args.devices, config)?;
     let orders = orders(&args.order, config)?;
     for choice in &choices {
@@ -66,12 +72,18 @@ pub(crate) fn cmd_plan(args: &PlanArgs) -> Result<(), CommandError> {
         // Users want to see what loading during training gains.
         planned.add_case(choice, order, seed, false);
     }
+    if args.order.iter().any(|order| order == ALL) {
+        for choice in &choices {
+            planned.one_more.extend(one_more::forecasts(&planned, choice, &orders, seed, !args.no_overlap));
+        }
+    }
     print(&planned, args)
 }
 
 fn print(planned: &Planned, args: &PlanArgs) -> Result<(), CommandError> {
     // With one choice of devices and one order, the second case is the same without overlap.
-    let is_comparison = args.devices.len() > 1 || args.order.len() > 1;
+    let is_comparison =
+        args.devices.len() > 1 || args.order.len() > 1 || args.order.iter().any(|order| order == ALL);
     if let (false, Some(Case { forecast: Err(error), .. })) = (is_comparison, planned.cases.first()) {
         return Err(CommandError::refused(error)
             .hint(format!("`fedflow check {} --devices …` says where", short_path(&args.flow))));
@@ -100,6 +112,9 @@ fn write_report(planned: &Planned, path: &Path) -> Result<(), CommandError> {
         .map_err(|error| CommandError::failed(format!("cannot write {}: {error}", path.display())))
 }
 
+/// With `--order`: every order.
+const ALL: &str = "all";
+
 /// The start orders to simulate, each with its configuration.
 fn orders(asked: &[String], config: &Config) -> Result<Vec<(String, Config)>, CommandError> {
     const KEY: &str = "scheduler.order";
@@ -112,7 +127,10 @@ fn orders(asked: &[String], config: &Config) -> Result<Vec<(String, Config)>, Co
         config.set(KEY, &order.as_str().into()).map_err(CommandError::refused)?;
         Ok((order.clone(), config))
     };
-    asked.iter().map(with).collect()
+    let every = || StartOrder::SINGLE.iter().chain([&StartOrder::Auto]).map(ToString::to_string);
+    let names =
+        asked.iter().flat_map(|order| if order == ALL { every().collect() } else { vec![order.clone()] });
+    names.map(|order| with(&order)).collect()
 }
 
 fn nothing_known(from: Option<&Path>, earlier: Option<&std::path::PathBuf>) -> CommandError {

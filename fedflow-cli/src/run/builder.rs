@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use fedflow_core::{Config, Dict, Durations, Observer, StartOrder};
+use fedflow_core::{Config, Dict, Durations, Observer};
 use fedflow_worker::store::{Head, RunDir, RunLock, flow_checksum, new_run_token, recorded_config, unix_now};
 use fedflow_worker::{WorkerProgram, check_start};
 
@@ -344,7 +344,7 @@ impl<O: Observer> RunBuilder<O> {
     }
 
     fn learns(&self) -> bool {
-        self.config.scheduler.order == StartOrder::LongestFirst
+        self.config.scheduler.order.asks_for_durations()
     }
 
     /// How long the tasks of the run took that is about to be removed. One that cannot be read may be why.

@@ -5,6 +5,7 @@ mod device_telemetry;
 mod host_options;
 mod kept_estimates;
 mod observers;
+mod order_chooser;
 mod wait_board;
 
 use std::collections::BTreeMap;
@@ -14,7 +15,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fedflow_core::{
     Config, Dict, DurationLearner, Durations, Flow, History, Observer, Ports, RunSettings, SessionSetup,
-    StartOrder, TaskGroup,
+    TaskGroup,
 };
 use fedflow_gpu::{Pool, ReleaseWatch, TelemetrySampler};
 use fedflow_report::{Report, ReportWriter};
@@ -28,6 +29,7 @@ use self::control_requests::take_control_requests;
 use self::device_telemetry::{SampleTargets, start_telemetry};
 use self::host_options::{host_options, within_capacity};
 use self::kept_estimates::KeptEstimates;
+use self::order_chooser::OrderChooser;
 use self::wait_board::WaitBoard;
 use super::devices::Devices;
 use super::earlier_sessions::RecordedRun;
@@ -55,7 +57,7 @@ pub(super) struct SessionPlan<O> {
     pub(super) seed: u64,
     /// What earlier sessions have recorded; none for a new run.
     pub(super) recorded: Option<RecordedRun>,
-    /// How long tasks took in earlier runs or sessions; only `longest-first` asks.
+    /// How long tasks took in earlier runs or sessions; only some start orders ask.
     pub(super) durations: Durations,
     pub(super) config: Config,
     /// The file that it was read from.
@@ -77,6 +79,8 @@ pub(super) struct Session<O: Observer> {
     pub(super) flow: WiredFlow<O>,
     /// How long tasks are expected to take that declare nothing; none if the start order does not depend on it.
     pub(super) learner: Option<DurationLearner>,
+    /// Chooses the start order of each group; none if that is not to be chosen.
+    chooser: Option<OrderChooser>,
     pub(super) estimates: KeptEstimates,
     /// Tells the engine when devices that other runs had may be free; none if this run has its devices alone.
     pub(super) device_watch: Option<ReleaseWatch>,
@@ -108,7 +112,7 @@ impl<O: Observer> Session<O> {
         let SessionPlan { config_file, vars, workers, guard, notices, make_observer, .. } = plan;
         let Devices { choice, mut pool, note } = devices;
         note.iter().for_each(|note| notices.note(note));
-        let learns = config.scheduler.order == StartOrder::LongestFirst;
+        let learns = config.scheduler.order.asks_for_durations();
         let learner = learns.then(|| DurationLearner::new(durations));
         let started = wall_clock();
         let started_unix = started.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs_f64();
@@ -182,19 +186,23 @@ impl<O: Observer> Session<O> {
             waits,
             own,
         };
+        let chooser = OrderChooser::new(&pool, &config, seed);
         let ports = Ports { workers, pool: TracedPool::new(pool, names), observer };
         let config = within_capacity(config, &notices);
         let flow = Flow::new(ports, settings, config, history).with_estimates(learned);
         let hold = Hold { signals, _guard: watched, _lock: lock };
         drop(in_span);
-        Ok((Self { flow, learner, estimates, device_watch, telemetry, control, span, hold }, host))
+        Ok((Self { flow, learner, chooser, estimates, device_watch, telemetry, control, span, hold }, host))
     }
 
     /// Has the tasks of a group that is about to be opened expect to take as long as is known by now, if the start
-    /// order depends on it.
+    /// order depends on it; and chooses that order, if it is to be chosen for each group.
     pub(super) fn expect(&self, group: &mut TaskGroup) {
-        if let Some(learner) = &self.learner {
-            learner.expect(group);
+        let Some(learner) = &self.learner else { return };
+        learner.expect(group);
+        if let Some(chooser) = &self.chooser {
+            let estimates = self.flow.estimates();
+            group.chosen_order = learner.ask(|durations| chooser.choose(group, durations, estimates));
         }
     }
 }

@@ -111,7 +111,8 @@ fn a_mistake_elsewhere_has_its_place() {
     );
     assert_eq!(
         Given::new("").set("scheduler.order=fastest").error(),
-        "error: scheduler.order = \"fastest\": expected one of \"added\" \"random\" \"longest-first\"\n  \
+        "error: scheduler.order = \"fastest\": expected one of \"added\" \"random\" \"longest-first\" \
+         \"largest-first\" \"packed\" \"auto\"\n  \
          --> --set scheduler.order=fastest\n"
     );
     assert!(Given::new("").set("debug").error().contains("hint: write KEY=VALUE"));

@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fedflow_core::{
-    Device, DeviceInfo, Failure, LeftProcess, Name, Observer, PlainDict, RunEvent, RunOutcome, Size, Time,
+    ChosenOrder, Device, DeviceInfo, Failure, LeftProcess, Name, Observer, PlainDict, RunEvent, RunOutcome,
+    Size, Time,
 };
 use serde::Serialize;
 
@@ -45,20 +46,73 @@ struct Line<'a> {
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Details<'a> {
-    RunStarted { flow: &'a str, workdir: &'a str, session: u32, seed: u64, devices: &'a [DeviceInfo] },
-    GroupStarted { index: u32, workdir: &'a str, tasks: usize },
-    Started { workdir: &'a str, reused: bool },
-    Loaded { load_seconds: f64 },
-    Training { slot: u32, devices: &'a [Device], memory: Option<Size> },
-    Progress { done: u64, total: u64 },
-    Finished { load_seconds: f64, train_seconds: f64, result: PlainDict<'a> },
-    FinishedWithoutResult { load_seconds: f64, train_seconds: f64, result_left_out: bool },
-    Failed { load_seconds: Option<f64>, train_seconds: Option<f64>, error: &'a Failure },
-    Retried { error: &'a Failure, data_kept: bool, delay_seconds: f64 },
-    LeftRunning { processes: &'a [LeftProcess], others: u64, killed: bool },
-    Skipped { reason: &'a str },
-    GroupFinished { finished: u64, failed: u64, cancelled: u64, skipped: u64 },
-    RunFinished { outcome: &'a RunOutcome },
+    RunStarted {
+        flow: &'a str,
+        workdir: &'a str,
+        session: u32,
+        seed: u64,
+        devices: &'a [DeviceInfo],
+    },
+    GroupStarted {
+        index: u32,
+        workdir: &'a str,
+        tasks: usize,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        order: Option<ChosenOrder>,
+    },
+    Started {
+        workdir: &'a str,
+        reused: bool,
+    },
+    Loaded {
+        load_seconds: f64,
+    },
+    Training {
+        slot: u32,
+        devices: &'a [Device],
+        memory: Option<Size>,
+    },
+    Progress {
+        done: u64,
+        total: u64,
+    },
+    Finished {
+        load_seconds: f64,
+        train_seconds: f64,
+        result: PlainDict<'a>,
+    },
+    FinishedWithoutResult {
+        load_seconds: f64,
+        train_seconds: f64,
+        result_left_out: bool,
+    },
+    Failed {
+        load_seconds: Option<f64>,
+        train_seconds: Option<f64>,
+        error: &'a Failure,
+    },
+    Retried {
+        error: &'a Failure,
+        data_kept: bool,
+        delay_seconds: f64,
+    },
+    LeftRunning {
+        processes: &'a [LeftProcess],
+        others: u64,
+        killed: bool,
+    },
+    Skipped {
+        reason: &'a str,
+    },
+    GroupFinished {
+        finished: u64,
+        failed: u64,
+        cancelled: u64,
+        skipped: u64,
+    },
+    RunFinished {
+        outcome: &'a RunOutcome,
+    },
 }
 
 impl JsonView {
@@ -146,8 +200,8 @@ impl<'a> Details<'a> {
             RunEvent::RunStarted { flow, workdir, session, devices, seed, .. } => {
                 Self::RunStarted { flow, workdir, session: *session, seed: *seed, devices }
             }
-            RunEvent::GroupStarted { index, workdir, tasks, .. } => {
-                Self::GroupStarted { index: *index, workdir, tasks: tasks.len() }
+            RunEvent::GroupStarted { index, workdir, tasks, order, .. } => {
+                Self::GroupStarted { index: *index, workdir, tasks: tasks.len(), order: *order }
             }
             RunEvent::TaskStarted { workdir, reused, .. } => Self::Started { workdir, reused: *reused },
             RunEvent::TaskLoaded { load_time, .. } => Self::Loaded { load_seconds: load_time.as_secs_f64() },

@@ -110,6 +110,8 @@ impl Observer for LiveView {
             self.bar.finish_and_clear();
         } else if let Some(line) = render_group_end(self.palette, event, took) {
             lines = Some(line);
+        } else if let RunEvent::GroupStarted { group, order: Some(order), .. } = event {
+            lines = Some(format!("{group} starts its tasks as {order}"));
         }
         if let Some(lines) = lines {
             self.bar.println(lines);

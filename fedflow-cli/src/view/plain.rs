@@ -79,9 +79,12 @@ impl Observer for PlainView {
                 let (flow, workdir) = (terminal_text::escape(flow), terminal_text::escape(workdir));
                 self.line(time, &format!("{flow} {again} in {workdir} on {on}"));
             }
-            RunEvent::GroupStarted { group, tasks, .. } => {
+            RunEvent::GroupStarted { group, tasks, order, .. } => {
                 let head = self.palette.paint(Ink::Strong, group);
                 self.line(time, &format!("{head} started: {}", wording::counted(tasks.len() as u64, "task")));
+                if let Some(order) = order {
+                    self.line(time, &format!("{head} starts its tasks as {order}"));
+                }
             }
             RunEvent::TaskFinished { .. } | RunEvent::TaskFailed { .. } | RunEvent::TaskSkipped { .. } => {
                 self.task_over(time, event);

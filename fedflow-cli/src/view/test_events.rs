@@ -36,6 +36,7 @@ pub(super) fn group_started(group: &str, tasks: u64) -> RunEvent {
         tasks: (0..tasks).map(Name::from).collect(),
         fingerprints: Vec::new(),
         params: Vec::new(),
+        order: None,
     }
 }
 

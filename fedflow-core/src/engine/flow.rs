@@ -184,7 +184,8 @@ impl<W: Workers, P: DevicePool, O: Observer> Flow<W, P, O> {
         opening::check(&tasks, &self.drive.ports.pool, &self.config)?;
         if !is_complete {
             self.drive.sample_host();
-            self.drive.handle(SchedulerInput::GroupAdded { index, name: name.clone(), tasks });
+            let order = group.chosen_order.map(|chosen| chosen.order);
+            self.drive.handle(SchedulerInput::GroupAdded { index, name: name.clone(), tasks, order });
             self.drive.announce_later(index, start);
         }
         Ok(Ahead { name, is_complete })

@@ -54,6 +54,7 @@ pub(super) fn open(
         fingerprint,
         tasks: group.tasks().map(|task| task.task_id().clone()).collect(),
         fingerprints: group.tasks().map(|task| task_fingerprint(group, task)).collect(),
+        order: group.chosen_order,
         params: told_params_of(group),
     };
     let tasks = ScheduledTask::of_group(group, config);

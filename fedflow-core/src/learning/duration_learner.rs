@@ -22,6 +22,11 @@ impl DurationLearner {
         Self { durations: Rc::new(RefCell::new(durations)) }
     }
 
+    /// Asks what was learned until now.
+    pub fn ask<R>(&self, question: impl FnOnce(&Durations) -> R) -> R {
+        question(&self.durations.borrow())
+    }
+
     /// Sets the expected times of those tasks of a group that declare none to what was learned.
     pub fn expect(&self, group: &mut TaskGroup) {
         self.durations.borrow().expect(group);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::chosen_order::ChosenOrder;
 use crate::model::device::{Device, DeviceInfo, Pin};
 use crate::model::memory_use::MemoryUse;
 use crate::model::name::Name;
@@ -57,6 +58,9 @@ pub enum RunEvent {
         /// What each task is made of, in the same order; empty in journals of format 1.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         fingerprints: Vec<u64>,
+        /// The order in which they start, if one was chosen for this group.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        order: Option<ChosenOrder>,
         /// The parameters of each task that are told of it, in the same order; empty if no task has any, and in journals
         /// of earlier versions.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]

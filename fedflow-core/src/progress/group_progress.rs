@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use crate::model::chosen_order::ChosenOrder;
 use crate::model::name::Name;
 use crate::model::name_index::{NameIndex, Named};
 use crate::model::run_event::RunEvent;
@@ -22,6 +23,8 @@ pub struct GroupProgress<N = ()> {
     /// What it was made of; `None` if the group was never announced, or it is open again and may be made of something else
     /// when it begins.
     pub fingerprint: Option<u64>,
+    /// The order in which its tasks start, if one was chosen for it.
+    pub order: Option<ChosenOrder>,
     /// When it began, in seconds since the Unix epoch.
     pub started: Option<f64>,
     /// When every task had its outcome, in seconds since the Unix epoch.
@@ -117,6 +120,7 @@ impl<N: TaskNotes> GroupProgress<N> {
             index: 0,
             workdir: String::new(),
             fingerprint: None,
+            order: None,
             started: None,
             finished: None,
             session: None,

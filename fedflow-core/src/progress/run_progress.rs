@@ -28,6 +28,7 @@ use crate::progress::task_progress::{Moment, TaskNotes, TaskProgress};
 ///     tasks: vec![task.clone()],
 ///     fingerprints: vec![8],
 ///     params: Vec::new(),
+///     order: None,
 /// });
 /// run.apply(8.0, &RunEvent::TaskFinished {
 ///     group: group.clone(),
@@ -218,12 +219,22 @@ impl<N: TaskNotes> RunProgress<N> {
         }
         let moment = self.moment(unix_time);
         match event {
-            RunEvent::GroupStarted { group, index, workdir, fingerprint, tasks, fingerprints, params } => {
+            RunEvent::GroupStarted {
+                group,
+                index,
+                workdir,
+                fingerprint,
+                tasks,
+                fingerprints,
+                params,
+                order,
+            } => {
                 self.make_room(group, *index, moment.session);
                 let group = self.group_mut(group);
                 group.begin(*fingerprint, fingerprints, tasks, params);
                 (group.index, group.session) = (*index, Some(moment.session));
                 group.workdir.clone_from(workdir);
+                group.order = order.or(group.order);
                 group.started = group.started.or(Some(moment.time));
                 self.put_in_order();
             }
@@ -351,6 +362,7 @@ mod tests {
                         fingerprint: 1,
                         tasks: Vec::new(),
                         fingerprints: Vec::new(),
+                        order: None,
                         params: Vec::new(),
                     },
                 );

@@ -350,6 +350,7 @@ mod tests {
                 fingerprint,
                 tasks,
                 fingerprints: Vec::new(),
+                order: None,
                 params: Vec::new(),
             },
         );

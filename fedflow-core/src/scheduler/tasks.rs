@@ -6,4 +6,5 @@ pub(super) mod groups;
 pub(super) mod keep_policy;
 pub(super) mod memory;
 pub(super) mod retry;
+pub(super) mod start_order;
 pub(super) mod task;

@@ -3,9 +3,10 @@
 mod device_use;
 mod last_fitting;
 mod lower_bound;
+mod order_choice;
 mod planned_times;
+mod simulated;
 
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -13,38 +14,20 @@ pub use device_use::{DeviceUse, GroupSpan, TrainSpan};
 use device_use::{group_spans, train_spans, uses};
 use last_fitting::FittingSets;
 use lower_bound::lower_bound;
+pub use order_choice::{Known, choose_order};
 pub use planned_times::PlannedTimes;
-use planned_times::handed_over;
+pub use simulated::Scenario;
+use simulated::simulate;
 
-use crate::engine::{Flow, FlowError, History};
-use crate::learning::stage_times::StageTimes;
-use crate::leasing::table::LeaseTable;
-use crate::model::config::{Config, StartOrder};
-use crate::model::limits::Limits;
+use crate::engine::FlowError;
+use crate::learning::durations::Durations;
+use crate::learning::estimates::Estimates;
+use crate::model::config::StartOrder;
 use crate::model::name::Name;
 use crate::model::outcome::failure::Failure;
-use crate::model::run_event::{RunEvent, RunOutcome};
+use crate::model::run_event::RunEvent;
 use crate::model::time::Time;
-use crate::ports::{Assignment, DevicePool, RunSettings};
-use crate::simulation::machine::Simulation;
-use crate::simulation::script::Script;
-use crate::work::group::{GroupError, TaskGroup};
-
-/// What to simulate: a flow on these devices, with this configuration.
-#[derive(Debug, Clone)]
-pub struct Scenario {
-    /// The flow's name.
-    pub flow: String,
-    /// The devices.
-    pub devices: LeaseTable,
-    /// The configuration.
-    pub config: Config,
-    /// The seed of every random choice.
-    pub seed: u64,
-    /// Whether tasks load without a device while others train. If not, a task holds its devices from the start of its
-    /// process until its end, as with runners that have no load phase. Time limits do not count then.
-    pub overlap: bool,
-}
+use crate::work::group::TaskGroup;
 
 /// How a flow would go.
 #[derive(Debug, Clone)]
@@ -80,45 +63,19 @@ impl Forecast {
         mut groups: Vec<TaskGroup>,
         times: &Rc<PlannedTimes>,
     ) -> Result<Self, FlowError> {
-        let Scenario { flow, devices, mut config, seed, overlap } = scenario;
-        let lower_bound = lower_bound(&groups, times, &devices, &config);
-        let fitting = FittingSets::of(&groups, &devices, &config);
-        let infos = devices.devices();
-        if config.scheduler.order == StartOrder::LongestFirst {
+        let lower_bound = lower_bound(&groups, times, &scenario.devices, &scenario.config);
+        let fitting = FittingSets::of(&groups, &scenario.devices, &scenario.config);
+        let (infos, overlap) = (scenario.devices.devices(), scenario.overlap);
+        if scenario.config.scheduler.order.asks_for_durations() && scenario.foreseen {
             groups.iter_mut().for_each(|group| times.tell(group));
         }
-        if !overlap {
-            config.supervision.limits = Limits::default();
-            groups = groups.iter().map(as_elsewhere).collect::<Result<_, GroupError>>()?;
+        if scenario.config.scheduler.order == StartOrder::Auto {
+            for group in &mut groups {
+                let known = Known { durations: &Durations::default(), estimates: &Estimates::default() };
+                group.chosen_order = choose_order(group, known, &scenario);
+            }
         }
-        let (scripts, leads) = (Rc::clone(times), Rc::clone(times));
-        let simulation = Simulation::new(devices, move |assignment: &Assignment| {
-            script(scripts.get(&assignment.group, &assignment.task_id), overlap)
-        })
-        .with_hand_over(move |assignment, how| {
-            handed_over(leads.get(&assignment.group, &assignment.task_id), how)
-        });
-        let simulation = match times.between_groups() {
-            Some(sync) => simulation.with_sync_time(sync),
-            None => simulation,
-        };
-        let settings = RunSettings {
-            flow,
-            workdir: PathBuf::from("/"),
-            seed,
-            session: 1,
-            setup: None,
-            on_failure: config.task.on_failure,
-            grace: config.supervision.grace,
-        };
-        let mut flow = Flow::new(simulation.ports(), settings, config, History::default());
-        let executed = execute_all(&mut flow, &mut groups);
-        flow.finish(RunOutcome::Complete);
-        match executed {
-            Ok(()) | Err(FlowError::EarlierFailure) => {}
-            Err(error) => return Err(error),
-        }
-        let events = simulation.events();
+        let events = simulate(scenario, groups, times, Estimates::default())?;
         let held_before = |group: &Name, task: &Name| {
             if overlap { Duration::ZERO } else { times.get(group, task).before_train() }
         };
@@ -153,50 +110,6 @@ impl Forecast {
             self.devices.iter().map(|device| device.busy + device.waiting + device.tail).sum();
         if all.is_zero() { 0.0 } else { self.idle().as_secs_f64() / all.as_secs_f64() }
     }
-}
-
-/// Executes the groups in order. A group that asks for it loads ahead while the one before it runs.
-fn execute_all<W, P, O>(flow: &mut Flow<W, P, O>, groups: &mut [TaskGroup]) -> Result<(), FlowError>
-where
-    W: crate::ports::Workers,
-    P: DevicePool,
-    O: crate::ports::Observer,
-{
-    for place in 0..groups.len() {
-        match &mut groups[place..] {
-            [group, next, ..] if next.load_ahead => flow.execute_and_load(group, next)?,
-            [group, ..] => flow.execute(group)?,
-            [] => break,
-        };
-    }
-    Ok(())
-}
-
-fn script(times: StageTimes, overlap: bool) -> Script {
-    let StageTimes { start, load, train, exit, handed_over: _ } = times;
-    if overlap {
-        return Script { start, load, train, exit, fault: None };
-    }
-    let whole = times.before_train().saturating_add(train).saturating_add(exit);
-    Script { start: Duration::ZERO, load: Duration::ZERO, train: whole, exit: Duration::ZERO, fault: None }
-}
-
-/// The group as other runners execute it: every task has a process of its own. Limits are dropped, as a task that holds
-/// its device while it loads spends more time in `train` than they mean.
-fn as_elsewhere(group: &TaskGroup) -> Result<TaskGroup, GroupError> {
-    let mut free = TaskGroup::new(group.group_name())?;
-    if let Some(pin) = group.device() {
-        free = free.with_device(pin.clone());
-    }
-    free.estimate_memory = group.estimate_memory;
-    free.estimate_cuda_memory = group.estimate_cuda_memory;
-    for task in group.tasks() {
-        let mut spec = task.spec().clone().with_limits(Limits::default());
-        spec.keep = None;
-        spec.terms_mut().reuse = None;
-        free.add_task(spec)?;
-    }
-    Ok(free)
 }
 
 fn failures(events: &[(Time, RunEvent)]) -> Vec<(Name, Name, Failure)> {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::model::chosen_order::ChosenOrder;
 use crate::model::device::Pin;
 use crate::model::limits::Limits;
 use crate::model::name::{IntoName, Name, NameError};
@@ -38,6 +39,9 @@ pub struct TaskGroup {
     /// [`Flow::execute_and_load`](crate::Flow::execute_and_load). Parameters for `train` may then be set until the
     /// group is executed, and are no part of its fingerprint.
     pub load_ahead: bool,
+    /// The order that was chosen for it, with `scheduler.order = "auto"`; `None`: that of the configuration. It is no part
+    /// of its fingerprint.
+    pub chosen_order: Option<ChosenOrder>,
 }
 
 /// Why a group refuses a task, or an outcome of a task.
@@ -86,6 +90,7 @@ impl TaskGroup {
             estimate_cuda_memory: None,
             limits: Limits::default(),
             load_ahead: false,
+            chosen_order: None,
         }
     }
 

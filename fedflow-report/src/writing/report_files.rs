@@ -220,6 +220,7 @@ mod tests {
             fingerprint: 0,
             tasks: Vec::new(),
             fingerprints: Vec::new(),
+            order: None,
             params: Vec::new(),
         }
     }

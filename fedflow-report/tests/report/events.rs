@@ -37,6 +37,7 @@ pub(crate) fn group_started(group: &str, index: u32, tasks: &[&str]) -> RunEvent
         fingerprint: 1,
         tasks: tasks.iter().map(|task| name(task)).collect(),
         fingerprints: Vec::new(),
+        order: None,
         params: Vec::new(),
     }
 }

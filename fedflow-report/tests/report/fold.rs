@@ -143,6 +143,7 @@ fn a_changed_group_starts_anew() {
         fingerprint: 2,
         tasks: vec![name("c")],
         fingerprints: Vec::new(),
+        order: None,
         params: Vec::new(),
     };
     report.apply(3.0, &changed);
@@ -281,6 +282,7 @@ fn any_event() -> impl Strategy<Value = RunEvent> {
                     fingerprint: u64::from(slot),
                     tasks,
                     fingerprints: Vec::new(),
+                    order: None,
                     params: Vec::new(),
                 },
                 2 => RunEvent::TaskStarted { group, task, attempt, workdir: "/res/x".into(), reused: false },

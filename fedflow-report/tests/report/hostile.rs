@@ -59,6 +59,7 @@ fn run_with(evil: &str) -> Report {
                 fingerprint: 0,
                 tasks: vec![name("good"), name("bad"), name("late")],
                 fingerprints: Vec::new(),
+                order: None,
                 params: (0..3)
                     .map(|place| Dict::from([(evil, Value::from(evil)), ("place", place.into())]))
                     .collect(),

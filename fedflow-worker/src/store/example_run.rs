@@ -86,6 +86,7 @@ pub(in crate::store) fn events() -> Vec<RunEvent> {
         fingerprint,
         tasks: tasks.iter().map(|task| name(task)).collect(),
         fingerprints: Vec::new(),
+        order: None,
         params: Vec::new(),
     };
     let outcome = |group: &str, task: &str, attempt, result| RunEvent::TaskFinished {
@@ -173,6 +174,7 @@ pub(in crate::store) fn any_event() -> impl Strategy<Value = RunEvent> {
                     tasks,
                     fingerprints: Vec::new(),
                     params,
+                    order: None,
                 }
             }
         ),

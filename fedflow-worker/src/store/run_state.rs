@@ -216,6 +216,7 @@ mod tests {
             fingerprint,
             tasks: tasks.clone(),
             fingerprints: Vec::new(),
+            order: None,
             params: Vec::new(),
         };
         let started = sample::events()[0].clone();

@@ -23,6 +23,8 @@ pub(super) struct RowSizes {
     pub(super) huge: u32,
     /// Tasks of E.
     pub(super) finished: u32,
+    /// How often the tasks of K are drawn.
+    pub(super) packings: u64,
     /// Whether the times are meaningful; the quick sizes only show that the rows work.
     pub(super) real: bool,
 }
@@ -37,6 +39,7 @@ pub(super) const FULL: RowSizes = RowSizes {
     train: 0.05,
     huge: 100_000,
     finished: 10_000,
+    packings: 6,
     real: true,
 };
 
@@ -50,6 +53,7 @@ pub(super) const QUICK: RowSizes = RowSizes {
     train: 0.01,
     huge: 60,
     finished: 20,
+    packings: 1,
     real: false,
 };
 

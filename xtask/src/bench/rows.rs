@@ -5,6 +5,7 @@ mod empty_tasks;
 mod finished_run;
 mod load_overlap;
 mod many_tasks;
+mod packing;
 mod training_rounds;
 
 use crate::bench::bench_setup::BenchSetup;
@@ -69,5 +70,12 @@ pub(super) const ROWS: &[TableRow] = &[
         what: "a run of 10,000 tasks that has ended: `fedflow resume` reads its journal, `fedflow report` renders \
                all its reports.",
         measure: finished_run::measure,
+    },
+    TableRow {
+        name: "K",
+        what: "150 tasks of 1 to 40 GB (at most what the largest card can lease) and 1 to 60 minutes, evenly on a \
+               logarithmic scale: what `fedflow plan` says of each start order, against the lower bound; the mean of \
+               six draws. Virtual time: the figures are exact and the same on every machine.",
+        measure: packing::measure,
     },
 ];

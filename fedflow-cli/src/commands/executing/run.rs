@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use fedflow_core::{Config, Dict, Durations, Name, StartOrder};
+use fedflow_core::{Config, Dict, Durations, Name};
 use fedflow_worker::store::{RunDir, RunState};
 
 use super::flow_groups::run_groups;
@@ -154,9 +154,10 @@ fn workdir_of(args: &RunArgs, file: &FlowFile, settings: &Settings) -> Result<Pa
 /// What the run that `--durations` names says of how long tasks take; only an order that asks may be given one.
 fn named_durations(args: &RunArgs, config: &Config) -> Result<Option<Durations>, CommandError> {
     let Some(run) = &args.durations else { return Ok(None) };
-    if config.scheduler.order != StartOrder::LongestFirst {
-        return Err(CommandError::refused("--durations has no effect in this order")
-            .hint("tasks start by their durations with --set scheduler.order=longest-first"));
+    if !config.scheduler.order.asks_for_durations() {
+        return Err(CommandError::refused("--durations has no effect in this order").hint(
+            "tasks start by their durations with --set scheduler.order=longest-first, packed or auto",
+        ));
     }
     let run_dir = RunDir::open(run).map_err(CommandError::no_run)?;
     read_durations(&run_dir).map(Some).map_err(CommandError::refused)

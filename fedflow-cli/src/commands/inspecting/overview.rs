@@ -135,6 +135,7 @@ pub(crate) mod tests {
             fingerprint,
             tasks: tasks.iter().map(|task| name(task)).collect(),
             fingerprints: Vec::new(),
+            order: None,
             params: Vec::new(),
         }
     }

@@ -6,7 +6,7 @@ use fedflow_core::{Basis, Forecast};
 use serde::Serialize;
 
 use super::limits::{LoadingLimit, LoadingLimits};
-use super::planned::{Case, Planned};
+use super::planned::{Case, OneMore, Planned};
 
 /// The version of the format, which only gains members.
 const SCHEMA: u32 = 1;
@@ -40,6 +40,7 @@ pub(super) fn write(out: &mut dyn Write, planned: &Planned) -> io::Result<()> {
             }
         }),
         plans: planned.cases.iter().map(Plan::of).collect(),
+        one_more: planned.one_more.iter().map(OneMoreDevice::of).collect(),
     };
     serde_json::to_writer_pretty(&mut *out, &document)?;
     writeln!(out)
@@ -54,6 +55,17 @@ struct Document<'a> {
     durations: DurationCounts,
     recorded: Option<RecordedRun<'a>>,
     plans: Vec<Plan<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    one_more: Vec<OneMoreDevice<'a>>,
+}
+
+/// What one more device would bring.
+#[derive(Serialize)]
+struct OneMoreDevice<'a> {
+    devices: &'a str,
+    one_more: &'a str,
+    order: &'a str,
+    makespan_seconds: f64,
 }
 
 /// How many tasks' durations come from where.
@@ -138,6 +150,13 @@ struct Failed {
     stage: String,
     kind: String,
     message: String,
+}
+
+impl<'a> OneMoreDevice<'a> {
+    fn of(one_more: &'a OneMore) -> Self {
+        let OneMore { devices, what, order, makespan: (_, with) } = one_more;
+        Self { devices, one_more: what, order, makespan_seconds: with.as_secs_f64() }
+    }
 }
 
 impl<'a> Plan<'a> {

@@ -1,6 +1,7 @@
 //! `Planned`: a flow with everything that is simulated of it.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use fedflow_core::{
     Config, Device, DeviceInfo, DevicePool, FlowError, Forecast, LeaseTable, PlannedTimes, Scenario,
@@ -20,9 +21,13 @@ pub(super) struct Planned {
     pub(super) groups: Vec<TaskGroup>,
     /// How long each task is expected to take.
     pub(super) times: Rc<PlannedTimes>,
+    /// Whether the run knows that beforehand.
+    pub(super) foreseen: bool,
     /// The earlier run that `--from` names.
     pub(super) earlier: Option<EarlierDurations>,
     pub(super) cases: Vec<Case>,
+    /// What one more device of each size would bring.
+    pub(super) one_more: Vec<OneMore>,
 }
 
 /// Devices to simulate.
@@ -45,6 +50,18 @@ pub(super) struct Case {
     pub(super) forecast: Result<Forecast, FlowError>,
     /// Limits of the configuration that keep tasks from loading while devices idle; none if there are none.
     pub(super) limited: Option<LoadingLimits>,
+}
+
+/// What one more device would bring.
+pub(super) struct OneMore {
+    /// The devices beside it.
+    pub(super) devices: String,
+    /// What it is called: `80GB card`, `slot`.
+    pub(super) what: String,
+    /// The start order, the best of those that were compared.
+    pub(super) order: String,
+    /// How long the flow takes without it, and with it.
+    pub(super) makespan: (Duration, Duration),
 }
 
 impl Planned {
@@ -72,6 +89,25 @@ impl Planned {
         asked.iter().map(open).collect()
     }
 
+    /// Simulates the flow.
+    pub(super) fn simulate(
+        &self,
+        devices: &PlannedDevices,
+        config: &Config,
+        seed: u64,
+        overlap: bool,
+    ) -> Result<Forecast, FlowError> {
+        let scenario = Scenario {
+            flow: format!("{} (simulated)", self.flow),
+            devices: LeaseTable::of_devices(&devices.infos, config).with_slots_beside(devices.slots_beside),
+            config: config.clone(),
+            seed,
+            overlap,
+            foreseen: self.foreseen,
+        };
+        Forecast::of(scenario, self.groups.clone(), &self.times)
+    }
+
     /// Simulates one more way to run the flow.
     pub(super) fn add_case(
         &mut self,
@@ -80,17 +116,7 @@ impl Planned {
         seed: u64,
         overlap: bool,
     ) {
-        let simulate = |config: &Config| {
-            let scenario = Scenario {
-                flow: format!("{} (simulated)", self.flow),
-                devices: LeaseTable::of_devices(&devices.infos, config)
-                    .with_slots_beside(devices.slots_beside),
-                config: config.clone(),
-                seed,
-                overlap,
-            };
-            Forecast::of(scenario, self.groups.clone(), &self.times)
-        };
+        let simulate = |config: &Config| self.simulate(devices, config, seed, overlap);
         let forecast = simulate(config);
         let limited = forecast.as_ref().ok().filter(|_| overlap).and_then(|forecast| {
             let makespan = |config: &Config| Some(simulate(config).ok()?.makespan);

@@ -6,7 +6,7 @@ use fedflow_core::{Basis, Device, DeviceUse, Forecast, TaskGroup};
 
 use super::chart;
 use super::limits::{LoadingLimit, LoadingLimits};
-use super::planned::{Case, Planned, label};
+use super::planned::{Case, OneMore, Planned, label};
 use super::rounded_time::span;
 use crate::commands::printing::plain_table;
 use crate::view::{count, counted, escape};
@@ -79,6 +79,10 @@ pub(super) fn write_comparison(out: &mut dyn Write, planned: &Planned) -> io::Re
     writeln!(out, "{}", plain_table(header, rows))?;
     if planned.cases.iter().any(|case| !case.overlap) {
         writeln!(out, "without overlap: each task holds its device from its start to its end")?;
+    }
+    for OneMore { devices, what, order, makespan: (without, with) } in &planned.one_more {
+        let gain = without.saturating_sub(*with);
+        writeln!(out, "{devices} and one more {what}, {order}: {} ({} less)", span(*with), span(gain))?;
     }
     for case in &planned.cases {
         if let Err(error) = &case.forecast {

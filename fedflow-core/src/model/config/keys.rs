@@ -236,7 +236,8 @@ keys! {
     "scheduler.train-nretry", scheduler.train_nretry, Setting::read,
         "How often an out-of-memory in train is tried again.";
     "scheduler.order", scheduler.order, Setting::read,
-        "The order in which the tasks of a group start: added, random or longest-first.";
+        "The order in which the tasks of a group start: added, random, longest-first, largest-first, packed (memory \
+         times time), or auto, the one with which the group is forecast to end first.";
     "scheduler.oom-pattern", oom_signs.train_words, Setting::read,
         "Texts on stderr or stdout that mean that a card's memory did not suffice, when train failed.";
     "scheduler.load-oom-pattern", oom_signs.load_words, Setting::read,

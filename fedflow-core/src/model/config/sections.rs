@@ -1,6 +1,9 @@
 //! The sections of the configuration, and what their values mean.
 
+use std::fmt;
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use crate::model::limits::Limits;
 use crate::model::quantity::Size;
@@ -109,7 +112,8 @@ pub struct SchedulerConfig {
 }
 
 /// The order in which the tasks of a group start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum StartOrder {
     /// In the order in which they were added.
     #[default]
@@ -118,6 +122,43 @@ pub enum StartOrder {
     Random,
     /// The tasks that are expected to take longest first.
     LongestFirst,
+    /// The tasks that need most of a card first.
+    LargestFirst,
+    /// The tasks first that need most of a card for longest: memory × time. Where no time is known, by memory.
+    Packed,
+    /// The one of these with which the group is forecast to end first. It is tried out before the group starts.
+    Auto,
+}
+
+impl fmt::Display for StartOrder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl StartOrder {
+    /// The orders that are made by one rule.
+    pub const SINGLE: [Self; 5] =
+        [Self::Added, Self::Packed, Self::LongestFirst, Self::LargestFirst, Self::Random];
+
+    /// Its name in the configuration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Added => "added",
+            Self::Random => "random",
+            Self::LongestFirst => "longest-first",
+            Self::LargestFirst => "largest-first",
+            Self::Packed => "packed",
+            Self::Auto => "auto",
+        }
+    }
+
+    /// Whether it depends on how long tasks are expected to take.
+    #[must_use]
+    pub const fn asks_for_durations(self) -> bool {
+        matches!(self, Self::LongestFirst | Self::Packed | Self::Auto)
+    }
 }
 
 /// How processes are watched.

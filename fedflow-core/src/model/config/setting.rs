@@ -235,4 +235,12 @@ named_choices!(
     Performance = "performance",
 );
 named_choices!(OnFailure, Continue = "continue", Stop = "stop");
-named_choices!(StartOrder, Added = "added", Random = "random", LongestFirst = "longest-first");
+named_choices!(
+    StartOrder,
+    Added = "added",
+    Random = "random",
+    LongestFirst = "longest-first",
+    LargestFirst = "largest-first",
+    Packed = "packed",
+    Auto = "auto",
+);

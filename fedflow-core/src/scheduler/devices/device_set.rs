@@ -15,6 +15,17 @@ pub(in crate::scheduler) struct Fit {
     pub(in crate::scheduler) among: DeviceSet,
 }
 
+/// What a task takes of a device while it trains.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(in crate::scheduler) enum Takes {
+    /// So much of its memory.
+    Memory(Size),
+    /// As much as each of so many has of it.
+    OneOf(u32),
+    /// All of it.
+    Whole,
+}
+
 /// All devices of the run. CPU slots, which no task can tell apart, are one that has room for several.
 #[derive(Debug, Clone, Default)]
 pub(in crate::scheduler) struct Devices {
@@ -155,6 +166,22 @@ impl Devices {
         let places = fit.among.places().filter_map(|place| self.all.get(place));
         let room = places.map(room).fold(0_u64, u64::saturating_add) / u64::from(fit.devices.max(1));
         u32::try_from(room).unwrap_or(u32::MAX).max(1)
+    }
+
+    /// What a task takes of the smallest devices that it fits, and what these have, in gigabytes. A device whose memory
+    /// does not count has 1.
+    pub(in crate::scheduler) fn part(&self, fit: Fit, takes: Takes) -> (f64, f64) {
+        let shared = fit.among.places().filter_map(|place| self.all.get(place)?.limits);
+        let smallest = shared.map(|limits| limits.shared.gigabytes()).reduce(f64::min);
+        let count = f64::from(fit.devices);
+        let Some(whole) = smallest else { return (count, count) };
+        let own = match takes {
+            // One that has more than leases may share is alone on its card.
+            Takes::Memory(memory) => memory.gigabytes().min(whole),
+            Takes::OneOf(among) => whole / f64::from(among.max(1)),
+            Takes::Whole => whole,
+        };
+        (own * count, whole * count)
     }
 
     /// What a task fits of which nothing is known.

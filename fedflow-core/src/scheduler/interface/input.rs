@@ -2,7 +2,7 @@
 
 use crate::learning::estimates::Estimates;
 use crate::leasing::lease::{Lease, Unleasable};
-use crate::model::config::Config;
+use crate::model::config::{Config, StartOrder};
 use crate::model::device::{Device, DeviceInfo};
 use crate::model::identity::{TaskKey, WorkerId};
 use crate::model::memory::card_limits::CardLimits;
@@ -40,6 +40,8 @@ pub enum SchedulerInput {
         name: Name,
         /// Its tasks, in the order of adding.
         tasks: Vec<ScheduledTask>,
+        /// The order in which they start; `None`: that of the configuration.
+        order: Option<StartOrder>,
     },
     /// From now on the tasks of this group may train. It is answered by
     /// [`GroupDone`](crate::SchedulerOutput::GroupDone), once.

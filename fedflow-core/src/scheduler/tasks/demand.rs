@@ -1,9 +1,12 @@
 //! `Demand`: what decides on which devices a ready task fits.
 
+use super::account::Estimate;
 use super::memory::TaskMemory;
+use super::start_order::Part;
 use super::task::ScheduledTask;
 use crate::model::device::Device;
-use crate::scheduler::devices::device_set::{DeviceSet, Devices, Fit};
+use crate::model::memory_use::EstimateSource;
+use crate::scheduler::devices::device_set::{DeviceSet, Devices, Fit, Takes};
 
 /// What ready tasks of one queue have in common.
 ///
@@ -55,5 +58,18 @@ impl Fitting<'_> {
             None => self.devices.fitting(task.pin(), self.memory.card(task).size),
         };
         Fit { devices: task.needs().devices, among }
+    }
+
+    /// What a task takes of its devices while it trains.
+    pub(in crate::scheduler) fn part(self, task: &ScheduledTask, max_per_device: u32) -> Part {
+        let Estimate { size, source } = self.memory.card(task);
+        let takes = match source {
+            _ if task.needs().exclusive => Takes::Whole,
+            // No more of them share a card, whatever they need.
+            EstimateSource::Default => Takes::OneOf(max_per_device),
+            EstimateSource::Given | EstimateSource::Learned => Takes::Memory(size),
+        };
+        let (own, whole) = self.devices.part(self.fit(task, None), takes);
+        Part { own, whole }
     }
 }

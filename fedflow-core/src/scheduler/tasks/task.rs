@@ -8,7 +8,7 @@ use super::keep_policy::KeepPolicy;
 use super::retry::Spent;
 use crate::learning::family::Family;
 use crate::leasing::lease::LeaseRequest;
-use crate::model::config::{Config, StartOrder};
+use crate::model::config::Config;
 use crate::model::device::Pin;
 use crate::model::identity::{TaskKey, WorkerId};
 use crate::model::limits::Limits;
@@ -159,6 +159,14 @@ impl ScheduledTask {
         }
     }
 
+    /// Whether nothing by which an order may be made tells it from another task.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        self.terms == other.terms
+            && self.family == other.family
+            && self.grown.is_none()
+            && other.grown.is_none()
+    }
+
     /// The device that it is pinned to.
     pub(crate) fn pin(&self) -> Option<&Pin> {
         self.terms.pin.as_ref()
@@ -213,7 +221,8 @@ impl ScheduledTask {
         self.account.get_or_insert_default()
     }
 
-    fn expected_in_all(&self) -> Option<Duration> {
+    /// How long it is expected to take with its load, if that is known.
+    pub(in crate::scheduler) fn expected_in_all(&self) -> Option<Duration> {
         self.terms.expected.map(|times| times.load.saturating_add(times.train))
     }
 }
@@ -242,37 +251,4 @@ impl CommonTerms {
             expected: spec.expected,
         }
     }
-}
-
-/// The places of tasks in the order in which they shall start. With `longest-first`, equal tasks stay in the order of
-/// adding.
-///
-/// A task whose length is unknown takes the middle of the others. Where few are known, they are mostly those that stand
-/// out: the fewer there are, the shorter the unknown ones are taken to be, so that what says it is long comes before
-/// them. To start it late costs much, and to start an unknown one a little later costs little.
-pub(crate) fn start_order(tasks: &[ScheduledTask], order: StartOrder, seed: u64) -> Vec<u32> {
-    let mut places: Vec<u32> = (0..u32::try_from(tasks.len()).unwrap_or(u32::MAX)).collect();
-    match order {
-        StartOrder::Added => {}
-        StartOrder::Random => fastrand::Rng::with_seed(seed).shuffle(&mut places),
-        StartOrder::LongestFirst => {
-            let unknown = length_of_unknown(tasks);
-            places.sort_by_key(|&place| {
-                let known = tasks[place as usize].expected_in_all();
-                std::cmp::Reverse((known.unwrap_or(unknown), known.is_some()))
-            });
-        }
-    }
-    places
-}
-
-/// How long a task of unknown length is taken to be: as long as the known ones are on average, if each unknown one were
-/// half a task of no length beside them.
-fn length_of_unknown(tasks: &[ScheduledTask]) -> Duration {
-    let known = tasks.iter().filter_map(ScheduledTask::expected_in_all);
-    let (sum, count) = known.fold((Duration::ZERO, 0_u32), |(sum, count), expected| {
-        (sum.saturating_add(expected), count.saturating_add(1))
-    });
-    let all = u32::try_from(tasks.len()).unwrap_or(u32::MAX);
-    sum.saturating_mul(2).checked_div(all.saturating_add(count)).unwrap_or_default()
 }

@@ -68,6 +68,15 @@ impl PlannedTimes {
         }
     }
 
+    /// Has a group's tasks declare nothing, so that their run does not know how long they take.
+    pub fn forget(group: &mut TaskGroup) {
+        let tasks: Vec<Name> = group.tasks().map(|task| task.task_id().clone()).collect();
+        for task in tasks {
+            // The tasks are the group's own.
+            let _ = group.set_expected(&task, None);
+        }
+    }
+
     /// How many tasks there are.
     #[must_use]
     pub fn len(&self) -> usize {

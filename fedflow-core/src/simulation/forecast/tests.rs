@@ -4,10 +4,16 @@ mod waiting_devices;
 
 use proptest::prelude::*;
 
+use super::simulated::execute_all;
 use super::*;
-use crate::learning::durations::Durations;
+use crate::engine::{Flow, History};
 use crate::learning::stage_times::{Basis, Lead};
-use crate::model::config::StartOrder;
+use crate::leasing::table::LeaseTable;
+use crate::model::config::Config;
+use crate::model::run_event::RunOutcome;
+use crate::ports::{Assignment, RunSettings};
+use crate::simulation::machine::Simulation;
+use crate::simulation::script::Script;
 use crate::work::spec::{ExpectedTimes, Reuse, TaskSpec};
 use crate::{CardLimits, Device, DeviceInfo, Needs, Size};
 
@@ -37,6 +43,7 @@ fn scenario(slots: u32) -> Scenario {
         config: Config::default(),
         seed: 3,
         overlap: true,
+        foreseen: true,
     }
 }
 
@@ -80,6 +87,8 @@ fn record(simulation: &Simulation, asked: &Scenario, groups: &[TaskGroup]) -> (D
     }
     (events.last().unwrap().0.since_start(), durations)
 }
+
+const WHOLE: crate::scheduler::Part = crate::scheduler::Part { own: 1.0, whole: 1.0 };
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
@@ -312,7 +321,7 @@ fn a_task_of_unknown_length_takes_the_middle() {
     of.set_expected(&Name::from(0_u32), None).unwrap();
     let config = Config::default();
     let tasks = crate::ScheduledTask::of_group(&of, &config);
-    assert_eq!(crate::scheduler::start_order(&tasks, StartOrder::LongestFirst, 0), [2, 0, 1]);
+    assert_eq!(crate::scheduler::start_order(&tasks, StartOrder::LongestFirst, 0, |_| WHOLE), [2, 0, 1]);
 }
 
 /// The start order of tasks that say how long they train, or nothing.
@@ -323,7 +332,7 @@ fn longest_first(train: &[Option<u64>]) -> Vec<u32> {
         of.set_expected(&Name::from(place), None).unwrap();
     }
     let tasks = crate::ScheduledTask::of_group(&of, &Config::default());
-    crate::scheduler::start_order(&tasks, StartOrder::LongestFirst, 0)
+    crate::scheduler::start_order(&tasks, StartOrder::LongestFirst, 0, |_| WHOLE)
 }
 
 #[test]

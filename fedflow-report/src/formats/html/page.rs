@@ -319,6 +319,7 @@ fn facts(
     if !report.devices().is_empty() {
         facts.push(("Devices", devices(report.devices())));
     }
+    facts.extend(group.and_then(|group| group.order).map(|order| ("Start order", order.to_string())));
     let workdir = group.map_or_else(|| report.workdir(), |group| &group.workdir);
     if !workdir.is_empty() {
         facts.push(("Directory", workdir.to_owned()));

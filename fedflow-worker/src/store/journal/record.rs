@@ -265,6 +265,7 @@ mod tests {
             fingerprint: 1,
             tasks,
             fingerprints: Vec::new(),
+            order: None,
             params: Vec::new(),
         };
         assert!(encode(&mut Vec::new(), 8, Duration::ZERO, 0, &event).unwrap().is_some());
