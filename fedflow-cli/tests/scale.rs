@@ -186,7 +186,8 @@ fn a_report_is_rendered_in_little_more_than_it_takes_itself() {
     let (kept, rendering) = (kept / MANY as usize, rendering / MANY as usize);
     println!("bytes a task: report {kept}, rendering {rendering}");
     assert!(kept <= 420, "a report takes {kept} bytes a task");
-    assert!(rendering <= 250, "rendering takes {rendering} bytes a task beside the report");
+    // The data of the charts is in memory as a whole before it is written.
+    assert!(rendering <= 420, "rendering takes {rendering} bytes a task beside the report");
 }
 
 /// The report of a group whose tasks ran on eight slots, with results without values.

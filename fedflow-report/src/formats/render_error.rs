@@ -11,7 +11,7 @@ pub enum RenderError {
     Write(#[from] io::Error),
     /// A template failed.
     #[error("cannot render the report: {0}")]
-    Template(#[from] minijinja::Error),
+    Template(#[source] minijinja::Error),
     /// A value could not be written as JSON.
     #[error("cannot write the report as JSON: {0}")]
     Json(#[from] serde_json::Error),
@@ -21,4 +21,21 @@ pub enum RenderError {
     /// The report has no such group.
     #[error("the run has no group {0:?}")]
     NoSuchGroup(String),
+}
+
+impl From<minijinja::Error> for RenderError {
+    fn from(error: minijinja::Error) -> Self {
+        // A template that cannot be written has not failed: the output has.
+        let mut cause = std::error::Error::source(&error);
+        while let Some(inner) = cause {
+            if let Some(written) = inner.downcast_ref::<io::Error>() {
+                let of_system = written.raw_os_error().map(io::Error::from_raw_os_error);
+                return Self::Write(
+                    of_system.unwrap_or_else(|| io::Error::new(written.kind(), written.to_string())),
+                );
+            }
+            cause = inner.source();
+        }
+        Self::Template(error)
+    }
 }

@@ -6,6 +6,8 @@ mod experiment_data;
 mod item_columns;
 mod timeline_data;
 
+use std::io::{self, Write};
+
 use minijinja::value::Value as Html;
 use serde::Serialize;
 
@@ -70,8 +72,45 @@ impl PageData {
 
     /// The data as JSON that may stand in a `script` element: nothing in it ends the element or begins a comment.
     pub(super) fn embedded(&self) -> Result<Html, RenderError> {
-        let json = serde_json::to_string(self)?;
-        // Safe, as JSON has this character only within texts, where it may be written so.
-        Ok(Html::from_safe_string(json.replace('<', "\\u003c")))
+        // Of many tasks it is large: its length is counted first, so that it is never there twice.
+        let mut length = Escaped(Length(0));
+        serde_json::to_writer(&mut length, self)?;
+        let mut json = Escaped(Vec::with_capacity(length.0.0));
+        serde_json::to_writer(&mut json, self)?;
+        Ok(Html::from_safe_string(String::from_utf8(json.0).map_err(io::Error::other)?))
+    }
+}
+
+/// Writes JSON without the character that could end a `script` element. JSON has it only within texts, where it may be
+/// written as an escape.
+struct Escaped<W>(W);
+
+impl<W: Write> Write for Escaped<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        for (place, part) in bytes.split(|byte| *byte == b'<').enumerate() {
+            if place > 0 {
+                self.0.write_all(b"\\u003c")?;
+            }
+            self.0.write_all(part)?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// Counts what is written.
+struct Length(usize);
+
+impl Write for Length {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
