@@ -189,9 +189,7 @@ impl Scheduler {
         let order = start_order(&tasks, order.unwrap_or(config.scheduler.order), seed, part);
         let not_run =
             groups.add(index, name, tasks, &order, fitting, |policy| kept.card_with_data_for(policy));
-        for (key, reason) in not_run {
-            aftermath::not_run(&mut self.parts, key, &reason);
-        }
+        not_run.into_iter().for_each(|(key, reason)| aftermath::not_run(&mut self.parts, key, &reason));
     }
 
     fn activate_group(&mut self, index: u32) {
