@@ -121,6 +121,24 @@ fn a_journal_that_cannot_be_written_ends_the_workers_and_names_the_cause() {
 }
 
 #[test]
+fn a_journal_that_is_removed_stops_the_run() {
+    for removed in ["res/.fedflow/journal.jsonl", "res/.fedflow"] {
+        let sandbox = sandbox();
+        let removed = sandbox.path().join(removed);
+        let task = format!(
+            "\n[[groups.tasks]]\nid = \"removes\"\ncommand = [\"rm\", \"-r\", \"{}\"]\n",
+            removed.display()
+        );
+        sandbox.write("flow.toml", &format!("{}{task}", super::FLOW));
+        let outcome = sandbox.fedflow_in_shell(super::PATIENTLY, RUN);
+        assert_eq!(outcome.code, 3, "{}", outcome.stderr);
+        let told = "the journal cannot be written: it was removed";
+        assert!(outcome.stderr.contains(told), "{}", outcome.stderr);
+        assert_no_panic(&outcome);
+    }
+}
+
+#[test]
 fn a_large_result_that_finds_no_room_is_not_lost_but_run_again() {
     let sandbox = sandbox();
     let task = "\n[[groups.tasks]]\nid = \"large\"\ncommand = [\"sh\", \"-c\", \

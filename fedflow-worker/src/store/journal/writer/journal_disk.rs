@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 
 use crate::store::run_dir::{PrivateDir, RESULTS};
 
@@ -36,7 +37,10 @@ impl Disk for JournalDisk {
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        self.journal.sync_data()
+        self.journal.sync_data()?;
+        // What is durable in a file without a name is gone with this process.
+        let is_removed = self.journal.metadata()?.nlink() == 0;
+        if is_removed { Err(io::Error::other("it was removed")) } else { Ok(()) }
     }
 
     fn truncate(&mut self, length: u64) -> io::Result<()> {
