@@ -285,7 +285,8 @@ fn state(report: &Report, group: Option<&GroupReport>, summary: &Summary) -> &'s
         "failed"
     } else if goes_on {
         "running"
-    } else if counts.finished < counts.tasks || report.outcome() == Some(&RunOutcome::Failed) {
+    } else if counts.finished + counts.skipped < counts.tasks || report.outcome() == Some(&RunOutcome::Failed)
+    {
         "incomplete"
     } else {
         "complete"

@@ -23,7 +23,11 @@ pub(super) fn tiles(summary: &Summary) -> Vec<Tile> {
             label: "Finished",
             value: grouped(counts.finished),
             note: format!("of {}", count(counts.tasks, "task", "tasks")),
-            class: if counts.tasks > 0 && counts.finished == counts.tasks { "good" } else { "" },
+            class: if counts.finished > 0 && counts.finished + counts.skipped == counts.tasks {
+                "good"
+            } else {
+                ""
+            },
         },
         Tile {
             label: "Failed",
