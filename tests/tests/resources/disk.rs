@@ -141,8 +141,11 @@ fn a_journal_that_is_removed_stops_the_run() {
 #[test]
 fn a_large_result_that_finds_no_room_is_not_lost_but_run_again() {
     let sandbox = sandbox();
-    let task = "\n[[groups.tasks]]\nid = \"large\"\ncommand = [\"sh\", \"-c\", \
-                \"printf '{\\\"x\\\": \\\"%0200000d\\\"}' 1 > $FEDFLOW_RESULT\"]\n";
+    // Its file finds room. The record does not: each number is longer there.
+    let script =
+        "{ printf '{\"x\": ['; yes 1e9, | head -n 15000 | tr -d '\\n'; printf '0]}'; } > $FEDFLOW_RESULT";
+    let script = sandbox.write("large.sh", script);
+    let task = format!("\n[[groups.tasks]]\nid = \"large\"\ncommand = [\"sh\", \"{}\"]\n", script.display());
     sandbox.write("flow.toml", &format!("{}{task}", super::FLOW));
     let script = format!(
         "\"$@\" {RUN} --workdir small/res; [ $? = 3 ] || exit 97\n\
