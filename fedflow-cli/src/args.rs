@@ -13,7 +13,7 @@ use clap::{Parser, Subcommand};
 pub(crate) use check_worker_args::{CheckWorkerArgs, CheckedProtocol};
 pub(crate) use devices_args::DevicesArgs;
 pub(crate) use executing_args::{DemoArgs, ResumeArgs, RunArgs};
-pub(crate) use flow_args::{CheckArgs, ConfigArgs, InitArgs, PlanArgs, PlanFormat};
+pub(crate) use flow_args::{ALL_ORDERS, CheckArgs, ConfigArgs, InitArgs, PlanArgs, PlanFormat};
 pub(crate) use inspecting_args::{LogsArgs, ReportArgs, ReportFormat, StatusArgs, StopArgs};
 pub(crate) use results_args::{ResultsArgs, ResultsFormat};
 pub(crate) use setting_args::SettingArgs;

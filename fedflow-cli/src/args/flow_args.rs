@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum, ValueHint};
+use fedflow_core::StartOrder;
 
 use super::setting_args::{SettingArgs, VarArgs, parse_seed};
 
@@ -24,8 +26,13 @@ pub(crate) struct CheckArgs {
     pub(crate) settings: SettingArgs,
 }
 
+/// With `--order`: every order.
+pub(crate) const ALL_ORDERS: &str = "all";
+
 /// What `--order` takes.
-const ORDERS: [&str; 7] = ["added", "random", "longest-first", "largest-first", "packed", "auto", "all"];
+fn orders() -> PossibleValuesParser {
+    StartOrder::ALL.iter().map(|order| order.as_str()).chain([ALL_ORDERS]).into()
+}
 
 /// `fedflow plan`.
 #[derive(Debug, Args)]
@@ -54,7 +61,7 @@ pub(crate) struct PlanArgs {
     pub(crate) devices: Vec<String>,
     /// The order in which tasks start, instead of scheduler.order. Several, with commas between, are compared, and
     /// `all` of them; then it also says what one more card of each size would bring.
-    #[arg(long, value_name = "ORDER", value_delimiter = ',', value_parser = ORDERS)]
+    #[arg(long, value_name = "ORDER", value_delimiter = ',', value_parser = orders())]
     pub(crate) order: Vec<String>,
     /// Have each task hold its device from its start to its end, as runners without a load phase do.
     #[arg(long)]
@@ -75,6 +82,13 @@ pub(crate) struct PlanArgs {
     pub(crate) vars: VarArgs,
     #[command(flatten)]
     pub(crate) settings: SettingArgs,
+}
+
+impl PlanArgs {
+    /// Whether every order is compared.
+    pub(crate) fn compares_all(&self) -> bool {
+        self.order.iter().any(|order| order == ALL_ORDERS)
+    }
 }
 
 /// How a plan is printed.

@@ -19,7 +19,7 @@ use fedflow_worker::store::{RunDir, unix_now};
 use self::earlier::EarlierDurations;
 use self::planned::{Case, Planned};
 use super::flow_setup::{current_directory, load_settings};
-use crate::args::{PlanArgs, PlanFormat};
+use crate::args::{ALL_ORDERS, PlanArgs, PlanFormat};
 use crate::commands::command_error::CommandError;
 use crate::commands::printing::{stderr, stdout};
 use crate::flow::{FlowFile, FlowInputs};
@@ -72,7 +72,7 @@ pub(crate) fn cmd_plan(args: &PlanArgs) -> Result<(), CommandError> {
         // Users want to see what loading during training gains.
         planned.add_case(choice, order, seed, false);
     }
-    if args.order.iter().any(|order| order == ALL) {
+    if args.compares_all() {
         for choice in &choices {
             planned.one_more.extend(one_more::forecasts(&planned, choice, &orders, seed, !args.no_overlap));
         }
@@ -82,8 +82,7 @@ pub(crate) fn cmd_plan(args: &PlanArgs) -> Result<(), CommandError> {
 
 fn print(planned: &Planned, args: &PlanArgs) -> Result<(), CommandError> {
     // With one choice of devices and one order, the second case is the same without overlap.
-    let is_comparison =
-        args.devices.len() > 1 || args.order.len() > 1 || args.order.iter().any(|order| order == ALL);
+    let is_comparison = args.devices.len() > 1 || args.order.len() > 1 || args.compares_all();
     if let (false, Some(Case { forecast: Err(error), .. })) = (is_comparison, planned.cases.first()) {
         return Err(CommandError::refused(error)
             .hint(format!("`fedflow check {} --devices …` says where", short_path(&args.flow))));
@@ -112,9 +111,6 @@ fn write_report(planned: &Planned, path: &Path) -> Result<(), CommandError> {
         .map_err(|error| CommandError::failed(format!("cannot write {}: {error}", path.display())))
 }
 
-/// With `--order`: every order.
-const ALL: &str = "all";
-
 /// The start orders to simulate, each with its configuration.
 fn orders(asked: &[String], config: &Config) -> Result<Vec<(String, Config)>, CommandError> {
     const KEY: &str = "scheduler.order";
@@ -128,8 +124,9 @@ fn orders(asked: &[String], config: &Config) -> Result<Vec<(String, Config)>, Co
         Ok((order.clone(), config))
     };
     let every = || StartOrder::SINGLE.iter().chain([&StartOrder::Auto]).map(ToString::to_string);
-    let names =
-        asked.iter().flat_map(|order| if order == ALL { every().collect() } else { vec![order.clone()] });
+    let names = asked
+        .iter()
+        .flat_map(|order| if order == ALL_ORDERS { every().collect() } else { vec![order.clone()] });
     names.map(|order| with(&order)).collect()
 }
 

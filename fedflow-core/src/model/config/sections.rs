@@ -141,19 +141,6 @@ impl StartOrder {
     pub const SINGLE: [Self; 5] =
         [Self::Added, Self::Packed, Self::LongestFirst, Self::LargestFirst, Self::Random];
 
-    /// Its name in the configuration.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Added => "added",
-            Self::Random => "random",
-            Self::LongestFirst => "longest-first",
-            Self::LargestFirst => "largest-first",
-            Self::Packed => "packed",
-            Self::Auto => "auto",
-        }
-    }
-
     /// Whether it depends on how long tasks are expected to take.
     #[must_use]
     pub const fn asks_for_durations(self) -> bool {

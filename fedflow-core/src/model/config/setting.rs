@@ -212,6 +212,17 @@ pub(super) fn read_positive(value: &Value) -> Result<u32, SettingError> {
 
 macro_rules! named_choices {
     ($type:ty, $($variant:ident = $name:literal),+ $(,)?) => {
+        impl $type {
+            /// Every choice.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// Its name in the configuration.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $name,)+ }
+            }
+        }
+
         impl Setting for $type {
             fn read(value: &Value) -> Result<Self, SettingError> {
                 match value.as_str() {
@@ -221,7 +232,7 @@ macro_rules! named_choices {
             }
 
             fn show(&self) -> Value {
-                match self { $(Self::$variant => $name.into(),)+ }
+                self.as_str().into()
             }
         }
     };
