@@ -88,6 +88,7 @@ pub use leasing::table::LeaseTable;
 pub use model::chosen_order::ChosenOrder;
 pub use model::config::*;
 pub use model::device::{Device, DeviceError, DeviceInfo, Pin};
+pub use model::fnv::Fnv1a;
 pub use model::identity::{TaskKey, WorkerId};
 pub use model::limits::Limits;
 pub use model::memory::card_limits::CardLimits;

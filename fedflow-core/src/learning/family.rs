@@ -41,7 +41,7 @@ impl Family {
     pub fn of(group: &Name, spec: &TaskSpec) -> Self {
         let mut rounds = Vec::new();
         let stem = stem(group.as_str(), |number| rounds.push(number));
-        let mut hash = Fnv1a::new();
+        let mut hash = Fnv1a::default();
         let program = program_name(&spec.program);
         let name: Arc<str> = format!("{stem}: {program}").into();
         // Writing to a hash cannot fail, here and below.

@@ -13,7 +13,7 @@ use crate::work::group::TaskGroup;
 /// `train` of a group that loads ahead, as they are unknown when the group begins.
 #[must_use]
 pub fn fingerprint(group: &TaskGroup) -> u64 {
-    let mut hash = Fnv1a::new();
+    let mut hash = Fnv1a::default();
     // Writing to the hash cannot fail.
     let _ = write!(hash, "{}\0", group.group_name());
     group.tasks().for_each(|task| add(&mut hash, group, task));
@@ -23,7 +23,7 @@ pub fn fingerprint(group: &TaskGroup) -> u64 {
 /// The fingerprint of one task of a group, by what counts in that of the group.
 #[must_use]
 pub fn task_fingerprint(group: &TaskGroup, task: &TaskEntry) -> u64 {
-    let mut hash = Fnv1a::new();
+    let mut hash = Fnv1a::default();
     add(&mut hash, group, task);
     hash.value()
 }

@@ -1,6 +1,6 @@
 //! Draws a sample: which of the candidates it has depends on nothing but what it is asked with.
 
-use fedflow_core::{PlainValue, Value};
+use fedflow_core::{Fnv1a, PlainValue, Value};
 
 use super::super::templates::{GroupScope, to_core};
 
@@ -41,18 +41,13 @@ pub(super) fn draw(
         text.push_str(&serde_json::to_string(&PlainValue(part)).unwrap_or_default());
         text.push('\0');
     }
-    let begun = fnv1a(0xcbf2_9ce4_8422_2325, text.as_bytes());
-    let mut ranked: Vec<(u64, usize)> = (0..candidates.len())
-        .map(|place| (mixed(fnv1a(begun, place.to_string().as_bytes())), place))
-        .collect();
+    let begun = Fnv1a::default().with(&text);
+    let mut ranked: Vec<(u64, usize)> =
+        (0..candidates.len()).map(|place| (mixed(begun.with(&place.to_string()).value()), place)).collect();
     ranked.sort_unstable();
     let mut drawn: Vec<usize> = ranked.into_iter().take(count).map(|(_, place)| place).collect();
     drawn.sort_unstable();
     drawn
-}
-
-fn fnv1a(begun: u64, bytes: &[u8]) -> u64 {
-    bytes.iter().fold(begun, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 fn mixed(hash: u64) -> u64 {

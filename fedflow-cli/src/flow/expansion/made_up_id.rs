@@ -1,6 +1,6 @@
 //! The id of a task that is given none: it is made from the task's point, and cleaned to what a name may have.
 
-use fedflow_core::{MAX_NAME_BYTES, Name};
+use fedflow_core::{Fnv1a, MAX_NAME_BYTES, Name};
 use minijinja::Value;
 use minijinja::value::ValueKind;
 
@@ -46,9 +46,7 @@ fn cleaned(text: &str) -> String {
         id.insert(0, '_');
     }
     if id.len() > MAX_NAME_BYTES {
-        let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+        let hash = Fnv1a::default().with(text).value();
         let end = id.floor_char_boundary(MAX_NAME_BYTES - DIGITS - 1);
         id.truncate(end);
         id = format!("{id}_{:0DIGITS$x}", hash >> 32);
