@@ -19,10 +19,8 @@
 //!
 //! # Where it is decided
 //!
-//! This file says what follows an input. The files in `control_flow` go on from there; they hold no state and read from top
-//! to bottom: `dispatch` says what may go on now, `device_requests` which worker asks for a device and what follows a
-//! refusal, `attempt` how an attempt goes its way, `aftermath` what becomes of a task whose attempt has no result,
-//! `measured` what follows when memory was measured, and `waiting` what a run that stands still waits for. They move the `parts`, which own their state and know nothing of them:
+//! This file says what follows an input. The files in `control_flow`, which hold no state, go on from there; that room says
+//! which does what. They move the `parts`, which own their state and know nothing of them:
 //!
 //! - `tasks/groups`: which tasks are ready and in which order, in a queue for each `tasks/demand`, and which wait for
 //!   another's data; `tasks/memory`: estimates, and what is learned; `tasks/retry`: every decision after a failure;

@@ -194,6 +194,11 @@ impl Parts {
         self.workers.is_empty() && self.kept.len() == 0
     }
 
+    /// Whether there are as many processes as there may be.
+    pub(super) fn has_all_processes(&self) -> bool {
+        self.workers.len() + self.kept.len() >= self.config.scheduler.max_process as usize
+    }
+
     /// Whether a worker's process stays after its task.
     pub(super) fn stays(&self, worker: &Worker, lease: &Lease) -> bool {
         let policy = self.groups.task(worker.task).and_then(|task| task.keep.as_deref());

@@ -135,7 +135,7 @@ fn start_task(parts: &mut Parts, now: Time, key: TaskKey, ready: &ReadyTask, pur
     if is_spare && !(purpose == Purpose::Spare && loads && !is_served && room_for_spare) {
         return false;
     }
-    if parts.workers.len() + parts.kept.len() >= parts.config.scheduler.max_process as usize {
+    if parts.has_all_processes() {
         // Another process may have to go first; the start follows when it is gone.
         if !is_spare && !let_one_go(parts, now) && needs_way(parts, key.group) {
             give_way(parts, now, |_| true);

@@ -79,8 +79,7 @@ fn lacking(parts: &mut Parts) -> Option<(Lack, TaskKey)> {
     if let Some(worker) = workers.first_available().filter(|_| is_delayed).and_then(|id| workers.get(id)) {
         return Some((Lack::Processors, worker.task));
     }
-    let are_all_there = workers.len() + parts.kept.len() >= parts.config.scheduler.max_process as usize;
-    if !are_all_there || is_ending {
+    if !parts.has_all_processes() || is_ending {
         return None;
     }
     let (key, ready) = parts.first_ready(&[]).filter(|(key, _)| key.group == active)?;
