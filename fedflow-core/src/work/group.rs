@@ -144,6 +144,15 @@ impl TaskGroup {
         self.tasks.iter_mut().for_each(|task| task.set_skipped(reason));
     }
 
+    /// A group of the same name, device and estimates without tasks, to simulate some of them with.
+    pub(crate) fn without_tasks(&self) -> Result<Self, GroupError> {
+        let mut group = Self::new(self.group_name())?;
+        group.device.clone_from(&self.device);
+        group.estimate_memory = self.estimate_memory;
+        group.estimate_cuda_memory = self.estimate_cuda_memory;
+        Ok(group)
+    }
+
     /// Makes room for so many more tasks.
     pub fn reserve(&mut self, additional: usize) {
         self.tasks.reserve_exact(additional);

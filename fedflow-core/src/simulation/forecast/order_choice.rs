@@ -68,12 +68,7 @@ pub fn choose_order(group: &TaskGroup, known: Known<'_>, scenario: &Scenario) ->
 /// Some of a group's open tasks, in the order of adding: one of each of so many stretches. Which one varies from stretch
 /// to stretch, as tasks of a matrix repeat.
 fn sample_of(group: &TaskGroup, open: usize) -> Option<TaskGroup> {
-    let mut sample = TaskGroup::new(group.group_name()).ok()?;
-    if let Some(pin) = group.device() {
-        sample = sample.with_device(pin.clone());
-    }
-    sample.estimate_memory = group.estimate_memory;
-    sample.estimate_cuda_memory = group.estimate_cuda_memory;
+    let mut sample = group.without_tasks().ok()?;
     let mut random = fastrand::Rng::with_seed(0);
     let stretches = open.clamp(1, MOST);
     let mut wanted = (0..stretches).map(|stretch| {

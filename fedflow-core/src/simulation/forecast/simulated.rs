@@ -114,12 +114,7 @@ fn script(times: StageTimes, overlap: bool) -> Script {
 /// The group as other runners execute it: every task has a process of its own. Limits are dropped, as a task that holds
 /// its device while it loads spends more time in `train` than they mean.
 fn as_elsewhere(group: &TaskGroup) -> Result<TaskGroup, GroupError> {
-    let mut free = TaskGroup::new(group.group_name())?;
-    if let Some(pin) = group.device() {
-        free = free.with_device(pin.clone());
-    }
-    free.estimate_memory = group.estimate_memory;
-    free.estimate_cuda_memory = group.estimate_cuda_memory;
+    let mut free = group.without_tasks()?;
     free.chosen_order = group.chosen_order;
     for task in group.tasks() {
         let mut spec = task.spec().clone().with_limits(Limits::default());
