@@ -58,6 +58,13 @@ fn ahead(mut group: TaskGroup) -> TaskGroup {
 }
 
 fn flow(simulation: &Simulation, config: &Config) -> Flow<SimulationPort, SimulationPort, SimulationPort> {
+    flow_with(simulation.ports(), config)
+}
+
+fn flow_with<P: DevicePool>(
+    ports: Ports<SimulationPort, P, SimulationPort>,
+    config: &Config,
+) -> Flow<SimulationPort, P, SimulationPort> {
     let settings = RunSettings {
         flow: "test".into(),
         workdir: PathBuf::from("/run"),
@@ -67,12 +74,18 @@ fn flow(simulation: &Simulation, config: &Config) -> Flow<SimulationPort, Simula
         on_failure: OnFailure::Continue,
         grace: ms(500),
     };
-    Flow::new(simulation.ports(), settings, config.clone(), History::default())
+    Flow::new(ports, settings, config.clone(), History::default())
 }
 
 /// Executes groups as those of a flow file are executed: a group that loads ahead is given together with the one before.
 fn run(simulation: &Simulation, config: &Config, groups: &mut [TaskGroup]) -> Result<(), FlowError> {
-    let mut flow = flow(simulation, config);
+    execute(flow(simulation, config), groups)
+}
+
+fn execute<P: DevicePool>(
+    mut flow: Flow<SimulationPort, P, SimulationPort>,
+    groups: &mut [TaskGroup],
+) -> Result<(), FlowError> {
     let mut outcome = Ok(());
     for index in 0..groups.len() {
         let (done, rest) = groups.split_at_mut(index + 1);

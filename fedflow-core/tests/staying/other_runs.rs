@@ -86,25 +86,7 @@ pub(super) fn told(
     let pool = Contended { pool, refusals, refused: false };
     // What others give back wakes the run.
     (1..2000).for_each(|number| simulation.at(Time::after(ms(50 * number)), Input::DevicesChanged));
-    let settings = RunSettings {
-        flow: "test".into(),
-        workdir: PathBuf::from("/run"),
-        seed: 7,
-        session: 1,
-        setup: None,
-        on_failure: OnFailure::Continue,
-        grace: ms(500),
-    };
-    let mut flow = Flow::new(Ports { workers, pool, observer }, settings, config.clone(), History::default());
-    for index in 0..groups.len() {
-        let (done, rest) = groups.split_at_mut(index + 1);
-        match rest.first_mut().filter(|next| next.load_ahead) {
-            Some(next) => flow.execute_and_load(&mut done[index], next).map(drop),
-            None => flow.execute(&mut done[index]).map(drop),
-        }
-        .unwrap();
-    }
-    flow.finish(RunOutcome::Complete);
+    execute(flow_with(Ports { workers, pool, observer }, config), groups).unwrap();
     simulation.events().into_iter().map(|(_, event)| event).collect()
 }
 
