@@ -1,6 +1,6 @@
 //! `MeanTable`: mean and deviation over the tasks that differ only in a seed or the like.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 
 use fedflow_core::{OutcomeKind, PlainValue, Value};
@@ -246,7 +246,7 @@ impl Points {
     /// whether that was so anywhere.
     fn keep_apart(&mut self, rows: &[&ResultRow], over: &[Column], column: &Column) -> bool {
         let mut first: HashMap<String, String> = HashMap::new();
-        let mut mixed: HashMap<String, ()> = HashMap::new();
+        let mut mixed: HashSet<String> = HashSet::new();
         for (row, point) in rows.iter().zip(&self.0) {
             let mut replicate = point.key.clone();
             over.iter().for_each(|variable| push_value(&mut replicate, row, variable));
@@ -254,11 +254,11 @@ impl Points {
             push_value(&mut value, row, column);
             let known = first.entry(replicate).or_insert_with(|| value.clone());
             if *known != value {
-                mixed.insert(point.key.clone(), ());
+                mixed.insert(point.key.clone());
             }
         }
         for (row, point) in rows.iter().zip(&mut self.0) {
-            if mixed.contains_key(&point.key) {
+            if mixed.contains(&point.key) {
                 push_value(&mut point.key, row, column);
                 point.shown.push(column.clone());
             }

@@ -1,7 +1,5 @@
 // What varies between the tasks of a run, and the values that they came to. Nothing here draws.
 
-// Parameters over which values are averaged, unless they are chosen as an axis.
-const REPLICATE = /^(seed|fold|repeat|trial)$/;
 const PARTICIPANT = /^(client|user|site|silo|party|node|worker)(_?id)?$/;
 const BETTER_WHEN_SMALL = /loss|error|err$|perplexity|rmse|mae|mse|seconds|time|bytes/i;
 const MOST_LINES = 24;
@@ -17,7 +15,7 @@ function experimentSet(experiment, place) {
       const values = used.map((value) => param.values[value]);
       const numeric = values.every((value) => typeof value === "number");
       const order = used.map((value, index) => [value, values[index]]).sort(([, a], [, b]) => (numeric ? a - b : 0));
-      return { ...param, numeric, order, count: used.length };
+      return { ...param, numeric, order, count: used.length, repeated: experiment.replicates.includes(param.name) };
     })
     .filter(({ count }) => count > 0)
     // A text of its own for every task, such as a path, is no parameter to compare by.
@@ -44,7 +42,8 @@ function tellTheSame(param, other, rows) {
   });
 }
 
-const isRepeated = ({ name }) => REPLICATE.test(name);
+// Whether values are averaged over a parameter, unless it is chosen as an axis.
+const isRepeated = ({ repeated }) => repeated;
 const named = (list, name) => list.find((of) => of.name === name);
 
 // What is shown first: the metric, its axis and the colours that say most.

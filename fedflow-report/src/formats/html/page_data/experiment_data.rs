@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::formats::html::page_data::item_columns::{ItemColumn, item_columns};
 use crate::report::{GroupReport, OutcomeKind, Report, TaskReport};
+use crate::results::replicates::USUAL_REPLICATES;
 use crate::text::visible_text::{shortened, visible};
 use crate::text::wording;
 
@@ -31,6 +32,8 @@ pub(in crate::formats::html) struct ExperimentData {
     set: Vec<usize>,
     /// 1 for each row that has a result, 0 for one that failed.
     finished: Vec<u8>,
+    /// The parameters over which values are averaged, unless they are chosen as an axis.
+    replicates: [&'static str; 4],
     params: Vec<ParamColumn>,
     metrics: Vec<MetricColumn>,
     items: Vec<ItemColumn>,
@@ -91,6 +94,7 @@ impl ExperimentData {
             sets: distinct(sets.values()),
             set,
             finished: rows.iter().map(|(_, task)| u8::from(task.kind() == OutcomeKind::Finished)).collect(),
+            replicates: USUAL_REPLICATES,
             params,
             metrics,
             items,
