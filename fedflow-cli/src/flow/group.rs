@@ -132,7 +132,8 @@ impl FlowGroup {
         self.skipped.is_none() && !self.conditions.is_empty()
     }
 
-    /// The tasks that one of this group's tasks needs, or that its templates ask for a result or a directory. Rendering with what `context` knows shows it; what a failed template would have asked is not known.
+    /// The tasks that one of this group's tasks needs, or that its templates ask for a result or a directory. Rendering with
+    /// what `context` knows shows it; what a failed template would have asked is not known.
     pub fn asked_by(
         &self,
         task: &FlowTask,

@@ -82,7 +82,10 @@ fn used(
     let asked = if open.is_empty() { BTreeSet::new() } else { plan.asked_by(task, context) };
     let is_open = |asked: &AskedTask| match &asked.task {
         Some(task) => open.contains(&(asked.group.clone(), task.clone())),
-        None => open.iter().any(|(group, _)| *group == asked.group),
+        None => {
+            let first = open.range((asked.group.clone(), String::new())..).next();
+            first.is_some_and(|(group, _)| *group == asked.group)
+        }
     };
     asked.into_iter().find(is_open).map(Cause::Used)
 }

@@ -114,12 +114,9 @@ impl Answers for StaticAnswers {
         }
         match (self.known.check(call, self.group), call.function) {
             (Err(reason), _) => Answer::Refused(reason),
-            (Ok(()), Function::Workdir) if self.grouping => {
-                let task = call.task.as_deref().unwrap_or_default();
-                Answer::path(&self.run_dir.join(&call.group).join(task))
-            }
             (Ok(()), Function::Workdir) => {
-                Answer::path(&self.run_dir.join(call.task.as_deref().unwrap_or_default()))
+                let group = if self.grouping { &call.group } else { "" };
+                Answer::path(&self.run_dir.join(group).join(call.task.as_deref().unwrap_or_default()))
             }
             (Ok(()), _) if self.view == View::StandIns => Answer::stand_in(),
             (Ok(()), _) => Answer::Later,
