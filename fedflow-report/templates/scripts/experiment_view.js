@@ -5,8 +5,10 @@ const MOST_FURTHER = 5;
 function drawExperiment(section, experiment) {
   const places = Object.fromEntries(["controls", "main", "further", "pairs", "learning", "table", "note"].map((name) => [name, section.querySelector(`.${name}`)]));
   const sets = experiment.sets.map((_, place) => experimentSet(experiment, place)).filter(({ metrics, varying }) => metrics.length && varying.length);
-  // What was measured last tells most: the evaluation rather than the training of clients.
-  const preferred = sets.find(({ label }) => /eval|test|valid/i.test(label)) ?? sets[0];
+  // What was measured last tells most: the evaluation rather than the training of clients, else where the best metric is.
+  const rank = ({ metrics }) => FIRST_METRICS.concat(/./).findIndex((like) => metrics.some(({ name }) => like.test(name)));
+  const best = (one, other) => (rank(other) < rank(one) ? other : one);
+  const preferred = sets.find(({ label }) => /eval|test|valid/i.test(label)) ?? sets.reduce(best);
   const state = { set: preferred, metric: "", x: "", colour: "" };
 
   const choose = (choices) => {

@@ -126,6 +126,25 @@ fn the_page_shows_which_tasks_ran_in_a_reused_process() {
 }
 
 #[test]
+fn where_data_lie_is_no_parameter_to_compare_by() {
+    let page = |data: [&str; 2]| {
+        let mut group = group_started("train", 1, &["a", "b"]);
+        if let RunEvent::GroupStarted { params, .. } = &mut group {
+            params.extend(data.map(|data| Dict::from([("data", data)])));
+        }
+        let result = || Dict::from([("accuracy", 0.5)]);
+        let ends = ["a", "b"].map(|task| [started("train", task, 1), finished("train", task, 1, result())]);
+        let mut report = Report::new();
+        for event in [run_started(1), group].into_iter().chain(ends.into_iter().flatten()) {
+            report.apply(1_700_000_000.0, &event);
+        }
+        text(|_, out| render_html(&report, out))
+    };
+    assert!(page(["mnist", "cifar"]).contains("<section id=\"experiment\">"));
+    assert!(!page(["/data/mnist", "/data/cifar"]).contains("<section id=\"experiment\">"));
+}
+
+#[test]
 fn an_empty_run_has_a_report() {
     let mut out = Vec::new();
     render_json(&Report::new(), &mut out).unwrap();

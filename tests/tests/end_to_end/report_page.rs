@@ -284,3 +284,26 @@ fn one_task_among_a_hundred_thousand_is_found() {
     browser.wait_for(&format!("{}.includes('train-155 / client-77776\\ntrain 800 ms')", shown(place)));
     assert_eq!(browser.complaints(), [""; 0]);
 }
+
+/// The first page that a new user sees.
+#[test]
+fn the_demo_opens_with_its_accuracy_over_the_rounds() {
+    let sandbox = Sandbox::new();
+    assert_eq!(sandbox.fedflow("demo --workdir res --devices cpu:2 --progress none").code, 0);
+    let mut browser = Browser::start();
+    browser.open(&sandbox.path().join("res/report.html"), "", WIDE);
+    drawn(&mut browser, "#experiment .main");
+    let chosen = browser
+        .ask("[...document.querySelectorAll('#experiment .controls select')].map((select) => select.value)");
+    assert_eq!(chosen, json!(["aggregate", "accuracy", "round", ""]));
+    browser.ask(
+        "(() => { const of = document.querySelector('#experiment .controls select'); \
+         of.value = 'train'; of.dispatchEvent(new Event('change')); })()",
+    );
+    browser.wait_for("document.querySelector('#experiment .controls select').value === 'train'");
+    let axes = browser.ask(
+        "[...document.querySelectorAll('#experiment .controls select')[2].options].map((of) => of.value)",
+    );
+    assert_eq!(axes, json!(["seed", "round", "client"]));
+    assert_eq!(browser.complaints(), [""; 0]);
+}

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use fedflow_core::{
-    GroupError, Name, Size, SpecError, TaskEntry, TaskGroup, TaskSpec, Value, ValueError, from_value,
+    Dict, GroupError, Name, Size, SpecError, TaskEntry, TaskGroup, TaskSpec, Value, ValueError, from_value,
 };
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -138,7 +138,8 @@ impl Federation {
             };
             // Its process stays between rounds, with its digits.
             let name = format!("client-{client}");
-            TaskSpec::new(name.clone(), &task).map(|spec| spec.with_keep(name))
+            let point = Dict::from([("round", round), ("client", client)]);
+            TaskSpec::new(name.clone(), &task).map(|spec| spec.with_keep(name).with_point(point))
         });
         group(&format!("train-{round}"), specs.collect::<Result<Vec<_>, _>>()?)
     }
@@ -152,7 +153,8 @@ impl Federation {
         let trained = |task: &TaskEntry| task.result().map(|_| result_of(train, task)).transpose();
         let models = train.tasks().map(trained).collect::<Result<Vec<Option<TrainedModel>>, _>>()?;
         let aggregate = Aggregate { models, ..Aggregate::default() };
-        group(&format!("aggregate-{round}"), [TaskSpec::new("aggregate", &aggregate)?])
+        let spec = TaskSpec::new("aggregate", &aggregate)?.with_point(Dict::from([("round", round)]));
+        group(&format!("aggregate-{round}"), [spec])
     }
 
     /// The accuracy on the held-out digits, 0 to 1, that a finished `split` or aggregate group tells; `None` if its

@@ -132,10 +132,15 @@ fn distinct<'a>(labels: impl Iterator<Item = &'a Cow<'a, str>>) -> Vec<String> {
     known.into_iter().collect()
 }
 
+/// Whether a value says where something lies: it is another one in each run, and no choice of the experiment.
+fn is_path(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| text.starts_with('/'))
+}
+
 fn params(rows: &[(&GroupReport, &TaskReport)]) -> Vec<ParamColumn> {
     let mut columns: IndexMap<&str, (IndexMap<String, ParamValue>, Vec<i32>)> = IndexMap::new();
     for (row, (_, task)) in rows.iter().enumerate() {
-        for (name, value) in task.params.iter() {
+        for (name, value) in task.params.iter().filter(|(_, value)| !is_path(value)) {
             if columns.len() >= MAX_PARAMS && !columns.contains_key(name) {
                 continue;
             }
