@@ -1,6 +1,7 @@
 //! The handshake with a Rust worker: reads its hello within a time limit, checks it, and sends it the ends of its
 //! session.
 
+use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Duration;
@@ -17,6 +18,9 @@ use crate::protocol::{Bootstrap, Hello, MAX_HELLO, OLDEST_VERSION, ToHost, ToWor
 
 /// How long a worker whose server is gone may take to exit.
 const LEAVING: Duration = Duration::from_secs(1);
+/// How long to try again while the limit of open descriptors is reached, and how often: others give theirs back.
+const SHORT: Duration = Duration::from_millis(500);
+const BETWEEN: Timespec = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
 
 /// The supervisor's ends of a session.
 pub(crate) struct Session {
@@ -56,7 +60,7 @@ fn read_line(terms: &Terms<'_>) -> Result<Option<Vec<u8>>, Cause> {
             Ok((_, read)) => line.extend_from_slice(&buffer[..read]),
             Err(Errno::INTR | Errno::AGAIN) => continue,
             Err(Errno::CONNRESET) => return Ok(None),
-            Err(error) => return Err(Cause::protocol(std::io::Error::from(error))),
+            Err(error) => return Err(Cause::protocol(io::Error::from(error))),
         }
         if let Some(end) = line.iter().position(|byte| *byte == b'\n') {
             line.truncate(end);
@@ -131,24 +135,44 @@ fn check(hello: &Hello, terms: &Terms<'_>) -> Result<(), Cause> {
 /// Sends the worker its ends of the session; `None` if it left meanwhile.
 fn answer(hello: Hello, terms: &Terms<'_>) -> Result<Option<Session>, Cause> {
     // That is not the worker's fault.
-    let no_channel =
-        |error: std::io::Error| Cause::new(FailureKind::Spawn, format!("no channel for it: {error}"));
-    let (commands, worker_commands) = ipc::channel().map_err(no_channel)?;
-    let (worker_events, events) = ipc::channel().map_err(no_channel)?;
+    let no_channel = |error: io::Error| Cause::new(FailureKind::Spawn, format!("no channel for it: {error}"));
+    let until = terms.deadline.min(terms.clock.now() + SHORT);
+    let is_over = || terms.clock.until(until).is_zero();
+    let (commands, worker_commands) = with_descriptors(is_over, ipc::channel).map_err(no_channel)?;
+    let (worker_events, events) = with_descriptors(is_over, ipc::channel).map_err(no_channel)?;
     let bootstrap = Bootstrap {
         version: hello.version,
         token: terms.token.into(),
         commands: worker_commands,
         events: worker_events,
     };
-    let sent = IpcSender::connect(hello.server)
-        .map_err(|error| error.to_string())
-        .and_then(|server| server.send(bootstrap).map_err(|error| error.to_string()));
+    let connected = match with_descriptors(is_over, || IpcSender::connect(hello.server.clone())) {
+        Err(error) if is_short(&error) => return Err(no_channel(Errno::MFILE.into())),
+        connected => connected.map_err(|error| error.to_string()),
+    };
+    let sent = connected.and_then(|server| server.send(bootstrap).map_err(|error| error.to_string()));
     match sent {
         Ok(()) => Ok(Some(Session { commands, events })),
         Err(_) if has_left(terms) => Ok(None),
         Err(error) => Err(Cause::protocol(format_args!("cannot connect to it: {error}"))),
     }
+}
+
+/// Opens what needs descriptors, and tries again while there are none left.
+fn with_descriptors<T>(is_over: impl Fn() -> bool, open: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match open() {
+            Err(error) if is_short(&error) && !is_over() => {
+                let _ = poll(&mut [], Some(&BETWEEN));
+            }
+            opened => return opened,
+        }
+    }
+}
+
+/// Whether there was no descriptor left. ipc-channel connects what it was given for a socket even if that is none.
+fn is_short(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE | Errno::BADF))
 }
 
 /// Whether the worker closes its end, now or in a moment: its server is closed a little before.
